@@ -1,0 +1,104 @@
+"""The one description of a voxel grid: a shape and an affine to RAS world coordinates in mm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A voxel grid in the world.
+
+    Parameters
+    ----------
+    shape : tuple of three int
+        Number of voxels along the array axes.
+    affine : (4, 4) float array
+        Maps voxel indices (of voxel centres) to RAS world coordinates in mm.
+
+    Raises
+    ------
+    ValueError
+        If the shape is not three positive numbers, or the affine is not an invertible
+        4 x 4 matrix of finite numbers.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        affine = np.array(self.affine, dtype=np.float64)
+        shape = tuple(int(n) for n in self.shape)
+        if len(shape) != 3 or min(shape) < 1:
+            raise ValueError(f"a grid has three positive sizes, got {tuple(self.shape)}")
+        if affine.shape != (4, 4) or not np.isfinite(affine).all():
+            raise ValueError(
+                f"an affine is a 4 x 4 matrix of finite numbers, got {affine.tolist()}"
+            )
+        if abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+            raise ValueError(
+                f"the affine is singular, its axes span no volume: {affine[:3, :3].tolist()}"
+            )
+        affine.setflags(write=False)
+        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "affine", affine)
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance between neighbouring voxel centres along each array axis."""
+        return tuple(np.linalg.norm(self.affine[:3, :3], axis=0).tolist())  # type: ignore[return-value]
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in millilitres."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+
+    def to_world(self, voxels: ArrayLike) -> NDArray[np.float64]:
+        """World coordinates (..., 3) in mm of voxel indices (..., 3), which may be fractional."""
+        return np.asarray(voxels, np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+    def to_voxel(self, world_mm: ArrayLike) -> NDArray[np.float64]:
+        """Fractional voxel indices (..., 3) of world coordinates (..., 3) in mm."""
+        inverse = np.linalg.inv(self.affine)
+        return np.asarray(world_mm, np.float64) @ inverse[:3, :3].T + inverse[:3, 3]
+
+    def axis_mm(self, axis: int) -> NDArray[np.float64]:
+        """World coordinate of each voxel along one array axis of a grid aligned with the world.
+
+        Raises
+        ------
+        ValueError
+            If the grid is rotated against the world axes, so that no such coordinate exists.
+        """
+        off_axis = self.affine[:3, :3] - np.diag(np.diag(self.affine[:3, :3]))
+        if np.abs(off_axis).max() > 1e-6:
+            raise ValueError("only a grid whose axes run along world x, y, z has axis coordinates")
+        return self.affine[axis, 3] + self.affine[axis, axis] * np.arange(self.shape[axis])
+
+    def __eq__(self, other: object) -> bool:
+        """Whether two grids have one shape and affines that agree to 1e-3 mm at every voxel."""
+        if not isinstance(other, Grid):
+            return NotImplemented
+        if self.shape != other.shape:
+            return False
+        corners = np.stack(np.meshgrid(*[(0, n - 1) for n in self.shape]), -1).reshape(-1, 3)
+        return bool(np.abs(self.to_world(corners) - other.to_world(corners)).max() < 1e-3)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __str__(self) -> str:
+        spacing = " x ".join(f"{s:.4g}" for s in self.spacing_mm)
+        first = ", ".join(f"{x:.4g}" for x in self.affine[:3, 3])
+        return f"{' x '.join(map(str, self.shape))} voxels of {spacing} mm from ({first})"
+
+
+SIMULATION_GRID = Grid(
+    shape=(128, 128, 128),
+    affine=np.array(
+        [[2, 0, 0, -246.5], [0, 2, 0, -7.5], [0, 0, 2, -49.5], [0, 0, 0, 1]], dtype=np.float64
+    ),
+)
+"""128^3 voxels of 2 mm, axes RAS: SRI24 padded by 8/8, 8/8, 50/51 mm, eight of its voxels each."""

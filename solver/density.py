@@ -1,0 +1,78 @@
+"""What a growth model yields and what an MRI shows of it: densities, thresholds, outlines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..atlas import Grid
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Tumour cell densities at which the two visible outlines are drawn.
+
+    The defaults are those of Ezhov et al. 2022, section 2.3: the enhancing and necrotic core seen
+    on T1Gd is {u >= 0.6}, the whole tumour seen on FLAIR, oedema included, is {u >= 0.2}.
+
+    Raises
+    ------
+    ValueError
+        Unless 0 < whole <= core < 1.
+    """
+
+    core: float = 0.6
+    whole: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.whole <= self.core < 1:
+            raise ValueError(
+                "thresholds satisfy 0 < whole <= core < 1, "
+                f"got whole={self.whole}, core={self.core}"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class TumorMasks:
+    """The two visible outlines of one tumour on one grid.
+
+    Attributes
+    ----------
+    core, whole : bool array of the grid's shape
+        Enhancing and necrotic core; whole tumour with its oedema. `core` may be empty.
+    grid : Grid
+    """
+
+    core: NDArray[np.bool_]
+    whole: NDArray[np.bool_]
+    grid: Grid
+
+    def __post_init__(self) -> None:
+        for name in ("core", "whole"):
+            mask = getattr(self, name)
+            if mask.dtype != np.bool_ or mask.shape != self.grid.shape:
+                raise ValueError(
+                    f"the {name} outline is a boolean array of shape {self.grid.shape}, "
+                    f"got {mask.dtype} of shape {mask.shape}"
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class TumorDensity:
+    """A tumour cell density on a grid.
+
+    Attributes
+    ----------
+    u : float32 array of the grid's shape
+        Cells per carrying capacity, in [0, 1].
+    grid : Grid
+    """
+
+    u: NDArray[np.float32]
+    grid: Grid
+
+    def outlines(self, thresholds: Thresholds = Thresholds()) -> TumorMasks:
+        """Draw the outlines that an MRI would show: {u >= core} and {u >= whole}."""
+        return TumorMasks(self.u >= thresholds.core, self.u >= thresholds.whole, self.grid)
