@@ -15,7 +15,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from .sri24 import FOLDER
+from .brain import FOLDER
 
 # Name here: (file name of the original, its SHA-256).
 ORIGINALS = {

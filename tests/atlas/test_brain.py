@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from glioquery.atlas import SIMULATION_GRID, Grid, load_atlas
-from glioquery.atlas.sri24 import FOLDER, PADDING, block_mean
+from glioquery.atlas.brain import FOLDER, PADDING, block_mean
 
 
 @pytest.fixture(scope="module")
