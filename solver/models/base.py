@@ -1,0 +1,49 @@
+"""What a growth model is to the solver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Protocol
+
+from jax import Array
+from numpy.typing import NDArray
+
+from ..tissue import Tissue
+
+Links = Mapping[tuple[int, int, int], NDArray]
+"""Diffusion stencil on the tissue box: for each voxel offset the weights, 1/mm^2, of the links to
+the voxel at that offset, for unit diffusivity. Of an offset and its opposite only one appears."""
+
+
+class GrowthModel(Protocol):
+    """A reaction-diffusion model of one or several fields on a tissue.
+
+    Implementations are frozen dataclasses whose attributes are the model's settings: hashable, so
+    that a compiled program is kept for each, and written into every database they generate.
+    """
+
+    name: ClassVar[str]
+    """Name on the command line and in databases."""
+
+    equation: ClassVar[str]
+    """The equations in one line."""
+
+    def links(self, tissue: Tissue) -> Links:
+        """Diffusion stencil for unit diffusivity; no link crosses the domain's boundary."""
+        ...
+
+    def initial(self, seed: Array) -> tuple[Array, ...]:
+        """Fields at time zero from the seed's density."""
+        ...
+
+    def diffusivities(self, dw: Array) -> tuple[Array | None, ...]:
+        """Diffusivity of each field in white matter, mm^2/day; None for one that stays put."""
+        ...
+
+    def react(self, fields: tuple[Array, ...], rho: Array, days: Array) -> tuple[Array, ...]:
+        """Advance the reactions alone, voxel by voxel, by a time; values stay in [0, 1]."""
+        ...
+
+    def density(self, fields: tuple[Array, ...]) -> Array:
+        """Tumour cell density u in [0, 1], all populations together."""
+        ...

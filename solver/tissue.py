@@ -1,0 +1,130 @@
+"""The anatomy a tumour grows in: white and grey matter on a grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from ..atlas import Atlas, Grid
+
+
+@dataclass(frozen=True, eq=False)
+class Tissue:
+    """White and grey matter inside the brain domain, on a grid of any shape and spacing.
+
+    Attributes
+    ----------
+    wm, gm : float32 array of the grid's shape
+        Fractions of white and grey matter: wm + gm = 1 inside the domain, both 0 outside.
+    domain : bool array of the grid's shape
+        Voxels that tumour cells can occupy.
+    grid : Grid
+    """
+
+    wm: NDArray[np.float32]
+    gm: NDArray[np.float32]
+    domain: NDArray[np.bool_]
+    grid: Grid
+
+    @classmethod
+    def from_probabilities(cls, wm: ArrayLike, gm: ArrayLike, csf: ArrayLike, grid: Grid) -> Tissue:
+        """Find the domain and renormalise the tissue probabilities in it.
+
+        The domain is the largest 6-connected component of the voxels where wm + gm > csf.
+
+        Parameters
+        ----------
+        wm, gm, csf : array of the grid's shape
+            Probabilities in [0, 1] of white matter, grey matter and cerebrospinal fluid.
+        grid : Grid
+
+        Raises
+        ------
+        ValueError
+            If a map's shape is not the grid's, a value is NaN or outside [0, 1] by more than
+            1e-3, or no voxel is tissue.
+        """
+        maps = {"wm": np.asarray(wm), "gm": np.asarray(gm), "csf": np.asarray(csf)}
+        for name, values in maps.items():
+            if values.shape != grid.shape:
+                raise ValueError(
+                    f"tissue maps have the grid's shape {grid.shape}, {name} has {values.shape}"
+                )
+            low, high = float(values.min()), float(values.max())
+            if not (low >= -1e-3 and high <= 1 + 1e-3):
+                raise ValueError(
+                    f"tissue maps are probabilities in [0, 1], {name} has values "
+                    f"from {low:g} to {high:g}"
+                )
+        white = np.clip(maps["wm"].astype(np.float32), 0, 1)
+        grey = np.clip(maps["gm"].astype(np.float32), 0, 1)
+        labels, n_components = ndimage.label(white + grey > maps["csf"])
+        if n_components == 0:
+            raise ValueError("no voxel is tissue: white and grey matter nowhere outweigh CSF")
+        sizes = np.bincount(labels.ravel())
+        sizes[0] = 0
+        domain = labels == sizes.argmax()
+        total = np.where(domain, white + grey, 1)
+        return cls(
+            wm=np.where(domain, white / total, 0).astype(np.float32),
+            gm=np.where(domain, grey / total, 0).astype(np.float32),
+            domain=domain,
+            grid=grid,
+        )
+
+    @classmethod
+    def from_atlas(cls, atlas: Atlas) -> Tissue:
+        """The tissue of the standard brain."""
+        return cls.from_probabilities(atlas.wm, atlas.gm, atlas.csf, atlas.grid)
+
+    @cached_property
+    def box(self) -> tuple[slice, slice, slice]:
+        """Bounding box of the domain as index slices; outside it nothing is ever computed."""
+        x, y, z = (
+            np.flatnonzero(self.domain.any(axis=tuple(b for b in range(3) if b != axis)))
+            for axis in range(3)
+        )
+        return (
+            slice(int(x[0]), int(x[-1]) + 1),
+            slice(int(y[0]), int(y[-1]) + 1),
+            slice(int(z[0]), int(z[-1]) + 1),
+        )
+
+    @cached_property
+    def box_shape(self) -> tuple[int, int, int]:
+        """Shape of the bounding box."""
+        x, y, z = (s.stop - s.start for s in self.box)
+        return x, y, z
+
+    @cached_property
+    def voxels(self) -> NDArray[np.intp]:
+        """Indices (n, 3) of the domain's voxels, in C order."""
+        return np.argwhere(self.domain)
+
+    def nearest_voxel(self, position_mm: ArrayLike) -> tuple[int, int, int]:
+        """Voxel of the domain that holds a world position.
+
+        Raises
+        ------
+        ValueError
+            If the position lies outside the domain; the message names the nearest tissue point.
+        """
+        position = np.asarray(position_mm, dtype=np.float64)
+        if position.shape != (3,) or not np.isfinite(position).all():
+            raise ValueError(f"a position is three finite coordinates in mm, got {position_mm}")
+        x, y, z = np.floor(self.grid.to_voxel(position) + 0.5).astype(int).tolist()
+        inside = all(0 <= i < n for i, n in zip((x, y, z), self.grid.shape, strict=True))
+        if not inside or not self.domain[x, y, z]:
+            world = self.grid.to_world(self.voxels)
+            distance, row = cKDTree(world).query(position)
+            nearest = ", ".join(f"{c:g}" for c in world[row])
+            raise ValueError(
+                f"position ({', '.join(f'{c:g}' for c in position)}) mm is outside the tissue; "
+                f"the nearest tissue point is ({nearest}) mm, {distance:.1f} mm away"
+            )
+        return x, y, z

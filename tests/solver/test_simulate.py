@@ -1,0 +1,282 @@
+"""The solver against an independent reference, analytic solutions and invariants of the physics."""
+
+import math
+
+import numpy as np
+import pytest
+from euler_reference import explicit_limit_days, grow
+from glioquery.atlas import Grid
+from glioquery.solver import (
+    Accuracy,
+    FisherKolmogorov,
+    GrowthParameters,
+    Status,
+    Thresholds,
+    Tissue,
+    simulate,
+)
+from glioquery.solver.seed import SEED_MASS_MM3, SEED_SD_MM, seed_density
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def blocky_tissue(shape=(20, 22, 18), spacing=(2.0, 2.0, 2.0), seed=0):
+    """A small brain: white and grey matter in smooth patches, with CSF holes."""
+    rng = np.random.default_rng(seed)
+    x, y, z = np.indices(shape) / np.array(shape)[:, None, None, None]
+    wave = np.sin(9 * x + rng.uniform(0, 6)) + np.sin(8 * y + 3 * z) + np.cos(7 * z - 2 * x)
+    wm = np.clip(0.5 + 0.3 * wave, 0, 1)
+    csf = (np.cos(11 * y - 4 * x) * np.cos(9 * z) > 0.75).astype(float)
+    wm, gm = wm * (1 - csf), (1 - wm) * (1 - csf)
+    return Tissue.from_probabilities(wm, gm, csf, Grid(shape, np.diag([*spacing, 1.0])))
+
+
+def uniform_tissue(shape, spacing=(2.0, 2.0, 2.0)):
+    ones, zeros = np.ones(shape), np.zeros(shape)
+    return Tissue.from_probabilities(ones, zeros, zeros, Grid(shape, np.diag([*spacing, 1.0])))
+
+
+def relative_l2(a, b):
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    return np.linalg.norm(a - b) / np.linalg.norm(b)
+
+
+def middle(tissue):
+    voxel = tissue.voxels[len(tissue.voxels) // 2]
+    return tuple(tissue.grid.to_world(voxel + 0.3))
+
+
+@pytest.mark.parametrize("spacing", [(2.0, 2.0, 2.0), (1.0, 2.0, 3.0)])
+def test_agrees_with_the_euler_reference(spacing):
+    tissue = blocky_tissue(spacing=spacing)
+    p = GrowthParameters(middle(tissue), dw=0.5, rho=0.1, days=60)
+    result = simulate(tissue, p, accuracy=Accuracy(0.05, 0.05))
+    diffusivity = p.dw * (tissue.wm + tissue.gm / 10).astype(np.float64)
+    n_steps = math.ceil(20 * p.days / explicit_limit_days(p.dw, spacing))
+    seed = np.zeros(tissue.grid.shape)
+    seed[tissue.box] = seed_density(tissue, p.origin_mm)
+    coarse = grow(seed, diffusivity, tissue.domain, spacing, p.rho, p.days, n_steps)
+    fine = grow(seed, diffusivity, tissue.domain, spacing, p.rho, p.days, 2 * n_steps)
+    reference = 2 * fine - coarse  # Richardson: Euler errs with the first power of its step
+    assert relative_l2(result.density.u, reference) < 3e-4
+
+
+def test_time_error_is_of_second_order_on_a_masked_brain():
+    tissue = blocky_tissue()
+    p = GrowthParameters(middle(tissue), dw=0.4, rho=0.1, days=80)
+    exact = simulate(tissue, p, accuracy=Accuracy(0.8, 0.8).refined(24)).density.u
+    steps, errors = [], []
+    for factor in (1, 1.5, 2, 3):
+        run = simulate(tissue, p, accuracy=Accuracy(0.8, 0.8).refined(factor))
+        steps.append(1 / factor)
+        errors.append(relative_l2(run.density.u, exact))
+    order = np.polyfit(np.log(steps), np.log(errors), 1)[0]
+    assert 1.8 < order < 2.5, (order, errors)
+
+
+def test_default_accuracy_keeps_its_word(tissue):
+    p = GrowthParameters((-150.0, 100.0, 60.0), dw=0.3, rho=0.05, days=230)
+    usual = simulate(tissue, p)
+    exact = simulate(tissue, p, accuracy=Accuracy().refined(8))
+    assert relative_l2(usual.density.u, exact.density.u) < 5e-3
+    assert usual.clipped <= 1e-6
+
+
+def test_heat_kernel_in_free_space():
+    tissue = uniform_tissue((41, 41, 41))
+    origin = (40.6, 39.7, 40.2)
+    p = GrowthParameters(origin, dw=0.5, rho=0.0, days=60)
+    u = simulate(tissue, p, accuracy=Accuracy().refined(4)).density.u
+    r2 = sum(
+        (tissue.grid.axis_mm(a) - origin[a]).reshape([-1 if b == a else 1 for b in range(3)]) ** 2
+        for a in range(3)
+    )
+    # The seed, a Gaussian cut at three standard deviations, has a slightly smaller variance.
+    r = np.linspace(0, 3, 100001)
+    gauss = np.exp(-(r**2) / 2)
+    shrink = (r**4 * gauss).sum() / (r**2 * gauss).sum() / 3
+    variance = shrink * SEED_SD_MM**2 + 2 * p.dw * p.days
+    kernel = SEED_MASS_MM3 * np.exp(-r2 / (2 * variance)) / (2 * np.pi * variance) ** 1.5
+    assert relative_l2(u, kernel) < 0.015  # what is left is the lattice: 2 mm against an sd of 8 mm
+
+
+def test_mass_is_conserved_without_growth(tissue):
+    p = GrowthParameters((-150.0, 100.0, 60.0), dw=1.0, rho=0.0, days=400)
+    run = simulate(tissue, p)
+    mass = run.density.u.sum(dtype=np.float64) * tissue.grid.voxel_ml * 1000
+    assert mass == pytest.approx(SEED_MASS_MM3, rel=1e-6)
+    assert run.n_stages > 100
+
+
+def test_without_diffusion_every_voxel_grows_logistically():
+    tissue = uniform_tissue((12, 12, 12))
+    p = GrowthParameters((11.0, 11.0, 11.0), dw=0.0, rho=0.1, days=50)
+    seed = seed_density(tissue, p.origin_mm).astype(np.float64)
+    growth = np.exp(p.rho * p.days)
+    expected = seed * growth / (1 + seed * (growth - 1))
+    np.testing.assert_allclose(simulate(tissue, p).final.u, expected, rtol=2e-5, atol=1e-12)
+
+
+def test_mirrored_anatomy_mirrored_tumor():
+    tissue = blocky_tissue()
+    origin = np.array(middle(tissue))
+    p = GrowthParameters(tuple(origin), dw=0.5, rho=0.1, days=60)
+    u = simulate(tissue, p).density.u
+    for axis in range(3):
+        flipped = Tissue(
+            *(np.flip(m, axis) for m in (tissue.wm, tissue.gm, tissue.domain)), tissue.grid
+        )
+        there = origin.copy()
+        there[axis] = tissue.grid.axis_mm(axis)[-1] - origin[axis]
+        mirror = simulate(flipped, GrowthParameters(tuple(there), 0.5, 0.1, 60)).density.u
+        np.testing.assert_allclose(np.flip(mirror, axis), u, atol=2e-6)
+
+
+def test_scaling_law(tissue):
+    p = GrowthParameters((-90.0, 120.0, 70.0), dw=0.2, rho=0.05, days=200)
+    u = simulate(tissue, p).final.u
+    np.testing.assert_array_equal(simulate(tissue, p.scaled(2)).final.u, u)
+    np.testing.assert_array_equal(simulate(tissue, p.scaled(0.25)).final.u, u)
+    assert relative_l2(simulate(tissue, p.scaled(1.7)).final.u, u) < 1e-5
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    dw=st.floats(0.02, 1.5),
+    rho=st.floats(0.002, 0.2),
+    days=st.floats(50, 1500),
+    voxel=st.integers(0, 10**9),
+    shift=st.tuples(*[st.floats(-0.49, 0.49)] * 3),
+)
+def test_density_stays_between_0_and_1_and_in_the_tissue(dw, rho, days, voxel, shift):
+    tissue = blocky_tissue()
+    origin = tissue.grid.to_world(tissue.voxels[voxel % len(tissue.voxels)] + np.array(shift))
+    run = simulate(tissue, GrowthParameters(tuple(origin), dw, rho, days))
+    u = run.density.u
+    assert u.min() >= 0 and u.max() <= 1
+    assert run.clipped <= 1e-6
+    assert not u[~tissue.domain].any()
+
+
+def test_no_cell_crosses_a_wall():
+    shape = (16, 12, 12)
+    csf = np.zeros(shape)
+    csf[8] = 1
+    csf[8, :2, :2] = 0  # a passage in one corner keeps both halves one component
+    wm = 1 - csf
+    tissue = Tissue.from_probabilities(
+        wm, np.zeros(shape), csf, Grid(shape, np.diag([2.0, 2, 2, 1]))
+    )
+    p = GrowthParameters((12.0, 16.0, 16.0), dw=0.2, rho=0.05, days=15)
+    near, far = 6, 9  # beside the wall and behind it, the passage far away
+    u = simulate(tissue, p).density.u
+    assert u[near, 8, 8] > 1e3 * max(u[far, 8, 8], 1e-30)
+    seed = seed_density(tissue, (14.0, 16.0, 16.0))
+    assert seed[:8].sum() > 0 and seed[9:].sum() == 0
+
+
+def test_seed_has_its_mass_wherever_the_origin_lies(tissue):
+    rng = np.random.default_rng(3)
+    for voxel in tissue.voxels[rng.integers(len(tissue.voxels), size=20)]:
+        origin = tissue.grid.to_world(voxel + rng.uniform(-0.49, 0.49, 3))
+        seed = seed_density(tissue, origin)
+        mass = seed.sum(dtype=np.float64) * tissue.grid.voxel_ml * 1000
+        assert mass == pytest.approx(SEED_MASS_MM3, rel=1e-5)
+        assert seed.max() <= 1
+
+
+def test_snapshots_alter_nothing_and_equal_runs_that_end_there(tissue):
+    p = GrowthParameters((-150.0, 100.0, 60.0), dw=0.3, rho=0.05, days=200)
+    plain = simulate(tissue, p)
+    watched = simulate(tissue, p, snapshot_days=(61.7, 150.0, 200.0), snapshot_ml=(2.0, 10.0))
+    np.testing.assert_array_equal(watched.final.u, plain.final.u)
+    assert [s.days for s in watched.snapshots] == sorted(s.days for s in watched.snapshots)
+    assert len(watched.snapshots) == 5
+    volumes = {s.days: s.whole_voxels * tissue.grid.voxel_ml for s in watched.snapshots}
+    assert sum(abs(v / 2.0 - 1) < 0.03 for v in volumes.values()) == 1
+    assert sum(abs(v / 10.0 - 1) < 0.03 for v in volumes.values()) == 1
+    for snapshot in watched.snapshots:
+        alone = simulate(tissue, GrowthParameters(p.origin_mm, p.dw, p.rho, snapshot.days))
+        np.testing.assert_array_equal(alone.final.u, snapshot.u)
+        assert snapshot.whole_voxels == (snapshot.u >= np.float32(0.2)).sum()
+        assert snapshot.core_voxels == (snapshot.u >= np.float32(0.6)).sum()
+
+
+def test_stops_at_a_volume_and_when_the_tissue_is_full():
+    tissue = blocky_tissue()
+    p = GrowthParameters(middle(tissue), dw=0.5, rho=0.2, days=5000)
+    stopped = simulate(tissue, p, stop_ml=5.0)
+    assert stopped.status is Status.STOPPED_AT_VOLUME
+    assert 5.0 <= stopped.final.whole_voxels * tissue.grid.voxel_ml < 12.0
+    full = simulate(tissue, p)
+    assert full.status is Status.TISSUE_FULL
+    assert full.parameters.days < 5000
+    assert (full.density.u[tissue.domain] >= 0.6).all()
+
+
+def test_a_model_that_fails_is_a_status_not_a_map():
+    class Broken(FisherKolmogorov):
+        def react(self, fields, rho, days):
+            return tuple(f / (f - f) for f in fields)
+
+    tissue = uniform_tissue((12, 12, 12))
+    run = simulate(tissue, GrowthParameters((11, 11, 11), 0.5, 0.1, 50), model=Broken())
+    assert run.status is Status.NOT_FINITE
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dw": -0.1}, "dw is a finite number >= 0"),
+        ({"rho": math.nan}, "rho is a finite number >= 0"),
+        ({"days": 0}, "days is a finite number > 0"),
+        ({"origin_mm": (0, 0)}, "three finite coordinates"),
+        ({"origin_mm": (0, 0, math.inf)}, "three finite coordinates"),
+    ],
+)
+def test_parameters_are_checked(change, message):
+    with pytest.raises(ValueError, match=message):
+        GrowthParameters(**{"origin_mm": (0, 0, 0), "dw": 1, "rho": 1, "days": 1} | change)
+
+
+def test_an_origin_outside_the_tissue_names_the_nearest_point(tissue):
+    with pytest.raises(
+        ValueError, match=r"nearest tissue point is \(-.*\) mm, .* mm away"
+    ) as error:
+        simulate(tissue, GrowthParameters((-10, 10, 10), 0.5, 0.05, 100))
+    assert "(-10, 10, 10)" in str(error.value)
+
+
+@pytest.mark.parametrize("days", [(20, 10), (0, 10), (10, 300), (10, 10)])
+def test_snapshot_times_are_checked(days):
+    tissue = uniform_tissue((12, 12, 12))
+    with pytest.raises(ValueError, match="snapshot times"):
+        simulate(tissue, GrowthParameters((11, 11, 11), 0.5, 0.1, 200), snapshot_days=days)
+
+
+@pytest.mark.parametrize(
+    ("maps", "message"),
+    [
+        ((np.ones((3, 3, 3)), np.zeros((3, 3, 3)), np.zeros((3, 3, 4))), "csf has"),
+        ((np.full((3, 3, 3), 2.0), np.zeros((3, 3, 3)), np.zeros((3, 3, 3))), "probabilities"),
+        ((np.full((3, 3, 3), np.nan), np.zeros((3, 3, 3)), np.zeros((3, 3, 3))), "probabilities"),
+        ((np.zeros((3, 3, 3)), np.zeros((3, 3, 3)), np.ones((3, 3, 3))), "no voxel is tissue"),
+    ],
+)
+def test_tissue_maps_are_checked(maps, message):
+    with pytest.raises(ValueError, match=message):
+        Tissue.from_probabilities(*maps, Grid((3, 3, 3), np.eye(4)))
+
+
+def test_tissue_is_one_piece_and_renormalised(tissue, atlas):
+    total = tissue.wm + tissue.gm
+    np.testing.assert_allclose(total[tissue.domain], 1, atol=1e-6)
+    assert not total[~tissue.domain].any()
+    assert (atlas.wm + atlas.gm > atlas.csf)[tissue.domain].all()
+    assert 1100 < tissue.domain.sum() * tissue.grid.voxel_ml < 1200
+
+
+@pytest.mark.parametrize(("core", "whole"), [(0.2, 0.6), (1.0, 0.2), (0.6, 0.0)])
+def test_thresholds_are_checked(core, whole):
+    with pytest.raises(ValueError, match="thresholds"):
+        Thresholds(core=core, whole=whole)
