@@ -24,7 +24,6 @@ from .seed import seed_density
 from .supertime import coefficients, diffuse, longest_step, stages_for
 from .tissue import Tissue
 
-
 VOLUME_TOLERANCE = 0.02
 MAX_SIDE_STEPS = 6
 """How well, and in how many trials, the time of a volume snapshot is found."""

@@ -1,0 +1,207 @@
+"""What decides every sample of a database, and the samples themselves.
+
+Sample i is snapshot i mod m of run i div m. A run is drawn from (seed, run, attempt) and drawn anew,
+with the next attempt, until it yields its m accepted snapshots: nothing else decides a sample.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..atlas import load_atlas
+from ..solver import (
+    Accuracy,
+    FisherKolmogorov,
+    GrowthModel,
+    GrowthParameters,
+    Snapshot,
+    Status,
+    Thresholds,
+    Tissue,
+    simulate,
+)
+from .space import ParameterSpace
+
+MAX_ATTEMPTS = 1000
+"""Draws of one run after which the space is held to contain no acceptable tumour."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything on which the samples depend.
+
+    Attributes
+    ----------
+    space : ParameterSpace
+    seed : int
+        Of the random draws.
+    model : GrowthModel
+    thresholds : Thresholds
+        Densities of the stored outlines.
+    accuracy : Accuracy
+        Of the solver.
+    """
+
+    space: ParameterSpace = field(default_factory=ParameterSpace)
+    seed: int = 0
+    model: GrowthModel = field(default_factory=FisherKolmogorov)
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    accuracy: Accuracy = field(default_factory=Accuracy)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed is a whole number from 0 to 2^32 - 1, got {self.seed}")
+
+    def describe(self) -> dict[str, Any]:
+        """The plan in plain values, as `database.json` stores it."""
+        return {
+            "space": dataclasses.asdict(self.space),
+            "sampler": "trajectory",
+            "seed": self.seed,
+            "model": {
+                "name": self.model.name,
+                "equation": self.model.equation,
+                "settings": dataclasses.asdict(self.model),  # type: ignore[call-overload]
+            },
+            "thresholds": dataclasses.asdict(self.thresholds),
+            "accuracy": dataclasses.asdict(self.accuracy),
+            "atlas": {"name": "SRI24", "sha256": load_atlas().checksum},
+        }
+
+    @classmethod
+    def from_description(cls, plan: dict[str, Any]) -> Plan:
+        """The plan that `describe` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the growth model is unknown here.
+        """
+        if plan["model"]["name"] != FisherKolmogorov.name:
+            raise ValueError(
+                f"growth model {plan['model']['name']!r} is unknown here: "
+                f"there is {FisherKolmogorov.name!r}"
+            )
+        return cls(
+            space=ParameterSpace.from_dict(plan["space"]),
+            seed=plan["seed"],
+            model=FisherKolmogorov(**plan["model"]["settings"]),
+            thresholds=Thresholds(**plan["thresholds"]),
+            accuracy=Accuracy(**plan["accuracy"]),
+        )
+
+
+def identity(plan: dict[str, Any]) -> str:
+    """SHA-256 of a plan's description: two databases with one identity hold the same samples."""
+    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One tumour of a database.
+
+    Attributes
+    ----------
+    parameters : GrowthParameters
+        A simulation from these reproduces the density.
+    snapshot : Snapshot
+        The density on the tissue's box and the sizes of its outlines.
+    attempt : int
+        Which draw of the run was accepted.
+    """
+
+    parameters: GrowthParameters
+    snapshot: Snapshot
+    attempt: int
+
+
+def draw_samples(tissue: Tissue, plan: Plan, run: int) -> list[Sample]:
+    """Draw a run until it yields its accepted snapshots.
+
+    Returns
+    -------
+    list of Sample
+        `plan.space.snapshots_per_run` of them, by rising time.
+
+    Raises
+    ------
+    ValueError
+        If `MAX_ATTEMPTS` draws yield none.
+    """
+    for attempt in range(MAX_ATTEMPTS):
+        samples = _attempt(tissue, plan, run, attempt)
+        if samples is not None:
+            return samples
+    raise ValueError(
+        f"the parameter space yields no acceptable tumour in {MAX_ATTEMPTS} draws: widen its "
+        "ranges or its size limits"
+    )
+
+
+def _attempt(tissue: Tissue, plan: Plan, run: int, attempt: int) -> list[Sample] | None:
+    space = plan.space
+    rng = np.random.default_rng([plan.seed, run, attempt])
+    voxel = tissue.voxels[rng.integers(len(tissue.voxels))]
+    origin = tissue.grid.to_world(voxel + rng.uniform(-0.5, 0.5, 3))
+    dw, rho = space.dw.draw(rng), space.rho.draw(rng)
+    volumes = _target_volumes(space, rng)
+    # The density depends on dw T and rho T alone: a run may last as long as a scaled one may.
+    fastest = min(space.dw.high / dw, space.rho.high / rho)
+    longest = space.days.high * 2.0 ** math.floor(math.log2(fastest))
+    run_result = simulate(
+        tissue,
+        GrowthParameters(tuple(origin), dw, rho, longest),
+        model=plan.model,
+        thresholds=plan.thresholds,
+        snapshot_ml=volumes.tolist(),
+        stop_ml=float(volumes[-1]),
+        accuracy=plan.accuracy,
+    )
+    if run_result.status is Status.NOT_FINITE or len(run_result.snapshots) < len(volumes):
+        return None
+    samples = []
+    ml = tissue.grid.voxel_ml
+    for snapshot in run_result.snapshots:
+        parameters = _into_ranges(
+            GrowthParameters(tuple(origin), dw, rho, snapshot.days), space
+        )
+        if (
+            parameters is None
+            or not space.whole_ml.holds(snapshot.whole_voxels * ml)
+            or snapshot.core_voxels * ml < space.core_min_ml
+        ):
+            return None
+        samples.append(Sample(parameters, snapshot, attempt))
+    return samples
+
+
+def _target_volumes(space: ParameterSpace, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Volumes in ml, rising: one drawn in each of m equal parts of the range of cube roots."""
+    m = space.snapshots_per_run
+    low, high = np.cbrt(space.whole_ml.low), np.cbrt(space.whole_ml.high)
+    return (low + (high - low) * (np.arange(m) + rng.uniform(size=m)) / m) ** 3
+
+
+def _into_ranges(parameters: GrowthParameters, space: ParameterSpace) -> GrowthParameters | None:
+    """The growth scaled by a power of two, the nearest to 1 that brings all three into their ranges.
+
+    A power of two changes no digit of dw T and rho T: the scaled parameters reproduce the density
+    exactly.
+    """
+    for exponent in sorted(range(-8, 9), key=abs):
+        scaled = parameters.scaled(2.0**exponent)
+        if (
+            space.dw.holds(scaled.dw)
+            and space.rho.holds(scaled.rho)
+            and space.days.holds(scaled.days)
+        ):
+            return scaled
+    return None
