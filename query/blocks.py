@@ -1,0 +1,71 @@
+"""Bits of an outline, cut into the blocks in which an index stores and compares them.
+
+A *block* is 8 x 8 x 8 voxels, 64 bytes that lie together: the unit in which bits are stored and
+compared. A *coarse block* is 2 x 2 x 2 of them: the unit in which voxels are counted for the
+bounds. Blocks are aligned to the corner of the box; what sticks out of the box is empty.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+EDGE = 8
+"""Voxels along the edge of a block: one byte of bits along z."""
+
+WORDS = EDGE**3 // 64
+"""64-bit words in a block."""
+
+
+def block_shape(box_shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Number of blocks along x, y, z that cover a box of so many voxels."""
+    x, y, z = (-(-n // EDGE) for n in box_shape)
+    return x, y, z
+
+
+def coarse_shape(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Number of coarse blocks along x, y, z that cover so many blocks."""
+    x, y, z = (-(-n // 2) for n in shape)
+    return x, y, z
+
+
+def cut_blocks(packed: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Rearrange packed outlines so that the bits of each block lie together.
+
+    Parameters
+    ----------
+    packed : (..., bx, by, bz // 8) uint8 array
+        Bits packed along z.
+
+    Returns
+    -------
+    (..., n_blocks, WORDS) uint64 array
+        Blocks in C order of their position. The order of bits inside a block is the same for
+        all, and nothing but intersections and counts is ever asked of them.
+    """
+    *lead, nx, ny, bytes_z = packed.shape
+    x, y, z = block_shape((nx, ny, bytes_z * EDGE))
+    padding = [(0, 0)] * len(lead) + [(0, x * EDGE - nx), (0, y * EDGE - ny), (0, 0)]
+    padded = np.pad(packed, padding).reshape(-1, x, EDGE, y, EDGE, z)
+    blocks = np.ascontiguousarray(padded.transpose(0, 1, 3, 5, 2, 4))
+    return blocks.view("<u8").reshape(*lead, x * y * z, WORDS)
+
+
+def count_voxels(blocks: NDArray[np.uint64]) -> NDArray[np.uint16]:
+    """Voxels set in each block, (..., n_blocks), 0 to 512, of bits (..., n_blocks, WORDS)."""
+    return np.bitwise_count(blocks).sum(axis=-1, dtype=np.uint16)
+
+
+def sum_coarse(counts: NDArray[np.uint16], shape: tuple[int, int, int]) -> NDArray[np.uint16]:
+    """Add up counts of blocks (..., n_blocks) over coarse blocks.
+
+    Returns
+    -------
+    (..., n_coarse) uint16 array
+        0 to 4096, in C order of the coarse blocks' position.
+    """
+    lead = counts.shape[:-1]
+    x, y, z = coarse_shape(shape)
+    padding = [(0, 0), *((0, 2 * n - m) for n, m in zip((x, y, z), shape, strict=True))]
+    padded = np.pad(counts.reshape(-1, *shape), padding).reshape(-1, x, 2, y, 2, z, 2)
+    return padded.sum(axis=(2, 4, 6), dtype=np.uint16).reshape(*lead, x * y * z)

@@ -1,0 +1,284 @@
+"""The index: what exact search needs of a database, in files that are mapped, not read.
+
+An index is a directory. `index.json` says what it was built from; its arrays are .npy files.
+
+    union.npy          (n_blocks, 8) uint64        bits of all outlines together, block by block
+    volumes.npy        (2, n_samples) int32        voxels of core and whole
+    coarse.npy         (2, n_coarse, n_samples) uint16
+                                                   voxels of core and whole in a coarse block
+    full_starts.npy    (2 n_samples + 1) int64     first entry of an outline in `full_blocks`
+    full_blocks.npy    (n_full) uint16             blocks in which the outline is the union
+    mixed_starts.npy   (2 n_samples + 1) int64     first entry of an outline in the next two
+    mixed_blocks.npy   (n_mixed) uint16            blocks that are neither empty nor full ...
+    mixed_bits.npy     (n_mixed, 8) uint64         ... and their bits
+
+Core and whole of sample i are outlines 2i and 2i + 1. "Full" means that no other tumour of the
+database has a voxel in the block that this one lacks: tumours stay inside tissue, so this is a
+block filled up to the edge of the brain. `coarse` lies block by block, because a query reads only
+the rows of the coarse blocks it touches; the bits lie sample by sample, because they are read for
+few samples.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..atlas import Grid
+from ..solver import Thresholds
+from .blocks import WORDS, block_shape, coarse_shape, count_voxels
+from .source import OutlineSource
+
+SCHEMA_VERSION = 1
+MANIFEST = "index.json"
+REMEDY = "build it again with `glioquery index DB`"
+
+ARRAYS = {
+    "union": "<u8",
+    "volumes": "<i4",
+    "coarse": "<u2",
+    "full_starts": "<i8",
+    "full_blocks": "<u2",
+    "mixed_starts": "<i8",
+    "mixed_blocks": "<u2",
+    "mixed_bits": "<u8",
+}
+"""Name and type of each array; its file is NAME.npy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """An opened index. Its arrays are read-only maps of the files; see the module for each.
+
+    Attributes
+    ----------
+    path : Path
+        The directory.
+    n_samples : int
+        Number of tumours; their ids are 0 .. n_samples - 1.
+    thresholds : Thresholds
+        Densities at which the outlines were drawn.
+    database_checksum : str
+        Checksum of the database that the index was built from.
+    grid : Grid
+        The grid on which queries are asked.
+    box : tuple of three slice
+        The part of it that the blocks cover.
+    package_version : str
+        The release of glioquery that built it.
+    files : dict of str to dict
+        Size in bytes and SHA-256 of each file.
+    """
+
+    path: Path
+    n_samples: int
+    thresholds: Thresholds
+    database_checksum: str
+    grid: Grid
+    box: tuple[slice, slice, slice]
+    package_version: str
+    files: dict[str, dict[str, Any]]
+    union: NDArray[np.uint64]
+    volumes: NDArray[np.int32]
+    coarse: NDArray[np.uint16]
+    full_starts: NDArray[np.int64]
+    full_blocks: NDArray[np.uint16]
+    mixed_starts: NDArray[np.int64]
+    mixed_blocks: NDArray[np.uint16]
+    mixed_bits: NDArray[np.uint64]
+
+    @classmethod
+    def open(cls, path: str | Path, *, thresholds: Thresholds | None = None) -> Index:
+        """Open an index; nothing but its manifest is read.
+
+        Parameters
+        ----------
+        path : path
+            The directory that `build_index` made.
+        thresholds : Thresholds, optional
+            What the outlines must have been drawn at; not checked if left out.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no index at the path, or one of its files is missing.
+        ValueError
+            If the index is of another schema version or of other thresholds, or a file is
+            truncated or is not the array it should be.
+        """
+        path = Path(path)
+        fields = read_manifest(path)
+        arrays: dict[str, Any] = {name: _map_array(path, name, fields) for name in ARRAYS}
+        index = cls(path=path, **fields, **arrays)
+        index._check_shapes()
+        if thresholds is not None and thresholds != index.thresholds:
+            raise ValueError(
+                f"outlines at {_say(thresholds)} were asked for, but the index {path} holds those "
+                f"at {_say(index.thresholds)}: ask for these, or index a database of the others"
+            )
+        return index
+
+    @property
+    def block_shape(self) -> tuple[int, int, int]:
+        """Number of blocks along x, y, z."""
+        return block_shape(tuple(s.stop - s.start for s in self.box))
+
+    @functools.cached_property
+    def union_counts(self) -> NDArray[np.uint16]:
+        """Voxels of the union in each block, (n_blocks,)."""
+        return count_voxels(np.asarray(self.union))
+
+    def check_source(self, source: OutlineSource) -> None:
+        """Refuse a database that this index was not built from.
+
+        Raises
+        ------
+        ValueError
+            If checksum, number of samples, thresholds, or grid differ.
+        """
+        pairs = [
+            ("the content", self.database_checksum, source.checksum),
+            ("the number of samples", self.n_samples, source.n_samples),
+            ("the thresholds", _say(self.thresholds), _say(source.thresholds)),
+        ]
+        for what, here, there in pairs:
+            if here != there:
+                raise ValueError(
+                    f"the index {self.path} belongs to another database: {what} was {here} when "
+                    f"it was built, the database has {there}; {REMEDY}"
+                )
+        if self.grid != source.grid:
+            raise ValueError(
+                f"the index {self.path} lies on a grid of {self.grid}, the database on one of "
+                f"{source.grid}; {REMEDY}"
+            )
+
+    def verify(self) -> None:
+        """Read every file whole and compare it with its checksum (opening compares sizes only).
+
+        Raises
+        ------
+        ValueError
+            If a file was altered.
+        """
+        for name, expected in self.files.items():
+            if sha256(self.path / name) != expected["sha256"]:
+                raise ValueError(
+                    f"{self.path / name} was altered since the index was built: its SHA-256 is "
+                    f"not the one that {MANIFEST} records; {REMEDY}"
+                )
+
+    def _check_shapes(self) -> None:
+        n, (x, y, z) = self.n_samples, self.block_shape
+        n_coarse = int(np.prod(coarse_shape((x, y, z))))
+        n_full, n_mixed = len(self.full_blocks), len(self.mixed_blocks)
+        expected: dict[str, tuple[int, ...]] = {
+            "union": (x * y * z, WORDS),
+            "volumes": (2, n),
+            "coarse": (2, n_coarse, n),
+            "full_starts": (2 * n + 1,),
+            "full_blocks": (n_full,),
+            "mixed_starts": (2 * n + 1,),
+            "mixed_blocks": (n_mixed,),
+            "mixed_bits": (n_mixed, WORDS),
+        }
+        for name, shape in expected.items():
+            array = getattr(self, name)
+            if array.shape != shape or array.dtype != np.dtype(ARRAYS[name]):
+                raise ValueError(
+                    f"{self.path / name}.npy should hold {ARRAYS[name]} of shape {shape}, but "
+                    f"holds {array.dtype.str} of shape {array.shape}; {REMEDY}"
+                )
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Read and check `index.json`; returns the fields of `Index` that it holds.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `Index.open`.
+    """
+    file = path / MANIFEST
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no index at {path}: make one with `glioquery index DB`")
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        version = manifest["schema_version"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{file} is not the manifest of an index; {REMEDY}") from error
+    if version != SCHEMA_VERSION:
+        raise ValueError(
+            f"the index {path} is of schema version {version}, this glioquery reads version "
+            f"{SCHEMA_VERSION}; {REMEDY}"
+        )
+    try:
+        starts, stops = manifest["box"]
+        x, y, z = (slice(*pair) for pair in zip(starts, stops, strict=True))
+        return {
+            "n_samples": int(manifest["n_samples"]),
+            "thresholds": Thresholds(**manifest["thresholds"]),
+            "database_checksum": str(manifest["database_checksum"]),
+            "grid": Grid(tuple(manifest["grid"]["shape"]), manifest["grid"]["affine"]),
+            "box": (x, y, z),
+            "package_version": str(manifest["package_version"]),
+            "files": {f"{name}.npy": manifest["files"][f"{name}.npy"] for name in ARRAYS},
+        }
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{file} was altered and is not readable ({error!r}); {REMEDY}") from error
+
+
+def manifest_of(source: OutlineSource, package_version: str, folder: Path) -> dict[str, Any]:
+    """Describe a freshly written index: the content of `index.json`."""
+    files = {}
+    for name in ARRAYS:
+        file = folder / f"{name}.npy"
+        files[file.name] = {"bytes": file.stat().st_size, "sha256": sha256(file)}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "package_version": package_version,
+        "n_samples": source.n_samples,
+        "thresholds": {"core": source.thresholds.core, "whole": source.thresholds.whole},
+        "database_checksum": source.checksum,
+        "grid": {"shape": list(source.grid.shape), "affine": source.grid.affine.tolist()},
+        "box": [[s.start for s in source.box], [s.stop for s in source.box]],
+        "files": files,
+    }
+
+
+def _map_array(path: Path, name: str, fields: dict[str, Any]) -> NDArray[Any]:
+    file = path / f"{name}.npy"
+    expected = fields["files"][file.name]["bytes"]
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is missing from the index; {REMEDY}")
+    if file.stat().st_size != expected:
+        raise ValueError(
+            f"{file} should have {expected} bytes, but has {file.stat().st_size}; {REMEDY}"
+        )
+    try:
+        # NumPy refuses to map an array without elements (no full block in a small database).
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        try:
+            array = np.load(file, allow_pickle=False)
+        except ValueError:
+            raise ValueError(f"{file} is not a NumPy array any more; {REMEDY}") from error
+    # The plain view: indexing the memmap subclass costs microseconds each time.
+    return array.view(np.ndarray)
+
+
+def _say(thresholds: Thresholds) -> str:
+    return f"u >= {thresholds.core} (core) and u >= {thresholds.whole} (whole)"
