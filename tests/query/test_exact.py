@@ -52,6 +52,20 @@ def test_same_as_the_loop(data, source, shared_index, naive):
     assert found == naive(source, masks, k, empty_score)
 
 
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_no_bound_is_below_its_intersection(data, source, shared_index):
+    masks = data.draw(query_masks(source))
+    pairs = ((masks.core, source.core), (masks.whole, source.whole))
+    true = np.array([(ours & theirs).sum(axis=(1, 2, 3)) for ours, theirs in pairs])
+    query = exact._Query.of(shared_index, masks)
+    bounds = exact._bound_intersections(shared_index, query)
+    assert (bounds >= true).all()
+    assert (bounds <= np.minimum(shared_index.volumes, query.volumes[:, None])).all()
+    ids = np.random.default_rng(0).permutation(source.n_samples)
+    np.testing.assert_array_equal(exact._intersect(shared_index, query, ids), true[:, ids])
+
+
 def test_ties_break_by_ascending_id(source, shared_index, tumor):
     # Samples 0 and 11 stand in the database again as 87 and 88.
     assert [m.sample for m in search(shared_index, tumor(0), k=2)] == [0, 87]
