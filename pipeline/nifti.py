@@ -1,0 +1,173 @@
+"""NIfTI files in and out, always together with their grid."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from ..atlas import Grid
+
+
+class InputError(ValueError):
+    """A file or option of the user's does not fit; the message is one line that says what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """Values on a voxel grid.
+
+    Attributes
+    ----------
+    values : float32 array of the grid's shape
+    grid : Grid
+    """
+
+    values: NDArray[np.float32]
+    grid: Grid
+
+
+@dataclass(frozen=True, eq=False)
+class NiftiFile:
+    """What is taken from a NIfTI file; nothing else of its header goes any further.
+
+    Attributes
+    ----------
+    values : three-dimensional array
+        Scaled values in the file's order of axes.
+    grid : Grid
+    has_orientation : bool
+        False where neither sform nor qform is declared, so that left and right are unknown.
+    sha256 : str
+        Of the file's bytes.
+    """
+
+    values: NDArray
+    grid: Grid
+    has_orientation: bool
+    sha256: str
+
+
+def read_nifti(path: str | Path, role: str) -> NiftiFile:
+    """Read one volume.
+
+    Parameters
+    ----------
+    path : str or Path
+        A `.nii` or `.nii.gz`; trailing axes of length one are dropped.
+    role : str
+        What the file is to the user ("T1", "segmentation"); opens every message.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, not a readable NIfTI, holds other than one 3-D volume of real
+        numbers, or its affine is not invertible.
+    """
+    path = Path(path)
+    name = f"{role} {path}"
+    if not path.is_file():
+        raise InputError(f"{name}: no such file; check the path")
+    try:
+        image = nib.load(path)
+    except Exception as error:  # nibabel raises many kinds, by the way a header is broken
+        reason = "; ".join(str(error).split("\n"))
+        raise InputError(
+            f"{name}: expected a NIfTI image (.nii or .nii.gz), but it cannot be read as one "
+            f"({reason}); convert it first, for instance with dcm2niix"
+        ) from error
+    if not isinstance(image, nib.Nifti1Pair):
+        raise InputError(
+            f"{name}: expected a NIfTI image, got {type(image).__name__}; convert it to .nii.gz"
+        )
+    shape = image.shape
+    if len(shape) < 3 or min(shape) < 1 or any(n != 1 for n in shape[3:]):
+        raise InputError(
+            f"{name}: expected one 3-D volume, got an array of {' x '.join(map(str, shape))}; "
+            "extract the volume that is wanted"
+        )
+    try:
+        values = np.asarray(image.dataobj).reshape(shape[:3])
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(
+            f"{name}: the image data cannot be read, the file is truncated or damaged; "
+            "copy or export it again"
+        ) from error
+    if values.dtype.kind not in "buif":
+        raise InputError(f"{name}: expected real numbers, got voxels of type {values.dtype}")
+    try:
+        grid = Grid(shape[:3], image.affine)
+    except ValueError as error:
+        raise InputError(
+            f"{name}: {error}; the header's orientation is broken, export the image again"
+        ) from error
+    codes = int(image.header["sform_code"]), int(image.header["qform_code"])
+    return NiftiFile(
+        values=values,
+        grid=grid,
+        has_orientation=any(code > 0 for code in codes),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )
+
+
+def write_nifti(path: str | Path, values: NDArray, grid: Grid) -> None:
+    """Write a volume with nothing in its header but geometry; the file appears when complete.
+
+    The affine is written as sform and, unless it is sheared (which a qform cannot say), as qform,
+    both with the code "scanner". Booleans are stored as uint8, floating-point numbers as float32.
+
+    Parameters
+    ----------
+    path : str or Path
+        Ends in `.nii` or `.nii.gz`; replaced where it exists.
+    values : array of the grid's shape, any further axes behind
+    grid : Grid
+
+    Raises
+    ------
+    ValueError
+        If the values are not on the grid.
+    """
+    if values.shape[:3] != grid.shape:
+        raise ValueError(f"values of shape {values.shape} do not lie on a grid of {grid.shape}")
+    kind = values.dtype.kind
+    dtype = np.uint8 if kind == "b" else np.float32 if kind == "f" else values.dtype
+    image = nib.Nifti1Image(np.asarray(values, dtype), None)
+    _set_geometry(image, grid)
+    save_nifti(image, path)
+
+
+def save_nifti(image: nib.Nifti1Image, path: str | Path) -> None:
+    """Save under a temporary name in the same folder, then rename; see `write_nifti`."""
+    path = Path(path)
+    suffix = ".nii.gz" if path.name.endswith(".gz") else ".nii"
+    handle, temporary = tempfile.mkstemp(prefix=".", suffix=suffix, dir=path.parent)
+    os.close(handle)
+    try:
+        nib.save(image, temporary)
+        with Path(temporary).open("rb") as file:
+            os.fsync(file.fileno())
+        # mkstemp makes files for the owner alone; a result has the permissions of any new file.
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(temporary).chmod(0o666 & ~mask)
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _set_geometry(image: nib.Nifti1Image, grid: Grid) -> None:
+    image.set_sform(grid.affine, code="scanner")
+    image.set_qform(grid.affine, code="scanner")
+    corner = [*grid.shape, 1]
+    if np.abs((image.get_qform() - grid.affine) @ corner).max() > 0.01:
+        image.set_qform(None, code=0)  # sheared: the quaternion would tell another story
+        image.header["pixdim"][1:4] = grid.spacing_mm
+    image.header.set_xyzt_units("mm")
