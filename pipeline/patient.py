@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from nibabel.orientations import aff2axcodes
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -193,14 +194,13 @@ def _require_same_grid(file: NiftiFile, path: str | Path, grid: Grid, name: str)
         shift = np.abs(file.grid.to_world(corners) - grid.to_world(corners)).max()
         where = f" (of one shape, but their voxels lie up to {shift:.3g} mm apart)"
     raise InputError(
-        f"segmentation {path}: it must lie on the grid of the {name}, but it has {_geometry(file.grid)}"
-        f" where that image has {_geometry(grid)}{where}; resample it with a label interpolator"
+        f"segmentation {path}: it must lie on the grid of the {name}, but it has "
+        f"{_geometry(file.grid)}, where that image has {_geometry(grid)}{where}; resample it with "
+        "a label interpolator"
     )
 
 
 def _geometry(grid: Grid) -> str:
-    from nibabel.orientations import aff2axcodes
-
     return f"{grid}, axes {''.join(aff2axcodes(grid.affine))}"
 
 

@@ -193,9 +193,7 @@ def _prepare(patient: Patient, atlas: Atlas, resolution_mm: float) -> dict[str, 
             whole = coarsen(
                 Scan(patient.masks.whole.astype(np.float32), scan.grid), resolution_mm
             ).values
-            distance = ndimage.distance_transform_edt(
-                whole == 0, sampling=coarse.grid.spacing_mm
-            )
+            distance = ndimage.distance_transform_edt(whole == 0, sampling=coarse.grid.spacing_mm)
             job["moving_mask"] = (distance[box] > LESION_MARGIN_MM).astype(np.float32)
     return job
 

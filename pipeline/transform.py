@@ -12,7 +12,7 @@ files are those of ANTs and can be used with antsApplyTransforms.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,13 +82,19 @@ class AtlasTransform:
 
     def patient_from_atlas(self, points_mm: Points) -> Points:
         """Patient coordinates (n, 3) of atlas coordinates (n, 3)."""
-        moved = points_mm + _displacement(self.warp, self.grid, points_mm)
-        return _apply(self.affine, moved)
+        return self._to_atlas.map(np.eye(4), points_mm.T, np.eye(4)).T
 
     def atlas_from_patient(self, points_mm: Points) -> Points:
         """Atlas coordinates (n, 3) of patient coordinates (n, 3)."""
-        straight = _apply(np.linalg.inv(self.affine), points_mm)
-        return straight + _displacement(self.inverse_warp, self.grid, straight)
+        return self._to_patient.map(np.eye(4), points_mm.T, np.eye(4)).T
+
+    @property
+    def _to_atlas(self) -> _Way:
+        return _Way(np.eye(4), self.warp, self.grid, self.affine)
+
+    @property
+    def _to_patient(self) -> _Way:
+        return _Way(np.linalg.inv(self.affine), self.inverse_warp, self.grid, np.eye(4))
 
     def masks_to_atlas(self, masks: TumorMasks, grid: Grid = SIMULATION_GRID) -> TumorMasks:
         """Carry a patient's outlines to the atlas.
@@ -105,35 +111,29 @@ class AtlasTransform:
         grid : Grid
             In the atlas's world.
         """
-        return self._masks(masks, grid, self.patient_from_atlas, self._atlas_box)
+        return _carry_masks(masks, grid, self._to_atlas)
 
     def masks_to_patient(self, masks: TumorMasks, grid: Grid) -> TumorMasks:
         """Carry outlines on the atlas to the patient, as `masks_to_atlas` does."""
-        return self._masks(masks, grid, self.atlas_from_patient, self._patient_box)
+        return _carry_masks(masks, grid, self._to_patient)
 
     def image_to_atlas(self, scan: Scan, grid: Grid, *, nearest: bool = False) -> Scan:
         """Carry a patient's image to a grid on the atlas, by linear interpolation or none.
 
         Points outside the image get 0. For display on a coarser grid than the image's.
         """
-        box = tuple((0, n) for n in grid.shape)
-        values = _pull(scan, grid, self.patient_from_atlas, box, order=0 if nearest else 1)
-        return Scan(values, grid)
+        return Scan(_carry(scan, grid, self._to_atlas, order=0 if nearest else 1), grid)
 
     def image_to_patient(self, scan: Scan, grid: Grid, *, nearest: bool = False) -> Scan:
         """Carry an image on the atlas to a grid in the patient's world; see `image_to_atlas`."""
-        box = tuple((0, n) for n in grid.shape)
-        values = _pull(scan, grid, self.atlas_from_patient, box, order=0 if nearest else 1)
-        return Scan(values, grid)
+        return Scan(_carry(scan, grid, self._to_patient, order=0 if nearest else 1), grid)
 
     def density_to_patient(self, density: TumorDensity, grid: Grid) -> TumorDensity:
         """Carry a tumour density on the atlas to exactly the given grid of the patient's.
 
         Linear interpolation, which keeps the density inside [0, 1]; 0 outside the atlas.
         """
-        scan = Scan(density.u, density.grid)
-        box = self._patient_box(_support_box(density.u > 0, density.grid), grid)
-        values = _pull(scan, grid, self.atlas_from_patient, box)
+        values = _carry(Scan(density.u, density.grid), grid, self._to_patient)
         return TumorDensity(np.clip(values, 0, 1), grid)
 
     def jacobian(self, grid: Grid = SIMULATION_GRID) -> NDArray[np.float32]:
@@ -150,8 +150,8 @@ class AtlasTransform:
         to_index = np.linalg.inv(self.grid.affine)[:3, :3]
         gradient = np.einsum("ikxyz,kj->xyzij", by_index, to_index) + np.eye(3)
         local = Scan(np.linalg.det(gradient).astype(np.float32) - 1, self.grid)
-        box = tuple((0, n) for n in grid.shape)
-        excess = _pull(local, grid, lambda points: points, box)
+        straight = _Way(np.eye(4), np.zeros_like(self.warp), self.grid, np.eye(4))
+        excess = _carry(local, grid, straight)
         return ((excess + 1) * np.linalg.det(self.affine[:3, :3])).astype(np.float32)
 
     def save(self, folder: str | Path) -> None:
@@ -192,36 +192,6 @@ class AtlasTransform:
         inverse_warp, _ = read_itk_warp(folder / INVERSE_WARP_FILE)
         return cls(affine, warp, inverse_warp, grid, settings)
 
-    def _masks(
-        self,
-        masks: TumorMasks,
-        grid: Grid,
-        point_map: Callable[[Points], Points],
-        find_box: Callable[[Box, Grid], VoxelBox],
-    ) -> TumorMasks:
-        # Fine enough to see the source's voxels, and no finer where the target's are as small.
-        n_samples = tuple(int(np.clip(np.ceil(s / SAMPLE_MM - 0.01), 1, 6)) for s in grid.spacing_mm)
-        carried = []
-        for mask in (masks.core, masks.whole):
-            if not mask.any():
-                carried.append(np.zeros(grid.shape, bool))
-                continue
-            box = find_box(_support_box(mask, masks.grid), grid)
-            scan = Scan(mask.astype(np.float32), masks.grid)
-            carried.append(_pull(scan, grid, point_map, box, n_samples=n_samples) >= 0.5)
-        return TumorMasks(carried[0], carried[1], grid)
-
-    def _atlas_box(self, box: Box, grid: Grid) -> VoxelBox:
-        # x = A^-1 y - d(x): displaced by no more than the largest |d|.
-        reach = np.abs(self.warp).max(axis=(0, 1, 2))
-        low, high = _transform_box(np.linalg.inv(self.affine), box)
-        return _voxel_box((low - reach, high + reach), grid)
-
-    def _patient_box(self, box: Box, grid: Grid) -> VoxelBox:
-        # y = A z with z = x - e(z): displaced before the affine.
-        reach = np.abs(self.inverse_warp).max(axis=(0, 1, 2))
-        return _voxel_box(_transform_box(self.affine, (box[0] - reach, box[1] + reach)), grid)
-
 
 def read_itk_affine(path: Path) -> NDArray[np.float64]:
     """Read an ITK affine in Matlab format as a (4, 4) RAS matrix."""
@@ -242,80 +212,108 @@ def read_itk_warp(path: Path) -> tuple[NDArray[np.float32], Grid]:
     return vectors * np.float32([-1, -1, 1]), Grid(image.shape[:3], image.affine)
 
 
-Box = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Lowest and highest world coordinates in mm."""
-
-VoxelBox = tuple[tuple[int, int], ...]
+Box = tuple[tuple[int, int], ...]
 """First voxel and the one after the last, for each array axis."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """One direction of a transform: p is looked up at after(q + f(q)) with q = before(p).
+
+    Points are (3, n) here: one contiguous row for each coordinate.
+    """
+
+    before: NDArray[np.float64]
+    field: NDArray[np.float32]
+    grid: Grid
+    after: NDArray[np.float64]
+
+    def map(
+        self, target: NDArray[np.float64], voxels: Points, source: NDArray[np.float64]
+    ) -> Points:
+        """Voxel indices in the source of voxel indices in the target, given both affines."""
+        points = _apply(self.before @ target, voxels)
+        at = _apply(np.linalg.inv(self.grid.affine), points)
+        for i in range(3):
+            points[i] += _sample(self.field[..., i], at, order=1)
+        return _apply(np.linalg.inv(source) @ self.after, points)
+
+    def find_box(self, source: Box, source_grid: Grid, target: Grid) -> Box:
+        """Find the target voxels that a box of source voxels can reach; outside, all is 0."""
+        reach = np.abs(self.field).max(axis=(0, 1, 2))
+        low, high = _hull(np.linalg.inv(self.after) @ source_grid.affine, *np.transpose(source))
+        back = np.linalg.inv(self.before @ target.affine)
+        low, high = _hull(back, low - reach, high + reach)
+        first = np.clip(np.floor(low).astype(int) - 1, 0, target.shape)
+        last = np.clip(np.ceil(high).astype(int) + 2, 0, target.shape)
+        return tuple((int(a), int(b)) for a, b in zip(first, last, strict=True))
+
+
 def _apply(affine: NDArray[np.float64], points: Points) -> Points:
-    return points @ affine[:3, :3].T + affine[:3, 3]
+    return affine[:3, :3] @ points + affine[:3, 3:]
 
 
 def _sample(values: NDArray[np.float32], voxels: Points, order: int) -> NDArray[np.float32]:
     return ndimage.map_coordinates(
-        values, voxels.T, output=np.float32, order=order, mode="constant", prefilter=False
+        values, voxels, output=np.float32, order=order, mode="constant", prefilter=False
     )
 
 
-def _displacement(field_: NDArray[np.float32], grid: Grid, points: Points) -> NDArray[np.float32]:
-    voxels = grid.to_voxel(points)
-    return np.stack([_sample(field_[..., i], voxels, 1) for i in range(3)], axis=-1)
+def _hull(affine: NDArray[np.float64], low: NDArray, high: NDArray) -> tuple[NDArray, NDArray]:
+    corners = np.stack(np.meshgrid(*zip(low, high, strict=True))).reshape(3, -1)
+    mapped = _apply(affine, corners)
+    return mapped.min(axis=1), mapped.max(axis=1)
 
 
-def _support_box(mask: NDArray[np.bool_], grid: Grid) -> Box:
-    """World box around everything that interpolation between the mask's voxels can reach."""
-    if not mask.any():
-        return np.zeros(3), np.zeros(3)
-    spans = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != k))) for k in range(3)]
-    edges = [(span[0] - 1, span[-1] + 1) for span in spans]
-    corners = grid.to_world(np.stack(np.meshgrid(*edges), -1).reshape(-1, 3))
-    return corners.min(axis=0), corners.max(axis=0)
+def _support(values: NDArray) -> Box | None:
+    """Box of all voxels whose interpolation can differ from 0, or None where all are 0."""
+    spans = [np.flatnonzero(values.any(axis=tuple({0, 1, 2} - {k}))) for k in range(3)]
+    if spans[0].size == 0:
+        return None
+    return tuple((int(span[0]) - 1, int(span[-1]) + 1) for span in spans)
 
 
-def _transform_box(affine: NDArray[np.float64], box: Box) -> Box:
-    corners = _apply(affine, np.stack(np.meshgrid(*zip(*box, strict=True)), -1).reshape(-1, 3))
-    return corners.min(axis=0), corners.max(axis=0)
+def _carry_masks(masks: TumorMasks, grid: Grid, way: _Way) -> TumorMasks:
+    n_samples = tuple(int(np.clip(np.ceil(s / SAMPLE_MM - 0.01), 1, 6)) for s in grid.spacing_mm)
+    core, whole = (
+        _carry(Scan(mask.astype(np.float32), masks.grid), grid, way, n_samples=n_samples) >= 0.5
+        for mask in (masks.core, masks.whole)
+    )
+    return TumorMasks(core, whole, grid)
 
 
-def _voxel_box(box: Box, grid: Grid) -> VoxelBox:
-    low, high = _transform_box(np.linalg.inv(grid.affine), box)
-    first = np.clip(np.floor(low).astype(int) - 1, 0, grid.shape)
-    last = np.clip(np.ceil(high).astype(int) + 2, 0, grid.shape)
-    return tuple((int(a), int(b)) for a, b in zip(first, last, strict=True))
-
-
-def _pull(
+def _carry(
     scan: Scan,
     grid: Grid,
-    point_map: Callable[[Points], Points],
-    box: VoxelBox,
+    way: _Way,
     *,
     order: int = 1,
     n_samples: tuple[int, ...] = (1, 1, 1),
 ) -> NDArray[np.float32]:
-    """Value at each voxel of a box of the target: mean of the source at its mapped sub-points."""
+    """Value at each target voxel: mean of the source at the mapped points of a regular pattern."""
     out = np.zeros(grid.shape, np.float32)
-    source = np.ascontiguousarray(scan.values, np.float32)
-    offsets = np.stack(
-        np.meshgrid(*[(np.arange(n) + 0.5) / n - 0.5 for n in n_samples]), -1
-    ).reshape(-1, 3)
-    for block in _blocks(box):
-        axes = [np.arange(start, stop) for start, stop in block]
-        centres = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
-        total = np.zeros(len(centres), np.float32)
+    support = _support(scan.values)
+    if support is None:
+        return out
+    values = np.ascontiguousarray(scan.values, np.float32)
+    steps = [(np.arange(n) + 0.5) / n - 0.5 for n in n_samples]
+    offsets = np.stack(np.meshgrid(*steps)).reshape(3, -1).T
+    for block in _blocks(way.find_box(support, scan.grid, grid)):
+        axes = [np.arange(start, stop, dtype=np.float64) for start, stop in block]
+        centres = np.stack(np.meshgrid(*axes, indexing="ij")).reshape(3, -1)
+        total = np.zeros(centres.shape[1], np.float32)
         for offset in offsets:
-            points = point_map(grid.to_world(centres + offset))
-            total += _sample(source, scan.grid.to_voxel(points), order)
-        shape = tuple(len(a) for a in axes)
-        out[tuple(slice(*b) for b in block)] = (total / len(offsets)).reshape(shape)
+            voxels = way.map(grid.affine, centres + offset[:, None], scan.grid.affine)
+            total += _sample(values, voxels, order)
+        region = tuple(slice(*span) for span in block)
+        out[region] = (total / len(offsets)).reshape([len(a) for a in axes])
     return out
 
 
-def _blocks(box: VoxelBox, n_voxels: int = 1 << 19) -> Iterator[VoxelBox]:
-    """Slabs of the box along its first axis, few enough voxels each to stay in little memory."""
-    area = max(1, (box[1][1] - box[1][0]) * (box[2][1] - box[2][0]))
+def _blocks(box: Box, n_voxels: int = 1 << 18) -> Iterator[Box]:
+    """Slabs of the box along its first axis, each of few enough voxels to stay in the cache."""
+    (start, stop), *others = box
+    area = max(1, int(np.prod([b - a for a, b in others])))
     thickness = max(1, n_voxels // area)
-    for start in range(box[0][0], box[0][1], thickness):
-        yield ((start, min(start + thickness, box[0][1])), box[1], box[2])
+    for first in range(start, stop, thickness):
+        yield ((first, min(first + thickness, stop)), *others)
