@@ -186,6 +186,7 @@ def _intersect(index: Index, query: _Query, ids: NDArray[np.intp]) -> NDArray[np
     bits = index.mixed_bits.take(entries, axis=0)
     bits &= query.blocks.reshape(-1, bits.shape[1]).take(places, axis=0)
     counts = count_voxels(bits)
+    index.release_bits()
     # Weights are summed in float64, which is exact for these integers.
     sums += np.bincount(owners, counts, len(outlines)).astype(np.int64)
     return sums.reshape(2, len(ids))

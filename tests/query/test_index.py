@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -178,3 +179,19 @@ def test_a_manifest_that_is_none_is_refused(index, content):
     (index.path / "index.json").write_text(content)
     with pytest.raises(ValueError, match=r"index\.json .*`glioquery index DB"):
         Index.open(index.path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="reads Linux's /proc")
+def test_released_bits_do_not_count_as_memory(index):
+    def resident_kb():
+        lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+        for line in lines:
+            if line.endswith(str(index.path / "mixed_bits.npy")):
+                return next(int(x.split()[1]) for x in lines if x.startswith("Rss:"))
+        raise AssertionError("the bits are not mapped")
+
+    bits = index.mixed_bits.copy()
+    assert resident_kb() > 0
+    index.release_bits()
+    assert resident_kb() == 0
+    np.testing.assert_array_equal(index.mixed_bits, bits)
