@@ -1,1 +1,9 @@
-"""To come."""
+"""From a parameter space to a database on disk: sampling, planning, Ray, NetCDF shards."""
+
+from .database import Database, DatabaseError
+from .generation import generate
+from .plan import Plan
+from .space import ParameterSpace, Range
+from .verification import verify
+
+__all__ = ["Database", "DatabaseError", "ParameterSpace", "Plan", "Range", "generate", "verify"]

@@ -1,7 +1,7 @@
 """What decides every sample of a database, and the samples themselves.
 
-Sample i is snapshot i mod m of run i div m. A run is drawn from (seed, run, attempt) and drawn anew,
-with the next attempt, until it yields its m accepted snapshots: nothing else decides a sample.
+Sample i is snapshot i mod m of run i div m. A run is drawn from (seed, run, attempt), and drawn
+anew with the next attempt until it yields its m accepted snapshots: nothing else decides a sample.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ..solver import (
 )
 from .space import ParameterSpace
 
-MAX_ATTEMPTS = 1000
+MAX_ATTEMPTS = 300
 """Draws of one run after which the space is held to contain no acceptable tumour."""
 
 
@@ -170,9 +170,7 @@ def _attempt(tissue: Tissue, plan: Plan, run: int, attempt: int) -> list[Sample]
     samples = []
     ml = tissue.grid.voxel_ml
     for snapshot in run_result.snapshots:
-        parameters = _into_ranges(
-            GrowthParameters(tuple(origin), dw, rho, snapshot.days), space
-        )
+        parameters = _into_ranges(GrowthParameters(tuple(origin), dw, rho, snapshot.days), space)
         if (
             parameters is None
             or not space.whole_ml.holds(snapshot.whole_voxels * ml)
@@ -191,7 +189,7 @@ def _target_volumes(space: ParameterSpace, rng: np.random.Generator) -> NDArray[
 
 
 def _into_ranges(parameters: GrowthParameters, space: ParameterSpace) -> GrowthParameters | None:
-    """The growth scaled by a power of two, the nearest to 1 that brings all three into their ranges.
+    """The growth scaled by the power of two nearest to 1 that brings all three into their ranges.
 
     A power of two changes no digit of dw T and rho T: the scaled parameters reproduce the density
     exactly.

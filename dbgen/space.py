@@ -103,12 +103,14 @@ class ParameterSpace:
                     f"unknown parameter {name!r} in the space: there are {', '.join(fields)}"
                 )
             try:
-                if isinstance(fields[name].default, Range):
+                default_range = fields[name].default
+                if isinstance(default_range, Range):
                     if not isinstance(value, dict) or not set(value) <= {"low", "high", "scale"}:
                         raise ValueError(
-                            f"a range is given as {{low = ..., high = ..., scale = ...}}, got {value}"
+                            "a range is given as {low = ..., high = ..., scale = ...}, "
+                            f"got {value}"
                         )
-                    default = dataclasses.asdict(fields[name].default)
+                    default = dataclasses.asdict(default_range)
                     arguments[name] = Range(**(default | value))
                 else:
                     arguments[name] = value

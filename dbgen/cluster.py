@@ -1,0 +1,75 @@
+"""The one place where Ray is started or joined."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+WORKER_ENVIRONMENT = {
+    # One core a worker: XLA's own threads would only fight over the cores.
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+    "OMP_NUM_THREADS": "1",
+    "JAX_PLATFORMS": "cpu",
+}
+
+
+@contextlib.contextmanager
+def connected(address: str | None = None, *, n_workers: int | None = None) -> Iterator[Any]:
+    """The `ray` module, connected to a cluster for the duration of the block.
+
+    Parameters
+    ----------
+    address : str, optional
+        A running cluster's address, as `ray.init` takes it ('auto', 'ray://host:10001'). By default
+        a local one is started, without dashboard and usage statistics, and stopped at the end.
+    n_workers : int, optional
+        Cores of the local cluster; all by default.
+
+    Raises
+    ------
+    ConnectionError
+        If there is no cluster at the address.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Under `uv run`, Ray would copy the working directory to every worker.
+    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+    # Today's default of a future version: workers do not hide accelerators they did not ask for.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    _refuse_unreachable(address)
+    import ray
+
+    if ray.is_initialized():
+        yield ray
+        return
+    common = {
+        "runtime_env": {"env_vars": WORKER_ENVIRONMENT},
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+    }
+    try:
+        if address is None:
+            ray.init(num_cpus=n_workers, include_dashboard=False, **common)
+        else:
+            ray.init(address=address, **common)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        where = f"at {address}" if address else "on this machine"
+        raise ConnectionError(f"no Ray cluster {where}: {error}") from None
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _refuse_unreachable(address: str | None) -> None:
+    """Fail at once where nobody listens; Ray itself would try for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        raise ConnectionError(f"no Ray cluster at {address}: {error}") from None

@@ -1,0 +1,285 @@
+"""A finished database on disk, read the same whether it stores densities or outlines only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..atlas import SIMULATION_GRID, Grid, load_atlas
+from ..solver import (
+    GrowthParameters,
+    Thresholds,
+    Tissue,
+    TumorDensity,
+    TumorMasks,
+    simulate,
+)
+from .plan import Plan, identity
+from .shard import VARIABLES, ShardRecord, read_record, shard_path, unpack
+
+SCHEMA = "glioquery-database"
+SCHEMA_VERSION = 1
+HEADER = "database.json"
+
+
+class DatabaseError(ValueError):
+    """A folder that is not the database it should be; the message says what to do."""
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """The database's own description.
+
+    Raises
+    ------
+    DatabaseError
+        If the folder holds no database, or one of another schema.
+    """
+    path = folder / HEADER
+    try:
+        header = json.loads(path.read_text(encoding="utf-8"))
+        schema, version = header["schema"], header["schema_version"]
+    except FileNotFoundError:
+        raise DatabaseError(
+            f"{folder} holds no database (no {HEADER}): make one with "
+            f"`glioquery generate {folder} --n 1000`"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatabaseError(f"{path} is not a database's description: {error}") from None
+    if (schema, version) != (SCHEMA, SCHEMA_VERSION):
+        raise DatabaseError(
+            f"{folder} has schema {schema} {version}, this version of glioquery reads "
+            f"{SCHEMA} {SCHEMA_VERSION}: generate the database anew"
+        )
+    return header
+
+
+@dataclass(frozen=True, eq=False)
+class Database:
+    """Simulated tumours, their parameters and their outlines.
+
+    Open one with `Database.open`. Samples are numbered 0 to n_samples - 1.
+
+    Attributes
+    ----------
+    path : Path
+    header : dict
+        The contents of `database.json`.
+    records : tuple of ShardRecord
+        One for each shard, in order.
+    """
+
+    path: Path
+    header: dict[str, Any]
+    records: tuple[ShardRecord, ...]
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Database:
+        """Open a database and see that it is complete.
+
+        Sizes are compared here, which is quick; `verify` compares checksums and contents.
+
+        Raises
+        ------
+        DatabaseError
+            If the folder holds no database, one of another schema, or shards are missing or not of
+            their recorded size; the message names them.
+        """
+        folder = Path(path)
+        header = read_header(folder)
+        records, bad = [], []
+        for index, (first, last) in enumerate(shard_spans(header)):
+            file = shard_path(folder, index)
+            record = read_record(file)
+            if record is None or not file.exists() or (record.first, record.last) != (first, last):
+                bad.append(f"{file.name} is missing")
+            elif file.stat().st_size != record.bytes:
+                bad.append(
+                    f"{file.name} has {file.stat().st_size} bytes where {record.bytes} were written"
+                )
+            else:
+                records.append(record)
+        if bad:
+            more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+            raise DatabaseError(
+                f"{folder} is incomplete: {'; '.join(bad[:3])}{more}. "
+                f"`glioquery generate {folder} --n {header['n_samples']}` completes it"
+            )
+        return cls(folder, header, tuple(records))
+
+    @property
+    def n_samples(self) -> int:
+        """Number of tumours."""
+        return int(self.header["n_samples"])
+
+    @property
+    def grid(self) -> Grid:
+        """The simulation grid."""
+        return SIMULATION_GRID
+
+    @property
+    def box(self) -> tuple[slice, slice, slice]:
+        """The part of the grid that densities and outlines are stored on."""
+        x, y, z = (slice(*ends) for ends in self.header["box"])
+        return x, y, z
+
+    @property
+    def stores_density(self) -> bool:
+        """Whether densities are stored, or re-simulated on demand."""
+        return bool(self.header["store"] == "density")
+
+    @cached_property
+    def thresholds(self) -> Thresholds:
+        """Densities at which the stored outlines were drawn."""
+        return Thresholds(**self.header["plan"]["thresholds"])
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What decided the samples."""
+        return Plan.from_description(self.header["plan"])
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 that identifies the content, from the plan and the shards' checksums."""
+        digest = hashlib.sha256(identity(self.header["plan"]).encode())
+        for record in self.records:
+            digest.update(record.sha256.encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def parameters(self) -> xr.Dataset:
+        """All variables along `sample`, in memory, with units (see FORMAT.md)."""
+        columns: dict[str, list[NDArray]] = {name: [] for name in ("sample", *VARIABLES)}
+        for index in range(len(self.records)):
+            with netCDF4.Dataset(shard_path(self.path, index)) as shard:
+                for name, parts in columns.items():
+                    parts.append(np.asarray(shard[name][:]))
+        return xr.Dataset(
+            {
+                name: (
+                    "sample",
+                    np.concatenate(columns[name]),
+                    {"units": units, "long_name": text},
+                )
+                for name, (_, units, text) in VARIABLES.items()
+            },
+            coords={"sample": np.concatenate(columns["sample"])},
+        )
+
+    def growth_parameters(self, sample: int) -> GrowthParameters:
+        """The parameters of one tumour."""
+        row = self.parameters.isel(sample=self._checked(sample))
+        return GrowthParameters(
+            origin_mm=(float(row.origin_x_mm), float(row.origin_y_mm), float(row.origin_z_mm)),
+            dw=float(row.dw),
+            rho=float(row.rho),
+            days=float(row.days),
+        )
+
+    def packed_outlines(self, start: int, stop: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Outlines of samples start <= i < stop as bits.
+
+        Returns
+        -------
+        core, whole : (stop - start, bx, by, bz / 8) uint8 array
+            On `box`, eight voxels along z in a byte, the first in the highest bit.
+        """
+        core, whole = [], []
+        for file, rows in self._rows(start, stop):
+            with netCDF4.Dataset(file) as shard:
+                core.append(np.asarray(shard["core_bits"][rows]))
+                whole.append(np.asarray(shard["whole_bits"][rows]))
+        return np.concatenate(core), np.concatenate(whole)
+
+    def outlines(self, sample: int) -> TumorMasks:
+        """The two outlines of one tumour on the simulation grid."""
+        i = self._checked(sample)
+        masks = []
+        for bits in self.packed_outlines(i, i + 1):
+            mask = np.zeros(self.grid.shape, dtype=bool)
+            mask[self.box] = unpack(bits[0])
+            masks.append(mask)
+        return TumorMasks(masks[0], masks[1], self.grid)
+
+    def density(self, sample: int) -> TumorDensity:
+        """The density of one tumour: as stored, or simulated anew from its parameters.
+
+        Raises
+        ------
+        DatabaseError
+            If a density simulated anew does not have the stored outlines (but for voxels within
+            1e-4 of a threshold): the database was made by another solver.
+        """
+        i = self._checked(sample)
+        if not self.stores_density:
+            return self._simulated(i)
+        ((file, rows),) = self._rows(i, i + 1)
+        u = np.zeros(self.grid.shape, dtype=np.float32)
+        with netCDF4.Dataset(file) as shard:
+            u[self.box] = np.asarray(shard["density"][rows])[0]
+        return TumorDensity(u, self.grid)
+
+    def _simulated(self, sample: int) -> TumorDensity:
+        tissue = Tissue.from_atlas(load_atlas())
+        run = simulate(
+            tissue,
+            self.growth_parameters(sample),
+            model=self.plan.model,
+            thresholds=self.thresholds,
+            accuracy=self.plan.accuracy,
+        )
+        stored = self.outlines(sample)
+        for level, mask in (
+            (self.thresholds.core, stored.core),
+            (self.thresholds.whole, stored.whole),
+        ):
+            u = run.density.u
+            if ((u >= np.float32(level)) != mask)[np.abs(u - level) > 1e-4].any():
+                raise DatabaseError(
+                    f"sample {sample} of {self.path}, simulated anew, has other outlines than the "
+                    "stored ones: the database was made by another version of the solver"
+                )
+        return run.density
+
+    def __len__(self) -> int:
+        return self.n_samples
+
+    def _checked(self, sample: int) -> int:
+        if not 0 <= sample < self.n_samples:
+            raise IndexError(
+                f"{self.path} holds samples 0 to {self.n_samples - 1}, there is no {sample}"
+            )
+        return int(sample)
+
+    def _rows(self, start: int, stop: int) -> Iterator[tuple[Path, slice]]:
+        """The shards that hold samples start <= i < stop, and which of their rows."""
+        if not 0 <= start < stop <= self.n_samples:
+            raise IndexError(
+                f"{self.path} holds samples 0 to {self.n_samples - 1}, there is no range "
+                f"{start} to {stop}"
+            )
+        size = self.header["shard_size"]
+        for index in range(start // size, (stop - 1) // size + 1):
+            record = self.records[index]
+            yield (
+                shard_path(self.path, index),
+                slice(
+                    max(start, record.first) - record.first, min(stop, record.last) - record.first
+                ),
+            )
+
+
+def shard_spans(header: dict[str, Any]) -> list[tuple[int, int]]:
+    """First and last (exclusive) sample of each shard."""
+    n, size = header["n_samples"], header["shard_size"]
+    return [(first, min(first + size, n)) for first in range(0, n, size)]

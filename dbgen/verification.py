@@ -1,0 +1,140 @@
+"""FORMAT.md in executable form: what a database must be, checked on the one at hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from ..atlas import load_atlas
+from ..solver import GrowthParameters, Tissue, simulate
+from .database import Database, read_header, shard_spans
+from .files import sha256_of
+from .shard import DENSITY_BITS, DENSITY_FLOOR, VARIABLES, read_record, shard_path, unpack
+
+REPRODUCED_SHARE = 0.01
+"""Share of the samples that is simulated anew."""
+
+
+def verify(
+    path: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[str]:
+    """Check a database against its format: every shard, and a random 1 % of samples by simulation.
+
+    Parameters
+    ----------
+    path : path
+    seed : int
+        Decides which samples are simulated anew.
+    progress : callable
+        Called with the number of shards checked and their total.
+
+    Returns
+    -------
+    list of str
+        A sentence for each fault, naming the shard; empty if the database is sound.
+
+    Raises
+    ------
+    DatabaseError
+        If the folder holds no database, or one of another schema.
+    """
+    folder = Path(path)
+    header = read_header(folder)
+    spans = shard_spans(header)
+    faults: list[str] = []
+    for index, span in enumerate(spans):
+        file = shard_path(folder, index)
+        faults += [f"{file.name}: {fault}" for fault in _shard_faults(file, span, header)]
+        progress(index + 1, len(spans))
+    if faults:
+        return faults
+    database = Database.open(folder)
+    rng = np.random.default_rng(seed)
+    count = max(1, round(REPRODUCED_SHARE * database.n_samples))
+    for sample in sorted(rng.choice(database.n_samples, count, replace=False).tolist()):
+        fault = _reproduction_fault(database, sample)
+        if fault:
+            faults.append(f"sample {sample}: {fault}")
+    return faults
+
+
+def _shard_faults(file: Path, span: tuple[int, int], header: dict) -> list[str]:
+    record = read_record(file)
+    if record is None or not file.exists():
+        return ["is missing, or its record is"]
+    if (record.first, record.last) != span:
+        return [
+            f"holds samples {record.first} to {record.last - 1}, not {span[0]} to {span[1] - 1}"
+        ]
+    if file.stat().st_size != record.bytes or sha256_of(file) != record.sha256:
+        return ["is not the file that was written (size or SHA-256 differ)"]
+    with xr.open_dataset(file) as shard:
+        return _content_faults(shard, span, header)
+
+
+def _content_faults(shard: xr.Dataset, span: tuple[int, int], header: dict) -> list[str]:
+    faults = []
+    for name, (dtype, units, _) in VARIABLES.items():
+        if name not in shard:
+            return [f"has no variable {name}"]
+        if shard[name].dtype != np.dtype(dtype) or shard[name].attrs.get("units") != units:
+            faults.append(f"{name} is not {dtype} in {units}")
+        if not np.isfinite(shard[name]).all():
+            faults.append(f"{name} is not finite")
+    if not np.array_equal(shard["sample"], np.arange(*span)):
+        faults.append("its sample ids are not consecutive from its first")
+    space = header["plan"]["space"]
+    for name in ("dw", "rho", "days", "whole_ml"):
+        low, high = space[name]["low"], space[name]["high"]
+        if not ((shard[name] >= low - 1e-9) & (shard[name] <= high + 1e-9)).all():
+            faults.append(f"{name} leaves its range {low:g} to {high:g}")
+    voxel_ml = abs(np.linalg.det(np.array(header["grid"]["affine"])[:3, :3])) / 1000
+    outlines = {}
+    for name in ("core", "whole"):
+        outlines[name] = unpack(shard[f"{name}_bits"].values)
+        volumes = outlines[name].sum(axis=(1, 2, 3)) * voxel_ml
+        if not np.allclose(volumes, shard[f"{name}_ml"]):
+            faults.append(f"{name}_ml is not the volume of its outline")
+    if (outlines["core"] & ~outlines["whole"]).any():
+        faults.append("a core outline leaves its whole outline")
+    if header["store"] == "density":
+        u = shard["density"].values
+        if not ((u >= 0) & (u <= 1)).all():
+            faults.append("density leaves [0, 1]")
+        for name, level in header["plan"]["thresholds"].items():
+            wrong = (u >= level) != outlines[name]
+            if wrong[np.abs(u - level) > level * 2.0**-DENSITY_BITS].any():
+                faults.append(f"the {name} outline is not that of the density")
+    return faults
+
+
+def _reproduction_fault(database: Database, sample: int) -> str | None:
+    """How a sample differs from a fresh simulation of its parameters, if it does."""
+    parameters: GrowthParameters = database.growth_parameters(sample)
+    run = simulate(
+        Tissue.from_atlas(load_atlas()),
+        parameters,
+        model=database.plan.model,
+        thresholds=database.thresholds,
+        accuracy=database.plan.accuracy,
+    )
+    u = run.density.u
+    stored = database.outlines(sample)
+    for name in ("core", "whole"):
+        level = getattr(database.thresholds, name)
+        wrong = (u >= np.float32(level)) != getattr(stored, name)
+        if wrong[np.abs(u - level) > 1e-4].any():
+            return f"its {name} outline differs from a fresh simulation"
+    if database.stores_density:
+        difference = np.abs(database.density(sample).u - u)
+        allowed = np.where(u >= DENSITY_FLOOR, u * 2.0**-DENSITY_BITS, DENSITY_FLOOR) + 1e-5
+        if (difference > allowed).any():
+            return f"its density differs from a fresh simulation by {difference.max():.2g}"
+    return None

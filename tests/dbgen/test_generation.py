@@ -1,0 +1,267 @@
+"""Generating databases: the same samples however they are made, nothing lost, nothing mixed up."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+from glioquery.dbgen import Database, DatabaseError, ParameterSpace, Plan, Range, generate, verify
+from glioquery.dbgen.cluster import connected
+from glioquery.dbgen.plan import draw_samples
+from glioquery.solver import simulate
+
+pytestmark = pytest.mark.usefixtures("ray")
+
+
+@pytest.fixture
+def copy(database, tmp_path):
+    """A copy of the small database that a test may damage."""
+    shutil.copytree(database.path, tmp_path / "db")
+    return tmp_path / "db"
+
+
+def same_samples(a, b):
+    xr.testing.assert_identical(a.parameters, b.parameters)
+    for one, other in zip(a.packed_outlines(0, len(a)), b.packed_outlines(0, len(b)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_samples_depend_on_seed_and_id_alone(database, small_plan, tmp_path):
+    other = generate(tmp_path / "db", 11, plan=small_plan, shard_size=3, store="outlines")
+    same_samples(database, other)
+
+
+def test_extending_keeps_the_first_samples(database, small_plan, tmp_path):
+    generate(tmp_path / "db", 5, plan=small_plan, shard_size=4)
+    extended = generate(tmp_path / "db", 11, plan=small_plan)
+    same_samples(database, extended)
+    assert extended.checksum == database.checksum
+
+
+def test_another_seed_gives_other_samples(database, tmp_path):
+    other = generate(tmp_path / "db", 2, plan=Plan(database.plan.space, seed=8))
+    assert other.growth_parameters(0) != database.growth_parameters(0)
+
+
+def test_samples_are_what_the_plan_says(database, tissue, small_plan):
+    values = database.parameters
+    assert ((values.whole_ml >= 5) & (values.whole_ml <= 15)).all()
+    assert (values.core_ml >= 0.5).all()
+    for name in ("dw", "rho", "days"):
+        assert all(map(getattr(small_plan.space, name).holds, values[name].values))
+    np.testing.assert_array_equal(values.run, np.arange(11) // 2)
+    np.testing.assert_allclose(values.lambda_mm, np.sqrt(values.dw / values.rho))
+    sample = draw_samples(tissue, small_plan, run=2)[1]
+    assert sample.parameters == database.growth_parameters(5)
+
+
+def test_stored_parameters_reproduce_the_sample(database, tissue):
+    for i in (0, 5, 10):
+        run = simulate(tissue, database.growth_parameters(i))
+        stored = database.outlines(i)
+        fresh = run.density.outlines()
+        np.testing.assert_array_equal(stored.core, fresh.core)
+        np.testing.assert_array_equal(stored.whole, fresh.whole)
+        u, kept = run.density.u, database.density(i).u
+        np.testing.assert_allclose(kept[u >= 1e-4], u[u >= 1e-4], rtol=0.01)
+        assert np.abs(kept - u)[u < 1e-4].max() < 1e-6
+
+
+def test_a_database_of_outlines_simulates_its_densities(database, small_plan, tmp_path):
+    outlines_only = generate(tmp_path / "db", 3, plan=small_plan, store="outlines")
+    assert not outlines_only.stores_density
+    u, stored = outlines_only.density(2).u, database.density(2).u
+    np.testing.assert_allclose(stored[u >= 1e-4], u[u >= 1e-4], rtol=0.01)
+
+
+def test_any_netcdf_reader_understands_a_shard(database):
+    with xr.open_dataset(database.path / "shards" / "shard-00001.nc") as shard:
+        assert shard.sizes["sample"] == 4
+        assert shard.dw.attrs["units"] == "mm2 day-1"
+        x, y, z = (database.grid.axis_mm(a)[database.box[a]] for a in range(3))
+        np.testing.assert_array_equal(shard.x, x)
+        np.testing.assert_array_equal(shard.z, z)
+        np.testing.assert_array_equal(shard.y, y)
+        peak = shard.density[1].argmax(...)
+        row = database.growth_parameters(5)
+        at = [float(shard[a][int(peak[a])]) for a in "xyz"]
+        assert np.linalg.norm(np.array(at) - row.origin_mm) < 20
+        assert json.loads(shard.attrs["glioquery_database"])["plan"]["seed"] == 7
+
+
+def test_progress_counts_samples(small_plan, tmp_path):
+    calls = []
+    generate(
+        tmp_path / "db", 5, plan=small_plan, shard_size=2,
+        progress=lambda done, total: calls.append((done, total)),
+    )  # fmt: skip
+    assert calls[0] == (0, 5) and calls[-1] == (5, 5)
+    assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+
+
+def damage_truncate(path):
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def damage_flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def damage_empty(path):
+    path.write_bytes(b"")
+
+
+def damage_text(path):
+    path.write_text("not a shard")
+
+
+def damage_remove(path):
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    "damage", [damage_truncate, damage_flip, damage_empty, damage_text, damage_remove]
+)
+def test_a_damaged_shard_is_named_and_made_anew(database, copy, damage):
+    damage(copy / "shards" / "shard-00001.nc")
+    faults = verify(copy)
+    assert len(faults) == 1 and faults[0].startswith("shard-00001.nc")
+    if damage is not damage_flip:  # opening compares sizes, verify compares contents
+        with pytest.raises(DatabaseError, match=r"shard-00001\.nc .*generate .* completes it"):
+            Database.open(copy)
+    repaired = generate(copy, 11)
+    same_samples(database, repaired)
+    assert repaired.checksum == database.checksum
+    assert verify(copy) == []
+
+
+def test_verify_sees_a_density_that_is_not_that_of_the_parameters(copy):
+    import netCDF4
+    from glioquery.dbgen.files import sha256_of, write_json
+    from glioquery.dbgen.shard import read_record, shard_path
+
+    for index in range(3):
+        path = shard_path(copy, index)
+        with netCDF4.Dataset(path, "a") as shard:
+            shard["dw"][:] = np.clip(shard["dw"][:] * 1.2, 0.02, 1.5)
+        record = vars(read_record(path)) | {
+            "bytes": path.stat().st_size, "sha256": sha256_of(path),
+        }  # fmt: skip
+        write_json(path.with_suffix(".json"), record)
+    (fault,) = verify(copy)
+    assert "differs from a fresh simulation" in fault
+
+
+def test_a_killed_generation_is_resumed(database, small_plan, tmp_path):
+    script = (
+        "from glioquery.dbgen import *\n"
+        "plan = Plan(ParameterSpace(whole_ml=Range(5, 15), snapshots_per_run=2), seed=7)\n"
+        f"generate({str(tmp_path / 'db')!r}, 11, plan=plan, shard_size=4, n_workers=1,"
+        " progress=lambda done, total: print(done, flush=True))\n"
+    )
+    driver = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert driver.stdout.readline().strip() == "0"
+    with pytest.raises(DatabaseError, match=f"process {driver.pid} on "):
+        generate(tmp_path / "db", 11, plan=small_plan)
+    driver.stdout.readline()  # one shard is finished
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    resumed = generate(tmp_path / "db", 11, plan=small_plan)
+    same_samples(database, resumed)
+    assert not list((tmp_path / "db" / "shards").glob("*.tmp"))
+
+
+def test_another_plan_is_refused_by_its_differences(copy):
+    with pytest.raises(DatabaseError, match=r"plan\.seed is 7, asked for 9"):
+        generate(copy, 11, plan=Plan(Database.open(copy).plan.space, seed=9))
+    with pytest.raises(DatabaseError, match=r"store is density, asked for outlines"):
+        generate(copy, 11, store="outlines")
+    with pytest.raises(DatabaseError, match=r"11 samples, fewer were asked for \(4\)"):
+        generate(copy, 4)
+    assert verify(copy) == []
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(DatabaseError, match="holds no database"):
+        Database.open(tmp_path)
+    with pytest.raises(DatabaseError, match=r"not empty .*thesis\.txt"):
+        generate(tmp_path, 3)
+
+
+def test_another_schema_version_is_refused(copy):
+    header = json.loads((copy / "database.json").read_text())
+    (copy / "database.json").write_text(json.dumps(header | {"schema_version": 99}))
+    with pytest.raises(DatabaseError, match="schema glioquery-database 99"):
+        Database.open(copy)
+
+
+def test_samples_out_of_range_are_refused(database):
+    for sample in (-1, 11):
+        with pytest.raises(IndexError, match="samples 0 to 10"):
+            database.density(sample)
+    with pytest.raises(IndexError, match="samples 0 to 10"):
+        database.packed_outlines(5, 12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_samples": 0}, "n_samples"),
+        ({"n_samples": 3, "shard_size": 0}, "shard_size"),
+        ({"n_samples": 3, "store": "pictures"}, "store is"),
+    ],
+)
+def test_arguments_are_checked(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        generate(tmp_path / "db", **arguments)
+
+
+def test_a_space_without_tumors_is_said(tmp_path):
+    hopeless = Plan(
+        ParameterSpace(days=Range(50, 51), rho=Range(0.002, 0.003), dw=Range(0.02, 0.03))
+    )
+    with pytest.raises(ValueError, match="yields no acceptable tumour"):
+        generate(tmp_path / "db", 1, plan=hopeless)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_no_cluster_at_an_address(address):
+    with pytest.raises(ConnectionError, match=f"no Ray cluster at {address}"):
+        connected(address).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("speed = 3", "unknown parameter 'speed'"),
+        ("[dw]\nlow = 2\nhigh = 1", "dw: a range has finite ends with low <= high"),
+        ("[dw]\nlow = -1", "dw: growth parameters are positive"),
+        ("[rho]\nscale = 'cubic'", "rho: scale is"),
+        ("[rho]\nlowest = 1", "rho: a range is given as"),
+        ("dw = 3", "dw: a range is given as"),
+        ("snapshots_per_run = 0", "snapshots_per_run is a number"),
+        ("core_min_ml = -1", "core_min_ml is a volume"),
+        ("[dw", "space.toml"),
+    ],
+)
+def test_a_bad_space_is_named(tmp_path, text, message):
+    (tmp_path / "space.toml").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        ParameterSpace.from_toml(tmp_path / "space.toml")
+
+
+def test_a_space_in_toml_changes_what_it_names(tmp_path):
+    (tmp_path / "space.toml").write_text("[rho]\nlow = 0.01\nscale = 'log-uniform'\n")
+    space = ParameterSpace.from_toml(tmp_path / "space.toml")
+    assert space.rho == Range(0.01, 0.2, "log-uniform")
+    assert space.dw == ParameterSpace().dw
