@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .grid import SIMULATION_GRID, Grid
 
 FOLDER = Path(__file__).parent / "sri24"
-IMAGES = ("t1", "wm", "gm", "csf")
+TISSUES = ("wm", "gm", "csf")
 PADDING = ((8, 8), (8, 8), (50, 51))
 """1 mm voxels added before and after each axis of SRI24 to make the 256 mm simulation cube."""
 
@@ -75,23 +75,30 @@ def block_mean(image: NDArray[np.floating]) -> NDArray[np.float32]:
     return blocks.mean(axis=(1, 3, 5), dtype=np.float64).astype(np.float32)
 
 
+def load_probabilities() -> dict[str, NDArray[np.float32]]:
+    """Tissue probabilities at 1 mm, on `Atlas.t1_grid`.
+
+    Returns
+    -------
+    dict of (240, 240, 155) float32 array
+        Under 'wm', 'gm' and 'csf', values in [0, 1].
+    """
+    return {name: _load(name)[0] for name in TISSUES}
+
+
 @functools.cache
 def load_atlas() -> Atlas:
     """Load the SRI24 atlas that ships with the package (about 1 s; cached, arrays read-only)."""
-    digest = hashlib.sha256()
-    arrays: dict[str, NDArray[np.float32]] = {}
-    for name in IMAGES:
-        path = FOLDER / f"{name}.nii.gz"
-        digest.update(path.read_bytes())
-        image = nib.load(path)
-        arrays[name] = np.asarray(image.dataobj, dtype=np.float32)
-    t1_grid = Grid(arrays["t1"].shape, image.affine)
-    wm, gm, csf = (block_mean(arrays[name]) for name in ("wm", "gm", "csf"))
-    brain = block_mean((arrays["t1"] > 0).astype(np.float32)) >= 0.5
-    for array in (arrays["t1"], wm, gm, csf, brain):
+    t1, t1_grid = _load("t1")
+    wm, gm, csf = (block_mean(p) for p in load_probabilities().values())
+    brain = block_mean((t1 > 0).astype(np.float32)) >= 0.5
+    for array in (t1, wm, gm, csf, brain):
         array.setflags(write=False)
+    digest = hashlib.sha256()
+    for name in ("t1", *TISSUES):
+        digest.update(_file(name).read_bytes())
     return Atlas(
-        t1=arrays["t1"],
+        t1=t1,
         t1_grid=t1_grid,
         wm=wm,
         gm=gm,
@@ -100,3 +107,12 @@ def load_atlas() -> Atlas:
         grid=SIMULATION_GRID,
         checksum=digest.hexdigest(),
     )
+
+
+def _file(name: str) -> Path:
+    return FOLDER / f"{name}.nii.gz"
+
+
+def _load(name: str) -> tuple[NDArray[np.float32], Grid]:
+    image = nib.load(_file(name))
+    return np.asarray(image.dataobj, dtype=np.float32), Grid(image.shape, image.affine)
