@@ -93,9 +93,9 @@ def register(
     if seed < 1:
         raise ValueError(f"the seed is a positive integer (ANTs takes 0 for none), got {seed}")
     atlas = load_atlas() if atlas is None else atlas
-    job = _prepare(patient, atlas, resolution_mm)
+    job = _prepare(patient, atlas, resolution_mm) | {"seed": np.array(seed)}
     with tempfile.TemporaryDirectory(prefix="glioquery-") as folder:
-        np.savez(Path(folder, "job.npz"), seed=seed, **job)
+        np.savez(Path(folder, "job.npz"), allow_pickle=False, **job)
         _run_apart(Path(folder), n_threads)
         affine = read_itk_affine(Path(folder, "0GenericAffine.mat"))
         warp, grid = read_itk_warp(Path(folder, "1Warp.nii.gz"))

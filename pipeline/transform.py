@@ -29,6 +29,9 @@ from .nifti import Scan, save_nifti
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From RAS world coordinates (NIfTI) to LPS (ITK, ANTs) and back."""
 
+RAS_FROM_LPS = np.array([-1, -1, 1], np.float32)
+"""The same for vectors."""
+
 AFFINE_FILE = "atlas_from_patient_affine.mat"
 WARP_FILE = "atlas_from_patient_warp.nii.gz"
 INVERSE_WARP_FILE = "patient_from_atlas_warp.nii.gz"
@@ -94,7 +97,7 @@ class AtlasTransform:
 
     @property
     def _to_patient(self) -> _Way:
-        return _Way(np.linalg.inv(self.affine), self.inverse_warp, self.grid, np.eye(4))
+        return _Way(_inverse(self.affine), self.inverse_warp, self.grid, np.eye(4))
 
     def masks_to_atlas(self, masks: TumorMasks, grid: Grid = SIMULATION_GRID) -> TumorMasks:
         """Carry a patient's outlines to the atlas.
@@ -171,7 +174,7 @@ class AtlasTransform:
             scipy.io.savemat(file, content, format="4")
         part.replace(folder / AFFINE_FILE)
         for name, vectors in ((WARP_FILE, self.warp), (INVERSE_WARP_FILE, self.inverse_warp)):
-            values = (vectors * np.float32([-1, -1, 1]))[:, :, :, None, :]
+            values = (vectors * RAS_FROM_LPS)[:, :, :, None, :]
             image = nib.Nifti1Image(values, None)
             image.set_sform(self.grid.affine, code="scanner")
             image.set_qform(self.grid.affine, code="scanner")
@@ -209,7 +212,7 @@ def read_itk_warp(path: Path) -> tuple[NDArray[np.float32], Grid]:
     """Read an ITK displacement field as RAS vectors and their grid."""
     image = nib.load(path)
     vectors = np.asarray(image.dataobj, np.float32).reshape(*image.shape[:3], 3)
-    return vectors * np.float32([-1, -1, 1]), Grid(image.shape[:3], image.affine)
+    return vectors * RAS_FROM_LPS, Grid(image.shape[:3], image.affine)
 
 
 Box = tuple[tuple[int, int], ...]
@@ -233,20 +236,24 @@ class _Way:
     ) -> Points:
         """Voxel indices in the source of voxel indices in the target, given both affines."""
         points = _apply(self.before @ target, voxels)
-        at = _apply(np.linalg.inv(self.grid.affine), points)
+        at = _apply(_inverse(self.grid.affine), points)
         for i in range(3):
             points[i] += _sample(self.field[..., i], at, order=1)
-        return _apply(np.linalg.inv(source) @ self.after, points)
+        return _apply(_inverse(source) @ self.after, points)
 
     def find_box(self, source: Box, source_grid: Grid, target: Grid) -> Box:
         """Find the target voxels that a box of source voxels can reach; outside, all is 0."""
         reach = np.abs(self.field).max(axis=(0, 1, 2))
-        low, high = _hull(np.linalg.inv(self.after) @ source_grid.affine, *np.transpose(source))
-        back = np.linalg.inv(self.before @ target.affine)
+        low, high = _hull(_inverse(self.after) @ source_grid.affine, *np.transpose(source))
+        back = _inverse(self.before @ target.affine)
         low, high = _hull(back, low - reach, high + reach)
         first = np.clip(np.floor(low).astype(int) - 1, 0, target.shape)
         last = np.clip(np.ceil(high).astype(int) + 2, 0, target.shape)
         return tuple((int(a), int(b)) for a, b in zip(first, last, strict=True))
+
+
+def _inverse(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.linalg.inv(affine).astype(np.float64)
 
 
 def _apply(affine: NDArray[np.float64], points: Points) -> Points:

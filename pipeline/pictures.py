@@ -1,0 +1,352 @@
+"""Pictures that a radiologist can judge a result by: three planes through the tumour.
+
+Every panel is sampled in world coordinates, so that orientation, oblique axes and anisotropic
+voxels are right by construction. Radiological convention: the patient's right is on the left of
+axial and coronal panels, anterior on the left of sagittal ones; letters say so on each panel.
+Warm colours show the model, cool ones what was outlined on the scan.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from ..atlas import Atlas, Grid, load_atlas
+from ..solver import TumorDensity, TumorMasks
+from .nifti import Scan
+from .patient import Patient, foreground
+from .transform import AtlasTransform
+
+ISO_LEVELS = (0.01, 0.1, 0.2, 0.6)
+ISO_COLOURS = ("#ffffb2", "#fecc5c", "#fd8d3c", "#ff2a1a")
+WHOLE_COLOUR, CORE_COLOUR = "#35d0ff", "#7dff5a"
+BRAIN_COLOUR, TISSUE_COLOUR = "#ffd34d", "#35d0ff"
+STEP_MM = 0.5
+MARGIN_MM = 12.0
+CHECKER_MM = 20.0
+PANEL_INCHES = 3.1
+
+AXES = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}
+"""World axis along each panel's width and height, both from high to low, and across it."""
+LETTERS = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}
+"""Left, right, top and bottom of each panel."""
+ACROSS = {"axial": "z", "coronal": "y", "sagittal": "x"}
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """A plane of sample points in the world.
+
+    Attributes
+    ----------
+    name : "axial", "coronal" or "sagittal"
+    points_mm : (height, width, 3) array
+    position_mm : float
+        World coordinate across the plane.
+    """
+
+    name: str
+    points_mm: NDArray[np.float64]
+    position_mm: float
+
+    def sample(self, values: NDArray, grid: Grid, order: int = 1) -> NDArray[np.float32]:
+        """Values of an image on the plane's points, 0 outside the image."""
+        voxels = np.moveaxis(grid.to_voxel(self.points_mm), -1, 0)
+        return ndimage.map_coordinates(
+            np.asarray(values, np.float32), voxels, order=order, mode="constant", prefilter=False
+        )
+
+
+def planes_through(point_mm: ArrayLike, brain: NDArray[np.bool_], grid: Grid) -> list[Plane]:
+    """Three planes through a world point that show the whole brain."""
+    point = np.asarray(point_mm, np.float64)
+    corners = np.argwhere(brain)
+    ends = np.stack([corners.min(axis=0), corners.max(axis=0)], axis=1)
+    world = grid.to_world(np.stack(np.meshgrid(*ends), -1).reshape(-1, 3))
+    low, high = world.min(axis=0) - MARGIN_MM, world.max(axis=0) + MARGIN_MM
+    ticks = [np.arange(h, b, -STEP_MM) for b, h in zip(low, high, strict=True)]
+    planes = []
+    for name, (width, height, across) in AXES.items():
+        points = np.empty((len(ticks[height]), len(ticks[width]), 3))
+        points[..., width] = ticks[width][None, :]
+        points[..., height] = ticks[height][:, None]
+        points[..., across] = point[across]
+        planes.append(Plane(name, points, float(point[across])))
+    return planes
+
+
+def centre_of(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
+    """World point of the mask's voxel that is nearest to the centre of its largest component."""
+    components, n = ndimage.label(mask)
+    if n == 0:
+        return grid.to_world((np.array(grid.shape) - 1) / 2)
+    sizes = np.bincount(components.ravel())
+    sizes[0] = 0
+    points = grid.to_world(np.argwhere(components == sizes.argmax()))
+    return points[np.linalg.norm(points - points.mean(axis=0), axis=1).argmin()]
+
+
+def tumour_planes(patient: Patient) -> list[Plane]:
+    """Three planes through the middle of a patient's whole tumour."""
+    centre = centre_of(patient.masks.whole, patient.grid)
+    return planes_through(centre, foreground(patient.t1.values), patient.grid)
+
+
+def draw_density(
+    patient: Patient,
+    density: TumorDensity,
+    scan: Scan | None = None,
+    *,
+    title: str = "T1",
+    planes: Sequence[Plane] | None = None,
+) -> bytes:
+    """Draw a density map with iso-lines and the patient's outlines on one of the scans.
+
+    Parameters
+    ----------
+    patient : Patient
+    density : TumorDensity
+        In the patient's world, on any grid.
+    scan : Scan, optional
+        The registered T1 by default.
+    title : str
+        Names the scan.
+    planes : sequence of Plane, optional
+        Three; by default those through the middle of the whole tumour.
+
+    Returns
+    -------
+    bytes
+        A PNG: above, the scan with the outlines alone; below, the map on it.
+    """
+    scan = patient.t1 if scan is None else scan
+    planes = tumour_planes(patient) if planes is None else planes
+    figure, axes = _new_figure(2, planes)
+    top = _window(scan)
+    for column, plane in enumerate(planes):
+        background = plane.sample(scan.values, scan.grid)
+        u = plane.sample(density.u, density.grid)
+        for row in range(2):
+            _show(axes[row][column], background, top, plane)
+        axis = axes[1][column]
+        _wash(axis, u)
+        for level, colour in zip(ISO_LEVELS, ISO_COLOURS, strict=True):
+            _contour(axis, u, level, colour, 1.1)
+        for row in range(2):
+            _outlines(axes[row][column], plane, patient.masks)
+    axes[0][0].set_ylabel(f"{title}, outlines")
+    axes[1][0].set_ylabel(f"{title}, map")
+    lines = [
+        ("outlined whole tumour", WHOLE_COLOUR),
+        ("outlined core", CORE_COLOUR),
+        *((f"density {x:g}", c) for x, c in zip(ISO_LEVELS, ISO_COLOURS, strict=True)),
+    ]
+    return _finish(figure, lines)
+
+
+def draw_overlays(patient: Patient, density: TumorDensity) -> dict[str, bytes]:
+    """Draw the map on the registered image and, where given, on FLAIR and T1c, by caption."""
+    shown = {"T1" if patient.modality == "t1" else "T1c": patient.t1}
+    for name, scan in (("FLAIR", patient.flair), ("T1c", patient.t1c)):
+        if scan is not None:
+            shown[name] = scan
+    return {
+        f"Predicted tumour cell density on {name}": draw_density(patient, density, scan, title=name)
+        for name, scan in shown.items()
+    }
+
+
+def draw_registration(
+    patient: Patient,
+    transform: AtlasTransform,
+    masks: TumorMasks | None = None,
+    atlas: Atlas | None = None,
+) -> bytes:
+    """Draw how the patient's brain lies on the atlas, in atlas space.
+
+    Parameters
+    ----------
+    patient : Patient
+    transform : AtlasTransform
+    masks : TumorMasks, optional
+        The patient's outlines on the atlas, if they have been carried there already.
+    atlas : Atlas, optional
+
+    Returns
+    -------
+    bytes
+        A PNG of three rows: the atlas T1 with the patient's brain edge, the patient's T1 carried
+        to the atlas with the atlas's brain and white-matter edges, a checkerboard of both.
+    """
+    atlas = load_atlas() if atlas is None else atlas
+    masks = transform.masks_to_atlas(patient.masks, atlas.grid) if masks is None else masks
+    brain = (patient.t1.values > 0).astype(np.float32)
+    planes = planes_through(centre_of(masks.whole, masks.grid), atlas.t1 > 0, atlas.t1_grid)
+    figure, axes = _new_figure(3, planes)
+    atlas_top, patient_top = _window(Scan(atlas.t1, atlas.t1_grid)), _window(patient.t1)
+    atlas_brain = (atlas.t1 > 0).astype(np.float32)
+    for column, plane in enumerate(planes):
+        shape = plane.points_mm.shape[:2]
+        flat = transform.patient_from_atlas(plane.points_mm.reshape(-1, 3))
+        there = Plane(plane.name, flat.reshape(*shape, 3), plane.position_mm)
+        fixed = plane.sample(atlas.t1, atlas.t1_grid) / atlas_top
+        moved = there.sample(patient.t1.values, patient.grid) / patient_top
+        for row, image in enumerate((fixed, moved, _checkerboard(fixed, moved))):
+            _show(axes[row][column], image, 1.0, plane)
+        moved_brain = there.sample(brain, patient.grid)
+        _contour(axes[0][column], moved_brain, 0.5, BRAIN_COLOUR, 1.0)
+        _contour(axes[1][column], plane.sample(atlas_brain, atlas.t1_grid), 0.5, BRAIN_COLOUR, 1.0)
+        _contour(axes[1][column], plane.sample(atlas.wm, atlas.grid), 0.5, TISSUE_COLOUR, 0.6)
+        for row in range(3):
+            _contour(
+                axes[row][column], plane.sample(masks.whole, masks.grid), 0.5, ISO_COLOURS[3], 0.9
+            )
+    for row, label in enumerate(("atlas", "patient on atlas", "checkerboard")):
+        axes[row][0].set_ylabel(label)
+    lines = [
+        ("brain edge of the other image", BRAIN_COLOUR),
+        ("white-matter edge of the atlas", TISSUE_COLOUR),
+        ("outlined whole tumour (left out of the metric)", ISO_COLOURS[3]),
+    ]
+    return _finish(figure, lines)
+
+
+def _window(scan: Scan) -> float:
+    """Intensity shown white: bright enhancement and fat must not darken the brain."""
+    positive = scan.values[scan.values > 0]
+    return float(np.percentile(positive, 99.5)) if positive.size else 1.0
+
+
+def _new_figure(n_rows: int, planes: Sequence[Plane]) -> tuple[Figure, list[list[Axes]]]:
+    heights = max(plane.points_mm.shape[0] for plane in planes)
+    widths = [plane.points_mm.shape[1] for plane in planes]
+    scale = PANEL_INCHES / heights
+    legend = 0.45
+    size = (sum(widths) * scale + 0.35, n_rows * PANEL_INCHES + legend)
+    figure = Figure(figsize=size, dpi=110, facecolor="black")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(
+        n_rows,
+        len(planes),
+        width_ratios=widths,
+        left=0.35 / size[0],
+        right=1,
+        bottom=legend / size[1],
+        top=1,
+        wspace=0.01,
+        hspace=0.01,
+    )
+    axes = [[figure.add_subplot(grid[r, c]) for c in range(len(planes))] for r in range(n_rows)]
+    for row in axes:
+        for axis in row:
+            axis.set_facecolor("black")
+            axis.set_xticks([])
+            axis.set_yticks([])
+            for spine in axis.spines.values():
+                spine.set_visible(False)
+            axis.yaxis.label.set_fontsize(9)
+            axis.yaxis.label.set_color("white")
+    return figure, axes
+
+
+def _show(axis: Axes, image: NDArray, top: float, plane: Plane) -> None:
+    axis.imshow(image, cmap="gray", vmin=0, vmax=top, interpolation="nearest", aspect="equal")
+    axis.set_anchor("C")
+    places = {0: (0.02, 0.5), 1: (0.98, 0.5), 2: (0.5, 0.98), 3: (0.5, 0.02)}
+    for i, (x, y) in places.items():
+        axis.text(
+            x,
+            y,
+            LETTERS[plane.name][i],
+            transform=axis.transAxes,
+            color="white",
+            fontsize=9,
+            fontweight="bold",
+            ha=("left", "right", "center", "center")[i],
+            va=("center", "center", "top", "bottom")[i],
+        )
+    if plane.name != "sagittal":
+        axis.text(
+            0.02,
+            0.02,
+            "radiological:\npatient's right\non the left",
+            transform=axis.transAxes,
+            color="#999999",
+            fontsize=5.5,
+            ha="left",
+            va="bottom",
+        )
+    axis.text(
+        0.02,
+        0.98,
+        f"{plane.name}\n{ACROSS[plane.name]} = {plane.position_mm:.0f} mm",
+        transform=axis.transAxes,
+        color="#cccccc",
+        fontsize=7,
+        ha="left",
+        va="top",
+    )
+
+
+def _wash(axis: Axes, u: NDArray[np.float32]) -> None:
+    """Colour the density; the fewer cells, the more of the scan shows through."""
+    steps = np.linspace(0, 1, 256)
+    colours = np.empty((256, 4))
+    for i in range(3):
+        channel = [int(c[1 + 2 * i : 3 + 2 * i], 16) / 255 for c in ISO_COLOURS]
+        colours[:, i] = np.interp(steps, ISO_LEVELS, channel)
+    colours[:, 3] = np.interp(steps, (0, ISO_LEVELS[0], 0.2, 1), (0, 0.12, 0.28, 0.5))
+    colours[0, 3] = 0
+    axis.imshow(
+        np.where(u >= ISO_LEVELS[0], u, 0),
+        cmap=ListedColormap(colours),
+        vmin=0,
+        vmax=1,
+        interpolation="nearest",
+        aspect="equal",
+    )
+
+
+def _outlines(axis: Axes, plane: Plane, masks: TumorMasks) -> None:
+    _contour(axis, plane.sample(masks.whole, masks.grid), 0.5, WHOLE_COLOUR, 0.9)
+    _contour(axis, plane.sample(masks.core, masks.grid), 0.5, CORE_COLOUR, 0.9)
+
+
+def _contour(axis: Axes, image: NDArray, level: float, colour: str, width: float) -> None:
+    if image.min() < level <= image.max():  # matplotlib warns where there is no line to draw
+        axis.contour(image, levels=[level], colors=[colour], linewidths=width)
+
+
+def _checkerboard(a: NDArray, b: NDArray) -> NDArray:
+    square = int(CHECKER_MM / STEP_MM)
+    rows, columns = np.indices(a.shape) // square
+    return np.where((rows + columns) % 2 == 0, a, b)
+
+
+def _finish(figure: Figure, lines: Sequence[tuple[str, str]]) -> bytes:
+    handles = [Line2D([], [], color=colour, linewidth=2, label=text) for text, colour in lines]
+    figure.legend(
+        handles=handles,
+        loc="lower center",
+        ncols=len(handles),
+        fontsize=8,
+        frameon=True,
+        facecolor="black",
+        labelcolor="white",
+        edgecolor="none",
+        handlelength=1.4,
+        columnspacing=1.4,
+    )
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    return stream.getvalue()
