@@ -28,6 +28,9 @@ FOREGROUND_FRACTION = 0.1
 """Of the 99th percentile of the positive intensities: above background noise and interpolation
 ripples, below cerebrospinal fluid in all but its darkest places."""
 
+SPECK_ML = 5.0
+"""Smaller regions apart from the brain (vessels, leftovers of the extraction) are passed over."""
+
 BORDER_SHARE = 0.15
 """Largest believed share of foreground on the faces of the field of view. A brain touches at most
 one face with its stem or is cut by the top slice; a head fills the lower face and others."""
@@ -140,16 +143,20 @@ def foreground(values: NDArray[np.floating]) -> NDArray[np.bool_]:
 
     Of a skull-stripped image this is the brain, of any other the head.
     """
-    positive = values[values > 0]
-    if positive.size == 0:
-        return np.zeros(values.shape, bool)
-    above = values > FOREGROUND_FRACTION * np.percentile(positive, 99)
+    above = _above_background(values)
     components, n = ndimage.label(above)
     if n > 1:
         sizes = np.bincount(components.ravel())
         sizes[0] = 0
         above = components == sizes.argmax()
     return ndimage.binary_fill_holes(above)
+
+
+def _above_background(values: NDArray[np.floating]) -> NDArray[np.bool_]:
+    positive = values[values > 0]
+    if positive.size == 0:
+        return np.zeros(values.shape, bool)
+    return values > FOREGROUND_FRACTION * np.percentile(positive, 99)
 
 
 def _scan(file: NiftiFile, name: str) -> Scan:
@@ -166,7 +173,7 @@ def _scan(file: NiftiFile, name: str) -> Scan:
 
 
 def _require_brain(scan: Scan, name: str) -> None:
-    head = foreground(scan.values)
+    head = _everything_shown(scan)
     volume_ml = head.sum() * scan.grid.voxel_ml
     inner = tuple(slice(1, -1) for _ in range(3))
     on_border = (head.sum() - head[inner].sum()) / max(head.size - head[inner].size, 1)
@@ -183,6 +190,26 @@ def _require_brain(scan: Scan, name: str) -> None:
             f"{name}: expected a whole brain (900-1900 ml), but the foreground measures "
             f"{volume_ml:.0f} ml; check the voxel size ({scan.grid}) and the brain extraction"
         )
+
+
+def _everything_shown(scan: Scan) -> NDArray[np.bool_]:
+    """Bright regions of at least `SPECK_ML` and all that they enclose in any slice.
+
+    The scalp may be parted from the brain by dark bone and open at the neck; it counts all the
+    same, and so does what lies inside its outline.
+    """
+    above = _above_background(scan.values)
+    components, n = ndimage.label(above)
+    sizes = np.bincount(components.ravel(), minlength=n + 1)
+    kept = sizes * scan.grid.voxel_ml >= SPECK_ML
+    kept[0] = False
+    shown = kept[components]
+    in_slice = np.zeros((3, 3, 3), bool)
+    in_slice[1, :, 1] = in_slice[1, 1, :] = True
+    filled = shown.copy()
+    for axis in range(3):
+        filled |= ndimage.binary_fill_holes(shown, np.moveaxis(in_slice, 0, axis))
+    return filled
 
 
 def _require_same_grid(file: NiftiFile, path: str | Path, grid: Grid, name: str) -> None:

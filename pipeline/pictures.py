@@ -221,6 +221,28 @@ def draw_registration(
     return _finish(figure, lines)
 
 
+def draw_on_atlas(atlas: Atlas, density: TumorDensity | None = None) -> bytes:
+    """Draw the atlas: T1 and tissue edges, or the iso-lines of a density on the T1, as PNG."""
+    scan = Scan(atlas.t1, atlas.t1_grid)
+    seen = atlas.brain if density is None else density.u >= min(ISO_LEVELS[2], density.u.max())
+    planes = planes_through(centre_of(seen, atlas.grid), atlas.t1 > 0, atlas.t1_grid)
+    figure, axes = _new_figure(1, planes)
+    for axis, plane in zip(axes[0], planes, strict=True):
+        _show(axis, plane.sample(scan.values, scan.grid), _window(scan), plane)
+        if density is None:
+            _contour(axis, plane.sample(atlas.wm, atlas.grid), 0.5, TISSUE_COLOUR, 0.8)
+            _contour(axis, plane.sample(atlas.csf, atlas.grid), 0.5, CORE_COLOUR, 0.8)
+            continue
+        u = plane.sample(density.u, density.grid)
+        _wash(axis, u)
+        for level, colour in zip(ISO_LEVELS, ISO_COLOURS, strict=True):
+            _contour(axis, u, level, colour, 1.1)
+    lines = [("white matter", TISSUE_COLOUR), ("cerebrospinal fluid", CORE_COLOUR)]
+    if density is not None:
+        lines = [(f"density {x:g}", c) for x, c in zip(ISO_LEVELS, ISO_COLOURS, strict=True)]
+    return _finish(figure, lines)
+
+
 def _window(scan: Scan) -> float:
     """Intensity shown white: bright enhancement and fat must not darken the brain."""
     positive = scan.values[scan.values > 0]

@@ -21,6 +21,9 @@ from .quality import (
 )
 from .report_style import CSS
 
+DECIMALS = {"score": 3, "dice_core": 3, "dice_whole": 3, "lambda_mm": 2, "rho_t": 1, "days": 0}
+"""Of the columns in which numbers are compared down the page."""
+
 UNDER_RESOLVED_MM = 2.0
 """lambda below the voxel size of the simulation grid."""
 
@@ -123,10 +126,14 @@ def _status(report: ReportContent) -> str:
         parts.append(f"<div class='notice'>{_list(report.notices)}</div>")
     if report.matches:
         best = report.matches[0]
-        core = "" if best.get("dice_core") is None else f"core {_number(best['dice_core'])}, "
+        core = (
+            ""
+            if best.get("dice_core") is None
+            else f"core {_number(best['dice_core'], decimals=2)}, "
+        )
         parts.append(
             f"<p>Best match: sample {_number(best['sample'])}; Dice of the outlines {core}"
-            f"whole tumour {_number(best['dice_whole'])} (1 is perfect, 0 none).</p>"
+            f"whole tumour {_number(best['dice_whole'], decimals=2)} (1 is perfect, 0 none).</p>"
         )
     parts.append(f"<p class='disclaimer'>{escape(DISCLAIMER)}</p>")
     return "\n".join(parts)
@@ -189,7 +196,7 @@ def _matches(matches: Sequence[Mapping[str, object]]) -> str:
             if key == "origin_mm" and value is not None:
                 text = ", ".join(f"{float(x):.0f}" for x in value)  # type: ignore[attr-defined]
             else:
-                text = _number(value)
+                text = _number(value, decimals=DECIMALS.get(key))
             if key == "lambda_mm" and _is_under_resolved(match):
                 text += " <span title='below the 2 mm grid'>&#9662;</span>"
             unknown = " unknown" if key in ("dw", "rho", "days") else ""
@@ -309,13 +316,15 @@ def _is_under_resolved(match: Mapping[str, object]) -> bool:
     return bool(match["lambda_mm"] < UNDER_RESOLVED_MM if flag is None else flag)  # type: ignore[operator]
 
 
-def _number(value: object, digits: int = 3) -> str:
+def _number(value: object, digits: int = 3, decimals: int | None = None) -> str:
     """Text of a table cell: numbers to a few digits, nothing as a dash, all else escaped."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "&ndash;"
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         return escape(str(value))
     number = float(value)
+    if decimals is not None:
+        return f"{number:.{decimals}f}"
     if number == int(number) and abs(number) < 1e9:
         return str(int(number)) if not isinstance(value, float) else f"{number:g}"
     return f"{number:.{digits}g}" if abs(number) < 10**digits else f"{number:.0f}"

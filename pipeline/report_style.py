@@ -7,7 +7,9 @@ body {
   color: #1c1c1c; background: #fff; max-width: 64rem; margin: 1.5rem auto; padding: 0 1.25rem;
 }
 h1 { font-size: 1.5rem; margin: 0 0 .6rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; border-bottom: 1px solid #ccc; padding-bottom: .2rem; }
+h2 {
+  font-size: 1.1rem; margin: 2rem 0 .5rem; border-bottom: 1px solid #ccc; padding-bottom: .2rem;
+}
 table { border-collapse: collapse; margin: .5rem 0; font-size: .9rem; }
 th { text-align: left; font-weight: 600; border-bottom: 1px solid #888; }
 th, td { padding: .2rem .9rem .2rem 0; vertical-align: top; }
@@ -24,7 +26,10 @@ figcaption { font-size: .85rem; color: #555; margin-top: .25rem; }
 .notice { padding: .4rem .9rem; border-left: 5px solid #888; background: #f4f4f4; }
 .warning ul, .notice ul { margin: .2rem 0; padding-left: 1.1rem; }
 .small, .disclaimer { font-size: .85rem; color: #555; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem .9rem; margin: .2rem 0; font-size: .85rem; }
+dl {
+  display: grid; grid-template-columns: max-content 1fr;
+  gap: .1rem .9rem; margin: .2rem 0; font-size: .85rem;
+}
 dt { color: #555; }
 dd { margin: 0; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
 dd > dl { font-size: 1em; }

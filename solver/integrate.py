@@ -205,9 +205,7 @@ def simulate(
     fields = model.initial(laplacian.flatten(seed_density(tissue, parameters.origin_mm)))
     levels = jnp.array([thresholds.core, thresholds.whole], jnp.float32)
     dw, rho = jnp.float32(parameters.dw), jnp.float32(parameters.rho)
-    fastest = max(
-        (float(d) for d in model.diffusivities(parameters.dw) if d is not None), default=0.0
-    )
+    fastest = max((float(d) for d in model.diffusivities(dw) if d is not None), default=0.0)
     limit = 2 / (fastest * eigenvalue) if fastest > 0 else math.inf
     n_domain = int(tissue.domain.sum())
     ml = tissue.grid.voxel_ml

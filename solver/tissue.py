@@ -116,7 +116,9 @@ class Tissue:
         """
         position = np.asarray(position_mm, dtype=np.float64)
         if position.shape != (3,) or not np.isfinite(position).all():
-            raise ValueError(f"a position is three finite coordinates in mm, got {position_mm}")
+            raise ValueError(
+                f"a position is three finite coordinates in mm, got {position.tolist()}"
+            )
         x, y, z = np.floor(self.grid.to_voxel(position) + 0.5).astype(int).tolist()
         inside = all(0 <= i < n for i, n in zip((x, y, z), self.grid.shape, strict=True))
         if not inside or not self.domain[x, y, z]:
