@@ -141,7 +141,7 @@ _ROLES = {"t1": "T1", "t1c": "T1c", "flair": "FLAIR", "seg": "segmentation"}
 def foreground(values: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Largest connected region of clearly positive intensity, its holes filled.
 
-    Of a skull-stripped image this is the brain, of any other the head.
+    Of a skull-stripped image this is the brain.
     """
     above = _above_background(values)
     components, n = ndimage.label(above)

@@ -1,0 +1,74 @@
+"""Virtual patients whose map to the atlas is known."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from glioquery.atlas import SIMULATION_GRID, Grid
+from glioquery.atlas.brain import block_mean
+from glioquery.pipeline.nifti import Scan
+from glioquery.pipeline.patient import Patient
+from glioquery.pipeline.transform import AtlasTransform
+from glioquery.solver import TumorMasks
+from scipy import ndimage
+
+
+@pytest.fixture(scope="session")
+def known():
+    """A rotation, a scaling, a shift and a smooth warp of up to 6 mm, exactly invertible."""
+    rng = np.random.default_rng(7)
+    grid = Grid((64, 64, 64), np.diag([4, 4, 4, 1]) + np.outer([-246, -7, -49, 0], [0, 0, 0, 1]))
+    warp = np.stack([ndimage.gaussian_filter(rng.normal(size=grid.shape), 6) for _ in range(3)], -1)
+    ramp = np.minimum.reduce(np.meshgrid(*[np.minimum(np.arange(64), 63 - np.arange(64))] * 3))
+    warp *= np.clip(ramp / 8, 0, 1)[..., None]
+    warp = (6 * warp / np.abs(warp).max()).astype(np.float32)
+    # e(z) = -d(z + e(z)), by iteration: |grad d| is far below 1.
+    here = np.moveaxis(np.indices(grid.shape), 0, -1)
+    inverse = np.zeros_like(warp)
+    for _ in range(30):
+        at = np.moveaxis(here + inverse / 4, -1, 0)
+        inverse = -np.stack(
+            [ndimage.map_coordinates(warp[..., i], at, order=1, mode="nearest") for i in range(3)],
+            -1,
+        )
+    angle = np.deg2rad(5)
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    centre = np.array([-120, 115, 75.0])
+    affine = turn @ np.diag([1.04, 0.97, 1.02, 1])
+    affine[:3, 3] = np.add(centre, [6, -4, 3]) - affine[:3, :3] @ centre
+    return AtlasTransform(affine, warp, inverse.astype(np.float32), grid)
+
+
+@pytest.fixture(scope="session")
+def lesion(atlas):
+    """Outlines on the atlas: two concentric balls in the right hemisphere."""
+    axes = [atlas.grid.axis_mm(a) for a in range(3)]
+    x, y, z = np.meshgrid(*axes, indexing="ij")
+    distance = np.sqrt((x + 85) ** 2 + (y - 125) ** 2 + (z - 85) ** 2)
+    return TumorMasks((distance < 12) & atlas.brain, (distance < 22) & atlas.brain, atlas.grid)
+
+
+@pytest.fixture(scope="session")
+def virtual(atlas, known, lesion):
+    """A patient on an LPS grid of 2 mm: the atlas and its lesion under the known transform."""
+    grid = Grid(
+        (100, 120, 90), np.array([[-2, 0, 0, -15], [0, -2, 0, 235], [0, 0, 2, -20], [0, 0, 0, 1.0]])
+    )
+    t1 = known.image_to_patient(Scan(atlas.t1, atlas.t1_grid), grid)
+    masks = known.masks_to_patient(lesion, grid)
+    return Patient(t1, "t1", masks, None, None, {}, ())
+
+
+@pytest.fixture(scope="session")
+def brain_2mm(atlas):
+    return Scan(block_mean(atlas.t1), SIMULATION_GRID)
+
+
+@pytest.fixture(scope="session")
+def cases():
+    folder = os.environ.get("GLIOQUERY_CASES")
+    if not folder:
+        pytest.skip("needs the real cases: GLIOQUERY_CASES is not set")
+    return Path(folder)

@@ -1,0 +1,263 @@
+"""Good input is read whatever its orientation; bad input is refused in one clear line."""
+
+import gzip
+
+import nibabel as nib
+import numpy as np
+import pytest
+from glioquery.atlas import SIMULATION_GRID, Grid
+from glioquery.pipeline.labels import label_convention, outlines_from_labels
+from glioquery.pipeline.nifti import InputError, Scan, read_nifti, write_nifti
+from glioquery.pipeline.patient import foreground, load_patient
+
+ROOM = Grid((3, 4, 5), np.eye(4))
+
+
+@pytest.fixture(scope="module")
+def segmentation(lesion):
+    labels = np.zeros(lesion.grid.shape, np.uint8)
+    labels[lesion.whole], labels[lesion.core] = 2, 4
+    return labels
+
+
+@pytest.fixture
+def files(tmp_path, brain_2mm, segmentation):
+    write_nifti(tmp_path / "t1.nii", brain_2mm.values, SIMULATION_GRID)
+    write_nifti(tmp_path / "seg.nii", segmentation, SIMULATION_GRID)
+    return {"t1": tmp_path / "t1.nii", "seg": tmp_path / "seg.nii", "labels": "brats2021"}
+
+
+def refusal(**arguments):
+    with pytest.raises(InputError) as caught:
+        load_patient(**arguments)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_a_patient_is_read(files, lesion):
+    patient = load_patient(**files)
+    assert patient.grid == SIMULATION_GRID
+    assert patient.modality == "t1"
+    np.testing.assert_array_equal(patient.masks.core, lesion.core)
+    np.testing.assert_array_equal(patient.masks.whole, lesion.whole)
+    assert patient.notices == ()
+    assert set(patient.checksums) == {"t1", "seg"}
+    assert all(len(digest) == 64 for digest in patient.checksums.values())
+
+
+def test_any_orientation_and_a_trailing_axis(files, brain_2mm, segmentation):
+    for name, values in (("t1", brain_2mm.values), ("seg", segmentation)):
+        image = nib.Nifti1Image(values, SIMULATION_GRID.affine)
+        turn = nib.orientations.axcodes2ornt(("P", "S", "L"))
+        turned = image.as_reoriented(turn)
+        nib.save(nib.Nifti1Image(np.asarray(turned.dataobj)[..., None], turned.affine), files[name])
+    patient = load_patient(**files)
+    assert nib.aff2axcodes(patient.grid.affine) != ("R", "A", "S")
+    points = patient.grid.to_world(np.argwhere(patient.masks.core)).mean(axis=0)
+    np.testing.assert_allclose(points, [-85, 125, 85], atol=0.5)
+
+
+def test_contrast_image_stands_in_for_the_t1(files):
+    patient = load_patient(t1c=files["t1"], seg=files["seg"], labels="brats2021")
+    assert (patient.modality, patient.t1c) == ("t1c", None)
+
+
+def test_pictures_may_lie_on_other_grids_in_the_same_world(files, tmp_path):
+    other = Grid((60, 70, 20), np.diag([4, 4, 8, 1]) + np.outer([-240, 0, -5, 0], [0, 0, 0, 1]))
+    write_nifti(tmp_path / "flair.nii.gz", np.ones(other.shape, np.float32), other)
+    assert load_patient(**files, flair=tmp_path / "flair.nii.gz").flair.grid == other
+    far = Grid(other.shape, other.affine + np.outer([300, 0, 0, 0], [0, 0, 0, 1]))
+    write_nifti(tmp_path / "flair.nii.gz", np.ones(far.shape, np.float32), far)
+    message = refusal(**files, flair=tmp_path / "flair.nii.gz")
+    assert "FLAIR" in message
+    assert "co-register" in message
+
+
+def test_empty_core_is_a_notice(files, segmentation):
+    write_nifti(files["seg"], (segmentation > 0).astype(np.uint8) * 2, SIMULATION_GRID)
+    patient = load_patient(**files)
+    assert not patient.masks.core.any()
+    assert any("no core" in notice for notice in patient.notices)
+
+
+def test_undeclared_orientation_is_a_notice(files, brain_2mm):
+    image = nib.load(files["t1"])
+    data = np.asarray(image.dataobj)
+    for path, values in ((files["t1"], data), (files["seg"], nib.load(files["seg"]).get_fdata())):
+        bare = nib.Nifti1Image(values.astype(np.float32), None)
+        bare.header["pixdim"][1:4] = 2
+        nib.save(bare, path)
+    assert sum("left and right" in notice for notice in load_patient(**files).notices) == 2
+
+
+def test_missing_file(files, tmp_path):
+    assert "no such file" in refusal(**(files | {"t1": tmp_path / "nothing.nii.gz"}))
+
+
+def test_no_t1_at_all(files):
+    assert "give a T1 or a T1c" in refusal(seg=files["seg"], labels="brats2021")
+
+
+def test_not_a_nifti(files, tmp_path):
+    (tmp_path / "text.nii.gz").write_text("no image")
+    assert "expected a NIfTI" in refusal(**(files | {"t1": tmp_path / "text.nii.gz"}))
+    nib.save(nib.MGHImage(np.zeros((4, 4, 4), np.float32), np.eye(4)), tmp_path / "x.mgz")
+    assert "expected a NIfTI" in refusal(**(files | {"t1": tmp_path / "x.mgz"}))
+
+
+def test_truncated(files, tmp_path):
+    whole = gzip.compress(files["t1"].read_bytes())
+    (tmp_path / "cut.nii.gz").write_bytes(whole[: len(whole) // 2])
+    assert "truncated" in refusal(**(files | {"t1": tmp_path / "cut.nii.gz"}))
+
+
+def test_several_volumes(files):
+    nib.save(nib.Nifti1Image(np.ones((5, 5, 5, 3), np.float32), np.eye(4)), files["t1"])
+    assert "5 x 5 x 5 x 3" in refusal(**files)
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_segmentation_on_another_grid_names_both(files, segmentation, axis):
+    affine = SIMULATION_GRID.affine.copy()
+    affine[axis, 3] += 1.0
+    write_nifti(files["seg"], segmentation, Grid(segmentation.shape, affine))
+    message = refusal(**files)
+    assert str(SIMULATION_GRID) in message
+    assert str(Grid(segmentation.shape, affine)) in message
+    assert "1 mm apart" in message
+
+
+@pytest.mark.parametrize(
+    ("fill", "message"), [(0, "no positive"), (np.nan, "NaN"), (np.inf, "NaN or infinity")]
+)
+def test_t1_without_content(files, brain_2mm, fill, message):
+    values = np.zeros_like(brain_2mm.values) if fill == 0 else brain_2mm.values.copy()
+    values[0, 0, 0] = fill
+    write_nifti(files["t1"], values, SIMULATION_GRID)
+    assert message in refusal(**files)
+
+
+@pytest.mark.parametrize("zoom", [0, 1])
+def test_zero_or_singular_affine(files, brain_2mm, zoom):
+    image = nib.Nifti1Image(brain_2mm.values, SIMULATION_GRID.affine)
+    image.header["qform_code"] = 0
+    image.header["sform_code"] = 1
+    for row in ("srow_x", "srow_y", "srow_z"):
+        image.header[row] = [zoom, zoom, zoom, 0]
+    # Saving an image writes its own affine over the header's: put the bytes on disk as they are.
+    raw = bytearray(image.header.binaryblock)
+    files["t1"].write_bytes(raw + bytes(4) + brain_2mm.values.tobytes(order="F"))
+    data = bytearray(files["t1"].read_bytes())
+    data[108:112] = np.float32(352).tobytes()
+    data[344:348] = b"n+1\0"
+    files["t1"].write_bytes(data)
+    assert "singular" in refusal(**files)
+
+
+def test_skull_on(files, brain_2mm):
+    brain = foreground(brain_2mm.values)
+    from scipy import ndimage
+
+    head = ndimage.binary_dilation(brain, iterations=8)
+    skull = head & ~ndimage.binary_dilation(brain, iterations=5)
+    write_nifti(
+        files["t1"], np.where(skull, 900, brain_2mm.values).astype(np.float32), SIMULATION_GRID
+    )
+    message = refusal(**files)
+    assert "skull-stripped" in message
+    assert "HD-BET" in message
+
+
+def test_voxel_size_off_by_a_unit(files, brain_2mm, segmentation):
+    small = Grid(SIMULATION_GRID.shape, np.diag([0.2, 0.2, 0.2, 1]))
+    write_nifti(files["t1"], brain_2mm.values, small)
+    write_nifti(files["seg"], segmentation, small)
+    assert "voxel size" in refusal(**files)
+
+
+def test_slightly_negative_background_is_no_head(brain_2mm):
+    rng = np.random.default_rng(0)
+    noisy = brain_2mm.values + np.where(brain_2mm.values > 0, 0, rng.normal(-10, 5, (128,) * 3))
+    volume = foreground(noisy.astype(np.float32)).sum()
+    assert volume == pytest.approx(foreground(brain_2mm.values).sum(), rel=0.02)
+
+
+def test_conventions():
+    assert label_convention("brats2021").core == {1, 4}
+    assert label_convention("brats2023").whole == {1, 2, 3}
+    explicit = label_convention(core_labels=[7], whole_labels=[7, 8])
+    labels = np.zeros(ROOM.shape)
+    labels[0], labels[1] = 7, 8
+    masks = outlines_from_labels(labels, ROOM, explicit)
+    assert (masks.core.sum(), masks.whole.sum()) == (20, 40)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "never guessed"),
+        ({"name": "brats"}, "brats2021, brats2023"),
+        ({"core_labels": [1]}, "both explicit"),
+        ({"core_labels": [1, 3], "whole_labels": [1, 2]}, "[3]"),
+        ({"core_labels": [], "whole_labels": []}, "at least one"),
+        ({"core_labels": [0], "whole_labels": [0, 1]}, "positive"),
+        ({"name": "brats2021", "core_labels": [1], "whole_labels": [1]}, "not both"),
+    ],
+)
+def test_refused_conventions(arguments, message):
+    name = arguments.pop("name", None)
+    with pytest.raises(InputError) as caught:
+        label_convention(name, **arguments)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [([0, 0], "empty"), ([1, 4], "[4] unknown"), ([1, 1.5], "integer"), ([1, np.nan], "integer")],
+)
+def test_refused_labels(labels, message):
+    values = np.resize(np.array(labels, float), ROOM.shape)
+    with pytest.raises(InputError) as caught:
+        outlines_from_labels(values, ROOM, label_convention("brats2023"))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "affine",
+    [
+        np.diag([-1, 2, 5.5, 1.0]),
+        np.array([[0, -2, 0.3, 5], [1, 0.3, 0, -7], [0.05, 0, 3, 11], [0, 0, 0, 1.0]]),
+    ],
+    ids=["flipped", "sheared"],
+)
+def test_written_header_has_geometry_and_nothing_else(tmp_path, affine):
+    grid = Grid(ROOM.shape, affine)
+    values = np.random.default_rng(0).random(grid.shape)
+    write_nifti(tmp_path / "a.nii.gz", values, grid)
+    header = nib.load(tmp_path / "a.nii.gz").header
+    for text in ("descrip", "aux_file", "intent_name", "db_name"):
+        assert bytes(header[text]).strip(b"\0") == b""
+    assert header.get_data_dtype() == np.float32
+    assert header.get_xyzt_units()[0] == "mm"
+    assert header["sform_code"] == 1
+    if header["qform_code"]:
+        np.testing.assert_allclose(header.get_qform(), header.get_sform(), atol=1e-4)
+    read = read_nifti(tmp_path / "a.nii.gz", "map")
+    assert read.grid == grid
+    np.testing.assert_array_equal(read.values, values.astype(np.float32))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nii.gz"]
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    with pytest.raises(ValueError, match="lie on"):
+        write_nifti(tmp_path / "a.nii", np.zeros((2, 2, 2)), ROOM)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_real_native_scan_is_refused_and_its_stripped_version_is_not(cases):
+    folder = cases / "TCGA-FG-6692"
+    seg = folder / "sri24_space" / "seg_fusion_mav.nii.gz"
+    assert "skull-stripped" in refusal(t1=folder / "t1.nii.gz", seg=seg, labels="brats2021")
+    stripped = folder / "sri24_space" / "brats_space_t1.nii.gz"
+    assert isinstance(load_patient(t1=stripped, seg=seg, labels="brats2021").t1, Scan)
