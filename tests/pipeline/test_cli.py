@@ -1,0 +1,252 @@
+"""The command line as a user meets it: results on stdout, one line and exit code 2 on bad input."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+from glioquery.atlas import SIMULATION_GRID
+from glioquery.dbgen import Database, ParameterSpace, Plan, Range, generate
+from glioquery.dbgen.cluster import connected
+from glioquery.pipeline import cli
+from glioquery.pipeline.inversion import INDEX_FOLDER
+from glioquery.pipeline.nifti import write_nifti
+from glioquery.query import build_index
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory):
+    """Eight small tumours, indexed."""
+    plan = Plan(ParameterSpace(whole_ml=Range(5, 15), snapshots_per_run=2), seed=7)
+    with connected(n_workers=2):
+        made = generate(tmp_path_factory.mktemp("cli") / "db", 8, plan=plan, shard_size=4)
+    build_index(made, made.path / INDEX_FOLDER)
+    return made
+
+
+@pytest.fixture(scope="session")
+def patient(tmp_path_factory, atlas):
+    """The atlas itself with a ball for a tumour: quick, and enough for checks at the border."""
+    folder = tmp_path_factory.mktemp("patient")
+    grid = atlas.t1_grid
+    x, y, z = (grid.axis_mm(a).reshape([-1 if b == a else 1 for b in range(3)]) for a in range(3))
+    r = np.sqrt((x + 150) ** 2 + (y - 100) ** 2 + (z - 70) ** 2)
+    labels = np.where(r < 8, 4, np.where(r < 15, 2, 0)).astype(np.uint8)
+    write_nifti(folder / "t1.nii.gz", atlas.t1, grid)
+    write_nifti(folder / "seg.nii.gz", labels, grid)
+    return folder
+
+
+def run(capsys, *arguments):
+    """Exit code, stdout and stderr of a command."""
+    try:
+        cli.main([str(a) for a in arguments])
+        code = 0
+    except SystemExit as exit_:
+        code = exit_.code or 0
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def refused(capsys, *arguments):
+    """The one line that a refused command prints."""
+    code, out, err = run(capsys, *arguments)
+    assert code == 2, (code, err)
+    assert out == ""
+    lines = [line for line in err.splitlines() if not line.endswith(" ...")]  # steps begun
+    assert len(lines) == 1 and lines[0].startswith("error: "), err
+    return lines[0]
+
+
+def test_atlas_says_what_it_holds(capsys, tmp_path):
+    code, out, _ = run(capsys, "atlas", "--json", "--picture", tmp_path / "atlas.png")
+    facts = json.loads(out)
+    assert code == 0 and 1100 < facts["tissue_ml"] < 1200
+    assert (tmp_path / "atlas.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_simulate_writes_a_density(capsys, tmp_path):
+    code, out, _ = run(
+        capsys, "simulate", "--origin", -150, 100, 60, "--dw", 0.3, "--rho", 0.05, "--days", 200,
+        "-o", tmp_path / "u.nii.gz", "--json",
+    )  # fmt: skip
+    assert code == 0
+    image = nib.load(tmp_path / "u.nii.gz")
+    u = np.asarray(image.dataobj)
+    np.testing.assert_allclose(image.affine, SIMULATION_GRID.affine)
+    assert json.loads(out)["whole_ml"] == pytest.approx((u >= 0.2).sum() * 0.008)
+    peak = image.affine @ [*np.unravel_index(u.argmax(), u.shape), 1]
+    assert np.linalg.norm(peak[:3] - [-150, 100, 60]) < 20
+
+
+def test_query_finds_a_stored_tumor_by_its_own_outlines(capsys, database, tmp_path):
+    outlines = database.outlines(5)
+    write_nifti(tmp_path / "core.nii.gz", outlines.core, outlines.grid)
+    write_nifti(tmp_path / "whole.nii.gz", outlines.whole, outlines.grid)
+    code, out, _ = run(
+        capsys, "query", database.path, "--core", tmp_path / "core.nii.gz",
+        "--whole", tmp_path / "whole.nii.gz", "-k", 3, "--json",
+    )  # fmt: skip
+    first, second, _ = json.loads(out)["matches"]
+    assert code == 0
+    assert first["sample"] == 5 and first["score"] == 2 and second["score"] < 2
+    assert first["dw"] == database.growth_parameters(5).dw
+
+
+def test_generate_index_verify(capsys, tmp_path):
+    (tmp_path / "space.toml").write_text("snapshots_per_run = 1\n[whole_ml]\nlow = 5\nhigh = 9\n")
+    arguments = ("--n", 2, "--space", tmp_path / "space.toml", "--store", "outlines")
+    code, _, err = run(capsys, "generate", tmp_path / "db", *arguments)
+    assert code == 0 and "2 of 2 tumours" in err
+    assert run(capsys, "index", tmp_path / "db")[0] == 0
+    assert run(capsys, "verify", tmp_path / "db")[0] == 0
+    shard = tmp_path / "db" / "shards" / "shard-00000.nc"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    code, out, _ = run(capsys, "verify", tmp_path / "db", "--json")
+    assert code == 1
+    assert json.loads(out)["faults"][0].startswith("shard-00000.nc")
+
+
+def test_simulate_names_the_nearest_tissue(capsys, tmp_path):
+    line = refused(
+        capsys, "simulate", "--origin", 0, 0, 0, "--dw", 0.3, "--rho", 0.05, "--days", 200,
+        "-o", tmp_path / "u.nii.gz",
+    )  # fmt: skip
+    assert "outside the tissue; the nearest tissue point is" in line
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"--dw": "nan"}, "dw is a finite number"),
+        ({"--days": "-3"}, "days is a finite number > 0"),
+        ({"--model": "cubic"}, "no growth model 'cubic'"),
+    ],
+)
+def test_simulate_checks_its_parameters(capsys, tmp_path, change, message):
+    options = {"--dw": 0.3, "--rho": 0.05, "--days": 200, "-o": tmp_path / "u.nii.gz"} | change
+    flat = [part for option in options.items() for part in option]
+    assert message in refused(capsys, "simulate", "--origin", -150, 100, 60, *flat)
+
+
+def invert(capsys, database, patient, out, **options):
+    arguments = {
+        "t1": patient / "t1.nii.gz",
+        "seg": patient / "seg.nii.gz",
+        "labels": "brats2021",
+        "output": out,
+    } | options
+    flat = [
+        part for name, value in arguments.items() if value is not None
+        for part in (f"-{name}" if len(name) == 1 else f"--{name}", value)
+    ]  # fmt: skip
+    return refused(capsys, "invert", database, *flat)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"t1": "nowhere.nii.gz"}, "no such file"),
+        ({"labels": "brats1999"}, "unknown convention 'brats1999'"),
+        ({"labels": "brats2023"}, "do not fit brats2023"),
+        ({"labels": None}, "never guessed"),
+        ({"labels": None, "core-labels": "1,x", "whole-labels": "1"}, "whole numbers with commas"),
+        ({"k": 0}, "k is 1 to 8"),
+        ({"k": 9}, "k is 1 to 8"),
+        ({"resolution": 0.1}, "1 to 4 mm"),
+        ({"output": "/proc/nowhere"}, "cannot be written"),
+        ({"seed": 0}, "seed"),
+    ],
+)
+def test_invert_refuses_before_it_registers(
+    capsys, monkeypatch, database, patient, tmp_path, options, message
+):
+    def never(*_):
+        raise AssertionError("a registration was started")
+
+    monkeypatch.setattr("glioquery.pipeline.registration._run_apart", never)
+    options = {"output": tmp_path / "out"} | options
+    assert message in invert(capsys, database.path, patient, options.pop("output"), **options)
+
+
+@pytest.fixture
+def copy(database, tmp_path):
+    shutil.copytree(database.path, tmp_path / "db")
+    return tmp_path / "db"
+
+
+def remove_index(db):
+    shutil.rmtree(db / INDEX_FOLDER)
+
+
+def remove_shard(db):
+    (db / "shards" / "shard-00001.nc").unlink()
+
+
+def truncate_shard(db):
+    shard = db / "shards" / "shard-00001.nc"
+    shard.write_bytes(shard.read_bytes()[:-10])
+
+
+def change_version(db):
+    header = json.loads((db / "database.json").read_text())
+    (db / "database.json").write_text(json.dumps(header | {"schema_version": 0}))
+
+
+def remove_database(db):
+    shutil.rmtree(db)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (remove_index, "glioquery index"),
+        (remove_shard, "shard-00001.nc is missing"),
+        (truncate_shard, "shard-00001.nc has"),
+        (change_version, "has schema glioquery-database 0"),
+        (remove_database, "holds no database"),
+    ],
+)
+def test_invert_refuses_a_broken_database(capsys, copy, patient, tmp_path, damage, message):
+    damage(copy)
+    assert message in invert(capsys, copy, patient, tmp_path / "out")
+    assert not (tmp_path / "out" / "result.json").exists()
+
+
+def test_invert_refuses_the_index_of_another_database(capsys, copy, patient, tmp_path):
+    plan = Database.open(copy).plan
+    with connected(n_workers=2):
+        generate(copy, 10, plan=plan)
+    assert "glioquery index" in invert(capsys, copy, patient, tmp_path / "out")
+
+
+def test_query_checks_what_it_is_given(capsys, database, patient, tmp_path):
+    seg = patient / "seg.nii.gz"
+    assert "either --seg" in refused(capsys, "query", database.path)
+    assert "either --seg" in refused(capsys, "query", database.path, "--core", seg)
+    line = refused(capsys, "query", database.path, "--core", seg, "--whole", seg)
+    assert "holds 0 and 1 alone" in line
+    far = SIMULATION_GRID.affine.copy()
+    far[:3, 3] += 1000
+    nib.save(nib.Nifti1Image(np.ones((9, 9, 9), np.uint8), far), tmp_path / "far.nii.gz")
+    line = refused(
+        capsys, "query", database.path, "--core", tmp_path / "far.nii.gz",
+        "--whole", tmp_path / "far.nii.gz",
+    )  # fmt: skip
+    assert "no voxel of the outlines lies in" in line
+
+
+def test_the_installed_command_runs():
+    done = subprocess.run(
+        [sys.executable, "-m", "glioquery.pipeline.cli", "--help"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for command in ("atlas", "simulate", "generate", "verify", "index", "query", "invert", "demo"):
+        assert command in done.stdout
+    bad = subprocess.run(
+        [sys.executable, "-m", "glioquery.pipeline.cli", "invert"], capture_output=True, check=False
+    )
+    assert bad.returncode == 2

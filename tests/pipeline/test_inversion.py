@@ -1,0 +1,138 @@
+"""A virtual patient, end to end: registration, query, map, files; and the demo's promises."""
+
+import csv
+import hashlib
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from glioquery.dbgen import ParameterSpace, Plan, Range, generate
+from glioquery.dbgen.cluster import connected
+from glioquery.pipeline.demonstration import compare, demonstrate
+from glioquery.pipeline.inversion import INDEX_FOLDER, invert
+from glioquery.pipeline.nifti import Scan
+from glioquery.pipeline.patient import load_patient
+from glioquery.pipeline.result import InversionStatus
+from glioquery.pipeline.virtual_patient import make_virtual_patient
+from glioquery.query import build_index, dice_of_masks
+from glioquery.solver import simulate
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory):
+    return make_virtual_patient(tmp_path_factory.mktemp("virtual"), seed=3)
+
+
+@pytest.fixture(scope="module")
+def inverted(truth, tmp_path_factory):
+    """A virtual patient against a database of six tumours, none of them alike."""
+    folder = tmp_path_factory.mktemp("inversion")
+    plan = Plan(ParameterSpace(whole_ml=Range(5, 15), snapshots_per_run=2), seed=7)
+    with connected(n_workers=2):
+        database = generate(folder / "db", 6, plan=plan)
+    build_index(database, database.path / INDEX_FOLDER)
+    patient = load_patient(t1=truth.t1, seg=truth.seg, labels="brats2021")
+    steps = []
+    inversion = invert(
+        database, patient, folder / "out", k=4, title="<b>case</b>", step=steps.append
+    )
+    return database, patient, inversion, folder / "out", steps
+
+
+def test_virtual_patient_is_what_it_says(truth):
+    image, labels = nib.load(truth.t1), nib.load(truth.seg)
+    assert nib.aff2axcodes(image.affine) == ("L", "P", "S")
+    np.testing.assert_array_equal(image.affine, labels.affine)
+    assert set(np.unique(labels.dataobj)) == {0, 1, 2, 4}
+    assert 80 < (truth.density.u >= 0.2).sum() * truth.density.grid.voxel_ml < 150
+    seg = np.asarray(labels.dataobj) > 0
+    np.testing.assert_array_equal(seg, truth.density.u >= 0.2)
+
+
+def test_output_lies_on_exactly_the_patients_grid(inverted, truth):
+    *_, out, _ = inverted
+    image = nib.load(truth.t1)
+    for name in ("density_patient", "outlines_patient"):
+        written = nib.load(out / f"{name}.nii.gz")
+        assert written.shape == image.shape
+        np.testing.assert_array_equal(written.affine, image.affine)
+    assert nib.load(out / "density_patient.nii.gz").get_data_dtype() == np.float32
+
+
+def test_the_map_is_the_matched_sample_and_the_table_its_ranking(inverted, tissue):
+    database, _, inversion, out, _ = inverted
+    with (out / "matches.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    scores = []
+    for i in range(len(database)):
+        core, whole = dice_of_masks(inversion.masks, database.outlines(i))
+        scores.append(core + whole)
+    order = sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:4]
+    assert [int(row["sample"]) for row in rows] == order
+    assert [float(row["score"]) for row in rows] == [scores[i] for i in order]
+    best = database.growth_parameters(order[0])
+    assert float(rows[0]["origin_z_mm"]) == best.origin_mm[2]
+    assert float(rows[0]["lambda_mm"]) == pytest.approx(best.lambda_mm)
+    atlas_map = np.asarray(nib.load(out / "density_atlas.nii.gz").dataobj)
+    np.testing.assert_allclose(atlas_map, simulate(tissue, best).density.u, atol=5e-3)
+
+
+def test_the_map_in_the_patient_is_the_map_on_the_atlas(inverted):
+    _, _, inversion, _, _ = inverted
+    back = inversion.transform.image_to_atlas(
+        Scan(inversion.density.u, inversion.density.grid), inversion.density_atlas.grid
+    ).values
+    there = inversion.density_atlas.u
+    visible = there > 0.05
+    assert np.corrcoef(back[visible], there[visible])[0, 1] > 0.97
+
+
+def test_a_tumor_like_none_is_said_to_be_so(inverted):
+    _, _, inversion, out, _ = inverted
+    result = json.loads((out / "result.json").read_text())
+    assert inversion.status is InversionStatus.NO_PLAUSIBLE_MATCH
+    assert result["status"] == "no plausible match"
+    assert "No plausible match" in (out / "report.html").read_text()
+    assert (out / "density_patient.nii.gz").exists()
+
+
+def test_result_says_where_everything_came_from(inverted, truth):
+    database, _, _, out, steps = inverted
+    result = json.loads((out / "result.json").read_text())
+    provenance = result["provenance"]
+    assert provenance["inputs_sha256"]["t1"] == hashlib.sha256(truth.t1.read_bytes()).hexdigest()
+    assert provenance["database"]["checksum"] == database.checksum
+    assert provenance["thresholds"] == {"core": 0.6, "whole": 0.2}
+    assert provenance["versions"]["glioquery"] and provenance["registration"]["seed"] == 1
+    assert set(result["timings_s"]) == set(steps)
+    assert result["quality"]["brain_dice"] > 0.95
+
+
+def test_report_is_one_page_with_the_title_escaped(inverted):
+    *_, out, _ = inverted
+    page = (out / "report.html").read_text()
+    assert "&lt;b&gt;case&lt;/b&gt;" in page and "<b>case</b>" not in page
+    assert page.count("data:image/png;base64,") >= 2
+    assert "src='http" not in page and "href=" not in page
+
+
+def test_no_file_is_left_half_written(inverted):
+    *_, out, _ = inverted
+    assert not [p for p in out.rglob("*") if p.name.startswith(".") or p.name.endswith(".part")]
+
+
+def test_a_virtual_tumor_obeys_its_anatomy(truth):
+    t1 = np.asarray(nib.load(truth.t1).dataobj)
+    assert not truth.density.u[t1 == 0].max() > 0.9
+    assert truth.parameters.lambda_mm > 2
+
+
+@pytest.mark.slow
+def test_demo_finds_what_it_hid(tmp_path):
+    inversion, truth, agreement = demonstrate(tmp_path)
+    assert inversion.status is InversionStatus.PLAUSIBLE
+    assert agreement.dice_whole >= 0.60
+    assert agreement.correlation > 0.6
+    assert agreement == compare(inversion.density, truth.density)
+    assert inversion.quality.problems == []
