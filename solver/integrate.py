@@ -9,20 +9,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from numpy.typing import NDArray
 
 from .density import Thresholds, TumorDensity
-from .laplacian import Laplacian, largest_eigenvalue
 from .models import FisherKolmogorov, GrowthModel
 from .parameters import GrowthParameters
 from .schedule import Accuracy
-from .seed import seed_density
-from .supertime import coefficients, diffuse, longest_step, stages_for
+from .stepper import State, Stepper
 from .tissue import Tissue
+from .window import DiffusionOperator
 
 VOLUME_TOLERANCE = 0.02
 MAX_SIDE_STEPS = 6
@@ -103,58 +99,9 @@ def on_grid(tissue: Tissue, box: NDArray[np.float32]) -> TumorDensity:
     return TumorDensity(u, tissue.grid)
 
 
-def build_laplacian(tissue: Tissue, model: GrowthModel, dtype: type = np.float32) -> Laplacian:
-    """The model's diffusion operator on the tissue's box, ready for the device."""
-    _, ny, nz = shape = tissue.box_shape
-    links = model.links(tissue)
-    offsets = tuple(x * ny * nz + y * nz + z for x, y, z in links)
-    guard = max(offsets)
-    weights = tuple(
-        jnp.asarray(np.pad(np.ravel(weight).astype(dtype), guard)) for weight in links.values()
-    )
-    return Laplacian(weights, offsets, shape)
-
-
 @functools.lru_cache(maxsize=4)
-def _operator(tissue: Tissue, model: GrowthModel) -> tuple[Laplacian, float]:
-    laplacian = build_laplacian(tissue, model)
-    return laplacian, largest_eigenvalue(laplacian)
-
-
-@functools.partial(jax.jit, static_argnames="model")
-def strang_step(
-    model: GrowthModel,
-    laplacian: Laplacian,
-    fields: tuple[Array, ...],
-    dw: Array,
-    rho: Array,
-    days: Array,
-    table: Array,
-    n_stages: Array,
-    thresholds: Array,
-) -> tuple[tuple[Array, ...], Array, Array]:
-    """Half a reaction, a whole diffusion, half a reaction (Strang 1968).
-
-    Returns the fields, the numbers of voxels above the two thresholds, and the share of the mass
-    that clipping to [0, 1] changed (RKL2 is not positive in three dimensions).
-    """
-    fields = model.react(fields, rho, days / 2)
-    diffused = []
-    changed = jnp.zeros((), fields[0].dtype)
-    for flat, diffusivity in zip(fields, model.diffusivities(dw), strict=True):
-        if diffusivity is None:
-            diffused.append(flat)
-            continue
-        raw = laplacian.interior(flat) + diffuse(
-            flat, laplacian, diffusivity * days, table, n_stages
-        )
-        kept = jnp.clip(raw, 0, 1)
-        changed += jnp.abs(kept - raw).sum()
-        diffused.append(laplacian.with_interior(flat, kept))
-    fields = model.react(tuple(diffused), rho, days / 2)
-    u = model.density(fields)
-    voxels = jnp.sum(u[None] >= thresholds[:, None], axis=1, dtype=jnp.int32)
-    return fields, voxels, changed / u.sum()
+def _operator(tissue: Tissue, model: GrowthModel) -> DiffusionOperator:
+    return DiffusionOperator(tissue, model)
 
 
 def simulate(
@@ -201,91 +148,73 @@ def simulate(
         outside (0, days].
     """
     times, volumes = _checked(parameters, snapshot_days, snapshot_ml)
-    laplacian, eigenvalue = _operator(tissue, model)
-    fields = model.initial(laplacian.flatten(seed_density(tissue, parameters.origin_mm)))
-    levels = jnp.array([thresholds.core, thresholds.whole], jnp.float32)
-    dw, rho = jnp.float32(parameters.dw), jnp.float32(parameters.rho)
-    fastest = max((float(d) for d in model.diffusivities(dw) if d is not None), default=0.0)
-    limit = 2 / (fastest * eigenvalue) if fastest > 0 else math.inf
+    stepper = Stepper(tissue, _operator(tissue, model), model, parameters, thresholds)
     n_domain = int(tissue.domain.sum())
     ml = tissue.grid.voxel_ml
-
-    def take(
-        fields: tuple[Array, ...], days: float
-    ) -> tuple[tuple[Array, ...], tuple[int, int], float]:
-        n_stages = stages_for(days, limit)
-        fields, voxels, changed = strang_step(
-            model, laplacian, fields, dw, rho, jnp.float32(days),
-            jnp.asarray(coefficients(n_stages), jnp.float32), n_stages, levels,
-        )  # fmt: skip
-        core, whole = np.asarray(voxels).tolist()
-        return fields, (core, whole), float(changed)
-
-    def keep(fields: tuple[Array, ...], voxels: tuple[int, int], days: float) -> Snapshot:
-        u = np.asarray(laplacian.interior(model.density(fields))).reshape(laplacian.shape)
-        return Snapshot(days, u, *voxels)
-
-    def at_volume(
-        target: float,
-        fields: tuple[Array, ...],
-        voxels: tuple[int, int],
-        start: float,
-        end: float,
-        voxels_end: tuple[int, int],
-    ) -> Snapshot:
-        low, high = (start, math.cbrt(voxels[1])), (end, math.cbrt(voxels_end[1]))
-        for _ in range(MAX_SIDE_STEPS):
-            share = (math.cbrt(target) - low[1]) / (high[1] - low[1])
-            days = low[0] + min(max(share, 0.1), 0.9) * (high[0] - low[0])
-            beside, voxels, _ = take(fields, days - start)
-            if abs(voxels[1] / target - 1) <= VOLUME_TOLERANCE:
-                break
-            if voxels[1] < target:
-                low = days, math.cbrt(voxels[1])
-            else:
-                high = days, math.cbrt(voxels[1])
-        return keep(beside, voxels, days)
-
+    state = stepper.start()
     snapshots: list[Snapshot] = []
     status = Status.DONE
-    days, clipped, n_steps, total_stages = 0.0, 0.0, 0, 0
-    voxels = (0, 0)
+    days, clipped, n_steps = 0.0, 0.0, 0
     while days < parameters.days:
-        step = accuracy.step_days(days, fastest, parameters.rho, longest_step(limit))
-        end = days + step
+        state = stepper.widened(state)
+        length = accuracy.step_days(days, stepper.diffusivity, parameters.rho, stepper.longest_days)
+        start, end = days, days + length
         # A time between two steps is reached by a shorter step aside: the run itself goes on as if
         # nothing had been asked.
         while times and times[0] < min(end, parameters.days):
-            snapshots.append(keep(*take(fields, times[0] - days)[:2], times.pop(0)))
+            aside = stepper.step(state, times[0] - start)
+            snapshots.append(_snapshot(stepper, aside, times.pop(0)))
         if end > parameters.days:
-            step, end = parameters.days - days, parameters.days
-        before = fields, voxels
-        fields, voxels, changed = take(fields, step)
-        start, days, clipped = days, end, clipped + changed
-        n_steps, total_stages = n_steps + 1, total_stages + stages_for(step, limit)
-        if not math.isfinite(changed):
+            length, end = parameters.days - days, parameters.days
+        before = state
+        state = stepper.step(state, length)
+        days, clipped, n_steps = end, clipped + state.clipped, n_steps + 1
+        if not math.isfinite(state.clipped):
             status = Status.NOT_FINITE
             break
         if times and times[0] == days:
-            snapshots.append(keep(fields, voxels, times.pop(0)))
-        while volumes and voxels[1] * ml >= volumes[0]:
-            snapshots.append(at_volume(volumes.pop(0) / ml, *before, start, end, voxels))
-        if voxels[1] * ml >= stop_ml:
+            snapshots.append(_snapshot(stepper, state, times.pop(0)))
+        while volumes and state.whole_voxels * ml >= volumes[0]:
+            target = volumes.pop(0) / ml
+            snapshots.append(_at_volume(stepper, target, before, start, state, end))
+        if state.whole_voxels * ml >= stop_ml:
             status = Status.STOPPED_AT_VOLUME
             break
-        if voxels[0] == n_domain and days < parameters.days:
+        if state.core_voxels == n_domain and days < parameters.days:
             status = Status.TISSUE_FULL
             break
     return Simulation(
         parameters=replace(parameters, days=days),
         status=status,
         snapshots=tuple(sorted(snapshots, key=lambda s: s.days)),
-        final=keep(fields, voxels, days),
+        final=_snapshot(stepper, state, days),
         tissue=tissue,
         n_steps=n_steps,
-        n_stages=total_stages,
+        n_stages=stepper.n_stages,
         clipped=clipped,
     )
+
+
+def _snapshot(stepper: Stepper, state: State, days: float) -> Snapshot:
+    return Snapshot(days, stepper.density(state), state.core_voxels, state.whole_voxels)
+
+
+def _at_volume(
+    stepper: Stepper, target: float, before: State, start: float, after: State, end: float
+) -> Snapshot:
+    """The tumour when its whole outline has `target` voxels, between two states of the run."""
+    low, high = (start, math.cbrt(before.whole_voxels)), (end, math.cbrt(after.whole_voxels))
+    for _ in range(MAX_SIDE_STEPS):
+        share = (math.cbrt(target) - low[1]) / (high[1] - low[1])
+        days = low[0] + min(max(share, 0.1), 0.9) * (high[0] - low[0])
+        aside = stepper.step(before, days - start)
+        if abs(aside.whole_voxels / target - 1) <= VOLUME_TOLERANCE:
+            break
+        if aside.whole_voxels < target:
+            low = days, math.cbrt(aside.whole_voxels)
+        else:
+            high = days, math.cbrt(aside.whole_voxels)
+    return _snapshot(stepper, aside, days)
 
 
 def _checked(

@@ -124,13 +124,3 @@ def face_weights(
         weight[tuple(here)] = np.where(domain[tuple(here)] & domain[tuple(there)], face / h**2, 0)
         weights.append(weight)
     return weights
-
-
-def largest_eigenvalue(laplacian: Laplacian) -> float:
-    """Upper bound (Gershgorin) of the magnitude of the operator's eigenvalues, in 1/mm^2."""
-    first, last = laplacian.guard, laplacian.guard + laplacian.size
-    degree = np.zeros(laplacian.size)
-    for weight, offset in zip(laplacian.weights, laplacian.offsets, strict=True):
-        w = np.asarray(weight, dtype=np.float64)
-        degree += w[first:last] + w[first - offset : last - offset]
-    return float(2 * degree.max())

@@ -158,6 +158,19 @@ def test_density_stays_between_0_and_1_and_in_the_tissue(dw, rho, days, voxel, s
     assert not u[~tissue.domain].any()
 
 
+@pytest.mark.parametrize(("dw", "rho"), [(0.05, 0.1), (0.3, 0.05), (1.2, 0.02)])
+def test_the_window_changes_nothing(tissue, monkeypatch, dw, rho):
+    p = GrowthParameters((-90.0, 120.0, 70.0), dw, rho, days=14 / rho)
+    followed = simulate(tissue, p, snapshot_ml=(3.0,))
+    monkeypatch.setattr("glioquery.solver.window.SIZES", ())
+    whole_box = simulate(tissue, p, snapshot_ml=(3.0,))
+    np.testing.assert_allclose(followed.final.u, whole_box.final.u, atol=1e-6)
+    assert followed.snapshots[0].days == pytest.approx(whole_box.snapshots[0].days, rel=1e-9)
+    # Far ahead of the front, where the tail that pulls it is, the windows agree in relative terms.
+    tail = (whole_box.final.u > 1e-11) & (whole_box.final.u < 1e-9)
+    np.testing.assert_allclose(followed.final.u[tail], whole_box.final.u[tail], rtol=0.01)
+
+
 def test_no_cell_crosses_a_wall():
     shape = (16, 12, 12)
     csf = np.zeros(shape)
