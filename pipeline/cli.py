@@ -28,7 +28,7 @@ from ..solver import (
     simulate,
 )
 from . import demonstration
-from .inversion import INDEX_FOLDER, invert, open_index, rank_matches
+from .inversion import DEFAULT_MATCHES, INDEX_FOLDER, invert, open_index, rank_matches
 from .labels import label_convention, outlines_from_labels
 from .nifti import InputError, read_nifti, write_nifti
 from .outputs import plain, prepare_output
@@ -55,6 +55,7 @@ Labels = Annotated[
 LabelList = Annotated[
     str | None, typer.Option(metavar="L,L,...", help="Labels, instead of a convention.")
 ]
+Matches = Annotated[int | None, typer.Option("-k", help="Number of matches to list; default: 15.")]
 Address = Annotated[
     str | None, typer.Option(metavar="RAY", help="Address of a Ray cluster; default: a local one.")
 ]
@@ -63,7 +64,7 @@ Address = Annotated[
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; bad input ends with one line on stderr and exit code 2."""
     try:
-        app(arguments)
+        app(arguments, prog_name="glioquery")
     except (ValueError, FileNotFoundError, FileExistsError, ConnectionError) as error:
         console.print(f"[bold red]error:[/] {_one_line(error)}")
         sys.exit(2)
@@ -189,7 +190,7 @@ def query_command(
     labels: Labels = None,
     core_labels: LabelList = None,
     whole_labels: LabelList = None,
-    k: Annotated[int, typer.Option("-k", help="Number of matches.")] = 15,
+    k: Matches = None,
     as_json: Json = False,
 ) -> None:
     """Find the stored tumours that overlap outlines in SRI24 world coordinates best."""
@@ -204,7 +205,12 @@ def query_command(
     masks = AtlasTransform.identity().masks_to_atlas(masks, SIMULATION_GRID)
     if not masks.whole.any():
         raise InputError("no voxel of the outlines lies in SRI24's part of the world")
-    rows = [m.row() for m in rank_matches(source, search(index, masks, k=k))]
+    rows = [
+        m.row()
+        for m in rank_matches(
+            source, search(index, masks, k=k or min(DEFAULT_MATCHES, index.n_samples))
+        )
+    ]
     if as_json:
         _show({"matches": rows}, as_json)
     else:
@@ -222,7 +228,7 @@ def invert_command(
     labels: Labels = None,
     core_labels: LabelList = None,
     whole_labels: LabelList = None,
-    k: Annotated[int, typer.Option("-k", help="Number of matches to list.")] = 15,
+    k: Matches = None,
     resolution: Annotated[float, typer.Option(help="Of the registration, mm.")] = 2.0,
     seed: Annotated[int, typer.Option(help="Of the registration.")] = 1,
     title: Annotated[str, typer.Option(help="Heading of the report.")] = "Patient",

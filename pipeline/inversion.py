@@ -21,6 +21,8 @@ from .result import Inversion, RankedMatch
 INDEX_FOLDER = "index"
 """Name of the index inside its database's folder."""
 
+DEFAULT_MATCHES = 15
+
 Step = Callable[[str], None]
 """Told the name of each step as it begins."""
 
@@ -54,7 +56,7 @@ def invert(
     patient: Patient,
     out: Path,
     *,
-    k: int = 15,
+    k: int | None = None,
     resolution_mm: float = 2.0,
     seed: int = 1,
     title: str = "Patient",
@@ -70,7 +72,7 @@ def invert(
     out : Path
         Folder of the results (see `outputs`).
     k : int
-        Number of matches to list.
+        Number of matches to list; 15, or all there are, by default.
     resolution_mm : float
         Of the registration.
     seed : int
@@ -103,6 +105,7 @@ def invert(
     out = prepare_output(out)
     with timed("open index"):
         index = open_index(database)
+    k = min(DEFAULT_MATCHES, index.n_samples) if k is None else k
     if not 1 <= k <= index.n_samples:
         raise ValueError(f"k is 1 to {index.n_samples}, the number of samples, got {k}")
     with timed("load atlas"):
