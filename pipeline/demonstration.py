@@ -18,8 +18,8 @@ from .progress import progress_bar
 from .result import Inversion
 from .virtual_patient import VirtualPatient, make_virtual_patient
 
-N_SAMPLES = 400
-SHARD_SIZE = 20
+N_SAMPLES = 1000
+SHARD_SIZE = 40
 VISIBLE_DENSITY = 0.01
 """The agreement of the densities is measured inside the true isoline of this density."""
 

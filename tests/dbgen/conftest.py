@@ -1,15 +1,8 @@
 import pytest
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
-from glioquery.dbgen.cluster import connected
 
 SMALL = Plan(ParameterSpace(whole_ml=Range(5, 15), snapshots_per_run=2), seed=7)
 """Small tumours are quick to simulate."""
-
-
-@pytest.fixture(scope="session")
-def ray():
-    with connected(n_workers=2) as ray:
-        yield ray
 
 
 @pytest.fixture(scope="session")

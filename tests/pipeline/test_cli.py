@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from glioquery.atlas import SIMULATION_GRID
 from glioquery.dbgen import Database, ParameterSpace, Plan, Range, generate
-from glioquery.dbgen.cluster import connected
 from glioquery.pipeline import cli
 from glioquery.pipeline.inversion import INDEX_FOLDER
 from glioquery.pipeline.nifti import write_nifti
@@ -18,11 +17,10 @@ from glioquery.query import build_index
 
 
 @pytest.fixture(scope="session")
-def database(tmp_path_factory):
+def database(ray, tmp_path_factory):
     """Eight small tumours, indexed."""
     plan = Plan(ParameterSpace(whole_ml=Range(5, 15), snapshots_per_run=2), seed=7)
-    with connected(n_workers=2):
-        made = generate(tmp_path_factory.mktemp("cli") / "db", 8, plan=plan, shard_size=4)
+    made = generate(tmp_path_factory.mktemp("cli") / "db", 8, plan=plan, shard_size=4)
     build_index(made, made.path / INDEX_FOLDER)
     return made
 
@@ -218,8 +216,7 @@ def test_invert_refuses_a_broken_database(capsys, copy, patient, tmp_path, damag
 
 def test_invert_refuses_the_index_of_another_database(capsys, copy, patient, tmp_path):
     plan = Database.open(copy).plan
-    with connected(n_workers=2):
-        generate(copy, 10, plan=plan)
+    generate(copy, 10, plan=plan)
     assert "glioquery index" in invert(capsys, copy, patient, tmp_path / "out")
 
 

@@ -8,7 +8,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
-from glioquery.dbgen.cluster import connected
 from glioquery.pipeline.demonstration import compare, demonstrate
 from glioquery.pipeline.inversion import INDEX_FOLDER, invert
 from glioquery.pipeline.nifti import Scan
@@ -25,12 +24,11 @@ def truth(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def inverted(truth, tmp_path_factory):
+def inverted(ray, truth, tmp_path_factory):
     """A virtual patient against a database of six tumours, none of them alike."""
     folder = tmp_path_factory.mktemp("inversion")
     plan = Plan(ParameterSpace(whole_ml=Range(5, 15), snapshots_per_run=2), seed=7)
-    with connected(n_workers=2):
-        database = generate(folder / "db", 6, plan=plan)
+    database = generate(folder / "db", 6, plan=plan)
     build_index(database, database.path / INDEX_FOLDER)
     patient = load_patient(t1=truth.t1, seg=truth.seg, labels="brats2021")
     steps = []
