@@ -1,6 +1,8 @@
 """Growth models and their time integration: tissue and parameters in, tumour density out."""
 
+from .batches import BatchResult, simulate_batch
 from .density import Thresholds, TumorDensity, TumorMasks
+from .gradients import Sensitivity, sensitivity
 from .integrate import Simulation, Snapshot, Status, on_grid, simulate
 from .models import FisherKolmogorov, GrowthModel
 from .parameters import GrowthParameters
@@ -9,9 +11,11 @@ from .tissue import Tissue
 
 __all__ = [
     "Accuracy",
+    "BatchResult",
     "FisherKolmogorov",
     "GrowthModel",
     "GrowthParameters",
+    "Sensitivity",
     "Simulation",
     "Snapshot",
     "Status",
@@ -20,5 +24,7 @@ __all__ = [
     "TumorDensity",
     "TumorMasks",
     "on_grid",
+    "sensitivity",
     "simulate",
+    "simulate_batch",
 ]

@@ -40,6 +40,17 @@ class Accuracy:
         """Steps `factor` times as short."""
         return Accuracy(self.growth / factor, self.widening / factor)
 
+    def steps(self, days: float, dw: float, rho: float, longest: float) -> list[float]:
+        """Lengths of all the steps of a run, which add up to its duration; see `step_days`."""
+        lengths: list[float] = []
+        now = 0.0
+        while now < days:
+            step = self.step_days(now, dw, rho, longest)
+            end = now + step
+            lengths.append(step if end <= days else days - now)
+            now = end
+        return lengths
+
     def step_days(self, days: float, dw: float, rho: float, longest: float) -> float:
         """Length of the step that begins at a time.
 

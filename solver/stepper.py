@@ -104,6 +104,16 @@ def strang_step(
     return fields, voxels, jnp.stack([edge, changed / u.sum()])
 
 
+def explicit_limit_days(
+    operator: DiffusionOperator, model: GrowthModel, parameters: GrowthParameters
+) -> tuple[float, float]:
+    """Diffusivity of the fastest field, mm^2/day, and the longest stable Euler step, days."""
+    diffusivities = model.diffusivities(jnp.float32(parameters.dw))
+    fastest = max((float(d) for d in diffusivities if d is not None), default=0.0)
+    slope = fastest * operator.largest_eigenvalue
+    return fastest, 2 / slope if slope > 0 else math.inf
+
+
 class Stepper:
     """Advances the tumour of one set of parameters.
 
@@ -131,10 +141,7 @@ class Stepper:
         in_box = tuple(v - s.start for v, s in zip(voxel, tissue.box, strict=True))
         self._windows = windows_around((in_box[0], in_box[1], in_box[2]), operator.box_shape)
         self._thresholds = jnp.array([thresholds.core, thresholds.whole], jnp.float32)
-        diffusivities = model.diffusivities(jnp.float32(parameters.dw))
-        self.diffusivity = max((float(d) for d in diffusivities if d is not None), default=0.0)
-        slope = self.diffusivity * operator.largest_eigenvalue
-        self._explicit_limit = 2 / slope if slope > 0 else math.inf
+        self.diffusivity, self._explicit_limit = explicit_limit_days(operator, model, parameters)
         self.longest_days = longest_step(self._explicit_limit)
         self.n_stages = 0
         self._enter(0)

@@ -1,0 +1,147 @@
+"""Many growths in one program: for a GPU, or wherever one core is not the unit of work."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+
+from .density import Thresholds
+from .laplacian import Laplacian
+from .models import FisherKolmogorov, GrowthModel
+from .parameters import GrowthParameters
+from .schedule import Accuracy
+from .seed import seed_density
+from .stepper import explicit_limit_days, strang_step
+from .supertime import coefficients, longest_step, stages_for
+from .tissue import Tissue
+from .window import DiffusionOperator, Window
+
+STEPS_MULTIPLE = 16
+"""Batches are padded to a multiple of this many steps, so that few programs are compiled."""
+
+
+@dataclass(frozen=True, eq=False)
+class BatchResult:
+    """Final densities of a batch, in the order of its parameters.
+
+    Attributes
+    ----------
+    u : (n, nx, ny, nz) float32 array
+        On the tissue's box.
+    core_voxels, whole_voxels : (n,) int32 array
+        Sizes of the two outlines.
+    clipped : (n,) float32 array
+        As in `Simulation`; NaN where a density stopped being a number.
+    """
+
+    u: NDArray[np.float32]
+    core_voxels: NDArray[np.int32]
+    whole_voxels: NDArray[np.int32]
+    clipped: NDArray[np.float32]
+
+
+def simulate_batch(
+    tissue: Tissue,
+    parameters: Sequence[GrowthParameters],
+    *,
+    model: GrowthModel = FisherKolmogorov(),
+    thresholds: Thresholds = Thresholds(),
+    accuracy: Accuracy = Accuracy(),
+    batch_size: int = 64,
+) -> BatchResult:
+    """Grow many tumours to their ends, `batch_size` at a time in one compiled program.
+
+    Runs with like numbers of steps share a batch. Each keeps its own steps, those of `simulate`;
+    the diffusion stages of a step are as many as its most demanding member needs. The densities
+    agree with those of `simulate` to the accuracy of the time step, not to the last digit.
+
+    Parameters
+    ----------
+    tissue : Tissue
+    parameters : sequence of GrowthParameters
+    model, thresholds, accuracy
+        As in `simulate`.
+    batch_size : int
+        Simulations in flight; each takes about eight times the tissue box's voxels in floats.
+
+    Raises
+    ------
+    ValueError
+        If there are no parameters, or an origin lies outside the tissue.
+    """
+    if not parameters:
+        raise ValueError("a batch holds at least one set of parameters")
+    operator = DiffusionOperator(tissue, model)
+    laplacian = operator.on(Window((0, 0, 0), tissue.box_shape))
+    levels = jnp.array([thresholds.core, thresholds.whole], jnp.float32)
+    plans = []
+    for p in parameters:
+        fastest, limit = explicit_limit_days(operator, model, p)
+        lengths = accuracy.steps(p.days, fastest, p.rho, longest_step(limit))
+        plans.append((lengths, [stages_for(d, limit) for d in lengths]))
+    n = len(parameters)
+    u = np.empty((n, *tissue.box_shape), np.float32)
+    voxels = np.empty((n, 2), np.int32)
+    clipped = np.empty(n, np.float32)
+    order = sorted(range(n), key=lambda i: len(plans[i][0]))
+    for first in range(0, n, batch_size):
+        members = order[first : first + batch_size]
+        steps = -(-len(plans[members[-1]][0]) // STEPS_MULTIPLE) * STEPS_MULTIPLE
+        # A member that has ended, or a place without one, takes steps of length zero.
+        days = np.zeros((steps, batch_size), np.float32)
+        stages = np.full(steps, stages_for(0.0, 1.0), np.int32)
+        rates = np.zeros((batch_size, 2), np.float32)
+        seeds = np.zeros((batch_size, *tissue.box_shape), np.float32)
+        for place, i in enumerate(members):
+            lengths, needed = plans[i]
+            days[: len(lengths), place] = lengths
+            stages[: len(needed)] = np.maximum(stages[: len(needed)], needed)
+            rates[place] = parameters[i].dw, parameters[i].rho
+            seeds[place] = seed_density(tissue, parameters[i].origin_mm)
+        tables = np.stack([coefficients(int(s)) for s in stages]).astype(np.float32)
+        ends = _run_batch(model, laplacian, seeds, rates, days, tables, stages, levels)
+        used = len(members)
+        u[members], voxels[members], clipped[members] = (np.asarray(e)[:used] for e in ends)
+    return BatchResult(u, voxels[:, 0], voxels[:, 1], clipped)
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _run_batch(
+    model: GrowthModel,
+    laplacian: Laplacian,
+    seeds: Array,
+    rates: Array,
+    days: Array,
+    tables: Array,
+    stages: Array,
+    levels: Array,
+) -> tuple[Array, Array, Array]:
+    walls = jnp.zeros(6, jnp.float32)
+
+    def step(
+        carry: tuple[tuple[Array, ...], Array], plan: tuple[Array, Array, Array]
+    ) -> tuple[tuple[tuple[Array, ...], Array], None]:
+        fields, clipped = carry
+        lengths, table, n_stages = plan
+
+        def one(fields: tuple[Array, ...], rates: Array) -> tuple[tuple[Array, ...], Array, Array]:
+            return strang_step(model, laplacian, fields, rates, table, n_stages, levels, walls)
+
+        fields, _, measures = jax.vmap(one)(
+            fields, jnp.concatenate([rates, lengths[:, None]], axis=1)
+        )
+        return (fields, clipped + measures[:, 1]), None
+
+    fields = jax.vmap(lambda seed: model.initial(laplacian.flatten(seed)))(seeds)
+    none = jnp.zeros(len(seeds), jnp.float32)
+    (fields, clipped), _ = jax.lax.scan(step, (fields, none), (days, tables, stages))
+    u = jax.vmap(lambda f: laplacian.interior(model.density(f)))(fields)
+    voxels = jnp.sum(u[:, None] >= levels[None, :, None], axis=2, dtype=jnp.int32)
+    return u.reshape(seeds.shape), voxels, clipped

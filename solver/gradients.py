@@ -1,0 +1,146 @@
+"""Derivatives of a growth with respect to its six parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+
+from .models import FisherKolmogorov, GrowthModel
+from .parameters import GrowthParameters
+from .schedule import Accuracy
+from .seed import SEED_MASS_MM3, SEED_SD_MM, seed_density
+from .stepper import explicit_limit_days, strang_step
+from .supertime import coefficients, longest_step, stages_for
+from .tissue import Tissue
+from .window import DiffusionOperator, Window
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """A scalar of the final density and its derivatives.
+
+    Attributes
+    ----------
+    value : float
+    origin_mm : tuple of three float
+        Per mm along world x, y, z.
+    dw : float
+        Per mm^2/day.
+    rho : float
+        Per 1/day.
+    days : float
+        Per day.
+    """
+
+    value: float
+    origin_mm: tuple[float, float, float]
+    dw: float
+    rho: float
+    days: float
+
+
+def sensitivity(
+    tissue: Tissue,
+    parameters: GrowthParameters,
+    scalar: Callable[[Array], Array],
+    *,
+    model: GrowthModel = FisherKolmogorov(),
+    accuracy: Accuracy = Accuracy(),
+    dtype: type[np.floating] = np.float32,
+) -> Sensitivity:
+    """Differentiate a scalar of the final density, in forward mode.
+
+    The numbers of steps and stages, and the voxels of the seed, are held fixed at those of the
+    given parameters; each step keeps its share of the duration. The whole tissue box is computed.
+
+    Parameters
+    ----------
+    tissue : Tissue
+    parameters : GrowthParameters
+        Where the derivatives are taken.
+    scalar : callable
+        From the density on the tissue's box, an (nx, ny, nz) array, to a number; written with
+        `jax.numpy`.
+    model : GrowthModel
+    accuracy : Accuracy
+    dtype : float32 or float64
+        The latter needs JAX's `jax_enable_x64`.
+
+    Raises
+    ------
+    ValueError
+        If the origin lies outside the tissue.
+    """
+    laplacian_of = DiffusionOperator(tissue, model, dtype)
+    whole = Window((0, 0, 0), tissue.box_shape)
+    laplacian = laplacian_of.on(whole)
+    lengths, stages = _schedule(laplacian_of, model, parameters, accuracy)
+    tables = jnp.asarray(np.stack([coefficients(s) for s in stages]), dtype)
+    shares = jnp.asarray(lengths / parameters.days, dtype)
+    walls = jnp.zeros(6, dtype)
+    levels = jnp.ones(2, dtype)
+    support = seed_density(tissue, parameters.origin_mm) > 0
+    places = jnp.asarray(tissue.grid.to_world(np.argwhere(support) + _corner(tissue)), dtype)
+    voxel_mm3 = tissue.grid.voxel_ml * 1000
+
+    def final(theta: Array) -> Array:
+        origin, dw, rho, days = theta[:3], theta[3], theta[4], theta[5]
+        weights = jnp.exp(-((places - origin) ** 2).sum(axis=1) / (2 * SEED_SD_MM**2))
+        seed = jnp.zeros(tissue.box_shape, dtype)
+        seed = seed.at[np.nonzero(support)].set(weights * SEED_MASS_MM3 / voxel_mm3 / weights.sum())
+
+        def step(
+            fields: tuple[Array, ...], plan: tuple[Array, Array, Array]
+        ) -> tuple[tuple[Array, ...], None]:
+            share, table, n_stages = plan
+            rates = jnp.stack([dw, rho, share * days])
+            return strang_step(
+                model, laplacian, fields, rates, table, n_stages, levels, walls
+            )[0], None  # fmt: skip
+
+        fields = model.initial(laplacian.flatten(seed))
+        fields, _ = jax.lax.scan(step, fields, (shares, tables, jnp.asarray(stages)))
+        u = laplacian.interior(model.density(fields)).reshape(tissue.box_shape)
+        return scalar(u)
+
+    theta = jnp.array(
+        [*parameters.origin_mm, parameters.dw, parameters.rho, parameters.days], dtype
+    )
+    value, tangents = jax.jit(_value_and_forward(final))(theta)
+    x, y, z, dw, rho, days = (float(t) for t in tangents)
+    return Sensitivity(float(value), (x, y, z), dw, rho, days)
+
+
+def _value_and_forward(
+    function: Callable[[Array], Array],
+) -> Callable[[Array], tuple[Array, Array]]:
+    def both(theta: Array) -> tuple[Array, Array]:
+        def along(tangent: Array) -> tuple[Array, Array]:
+            return jax.jvp(function, (theta,), (tangent,))
+
+        values, tangents = jax.vmap(along)(jnp.eye(theta.size, dtype=theta.dtype))
+        return values[0], tangents
+
+    return both
+
+
+def _corner(tissue: Tissue) -> NDArray[np.intp]:
+    return np.array([s.start for s in tissue.box])
+
+
+def _schedule(
+    operator: DiffusionOperator,
+    model: GrowthModel,
+    parameters: GrowthParameters,
+    accuracy: Accuracy,
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Lengths in days and numbers of stages of a run's steps."""
+    fastest, limit = explicit_limit_days(operator, model, parameters)
+    lengths = accuracy.steps(parameters.days, fastest, parameters.rho, longest_step(limit))
+    return np.array(lengths), np.array([stages_for(d, limit) for d in lengths], np.int32)
