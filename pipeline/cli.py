@@ -23,6 +23,7 @@ from ..query import build_index, search
 from ..solver import (
     FisherKolmogorov,
     GrowthParameters,
+    Status,
     Tissue,
     TumorMasks,
     simulate,
@@ -30,6 +31,7 @@ from ..solver import (
 from . import demonstration
 from .inversion import DEFAULT_MATCHES, INDEX_FOLDER, invert, open_index, rank_matches
 from .labels import label_convention, outlines_from_labels
+from .movie import write_movie
 from .nifti import InputError, read_nifti, write_nifti
 from .outputs import plain, prepare_output
 from .patient import load_patient
@@ -108,6 +110,7 @@ def simulate_command(
     output: Annotated[Path, typer.Option("-o", "--output", help="Density, .nii.gz.")],
     model: Annotated[str, typer.Option(help="Growth model.")] = FisherKolmogorov.name,
     picture: Annotated[Path | None, typer.Option(help="Draw iso-lines on the T1 as PNG.")] = None,
+    movie: Annotated[Path | None, typer.Option(help="Draw the growth as animated GIF.")] = None,
     as_json: Json = False,
 ) -> None:
     """Grow one tumour in the atlas."""
@@ -116,6 +119,8 @@ def simulate_command(
     prepare_output(output.absolute().parent)
     atlas = load_atlas()
     run = simulate(Tissue.from_atlas(atlas), GrowthParameters(origin, dw, rho, days))
+    if run.status is Status.NOT_FINITE:
+        raise RuntimeError(f"{run.parameters}: {run.status.value}")
     write_nifti(output, run.density.u, run.density.grid)
     ml = atlas.grid.voxel_ml
     facts = {
@@ -131,6 +136,9 @@ def simulate_command(
     if picture is not None:
         picture.write_bytes(draw_on_atlas(atlas, run.density))
         facts["picture"] = str(picture.absolute())
+    if movie is not None:
+        write_movie(movie, atlas, run.parameters)
+        facts["movie"] = str(movie.absolute())
     _show(facts, as_json)
 
 
@@ -259,7 +267,9 @@ def invert_command(
 @app.command("demo")
 def demo_command(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder.")] = Path("demo-output"),
-    n: Annotated[int, typer.Option("--n", help="Tumours in the database.")] = 400,
+    n: Annotated[
+        int, typer.Option("--n", help="Tumours in the database.")
+    ] = demonstration.N_SAMPLES,
     seed: Annotated[int, typer.Option(help="Of the virtual patient.")] = 0,
     as_json: Json = False,
 ) -> None:

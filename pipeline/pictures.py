@@ -221,10 +221,16 @@ def draw_registration(
     return _finish(figure, lines)
 
 
-def draw_on_atlas(atlas: Atlas, density: TumorDensity | None = None) -> bytes:
-    """Draw the atlas: T1 and tissue edges, or the iso-lines of a density on the T1, as PNG."""
+def draw_on_atlas(
+    atlas: Atlas, density: TumorDensity | None = None, *, centre: TumorDensity | None = None
+) -> bytes:
+    """Draw the atlas: T1 and tissue edges, or the iso-lines of a density on the T1, as PNG.
+
+    The planes go through the middle of the density, or of `centre` where that is given.
+    """
     scan = Scan(atlas.t1, atlas.t1_grid)
-    seen = atlas.brain if density is None else density.u >= min(ISO_LEVELS[2], density.u.max())
+    middle = density if centre is None else centre
+    seen = atlas.brain if middle is None else middle.u >= min(ISO_LEVELS[2], middle.u.max())
     planes = planes_through(centre_of(seen, atlas.grid), atlas.t1 > 0, atlas.t1_grid)
     figure, axes = _new_figure(1, planes)
     for axis, plane in zip(axes[0], planes, strict=True):
