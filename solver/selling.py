@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 PAIRS = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
 MAX_STEPS = 200
-"""Far more than a tensor of any use takes: eigenvalues 1 to 10^6 apart take about 30."""
+"""More than any tensor takes whose eigenvalues lie within a factor 10^4 of each other."""
 TOLERANCE = 1e-12
 """Cosine (in the metric of D) above which an angle counts as acute."""
 
@@ -62,8 +62,8 @@ def decompose(tensors: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArr
         b = bases[open_rows]
         gram = b @ d[open_rows] @ b.transpose(0, 2, 1)
         dots = np.stack([gram[:, i, j] for i, j in PAIRS], axis=1)
-        norms = np.einsum("nii->ni", gram)
-        bounds = TOLERANCE * np.stack([np.sqrt(norms[:, i] * norms[:, j]) for i, j in PAIRS], 1)
+        lengths = np.sqrt(np.maximum(np.einsum("nii->ni", gram), 0))
+        bounds = TOLERANCE * np.stack([lengths[:, i] * lengths[:, j] for i, j in PAIRS], axis=1)
         worst = dots.argmax(axis=1)
         rows = np.arange(len(b))
         acute = dots[rows, worst] > bounds[rows, worst]

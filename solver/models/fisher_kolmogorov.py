@@ -13,6 +13,12 @@ from ..tissue import Tissue
 from .base import Links
 
 
+def grow_logistically(u: Array, rho: Array, days: Array) -> Array:
+    """Exact solution of du/dt = rho u (1 - u): u E / (1 + u (E - 1)) with E = exp(rho t)."""
+    growth = jnp.expm1(rho * days)
+    return u * (1 + growth) / (1 + u * growth)
+
+
 @dataclass(frozen=True)
 class FisherKolmogorov:
     """Isotropic diffusion, faster in white matter, and logistic growth.
@@ -60,10 +66,8 @@ class FisherKolmogorov:
         return (dw,)
 
     def react(self, fields: tuple[Array, ...], rho: Array, days: Array) -> tuple[Array, ...]:
-        """Exact solution of the logistic equation: u E / (1 + u (E - 1)) with E = exp(rho t)."""
-        (u,) = fields
-        growth = jnp.expm1(rho * days)
-        return (u * (1 + growth) / (1 + u * growth),)
+        """Logistic growth, exact."""
+        return (grow_logistically(fields[0], rho, days),)
 
     def density(self, fields: tuple[Array, ...]) -> Array:
         """The one population."""

@@ -1,0 +1,254 @@
+"""A field of diffusion tensors, read from NIfTI into one frame: RAS world."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ...atlas import Grid
+from ..tissue import Tissue
+
+COMPONENTS = ("xx", "xy", "xz", "yy", "yz", "zz")
+"""Order of the six components in memory and in the files that `TensorField.to_nifti` writes."""
+SYMMATRIX = 1005
+SYMMATRIX_ORDER = "xx,xy,yy,xz,yz,zz"
+"""NIfTI's intent code of symmetric matrices, and its order: the lower triangle row by row."""
+FRAMES = ("world", "voxel", "fsl")
+INDEFINITE = 1e-5
+"""Negative eigenvalue, relative to the largest component, that passes as rounding."""
+_SQUARE = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
+
+
+@dataclass(frozen=True, eq=False)
+class TensorField:
+    """Symmetric positive semi-definite tensors on a grid.
+
+    Two fields of the same content are equal and have the same hash.
+
+    Attributes
+    ----------
+    values : (nx, ny, nz, 6) float32 array
+        Components xx, xy, xz, yy, yz, zz along the axes of the RAS world, relative to `dw`.
+    grid : Grid
+    source : mapping or None
+        Path, frame and order of the file it was read from: with them a database finds it again.
+
+    Raises
+    ------
+    ValueError
+        If the shape is not the grid's with six components, a component is not finite, or a tensor
+        is not positive semi-definite; the message gives voxel and position.
+    """
+
+    values: NDArray[np.float32]
+    grid: Grid
+    source: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        values = np.array(self.values, dtype=np.float32)
+        if values.shape != (*self.grid.shape, 6):
+            raise ValueError(
+                f"a tensor field has shape {(*self.grid.shape, 6)} on its grid, got {values.shape}"
+            )
+        self._refuse(~np.all(np.isfinite(values), axis=-1), values, "is not finite")
+        self._refuse(~_positive_semidefinite(values), values, "is not positive semi-definite")
+        values.setflags(write=False)
+        object.__setattr__(self, "values", values)
+
+    def _refuse(self, bad: NDArray[np.bool_], values: NDArray, fault: str) -> None:
+        if not bad.any():
+            return
+        voxel = np.unravel_index(int(bad.argmax()), bad.shape)
+        where = ", ".join(f"{c:g}" for c in self.grid.to_world(voxel))
+        components = ", ".join(
+            f"{name} {v:g}" for name, v in zip(COMPONENTS, values[voxel], strict=True)
+        )
+        raise ValueError(
+            f"the tensor at voxel ({', '.join(str(int(i)) for i in voxel)}), ({where}) mm, {fault} "
+            f"({components}), and {int(bad.sum()) - 1} others: mend them, or set those outside the "
+            "brain to zero"
+        )
+
+    @classmethod
+    def from_nifti(cls, path: str | Path, *, frame: str, order: str | None = None) -> TensorField:
+        """Read a tensor image.
+
+        Parameters
+        ----------
+        path : str or Path
+            A 4-D image of six volumes, or a 5-D one (x, y, z, 1, 6).
+        frame : {'world', 'voxel', 'fsl'}
+            Axes of the components: those of the RAS world (MRtrix), of the file's array (DIPY with
+            gradients given along the array's axes), or of FSL's dtifit, which are the array's with
+            x turned round where the affine's determinant is positive.
+        order : str, optional
+            Of the components, as in "xx,xy,xz,yy,yz,zz" (FSL) or "xx,yy,zz,xy,xz,yz" (MRtrix). May
+            be left out for a file with NIfTI's intent SYMMATRIX, which fixes it (lower triangle by
+            rows: xx, xy, yy, xz, yz, zz).
+
+        Raises
+        ------
+        ValueError
+            If the file is not such an image, `frame` or `order` is not known, or the tensors are
+            not those of a `TensorField`.
+        """
+        if frame not in FRAMES:
+            raise ValueError(f"the frame of a tensor is one of {', '.join(FRAMES)}, got {frame!r}")
+        try:
+            image = nib.load(path)
+            raw = np.asarray(image.dataobj)
+        except Exception as error:  # nibabel raises many kinds, by the way a header is broken
+            raise ValueError(f"tensor {path}: cannot be read as NIfTI: {error}") from error
+        if raw.shape[3:] not in ((6,), (1, 6)):
+            raise ValueError(
+                f"tensor {path}: expected six components a voxel, (x, y, z, 6) or (x, y, z, 1, 6), "
+                f"got {' x '.join(map(str, raw.shape))}"
+            )
+        if order is None and raw.ndim == 5 and int(image.header["intent_code"]) == SYMMATRIX:
+            order = SYMMATRIX_ORDER
+        if order is None:
+            raise ValueError(
+                f"tensor {path}: the file does not say in which order its components are; give "
+                "order, for instance 'xx,xy,xz,yy,yz,zz' (FSL) or 'xx,yy,zz,xy,xz,yz' (MRtrix)"
+            )
+        names = [name.strip() for name in order.split(",")]
+        if sorted(names) != sorted(COMPONENTS):
+            raise ValueError(f"order names {', '.join(COMPONENTS)}, each once, got {order!r}")
+        grid = Grid(raw.shape[:3], image.affine)
+        components = raw.reshape(*grid.shape, 6)[..., [names.index(c) for c in COMPONENTS]]
+        axes = _axes(grid, frame)
+        values = components if frame == "world" else rotate(components, axes)
+        source = {"path": str(Path(path).absolute()), "frame": frame, "order": ",".join(names)}
+        return cls(values.astype(np.float32), grid, source)
+
+    @classmethod
+    def from_description(cls, description: Mapping[str, str]) -> TensorField:
+        """Read the field that `describe` describes, or one given by path, frame and order.
+
+        Raises
+        ------
+        ValueError
+            If there is no file, or its content is another one than was described.
+        """
+        known = {"path", "frame", "order", "sha256"}
+        if "path" not in description or set(description) - known:
+            raise ValueError(
+                f"a tensor field is described by {', '.join(sorted(known))}, "
+                f"got {', '.join(sorted(description)) or 'nothing'}; one made in memory can be "
+                "read again once it is saved by to_nifti"
+            )
+        field = cls.from_nifti(
+            description["path"],
+            frame=description.get("frame", ""),
+            order=description.get("order"),
+        )
+        if description.get("sha256", field.sha256) != field.sha256:
+            raise ValueError(
+                f"tensor {description['path']} has changed: its SHA-256 was "
+                f"{description['sha256']}, now it is {field.sha256}"
+            )
+        return field
+
+    def to_nifti(self, path: str | Path) -> TensorField:
+        """Write the field in the world frame, as (x, y, z, 6), and return it with its source."""
+        nib.save(nib.Nifti1Image(self.values, self.grid.affine), path)
+        return type(self).from_nifti(path, frame="world", order=",".join(COMPONENTS))
+
+    def describe(self) -> dict[str, str]:
+        """Source, if it was read from a file, and SHA-256 of the content."""
+        return {**(self.source or {}), "sha256": self.sha256}
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the values and their grid."""
+        affine = np.round(self.grid.affine, 4) + 0.0  # a header keeps the affine in float32
+        digest = hashlib.sha256(repr((self.grid.shape, affine.tolist())).encode())
+        digest.update(np.ascontiguousarray(self.values).tobytes())
+        return digest.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TensorField) and self.sha256 == other.sha256
+
+    def __hash__(self) -> int:
+        return hash(self.sha256)
+
+    def sample(self, positions_mm: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Tensors (n, 3, 3) at world positions (n, 3), each component interpolated linearly.
+
+        A mean of positive semi-definite tensors is one: interpolation keeps the property.
+
+        Raises
+        ------
+        ValueError
+            If a position lies outside the field's grid.
+        """
+        voxels = self.grid.to_voxel(positions_mm)
+        outside = ((voxels < -0.501) | (voxels > np.array(self.grid.shape) - 0.499)).any(axis=1)
+        if outside.any():
+            where = ", ".join(f"{c:g}" for c in positions_mm[int(outside.argmax())])
+            raise ValueError(
+                f"the tensor field ({self.grid}) does not cover the tissue: {int(outside.sum())} "
+                f"tissue voxels lie outside it, the first at ({where}) mm"
+            )
+        components = np.stack(
+            [
+                ndimage.map_coordinates(
+                    self.values[..., c], voxels.T, np.float64, order=1, mode="nearest"
+                )
+                for c in range(6)
+            ],
+            axis=-1,
+        )
+        return components[:, _SQUARE]
+
+    def with_mean_of(self, tissue: Tissue, *, ratio: float = 10.0) -> TensorField:
+        """On the tissue's grid, with the mean diffusivity of the isotropic model.
+
+        T becomes T (p_w + p_g / ratio) / (trace T / 3): directions and shapes are those of the
+        field, as from water diffusion in mm^2/s, magnitudes those of Fisher-Kolmogorov. A voxel
+        whose tensor is zero becomes isotropic.
+        """
+        inside = tissue.domain
+        tensors = self.sample(tissue.grid.to_world(tissue.voxels))
+        mean = np.trace(tensors, axis1=1, axis2=2)[:, None, None] / 3
+        shapes = np.where(mean > 0, tensors / np.where(mean > 0, mean, 1), np.eye(3))
+        factor = (tissue.wm + tissue.gm / ratio)[inside]
+        values = np.zeros((*tissue.grid.shape, 6), dtype=np.float32)
+        values[inside] = (factor[:, None, None] * shapes)[:, *_UPPER]
+        return TensorField(values, tissue.grid)
+
+
+_UPPER = (np.array([0, 0, 0, 1, 1, 2]), np.array([0, 1, 2, 1, 2, 2]))
+
+
+def rotate(components: NDArray, axes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Express tensors (..., 6) given along `axes` (its columns, world coordinates) in the world."""
+    square = np.asarray(components, np.float64)[..., _SQUARE]
+    return (axes @ square @ axes.T)[..., *_UPPER]
+
+
+def _axes(grid: Grid, frame: str) -> NDArray[np.float64]:
+    if frame == "world":
+        return np.eye(3)
+    axes = grid.affine[:3, :3] / np.array(grid.spacing_mm)
+    if frame == "fsl" and np.linalg.det(axes) > 0:
+        axes = axes * np.array([-1.0, 1.0, 1.0])
+    return axes
+
+
+def _positive_semidefinite(values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Whether no eigenvalue is negative: the characteristic polynomial's signs alternate."""
+    xx, xy, xz, yy, yz, zz = np.moveaxis(values.astype(np.float64), -1, 0)
+    slack = INDEFINITE * np.abs(values).max(axis=-1)
+    xx, yy, zz = xx + slack, yy + slack, zz + slack
+    minors = xx * yy - xy**2 + xx * zz - xz**2 + yy * zz - yz**2
+    determinant = xx * (yy * zz - yz**2) - xy * (xy * zz - yz * xz) + xz * (xy * yz - yy * xz)
+    return (xx + yy + zz >= 0) & (minors >= 0) & (determinant >= 0)
