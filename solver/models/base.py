@@ -19,7 +19,12 @@ class GrowthModel(Protocol):
     """A reaction-diffusion model of one or several fields on a tissue.
 
     Implementations are frozen dataclasses whose attributes are the model's settings: hashable, so
-    that a compiled program is kept for each, and written into every database they generate.
+    that a compiled program is kept for each, and written into every database they generate. A
+    setting is a number, a string, or a value with a `describe()` of such.
+
+    Two things are asked of the equations. The solution depends on (dw, rho, days) through dw days
+    and rho days alone: every other rate is a ratio to `rho`, every other diffusivity one to `dw`.
+    And all fields vanish far from the tumour, so that a nutrient, say, is kept as its deficit.
     """
 
     name: ClassVar[str]
@@ -27,6 +32,10 @@ class GrowthModel(Protocol):
 
     equation: ClassVar[str]
     """The equations in one line."""
+
+    def __hash__(self) -> int:
+        """Equal models have one; frozen dataclasses bring it."""
+        ...
 
     def links(self, tissue: Tissue) -> Links:
         """Diffusion stencil for unit diffusivity; no link crosses the domain's boundary."""
