@@ -6,7 +6,9 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from typing import Any
 
 WORKER_ENVIRONMENT = {
@@ -62,6 +64,28 @@ def connected(address: str | None = None, *, n_workers: int | None = None) -> It
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def carried_by_value(kind: type) -> Iterator[None]:
+    """Let what is sent to the workers in the block carry the code of a class along.
+
+    Workers import the classes of installed packages. One from a script, a notebook or a test, which
+    they could not import, travels as code, together with what it uses of its module.
+    """
+    from ray import cloudpickle
+
+    top, _, _ = kind.__module__.partition(".")
+    module = sys.modules.get(kind.__module__)
+    installed = top == "glioquery" or top in packages_distributions()
+    if installed or module is None or kind.__module__ == "__main__":  # the last travels anyway
+        yield
+        return
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
 
 
 def _refuse_unreachable(address: str | None) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..atlas import load_atlas
 from ..solver import Tissue
-from .cluster import connected
+from .cluster import carried_by_value, connected
 from .database import (
     HEADER,
     SCHEMA,
@@ -29,7 +29,7 @@ from .files import sha256_of, write_json
 from .plan import Plan, Sample, draw_samples
 from .shard import packing_box, read_record, shard_path, write_shard
 
-SHARD_SIZE = 100
+SHARD_SIZE = 50
 MAX_SHARD_FAILURES = 3
 
 Progress = Callable[[int, int], None]
@@ -97,18 +97,18 @@ def generate(
         done = n_samples - sum(spans[i][1] - spans[i][0] for i in todo)
         progress(done, n_samples)
         if todo:
+            plan = plan or Plan.from_description(header["plan"])
             with connected(address, n_workers=n_workers) as ray:
-                for index in _run(ray, folder, header, todo):
+                for index in _run(ray, folder, header, plan, todo):
                     done += spans[index][1] - spans[index][0]
                     progress(done, n_samples)
     return Database.open(folder)
 
 
-def make_shard(folder: Path, header: dict[str, Any], index: int) -> None:
-    """Draw and write one shard; everything it needs to know is in the header."""
+def make_shard(folder: Path, header: dict[str, Any], plan: Plan, index: int) -> None:
+    """Draw and write one shard of the database that the header describes."""
     began = time.perf_counter()
     tissue = Tissue.from_atlas(load_atlas())
-    plan = Plan.from_description(header["plan"])
     m = plan.space.snapshots_per_run
     first, last = shard_spans(header)[index]
     samples: list[Sample] = []
@@ -127,9 +127,13 @@ def make_shard(folder: Path, header: dict[str, Any], index: int) -> None:
     )
 
 
-def _run(ray: Any, folder: Path, header: dict[str, Any], todo: list[int]) -> Iterator[int]:
+def _run(
+    ray: Any, folder: Path, header: dict[str, Any], plan: Plan, todo: list[int]
+) -> Iterator[int]:
     """Yield the shards as they are finished; those whose worker died are planned again."""
     task = ray.remote(make_shard).options(num_cpus=1, max_retries=3)
+    with carried_by_value(type(plan.model)):
+        shared_plan = ray.put(plan)
     waiting = list(reversed(todo))
     in_flight: dict[Any, int] = {}
     failures: dict[int, int] = {}
@@ -137,7 +141,7 @@ def _run(ray: Any, folder: Path, header: dict[str, Any], todo: list[int]) -> Ite
         capacity = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
         while waiting and len(in_flight) < capacity:
             index = waiting.pop()
-            in_flight[task.remote(folder, header, index)] = index
+            in_flight[task.remote(folder, header, shared_plan, index)] = index
         ready, _ = ray.wait(list(in_flight), timeout=1.0)
         for reference in ready:
             index = in_flight.pop(reference)

@@ -28,6 +28,7 @@ from ..solver import (
     Tissue,
     simulate,
 )
+from ..solver.models import describe_model, find_model
 from .space import ParameterSpace
 
 MAX_ATTEMPTS = 300
@@ -66,11 +67,7 @@ class Plan:
             "space": dataclasses.asdict(self.space),
             "sampler": "trajectory",
             "seed": self.seed,
-            "model": {
-                "name": self.model.name,
-                "equation": self.model.equation,
-                "settings": dataclasses.asdict(self.model),  # type: ignore[call-overload]
-            },
+            "model": describe_model(self.model),
             "thresholds": dataclasses.asdict(self.thresholds),
             "accuracy": dataclasses.asdict(self.accuracy),
             "atlas": {"name": "SRI24", "sha256": load_atlas().checksum},
@@ -83,17 +80,13 @@ class Plan:
         Raises
         ------
         ValueError
-            If the growth model is unknown here.
+            If the growth model is unknown here or cannot be made again.
         """
-        if plan["model"]["name"] != FisherKolmogorov.name:
-            raise ValueError(
-                f"growth model {plan['model']['name']!r} is unknown here: "
-                f"there is {FisherKolmogorov.name!r}"
-            )
+        model = plan["model"]
         return cls(
             space=ParameterSpace.from_dict(plan["space"]),
             seed=plan["seed"],
-            model=FisherKolmogorov(**plan["model"]["settings"]),
+            model=find_model(model.get("class", model["name"]), **model["settings"]),
             thresholds=Thresholds(**plan["thresholds"]),
             accuracy=Accuracy(**plan["accuracy"]),
         )

@@ -1,0 +1,147 @@
+"""Growth models by name: the built-in ones, those of installed packages, and any class at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import tomllib
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from typing import Any
+
+from .base import GrowthModel
+from .fisher_kolmogorov import FisherKolmogorov
+from .fisher_kolmogorov_tensor import FisherKolmogorovTensor
+from .proliferative_necrotic import ProliferativeNecrotic
+
+ENTRY_POINTS = "glioquery.models"
+"""Group under which an installed package offers its models."""
+PARTS = ("name", "equation", "links", "initial", "diffusivities", "react", "density")
+BUILT_IN: dict[str, type] = {
+    model.name: model for model in (FisherKolmogorov, FisherKolmogorovTensor, ProliferativeNecrotic)
+}
+
+
+def model_names() -> list[str]:
+    """Names that `find_model` knows, sorted."""
+    return sorted({*BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+
+
+def find_model(name: str, /, **settings: Any) -> GrowthModel:
+    """Make a growth model from its name and its settings.
+
+    Parameters
+    ----------
+    name : str
+        A built-in model's, one offered by an installed package through the entry-point group
+        `glioquery.models`, or `module:Class` for any class that can be imported.
+    **settings
+        Attributes of the model that are not to have their default values.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model (the message lists those that there are), the class lacks a part
+        of the protocol, or a setting is unknown or out of its range.
+
+    Examples
+    --------
+    >>> find_model("fisher-kolmogorov", ratio=5.0)
+    FisherKolmogorov(ratio=5.0, face_mean='harmonic')
+    """
+    model_class = find_class(name)
+    missing = [part for part in PARTS if not hasattr(model_class, part)]
+    if missing:
+        raise ValueError(f"{name} is no growth model: it lacks {', '.join(missing)}")
+    is_value = dataclasses.is_dataclass(model_class) and getattr(model_class, "__hash__", None)
+    if not is_value:
+        raise ValueError(f"{name} is no growth model: make it a frozen dataclass")
+    known = [f.name for f in dataclasses.fields(model_class) if f.init]
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise ValueError(
+            f"{name} has no setting {', '.join(unknown)}; "
+            + (f"its settings are {', '.join(known)}" if known else "it has none")
+        )
+    try:
+        model: GrowthModel = model_class(**settings)
+    except TypeError as error:
+        raise ValueError(f"{name} does not accept {settings}: {error}") from error
+    return model
+
+
+def find_class(name: str) -> Any:
+    """The class that a name stands for; see `find_model`."""
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    if ":" in name:
+        return _imported(name)
+    for point in entry_points(group=ENTRY_POINTS, name=name):
+        try:
+            return point.load()
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"growth model {name!r} ({point.value}) fails: {error}") from error
+    raise ValueError(
+        f"there is no growth model {name!r}: there are {', '.join(model_names())}, and any class "
+        "given as module:Class"
+    )
+
+
+def describe_model(model: GrowthModel) -> dict[str, Any]:
+    """A model in plain values, from which `find_model` makes it again.
+
+    Returns
+    -------
+    dict
+        `name`, `equation`, `settings`, and for a class that its name does not lead to, `class` as
+        module:Class.
+    """
+    settings = {}
+    for field in dataclasses.fields(model):  # type: ignore[arg-type]
+        value = getattr(model, field.name)
+        settings[field.name] = value.describe() if hasattr(value, "describe") else value
+    described = {"name": model.name, "equation": model.equation, "settings": settings}
+    model_class = type(model)
+    try:
+        by_name = find_class(model.name)
+    except ValueError:
+        by_name = None
+    if by_name is not model_class:
+        described["class"] = f"{model_class.__module__}:{model_class.__qualname__}"
+    return described
+
+
+def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
+    """Settings from lines KEY=VALUE, as typed; a value is TOML's, or else a plain string.
+
+    Raises
+    ------
+    ValueError
+        If a text is not of this form.
+    """
+    settings = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip().isidentifier():
+            raise ValueError(f"a model's setting is given as KEY=VALUE, got {text!r}")
+        try:
+            settings[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            settings[key.strip()] = value.strip()
+    return settings
+
+
+def _imported(name: str) -> Any:
+    module_name, _, class_name = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in class_name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"growth model {name} cannot be imported ({error}): its module must be installed or "
+            "lie in a folder on PYTHONPATH"
+        ) from error
+    if not isinstance(found, type):
+        raise ValueError(f"{name} is no growth model: it is no class")
+    return found
