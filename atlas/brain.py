@@ -90,7 +90,7 @@ def load_probabilities() -> dict[str, NDArray[np.float32]]:
 def load_atlas() -> Atlas:
     """Load the SRI24 atlas that ships with the package (about 1 s; cached, arrays read-only)."""
     t1, t1_grid = _load("t1")
-    wm, gm, csf = (block_mean(p) for p in load_probabilities().values())
+    wm, gm, csf = (block_mean(_load(name)[0]) for name in TISSUES)
     brain = block_mean((t1 > 0).astype(np.float32)) >= 0.5
     for array in (t1, wm, gm, csf, brain):
         array.setflags(write=False)

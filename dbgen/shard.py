@@ -7,10 +7,12 @@ samples it holds, its size and its SHA-256.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import netCDF4
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -129,12 +131,15 @@ def write_shard(
     box = packing_box(tissue)
     grid = tissue.grid
     ids = np.arange(first, first + len(samples))
-    u = np.zeros((len(samples), *(s.stop - s.start for s in box)), dtype=np.float32)
     inner = tuple(
         slice(t.start - b.start, t.stop - b.start) for t, b in zip(tissue.box, box, strict=True)
     )
-    for row, sample in zip(u, samples, strict=True):
-        row[inner] = sample.snapshot.u
+
+    def on_box(sample: Sample) -> NDArray[np.float32]:
+        u = np.zeros([s.stop - s.start for s in box], np.float32)
+        u[inner] = sample.snapshot.u
+        return u
+
     thresholds = description["plan"]["thresholds"]
     values = {
         "origin_x_mm": [s.parameters.origin_mm[0] for s in samples],
@@ -174,9 +179,9 @@ def write_shard(
         },
     )
     encoding: dict[str, dict[str, Any]] = {}
-    chunk = (1, *u.shape[1:])
     for name in ("core", "whole"):
-        bits = pack(u >= np.float32(thresholds[name]))
+        level = np.float32(thresholds[name])
+        bits = np.stack([pack(on_box(sample) >= level) for sample in samples])
         data[f"{name}_bits"] = (
             ("sample", "x", "y", "z_byte"),
             bits,
@@ -190,23 +195,11 @@ def write_shard(
         encoding[f"{name}_bits"] = {
             "zlib": True, "complevel": 4, "chunksizes": (1, *bits.shape[1:]),
         }  # fmt: skip
-    if store_density:
-        data["density"] = (
-            ("sample", "x", "y", "z"),
-            np.where(u >= DENSITY_FLOOR, u, np.float32(0)),
-            {
-                "units": "1",
-                "long_name": "tumour cell density u, share of the carrying capacity",
-                "comment": "rounded to 0.4 %; 0 below 1e-6; the outlines are of unrounded u",
-            },
-        )
-        encoding["density"] = {
-            "zlib": True, "complevel": 1, "shuffle": True, "chunksizes": chunk,
-            "quantize_mode": "BitRound", "significant_digits": DENSITY_BITS,
-        }  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     with completed(path) as temporary:
         data.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
+        if store_density:
+            _append_densities(temporary, map(on_box, samples))
         record = ShardRecord(
             first=first,
             last=first + len(samples),
@@ -216,3 +209,26 @@ def write_shard(
         )
         write_json(path.with_suffix(".json"), asdict(record))
     return record
+
+
+def _append_densities(path: Path, densities: Iterable[NDArray[np.float32]]) -> None:
+    """Add the variable `density`, one sample at a time: a shard's worth would fill the memory."""
+    with netCDF4.Dataset(path, "a") as shard:
+        shape = tuple(len(shard.dimensions[axis]) for axis in "xyz")
+        variable = shard.createVariable(
+            "density",
+            "f4",
+            ("sample", "x", "y", "z"),
+            compression="zlib",
+            complevel=1,
+            shuffle=True,
+            chunksizes=(1, *shape),
+            quantize_mode="BitRound",
+            significant_digits=DENSITY_BITS,
+            fill_value=False,
+        )
+        variable.units = "1"
+        variable.long_name = "tumour cell density u, share of the carrying capacity"
+        variable.comment = "rounded to 0.4 %; 0 below 1e-6; the outlines are of unrounded u"
+        for row, u in enumerate(densities):
+            variable[row] = np.where(u >= DENSITY_FLOOR, u, np.float32(0))

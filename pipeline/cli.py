@@ -19,6 +19,7 @@ from rich.table import Table
 
 from ..atlas import SIMULATION_GRID, load_atlas
 from ..dbgen import Database, ParameterSpace, Plan, generate, verify
+from ..dbgen.generation import SHARD_SIZE
 from ..query import build_index, search
 from ..solver import (
     FisherKolmogorov,
@@ -149,7 +150,7 @@ def generate_command(
     space: Annotated[Path | None, typer.Option(help="Parameter space, .toml.")] = None,
     seed: Annotated[int, typer.Option(help="Of the random draws.")] = 0,
     store: Annotated[str, typer.Option(help="density or outlines.")] = "density",
-    shard_size: Annotated[int, typer.Option(help="Tumours a file.")] = 100,
+    shard_size: Annotated[int, typer.Option(help="Tumours a file.")] = SHARD_SIZE,
     workers: Annotated[int | None, typer.Option(help="Cores; default: all.")] = None,
     address: Address = None,
     as_json: Json = False,
