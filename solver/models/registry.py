@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import sys
 import tomllib
 from collections.abc import Iterable
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from .base import GrowthModel
@@ -107,7 +109,10 @@ def describe_model(model: GrowthModel) -> dict[str, Any]:
     except ValueError:
         by_name = None
     if by_name is not model_class:
-        described["class"] = f"{model_class.__module__}:{model_class.__qualname__}"
+        module = model_class.__module__
+        if module == "__main__":
+            module = _script() or module
+        described["class"] = f"{module}:{model_class.__qualname__}"
     return described
 
 
@@ -131,8 +136,20 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
     return settings
 
 
+def _script() -> str | None:
+    """Name under which the running script can be imported; None in a notebook or a console."""
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:
+        return str(spec.name)
+    file = getattr(main, "__file__", None)
+    return Path(file).stem if file else None
+
+
 def _imported(name: str) -> Any:
     module_name, _, class_name = name.partition(":")
+    if module_name == _script():
+        module_name = "__main__"
     try:
         found: Any = importlib.import_module(module_name)
         for part in class_name.split("."):
