@@ -29,6 +29,7 @@ from ..solver import (
     TumorMasks,
     simulate,
 )
+from ..solver.models import find_model, parse_settings
 from . import demonstration
 from .inversion import DEFAULT_MATCHES, INDEX_FOLDER, invert, open_index, rank_matches
 from .labels import label_convention, outlines_from_labels
@@ -61,6 +62,11 @@ LabelList = Annotated[
 Matches = Annotated[int | None, typer.Option("-k", help="Number of matches to list; default: 15.")]
 Address = Annotated[
     str | None, typer.Option(metavar="RAY", help="Address of a Ray cluster; default: a local one.")
+]
+ModelName = Annotated[str, typer.Option("--model", help="Growth model: a name or module:Class.")]
+ModelSettings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Setting of the model, a TOML value; repeats."),
 ]
 
 
@@ -109,17 +115,18 @@ def simulate_command(
     rho: Annotated[float, typer.Option(help="Proliferation rate, 1/day.")],
     days: Annotated[float, typer.Option(help="Time from the seed, days.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Density, .nii.gz.")],
-    model: Annotated[str, typer.Option(help="Growth model.")] = FisherKolmogorov.name,
+    model: ModelName = FisherKolmogorov.name,
+    settings: ModelSettings = None,
     picture: Annotated[Path | None, typer.Option(help="Draw iso-lines on the T1 as PNG.")] = None,
     movie: Annotated[Path | None, typer.Option(help="Draw the growth as animated GIF.")] = None,
     as_json: Json = False,
 ) -> None:
     """Grow one tumour in the atlas."""
-    if model != FisherKolmogorov.name:
-        raise InputError(f"there is no growth model {model!r}: there is {FisherKolmogorov.name}")
+    chosen = find_model(model, **parse_settings(settings or ()))
     prepare_output(output.absolute().parent)
     atlas = load_atlas()
-    run = simulate(Tissue.from_atlas(atlas), GrowthParameters(origin, dw, rho, days))
+    parameters = GrowthParameters(origin, dw, rho, days)
+    run = simulate(Tissue.from_atlas(atlas), parameters, model=chosen)
     if run.status is Status.NOT_FINITE:
         raise RuntimeError(f"{run.parameters}: {run.status.value}")
     write_nifti(output, run.density.u, run.density.grid)
@@ -138,7 +145,7 @@ def simulate_command(
         picture.write_bytes(draw_on_atlas(atlas, run.density))
         facts["picture"] = str(picture.absolute())
     if movie is not None:
-        write_movie(movie, atlas, run.parameters)
+        write_movie(movie, atlas, run.parameters, model=chosen)
         facts["movie"] = str(movie.absolute())
     _show(facts, as_json)
 
@@ -149,6 +156,8 @@ def generate_command(
     n: Annotated[int, typer.Option("--n", help="Number of tumours.")],
     space: Annotated[Path | None, typer.Option(help="Parameter space, .toml.")] = None,
     seed: Annotated[int, typer.Option(help="Of the random draws.")] = 0,
+    model: ModelName = FisherKolmogorov.name,
+    settings: ModelSettings = None,
     store: Annotated[str, typer.Option(help="density or outlines.")] = "density",
     shard_size: Annotated[int, typer.Option(help="Tumours a file.")] = SHARD_SIZE,
     workers: Annotated[int | None, typer.Option(help="Cores; default: all.")] = None,
@@ -157,11 +166,12 @@ def generate_command(
 ) -> None:
     """Generate a database; the same command resumes, a larger N extends."""
     chosen = ParameterSpace() if space is None else ParameterSpace.from_toml(space)
+    growth = find_model(model, **parse_settings(settings or ()))
     with progress_bar("generate", "tumours") as progress:
         made = generate(
             database,
             n,
-            plan=Plan(space=chosen, seed=seed),
+            plan=Plan(space=chosen, seed=seed, model=growth),
             store=store,
             shard_size=shard_size,
             n_workers=workers,
