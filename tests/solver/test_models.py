@@ -63,7 +63,7 @@ class Gompertz:
         return (dw,)
 
     def react(self, fields, rho, days):
-        # ln u decays exponentially; at u = 0 the power is 0. Growth from a few cells is capped.
+        # ln u decays exponentially. The rate is unbounded at u = 0: below 1e-6 nothing divides.
         (u,) = fields
         return (jnp.where(u > 1e-6, jnp.maximum(u, 1e-6) ** jnp.exp(-rho * days), u),)
 
