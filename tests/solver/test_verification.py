@@ -571,7 +571,7 @@ def test_observed_order_in_space_on_the_atlas(atlas):
 @pytest.mark.slow
 def test_space_error_of_ten_draws(tissue, atlas):
     """2 mm against 1 mm voxels: with the same anatomy, and with that of the atlas at 1 mm."""
-    ten_runs = (164, 197, 2, 42, 48, 0, 21, 49, 4, 183)  # by rising lambda
+    ten_runs = (197, 45, 5, 3, 33, 0, 49, 4, 21, 183)  # by rising lambda
     same, own = [], []
     cropped = tuple(
         slice(before, before + n)
