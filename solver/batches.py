@@ -18,8 +18,8 @@ from .models import FisherKolmogorov, GrowthModel
 from .parameters import GrowthParameters
 from .schedule import Accuracy
 from .seed import seed_density
-from .stepper import explicit_limit_days, strang_step
-from .supertime import coefficients, longest_step, stages_for
+from .stepper import pace_of, strang_step
+from .supertime import coefficients, stages_for
 from .tissue import Tissue
 from .window import DiffusionOperator, Window
 
@@ -83,8 +83,8 @@ def simulate_batch(
     levels = jnp.array([thresholds.core, thresholds.whole], jnp.float32)
     plans = []
     for p in parameters:
-        fastest, limit = explicit_limit_days(operator, model, p)
-        lengths = accuracy.steps(p.days, fastest, p.rho, longest_step(limit))
+        pace, limit = pace_of(tissue, operator, model, p)
+        lengths = accuracy.steps(pace, p.days)
         plans.append((lengths, [stages_for(d, limit) for d in lengths]))
     n = len(parameters)
     u = np.empty((n, *tissue.box_shape), np.float32)

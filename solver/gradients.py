@@ -15,8 +15,8 @@ from .models import FisherKolmogorov, GrowthModel
 from .parameters import GrowthParameters
 from .schedule import Accuracy
 from .seed import SEED_MASS_MM3, SEED_SD_MM, seed_density
-from .stepper import explicit_limit_days, strang_step
-from .supertime import coefficients, longest_step, stages_for
+from .stepper import pace_of, strang_step
+from .supertime import coefficients, stages_for
 from .tissue import Tissue
 from .window import DiffusionOperator, Window
 
@@ -80,7 +80,9 @@ def sensitivity(
     laplacian_of = DiffusionOperator(tissue, model, dtype)
     whole = Window((0, 0, 0), tissue.box_shape)
     laplacian = laplacian_of.on(whole)
-    lengths, stages = _schedule(laplacian_of, model, parameters, accuracy)
+    pace, limit = pace_of(tissue, laplacian_of, model, parameters)
+    lengths = np.array(accuracy.steps(pace, parameters.days))
+    stages = np.array([stages_for(step, limit) for step in lengths], np.int32)
     tables = jnp.asarray(np.stack([coefficients(s) for s in stages]), dtype)
     shares = jnp.asarray(lengths / parameters.days, dtype)
     walls = jnp.zeros(6, dtype)
@@ -132,15 +134,3 @@ def _value_and_forward(
 
 def _corner(tissue: Tissue) -> NDArray[np.intp]:
     return np.array([s.start for s in tissue.box])
-
-
-def _schedule(
-    operator: DiffusionOperator,
-    model: GrowthModel,
-    parameters: GrowthParameters,
-    accuracy: Accuracy,
-) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Lengths in days and numbers of stages of a run's steps."""
-    fastest, limit = explicit_limit_days(operator, model, parameters)
-    lengths = accuracy.steps(parameters.days, fastest, parameters.rho, longest_step(limit))
-    return np.array(lengths), np.array([stages_for(d, limit) for d in lengths], np.int32)

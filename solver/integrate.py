@@ -157,7 +157,7 @@ def simulate(
     days, clipped, n_steps = 0.0, 0.0, 0
     while days < parameters.days:
         state = stepper.widened(state)
-        length = accuracy.step_days(days, stepper.diffusivity, parameters.rho, stepper.longest_days)
+        length = accuracy.step_days(stepper.pace, days)
         start, end = days, days + length
         # A time between two steps is reached by a shorter step aside: the run itself goes on as if
         # nothing had been asked.

@@ -16,6 +16,7 @@ from .density import Thresholds
 from .laplacian import Laplacian
 from .models import GrowthModel
 from .parameters import GrowthParameters
+from .schedule import Pace
 from .seed import seed_density
 from .supertime import coefficients, diffuse, longest_step, stages_for
 from .tissue import Tissue
@@ -104,14 +105,22 @@ def strang_step(
     return fields, voxels, jnp.stack([edge, changed / u.sum()])
 
 
-def explicit_limit_days(
-    operator: DiffusionOperator, model: GrowthModel, parameters: GrowthParameters
-) -> tuple[float, float]:
-    """Diffusivity of the fastest field, mm^2/day, and the longest stable Euler step, days."""
+def pace_of(
+    tissue: Tissue, operator: DiffusionOperator, model: GrowthModel, parameters: GrowthParameters
+) -> tuple[Pace, float]:
+    """What decides the steps of a run, and its longest stable Euler step in days."""
     diffusivities = model.diffusivities(jnp.float32(parameters.dw))
     fastest = max((float(d) for d in diffusivities if d is not None), default=0.0)
     slope = fastest * operator.largest_eigenvalue
-    return fastest, 2 / slope if slope > 0 else math.inf
+    limit = 2 / slope if slope > 0 else math.inf
+    pace = Pace(
+        dw=parameters.dw,
+        rho=parameters.rho,
+        diffusivity=fastest,
+        longest_days=longest_step(limit),
+        spacing_mm=max(tissue.grid.spacing_mm),
+    )
+    return pace, limit
 
 
 class Stepper:
@@ -119,10 +128,8 @@ class Stepper:
 
     Attributes
     ----------
-    diffusivity : float
-        Of the fastest field, mm^2/day.
-    longest_days : float
-        Longest step that can be kept stable.
+    pace : Pace
+        What decides the steps.
     n_stages : int
         Diffusion stages taken so far.
     """
@@ -141,8 +148,7 @@ class Stepper:
         in_box = tuple(v - s.start for v, s in zip(voxel, tissue.box, strict=True))
         self._windows = windows_around((in_box[0], in_box[1], in_box[2]), operator.box_shape)
         self._thresholds = jnp.array([thresholds.core, thresholds.whole], jnp.float32)
-        self.diffusivity, self._explicit_limit = explicit_limit_days(operator, model, parameters)
-        self.longest_days = longest_step(self._explicit_limit)
+        self.pace, self._explicit_limit = pace_of(tissue, operator, model, parameters)
         self.n_stages = 0
         self._enter(0)
 
