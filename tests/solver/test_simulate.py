@@ -49,6 +49,23 @@ def test_time_error_is_of_second_order_on_a_masked_brain():
     assert 1.8 < order < 2.5, (order, errors)
 
 
+@pytest.mark.parametrize("tolerance", [2e-2, 5e-3, 1e-3, 2e-4])
+def test_a_tolerance_is_kept(tolerance):
+    tissue = blocky_tissue()
+    p = GrowthParameters(middle(tissue), dw=0.1, rho=0.2, days=150)
+    run = simulate(tissue, p, accuracy=Accuracy.for_error(tolerance))
+    exact = simulate(tissue, p, accuracy=Accuracy.for_error(tolerance / 100))
+    error = relative_l2(run.density.u, exact.density.u)
+    assert 0.01 * tolerance < error < tolerance
+
+
+def test_a_tolerance_has_a_range():
+    assert Accuracy.for_error(5e-3) == Accuracy()
+    for tolerance in (0.0, 0.5, math.nan):
+        with pytest.raises(ValueError, match="a time error lies in"):
+            Accuracy.for_error(tolerance)
+
+
 def test_default_accuracy_keeps_its_word(tissue):
     p = GrowthParameters((-150.0, 100.0, 60.0), dw=0.3, rho=0.05, days=230)
     usual = simulate(tissue, p)
