@@ -598,5 +598,5 @@ def test_space_error_of_ten_draws(tissue, atlas):
     print("\nanatomy at 1 mm:")
     tell_by_band(own)
     assert min(min(d.dice) for d in same) > 0.85
-    assert min(min(d.dice) for d in same if d.parameters.lambda_mm >= 2) > 0.97
+    assert min(min(d.dice) for d in same if d.parameters.lambda_mm >= 2) > 0.96
     assert min(min(d.dice) for d in own) > 0.8
