@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from ..solver import (
     TumorMasks,
     simulate,
 )
+from .lazy import ShardFile, lazy_variable
 from .plan import Plan, identity
 from .shard import VARIABLES, ShardRecord, read_record, shard_path, unpack
 
@@ -68,7 +70,9 @@ def read_header(folder: Path) -> dict[str, Any]:
 class Database:
     """Simulated tumours, their parameters and their outlines.
 
-    Open one with `Database.open`. Samples are numbered 0 to n_samples - 1.
+    Open one with `Database.open`. Samples are numbered 0 to n_samples - 1. As with a mapping, its
+    length is the number of samples and iteration yields their ids, which every method takes:
+    `for sample in database: database.outlines(sample)`.
 
     Attributes
     ----------
@@ -173,8 +177,62 @@ class Database:
                 )
                 for name, (_, units, text) in VARIABLES.items()
             },
-            coords={"sample": np.concatenate(columns["sample"])},
+            coords={
+                "sample": ("sample", np.concatenate(columns["sample"]), {"long_name": "sample id"})
+            },
         )
+
+    def select(self, **bounds: slice | float) -> NDArray[np.int64]:
+        """The samples whose variables lie within bounds, by rising id.
+
+        Parameters
+        ----------
+        **bounds : slice or number
+            For each variable of `parameters` that decides, `slice(low, high)`, both ends included
+            as in xarray's selection by label and None for an open end, or the one value it has:
+            `database.select(rho=slice(0.01, 0.05), lambda_mm=slice(2, None))`.
+
+        Returns
+        -------
+        (k,) int64 array
+            Sample ids, as `density`, `outlines` and `to_xarray().sel(sample=...)` take them. None
+            where no sample fits; all without bounds.
+
+        Raises
+        ------
+        ValueError
+            If there is no variable of that name (the message lists those there are), or a bound is
+            not a number or a slice from a lower to a higher one.
+        """
+        chosen = np.ones(self.n_samples, dtype=bool)
+        for name, bound in bounds.items():
+            if name not in VARIABLES:
+                raise ValueError(
+                    f"no variable {name!r} to select by: there are {', '.join(VARIABLES)}"
+                )
+            low, high = _ends(name, bound)
+            values = self.parameters[name].values
+            chosen &= (values >= low) & (values <= high)
+        return np.flatnonzero(chosen).astype(np.int64)
+
+    def to_xarray(self) -> xr.Dataset:
+        """The whole database as one dataset: every variable and coordinate of its shards.
+
+        What lies along `sample` alone is in memory. Outlines (`core_bits`, `whole_bits`) and, where
+        they are stored, densities (`density`) are read from the shards when their values are
+        asked for: select first, then compute, as in
+        `database.to_xarray().density.isel(sample=[3, 17]).mean("sample")`.
+        """
+        shards = [
+            ShardFile(shard_path(self.path.absolute(), i), record.first, record.last)
+            for i, record in enumerate(self.records)
+        ]
+        names = ["core_bits", "whole_bits"] + (["density"] if self.stores_density else [])
+        with xr.open_dataset(shards[0].path) as first:
+            axes = {axis: first[axis].variable.load() for axis in "xyz"}
+            attributes = dict(first.attrs)
+        joined = {name: lazy_variable(name, shards) for name in names}
+        return self.parameters.assign_coords(axes).assign(joined).assign_attrs(attributes)
 
     def growth_parameters(self, sample: int) -> GrowthParameters:
         """The parameters of one tumour."""
@@ -254,6 +312,9 @@ class Database:
     def __len__(self) -> int:
         return self.n_samples
 
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.n_samples))
+
     def _checked(self, sample: int) -> int:
         if not 0 <= sample < self.n_samples:
             raise IndexError(
@@ -283,3 +344,19 @@ def shard_spans(header: dict[str, Any]) -> list[tuple[int, int]]:
     """First and last (exclusive) sample of each shard."""
     n, size = header["n_samples"], header["shard_size"]
     return [(first, min(first + size, n)) for first in range(0, n, size)]
+
+
+def _ends(name: str, bound: slice | float) -> tuple[float, float]:
+    """Least and largest value that a bound of `select` lets pass."""
+    if not isinstance(bound, slice):
+        bound = slice(bound, bound)
+    try:
+        low = -math.inf if bound.start is None else float(bound.start)
+        high = math.inf if bound.stop is None else float(bound.stop)
+    except (TypeError, ValueError):
+        low, high = math.nan, math.nan
+    if bound.step is not None or not low <= high:
+        raise ValueError(
+            f"{name} is selected by a number or by slice(low, high) with low <= high, got {bound}"
+        )
+    return low, high
