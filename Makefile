@@ -20,6 +20,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+bench: $(STAMP)
+	$(BIN)/python tests/benchmark/solver.py
+	$(BIN)/python tests/benchmark/query.py --synthetic 50000
+
 pictures: $(STAMP)
 	$(BIN)/python docs/make_pictures.py
 

@@ -83,9 +83,9 @@ def simulate_batch(
     levels = jnp.array([thresholds.core, thresholds.whole], jnp.float32)
     plans = []
     for p in parameters:
-        pace, limit = pace_of(tissue, operator, model, p)
+        pace = pace_of(tissue, operator, model, p)
         lengths = accuracy.steps(pace, p.days)
-        plans.append((lengths, [stages_for(d, limit) for d in lengths]))
+        plans.append((lengths, [stages_for(d, pace.explicit_limit_days) for d in lengths]))
     n = len(parameters)
     u = np.empty((n, *tissue.box_shape), np.float32)
     voxels = np.empty((n, 2), np.int32)

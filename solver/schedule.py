@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 
 from .seed import SEED_SD_MM
+from .supertime import longest_step, thrifty_step
 
 DEFAULT_ERROR = 5e-3
 """Relative L2 error of the density that the default bounds keep."""
@@ -76,13 +77,13 @@ class Accuracy:
 
     def step_days(self, pace: Pace, now: float) -> float:
         """Length of the step that begins at a time, in days since the seed."""
-        bounds = [pace.longest_days]
+        bounds = [longest_step(pace.explicit_limit_days)]
         if pace.rho > 0:
             front = math.sqrt(pace.dw / pace.rho) / pace.spacing_mm
             bounds.append(self.growth * min(max(1.2 * front**0.3, 1.0), 1.5) / pace.rho)
         if pace.diffusivity > 0:
             bounds.append(self.widening * (SEED_SD_MM**2 / (2 * pace.diffusivity) + now))
-        return min(bounds)
+        return thrifty_step(min(bounds), pace.explicit_limit_days)
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ class Pace:
         Of the tumour cells, mm^2/day and 1/day.
     diffusivity : float
         Of the fastest field, mm^2/day.
-    longest_days : float
-        Longest step that can be kept stable.
+    explicit_limit_days : float
+        Longest step of explicit Euler that is stable; infinite where nothing diffuses.
     spacing_mm : float
         Largest voxel spacing.
     """
@@ -104,5 +105,5 @@ class Pace:
     dw: float
     rho: float
     diffusivity: float
-    longest_days: float
+    explicit_limit_days: float
     spacing_mm: float

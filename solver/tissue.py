@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -79,8 +80,8 @@ class Tissue:
 
     @classmethod
     def from_atlas(cls, atlas: Atlas) -> Tissue:
-        """The tissue of the standard brain."""
-        return cls.from_probabilities(atlas.wm, atlas.gm, atlas.csf, atlas.grid)
+        """The tissue of the standard brain; one object for one atlas, whoever asks."""
+        return _tissue_of(atlas)
 
     @cached_property
     def box(self) -> tuple[slice, slice, slice]:
@@ -130,3 +131,8 @@ class Tissue:
                 f"the nearest tissue point is ({nearest}) mm, {distance:.1f} mm away"
             )
         return x, y, z
+
+
+@functools.lru_cache(maxsize=2)
+def _tissue_of(atlas: Atlas) -> Tissue:
+    return Tissue.from_probabilities(atlas.wm, atlas.gm, atlas.csf, atlas.grid)
