@@ -28,10 +28,12 @@ from glioquery.solver.stepper import strang_step
 from glioquery.solver.supertime import (
     MAX_STAGES,
     SAFETY,
+    STEP_OVERHEAD,
     coefficients,
     diffuse,
     longest_step,
     stages_for,
+    thrifty_step,
 )
 from glioquery.solver.window import DiffusionOperator, Window
 from hypothesis import given, settings
@@ -119,6 +121,17 @@ def test_the_number_of_stages_is_the_fewest_that_are_stable(limit):
     assert stages_for(0, limit) == 4
     with pytest.raises(ValueError, match=f"64 stages, more than {MAX_STAGES}"):
         stages_for(1.001 * longest_step(limit), limit)
+
+
+@given(step=st.floats(0.01, 800), limit=st.floats(0.01, 10))
+def test_a_thrifty_step_is_stable_and_advances_more_for_its_cost(step, limit):
+    def worth(step):
+        return step / (stages_for(step, limit) + STEP_OVERHEAD)
+
+    thrifty = thrifty_step(step * limit, limit)
+    assert 0 < thrifty <= step * limit
+    assert worth(thrifty) >= worth(step * limit) * (1 - 1e-12)
+    assert stages_for(step * limit, limit) - stages_for(thrifty, limit) in (0, 3)
 
 
 def test_the_explicit_limit_rests_on_a_bound_of_the_largest_eigenvalue(tissue):
