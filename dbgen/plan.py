@@ -1,7 +1,8 @@
 """What decides every sample of a database, and the samples themselves.
 
-Sample i is snapshot i mod m of run i div m. A run is drawn from (seed, run, attempt), and drawn
-anew with the next attempt until it yields its m accepted snapshots: nothing else decides a sample.
+Sample i is snapshot i mod m of run i div m. A run is drawn by the space's sampler from (seed, run,
+attempt), and drawn anew with the next attempt until it yields its m accepted snapshots: nothing
+else decides a sample.
 """
 
 from __future__ import annotations
@@ -12,9 +13,6 @@ import json
 import math
 from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..atlas import load_atlas
 from ..solver import (
@@ -29,6 +27,7 @@ from ..solver import (
     simulate,
 )
 from ..solver.models import describe_model, find_model
+from .sampling import find_sampler
 from .space import ParameterSpace
 
 MAX_ATTEMPTS = 300
@@ -63,9 +62,11 @@ class Plan:
 
     def describe(self) -> dict[str, Any]:
         """The plan in plain values, as `database.json` stores it."""
+        space = dataclasses.asdict(self.space)
+        sampler = space.pop("sampler")
         return {
-            "space": dataclasses.asdict(self.space),
-            "sampler": "trajectory",
+            "space": space,
+            "sampler": sampler,
             "seed": self.seed,
             "model": describe_model(self.model),
             "thresholds": dataclasses.asdict(self.thresholds),
@@ -80,11 +81,11 @@ class Plan:
         Raises
         ------
         ValueError
-            If the growth model is unknown here or cannot be made again.
+            If the growth model or the sampler is unknown here, or the model cannot be made again.
         """
         model = plan["model"]
         return cls(
-            space=ParameterSpace.from_dict(plan["space"]),
+            space=ParameterSpace.from_dict(plan["space"] | {"sampler": plan["sampler"]}),
             seed=plan["seed"],
             model=find_model(model.get("class", model["name"]), **model["settings"]),
             thresholds=Thresholds(**plan["thresholds"]),
@@ -140,30 +141,32 @@ def draw_samples(tissue: Tissue, plan: Plan, run: int) -> list[Sample]:
 
 
 def _attempt(tissue: Tissue, plan: Plan, run: int, attempt: int) -> list[Sample] | None:
+    """The samples of one draw of a run; None if one of them is not acceptable."""
     space = plan.space
-    rng = np.random.default_rng([plan.seed, run, attempt])
-    voxel = tissue.voxels[rng.integers(len(tissue.voxels))]
-    origin = tissue.grid.to_world(voxel + rng.uniform(-0.5, 0.5, 3))
-    dw, rho = space.dw.draw(rng), space.rho.draw(rng)
-    volumes = _target_volumes(space, rng)
-    # The density depends on dw T and rho T alone: a run may last as long as a scaled one may.
-    fastest = min(space.dw.high / dw, space.rho.high / rho)
-    longest = space.days.high * 2.0 ** math.floor(math.log2(fastest))
-    run_result = simulate(
+    draw = find_sampler(space.sampler).draw(tissue, space, plan.seed, run, attempt)
+    volumes = draw.volumes_ml
+    result = simulate(
         tissue,
-        GrowthParameters(tuple(origin), dw, rho, longest),
+        draw.parameters,
         model=plan.model,
         thresholds=plan.thresholds,
-        snapshot_ml=volumes.tolist(),
-        stop_ml=float(volumes[-1]),
+        snapshot_ml=volumes,
+        # Without target volumes, a run that passes the largest one is not acceptable any more.
+        stop_ml=volumes[-1] if volumes else math.nextafter(space.whole_ml.high, math.inf),
         accuracy=plan.accuracy,
     )
-    if run_result.status is Status.NOT_FINITE or len(run_result.snapshots) < len(volumes):
+    if volumes:
+        grown = [(snapshot.days, snapshot) for snapshot in result.snapshots]
+    elif result.status is Status.STOPPED_AT_VOLUME:
+        grown = []
+    else:
+        grown = [(draw.parameters.days, result.final)]
+    if result.status is Status.NOT_FINITE or len(grown) < space.snapshots_per_run:
         return None
     samples = []
     ml = tissue.grid.voxel_ml
-    for snapshot in run_result.snapshots:
-        parameters = _into_ranges(GrowthParameters(tuple(origin), dw, rho, snapshot.days), space)
+    for days, snapshot in grown:
+        parameters = _into_ranges(dataclasses.replace(draw.parameters, days=days), space)
         if (
             parameters is None
             or not space.whole_ml.holds(snapshot.whole_voxels * ml)
@@ -172,13 +175,6 @@ def _attempt(tissue: Tissue, plan: Plan, run: int, attempt: int) -> list[Sample]
             return None
         samples.append(Sample(parameters, snapshot, attempt))
     return samples
-
-
-def _target_volumes(space: ParameterSpace, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Volumes in ml, rising: one drawn in each of m equal parts of the range of cube roots."""
-    m = space.snapshots_per_run
-    low, high = np.cbrt(space.whole_ml.low), np.cbrt(space.whole_ml.high)
-    return (low + (high - low) * (np.arange(m) + rng.uniform(size=m)) / m) ** 3
 
 
 def _into_ranges(parameters: GrowthParameters, space: ParameterSpace) -> GrowthParameters | None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .sampling import find_sampler
+
 
 @dataclass(frozen=True)
 class Range:
@@ -42,6 +44,14 @@ class Range:
             return float(rng.uniform(self.low, self.high))
         return float(math.exp(rng.uniform(math.log(self.low), math.log(self.high))))
 
+    def at(self, share: float) -> float:
+        """The value at a share in [0, 1] of the range, in its scale."""
+        if self.scale == "uniform":
+            value = self.low + share * (self.high - self.low)
+        else:
+            value = self.low * (self.high / self.low) ** share
+        return min(max(value, self.low), self.high)
+
     def holds(self, value: float) -> bool:
         """Whether a value lies in the range."""
         return self.low <= value <= self.high
@@ -63,12 +73,23 @@ class ParameterSpace:
     days : Range
         Time from seed to scan, days.
     whole_ml : Range
-        Volume of the whole outline. Snapshots are spread over it uniformly in the cube root: a
-        front of constant speed spends its time so.
+        Volume of the whole outline. Snapshots of a trajectory are spread over it uniformly in the
+        cube root: a front of constant speed spends its time so.
     core_min_ml : float
         Least volume of the core outline.
     snapshots_per_run : int
-        Tumours taken from each run of the solver, at different volumes.
+        Tumours taken from each run of the solver, at different volumes; 1 for `uniform` and
+        `sobol`.
+    sampler : {'trajectory', 'uniform', 'sobol'}
+        How tumours are drawn: `trajectory` follows each growth through the sizes and keeps several
+        snapshots of it; `uniform` draws every tumour by itself; `sobol` does so evenly, by a
+        scrambled Sobol sequence.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, the sampler is unknown, or it takes one snapshot a run and
+        more are asked for.
     """
 
     dw: Range = Range(0.02, 1.5)
@@ -77,6 +98,7 @@ class ParameterSpace:
     whole_ml: Range = Range(5, 300)
     core_min_ml: float = 0.5
     snapshots_per_run: int = 4
+    sampler: str = "trajectory"
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.core_min_ml) and self.core_min_ml >= 0):
@@ -85,10 +107,17 @@ class ParameterSpace:
             raise ValueError(
                 f"snapshots_per_run is a number from 1 to 100, got {self.snapshots_per_run}"
             )
+        if find_sampler(self.sampler).independent and self.snapshots_per_run != 1:
+            raise ValueError(
+                f"the sampler {self.sampler!r} draws every tumour by itself: snapshots_per_run "
+                f"is 1, got {self.snapshots_per_run}"
+            )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ParameterSpace:
         """A space from plain values, as in TOML or JSON; what is not named keeps its default.
+
+        The default of `snapshots_per_run` is 1 for a sampler that draws every tumour by itself.
 
         Raises
         ------
@@ -116,11 +145,19 @@ class ParameterSpace:
                     arguments[name] = value
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{name}: {error}") from None
+        if "sampler" in arguments and find_sampler(arguments["sampler"]).independent:
+            arguments.setdefault("snapshots_per_run", 1)
         return cls(**arguments)
 
     @classmethod
-    def from_toml(cls, path: Path) -> ParameterSpace:
+    def from_toml(cls, path: Path, **changes: Any) -> ParameterSpace:
         """A space from a TOML file with a table for each range.
+
+        Parameters
+        ----------
+        path : Path
+        **changes
+            What replaces the file's values.
 
         Raises
         ------
@@ -128,6 +165,6 @@ class ParameterSpace:
             If the file is not TOML or does not describe a space; the message names the file.
         """
         try:
-            return cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+            return cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")) | changes)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from None

@@ -155,6 +155,7 @@ def generate_command(
     database: DatabaseFolder,
     n: Annotated[int, typer.Option("--n", help="Number of tumours.")],
     space: Annotated[Path | None, typer.Option(help="Parameter space, .toml.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="trajectory, uniform or sobol.")] = None,
     seed: Annotated[int, typer.Option(help="Of the random draws.")] = 0,
     model: ModelName = FisherKolmogorov.name,
     settings: ModelSettings = None,
@@ -165,7 +166,8 @@ def generate_command(
     as_json: Json = False,
 ) -> None:
     """Generate a database; the same command resumes, a larger N extends."""
-    chosen = ParameterSpace() if space is None else ParameterSpace.from_toml(space)
+    named = {} if sampler is None else {"sampler": sampler}
+    chosen = ParameterSpace.from_toml(space, **named) if space else ParameterSpace.from_dict(named)
     growth = find_model(model, **parse_settings(settings or ()))
     with progress_bar("generate", "tumours") as progress:
         made = generate(

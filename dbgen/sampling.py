@@ -1,0 +1,171 @@
+"""How tumours are drawn from a parameter space: one function for each sampler.
+
+A draw depends on the seed, the run and the attempt alone. A run whose tumours are not acceptable is
+drawn again with the next attempt.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import qmc
+
+from ..solver import GrowthParameters, Tissue
+
+if TYPE_CHECKING:
+    from .space import ParameterSpace
+
+SOBOL_DIMENSIONS = 6
+"""Coordinates of a Sobol point: origin x, y, z, then dw, rho, days."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One run of the solver to make, and what of it is kept.
+
+    Attributes
+    ----------
+    parameters : GrowthParameters
+        `days` is the time at which the run ends at the latest.
+    volumes_ml : tuple of float
+        Whole-tumour volumes, rising, at which a snapshot is kept; if there are none, the end of the
+        run is the one tumour it yields.
+    """
+
+    parameters: GrowthParameters
+    volumes_ml: tuple[float, ...] = ()
+
+
+DrawFunction = Callable[[Tissue, "ParameterSpace", int, int, int], Draw]
+"""From tissue, space, seed, run and attempt to a draw."""
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A way to draw from a parameter space.
+
+    Attributes
+    ----------
+    draw : callable
+        From tissue, space, seed, run and attempt to a `Draw`.
+    independent : bool
+        Whether each tumour is drawn by itself, so that a run yields one.
+    """
+
+    draw: DrawFunction
+    independent: bool
+
+
+def draw_trajectory(
+    tissue: Tissue, space: ParameterSpace, seed: int, run: int, attempt: int
+) -> Draw:
+    """A growth that is followed through the sizes of the space, whatever time that takes.
+
+    Origin, dw and rho are drawn independently; one volume is drawn in each of
+    `space.snapshots_per_run` equal parts of the range of cube roots of `space.whole_ml`.
+    """
+    rng = np.random.default_rng([seed, run, attempt])
+    origin = _draw_origin(tissue, rng)
+    dw, rho = space.dw.draw(rng), space.rho.draw(rng)
+    volumes = _target_volumes(space, rng)
+    # The density depends on dw T and rho T alone: a run may last as long as a scaled one may.
+    fastest = min(space.dw.high / dw, space.rho.high / rho)
+    longest = space.days.high * 2.0 ** math.floor(math.log2(fastest))
+    return Draw(GrowthParameters(origin, dw, rho, longest), tuple(volumes.tolist()))
+
+
+def draw_uniform(tissue: Tissue, space: ParameterSpace, seed: int, run: int, attempt: int) -> Draw:
+    """One tumour: origin, dw, rho and days drawn independently from their ranges."""
+    rng = np.random.default_rng([seed, run, attempt])
+    origin = _draw_origin(tissue, rng)
+    dw, rho, days = space.dw.draw(rng), space.rho.draw(rng), space.days.draw(rng)
+    return Draw(GrowthParameters(origin, dw, rho, days))
+
+
+def draw_sobol(tissue: Tissue, space: ParameterSpace, seed: int, run: int, attempt: int) -> Draw:
+    """One tumour: point `run` of a Sobol sequence in origin, dw, rho and days.
+
+    Each attempt has a sequence of its own, scrambled by (seed, attempt): attempt a of all runs
+    together covers the space evenly, and every run depends on itself alone.
+    """
+    sequence = qmc.Sobol(SOBOL_DIMENSIONS, seed=np.random.default_rng([seed, attempt]))
+    if run > 0:  # scipy 1.15 fails to go forward by none
+        sequence.fast_forward(run)
+    shares = sequence.random(1)[0]
+    dw, rho, days = (
+        bounds.at(float(share))
+        for bounds, share in zip((space.dw, space.rho, space.days), shares[3:], strict=True)
+    )
+    return Draw(GrowthParameters(origin_at(tissue, shares[:3]), dw, rho, days))
+
+
+SAMPLERS = {
+    "trajectory": Sampler(draw_trajectory, independent=False),
+    "uniform": Sampler(draw_uniform, independent=True),
+    "sobol": Sampler(draw_sobol, independent=True),
+}
+"""The samplers by name."""
+
+
+def find_sampler(name: str) -> Sampler:
+    """The sampler of a name.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message lists those there are.
+    """
+    if not isinstance(name, str) or name not in SAMPLERS:
+        raise ValueError(f"no sampler {name!r}: there are {', '.join(SAMPLERS)}")
+    return SAMPLERS[name]
+
+
+def origin_at(tissue: Tissue, shares: ArrayLike) -> tuple[float, float, float]:
+    """The point of the tissue at shares of its volume: evenly spread shares, evenly spread points.
+
+    The first share is that of the tissue with a lower x, the second that of the sagittal slice at
+    x with a lower y, the third that of the line at (x, y) with a lower z.
+
+    Parameters
+    ----------
+    tissue : Tissue
+    shares : (3,) array
+        In [0, 1).
+
+    Returns
+    -------
+    tuple of three float
+        RAS world, mm, in a voxel of the tissue.
+    """
+    part = tissue.domain
+    position = []
+    for share in np.asarray(shares, dtype=np.float64):
+        counts = part.reshape(len(part), -1).sum(axis=1)
+        ends = np.cumsum(counts)
+        reached = share * ends[-1]
+        index = int(np.searchsorted(ends, reached, side="right"))
+        within = (reached - (ends[index] - counts[index])) / counts[index]
+        # Off the faces of the voxel, where rounding might put the point into its neighbour.
+        position.append(index + min(max(within, 1e-6), 1 - 1e-6) - 0.5)
+        part = part[index]
+    x, y, z = tissue.grid.to_world(np.array(position)).tolist()
+    return x, y, z
+
+
+def _draw_origin(tissue: Tissue, rng: np.random.Generator) -> tuple[float, float, float]:
+    """A point uniform in the tissue, RAS world, mm."""
+    voxel = tissue.voxels[rng.integers(len(tissue.voxels))]
+    x, y, z = tissue.grid.to_world(voxel + rng.uniform(-0.5, 0.5, 3)).tolist()
+    return x, y, z
+
+
+def _target_volumes(space: ParameterSpace, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Volumes in ml, rising: one drawn in each of m equal parts of the range of cube roots."""
+    m = space.snapshots_per_run
+    low, high = np.cbrt(space.whole_ml.low), np.cbrt(space.whole_ml.high)
+    return (low + (high - low) * (np.arange(m) + rng.uniform(size=m)) / m) ** 3

@@ -1,0 +1,175 @@
+"""The samplers: what they draw, from what alone, and that databases made with them are sound."""
+
+import json
+
+import numpy as np
+import pytest
+from glioquery.dbgen import Database, DatabaseError, ParameterSpace, Plan, Range, generate, verify
+from glioquery.dbgen.plan import draw_samples
+from glioquery.dbgen.sampling import SAMPLERS, draw_sobol, draw_trajectory, draw_uniform, origin_at
+from glioquery.solver import simulate
+from scipy import stats
+from scipy.stats import qmc
+
+INDEPENDENT = ("uniform", "sobol")
+
+QUICK = {
+    "dw": Range(0.1, 0.3),
+    "rho": Range(0.05, 0.08),
+    "days": Range(100, 250),
+    "whole_ml": Range(5, 60),
+    "snapshots_per_run": 1,
+}
+"""About every other draw is acceptable, and small."""
+
+
+def coordinates(draw):
+    """The six numbers of a draw, in one row."""
+    p = draw.parameters
+    return [*p.origin_mm, p.dw, p.rho, p.days]
+
+
+def test_a_trajectory_is_what_the_format_says(tissue):
+    # FORMAT.md in ten lines: databases that exist must not change.
+    space = ParameterSpace(rho=Range(0.01, 0.2, "log-uniform"), snapshots_per_run=3)
+    for run, attempt in ((0, 0), (5, 2), (49999, 1)):
+        rng = np.random.default_rng([7, run, attempt])
+        voxel = np.argwhere(tissue.domain)[rng.integers(tissue.domain.sum())]
+        origin = tissue.grid.to_world(voxel + rng.uniform(-0.5, 0.5, 3))
+        dw = rng.uniform(0.02, 1.5)
+        rho = np.exp(rng.uniform(np.log(0.01), np.log(0.2)))
+        low, high = np.cbrt(5.0), np.cbrt(300.0)
+        volumes = (low + (high - low) * (np.arange(3) + rng.uniform(size=3)) / 3) ** 3
+        draw = draw_trajectory(tissue, space, 7, run, attempt)
+        assert coordinates(draw)[:5] == [*origin, dw, rho]
+        assert draw.volumes_ml == tuple(volumes)
+        assert draw.parameters.days >= 1500
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_draw_depends_on_seed_run_and_attempt(tissue, name):
+    space = ParameterSpace.from_dict({"sampler": name})
+    keys = [(s, r, a) for s in (0, 1) for r in (0, 1, 40000) for a in (0, 1)]
+    draws = [SAMPLERS[name].draw(tissue, space, *key) for key in keys]
+    assert len({tuple(coordinates(draw)) for draw in draws}) == len(keys)
+    again = [SAMPLERS[name].draw(tissue, space, *key) for key in reversed(keys)]
+    assert draws == again[::-1]
+
+
+@pytest.mark.parametrize("draw", [draw_uniform, draw_sobol])
+def test_draws_are_uniform_in_ranges_and_tissue(tissue, draw):
+    space = ParameterSpace(
+        rho=Range(0.002, 0.2, "log-uniform"), snapshots_per_run=1, sampler="uniform"
+    )
+    values = np.array([coordinates(draw(tissue, space, 3, run, 0)) for run in range(512)])
+    voxels = np.rint(tissue.grid.to_voxel(values[:, :3])).astype(int)
+    assert tissue.domain[tuple(voxels.T)].all()
+    # Kolmogorov-Smirnov at 1 in 10,000 for each coordinate, against its own law.
+    critical = stats.kstwo.ppf(1 - 1e-4, 512)
+    world = tissue.grid.to_world(tissue.voxels)
+    for axis in range(3):
+        inner = world[:, axis] + np.random.default_rng(axis).uniform(-1, 1, len(world))
+        assert stats.ks_2samp(values[:, axis], inner).statistic < critical
+    for column, (low, high) in zip(
+        (values[:, 3], np.log(values[:, 4]), values[:, 5]),
+        ((0.02, 1.5), np.log([0.002, 0.2]), (50, 1500)),
+        strict=True,
+    ):
+        assert low <= column.min() and column.max() <= high
+        assert stats.kstest(column, stats.uniform(low, high - low).cdf).statistic < critical
+
+
+def test_sobol_draws_are_the_points_of_one_sequence(tissue):
+    space = ParameterSpace(snapshots_per_run=1, sampler="sobol")
+    points = qmc.Sobol(6, seed=np.random.default_rng([3, 2])).random(64)
+    for run in (0, 1, 17, 63):
+        values = coordinates(draw_sobol(tissue, space, 3, run, 2))
+        np.testing.assert_allclose(values[:3], origin_at(tissue, points[run, :3]), rtol=1e-12)
+        low, high = np.array([[0.02, 0.002, 50], [1.5, 0.2, 1500]])
+        np.testing.assert_allclose(values[3:], low + points[run, 3:] * (high - low), rtol=1e-12)
+
+
+def test_sobol_draws_are_more_even_than_independent_ones(tissue):
+    space = ParameterSpace(snapshots_per_run=1, sampler="sobol")
+    volume = float(tissue.domain.sum())
+
+    def unevenness(draw):
+        # Of the origins' x, by the share of the tissue below: 64 strata of equal volume.
+        x = np.array([draw(tissue, space, 3, run, 0).parameters.origin_mm[0] for run in range(256)])
+        ends = np.cumsum(tissue.domain.sum(axis=(1, 2))) / volume
+        edges = tissue.grid.axis_mm(0) + 1
+        shares = np.interp(x, edges, ends)
+        return np.histogram(shares, 64, (0, 1))[0].std()
+
+    assert unevenness(draw_sobol) < 0.3 < 1.5 < unevenness(draw_uniform)
+
+
+def test_origins_reach_every_end_of_the_tissue(tissue):
+    for shares in ((0, 0, 0), (1 - 2**-30,) * 3, (0.5, 0, 1 - 2**-30)):
+        tissue.nearest_voxel(origin_at(tissue, shares))  # raises outside the tissue
+
+
+@pytest.mark.parametrize("sampler", INDEPENDENT)
+def test_a_sample_is_the_tumour_at_the_drawn_time(tissue, sampler):
+    plan = Plan(ParameterSpace(**QUICK, sampler=sampler), seed=2)
+    (sample,) = draw_samples(tissue, plan, run=1)
+    draw = SAMPLERS[sampler].draw(tissue, plan.space, 2, 1, sample.attempt)
+    assert sample.parameters == draw.parameters
+    run = simulate(tissue, sample.parameters)
+    np.testing.assert_array_equal(run.final.u, sample.snapshot.u)
+    assert plan.space.whole_ml.holds(sample.snapshot.whole_voxels * tissue.grid.voxel_ml)
+
+
+@pytest.mark.usefixtures("ray")
+@pytest.mark.parametrize("sampler", INDEPENDENT)
+def test_databases_of_independent_tumours_are_sound(tmp_path, sampler):
+    plan = Plan(ParameterSpace(**QUICK, sampler=sampler), seed=2)
+    made = generate(tmp_path / "db", 5, plan=plan, shard_size=2)
+    assert made.header["plan"]["sampler"] == sampler
+    assert "sampler" not in made.header["plan"]["space"]
+    assert Database.open(made.path).plan == plan
+    np.testing.assert_array_equal(made.parameters.run, np.arange(5))
+    assert verify(made.path) == []
+    other = generate(tmp_path / "other", 3, plan=plan, store="outlines")
+    assert [other.growth_parameters(i) for i in other] == [
+        made.growth_parameters(i) for i in range(3)
+    ]
+    with pytest.raises(DatabaseError, match=rf"plan\.sampler is {sampler}, asked for trajectory"):
+        generate(made.path, 5, plan=Plan(ParameterSpace(**QUICK), seed=2))
+
+
+def test_the_default_sampler_is_described_as_ever():
+    described = Plan().describe()
+    assert described["sampler"] == "trajectory"
+    assert list(described["space"]) == [
+        "dw", "rho", "days", "whole_ml", "core_min_ml", "snapshots_per_run",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_plan_survives_its_description(sampler):
+    plan = Plan(ParameterSpace.from_dict({"sampler": sampler}))
+    assert Plan.from_description(json.loads(json.dumps(plan.describe()))) == plan
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sampler": "magic"}, "no sampler 'magic': there are trajectory, uniform, sobol"),
+        ({"sampler": ["sobol"]}, "no sampler"),
+        ({"sampler": "sobol", "snapshots_per_run": 4}, "snapshots_per_run is 1, got 4"),
+    ],
+)
+def test_a_bad_sampler_is_named(values, message):
+    with pytest.raises(ValueError, match=message):
+        ParameterSpace.from_dict(values)
+
+
+def test_a_sampler_in_toml_and_its_replacement(tmp_path):
+    (tmp_path / "space.toml").write_text("sampler = 'sobol'\n")
+    space = ParameterSpace.from_toml(tmp_path / "space.toml")
+    assert space == ParameterSpace(sampler="sobol", snapshots_per_run=1)
+    replaced = ParameterSpace.from_toml(tmp_path / "space.toml", sampler="trajectory")
+    assert replaced == ParameterSpace()
+    with pytest.raises(ValueError, match="draws every tumour by itself"):
+        ParameterSpace(sampler="uniform")
