@@ -7,15 +7,12 @@ People's messages and progress go to stderr; `--json` prints one JSON object on 
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from ..atlas import SIMULATION_GRID, load_atlas
 from ..dbgen import Database, ParameterSpace, Plan, generate, verify
@@ -35,9 +32,10 @@ from .inversion import DEFAULT_MATCHES, INDEX_FOLDER, invert, open_index, rank_m
 from .labels import label_convention, outlines_from_labels
 from .movie import write_movie
 from .nifti import InputError, read_nifti, write_nifti
-from .outputs import plain, prepare_output
+from .outputs import prepare_output
 from .patient import load_patient
 from .pictures import draw_on_atlas
+from .printing import one_line, print_step, show, table
 from .progress import console, progress_bar
 from .registration import RegistrationError
 from .result import Inversion, InversionStatus
@@ -75,10 +73,10 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(arguments, prog_name="glioquery")
     except (ValueError, FileNotFoundError, FileExistsError, ConnectionError) as error:
-        console.print(f"[bold red]error:[/] {_one_line(error)}")
+        console.print(f"[bold red]error:[/] {one_line(error)}")
         sys.exit(2)
     except (RegistrationError, RuntimeError, OSError) as error:
-        console.print(f"[bold red]failed:[/] {_one_line(error)}")
+        console.print(f"[bold red]failed:[/] {one_line(error)}")
         sys.exit(1)
 
 
@@ -102,7 +100,7 @@ def atlas_command(
     if picture is not None:
         picture.write_bytes(draw_on_atlas(atlas))
         facts["picture"] = str(picture.absolute())
-    _show(facts, as_json)
+    show(facts, as_json)
 
 
 @app.command("simulate")
@@ -147,7 +145,7 @@ def simulate_command(
     if movie is not None:
         write_movie(movie, atlas, run.parameters, model=chosen)
         facts["movie"] = str(movie.absolute())
-    _show(facts, as_json)
+    show(facts, as_json)
 
 
 @app.command("generate")
@@ -180,7 +178,7 @@ def generate_command(
             address=address,
             progress=progress,
         )
-    _show({"database": str(made.path), "samples": len(made), "checksum": made.checksum}, as_json)
+    show({"database": str(made.path), "samples": len(made), "checksum": made.checksum}, as_json)
 
 
 @app.command("verify")
@@ -188,7 +186,7 @@ def verify_command(database: DatabaseFolder, as_json: Json = False) -> None:
     """Check a database against its format; exit code 1 if it has faults."""
     with progress_bar("verify", "shards") as progress:
         faults = verify(database, progress=progress)
-    _show({"database": str(database), "faults": faults}, as_json)
+    show({"database": str(database), "faults": faults}, as_json)
     if faults:
         raise typer.Exit(1)
 
@@ -199,7 +197,7 @@ def index_command(database: DatabaseFolder, as_json: Json = False) -> None:
     source = Database.open(database)
     with progress_bar("index", "tumours") as progress:
         index = build_index(source, database / INDEX_FOLDER, progress=progress)
-    _show({"index": str(index.path), "samples": index.n_samples}, as_json)
+    show({"index": str(index.path), "samples": index.n_samples}, as_json)
 
 
 @app.command("query")
@@ -233,9 +231,9 @@ def query_command(
         )
     ]
     if as_json:
-        _show({"matches": rows}, as_json)
+        show({"matches": rows}, as_json)
     else:
-        console.print(_table(rows))
+        console.print(table(rows))
 
 
 @app.command("invert")
@@ -272,7 +270,7 @@ def invert_command(
         console.print(f"[yellow]notice:[/] {notice}")
     inversion = invert(
         source, patient, output, k=k, resolution_mm=resolution, seed=seed, title=title,
-        step=_print_step,
+        step=print_step,
     )  # fmt: skip
     _show_inversion(inversion, output, as_json)
 
@@ -289,7 +287,7 @@ def demo_command(
     """The whole story on a virtual patient with a known answer."""
     prepare_output(output)
     inversion, _, agreement = demonstration.demonstrate(
-        output, n_samples=n, seed=seed, step=_print_step
+        output, n_samples=n, seed=seed, step=print_step
     )
     _show_inversion(
         inversion, output / "result", as_json, against_truth=dataclasses.asdict(agreement)
@@ -309,7 +307,7 @@ def _show_inversion(inversion: Inversion, output: Path, as_json: bool, **more: A
         "density": str((output / "density_patient.nii.gz").absolute()),
         "report": str((output / "report.html").absolute()),
     }
-    _show(facts, as_json)
+    show(facts, as_json)
 
 
 def _segmentation(
@@ -356,38 +354,6 @@ def _numbers(text: str | None) -> list[int] | None:
         raise InputError(
             f"labels are whole numbers with commas, as in 1,2,4; got {text!r}"
         ) from None
-
-
-def _show(facts: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(plain(facts), indent=2))
-        return
-    for name, value in facts.items():
-        if isinstance(value, dict):
-            console.print(f"{name}:")
-            for key, item in value.items():
-                console.print(f"    {key}: {_said(item)}")
-        else:
-            console.print(f"{name}: {_said(value)}")
-
-
-def _said(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
-
-
-def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(*rows[0])
-    for row in rows:
-        table.add_row(*map(_said, row.values()))
-    return table
-
-
-def _print_step(name: str) -> None:
-    console.print(f"[dim]{name} ...[/]")
-
-
-def _one_line(error: Exception) -> str:
-    return escape(" ".join(str(error).split()) or type(error).__name__)
 
 
 if __name__ == "__main__":
