@@ -25,6 +25,7 @@ from .database import (
     read_header,
     shard_spans,
 )
+from .datacard import write_card
 from .files import sha256_of, write_json
 from .plan import Plan, Sample, draw_samples
 from .shard import packing_box, read_record, shard_path, write_shard
@@ -50,7 +51,7 @@ def generate(
     """Generate a database, or complete one that was begun.
 
     The same call resumes: finished shards are kept, missing and damaged ones made anew. A larger
-    `n_samples` extends the database.
+    `n_samples` extends the database. A finished one has its data card, DATACARD.md.
 
     Parameters
     ----------
@@ -102,7 +103,9 @@ def generate(
                 for index in _run(ray, folder, header, plan, todo):
                     done += spans[index][1] - spans[index][0]
                     progress(done, n_samples)
-    return Database.open(folder)
+        database = Database.open(folder)
+        write_card(database)
+    return database
 
 
 def make_shard(folder: Path, header: dict[str, Any], plan: Plan, index: int) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..solver import Tissue
 from .files import completed, sha256_of, write_json
+from .machine import processor
 from .plan import Sample
 
 DENSITY_FLOOR = 1e-6
@@ -56,6 +57,8 @@ class ShardRecord:
     sha256 : str
     seconds : float
         Time of one core spent on it.
+    processor : str
+        What it was simulated on; empty where that was not recorded.
     """
 
     first: int
@@ -63,6 +66,7 @@ class ShardRecord:
     bytes: int
     sha256: str
     seconds: float
+    processor: str = ""
 
 
 def shard_path(folder: Path, index: int) -> Path:
@@ -206,6 +210,7 @@ def write_shard(
             bytes=temporary.stat().st_size,
             sha256=sha256_of(temporary),
             seconds=seconds,
+            processor=processor(),
         )
         write_json(path.with_suffix(".json"), asdict(record))
     return record
