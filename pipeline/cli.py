@@ -16,6 +16,7 @@ import typer
 
 from ..atlas import SIMULATION_GRID, load_atlas
 from ..dbgen import Database, ParameterSpace, Plan, generate, verify
+from ..dbgen.datacard import describe_database
 from ..dbgen.generation import SHARD_SIZE
 from ..query import build_index, search
 from ..solver import (
@@ -28,6 +29,7 @@ from ..solver import (
 )
 from ..solver.models import find_model, parse_settings
 from . import demonstration
+from .database_picture import draw_database
 from .inversion import DEFAULT_MATCHES, INDEX_FOLDER, invert, open_index, rank_matches
 from .labels import label_convention, outlines_from_labels
 from .movie import write_movie
@@ -179,6 +181,21 @@ def generate_command(
             progress=progress,
         )
     show({"database": str(made.path), "samples": len(made), "checksum": made.checksum}, as_json)
+
+
+@app.command("describe")
+def describe_command(
+    database: DatabaseFolder,
+    picture: Annotated[Path | None, typer.Option(help="Draw what it covers as PNG.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What a database holds: model, ranges, counts, sizes, time and space it took."""
+    source = Database.open(database)
+    facts = dataclasses.asdict(describe_database(source)) | {"path": str(source.path.absolute())}
+    if picture is not None:
+        picture.write_bytes(draw_database(source))
+        facts["picture"] = str(picture.absolute())
+    show(facts, as_json)
 
 
 @app.command("verify")

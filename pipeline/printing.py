@@ -28,7 +28,13 @@ def show(facts: dict[str, Any], as_json: bool) -> None:
 
 def said(value: Any) -> str:
     """A value as a person reads it."""
-    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{escape(str(key))} {said(item)}" for key, item in value.items())
+    if isinstance(value, tuple):
+        return ", ".join(map(said, value))
+    return escape(str(value))
 
 
 def table(rows: list[dict[str, Any]]) -> Table:

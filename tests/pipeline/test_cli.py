@@ -108,6 +108,41 @@ def test_generate_index_verify(capsys, tmp_path):
     assert json.loads(out)["faults"][0].startswith("shard-00000.nc")
 
 
+def test_describe_says_and_draws_what_a_database_holds(capsys, database, tmp_path):
+    picture = tmp_path / "coverage.png"
+    code, out, _ = run(capsys, "describe", database.path, "--json", "--picture", picture)
+    facts = json.loads(out)
+    assert code == 0 and facts["n_samples"] == 8 and sum(facts["volume_counts"]) == 8
+    assert facts["model"]["name"] == "fisher-kolmogorov" and facts["sampler"] == "trajectory"
+    assert facts["picture"] == str(picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    code, _, err = run(capsys, "describe", database.path)
+    assert code == 0 and "n_samples: 8" in err
+    assert "holds no database" in refused(capsys, "describe", tmp_path)
+
+
+def test_generate_takes_a_sampler(capsys, tmp_path):
+    line = refused(capsys, "generate", tmp_path / "db", "--n", 1, "--sampler", "magic")
+    assert "no sampler 'magic': there are trajectory, uniform, sobol" in line
+    (tmp_path / "space.toml").write_text(
+        "snapshots_per_run = 1\n"
+        + "".join(
+            f"[{name}]\nlow = {low}\nhigh = {high}\n"
+            for name, low, high in (
+                ("dw", 0.1, 0.3), ("rho", 0.05, 0.08), ("days", 100, 250), ("whole_ml", 5, 60),
+            )
+        )
+    )  # fmt: skip
+    code, _, err = run(
+        capsys, "generate", tmp_path / "db", "--n", 2, "--sampler", "sobol", "--store", "outlines",
+        "--space", tmp_path / "space.toml",
+    )  # fmt: skip
+    assert code == 0, err
+    made = Database.open(tmp_path / "db")
+    assert made.plan.space.sampler == "sobol"
+    assert made.parameters.run.values.tolist() == [0, 1]
+
+
 def test_simulate_names_the_nearest_tissue(capsys, tmp_path):
     line = refused(
         capsys, "simulate", "--origin", 0, 0, 0, "--dw", 0.3, "--rho", 0.05, "--days", 200,
@@ -241,7 +276,17 @@ def test_the_installed_command_runs():
         [sys.executable, "-m", "glioquery.pipeline.cli", "--help"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    for command in ("atlas", "simulate", "generate", "verify", "index", "query", "invert", "demo"):
+    for command in (
+        "atlas",
+        "simulate",
+        "generate",
+        "verify",
+        "index",
+        "query",
+        "invert",
+        "demo",
+        "describe",
+    ):
         assert command in done.stdout
     bad = subprocess.run(
         [sys.executable, "-m", "glioquery.pipeline.cli", "invert"], capture_output=True, check=False
