@@ -177,7 +177,7 @@ def _prepare(
     if (folder / HEADER).exists():
         header = read_header(folder)
         asked = {
-            "plan": header["plan"] if plan is None else plan.describe(),
+            "plan": (plan or Plan.from_description(header["plan"])).describe(),
             "store": store,
             "n_samples": n_samples,
         }

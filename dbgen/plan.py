@@ -16,6 +16,7 @@ from typing import Any
 
 from ..atlas import load_atlas
 from ..solver import (
+    SCHEME,
     Accuracy,
     FisherKolmogorov,
     GrowthModel,
@@ -70,6 +71,7 @@ class Plan:
             "seed": self.seed,
             "model": describe_model(self.model),
             "thresholds": dataclasses.asdict(self.thresholds),
+            "scheme": SCHEME,
             "accuracy": dataclasses.asdict(self.accuracy),
             "atlas": {"name": "SRI24", "sha256": load_atlas().checksum},
         }

@@ -6,10 +6,11 @@ from .gradients import Sensitivity, sensitivity
 from .integrate import Simulation, Snapshot, Status, on_grid, simulate
 from .models import FisherKolmogorov, GrowthModel
 from .parameters import GrowthParameters
-from .schedule import Accuracy
+from .schedule import SCHEME, Accuracy
 from .tissue import Tissue
 
 __all__ = [
+    "SCHEME",
     "Accuracy",
     "BatchResult",
     "FisherKolmogorov",

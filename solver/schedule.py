@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from .seed import SEED_SD_MM
 from .supertime import longest_step, thrifty_step
 
+SCHEME = "strang-rkl2-1"
+"""Name of the time integration, recorded with what it computes; the number rises with every change
+that moves a step."""
+
 DEFAULT_ERROR = 5e-3
 """Relative L2 error of the density that the default bounds keep."""
 

@@ -190,6 +190,15 @@ def test_another_plan_is_refused_by_its_differences(copy):
     assert verify(copy) == []
 
 
+@pytest.mark.parametrize("key", ["scheme", "atlas"])
+def test_what_another_solver_or_atlas_began_is_not_continued(copy, key):
+    header = json.loads((copy / "database.json").read_text())
+    header["plan"][key] = "another" if key == "scheme" else {"name": "SRI24", "sha256": "0"}
+    (copy / "database.json").write_text(json.dumps(header))
+    with pytest.raises(DatabaseError, match=rf"plan\.{key}"):
+        generate(copy, 20)
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(DatabaseError, match="holds no database"):
