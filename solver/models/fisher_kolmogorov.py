@@ -19,8 +19,28 @@ def grow_logistically(u: Array, rho: Array, days: Array) -> Array:
     return u * (1 + growth) / (1 + u * growth)
 
 
+class OneLogisticPopulation:
+    """What the Fisher-Kolmogorov models share: cells that diffuse and divide logistically."""
+
+    def initial(self, seed: Array) -> tuple[Array, ...]:
+        """The seed itself."""
+        return (seed,)
+
+    def diffusivities(self, dw: Array) -> tuple[Array | None, ...]:
+        """Tumour cells diffuse."""
+        return (dw,)
+
+    def react(self, fields: tuple[Array, ...], rho: Array, days: Array) -> tuple[Array, ...]:
+        """Logistic growth, exact."""
+        return (grow_logistically(fields[0], rho, days),)
+
+    def density(self, fields: tuple[Array, ...]) -> Array:
+        """The one population."""
+        return fields[0]
+
+
 @dataclass(frozen=True)
-class FisherKolmogorov:
+class FisherKolmogorov(OneLogisticPopulation):
     """Isotropic diffusion, faster in white matter, and logistic growth.
 
         du/dt = div(D grad u) + rho u (1 - u),    n . grad u = 0 on the tissue's boundary,
@@ -56,19 +76,3 @@ class FisherKolmogorov:
             diffusivity, tissue.domain[tissue.box], tissue.grid.spacing_mm, mean=self.face_mean
         )
         return {(1, 0, 0): x, (0, 1, 0): y, (0, 0, 1): z}
-
-    def initial(self, seed: Array) -> tuple[Array, ...]:
-        """The seed itself."""
-        return (seed,)
-
-    def diffusivities(self, dw: Array) -> tuple[Array | None, ...]:
-        """Tumour cells diffuse."""
-        return (dw,)
-
-    def react(self, fields: tuple[Array, ...], rho: Array, days: Array) -> tuple[Array, ...]:
-        """Logistic growth, exact."""
-        return (grow_logistically(fields[0], rho, days),)
-
-    def density(self, fields: tuple[Array, ...]) -> Array:
-        """The one population."""
-        return fields[0]

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jax import Array
 from numpy.typing import NDArray
 
 from ..selling import decompose, touched_voxels
 from ..tissue import Tissue
 from .base import Links
-from .fisher_kolmogorov import grow_logistically
+from .fisher_kolmogorov import OneLogisticPopulation
 from .tensor_field import TensorField
 
 NEGLIGIBLE = 1e-10
@@ -21,7 +20,7 @@ NEGLIGIBLE = 1e-10
 
 
 @dataclass(frozen=True)
-class FisherKolmogorovTensor:
+class FisherKolmogorovTensor(OneLogisticPopulation):
     """Anisotropic diffusion and logistic growth.
 
         du/dt = div(D grad u) + rho u (1 - u),    n . (D grad u) = 0 on the tissue's boundary,
@@ -115,22 +114,6 @@ class FisherKolmogorovTensor:
         v = vectors[lifted]
         tensors[lifted] = (v * bounded[lifted, None, :]) @ v.transpose(0, 2, 1)
         return tensors
-
-    def initial(self, seed: Array) -> tuple[Array, ...]:
-        """The seed itself."""
-        return (seed,)
-
-    def diffusivities(self, dw: Array) -> tuple[Array | None, ...]:
-        """Tumour cells diffuse."""
-        return (dw,)
-
-    def react(self, fields: tuple[Array, ...], rho: Array, days: Array) -> tuple[Array, ...]:
-        """Logistic growth, exact."""
-        return (grow_logistically(fields[0], rho, days),)
-
-    def density(self, fields: tuple[Array, ...]) -> Array:
-        """The one population."""
-        return fields[0]
 
 
 def _link(
