@@ -1,0 +1,84 @@
+"""Commands about the atlas and single growths: atlas, simulate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ...atlas import load_atlas
+from ...solver import FisherKolmogorov, GrowthParameters, Status, Tissue, simulate
+from ...solver.models import find_model, parse_settings
+from ..movie import write_movie
+from ..nifti import write_nifti
+from ..outputs import prepare_output
+from ..pictures import draw_on_atlas
+from ..printing import show
+from .options import Json, ModelName, ModelSettings
+
+
+def atlas_command(
+    picture: Annotated[Path | None, typer.Option(help="Draw the atlas as PNG.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What the atlas holds."""
+    atlas = load_atlas()
+    tissue = Tissue.from_atlas(atlas)
+    x, y, z = tissue.box
+    facts = {
+        "name": "SRI24",
+        "sha256": atlas.checksum,
+        "t1_grid": str(atlas.t1_grid),
+        "simulation_grid": str(atlas.grid),
+        "tissue_ml": float(tissue.domain.sum() * atlas.grid.voxel_ml),
+        "tissue_box_voxels": [[s.start, s.stop] for s in (x, y, z)],
+    }
+    if picture is not None:
+        picture.write_bytes(draw_on_atlas(atlas))
+        facts["picture"] = str(picture.absolute())
+    show(facts, as_json)
+
+
+def simulate_command(
+    origin: Annotated[
+        tuple[float, float, float],
+        typer.Option(metavar="X Y Z", help="Seed point in SRI24 world coordinates, mm (RAS)."),
+    ],
+    dw: Annotated[float, typer.Option(help="Diffusivity in white matter, mm^2/day.")],
+    rho: Annotated[float, typer.Option(help="Proliferation rate, 1/day.")],
+    days: Annotated[float, typer.Option(help="Time from the seed, days.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Density, .nii.gz.")],
+    model: ModelName = FisherKolmogorov.name,
+    settings: ModelSettings = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw iso-lines on the T1 as PNG.")] = None,
+    movie: Annotated[Path | None, typer.Option(help="Draw the growth as animated GIF.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Grow one tumour in the atlas."""
+    chosen = find_model(model, **parse_settings(settings or ()))
+    prepare_output(output.absolute().parent)
+    atlas = load_atlas()
+    parameters = GrowthParameters(origin, dw, rho, days)
+    run = simulate(Tissue.from_atlas(atlas), parameters, model=chosen)
+    if run.status is Status.NOT_FINITE:
+        raise RuntimeError(f"{run.parameters}: {run.status.value}")
+    write_nifti(output, run.density.u, run.density.grid)
+    ml = atlas.grid.voxel_ml
+    facts = {
+        "density": str(output.absolute()),
+        "status": run.status.value,
+        "days": run.parameters.days,
+        "whole_ml": run.final.whole_voxels * ml,
+        "core_ml": run.final.core_voxels * ml,
+        "lambda_mm": run.parameters.lambda_mm,
+        "rho_t": run.parameters.rho_t,
+        "steps": run.n_steps,
+    }
+    if picture is not None:
+        picture.write_bytes(draw_on_atlas(atlas, run.density))
+        facts["picture"] = str(picture.absolute())
+    if movie is not None:
+        write_movie(movie, atlas, run.parameters, model=chosen)
+        facts["movie"] = str(movie.absolute())
+    show(facts, as_json)

@@ -1,0 +1,46 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..nifti import InputError
+
+DatabaseFolder = Annotated[Path, typer.Argument(metavar="DB", help="The database's folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Labels = Annotated[
+    str | None, typer.Option(help="Label convention of the segmentation: brats2021, brats2023.")
+]
+LabelList = Annotated[
+    str | None, typer.Option(metavar="L,L,...", help="Labels, instead of a convention.")
+]
+Matches = Annotated[int | None, typer.Option("-k", help="Number of matches to list; default: 15.")]
+Address = Annotated[
+    str | None, typer.Option(metavar="RAY", help="Address of a Ray cluster; default: a local one.")
+]
+ModelName = Annotated[str, typer.Option("--model", help="Growth model: a name or module:Class.")]
+ModelSettings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Setting of the model, a TOML value; repeats."),
+]
+
+
+def numbers(text: str | None) -> list[int] | None:
+    """Labels given as 1,2,4.
+
+    Raises
+    ------
+    InputError
+        If they are not whole numbers.
+    """
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            f"labels are whole numbers with commas, as in 1,2,4; got {text!r}"
+        ) from None

@@ -1,0 +1,91 @@
+"""Commands about patients: invert, demo."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ...dbgen import Database
+from .. import demonstration
+from ..inversion import invert, open_index
+from ..outputs import prepare_output
+from ..patient import load_patient
+from ..printing import print_step, show
+from ..progress import console
+from ..result import Inversion, InversionStatus
+from .options import DatabaseFolder, Json, LabelList, Labels, Matches, numbers
+
+
+def invert_command(
+    database: DatabaseFolder,
+    seg: Annotated[Path, typer.Option(help="Segmentation on the T1's grid.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")],
+    t1: Annotated[Path | None, typer.Option(help="T1, skull-stripped.")] = None,
+    t1c: Annotated[Path | None, typer.Option(help="T1 with contrast, skull-stripped.")] = None,
+    flair: Annotated[Path | None, typer.Option(help="FLAIR, for the pictures.")] = None,
+    labels: Labels = None,
+    core_labels: LabelList = None,
+    whole_labels: LabelList = None,
+    k: Matches = None,
+    resolution: Annotated[float, typer.Option(help="Of the registration, mm.")] = 2.0,
+    seed: Annotated[int, typer.Option(help="Of the registration.")] = 1,
+    title: Annotated[str, typer.Option(help="Heading of the report.")] = "Patient",
+    as_json: Json = False,
+) -> None:
+    """Invert one patient, end to end."""
+    source = Database.open(database)
+    open_index(source)
+    prepare_output(output)
+    patient = load_patient(
+        t1=t1,
+        t1c=t1c,
+        flair=flair,
+        seg=seg,
+        labels=labels,
+        core_labels=numbers(core_labels),
+        whole_labels=numbers(whole_labels),
+    )
+    for notice in patient.notices:
+        console.print(f"[yellow]notice:[/] {notice}")
+    inversion = invert(
+        source, patient, output, k=k, resolution_mm=resolution, seed=seed, title=title,
+        step=print_step,
+    )  # fmt: skip
+    _show_inversion(inversion, output, as_json)
+
+
+def demo_command(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder.")] = Path("demo-output"),
+    n: Annotated[
+        int, typer.Option("--n", help="Tumours in the database.")
+    ] = demonstration.N_SAMPLES,
+    seed: Annotated[int, typer.Option(help="Of the virtual patient.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """The whole story on a virtual patient with a known answer."""
+    prepare_output(output)
+    inversion, _, agreement = demonstration.demonstrate(
+        output, n_samples=n, seed=seed, step=print_step
+    )
+    _show_inversion(
+        inversion, output / "result", as_json, against_truth=dataclasses.asdict(agreement)
+    )
+
+
+def _show_inversion(inversion: Inversion, output: Path, as_json: bool, **more: Any) -> None:
+    if inversion.status is not InversionStatus.PLAUSIBLE:
+        console.print(f"[bold red]{inversion.status.value.upper()}[/]: see the report")
+    best = inversion.matches[0]
+    facts = {
+        "status": inversion.status.value,
+        "best": best.row(),
+        "timings_s": inversion.timings_s,
+        "seconds": sum(inversion.timings_s.values()),
+        **more,
+        "density": str((output / "density_patient.nii.gz").absolute()),
+        "report": str((output / "report.html").absolute()),
+    }
+    show(facts, as_json)

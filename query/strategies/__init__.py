@@ -1,0 +1,1 @@
+"""The paper's query strategies beside exact search."""
