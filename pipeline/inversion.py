@@ -10,6 +10,7 @@ from pathlib import Path
 from ..atlas import load_atlas
 from ..dbgen import Database
 from ..query import Index, Match, search
+from .names import DEFAULT_SUBJECT, checked_subject
 from .nifti import InputError
 from .outputs import prepare_output, write_maps, write_page, write_result
 from .patient import Patient
@@ -60,6 +61,7 @@ def invert(
     resolution_mm: float = 2.0,
     seed: int = 1,
     title: str = "Patient",
+    subject: str = DEFAULT_SUBJECT,
     step: Step = lambda name: None,
 ) -> Inversion:
     """Find the simulated tumour that is most like a patient's, and bring it to the patient.
@@ -79,6 +81,8 @@ def invert(
         Of the registration.
     title : str
         Heads the report.
+    subject : str
+        BIDS label in the names of the maps: letters and digits.
     step : callable
         Told the name of each step as it begins.
 
@@ -91,7 +95,7 @@ def invert(
     ValueError
         If the index does not fit the database or k the number of samples.
     InputError
-        If the output folder cannot be written.
+        If the output folder cannot be written or the subject is no label.
     """
     timings: dict[str, float] = {}
 
@@ -102,6 +106,7 @@ def invert(
         yield
         timings[name] = round(time.perf_counter() - began, 3)
 
+    checked_subject(subject)
     out = prepare_output(out)
     with timed("open index"):
         index = open_index(database)
@@ -137,7 +142,7 @@ def invert(
         timings_s=timings,
     )
     with timed("write maps"):
-        write_maps(out, inversion, database.thresholds)
+        write_maps(out, inversion, database.thresholds, subject)
     with timed("draw pictures"):
         maps = draw_overlays(patient, density)
         registration = {

@@ -8,12 +8,16 @@ import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from ..atlas import Grid
+
+Intent = Literal["none", "estimate", "label"]
+Space = Literal["scanner", "template"]
 
 
 class InputError(ValueError):
@@ -117,11 +121,18 @@ def read_nifti(path: str | Path, role: str) -> NiftiFile:
     )
 
 
-def write_nifti(path: str | Path, values: NDArray, grid: Grid) -> None:
+def write_nifti(
+    path: str | Path,
+    values: NDArray,
+    grid: Grid,
+    *,
+    intent: Intent = "none",
+    space: Space = "scanner",
+) -> None:
     """Write a volume with nothing in its header but geometry; the file appears when complete.
 
     The affine is written as sform and, unless it is sheared (which a qform cannot say), as qform,
-    both with the code "scanner". Booleans are stored as uint8, floating-point numbers as float32.
+    both with one code. Booleans are stored as uint8, floating-point numbers as float32.
 
     Parameters
     ----------
@@ -129,6 +140,10 @@ def write_nifti(path: str | Path, values: NDArray, grid: Grid) -> None:
         Ends in `.nii` or `.nii.gz`; replaced where it exists.
     values : array of the grid's shape, any further axes behind
     grid : Grid
+    intent : {'none', 'estimate', 'label'}
+        What a voxel holds: an intensity, an estimated quantity, or a label.
+    space : {'scanner', 'template'}
+        Whose world it is: the patient's, or an atlas's.
 
     Raises
     ------
@@ -140,7 +155,8 @@ def write_nifti(path: str | Path, values: NDArray, grid: Grid) -> None:
     kind = values.dtype.kind
     dtype = np.uint8 if kind == "b" else np.float32 if kind == "f" else values.dtype
     image = nib.Nifti1Image(np.asarray(values, dtype), None)
-    _set_geometry(image, grid)
+    _set_geometry(image, grid, space)
+    image.header.set_intent(intent)
     save_nifti(image, path)
 
 
@@ -163,9 +179,9 @@ def save_nifti(image: nib.Nifti1Image, path: str | Path) -> None:
         Path(temporary).unlink(missing_ok=True)
 
 
-def _set_geometry(image: nib.Nifti1Image, grid: Grid) -> None:
-    image.set_sform(grid.affine, code="scanner")
-    image.set_qform(grid.affine, code="scanner")
+def _set_geometry(image: nib.Nifti1Image, grid: Grid, space: Space) -> None:
+    image.set_sform(grid.affine, code=space)
+    image.set_qform(grid.affine, code=space)
     corner = [*grid.shape, 1]
     if np.abs((image.get_qform() - grid.affine) @ corner).max() > 0.01:
         image.set_qform(None, code=0)  # sheared: the quaternion would tell another story

@@ -1,12 +1,14 @@
 """The files of an inversion.
 
-density_patient.nii.gz   density of the best match on the T1's grid, float32
-density_atlas.nii.gz     the same on the simulation grid
-outlines_patient.nii.gz  its outlines on the T1's grid: 1 whole, 2 core
-transform/               the whole registration, in ANTs' formats
-matches.csv              the best matches with Dice and growth parameters
-result.json              status, best match, quality, timings, provenance
-report.html              the page for people
+sub-X_space-T1w_density.nii.gz          density of the best match on the T1's grid, float32
+sub-X_space-SRI24_density.nii.gz        the same on the simulation grid
+sub-X_space-T1w_desc-match_dseg.nii.gz  its outlines on the T1's grid: 1 whole, 2 core
+transform/                              the whole registration, in ANTs' formats
+matches.csv                             the best matches with Dice and growth parameters
+result.json                             status, best match, quality, timings, provenance
+report.html                             the page for people
+
+X is the subject's label; `names` makes the names, docs/outputs.md describes every file.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ import numpy as np
 from ..atlas import load_atlas
 from ..dbgen import Database
 from ..solver import Thresholds
+from .names import DEFAULT_SUBJECT, map_name
 from .nifti import InputError, write_nifti
 from .patient import Patient
 from .report import ReportContent, write_report
@@ -58,14 +61,26 @@ def prepare_output(folder: Path) -> Path:
     return folder
 
 
-def write_maps(out: Path, inversion: Inversion, thresholds: Thresholds) -> None:
+def write_maps(
+    out: Path, inversion: Inversion, thresholds: Thresholds, subject: str = DEFAULT_SUBJECT
+) -> None:
     """Write the maps, the transform and the table of matches."""
     density, atlas = inversion.density, inversion.density_atlas
-    write_nifti(out / "density_patient.nii.gz", density.u, density.grid)
-    write_nifti(out / "density_atlas.nii.gz", atlas.u, atlas.grid)
+    write_nifti(
+        out / map_name(subject, "T1w", "density"), density.u, density.grid, intent="estimate"
+    )
+    write_nifti(
+        out / map_name(subject, "SRI24", "density"),
+        atlas.u,
+        atlas.grid,
+        intent="estimate",
+        space="template",
+    )
     matched = density.outlines(thresholds)
     labels = matched.whole.astype(np.uint8) + matched.core
-    write_nifti(out / "outlines_patient.nii.gz", labels, matched.grid)
+    write_nifti(
+        out / map_name(subject, "T1w", "dseg", desc="match"), labels, matched.grid, intent="label"
+    )
     (out / "transform").mkdir(exist_ok=True)
     inversion.transform.save(out / "transform")
     table = io.StringIO()

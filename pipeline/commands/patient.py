@@ -11,6 +11,7 @@ import typer
 from ...dbgen import Database
 from .. import demonstration
 from ..inversion import invert, open_index
+from ..names import DEFAULT_SUBJECT, checked_subject, map_name
 from ..outputs import prepare_output
 from ..patient import load_patient
 from ..printing import print_step, show
@@ -33,9 +34,11 @@ def invert_command(
     resolution: Annotated[float, typer.Option(help="Of the registration, mm.")] = 2.0,
     seed: Annotated[int, typer.Option(help="Of the registration.")] = 1,
     title: Annotated[str, typer.Option(help="Heading of the report.")] = "Patient",
+    subject: Annotated[str, typer.Option(help="Label in file names.")] = DEFAULT_SUBJECT,
     as_json: Json = False,
 ) -> None:
     """Invert one patient, end to end."""
+    checked_subject(subject)
     source = Database.open(database)
     open_index(source)
     prepare_output(output)
@@ -52,9 +55,9 @@ def invert_command(
         console.print(f"[yellow]notice:[/] {notice}")
     inversion = invert(
         source, patient, output, k=k, resolution_mm=resolution, seed=seed, title=title,
-        step=print_step,
+        subject=subject, step=print_step,
     )  # fmt: skip
-    _show_inversion(inversion, output, as_json)
+    _show_inversion(inversion, output, subject, as_json)
 
 
 def demo_command(
@@ -71,11 +74,17 @@ def demo_command(
         output, n_samples=n, seed=seed, step=print_step
     )
     _show_inversion(
-        inversion, output / "result", as_json, against_truth=dataclasses.asdict(agreement)
+        inversion,
+        output / "result",
+        DEFAULT_SUBJECT,
+        as_json,
+        against_truth=dataclasses.asdict(agreement),
     )
 
 
-def _show_inversion(inversion: Inversion, output: Path, as_json: bool, **more: Any) -> None:
+def _show_inversion(
+    inversion: Inversion, output: Path, subject: str, as_json: bool, **more: Any
+) -> None:
     if inversion.status is not InversionStatus.PLAUSIBLE:
         console.print(f"[bold red]{inversion.status.value.upper()}[/]: see the report")
     best = inversion.matches[0]
@@ -85,7 +94,7 @@ def _show_inversion(inversion: Inversion, output: Path, as_json: bool, **more: A
         "timings_s": inversion.timings_s,
         "seconds": sum(inversion.timings_s.values()),
         **more,
-        "density": str((output / "density_patient.nii.gz").absolute()),
+        "density": str((output / map_name(subject, "T1w", "density")).absolute()),
         "report": str((output / "report.html").absolute()),
     }
     show(facts, as_json)

@@ -51,11 +51,11 @@ def test_virtual_patient_is_what_it_says(truth):
 def test_output_lies_on_exactly_the_patients_grid(inverted, truth):
     *_, out, _ = inverted
     image = nib.load(truth.t1)
-    for name in ("density_patient", "outlines_patient"):
-        written = nib.load(out / f"{name}.nii.gz")
+    for name in ("density", "desc-match_dseg"):
+        written = nib.load(out / f"sub-patient_space-T1w_{name}.nii.gz")
         assert written.shape == image.shape
         np.testing.assert_array_equal(written.affine, image.affine)
-    assert nib.load(out / "density_patient.nii.gz").get_data_dtype() == np.float32
+    assert nib.load(out / "sub-patient_space-T1w_density.nii.gz").get_data_dtype() == np.float32
 
 
 def test_the_map_is_the_matched_sample_and_the_table_its_ranking(inverted, tissue):
@@ -72,7 +72,7 @@ def test_the_map_is_the_matched_sample_and_the_table_its_ranking(inverted, tissu
     best = database.growth_parameters(order[0])
     assert float(rows[0]["origin_z_mm"]) == best.origin_mm[2]
     assert float(rows[0]["lambda_mm"]) == pytest.approx(best.lambda_mm)
-    atlas_map = np.asarray(nib.load(out / "density_atlas.nii.gz").dataobj)
+    atlas_map = np.asarray(nib.load(out / "sub-patient_space-SRI24_density.nii.gz").dataobj)
     np.testing.assert_allclose(atlas_map, simulate(tissue, best).density.u, atol=5e-3)
 
 
@@ -92,7 +92,7 @@ def test_a_tumor_like_none_is_said_to_be_so(inverted):
     assert inversion.status is InversionStatus.NO_PLAUSIBLE_MATCH
     assert result["status"] == "no plausible match"
     assert "No plausible match" in (out / "report.html").read_text()
-    assert (out / "density_patient.nii.gz").exists()
+    assert (out / "sub-patient_space-T1w_density.nii.gz").exists()
 
 
 def test_result_says_where_everything_came_from(inverted, truth):

@@ -1,0 +1,70 @@
+"""Names of an inversion's files, those of BIDS derivatives where BIDS has one.
+
+sub-<subject>_space-<space>[_label-<label>][_desc-<what>]_<suffix>.nii.gz
+
+BIDS has no suffix for tumour cell density; `density` is ours. `mask`, `dseg` and `probseg` are its
+own. The table of all files is in docs/outputs.md.
+
+References
+----------
+K. J. Gorgolewski et al., "The brain imaging data structure", Scientific Data 3:160044, 2016;
+specification 1.10, "Derivatives: imaging data types".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from .nifti import InputError
+
+BIDS_VERSION = "1.10.0"
+
+DEFAULT_SUBJECT = "patient"
+
+Space = Literal["T1w", "SRI24", "seg"]
+"""T1w: the grid of the registered image; SRI24: the simulation grid on the atlas; seg: the
+segmentation's grid where it is another than the registered image's."""
+
+Suffix = Literal["density", "probseg", "dseg", "mask"]
+
+
+def map_name(subject: str, space: Space, suffix: Suffix, *, label: str = "", desc: str = "") -> str:
+    """File name of a map.
+
+    Parameters
+    ----------
+    subject : str
+        BIDS label, see `checked_subject`.
+    space : {'T1w', 'SRI24', 'seg'}
+    suffix : {'density', 'probseg', 'dseg', 'mask'}
+        Cell density, probability, labels, one outline.
+    label : str
+        What a mask outlines (CTV).
+    desc : str
+        What tells it from others of its kind (mean, ranking, standard).
+    """
+    entities = [f"sub-{subject}", f"space-{space}"]
+    entities += [f"{key}-{value}" for key, value in (("label", label), ("desc", desc)) if value]
+    return "_".join([*entities, suffix]) + ".nii.gz"
+
+
+def checked_subject(subject: str) -> str:
+    """The label itself, if it is one.
+
+    Raises
+    ------
+    InputError
+        If it is not of letters and digits alone, as BIDS wants it.
+    """
+    if not re.fullmatch("[A-Za-z0-9]{1,64}", subject):
+        raise InputError(
+            f"a subject's label is of at most 64 letters and digits, as BIDS names files; "
+            f"got {subject!r}"
+        )
+    return subject
+
+
+def subject_label(identifier: str) -> str:
+    """The BIDS label for an identifier: its letters and digits."""
+    return re.sub("[^A-Za-z0-9]", "", identifier)
