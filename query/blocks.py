@@ -51,6 +51,15 @@ def cut_blocks(packed: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return blocks.view("<u8").reshape(*lead, x * y * z, WORDS)
 
 
+def join_blocks(blocks: NDArray[np.uint64], box_shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Packed outlines (..., bx, by, bz // 8) of a box of so many voxels: undoes `cut_blocks`."""
+    x, y, z = block_shape(box_shape)
+    lead = blocks.shape[:-2]
+    octets = np.ascontiguousarray(blocks).view(np.uint8).reshape(-1, x, y, z, EDGE, EDGE)
+    packed = octets.transpose(0, 1, 4, 2, 5, 3).reshape(*lead, x * EDGE, y * EDGE, z)
+    return packed[..., : box_shape[0], : box_shape[1], :]
+
+
 def count_voxels(blocks: NDArray[np.uint64]) -> NDArray[np.uint16]:
     """Voxels set in each block, (..., n_blocks), 0 to 512, of bits (..., n_blocks, WORDS)."""
     return np.bitwise_count(blocks).sum(axis=-1, dtype=np.uint16)

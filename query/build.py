@@ -1,45 +1,68 @@
-"""Building an index from the outlines of a database."""
+"""Building an index from the outlines of a database, or adding to it what the database has gained.
+
+What an index holds of a tumour depends on this tumour alone. So spans of samples are worked through
+apart from each other, in this process or in many, and written one behind the other; those that an
+older index holds already are copied from it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from ..dbgen import Database
+from ..dbgen.cluster import carried_by_value, connected
 from .blocks import WORDS, block_shape, coarse_shape, count_voxels, cut_blocks, sum_coarse
 from .index import ARRAYS, MANIFEST, Index, manifest_of
+from .outlines import outlines_of
 from .source import OutlineSource
 
-CHUNK = 256
+SPAN = 256
 """Samples handled at a time: about 40 MB of blocks on the atlas."""
 
 Progress = Callable[[int, int], None]
 
 
 def build_index(
-    source: OutlineSource, path: str | Path, *, progress: Progress | None = None
+    source: Database | OutlineSource,
+    path: str | Path,
+    *,
+    n_workers: int = 1,
+    address: str | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> Index:
-    """Build the index of a database; an index that stands at the path is replaced.
+    """Build the index of a database, or bring the one that stands at the path up to date.
 
-    The database is read twice, first for the union of all outlines, then for their blocks.
-    Memory does not grow with its size. The index appears at the path only when complete.
+    Where the index at the path was built from the same outlines, those of the parts that the
+    database still has unchanged are kept and only the others are read; if it lacks nothing it
+    stays as it is. Otherwise it is replaced. Either way the result is that of a fresh build, bit
+    for bit. Memory does not grow with the size. The index appears at the path only when complete.
 
     Parameters
     ----------
-    source : OutlineSource
-        The database.
+    source : Database or OutlineSource
+        A database stands for its stored outlines; `outlines_of` draws others.
     path : path
         The directory to make.
-    progress : callable(done, total), optional
-        Called now and then with the work done, in samples read.
+    n_workers : int
+        Processes that read the database. One is this process; more are Ray's.
+    address : str, optional
+        Of a Ray cluster whose workers are to read, instead.
+    progress : callable(done, total)
+        Called now and then with the number of samples indexed.
 
     Returns
     -------
@@ -49,21 +72,43 @@ def build_index(
     Raises
     ------
     ValueError
-        If the database is empty, or its box or outlines are not what an OutlineSource promises.
+        If the database is empty, or its box or outlines are not what an OutlineSource promises;
+        DatabaseError, if a shard of it is damaged.
     FileExistsError
         If something that is no index stands at the path.
     """
     path = Path(path).absolute()
+    if isinstance(source, Database):
+        source = outlines_of(source)
     _check(source)
+    if n_workers < 1:
+        raise ValueError(f"n_workers is a number from 1 up, got {n_workers}")
     if path.exists() and not (path / MANIFEST).is_file():
         raise FileExistsError(f"{path} exists and is not an index: remove it or name another path")
+    tissue = cut_blocks(np.packbits(source.tissue, axis=-1))
+    old = _usable(path, source, tissue)
+    n_kept = _n_unchanged(old, source) if old is not None else 0
+    progress(n_kept, source.n_samples)
+    if old is not None and old.database_checksum == source.checksum:
+        return old
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     try:
         folder.chmod(0o755)  # mkdtemp makes it private, an index may be shared
-        _write_arrays(source, folder, progress)
+        np.save(folder / "tissue.npy", tissue)
+        spans = [
+            (start, min(start + SPAN, source.n_samples))
+            for start in range(n_kept, source.n_samples, SPAN)
+        ]
+        with _Writer(folder, source.n_samples, coarse_shape(_shape(source))) as writer:
+            if old is not None:
+                for start in range(0, n_kept, SPAN):
+                    writer.append(_Piece.of_index(old, start, min(start + SPAN, n_kept)))
+            for piece in _pieces(source, tissue, spans, n_workers, address):
+                writer.append(piece)
+                progress(writer.n_written, source.n_samples)
         with (folder / MANIFEST).open("w", encoding="utf-8") as file:
-            json.dump(manifest_of(source, version("glioquery"), folder), file, indent=2)
+            json.dump(manifest_of(source, version("glioquery"), folder), file)
         for file_path in [*folder.iterdir(), folder]:
             _fsync(file_path)
         _replace(folder, path)
@@ -86,11 +131,48 @@ def _check(source: OutlineSource) -> None:
         )
 
 
-def _chunks(source: OutlineSource) -> Iterator[tuple[int, int, NDArray[np.uint64]]]:
-    """Blocks (stop - start, 2, n_blocks, WORDS) of the samples start .. stop - 1, by and by."""
-    x, y, z = (s.stop - s.start for s in source.box)
-    for start in range(0, source.n_samples, CHUNK):
-        stop = min(start + CHUNK, source.n_samples)
+def _shape(source: OutlineSource) -> tuple[int, int, int]:
+    return block_shape(tuple(s.stop - s.start for s in source.box))
+
+
+def _usable(path: Path, source: OutlineSource, tissue: NDArray[np.uint64]) -> Index | None:
+    """The index at the path, if it is sound and of the same kind of outlines."""
+    try:
+        old = Index.open(path, thresholds=source.thresholds, normalisation=source.normalisation)
+        old.verify()
+    except (FileNotFoundError, ValueError):
+        return None
+    same = old.grid == source.grid and old.box == source.box
+    return old if same and np.array_equal(old.tissue, tissue) else None
+
+
+def _n_unchanged(old: Index, source: OutlineSource) -> int:
+    """Number of samples up to the first part that is not as it was."""
+    n = 0
+    for before, now in zip(old.parts, source.parts, strict=False):
+        if before != now:
+            break
+        n = now.last
+    return n
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """What an index holds of some consecutive samples; see `index` for the arrays."""
+
+    volumes: NDArray[np.int32]
+    coarse: NDArray[np.uint16]
+    full_lengths: NDArray[np.int64]  # entries of each outline
+    full_blocks: NDArray[np.uint16]
+    mixed_lengths: NDArray[np.int64]
+    mixed_blocks: NDArray[np.uint16]
+    mixed_bits: NDArray[np.uint64]
+
+    @classmethod
+    def of_source(
+        cls, source: OutlineSource, tissue: NDArray[np.uint64], start: int, stop: int
+    ) -> _Piece:
+        x, y, z = (s.stop - s.start for s in source.box)
         outlines = source.packed_outlines(start, stop)
         for packed in outlines:
             if packed.shape != (stop - start, x, y, z // 8) or packed.dtype != np.uint8:
@@ -98,52 +180,109 @@ def _chunks(source: OutlineSource) -> Iterator[tuple[int, int, NDArray[np.uint64
                     f"packed outlines are uint8 of shape {(stop - start, x, y, z // 8)}, the "
                     f"database gave {packed.dtype} of shape {packed.shape}"
                 )
-        yield start, stop, np.stack([cut_blocks(packed) for packed in outlines], axis=1)
+        blocks = np.stack([cut_blocks(packed) for packed in outlines], axis=1)
+        if (blocks & ~tissue).any():
+            raise ValueError(
+                f"an outline of the samples {start} to {stop - 1} leaves the tissue: the database "
+                "was made in another anatomy"
+            )
+        counts = count_voxels(blocks)
+        touched = counts > 0
+        full = touched & (counts == count_voxels(tissue))
+        mixed = touched & ~full
+        return cls(
+            volumes=counts.sum(axis=2, dtype=np.int32).T,
+            coarse=sum_coarse(counts, _shape(source)).transpose(1, 2, 0),
+            full_lengths=full.sum(axis=2, dtype=np.int64).ravel(),
+            full_blocks=np.nonzero(full)[2].astype(np.uint16),
+            mixed_lengths=mixed.sum(axis=2, dtype=np.int64).ravel(),
+            mixed_blocks=np.nonzero(mixed)[2].astype(np.uint16),
+            mixed_bits=blocks[mixed],
+        )
+
+    @classmethod
+    def of_index(cls, index: Index, start: int, stop: int) -> _Piece:
+        full, mixed = (
+            starts[2 * start : 2 * stop + 1] for starts in (index.full_starts, index.mixed_starts)
+        )
+        return cls(
+            volumes=index.volumes[:, start:stop],
+            coarse=index.coarse[:, :, start:stop],
+            full_lengths=np.diff(full),
+            full_blocks=index.full_blocks[full[0] : full[-1]],
+            mixed_lengths=np.diff(mixed),
+            mixed_blocks=index.mixed_blocks[mixed[0] : mixed[-1]],
+            mixed_bits=index.mixed_bits[mixed[0] : mixed[-1]],
+        )
 
 
-def _write_arrays(source: OutlineSource, folder: Path, progress: Progress | None) -> None:
-    n = source.n_samples
-    shape = block_shape(tuple(s.stop - s.start for s in source.box))
-    n_blocks = int(np.prod(shape))
-    report = progress or (lambda done, total: None)
+def _pieces(
+    source: OutlineSource,
+    tissue: NDArray[np.uint64],
+    spans: list[tuple[int, int]],
+    n_workers: int,
+    address: str | None,
+) -> Iterator[_Piece]:
+    """The pieces of the spans, in order."""
+    if n_workers == 1 and address is None:
+        for span in spans:
+            yield _Piece.of_source(source, tissue, *span)
+        return
+    with connected(address, n_workers=n_workers) as ray:
+        with carried_by_value(type(source)):
+            shared, shared_tissue = ray.put(source), ray.put(tissue)
+        make = ray.remote(_Piece.of_source).options(num_cpus=1)
+        ahead = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        under_way: deque = deque()
+        try:
+            for span in spans:
+                under_way.append(make.remote(shared, shared_tissue, *span))
+                if len(under_way) > ahead:
+                    yield ray.get(under_way.popleft())
+            while under_way:
+                yield ray.get(under_way.popleft())
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, ValueError):  # the database's own fault
+                raise error.cause from None
+            raise
 
-    union = np.zeros((n_blocks, WORDS), ARRAYS["union"])
-    for _, stop, blocks in _chunks(source):
-        union |= np.bitwise_or.reduce(blocks, axis=(0, 1))
-        report(stop, 2 * n)
-    union_counts = count_voxels(union)
 
-    coarse = npy.open_memmap(
-        folder / "coarse.npy",
-        mode="w+",
-        dtype=ARRAYS["coarse"],
-        shape=(2, int(np.prod(coarse_shape(shape))), n),
-    )
-    volumes = np.zeros((2, n), ARRAYS["volumes"])
-    n_entries = {kind: np.zeros(2 * n + 1, np.int64) for kind in ("full", "mixed")}
-    with (
-        _GrowingArray(folder / "full_blocks.npy", ARRAYS["full_blocks"]) as full_blocks,
-        _GrowingArray(folder / "mixed_blocks.npy", ARRAYS["mixed_blocks"]) as mixed_blocks,
-        _GrowingArray(folder / "mixed_bits.npy", ARRAYS["mixed_bits"], WORDS) as mixed_bits,
-    ):
-        for start, stop, blocks in _chunks(source):
-            counts = count_voxels(blocks)
-            volumes[:, start:stop] = counts.sum(axis=2, dtype=np.int32).T
-            coarse[:, :, start:stop] = sum_coarse(counts, shape).transpose(1, 2, 0)
-            touched = counts > 0
-            full = touched & (counts == union_counts)
-            mixed = touched & ~full
-            for kind, where in (("full", full), ("mixed", mixed)):
-                n_entries[kind][2 * start + 1 : 2 * stop + 1] = where.sum(axis=2).ravel()
-            full_blocks.append(np.nonzero(full)[2])
-            mixed_blocks.append(np.nonzero(mixed)[2])
-            mixed_bits.append(blocks[mixed])
-            report(n + stop, 2 * n)
-    coarse.flush()
-    np.save(folder / "union.npy", union)
-    np.save(folder / "volumes.npy", volumes)
-    for kind, lengths in n_entries.items():
-        np.save(folder / f"{kind}_starts.npy", np.cumsum(lengths))
+class _Writer(contextlib.ExitStack):
+    """The arrays of an index, written piece by piece; complete when its block ends."""
+
+    def __init__(self, folder: Path, n_samples: int, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self._folder, self.n_written = folder, 0
+        self._coarse = npy.open_memmap(
+            folder / "coarse.npy",
+            mode="w+",
+            dtype=ARRAYS["coarse"],
+            shape=(2, int(np.prod(shape)), n_samples),
+        )
+        self._volumes = np.zeros((2, n_samples), ARRAYS["volumes"])
+        self._lengths = {kind: np.zeros(2 * n_samples + 1, np.int64) for kind in ("full", "mixed")}
+        self._growing = {
+            name: self.enter_context(_GrowingArray(folder / f"{name}.npy", ARRAYS[name], *row))
+            for name, row in (("full_blocks", ()), ("mixed_blocks", ()), ("mixed_bits", (WORDS,)))
+        }
+
+    def append(self, piece: _Piece) -> None:
+        """Write what comes next."""
+        start, stop = self.n_written, self.n_written + piece.volumes.shape[1]
+        self._volumes[:, start:stop] = piece.volumes
+        self._coarse[:, :, start:stop] = piece.coarse
+        for kind, lengths in self._lengths.items():
+            lengths[2 * start + 1 : 2 * stop + 1] = getattr(piece, f"{kind}_lengths")
+        for name, array in self._growing.items():
+            array.append(getattr(piece, name))
+        self.n_written = stop
+
+    def __exit__(self, *raised: Any) -> Any:
+        self._coarse.flush()
+        np.save(self._folder / "volumes.npy", self._volumes)
+        for kind, lengths in self._lengths.items():
+            np.save(self._folder / f"{kind}_starts.npy", np.cumsum(lengths))
+        return super().__exit__(*raised)
 
 
 class _GrowingArray:

@@ -2,21 +2,22 @@
 
 An index is a directory. `index.json` says what it was built from; its arrays are .npy files.
 
-    union.npy          (n_blocks, 8) uint64        bits of all outlines together, block by block
+    tissue.npy         (n_blocks, 8) uint64        where tumours can be, block by block
     volumes.npy        (2, n_samples) int32        voxels of core and whole
     coarse.npy         (2, n_coarse, n_samples) uint16
                                                    voxels of core and whole in a coarse block
     full_starts.npy    (2 n_samples + 1) int64     first entry of an outline in `full_blocks`
-    full_blocks.npy    (n_full) uint16             blocks in which the outline is the union
+    full_blocks.npy    (n_full) uint16             blocks in which the outline fills the tissue
     mixed_starts.npy   (2 n_samples + 1) int64     first entry of an outline in the next two
     mixed_blocks.npy   (n_mixed) uint16            blocks that are neither empty nor full ...
     mixed_bits.npy     (n_mixed, 8) uint64         ... and their bits
 
-Core and whole of sample i are outlines 2i and 2i + 1. "Full" means that no other tumour of the
-database has a voxel in the block that this one lacks: tumours stay inside tissue, so this is a
-block filled up to the edge of the brain. `coarse` lies block by block, because a query reads only
-the rows of the coarse blocks it touches; the bits lie sample by sample, because they are read for
-few samples.
+Core and whole of sample i are outlines 2i and 2i + 1. "Full" is a block filled up to the edge of
+the tissue, which no outline leaves. Tissue is the same for a database of any size: what an index
+holds of a tumour depends on no other one, and a database that grows only adds to it.
+
+`coarse` lies block by block, because a query reads only the rows of the coarse blocks it touches;
+the bits lie sample by sample, because they are read for few samples.
 """
 
 from __future__ import annotations
@@ -33,16 +34,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atlas import Grid
-from ..solver import Thresholds
-from .blocks import WORDS, block_shape, coarse_shape, count_voxels
-from .source import OutlineSource
+from ..solver import Thresholds, TumorMasks
+from .blocks import WORDS, block_shape, coarse_shape, count_voxels, join_blocks
+from .source import ABSOLUTE, Indexed, OutlineSource, Part
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "index.json"
 REMEDY = "build it again with `glioquery index DB`"
 
 ARRAYS = {
-    "union": "<u8",
+    "tissue": "<u8",
     "volumes": "<i4",
     "coarse": "<u2",
     "full_starts": "<i8",
@@ -66,8 +67,12 @@ class Index:
         Number of tumours; their ids are 0 .. n_samples - 1.
     thresholds : Thresholds
         Densities at which the outlines were drawn.
+    normalisation : str
+        What the thresholds are a share of, one of `NORMALISATIONS`.
     database_checksum : str
         Checksum of the database that the index was built from.
+    parts : tuple of Part
+        The parts of the database, by which an extension knows what it has.
     grid : Grid
         The grid on which queries are asked.
     box : tuple of three slice
@@ -81,12 +86,14 @@ class Index:
     path: Path
     n_samples: int
     thresholds: Thresholds
+    normalisation: str
     database_checksum: str
+    parts: tuple[Part, ...]
     grid: Grid
     box: tuple[slice, slice, slice]
     package_version: str
     files: dict[str, dict[str, Any]]
-    union: NDArray[np.uint64]
+    tissue: NDArray[np.uint64]
     volumes: NDArray[np.int32]
     coarse: NDArray[np.uint16]
     full_starts: NDArray[np.int64]
@@ -96,14 +103,20 @@ class Index:
     mixed_bits: NDArray[np.uint64]
 
     @classmethod
-    def open(cls, path: str | Path, *, thresholds: Thresholds | None = None) -> Index:
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        thresholds: Thresholds | None = None,
+        normalisation: str | None = None,
+    ) -> Index:
         """Open an index; nothing but its manifest is read.
 
         Parameters
         ----------
         path : path
             The directory that `build_index` made.
-        thresholds : Thresholds, optional
+        thresholds, normalisation : optional
             What the outlines must have been drawn at; not checked if left out.
 
         Raises
@@ -119,10 +132,13 @@ class Index:
         arrays: dict[str, Any] = {name: _map_array(path, name, fields) for name in ARRAYS}
         index = cls(path=path, **fields, **arrays)
         index._check_shapes()
-        if thresholds is not None and thresholds != index.thresholds:
+        asked = thresholds or index.thresholds, normalisation or index.normalisation
+        if asked != (index.thresholds, index.normalisation):
             raise ValueError(
-                f"outlines at {_say(thresholds)} were asked for, but the index {path} holds those "
-                f"at {_say(index.thresholds)}: ask for these, or index a database of the others"
+                f"outlines at {_say(*asked)} were asked for, but the index {path} holds those at "
+                f"{_say(index.thresholds, index.normalisation)}: ask for these, or make an index "
+                "of the others with `glioquery index DB --core-threshold --whole-threshold "
+                "--normalise`"
             )
         return index
 
@@ -132,11 +148,32 @@ class Index:
         return block_shape(tuple(s.stop - s.start for s in self.box))
 
     @functools.cached_property
-    def union_counts(self) -> NDArray[np.uint16]:
-        """Voxels of the union in each block, (n_blocks,)."""
-        return count_voxels(np.asarray(self.union))
+    def tissue_counts(self) -> NDArray[np.uint16]:
+        """Voxels of tissue in each block, (n_blocks,)."""
+        return count_voxels(np.asarray(self.tissue))
 
-    def check_source(self, source: OutlineSource) -> None:
+    def packed_outlines(self, start: int, stop: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Outlines of the samples start .. stop - 1 as they were indexed; see OutlineSource."""
+        blocks = np.zeros((2 * (stop - start), *self.tissue.shape), np.uint64)
+        for kind in ("full", "mixed"):
+            starts = getattr(self, f"{kind}_starts")[2 * start : 2 * stop + 1]
+            entries = slice(starts[0], starts[-1])
+            places = getattr(self, f"{kind}_blocks")[entries]
+            owners = np.repeat(np.arange(len(blocks)), np.diff(starts))
+            bits = self.tissue[places] if kind == "full" else self.mixed_bits[entries]
+            blocks[owners, places] = bits
+        x, y, z = (s.stop - s.start for s in self.box)
+        packed = join_blocks(blocks, (x, y, z))
+        return packed[0::2], packed[1::2]
+
+    def outlines(self, sample: int) -> TumorMasks:
+        """The outlines of one tumour on the index's grid."""
+        core, whole = np.zeros((2, *self.grid.shape), bool)
+        for mask, bits in zip((core, whole), self.packed_outlines(sample, sample + 1), strict=True):
+            mask[self.box] = np.unpackbits(bits[0], axis=-1)
+        return TumorMasks(core, whole, self.grid)
+
+    def check_source(self, source: Indexed) -> None:
         """Refuse a database that this index was not built from.
 
         Raises
@@ -194,7 +231,7 @@ class Index:
         n_coarse = int(np.prod(coarse_shape((x, y, z))))
         n_full, n_mixed = len(self.full_blocks), len(self.mixed_blocks)
         expected: dict[str, tuple[int, ...]] = {
-            "union": (x * y * z, WORDS),
+            "tissue": (x * y * z, WORDS),
             "volumes": (2, n),
             "coarse": (2, n_coarse, n),
             "full_starts": (2 * n + 1,),
@@ -245,7 +282,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
         return {
             "n_samples": int(manifest["n_samples"]),
             "thresholds": Thresholds(**manifest["thresholds"]),
+            "normalisation": str(manifest["normalisation"]),
             "database_checksum": str(manifest["database_checksum"]),
+            "parts": tuple(Part(int(a), int(b), str(c)) for a, b, c in manifest["parts"]),
             "grid": Grid(tuple(manifest["grid"]["shape"]), manifest["grid"]["affine"]),
             "box": (x, y, z),
             "package_version": str(manifest["package_version"]),
@@ -266,7 +305,9 @@ def manifest_of(source: OutlineSource, package_version: str, folder: Path) -> di
         "package_version": package_version,
         "n_samples": source.n_samples,
         "thresholds": {"core": source.thresholds.core, "whole": source.thresholds.whole},
+        "normalisation": source.normalisation,
         "database_checksum": source.checksum,
+        "parts": source.parts,
         "grid": {"shape": list(source.grid.shape), "affine": source.grid.affine.tolist()},
         "box": [[s.start for s in source.box], [s.stop for s in source.box]],
         "files": files,
@@ -294,5 +335,6 @@ def _map_array(path: Path, name: str, fields: dict[str, Any]) -> NDArray[Any]:
     return array.view(np.ndarray)
 
 
-def _say(thresholds: Thresholds) -> str:
-    return f"u >= {thresholds.core} (core) and u >= {thresholds.whole} (whole)"
+def _say(thresholds: Thresholds, normalisation: str = ABSOLUTE) -> str:
+    share = "" if normalisation == ABSOLUTE else " max u"
+    return f"u >= {thresholds.core}{share} (core) and u >= {thresholds.whole}{share} (whole)"

@@ -14,7 +14,7 @@ class Match:
     sample : int
         Its id in the database.
     score : float
-        dice_core + dice_whole, in [0, 2].
+        What was ranked by: dice_core + dice_whole, in [0, 2], unless another measure was asked for.
     dice_core, dice_whole : float
         Dice of each outline, in [0, 1].
     """

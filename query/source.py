@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,23 @@ from numpy.typing import NDArray
 from ..atlas import Grid
 from ..solver import Thresholds
 
+ABSOLUTE = "absolute"
+OWN_MAXIMUM = "own-maximum"
+NORMALISATIONS = (ABSOLUTE, OWN_MAXIMUM)
+"""What a threshold is a share of: of the carrying capacity, {u >= c}, or of the tumour's own
+largest density, {u >= c max u}, as in the code of the paper's authors."""
 
-class OutlineSource(Protocol):
-    """The outlines of a database's tumours, as an index reads them.
+
+class Part(NamedTuple):
+    """Samples first <= i < last of a database: unchanged as long as their checksum is."""
+
+    first: int
+    last: int
+    checksum: str
+
+
+class Indexed(Protocol):
+    """What tells one database from another; a `Database` has it too.
 
     Attributes
     ----------
@@ -24,21 +38,42 @@ class OutlineSource(Protocol):
         Densities at which the outlines were drawn.
     grid : Grid
         The grid of the outlines.
-    box : tuple of three slice
-        The part of the grid that the packed outlines cover; no outline leaves it. Its length
-        along z is a multiple of 8.
     """
 
     @property
-    def n_samples(self) -> int: ...  # noqa: D102 - described above, as of all five
+    def n_samples(self) -> int: ...  # noqa: D102 - described above, as of all
     @property
     def checksum(self) -> str: ...  # noqa: D102
     @property
     def thresholds(self) -> Thresholds: ...  # noqa: D102
     @property
     def grid(self) -> Grid: ...  # noqa: D102
+
+
+class OutlineSource(Indexed, Protocol):
+    """The outlines of a database's tumours, as an index reads them.
+
+    Attributes
+    ----------
+    normalisation : str
+        What the thresholds are a share of, one of `NORMALISATIONS`.
+    parts : sequence of Part
+        All samples in order. A database that grows keeps the parts it has.
+    box : tuple of three slice
+        The part of the grid that the packed outlines cover; no outline leaves it. Its length
+        along z is a multiple of 8.
+    tissue : (bx, by, bz) bool array
+        Voxels of the box where a tumour can be; no outline leaves them.
+    """
+
+    @property
+    def normalisation(self) -> str: ...  # noqa: D102
+    @property
+    def parts(self) -> tuple[Part, ...]: ...  # noqa: D102
     @property
     def box(self) -> tuple[slice, slice, slice]: ...  # noqa: D102
+    @property
+    def tissue(self) -> NDArray[np.bool_]: ...  # noqa: D102
 
     def packed_outlines(self, start: int, stop: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Outlines (core, whole) of the samples start .. stop - 1.

@@ -1,11 +1,12 @@
 """A database in memory, small enough for the ten-line loop that defines what a search returns."""
 
+import hashlib
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 from glioquery.atlas import Grid
-from glioquery.query import Match, build_index
+from glioquery.query import Match, Part, build_index
 from glioquery.solver import Thresholds, TumorMasks
 
 
@@ -17,12 +18,24 @@ class MemorySource:
     whole: np.ndarray
     grid: Grid
     box: tuple[slice, slice, slice]
+    tissue: np.ndarray
     checksum: str = "of these tumours"
     thresholds: Thresholds = field(default_factory=Thresholds)
+    normalisation: str = "absolute"
 
     @property
     def n_samples(self):
         return len(self.core)
+
+    @property
+    def parts(self):
+        """Of 25 samples, as shards have some."""
+        parts = []
+        for first in range(0, self.n_samples, 25):
+            span = slice(first, min(first + 25, self.n_samples))
+            digest = hashlib.sha256(self.core[span].tobytes() + self.whole[span].tobytes())
+            parts.append(Part(span.start, span.stop, digest.hexdigest()))
+        return tuple(parts)
 
     def packed_outlines(self, start, stop):
         return tuple(
@@ -61,7 +74,7 @@ def small_source():
     # No core; nothing at all; all of the brain; and some of the former a second time.
     core += [nothing, nothing, brain, core[0], core[11], nothing]
     whole += [whole[3], nothing, brain, whole[0], whole[11], nothing]
-    return MemorySource(np.array(core), np.array(whole), grid, box)
+    return MemorySource(np.array(core), np.array(whole), grid, box, brain[box])
 
 
 @pytest.fixture(scope="session")

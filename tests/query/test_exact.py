@@ -5,7 +5,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from glioquery.atlas import SIMULATION_GRID, Grid, load_atlas
-from glioquery.query import build_index, exact, search, search_counted, search_many
+from glioquery.query import Part, build_index, exact, search, search_counted, search_many
 from glioquery.solver import TumorMasks
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -59,7 +59,7 @@ def test_no_bound_is_below_its_intersection(data, source, shared_index):
     pairs = ((masks.core, source.core), (masks.whole, source.whole))
     true = np.array([(ours & theirs).sum(axis=(1, 2, 3)) for ours, theirs in pairs])
     query = exact._Query.of(shared_index, masks)
-    bounds = exact._bound_intersections(shared_index, query)
+    (bounds,) = exact._bound_intersections(shared_index, [query])
     assert (bounds >= true).all()
     assert (bounds <= np.minimum(shared_index.volumes, query.volumes[:, None])).all()
     ids = np.random.default_rng(0).permutation(source.n_samples)
@@ -131,7 +131,9 @@ class Balls:
         low, high = voxels.min(axis=0), voxels.max(axis=0) + 1
         high[2] = low[2] + -(-(high[2] - low[2]) // 8) * 8
         self.box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-        self.brain, self.thresholds = brain[self.box], thresholds
+        self.brain = self.tissue = brain[self.box]
+        self.thresholds, self.normalisation = thresholds, "absolute"
+        self.parts = (Part(0, self.n_samples, "balls"),)
         rng = np.random.default_rng(3)
         self.centres = rng.permutation(voxels)[: self.n_samples + 10] - low
         self.radii = rng.uniform(6, 18, self.n_samples + 10)

@@ -32,14 +32,14 @@ def test_only_mixed_blocks_keep_their_bits(source, index):
     starts = index.mixed_starts[2 * 86 : 2 * 86 + 3]
     assert starts[0] == starts[2]
     n_full = np.diff(index.full_starts)[2 * 86 : 2 * 86 + 2]
-    np.testing.assert_array_equal(n_full, np.count_nonzero(index.union_counts))
+    np.testing.assert_array_equal(n_full, np.count_nonzero(index.tissue_counts))
     # Sample 85 is nothing.
     assert np.diff(index.mixed_starts)[170:172].sum() == 0
     assert np.diff(index.full_starts)[170:172].sum() == 0
 
 
 def test_the_size_of_chunks_changes_nothing(source, index, tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "CHUNK", 7)
+    monkeypatch.setattr(build, "SPAN", 7)
     assert build_index(source, tmp_path / "other").files == index.files
 
 
@@ -47,22 +47,24 @@ def test_one_voxel_in_one_sample(make_source, source, tumor, tmp_path):
     # No mixed block at all: arrays without elements, which cannot be mapped.
     one = np.zeros((1, *source.grid.shape), bool)
     one[0, 9, 9, 9] = True
-    single = make_source(one, one, source.grid, source.box)
+    single = make_source(one, one, source.grid, source.box, one[0][source.box])
     index = build_index(single, tmp_path / "single")
     assert len(index.mixed_bits) == 0
     assert search(index, tumor(86), k=1)[0].dice_core == 2 / (1 + source.core[86].sum())
 
 
 def test_progress_runs_to_its_end(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "CHUNK", 40)
+    monkeypatch.setattr(build, "SPAN", 40)
     calls = []
     build_index(source, tmp_path / "index", progress=lambda *call: calls.append(call))
-    assert calls == [(40, 180), (80, 180), (90, 180), (130, 180), (170, 180), (180, 180)]
+    assert calls == [(0, 90), (40, 90), (80, 90), (90, 90)]
 
 
 def test_a_build_that_fails_leaves_the_old_index_alone(source, index, monkeypatch):
-    monkeypatch.setattr(build, "CHUNK", 40)
-    broken = dataclasses.replace(source, checksum="another")
+    monkeypatch.setattr(build, "SPAN", 40)
+    core = source.core.copy()
+    core[0] = False  # the first part is another one
+    broken = dataclasses.replace(source, core=core, checksum="another")
 
     def packed_outlines(start, stop):
         if start >= 40:
@@ -112,7 +114,7 @@ def test_a_missing_index_names_the_command(tmp_path):
 
 def test_another_schema_version_is_refused(index):
     edit_manifest(index, schema_version=99)
-    with pytest.raises(ValueError, match="version 99, this glioquery reads version 1"):
+    with pytest.raises(ValueError, match="version 99, this glioquery reads version 2"):
         Index.open(index.path)
 
 
@@ -174,7 +176,7 @@ def test_an_array_of_another_shape_is_refused(index):
         Index.open(index.path)
 
 
-@pytest.mark.parametrize("content", ["", "[1]", "{}", '{"schema_version": 1}'])
+@pytest.mark.parametrize("content", ["", "[1]", "{}", '{"schema_version": 2}'])
 def test_a_manifest_that_is_none_is_refused(index, content):
     (index.path / "index.json").write_text(content)
     with pytest.raises(ValueError, match=r"index\.json .*`glioquery index DB"):

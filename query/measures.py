@@ -1,0 +1,230 @@
+"""How alike two tumours are: what a search can rank by.
+
+With I = |A n Q|, S = |A| + |Q| and the edges dA of the outlines, a measure has one value an
+outline, and a tumour's score is their weighted sum:
+
+    dice            2 I / S
+    jaccard         I / (S - I)
+    dice-in-tissue  2 I / (|A| + |Q n tissue|)           a simulated tumour cannot enter CSF
+    l2              sqrt(S - 2 I)                        root of the symmetric difference
+    hausdorff95     max(P95 d(dA, dQ), P95 d(dQ, dA))    mm; P95: 95th percentile
+
+The first four follow from counts and never get worse when an intersection grows: exact search
+bounds them by bounds of the intersections. Anything else, functions of one's own included, is
+computed from the masks of every tumour.
+
+References
+----------
+D. P. Huttenlocher, G. A. Klanderman, W. J. Rucklidge, "Comparing images using the Hausdorff
+distance", IEEE TPAMI 15(9):850-863, 1993. The larger of two directed percentiles is what the BraTS
+challenges report.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ..solver import TumorMasks
+from .dice import OUTLINES, dice_from_counts
+
+Weights = tuple[float, float]
+"""Of core and whole."""
+
+
+class CountFormula(Protocol):
+    """Value of an outline, from |A n Q| and |A| + |Q|; `empty_score` where both are empty."""
+
+    def __call__(  # noqa: D102 - described above
+        self, intersection: NDArray[np.integer], total: NDArray[np.int64], *, empty_score: float
+    ) -> NDArray[np.float64]: ...
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One way to say how alike two tumours are; it has one of the two functions.
+
+    Attributes
+    ----------
+    name : str
+    from_counts : callable, optional
+        The value of an outline, never worse for a larger intersection, in floating point too.
+    from_masks : callable(query, tumor, weights), optional
+        The score of a tumour.
+    larger_is_better : bool
+    inside_tissue : bool
+        Whether only those voxels of the query count that lie in the tissue.
+    weights : (core, whole) float
+        Of the outlines' values in the score, >= 0 and not both 0.
+
+    Raises
+    ------
+    ValueError
+        If the weights are not of this kind.
+    """
+
+    name: str
+    from_counts: CountFormula | None = None
+    from_masks: Callable[[TumorMasks, TumorMasks, Weights], float] | None = None
+    larger_is_better: bool = True
+    inside_tissue: bool = False
+    weights: Weights = (1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        core, whole = self.weights
+        if not (min(core, whole) >= 0 and 0 < core + whole < math.inf):
+            raise ValueError(
+                "the weights of core and whole are numbers >= 0, not both 0, "
+                f"got {core} and {whole}"
+            )
+
+    def merit(
+        self, intersection: NDArray[np.integer], total: NDArray[np.int64], empty_score: float
+    ) -> NDArray[np.float64]:
+        """Scores (n,), or distances negated, from counts (2, n): the larger, the better."""
+        assert self.from_counts is not None
+        core, whole = self.from_counts(intersection, total, empty_score=empty_score)
+        score = self.weights[0] * core + self.weights[1] * whole
+        return score if self.larger_is_better else -score
+
+    def merit_of_masks(self, query: TumorMasks, tumor: TumorMasks) -> float:
+        """The same of one tumour, from its masks."""
+        assert self.from_masks is not None
+        score = self.from_masks(query, tumor, self.weights)
+        return score if self.larger_is_better else -score
+
+
+def jaccard_from_counts(
+    intersection: NDArray[np.integer], total: NDArray[np.int64], *, empty_score: float
+) -> NDArray[np.float64]:
+    """|A n Q| / |A u Q|."""
+    union = total - intersection
+    jaccard = np.full(union.shape, empty_score, np.float64)
+    np.divide(intersection, union, out=jaccard, where=union > 0)
+    return jaccard
+
+
+def l2_from_counts(
+    intersection: NDArray[np.integer], total: NDArray[np.int64], *, empty_score: float
+) -> NDArray[np.float64]:
+    """Euclidean distance of the masks as vectors of 0 and 1; that of two empty ones is 0."""
+    return np.sqrt((total - 2 * intersection.astype(np.int64)).astype(np.float64))
+
+
+def hausdorff95(query: TumorMasks, tumor: TumorMasks, weights: Weights = (1.0, 1.0)) -> float:
+    """95th-percentile Hausdorff distances of the outlines, in mm, weighted and summed.
+
+    The edge of an outline are its voxels with a neighbour across a face that is outside. The
+    distance to an empty outline is infinite, that of two empty ones 0.
+
+    Raises
+    ------
+    ValueError
+        If the two lie on different grids.
+    """
+    if query.grid != tumor.grid:
+        raise ValueError(f"masks to compare share one grid, got {query.grid} and {tumor.grid}")
+    spacing = query.grid.spacing_mm
+    return sum(
+        weight * _distance95(getattr(query, name), getattr(tumor, name), spacing)
+        for name, weight in zip(OUTLINES, weights, strict=True)
+        if weight  # 0 times an infinite distance is none
+    )
+
+
+def _distance95(
+    a: NDArray[np.bool_], b: NDArray[np.bool_], spacing: tuple[float, float, float]
+) -> float:
+    spans = [np.flatnonzero((a | b).any(axis=tuple({0, 1, 2} - {i}))) for i in range(3)]
+    if not spans[0].size:
+        return 0.0
+    if not (a.any() and b.any()):
+        return math.inf
+    # Edges and the ways between them lie in the box of both; one voxel more shows what is outside.
+    box = tuple(slice(span[0], span[-1] + 1) for span in spans)
+    edges = [_edge(np.pad(mask[box], 1)) for mask in (a, b)]
+    directed = [
+        np.percentile(ndimage.distance_transform_edt(~there, sampling=spacing)[here], 95)
+        for here, there in (edges, edges[::-1])
+    ]
+    return float(max(directed))
+
+
+def _edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return mask & ~ndimage.binary_erosion(mask)
+
+
+DICE = Measure("dice", dice_from_counts)
+DICE_IN_TISSUE = Measure("dice-in-tissue", dice_from_counts, inside_tissue=True)
+
+MEASURES = {
+    measure.name: measure
+    for measure in (
+        DICE,
+        Measure("jaccard", jaccard_from_counts),
+        DICE_IN_TISSUE,
+        Measure("l2", l2_from_counts, larger_is_better=False),
+        Measure("hausdorff95", from_masks=hausdorff95, larger_is_better=False),
+    )
+}
+"""By name."""
+
+
+def find_measure(name: str, *, weights: Weights = (1.0, 1.0)) -> Measure:
+    """A measure by its name, or one of the user's own.
+
+    Parameters
+    ----------
+    name : str
+        One of `MEASURES`, or `module:function` for a function of the query and a simulated tumour
+        (both TumorMasks on one grid) that returns a number, the larger the more alike.
+    weights : (core, whole) float
+        Of the outlines; a function of one's own weighs them itself.
+
+    Raises
+    ------
+    ValueError
+        If there is no such measure, module or function, or the weights do not fit.
+    """
+    if name in MEASURES:
+        return dataclasses.replace(MEASURES[name], weights=weights)
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise ValueError(
+            f"no measure {name!r}: there are {', '.join(MEASURES)}, and any function given as "
+            "module:function"
+        )
+    try:
+        function = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"the measure {name} cannot be imported ({error}): its module must be installed or "
+            "lie in a folder on PYTHONPATH"
+        ) from error
+    if not callable(function):
+        raise ValueError(f"the measure {name} is no function")
+    if weights != (1.0, 1.0):
+        raise ValueError(f"the measure {name} weighs the outlines itself: leave the weights out")
+    return Measure(name, from_masks=functools.partial(_ask, name, function))
+
+
+def _ask(
+    name: str,
+    function: Callable[[TumorMasks, TumorMasks], float],
+    query: TumorMasks,
+    tumor: TumorMasks,
+    weights: Weights,
+) -> float:
+    value = float(function(query, tumor))
+    if math.isnan(value):
+        raise ValueError(f"the measure {name} returned NaN, which has no place in a ranking")
+    return value
