@@ -3,7 +3,17 @@
 from .database import Database, DatabaseError
 from .generation import generate
 from .plan import Plan
-from .space import ParameterSpace, Range
+from .space import ParameterSpace
+from .values import Choices, Range
 from .verification import verify
 
-__all__ = ["Database", "DatabaseError", "ParameterSpace", "Plan", "Range", "generate", "verify"]
+__all__ = [
+    "Choices",
+    "Database",
+    "DatabaseError",
+    "ParameterSpace",
+    "Plan",
+    "Range",
+    "generate",
+    "verify",
+]

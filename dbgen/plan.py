@@ -2,17 +2,25 @@
 
 Sample i is snapshot i mod m of run i div m. A run is drawn by the space's sampler from (seed, run,
 attempt), and drawn anew with the next attempt until it yields its m accepted snapshots: nothing
-else decides a sample.
+else decides a sample. A sweep's run is one point of its grid: its tumour is the sample, whatever
+size it has.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import enum
 import hashlib
 import json
 import math
+import tomllib
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..atlas import load_atlas
 from ..solver import (
@@ -27,8 +35,9 @@ from ..solver import (
     Tissue,
     simulate,
 )
+from ..solver.integrate import VOLUME_TOLERANCE
 from ..solver.models import describe_model, find_model
-from .sampling import find_sampler
+from .sampling import Draw, find_sampler
 from .space import ParameterSpace
 
 MAX_ATTEMPTS = 300
@@ -49,6 +58,11 @@ class Plan:
         Densities of the stored outlines.
     accuracy : Accuracy
         Of the solver.
+
+    Raises
+    ------
+    ValueError
+        If the seed is out of range, or an origin of the space lies outside the tissue.
     """
 
     space: ParameterSpace = field(default_factory=ParameterSpace)
@@ -60,10 +74,15 @@ class Plan:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed is a whole number from 0 to 2^32 - 1, got {self.seed}")
+        for origin in self.space.origin_mm or ():
+            try:
+                Tissue.from_atlas(load_atlas()).nearest_voxel(origin)
+            except ValueError as error:
+                raise ValueError(f"origin_mm: {error}") from None
 
     def describe(self) -> dict[str, Any]:
         """The plan in plain values, as `database.json` stores it."""
-        space = dataclasses.asdict(self.space)
+        space = self.space.to_dict()
         sampler = space.pop("sampler")
         return {
             "space": space,
@@ -94,6 +113,50 @@ class Plan:
             accuracy=Accuracy(**plan["accuracy"]),
         )
 
+    @classmethod
+    def from_toml(
+        cls,
+        path: Path,
+        *,
+        seed: int = 0,
+        model: GrowthModel | None = None,
+        settings: Mapping[str, Any] | None = None,
+        **changes: Any,
+    ) -> Plan:
+        """A plan from a TOML file: a space, and a growth model in its table `model`.
+
+        The table holds the model's `name` and its settings; without it the model is the default.
+
+        Parameters
+        ----------
+        path : Path
+        seed : int
+        model : GrowthModel, optional
+            Replaces the file's.
+        settings : mapping, optional
+            Replace settings of the file's model.
+        **changes
+            Replace the file's values of the space.
+
+        Raises
+        ------
+        ValueError
+            If the file is not TOML or does not describe a plan; the message names the file.
+        """
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            table = values.pop("model", {"name": FisherKolmogorov.name})
+            if not isinstance(table, dict) or not isinstance(table.get("name"), str):
+                raise ValueError(
+                    "the model is a table of its name and its settings, as in "
+                    f'[model] name = "{FisherKolmogorov.name}", got {table!r}'
+                )
+            space = ParameterSpace.from_dict(values | changes)
+            chosen = model or find_model(table.pop("name"), **(table | dict(settings or {})))
+            return cls(space=space, seed=seed, model=chosen)
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from None
+
 
 def identity(plan: dict[str, Any]) -> str:
     """SHA-256 of a plan's description: two databases with one identity hold the same samples."""
@@ -119,6 +182,19 @@ class Sample:
     attempt: int
 
 
+class Rejection(enum.Enum):
+    """Why a draw is not accepted; the value says it to a person."""
+
+    TOO_SMALL = "a whole outline is smaller than whole_ml allows"
+    TOO_LARGE = "the whole outline is larger than whole_ml allows"
+    CORE_TOO_SMALL = "a core outline is smaller than core_min_ml"
+    TOO_SLOW = "the growth does not reach its volume within the longest days"
+    OUT_OF_RANGES = (
+        "dw, rho and days, scaled at constant dw days and rho days, do not fit into their ranges"
+    )
+    NOT_FINITE = "the density stopped being a number"
+
+
 def draw_samples(tissue: Tissue, plan: Plan, run: int) -> list[Sample]:
     """Draw a run until it yields its accepted snapshots.
 
@@ -130,53 +206,128 @@ def draw_samples(tissue: Tissue, plan: Plan, run: int) -> list[Sample]:
     Raises
     ------
     ValueError
-        If `MAX_ATTEMPTS` draws yield none.
+        If `MAX_ATTEMPTS` draws yield none, or the simulation of a sweep's point fails.
     """
+    rejections: Counter[Rejection] = Counter()
     for attempt in range(MAX_ATTEMPTS):
-        samples = _attempt(tissue, plan, run, attempt)
-        if samples is not None:
+        samples = draw_attempt(tissue, plan, run, attempt)
+        if not isinstance(samples, Rejection):
             return samples
-    raise ValueError(
-        f"the parameter space yields no acceptable tumour in {MAX_ATTEMPTS} draws: widen its "
-        "ranges or its size limits"
+        rejections[samples] += 1
+    raise no_acceptable_tumor(rejections)
+
+
+def no_acceptable_tumor(rejections: Mapping[Rejection, int]) -> ValueError:
+    """The error of a space of which no draw is accepted; it says why, the most frequent first."""
+    why = sorted(rejections.items(), key=lambda item: -item[1])
+    return ValueError(
+        f"the parameter space yields no acceptable tumour in {sum(rejections.values())} draws: "
+        + "; ".join(f"in {count} {rejection.value}" for rejection, count in why)
+        + ". Widen its ranges or its size limits"
     )
 
 
-def _attempt(tissue: Tissue, plan: Plan, run: int, attempt: int) -> list[Sample] | None:
-    """The samples of one draw of a run; None if one of them is not acceptable."""
+def draw_attempt(tissue: Tissue, plan: Plan, run: int, attempt: int) -> list[Sample] | Rejection:
+    """The samples of one draw of a run, or why it is not accepted.
+
+    Raises
+    ------
+    ValueError
+        If the simulation of a sweep's point fails: it cannot be drawn again.
+    """
     space = plan.space
-    draw = find_sampler(space.sampler).draw(tissue, space, plan.seed, run, attempt)
-    volumes = draw.volumes_ml
+    sampler = find_sampler(space.sampler)
+    draw = sampler.draw(tissue, space, plan.seed, run, attempt)
+    volumes = _volumes_of(tissue, plan, draw)
+    if isinstance(volumes, Rejection):
+        return volumes
+    stop_ml = math.inf
+    if volumes:
+        stop_ml = volumes[-1]
+    elif not sampler.sweeps:
+        # A run that passes the largest volume is not acceptable any more.
+        stop_ml = math.nextafter(space.whole_ml.high, math.inf)
     result = simulate(
         tissue,
         draw.parameters,
         model=plan.model,
         thresholds=plan.thresholds,
         snapshot_ml=volumes,
-        # Without target volumes, a run that passes the largest one is not acceptable any more.
-        stop_ml=volumes[-1] if volumes else math.nextafter(space.whole_ml.high, math.inf),
+        stop_ml=stop_ml,
         accuracy=plan.accuracy,
     )
+    if sampler.sweeps:
+        if result.status is Status.NOT_FINITE:
+            raise ValueError(f"point {run} of the sweep, {draw.parameters}: {result.status.value}")
+        return [Sample(draw.parameters, result.final, attempt)]
+    if result.status is Status.NOT_FINITE:
+        return Rejection.NOT_FINITE
     if volumes:
         grown = [(snapshot.days, snapshot) for snapshot in result.snapshots]
+        if len(grown) < len(volumes):
+            return Rejection.TOO_SLOW
     elif result.status is Status.STOPPED_AT_VOLUME:
-        grown = []
+        return Rejection.TOO_LARGE
     else:
         grown = [(draw.parameters.days, result.final)]
-    if result.status is Status.NOT_FINITE or len(grown) < space.snapshots_per_run:
-        return None
     samples = []
-    ml = tissue.grid.voxel_ml
     for days, snapshot in grown:
+        rejection = _size_fault(tissue, space, snapshot)
+        if rejection is not None:
+            return rejection
         parameters = _into_ranges(dataclasses.replace(draw.parameters, days=days), space)
-        if (
-            parameters is None
-            or not space.whole_ml.holds(snapshot.whole_voxels * ml)
-            or snapshot.core_voxels * ml < space.core_min_ml
-        ):
-            return None
+        if parameters is None:
+            return Rejection.OUT_OF_RANGES
         samples.append(Sample(parameters, snapshot, attempt))
     return samples
+
+
+def _size_fault(tissue: Tissue, space: ParameterSpace, snapshot: Snapshot) -> Rejection | None:
+    """Which limit of the space a tumour's size breaks, if it does."""
+    whole_ml = snapshot.whole_voxels * tissue.grid.voxel_ml
+    if whole_ml < space.whole_ml.low:
+        return Rejection.TOO_SMALL
+    if whole_ml > space.whole_ml.high:
+        return Rejection.TOO_LARGE
+    if snapshot.core_voxels * tissue.grid.voxel_ml < space.core_min_ml:
+        return Rejection.CORE_TOO_SMALL
+    return None
+
+
+def _volumes_of(tissue: Tissue, plan: Plan, draw: Draw) -> tuple[float, ...] | Rejection:
+    """The volumes at which a draw's snapshots are kept, or why there are none.
+
+    Shares are counted from the growth's own least acceptable volume: that at which its core is
+    large enough, found by a run that ends there. A snapshot misses its volume by as much as
+    `VOLUME_TOLERANCE`: the ends are drawn in by that, so that none is lost.
+    """
+    if not draw.size_shares:
+        return draw.volumes_ml
+    space = plan.space
+    least = space.whole_ml.low
+    if space.core_min_ml > 0:
+        core = plan.thresholds.core
+        core_ml = space.core_min_ml * (1 + 2 * VOLUME_TOLERANCE)
+        start = simulate(
+            tissue,
+            draw.parameters,
+            model=plan.model,
+            thresholds=Thresholds(core=core, whole=core),  # volumes asked for are the core's
+            snapshot_ml=(core_ml,),
+            stop_ml=core_ml,
+            accuracy=plan.accuracy,
+        )
+        if start.status is Status.NOT_FINITE:
+            return Rejection.NOT_FINITE
+        if not start.snapshots:
+            return Rejection.TOO_SLOW
+        whole = start.snapshots[0].u >= np.float32(plan.thresholds.whole)
+        least = max(least, float(whole.sum()) * tissue.grid.voxel_ml)
+    low = math.cbrt(least * (1 + VOLUME_TOLERANCE))
+    high = math.cbrt(space.whole_ml.high / (1 + VOLUME_TOLERANCE))
+    if low >= high:
+        return Rejection.CORE_TOO_SMALL
+    return tuple((low + share * (high - low)) ** 3 for share in draw.size_shares)
 
 
 def _into_ranges(parameters: GrowthParameters, space: ParameterSpace) -> GrowthParameters | None:

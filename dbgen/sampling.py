@@ -1,7 +1,7 @@
 """How tumours are drawn from a parameter space: one function for each sampler.
 
 A draw depends on the seed, the run and the attempt alone. A run whose tumours are not acceptable is
-drawn again with the next attempt.
+drawn again with the next attempt, but for a sweep: its runs are the points of a grid, and all kept.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import qmc
 
 from ..solver import GrowthParameters, Tissue
+from .values import Choices
 
 if TYPE_CHECKING:
     from .space import ParameterSpace
@@ -33,12 +34,17 @@ class Draw:
     parameters : GrowthParameters
         `days` is the time at which the run ends at the latest.
     volumes_ml : tuple of float
-        Whole-tumour volumes, rising, at which a snapshot is kept; if there are none, the end of the
-        run is the one tumour it yields.
+        Whole-tumour volumes, rising, at which a snapshot is kept.
+    size_shares : tuple of float
+        Where the volumes depend on the growth: shares in [0, 1), rising, of the cube roots from the
+        growth's least acceptable volume to the largest of the space.
+
+    Without volumes and shares, the end of the run is the one tumour that it yields.
     """
 
     parameters: GrowthParameters
     volumes_ml: tuple[float, ...] = ()
+    size_shares: tuple[float, ...] = ()
 
 
 DrawFunction = Callable[[Tissue, "ParameterSpace", int, int, int], Draw]
@@ -55,10 +61,14 @@ class Sampler:
         From tissue, space, seed, run and attempt to a `Draw`.
     independent : bool
         Whether each tumour is drawn by itself, so that a run yields one.
+    sweeps : bool
+        Whether it takes every point of a grid once: run r is point r, its tumour is kept whatever
+        size it has, and never drawn again.
     """
 
     draw: DrawFunction
     independent: bool
+    sweeps: bool = False
 
 
 def draw_trajectory(
@@ -70,19 +80,43 @@ def draw_trajectory(
     `space.snapshots_per_run` equal parts of the range of cube roots of `space.whole_ml`.
     """
     rng = np.random.default_rng([seed, run, attempt])
-    origin = _draw_origin(tissue, rng)
+    origin = _draw_origin(tissue, space, rng)
     dw, rho = space.dw.draw(rng), space.rho.draw(rng)
-    volumes = _target_volumes(space, rng)
-    # The density depends on dw T and rho T alone: a run may last as long as a scaled one may.
-    fastest = min(space.dw.high / dw, space.rho.high / rho)
-    longest = space.days.high * 2.0 ** math.floor(math.log2(fastest))
-    return Draw(GrowthParameters(origin, dw, rho, longest), tuple(volumes.tolist()))
+    low, high = np.cbrt(space.whole_ml.low), np.cbrt(space.whole_ml.high)
+    volumes = (low + (high - low) * _draw_strata(space, rng) / space.snapshots_per_run) ** 3
+    growth = GrowthParameters(origin, dw, rho, _longest(space, dw, rho))
+    return Draw(growth, volumes_ml=tuple(volumes.tolist()))
+
+
+def draw_identifiable(
+    tissue: Tissue, space: ParameterSpace, seed: int, run: int, attempt: int
+) -> Draw:
+    """A growth that is followed from its own least acceptable size on to the largest.
+
+    Origin and lambda = sqrt(dw / rho) are drawn independently, and one volume in each of
+    `space.snapshots_per_run` equal parts of the range of cube roots; rho T follows from them. Of
+    the pairs (dw, rho) with this lambda one is drawn, log-uniformly: it decides no density.
+    """
+    if space.lambda_mm is None:
+        raise ValueError("the sampler 'identifiable' draws from a range lambda_mm, got none")
+    rng = np.random.default_rng([seed, run, attempt])
+    origin = _draw_origin(tissue, space, rng)
+    front = space.lambda_mm.draw(rng)
+    least = max(space.rho.low, space.dw.low / front**2)
+    greatest = min(space.rho.high, space.dw.high / front**2)
+    rho = least * (greatest / least) ** rng.uniform()
+    # Rounding may have moved an end of the pairs out of its range.
+    rho = min(max(rho, space.rho.low), space.rho.high)
+    dw = min(max(front**2 * rho, space.dw.low), space.dw.high)
+    growth = GrowthParameters(origin, dw, rho, _longest(space, dw, rho))
+    shares = _draw_strata(space, rng) / space.snapshots_per_run
+    return Draw(growth, size_shares=tuple(shares.tolist()))
 
 
 def draw_uniform(tissue: Tissue, space: ParameterSpace, seed: int, run: int, attempt: int) -> Draw:
     """One tumour: origin, dw, rho and days drawn independently from their ranges."""
     rng = np.random.default_rng([seed, run, attempt])
-    origin = _draw_origin(tissue, rng)
+    origin = _draw_origin(tissue, space, rng)
     dw, rho, days = space.dw.draw(rng), space.rho.draw(rng), space.days.draw(rng)
     return Draw(GrowthParameters(origin, dw, rho, days))
 
@@ -101,13 +135,31 @@ def draw_sobol(tissue: Tissue, space: ParameterSpace, seed: int, run: int, attem
         bounds.at(float(share))
         for bounds, share in zip((space.dw, space.rho, space.days), shares[3:], strict=True)
     )
-    return Draw(GrowthParameters(origin_at(tissue, shares[:3]), dw, rho, days))
+    if space.origin_mm is None:
+        origin = origin_at(tissue, shares[:3])
+    else:
+        origin = space.origin_mm[math.floor(shares[0] * len(space.origin_mm))]
+    return Draw(GrowthParameters(origin, dw, rho, days))
+
+
+def draw_grid(tissue: Tissue, space: ParameterSpace, seed: int, run: int, attempt: int) -> Draw:
+    """Point `run` of the sweep of all origins, dw, rho and days; the last changes fastest."""
+    at = np.unravel_index(run, space.sweep_shape)
+    if space.origin_mm is None:
+        raise ValueError("the sampler 'grid' sweeps the points of origin_mm, got none")
+    dw, rho, days = (
+        bounds.values[index] if isinstance(bounds, Choices) else bounds.low
+        for bounds, index in zip((space.dw, space.rho, space.days), at[1:], strict=True)
+    )
+    return Draw(GrowthParameters(space.origin_mm[at[0]], dw, rho, days))
 
 
 SAMPLERS = {
     "trajectory": Sampler(draw_trajectory, independent=False),
     "uniform": Sampler(draw_uniform, independent=True),
     "sobol": Sampler(draw_sobol, independent=True),
+    "identifiable": Sampler(draw_identifiable, independent=False),
+    "grid": Sampler(draw_grid, independent=True, sweeps=True),
 }
 """The samplers by name."""
 
@@ -157,15 +209,27 @@ def origin_at(tissue: Tissue, shares: ArrayLike) -> tuple[float, float, float]:
     return x, y, z
 
 
-def _draw_origin(tissue: Tissue, rng: np.random.Generator) -> tuple[float, float, float]:
-    """A point uniform in the tissue, RAS world, mm."""
+def _draw_origin(
+    tissue: Tissue, space: ParameterSpace, rng: np.random.Generator
+) -> tuple[float, float, float]:
+    """One of the space's points or, if it names none, a point uniform in the tissue."""
+    if space.origin_mm is not None:
+        return space.origin_mm[rng.integers(len(space.origin_mm))]
     voxel = tissue.voxels[rng.integers(len(tissue.voxels))]
     x, y, z = tissue.grid.to_world(voxel + rng.uniform(-0.5, 0.5, 3)).tolist()
     return x, y, z
 
 
-def _target_volumes(space: ParameterSpace, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Volumes in ml, rising: one drawn in each of m equal parts of the range of cube roots."""
+def _draw_strata(space: ParameterSpace, rng: np.random.Generator) -> NDArray[np.float64]:
+    """A number in each of [0, 1), [1, 2), ... [m - 1, m), m being the snapshots of a run."""
     m = space.snapshots_per_run
-    low, high = np.cbrt(space.whole_ml.low), np.cbrt(space.whole_ml.high)
-    return (low + (high - low) * (np.arange(m) + rng.uniform(size=m)) / m) ** 3
+    return np.arange(m) + rng.uniform(size=m)
+
+
+def _longest(space: ParameterSpace, dw: float, rho: float) -> float:
+    """Days that a run may last: as long as one scaled by a power of two may.
+
+    The density depends on dw T and rho T alone.
+    """
+    fastest = min(space.dw.high / dw, space.rho.high / rho)
+    return space.days.high * 2.0 ** math.floor(math.log2(fastest))

@@ -247,30 +247,3 @@ def test_a_space_without_tumors_is_said(tmp_path):
 def test_no_cluster_at_an_address(address):
     with pytest.raises(ConnectionError, match=f"no Ray cluster at {address}"):
         connected(address).__enter__()
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("speed = 3", "unknown parameter 'speed'"),
-        ("[dw]\nlow = 2\nhigh = 1", "dw: a range has finite ends with low <= high"),
-        ("[dw]\nlow = -1", "dw: growth parameters are positive"),
-        ("[rho]\nscale = 'cubic'", "rho: scale is"),
-        ("[rho]\nlowest = 1", "rho: a range is given as"),
-        ("dw = 3", "dw: a range is given as"),
-        ("snapshots_per_run = 0", "snapshots_per_run is a number"),
-        ("core_min_ml = -1", "core_min_ml is a volume"),
-        ("[dw", "space.toml"),
-    ],
-)
-def test_a_bad_space_is_named(tmp_path, text, message):
-    (tmp_path / "space.toml").write_text(text)
-    with pytest.raises(ValueError, match=message):
-        ParameterSpace.from_toml(tmp_path / "space.toml")
-
-
-def test_a_space_in_toml_changes_what_it_names(tmp_path):
-    (tmp_path / "space.toml").write_text("[rho]\nlow = 0.01\nscale = 'log-uniform'\n")
-    space = ParameterSpace.from_toml(tmp_path / "space.toml")
-    assert space.rho == Range(0.01, 0.2, "log-uniform")
-    assert space.dw == ParameterSpace().dw

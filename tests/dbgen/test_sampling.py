@@ -1,17 +1,29 @@
 """The samplers: what they draw, from what alone, and that databases made with them are sound."""
 
-import json
+import itertools
 
 import numpy as np
 import pytest
 from glioquery.dbgen import Database, DatabaseError, ParameterSpace, Plan, Range, generate, verify
-from glioquery.dbgen.plan import draw_samples
-from glioquery.dbgen.sampling import SAMPLERS, draw_sobol, draw_trajectory, draw_uniform, origin_at
-from glioquery.solver import simulate
+from glioquery.dbgen.plan import Rejection, draw_attempt, draw_samples
+from glioquery.dbgen.sampling import (
+    SAMPLERS,
+    draw_grid,
+    draw_identifiable,
+    draw_sobol,
+    draw_trajectory,
+    draw_uniform,
+    origin_at,
+)
+from glioquery.solver import Thresholds, simulate
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 from scipy.stats import qmc
 
 INDEPENDENT = ("uniform", "sobol")
+DRAWN = ("trajectory", "uniform", "sobol", "identifiable")
+"""All but the sweep, which leaves nothing to chance."""
 
 QUICK = {
     "dw": Range(0.1, 0.3),
@@ -46,7 +58,7 @@ def test_a_trajectory_is_what_the_format_says(tissue):
         assert draw.parameters.days >= 1500
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", DRAWN)
 def test_a_draw_depends_on_seed_run_and_attempt(tissue, name):
     space = ParameterSpace.from_dict({"sampler": name})
     keys = [(s, r, a) for s in (0, 1) for r in (0, 1, 40000) for a in (0, 1)]
@@ -146,16 +158,13 @@ def test_the_default_sampler_is_described_as_ever():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_plan_survives_its_description(sampler):
-    plan = Plan(ParameterSpace.from_dict({"sampler": sampler}))
-    assert Plan.from_description(json.loads(json.dumps(plan.describe()))) == plan
-
-
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"sampler": "magic"}, "no sampler 'magic': there are trajectory, uniform, sobol"),
+        (
+            {"sampler": "magic"},
+            "no sampler 'magic': there are trajectory, uniform, sobol, identifiable, grid",
+        ),
         ({"sampler": ["sobol"]}, "no sampler"),
         ({"sampler": "sobol", "snapshots_per_run": 4}, "snapshots_per_run is 1, got 4"),
     ],
@@ -173,3 +182,136 @@ def test_a_sampler_in_toml_and_its_replacement(tmp_path):
     assert replaced == ParameterSpace()
     with pytest.raises(ValueError, match="draws every tumour by itself"):
         ParameterSpace(sampler="uniform")
+
+
+# Identifiable coordinates.
+
+
+def test_an_identifiable_growth_is_what_the_format_says(tissue):
+    # FORMAT.md in ten lines: databases that exist must not change.
+    space = ParameterSpace.from_dict({"sampler": "identifiable", "snapshots_per_run": 3})
+    for run, attempt in ((0, 0), (5, 2), (49999, 1)):
+        rng = np.random.default_rng([7, run, attempt])
+        voxel = np.argwhere(tissue.domain)[rng.integers(tissue.domain.sum())]
+        origin = tissue.grid.to_world(voxel + rng.uniform(-0.5, 0.5, 3))
+        front = np.exp(rng.uniform(np.log(1), np.log(8)))
+        least, greatest = max(0.002, 0.02 / front**2), min(0.2, 1.5 / front**2)
+        rho = least * (greatest / least) ** rng.uniform()
+        draw = draw_identifiable(tissue, space, 7, run, attempt)
+        np.testing.assert_allclose(coordinates(draw)[:5], [*origin, front**2 * rho, rho], rtol=1e-9)
+        assert draw.size_shares == tuple((np.arange(3) + rng.uniform(size=3)) / 3)
+        assert draw.volumes_ml == ()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    low=st.floats(0.4, 20), ratio=st.floats(1, 3), seed=st.integers(0, 9), run=st.integers(0, 10**6)
+)  # fmt: skip
+def test_identifiable_draws_lie_in_all_ranges(tissue, low, ratio, seed, run):
+    space = ParameterSpace(sampler="identifiable", lambda_mm=Range(low, min(low * ratio, 27.3)))
+    p = draw_identifiable(tissue, space, seed, run, 0).parameters
+    assert space.dw.holds(p.dw) and space.rho.holds(p.rho)
+    assert low * (1 - 1e-9) <= p.lambda_mm <= low * ratio * (1 + 1e-9)
+    # Whatever the speed drawn, the run may last as long as the slowest scaled one, to a factor 2.
+    reach = p.rho_t / (space.days.high * min(space.rho.high, space.dw.high / p.lambda_mm**2))
+    assert 0.5 * (1 - 1e-9) < reach <= 1 + 1e-9
+
+
+def test_identifiable_growths_are_accepted_from_their_least_size_on(tissue):
+    space = ParameterSpace(
+        sampler="identifiable", whole_ml=Range(5, 60), lambda_mm=Range(2, 4), snapshots_per_run=3
+    )
+    plan = Plan(space, seed=4)
+    ml = tissue.grid.voxel_ml
+    for run in range(6):
+        samples = draw_attempt(tissue, plan, run, 0)
+        draw = draw_identifiable(tissue, space, 4, run, 0)
+        # The least size by brute force: the growth followed through many volumes.
+        ladder = np.geomspace(5, 61, 100)
+        followed = simulate(tissue, draw.parameters, snapshot_ml=ladder, stop_ml=61).snapshots
+        fit = [s.whole_voxels * ml for s in followed if s.core_voxels * ml >= 0.5]
+        roots = np.cbrt([s.snapshot.whole_voxels * ml for s in samples])
+        shares = (roots - np.cbrt(fit[0])) / (np.cbrt(60) - np.cbrt(fit[0]))
+        np.testing.assert_allclose(shares, draw.size_shares, atol=0.03)
+        assert all(s.snapshot.core_voxels * ml >= 0.5 for s in samples)
+        assert all(
+            s.parameters.lambda_mm == pytest.approx(draw.parameters.lambda_mm) for s in samples
+        )
+
+
+# A sweep.
+
+SWEEP = {
+    "sampler": "grid",
+    "origin_mm": [[-150.0, 100.0, 60.0], [-80.5, 90.0, 70.0]],
+    "dw": [0.2, 0.1],
+    "rho": 0.05,
+    "days": [60, 120, 180],
+}
+
+
+def test_a_sweep_is_the_product_of_its_lists(tissue):
+    space = ParameterSpace.from_dict(SWEEP)
+    assert space.n_points == 12 and space.snapshots_per_run == 1
+    swept = [coordinates(draw_grid(tissue, space, 0, run, 0)) for run in range(12)]
+    product = itertools.product(SWEEP["origin_mm"], SWEEP["dw"], [0.05], SWEEP["days"])
+    assert swept == [[*origin, dw, rho, days] for origin, dw, rho, days in product]
+    with pytest.raises(ValueError, match="12"):
+        draw_grid(tissue, space, 0, 12, 0)
+
+
+def test_a_sweep_keeps_every_tumour_as_it_is(tissue):
+    plan = Plan(ParameterSpace.from_dict(SWEEP))
+    volumes = []
+    for run in (0, 1, 2):
+        (sample,) = draw_samples(tissue, plan, run)
+        assert sample.parameters == draw_grid(tissue, plan.space, 0, run, 0).parameters
+        volumes.append(sample.snapshot.whole_voxels * tissue.grid.voxel_ml)
+    assert volumes[0] < plan.space.whole_ml.low < volumes[2]
+
+
+@pytest.mark.parametrize("draw", [draw_trajectory, draw_uniform, draw_sobol, draw_identifiable])
+def test_draws_from_lists_and_points(tissue, draw):
+    points = ((-150.0, 100.0, 60.0), (-80.5, 90.0, 70.0), (-120.0, 60.0, 70.0))
+    listed = {} if draw is draw_identifiable else {"rho": [0.02, 0.04, 0.1]}
+    name = draw.__name__.removeprefix("draw_")
+    space = ParameterSpace.from_dict({"sampler": name, "origin_mm": points, "dw": 0.3} | listed)
+    draws = [draw(tissue, space, 1, run, 0).parameters for run in range(300)]
+    for values, expected in (
+        ([p.origin_mm for p in draws], points),
+        ([p.rho for p in draws], listed.get("rho", ())),
+    ):
+        # Each about as often as the others: 100 +- 5 standard deviations.
+        assert all(59 < values.count(value) < 141 for value in expected)
+    np.testing.assert_allclose([p.dw for p in draws], 0.3)
+
+
+# Why a draw is not accepted.
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"days": 60, "rho": 0.02, "dw": 0.1, "sampler": "uniform"}, Rejection.TOO_SMALL),
+        ({"days": 900, "rho": 0.2, "dw": 1.0, "sampler": "uniform"}, Rejection.TOO_LARGE),
+        ({"core_min_ml": 40, "whole_ml": {"low": 30, "high": 60}}, Rejection.CORE_TOO_SMALL),
+        ({"days": {"low": 50, "high": 60}, "rho": 0.05, "dw": 0.1}, Rejection.TOO_SLOW),
+        ({"days": {"low": 1400}, "rho": 0.2, "dw": 0.5}, Rejection.OUT_OF_RANGES),
+        (
+            {"sampler": "identifiable", "lambda_mm": {"low": 6}, "whole_ml": {"high": 20}},
+            Rejection.CORE_TOO_SMALL,
+        ),
+    ],
+)
+def test_a_rejection_says_which_limit_was_broken(tissue, values, reason):
+    space = ParameterSpace.from_dict({"origin_mm": [-150, 100, 60], **values})
+    assert draw_attempt(tissue, Plan(space), 0, 0) is reason
+
+
+def test_the_core_that_counts_is_that_of_the_thresholds(tissue):
+    space = ParameterSpace(
+        sampler="identifiable", whole_ml=Range(5, 40), lambda_mm=Range(3, 3.1), snapshots_per_run=1
+    )
+    easy = Plan(space, thresholds=Thresholds(core=0.25, whole=0.2))
+    (low,), (high,) = (draw_attempt(tissue, plan, 0, 0) for plan in (easy, Plan(space)))
+    assert low.snapshot.whole_voxels < high.snapshot.whole_voxels

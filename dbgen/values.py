@@ -1,0 +1,165 @@
+"""Values that a parameter may take, and how one of them is drawn."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Range:
+    """An interval and how values are drawn from it.
+
+    Attributes
+    ----------
+    low, high : float
+        Ends, low <= high; equal for a fixed value.
+    scale : {'uniform', 'log-uniform'}
+    """
+
+    low: float
+    high: float
+    scale: str = "uniform"
+
+    def __post_init__(self) -> None:
+        low, high = number(self.low), number(self.high)
+        if self.scale not in ("uniform", "log-uniform"):
+            raise ValueError(f"scale is 'uniform' or 'log-uniform', got {self.scale!r}")
+        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+            raise ValueError(f"a range has finite ends with low <= high, got {low:g} to {high:g}")
+        if low <= 0:
+            raise ValueError(
+                f"growth parameters are positive, and so are volumes, got a range from {low:g}"
+            )
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it holds one value alone."""
+        return self.low == self.high
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """One value."""
+        if self.scale == "uniform":
+            return float(rng.uniform(self.low, self.high))
+        return float(math.exp(rng.uniform(math.log(self.low), math.log(self.high))))
+
+    def at(self, share: float) -> float:
+        """The value at a share in [0, 1] of the range, in its scale."""
+        if self.scale == "uniform":
+            value = self.low + share * (self.high - self.low)
+        else:
+            value = self.low * (self.high / self.low) ** share
+        return min(max(value, self.low), self.high)
+
+    def holds(self, value: float) -> bool:
+        """Whether a value lies in the range."""
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        if self.is_fixed:
+            return f"{self.low:g}"
+        return f"{self.low:g} to {self.high:g}"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Some values, any of which may be drawn, each as likely as the others.
+
+    Attributes
+    ----------
+    values : tuple of float
+        Positive, each once, in the order in which `grid` sweeps them.
+    """
+
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        values = tuple(map(number, self.values))
+        if not values:
+            raise ValueError("a list of values has at least one, got an empty list")
+        if not all(math.isfinite(value) and value > 0 for value in values):
+            raise ValueError(f"growth parameters are finite and positive, got {list(values)}")
+        if len(set(values)) < len(values):
+            raise ValueError(f"a list of values has each of them once, got {list(values)}")
+        object.__setattr__(self, "values", values)
+
+    @property
+    def low(self) -> float:
+        """The least."""
+        return min(self.values)
+
+    @property
+    def high(self) -> float:
+        """The greatest."""
+        return max(self.values)
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """One value."""
+        return self.values[rng.integers(len(self.values))]
+
+    def at(self, share: float) -> float:
+        """The value at a share in [0, 1) of the list."""
+        return self.values[math.floor(share * len(self.values))]
+
+    def holds(self, value: float) -> bool:
+        """Whether it is one of the values."""
+        return value in self.values
+
+    def __str__(self) -> str:
+        return ", ".join(f"{value:g}" for value in self.values)
+
+
+Values = Range | Choices
+
+
+def values_from(given: Any, default: Range) -> Values:
+    """What plain values, as in TOML or JSON, say: a number, a list of numbers, or a table.
+
+    Parameters
+    ----------
+    given : number, list of numbers, or dict of `low`, `high`, `scale`
+        What a table leaves out is as in `default`.
+    default : Range
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or a value is out of its range.
+    """
+    if isinstance(given, list | tuple):
+        return Choices(tuple(given))
+    if isinstance(given, dict):
+        return range_from(given, default)
+    return Range(number(given), number(given))
+
+
+def range_from(given: Any, default: Range) -> Range:
+    """The range that a table says; what it leaves out is as in `default`.
+
+    Raises
+    ------
+    ValueError
+        If it is no such table, or an end is out of its range.
+    """
+    names = ("low", "high", "scale")
+    if not isinstance(given, dict) or not given or not set(given) <= set(names):
+        raise ValueError(
+            f"a range is given as {{low = ..., high = ..., scale = ...}}, got {given!r}"
+        )
+    return Range(**({name: getattr(default, name) for name in names} | given))
+
+
+def number(value: Any) -> float:
+    """A number as a float.
+
+    Raises
+    ------
+    ValueError
+        If it is something else: text, say, or true.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise ValueError(f"a number is expected, got {value!r}")
+    return float(value)
