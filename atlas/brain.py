@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import nibabel as nib
@@ -29,31 +30,37 @@ PADDING = ((8, 8), (8, 8), (50, 51))
 class Atlas:
     """The standard brain in which tumours are simulated.
 
+    The T1 is read when it is asked for: simulations do without its 36 MB.
+
     Attributes
     ----------
-    t1 : (240, 240, 155) float32 array
-        Skull-stripped T1-weighted intensities, 0 outside the brain, on `t1_grid`.
     t1_grid : Grid
         1 mm, RAS.
     wm, gm, csf : (128, 128, 128) float32 array
         Probabilities in [0, 1] of white matter, grey matter and cerebrospinal fluid on `grid`:
         means over the eight 1 mm voxels of each 2 mm voxel.
-    brain : (128, 128, 128) bool array
-        Voxels of which at least half lies where `t1` is positive.
     grid : Grid
         The simulation grid, 2 mm, RAS.
     checksum : str
         SHA-256 over the shipped image files; two databases fit together only if it agrees.
     """
 
-    t1: NDArray[np.float32]
     t1_grid: Grid
     wm: NDArray[np.float32]
     gm: NDArray[np.float32]
     csf: NDArray[np.float32]
-    brain: NDArray[np.bool_]
     grid: Grid
     checksum: str
+
+    @cached_property
+    def t1(self) -> NDArray[np.float32]:
+        """Skull-stripped T1 (240, 240, 155) on `t1_grid`: intensities, 0 outside the brain."""
+        return _read_only(_values("t1"))
+
+    @cached_property
+    def brain(self) -> NDArray[np.bool_]:
+        """Voxels (128, 128, 128) of which at least half lies where `t1` is positive."""
+        return _read_only(block_mean((self.t1 > 0).astype(np.float32)) >= 0.5)
 
 
 def block_mean(image: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -83,27 +90,22 @@ def load_probabilities() -> dict[str, NDArray[np.float32]]:
     dict of (240, 240, 155) float32 array
         Under 'wm', 'gm' and 'csf', values in [0, 1].
     """
-    return {name: _load(name)[0] for name in TISSUES}
+    return {name: _values(name) for name in TISSUES}
 
 
 @functools.cache
 def load_atlas() -> Atlas:
     """Load the SRI24 atlas that ships with the package (about 1 s; cached, arrays read-only)."""
-    t1, t1_grid = _load("t1")
-    wm, gm, csf = (block_mean(_load(name)[0]) for name in TISSUES)
-    brain = block_mean((t1 > 0).astype(np.float32)) >= 0.5
-    for array in (t1, wm, gm, csf, brain):
-        array.setflags(write=False)
+    wm, gm, csf = (_read_only(block_mean(_values(name))) for name in TISSUES)
     digest = hashlib.sha256()
     for name in ("t1", *TISSUES):
         digest.update(_file(name).read_bytes())
+    t1 = nib.load(_file("t1"))
     return Atlas(
-        t1=t1,
-        t1_grid=t1_grid,
+        t1_grid=Grid(t1.shape, t1.affine),
         wm=wm,
         gm=gm,
         csf=csf,
-        brain=brain,
         grid=SIMULATION_GRID,
         checksum=digest.hexdigest(),
     )
@@ -113,6 +115,10 @@ def _file(name: str) -> Path:
     return FOLDER / f"{name}.nii.gz"
 
 
-def _load(name: str) -> tuple[NDArray[np.float32], Grid]:
-    image = nib.load(_file(name))
-    return np.asarray(image.dataobj, dtype=np.float32), Grid(image.shape, image.affine)
+def _values(name: str) -> NDArray[np.float32]:
+    return np.asarray(nib.load(_file(name)).dataobj, dtype=np.float32)
+
+
+def _read_only(array: NDArray) -> NDArray:
+    array.setflags(write=False)
+    return array

@@ -26,6 +26,7 @@ from ..solver import (
     TumorMasks,
     simulate,
 )
+from .files import sha256_of
 from .lazy import ShardFile, lazy_variable
 from .plan import Plan, identity
 from .shard import VARIABLES, ShardRecord, read_record, shard_path, unpack
@@ -33,6 +34,14 @@ from .shard import VARIABLES, ShardRecord, read_record, shard_path, unpack
 SCHEMA = "glioquery-database"
 SCHEMA_VERSION = 1
 HEADER = "database.json"
+HEADER_KEYS = (
+    "schema", "schema_version", "package_version", "plan", "store", "n_samples", "shard_size",
+    "grid", "box",
+)  # fmt: skip
+
+
+OUTLINE_TOLERANCE = 1e-4
+"""Densities this near to a threshold may lie on either side of it on another processor."""
 
 
 class DatabaseError(ValueError):
@@ -62,6 +71,12 @@ def read_header(folder: Path) -> dict[str, Any]:
         raise DatabaseError(
             f"{folder} has schema {schema} {version}, this version of glioquery reads "
             f"{SCHEMA} {SCHEMA_VERSION}: generate the database anew"
+        )
+    missing = [key for key in HEADER_KEYS if key not in header]
+    if missing:
+        raise DatabaseError(
+            f"{path} was altered, it lacks {', '.join(missing)}: put it back as it was, or "
+            "generate the database anew in another folder"
         )
     return header
 
@@ -280,34 +295,44 @@ class Database:
         """
         i = self._checked(sample)
         if not self.stores_density:
-            return self._simulated(i)
+            density = self.simulate_again(i)
+            for name in self.differing_outlines(i, density):
+                raise DatabaseError(
+                    f"sample {i} of {self.path}, simulated anew, has another {name} outline than "
+                    "the stored one: the database was made by another version of the solver"
+                )
+            return density
         ((file, rows),) = self._rows(i, i + 1)
         u = np.zeros(self.grid.shape, dtype=np.float32)
         with netCDF4.Dataset(file) as shard:
             u[self.box] = np.asarray(shard["density"][rows])[0]
         return TumorDensity(u, self.grid)
 
-    def _simulated(self, sample: int) -> TumorDensity:
-        tissue = Tissue.from_atlas(load_atlas())
-        run = simulate(
-            tissue,
+    def simulate_again(self, sample: int) -> TumorDensity:
+        """The density of one tumour, unrounded, simulated from its stored parameters."""
+        return simulate(
+            Tissue.from_atlas(load_atlas()),
             self.growth_parameters(sample),
             model=self.plan.model,
             thresholds=self.thresholds,
             accuracy=self.plan.accuracy,
-        )
+        ).density
+
+    def differing_outlines(self, sample: int, density: TumorDensity) -> list[str]:
+        """Which of its stored outlines, 'core' and 'whole', are not those of a density.
+
+        Voxels within 1e-4 of the threshold are left out: another processor may round them to the
+        other side.
+        """
         stored = self.outlines(sample)
-        for level, mask in (
-            (self.thresholds.core, stored.core),
-            (self.thresholds.whole, stored.whole),
-        ):
-            u = run.density.u
-            if ((u >= np.float32(level)) != mask)[np.abs(u - level) > 1e-4].any():
-                raise DatabaseError(
-                    f"sample {sample} of {self.path}, simulated anew, has other outlines than the "
-                    "stored ones: the database was made by another version of the solver"
-                )
-        return run.density
+        u = density.u
+        differing = []
+        for name in ("core", "whole"):
+            level = getattr(self.thresholds, name)
+            wrong = (u >= np.float32(level)) != getattr(stored, name)
+            if wrong[np.abs(u - level) > OUTLINE_TOLERANCE].any():
+                differing.append(name)
+        return differing
 
     def __len__(self) -> int:
         return self.n_samples
@@ -323,7 +348,10 @@ class Database:
         return int(sample)
 
     def _rows(self, start: int, stop: int) -> Iterator[tuple[Path, slice]]:
-        """The shards that hold samples start <= i < stop, and which of their rows."""
+        """The shards that hold samples start <= i < stop, and which of their rows.
+
+        Before a shard is read for the first time, it is compared with its checksum.
+        """
         if not 0 <= start < stop <= self.n_samples:
             raise IndexError(
                 f"{self.path} holds samples 0 to {self.n_samples - 1}, there is no range "
@@ -332,11 +360,27 @@ class Database:
         size = self.header["shard_size"]
         for index in range(start // size, (stop - 1) // size + 1):
             record = self.records[index]
+            file = shard_path(self.path, index)
+            if index not in self._intact:
+                self._compare(file, record)
+                self._intact.add(index)
             yield (
-                shard_path(self.path, index),
+                file,
                 slice(
                     max(start, record.first) - record.first, min(stop, record.last) - record.first
                 ),
+            )
+
+    @cached_property
+    def _intact(self) -> set[int]:
+        """The shards that were found to be what was written."""
+        return set()
+
+    def _compare(self, file: Path, record: ShardRecord) -> None:
+        if not file.exists() or sha256_of(file) != record.sha256:
+            raise DatabaseError(
+                f"{file} is not the file that was written (its SHA-256 differs): "
+                f"`glioquery generate {self.path} --n {self.n_samples}` makes it anew"
             )
 
 

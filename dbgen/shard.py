@@ -7,6 +7,7 @@ samples it holds, its size and its SHA-256.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,6 @@ from typing import Any
 
 import netCDF4
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from ..solver import Tissue
@@ -102,138 +102,156 @@ def unpack(bits: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 def write_shard(
     path: Path,
-    samples: list[Sample],
+    samples: Iterable[Sample],
     *,
     first: int,
+    last: int,
     tissue: Tissue,
     description: dict[str, Any],
     store_density: bool,
     snapshots_per_run: int,
-    seconds: float,
 ) -> ShardRecord:
-    """Write samples first, first + 1, ... as one file, then its record.
+    """Write samples first <= i < last as one file, then its record.
 
     Parameters
     ----------
     path : Path
-        Final name; the file appears under it only when complete.
-    samples : list of Sample
-    first : int
-        Id of the first.
+        Final name, in a folder that exists; the file appears under it only when complete.
+    samples : iterable of Sample
+        Taken one by one and not kept: the densities of a whole shard would fill the memory.
+    first, last : int
+        Ids of the samples, the last one exclusive.
     tissue : Tissue
     description : dict
         The database's own description, repeated in each shard so that it explains itself.
     store_density : bool
     snapshots_per_run : int
-    seconds : float
-        Time the samples took, for the record.
 
     Returns
     -------
     ShardRecord
+        Its `seconds` count from this call, whatever it took to make the samples included.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, for want of space say; nothing of it stays.
     """
-    box = packing_box(tissue)
-    grid = tissue.grid
-    ids = np.arange(first, first + len(samples))
-    inner = tuple(
-        slice(t.start - b.start, t.stop - b.start) for t, b in zip(tissue.box, box, strict=True)
-    )
-
-    def on_box(sample: Sample) -> NDArray[np.float32]:
-        u = np.zeros([s.stop - s.start for s in box], np.float32)
-        u[inner] = sample.snapshot.u
-        return u
-
-    thresholds = description["plan"]["thresholds"]
-    values = {
-        "origin_x_mm": [s.parameters.origin_mm[0] for s in samples],
-        "origin_y_mm": [s.parameters.origin_mm[1] for s in samples],
-        "origin_z_mm": [s.parameters.origin_mm[2] for s in samples],
-        "dw": [s.parameters.dw for s in samples],
-        "rho": [s.parameters.rho for s in samples],
-        "days": [s.parameters.days for s in samples],
-        "lambda_mm": [s.parameters.lambda_mm for s in samples],
-        "rho_t": [s.parameters.rho_t for s in samples],
-        "whole_ml": [s.snapshot.whole_voxels * grid.voxel_ml for s in samples],
-        "core_ml": [s.snapshot.core_voxels * grid.voxel_ml for s in samples],
-        "run": ids // snapshots_per_run,
-        "attempt": [s.attempt for s in samples],
-    }
-    data = xr.Dataset(
-        {
-            name: ("sample", np.asarray(values[name], dtype), {"units": units, "long_name": text})
-            for name, (dtype, units, text) in VARIABLES.items()
-        },
-        coords={
-            "sample": ("sample", ids, {"long_name": "sample id"}),
-            **{
-                name: (
-                    name,
-                    grid.axis_mm(axis)[box[axis]],
-                    {"units": "mm", "long_name": f"RAS world {name} of voxel centres"},
-                )
-                for axis, name in enumerate("xyz")
-            },
-        },
-        attrs={
-            "title": "Simulated glioma growth in the SRI24 atlas",
-            "Conventions": "CF-1.11",
-            "license": "CC-BY-SA-3.0 (derived from SRI24, Rohlfing et al. 2010)",
-            "glioquery_database": json.dumps(description, sort_keys=True),
-        },
-    )
-    encoding: dict[str, dict[str, Any]] = {}
-    for name in ("core", "whole"):
-        level = np.float32(thresholds[name])
-        bits = np.stack([pack(on_box(sample) >= level) for sample in samples])
-        data[f"{name}_bits"] = (
-            ("sample", "x", "y", "z_byte"),
-            bits,
-            {
-                "units": "1",
-                "long_name": f"outline {{u >= {thresholds[name]}}} ({name}), eight voxels along z "
-                "in a byte, the first in the highest bit (numpy.unpackbits)",
-                "threshold": thresholds[name],
-            },
-        )
-        encoding[f"{name}_bits"] = {
-            "zlib": True, "complevel": 4, "chunksizes": (1, *bits.shape[1:]),
-        }  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
+    began = time.perf_counter()
     with completed(path) as temporary:
-        data.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
-        if store_density:
-            _append_densities(temporary, map(on_box, samples))
+        with _created(temporary, tissue, description, store_density, last - first) as shard:
+            ids = np.arange(first, last)
+            shard["sample"][:] = ids
+            shard["run"][:] = ids // snapshots_per_run
+            for row, sample in zip(range(last - first), samples, strict=True):
+                _write_sample(shard, row, sample, tissue)
         record = ShardRecord(
             first=first,
-            last=first + len(samples),
+            last=last,
             bytes=temporary.stat().st_size,
             sha256=sha256_of(temporary),
-            seconds=seconds,
+            seconds=round(time.perf_counter() - began, 3),
             processor=processor(),
         )
         write_json(path.with_suffix(".json"), asdict(record))
     return record
 
 
-def _append_densities(path: Path, densities: Iterable[NDArray[np.float32]]) -> None:
-    """Add the variable `density`, one sample at a time: a shard's worth would fill the memory."""
-    with netCDF4.Dataset(path, "a") as shard:
-        shape = tuple(len(shard.dimensions[axis]) for axis in "xyz")
-        variable = shard.createVariable(
+def _created(
+    path: Path, tissue: Tissue, description: dict[str, Any], store_density: bool, n_samples: int
+) -> netCDF4.Dataset:
+    """A new file with all its dimensions, variables and attributes, and its coordinates' values."""
+    shard = netCDF4.Dataset(path, "w", format="NETCDF4")
+    shard.title = "Simulated glioma growth in the SRI24 atlas"
+    shard.Conventions = "CF-1.11"
+    shard.license = "CC-BY-SA-3.0 (derived from SRI24, Rohlfing et al. 2010)"
+    shard.glioquery_database = json.dumps(description, sort_keys=True)
+
+    box = packing_box(tissue)
+    lengths = [s.stop - s.start for s in box]
+    shard.createDimension("sample", n_samples)
+    for name, length in zip("xyz", lengths, strict=True):
+        shard.createDimension(name, length)
+    shard.createDimension("z_byte", lengths[2] // 8)
+
+    def add(name: str, dtype: str, dimensions: tuple[str, ...], **more: Any) -> Any:
+        return shard.createVariable(name, dtype, dimensions, fill_value=False, **more)
+
+    add("sample", "i8", ("sample",)).long_name = "sample id"
+    for axis, name in enumerate("xyz"):
+        coordinate = add(name, "f8", (name,))
+        coordinate.units = "mm"
+        coordinate.long_name = f"RAS world {name} of voxel centres"
+        coordinate[:] = tissue.grid.axis_mm(axis)[box[axis]]
+    for name, (dtype, units, text) in VARIABLES.items():
+        variable = add(name, dtype, ("sample",))
+        variable.units, variable.long_name = units, text
+    large = []
+    for name in ("core", "whole"):
+        threshold = description["plan"]["thresholds"][name]
+        variable = add(
+            f"{name}_bits",
+            "u1",
+            ("sample", "x", "y", "z_byte"),
+            compression="zlib",
+            complevel=4,
+            chunksizes=(1, *lengths[:2], lengths[2] // 8),
+        )
+        variable.units = "1"
+        variable.long_name = (
+            f"outline {{u >= {threshold}}} ({name}), eight voxels along z in a byte, the first in "
+            "the highest bit (numpy.unpackbits)"
+        )
+        variable.threshold = threshold
+        large.append(variable)
+    if store_density:
+        variable = add(
             "density",
             "f4",
             ("sample", "x", "y", "z"),
             compression="zlib",
             complevel=1,
             shuffle=True,
-            chunksizes=(1, *shape),
+            chunksizes=(1, *lengths),
             quantize_mode="BitRound",
             significant_digits=DENSITY_BITS,
-            fill_value=False,
         )
         variable.units = "1"
         variable.long_name = "tumour cell density u, share of the carrying capacity"
         variable.comment = "rounded to 0.4 %; 0 below 1e-6; the outlines are of unrounded u"
-        for row, u in enumerate(densities):
-            variable[row] = np.where(u >= DENSITY_FLOOR, u, np.float32(0))
+        large.append(variable)
+    for variable in large:
+        # A sample is a chunk and is written once: kept in HDF5's cache, it would only fill memory.
+        variable.set_var_chunk_cache(size=0)
+    return shard
+
+
+def _write_sample(shard: netCDF4.Dataset, row: int, sample: Sample, tissue: Tissue) -> None:
+    """Fill one row of what is stored of each sample, beside its number and its run's."""
+    parameters, snapshot = sample.parameters, sample.snapshot
+    x, y, z = parameters.origin_mm
+    values = {
+        "origin_x_mm": x,
+        "origin_y_mm": y,
+        "origin_z_mm": z,
+        "dw": parameters.dw,
+        "rho": parameters.rho,
+        "days": parameters.days,
+        "lambda_mm": parameters.lambda_mm,
+        "rho_t": parameters.rho_t,
+        "whole_ml": snapshot.whole_voxels * tissue.grid.voxel_ml,
+        "core_ml": snapshot.core_voxels * tissue.grid.voxel_ml,
+        "attempt": sample.attempt,
+    }
+    for name, value in values.items():
+        shard[name][row] = value
+    box = packing_box(tissue)
+    u = np.zeros([s.stop - s.start for s in box], np.float32)
+    inner = tuple(
+        slice(t.start - b.start, t.stop - b.start) for t, b in zip(tissue.box, box, strict=True)
+    )
+    u[inner] = snapshot.u
+    for name in ("core_bits", "whole_bits"):
+        shard[name][row] = pack(u >= np.float32(shard[name].threshold))
+    if "density" in shard.variables:
+        shard["density"][row] = np.where(u >= DENSITY_FLOOR, u, np.float32(0))
