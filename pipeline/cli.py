@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import typer
 
-from .commands import database, growth, patient, search
+from .commands import cohort, database, growth, patient, search
 from .printing import one_line
 from .progress import console
 from .registration import RegistrationError
@@ -33,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "index": search.index_command,
     "query": search.query_command,
     "invert": patient.invert_command,
+    "cohort": cohort.cohort_command,
     "demo": patient.demo_command,
 }
 for _name, _command in COMMANDS.items():

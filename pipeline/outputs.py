@@ -37,6 +37,8 @@ from .report import ReportContent, write_report
 from .result import Inversion, InversionStatus
 
 REPORTED_DENSITIES = (0.01, 0.1, 0.2, 0.6)
+RESULT_FILE = "result.json"
+REPORT_FILE = "report.html"
 PACKAGES = ("glioquery", "antspyx", "jax", "jaxlib", "nibabel", "netCDF4", "numpy", "xarray")
 
 
@@ -109,7 +111,7 @@ def write_page(
     if not inversion.masks.core.any():
         matches = [row | {"dice_core": None} for row in matches]
     write_report(
-        out / "report.html",
+        out / REPORT_FILE,
         ReportContent(
             case=title,
             is_plausible=inversion.status is not InversionStatus.NO_PLAUSIBLE_MATCH,
@@ -138,7 +140,7 @@ def write_result(out: Path, inversion: Inversion, patient: Patient, database: Da
         "timings_s": inversion.timings_s,
         "provenance": _provenance(database, patient, inversion),
     }
-    _write_text(out / "result.json", json.dumps(plain(result), indent=2) + "\n")
+    _write_text(out / RESULT_FILE, json.dumps(plain(result), indent=2) + "\n")
 
 
 def plain(value: Any) -> Any:

@@ -35,6 +35,7 @@ STEP_MM = 0.5
 MARGIN_MM = 12.0
 CHECKER_MM = 20.0
 PANEL_INCHES = 3.1
+THUMBNAIL_INCHES = 1.8
 
 AXES = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}
 """World axis along each panel's width and height, both from high to low, and across it."""
@@ -152,6 +153,25 @@ def draw_density(
         *((f"density {x:g}", c) for x, c in zip(ISO_LEVELS, ISO_COLOURS, strict=True)),
     ]
     return _finish(figure, lines)
+
+
+def draw_thumbnail(patient: Patient, density: TumorDensity) -> bytes:
+    """Draw a density map with iso-lines and outlines on the axial slice of the T1, small; a PNG."""
+    plane = tumour_planes(patient)[0]
+    height, width = plane.points_mm.shape[:2]
+    figure = Figure(figsize=(THUMBNAIL_INCHES * width / height, THUMBNAIL_INCHES), dpi=110)
+    FigureCanvasAgg(figure)
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.set_axis_off()
+    background = plane.sample(patient.t1.values, patient.grid)
+    axis.imshow(background, cmap="gray", vmin=0, vmax=_window(patient.t1), aspect="auto")
+    u = plane.sample(density.u, density.grid)
+    _wash(axis, u)
+    for level, colour in zip(ISO_LEVELS, ISO_COLOURS, strict=True):
+        _contour(axis, u, level, colour, 0.8)
+    _outlines(axis, plane, patient.masks)
+    axis.set_aspect("equal")
+    return _png(figure)
 
 
 def draw_overlays(patient: Patient, density: TumorDensity) -> dict[str, bytes]:
@@ -375,6 +395,10 @@ def _finish(figure: Figure, lines: Sequence[tuple[str, str]]) -> bytes:
         handlelength=1.4,
         columnspacing=1.4,
     )
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
     return stream.getvalue()

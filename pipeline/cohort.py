@@ -1,0 +1,331 @@
+"""A cohort: one patient a row of a CSV file, each inverted by a Ray worker.
+
+A patient's results lie in `sub-<label>/`. A patient counts as done when the result there was made
+from the same request: the same bytes of the inputs, the same database, version and options. So the
+same command resumes, does again what failed, and does anew what changed. One that fails is
+recorded and never stops the others.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ..dbgen import Database
+from ..dbgen.cluster import connected
+from ..dbgen.files import completed, sha256_of, write_json
+from .inversion import invert
+from .labels import label_convention
+from .names import subject_label
+from .nifti import InputError
+from .outputs import RESULT_FILE, prepare_output
+from .patient import load_patient
+from .pictures import draw_thumbnail
+
+COLUMNS = ("id", "t1", "t1c", "flair", "seg", "labels")
+SCANS = ("t1", "t1c", "flair", "seg")
+
+REQUEST_FILE = "request.json"
+PICTURE_FILE = "thumbnail.png"
+
+CORES_A_PATIENT = 2
+"""Threads of the registration, which takes most of a patient's time."""
+
+BYTES_A_PATIENT = 2 * 2**30
+
+SHOWN_FAULTS = 10
+
+Progress = Callable[[int, int], None]
+"""Called with the number of patients that are done, or failed, and their total."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row of the CSV file.
+
+    Attributes
+    ----------
+    identifier : str
+        What the user calls the patient.
+    scans : mapping of str to Path
+        Files by role: t1, t1c, flair, seg; only those that are given.
+    labels : str
+        Name of the segmentation's label convention.
+    """
+
+    identifier: str
+    scans: Mapping[str, Path]
+    labels: str
+
+    @property
+    def subject(self) -> str:
+        """BIDS label in file names."""
+        return subject_label(self.identifier)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a patient.
+
+    Attributes
+    ----------
+    case : Case
+    folder : Path
+        Where the results lie.
+    kept : bool
+        Whether it had been done before.
+    error : str or None
+        One line, where it failed.
+    """
+
+    case: Case
+    folder: Path
+    kept: bool
+    error: str | None
+
+
+def read_cases(path: str | Path, *, labels: str | None = None) -> list[Case]:
+    """Read a cohort's CSV file and check all its rows.
+
+    Parameters
+    ----------
+    path : str or Path
+        Columns id, t1, t1c, flair, seg, labels in any order; t1c, flair and labels may be left
+        out, cells may be empty where a T1 or T1c remains. Paths are relative to the file.
+    labels : str, optional
+        Convention of the rows that name none.
+
+    Raises
+    ------
+    InputError
+        With all faults on one line, each with its line in the file.
+    """
+    path = Path(path)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            columns = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = columns
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"cases {path}: cannot be read as a CSV file ({error})") from None
+    _require_columns(path, columns)
+    if not rows:
+        raise InputError(f"cases {path}: no row follows the head; give one patient a row")
+    faults: list[str] = []
+    cases: list[Case] = []
+    seen: dict[str, str] = {}
+    for line, row in rows:
+        where = f"line {line}"
+        if None in row or None in row.values():
+            faults.append(f"{where}: expected {len(columns)} cells, as in the head")
+            continue
+        cells = {name: value.strip() for name, value in row.items()}
+        case, found = _read_case(cells, path.parent, labels)
+        label = case.subject.lower()  # some file systems know no capitals
+        if label in seen:
+            found.append(
+                f"the ids {case.identifier!r} and {seen[label]!r} share the label {label!r}, of "
+                "letters and digits alone, that names the folder"
+                if seen[label] != case.identifier
+                else f"the id {case.identifier!r} occurs twice"
+            )
+        seen.setdefault(label, case.identifier)
+        faults += [f"{where}: {fault}" for fault in found]
+        cases.append(case)
+    if faults:
+        more = len(faults) - SHOWN_FAULTS
+        listed = "; ".join(faults[:SHOWN_FAULTS]) + (f"; and {more} more" if more > 0 else "")
+        raise InputError(f"cases {path}: {listed}")
+    return cases
+
+
+def invert_cohort(
+    database: Database,
+    cases: Sequence[Case],
+    out: Path,
+    *,
+    address: str | None = None,
+    n_workers: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    progress: Progress = lambda done, total: None,
+) -> list[Outcome]:
+    """Invert every patient of a cohort that has not been done yet.
+
+    Parameters
+    ----------
+    database : Database
+        With its index; on a cluster, in a folder that all nodes see, as the patients' files are.
+    cases : sequence of Case
+    out : Path
+        Gets a folder for each patient.
+    address, n_workers
+        As in `dbgen.cluster.connected`. Every patient takes two cores and 2 GB, or all that a
+        smaller node has.
+    options : mapping, optional
+        Keywords of `invert`; JSON values.
+    progress : callable
+
+    Returns
+    -------
+    list of Outcome
+        In the order of the cases.
+
+    Raises
+    ------
+    InputError
+        If the output folder cannot be written.
+    ConnectionError
+        If there is no cluster at the address.
+    """
+    out = prepare_output(out)
+    options = dict(options or {})
+    outcomes: dict[int, Outcome] = {}
+    todo: dict[int, dict[str, Any]] = {}
+    for i, case in enumerate(cases):
+        folder = out / f"sub-{case.subject}"
+        request = describe_request(case, database, options)
+        if is_done(folder, request):
+            outcomes[i] = Outcome(case, folder, kept=True, error=None)
+        else:
+            todo[i] = request
+    progress(len(outcomes), len(cases))
+    if not todo:
+        return [outcomes[i] for i in range(len(cases))]
+    with connected(address, n_workers=n_workers) as ray:
+        task = ray.remote(invert_case).options(max_retries=1, **_resources(ray))
+        running = {}
+        for i, request in todo.items():
+            folder = out / f"sub-{cases[i].subject}"
+            running[task.remote(database.path, cases[i], folder, request, options)] = (i, folder)
+        while running:
+            ready, _ = ray.wait(list(running), timeout=1.0)
+            for reference in ready:
+                i, folder = running.pop(reference)
+                try:
+                    error = ray.get(reference)
+                except ray.exceptions.RayError as lost:
+                    error = f"the worker died: {_last_line(lost)}"
+                outcomes[i] = Outcome(cases[i], folder, kept=False, error=error)
+                progress(len(outcomes), len(cases))
+    return [outcomes[i] for i in range(len(cases))]
+
+
+def invert_case(
+    database: Path,
+    case: Case,
+    folder: Path,
+    request: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> str | None:
+    """Invert one patient of a cohort; return the error's line if it fails, never raise one."""
+    try:
+        prepare_output(folder)
+        (folder / RESULT_FILE).unlink(missing_ok=True)
+        write_json(folder / REQUEST_FILE, dict(request))
+        patient = load_patient(
+            t1=case.scans.get("t1"),
+            t1c=case.scans.get("t1c"),
+            flair=case.scans.get("flair"),
+            seg=case.scans["seg"],
+            labels=case.labels,
+        )
+        inversion = invert(
+            Database.open(database),
+            patient,
+            folder,
+            title=case.identifier,
+            subject=case.subject,
+            **options,
+        )
+        with completed(folder / PICTURE_FILE) as temporary:
+            temporary.write_bytes(draw_thumbnail(patient, inversion.density))
+    except Exception as error:  # whatever it is, it is this patient's and not the cohort's
+        return " ".join(str(error).split()) or type(error).__name__
+    return None
+
+
+def describe_request(case: Case, database: Database, options: Mapping[str, Any]) -> dict[str, Any]:
+    """All that decides a patient's result."""
+    return {
+        "id": case.identifier,
+        "inputs_sha256": {role: sha256_of(path) for role, path in case.scans.items()},
+        "labels": case.labels,
+        "database": database.checksum,
+        "options": dict(options),
+        "version": version("glioquery"),
+    }
+
+
+def is_done(folder: Path, request: Mapping[str, Any]) -> bool:
+    """Whether a folder holds the complete result of exactly this request."""
+    try:
+        made_from = json.loads((folder / REQUEST_FILE).read_text(encoding="utf-8"))
+        result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+        inputs = result["provenance"]["inputs_sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return (
+        made_from == request
+        and inputs == request["inputs_sha256"]
+        and (folder / PICTURE_FILE).exists()
+    )
+
+
+def _require_columns(path: Path, columns: Sequence[str]) -> None:
+    known = ", ".join(COLUMNS)
+    strange = [name for name in columns if name not in COLUMNS]
+    if strange:
+        raise InputError(f"cases {path}: no column {strange[0]!r} is known; there are {known}")
+    twice = [name for name in COLUMNS if columns.count(name) > 1]
+    if twice:
+        raise InputError(f"cases {path}: the column {twice[0]!r} occurs twice")
+    if not {"id", "seg"} <= set(columns) or not {"t1", "t1c"} & set(columns):
+        raise InputError(
+            f"cases {path}: expected the columns id, seg and t1 or t1c, among {known}; "
+            f"got {', '.join(columns) or 'none'}"
+        )
+
+
+def _read_case(
+    cells: Mapping[str, str], folder: Path, labels: str | None
+) -> tuple[Case, list[str]]:
+    faults = []
+    identifier = cells["id"]
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", identifier):
+        faults.append(
+            f"the id {identifier!r} is not safe as a name: use letters, digits, '.', '_' and '-', "
+            "a letter or digit first, 64 at most"
+        )
+    scans = {role: folder / cells[role] for role in SCANS if cells.get(role)}
+    if "t1" not in scans and "t1c" not in scans:
+        faults.append("neither t1 nor t1c is given")
+    if "seg" not in scans:
+        faults.append("no seg is given")
+    faults += [f"{role}: no file {path}" for role, path in scans.items() if not path.is_file()]
+    convention = cells.get("labels") or labels or None
+    try:
+        label_convention(convention)
+    except InputError as error:
+        faults.append(str(error))
+    absolute = {role: path.absolute() for role, path in scans.items()}
+    return Case(identifier, absolute, convention or ""), faults
+
+
+def _resources(ray: Any) -> dict[str, float]:
+    """What a patient asks of a node; never more than the largest one has, or it would wait."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cores = max((node.get("CPU", 1) for node in nodes), default=1)
+    memory = max((node.get("memory", 0) for node in nodes), default=0)
+    return {"num_cpus": min(CORES_A_PATIENT, cores), "memory": min(BYTES_A_PATIENT, memory)}
+
+
+def _last_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__

@@ -1,0 +1,213 @@
+"""A cohort at a glance: a table, a page with pictures, and how well its tumours were matched."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ..dbgen import Database
+from ..dbgen.files import completed
+from ..query import Index, search
+from .cohort import PICTURE_FILE, Outcome
+from .outputs import REPORT_FILE, RESULT_FILE, plain
+from .page import render_page, write_page
+
+TABLE_FILE = "cohort.csv"
+PAGE_FILE = "cohort.html"
+
+N_REFERENCE = 200
+
+FIELDS = {
+    "id": "patient",
+    "status": "status",
+    "score": "sum of Dice",
+    "dice_core": "Dice core",
+    "dice_whole": "Dice whole",
+    "mean_dice": "mean Dice",
+    "brain_dice": "brain Dice",
+    "lambda_mm": "λ (mm)",
+    "rho_t": "ρT",
+    "origin_x_mm": "origin x (mm)",
+    "origin_y_mm": "y (mm)",
+    "origin_z_mm": "z (mm)",
+    "core_ml": "core (ml)",
+    "whole_ml": "whole (ml)",
+    "seconds": "seconds",
+    "problems": "problems of the registration",
+    "error": "error",
+    "report": "report",
+}
+"""Columns of the table and, on the page, their heads."""
+
+DECIMALS = {
+    "score": 3, "dice_core": 3, "dice_whole": 3, "mean_dice": 3, "brain_dice": 3, "lambda_mm": 2,
+    "rho_t": 1, "core_ml": 1, "whole_ml": 1, "seconds": 0, "origin_x_mm": 0, "origin_y_mm": 0,
+    "origin_z_mm": 0,
+}  # fmt: skip
+
+CORE_COLOUR, WHOLE_COLOUR, SUM_COLOUR = "#2f855a", "#2b6cb0", "#6b46c1"
+
+
+@dataclass(frozen=True, eq=False)
+class DiceScores:
+    """Dice of many tumours with their best matches; NaN where an outline is empty.
+
+    Attributes
+    ----------
+    core, whole : (n,) float array
+    """
+
+    core: NDArray[np.float64]
+    whole: NDArray[np.float64]
+
+
+def cohort_rows(outcomes: Sequence[Outcome], out: Path) -> list[dict[str, Any]]:
+    """One row a patient, with the keys of `FIELDS`; what a failed one has not is None."""
+    rows = []
+    for outcome in outcomes:
+        row: dict[str, Any] = dict.fromkeys(FIELDS) | {"id": outcome.case.identifier}
+        if outcome.error is not None:
+            rows.append(row | {"status": "failed", "error": outcome.error})
+            continue
+        result = json.loads((outcome.folder / RESULT_FILE).read_text(encoding="utf-8"))
+        best, quality = result["best"], result["quality"]
+        x, y, z = best["origin_mm"]
+        has_core = quality["core"]["patient_ml"] > 0
+        report = (outcome.folder / REPORT_FILE).relative_to(out.absolute())
+        rows.append(
+            row
+            | {key: best[key] for key in ("score", "dice_whole", "lambda_mm", "rho_t")}
+            | {
+                "status": result["status"],
+                "dice_core": best["dice_core"] if has_core else None,
+                "mean_dice": result["mean_dice"],
+                "brain_dice": quality["brain_dice"],
+                "origin_x_mm": x,
+                "origin_y_mm": y,
+                "origin_z_mm": z,
+                "core_ml": quality["core"]["patient_ml"],
+                "whole_ml": quality["whole"]["patient_ml"],
+                "seconds": sum(result["timings_s"].values()),
+                "problems": len(result["problems"]),
+                "report": report.as_posix(),
+            }
+        )
+    return rows
+
+
+def write_cohort(
+    out: Path, outcomes: Sequence[Outcome], *, reference: DiceScores | None = None
+) -> None:
+    """Write `cohort.csv` and `cohort.html`.
+
+    Parameters
+    ----------
+    out : Path
+        The cohort's folder.
+    outcomes : sequence of Outcome
+    reference : DiceScores, optional
+        Of stored tumours, to draw beside the patients'.
+    """
+    rows = cohort_rows(outcomes, out)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, fieldnames=list(FIELDS), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(plain(rows))
+    with completed(out / TABLE_FILE) as temporary:
+        temporary.write_text(table.getvalue(), encoding="utf-8")
+    done = [row for row in rows if row["error"] is None]
+    pictures = {
+        outcome.case.identifier: (outcome.folder / PICTURE_FILE).read_bytes()
+        for outcome in outcomes
+        if outcome.error is None
+    }
+    scores = DiceScores(
+        np.array([row["dice_core"] for row in done], np.float64),  # None becomes NaN
+        np.array([row["dice_whole"] for row in done], np.float64),
+    )
+    html = render_page(
+        "cohort.html.jinja",
+        rows=rows,
+        fields={key: name for key, name in FIELDS.items() if key not in ("error", "report")},
+        decimals=DECIMALS,
+        pictures=pictures,
+        n_failed=len(rows) - len(done),
+        plausible=sum(row["status"] == "plausible match" for row in done),
+        plot=draw_dice(scores, reference) if done else None,
+    )
+    write_page(out / PAGE_FILE, html)
+
+
+def match_stored(database: Database, index: Index, n: int = N_REFERENCE) -> DiceScores | None:
+    """Match stored tumours against the database without their own run.
+
+    Snapshots of one run are nearly alike; without them, a stored tumour is as unseen as a new draw
+    of the same parameter space. None where there is but one run.
+
+    Parameters
+    ----------
+    database : Database
+    index : Index
+        Of this database.
+    n : int
+        Number of tumours, evenly spread over the database.
+    """
+    m = database.plan.space.snapshots_per_run
+    if len(database) <= m:
+        return None
+    chosen = np.unique(np.linspace(0, len(database) - 1, min(n, len(database))).astype(int))
+    scores = []
+    for sample in map(int, chosen):
+        found = search(index, database.outlines(sample), k=m + 1)
+        best = next(match for match in found if match.sample // m != sample // m)
+        scores.append((best.dice_core, best.dice_whole))
+    core, whole = np.array(scores).T
+    return DiceScores(core, whole)
+
+
+def draw_dice(patients: DiceScores, stored: DiceScores | None = None) -> bytes:
+    """Draw every tumour's Dice with its best match, as the paper's Figures 2 and 3 do; a PNG.
+
+    Rows: core (T1Gd), whole tumour (FLAIR), their sum (of tumours that have both). Columns: the
+    patients; the stored tumours.
+    """
+    columns = [(f"{len(patients.whole)} patients", patients)]
+    if stored is not None:
+        columns.append((f"{len(stored.whole)} stored tumours, each without its own run", stored))
+    figure = Figure(figsize=(4.4 * len(columns), 6.0), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(3, len(columns), squeeze=False)
+    for column, (name, scores) in enumerate(columns):
+        drawn = (
+            ("core (T1Gd)", scores.core, CORE_COLOUR, 1),
+            ("whole (FLAIR)", scores.whole, WHOLE_COLOUR, 1),
+            ("core + whole", scores.core + scores.whole, SUM_COLOUR, 2),
+        )
+        for axis, (label, values, colour, top) in zip(axes[:, column], drawn, strict=True):
+            values = np.sort(values[np.isfinite(values)])[::-1]
+            axis.bar(np.arange(values.size) + 1, values, width=1.0 if values.size > 60 else 0.8,
+                     color=colour)  # fmt: skip
+            axis.set_ylim(0, top)
+            axis.set_ylabel(label)
+            axis.spines[["top", "right"]].set_visible(False)
+            if values.size:
+                axis.axhline(values.mean(), color="#444444", linewidth=0.9, linestyle="--")
+                axis.text(
+                    0.99, 0.97, f"mean {values.mean():.2f}, median {np.median(values):.2f}",
+                    transform=axis.transAxes, ha="right", va="top", fontsize=8,
+                )  # fmt: skip
+        axes[0, column].set_title(name, fontsize=10)
+        axes[-1, column].set_xlabel("tumours, best match first")
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    return stream.getvalue()

@@ -1,0 +1,63 @@
+"""The command about many patients: cohort."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ...dbgen import Database
+from ..cohort import invert_cohort, read_cases
+from ..cohort_report import PAGE_FILE, TABLE_FILE, match_stored, write_cohort
+from ..inversion import open_index
+from ..outputs import prepare_output
+from ..printing import show
+from ..progress import console, progress_bar
+from .options import Address, DatabaseFolder, Json, Labels, Matches
+
+
+def cohort_command(
+    database: DatabaseFolder,
+    cases: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CASES.csv",
+            help="Columns id, t1, t1c, flair, seg, labels; paths relative to the file.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")],
+    labels: Labels = None,
+    k: Matches = None,
+    resolution: Annotated[float, typer.Option(help="Of the registration, mm.")] = 2.0,
+    seed: Annotated[int, typer.Option(help="Of the registration.")] = 1,
+    workers: Annotated[int | None, typer.Option(help="Cores; default: all.")] = None,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
+    """Invert many patients; the same command resumes. Exit code 1 if any failed."""
+    source = Database.open(database)
+    index = open_index(source)
+    prepare_output(output)
+    rows = read_cases(cases, labels=labels)
+    options = {"k": k, "resolution_mm": resolution, "seed": seed}
+    with progress_bar("cohort", "patients") as progress:
+        outcomes = invert_cohort(
+            source, rows, output, address=address, n_workers=workers, options=options,
+            progress=progress,
+        )  # fmt: skip
+    write_cohort(output.absolute(), outcomes, reference=match_stored(source, index))
+    failed = {o.case.identifier: o.error for o in outcomes if o.error is not None}
+    show(
+        {
+            "patients": len(outcomes),
+            "kept": sum(outcome.kept for outcome in outcomes),
+            "failed": failed,
+            "table": str((output / TABLE_FILE).absolute()),
+            "page": str((output / PAGE_FILE).absolute()),
+        },
+        as_json,
+    )
+    if failed:
+        console.print(f"[bold red]{len(failed)} of {len(outcomes)} patients failed[/]")
+        raise typer.Exit(1)

@@ -1,0 +1,242 @@
+"""A cohort: checked before any work, resumed, not stopped by one patient, summed up."""
+
+import csv
+import io
+import json
+import os
+import re
+import sys
+from collections import UserDict
+
+import numpy as np
+import pytest
+from glioquery.dbgen import ParameterSpace, Plan, Range, generate
+from glioquery.pipeline import cli
+from glioquery.pipeline.cohort import (
+    PICTURE_FILE,
+    REQUEST_FILE,
+    Case,
+    describe_request,
+    invert_cohort,
+    is_done,
+    read_cases,
+)
+from glioquery.pipeline.cohort_report import DiceScores, draw_dice, match_stored
+from glioquery.pipeline.inversion import INDEX_FOLDER, open_index
+from glioquery.pipeline.nifti import InputError, write_nifti
+from glioquery.pipeline.outputs import REPORT_FILE, RESULT_FILE
+from glioquery.query import build_index, dice_of_masks
+from matplotlib.image import imread
+from ray import cloudpickle
+
+
+@pytest.fixture(scope="module")
+def database(ray, tmp_path_factory):
+    """Eight small tumours of four runs, indexed."""
+    plan = Plan(ParameterSpace(whole_ml=Range(5, 15), snapshots_per_run=2), seed=7)
+    made = generate(tmp_path_factory.mktemp("cohort") / "db", 8, plan=plan, shard_size=4)
+    build_index(made, made.path / INDEX_FOLDER)
+    return made
+
+
+@pytest.fixture
+def files(tmp_path):
+    for name in ("t1.nii.gz", "seg.nii.gz"):
+        (tmp_path / name).write_bytes(b"no image")
+    return tmp_path
+
+
+def table(folder, text):
+    path = folder / "cases.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+GOOD = "id,t1,seg,labels\n"
+
+
+def test_rows_are_read_with_paths_relative_to_the_file(files, monkeypatch, tmp_path_factory):
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    path = table(
+        files,
+        "\ufefflabels,seg,id, t1c ,t1\n"
+        "brats2021,seg.nii.gz,P_1,,t1.nii.gz\n,seg.nii.gz,b,t1.nii.gz,\n",
+    )
+    first, second = read_cases(path, labels="brats2023")
+    assert first.scans == {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}
+    assert (first.identifier, first.subject, first.labels) == ("P_1", "P1", "brats2021")
+    assert second.scans["t1c"] == files / "t1.nii.gz" and "t1" not in second.scans
+    assert second.labels == "brats2023"
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("", ["expected the columns id, seg and t1 or t1c"]),
+        ("id,t1\n", ["expected the columns id, seg and t1 or t1c"]),
+        ("id,t1,seg,age\n", ["no column 'age' is known; there are id, t1"]),
+        ("id,t1,seg,t1\n", ["'t1' occurs twice"]),
+        (GOOD, ["no row follows the head"]),
+        (GOOD + "a,t1.nii.gz,seg.nii.gz\n", ["line 2: expected 4 cells"]),
+        (GOOD + "a,t1.nii.gz,seg.nii.gz,brats2021,x\n", ["line 2: expected 4 cells"]),
+        (GOOD + "a,,seg.nii.gz,brats2021\n", ["line 2: neither t1 nor t1c"]),
+        (GOOD + "a,t1.nii.gz,,brats2021\n", ["line 2: no seg"]),
+        (GOOD + "a,none.nii.gz,seg.nii.gz,brats2021\n", ["line 2: t1: no file", "none.nii.gz"]),
+        (GOOD + "a,t1.nii.gz,seg.nii.gz,brats1999\n", ["unknown convention 'brats1999'"]),
+        (GOOD + "a,t1.nii.gz,seg.nii.gz,\n", ["never guessed"]),
+        (GOOD + "../a,t1.nii.gz,seg.nii.gz,brats2021\n", ["'../a' is not safe"]),
+        (GOOD + ",t1.nii.gz,seg.nii.gz,brats2021\n", ["'' is not safe"]),
+        (GOOD + "a,t1.nii.gz,seg.nii.gz,brats2021\n" * 2, ["line 3: the id 'a' occurs twice"]),
+        (
+            GOOD + "A.1,t1.nii.gz,seg.nii.gz,brats2021\na1,t1.nii.gz,seg.nii.gz,brats2021\n",
+            ["line 3: the ids 'a1' and 'A.1' share the label 'a1'"],
+        ),
+        # All faults are told at once, so that a long list is mended once.
+        (GOOD + "a,,seg.nii.gz,brats2021\nb b,t1.nii.gz,,x\n", ["line 2", "line 3: no seg"]),
+    ],
+)  # fmt: skip
+def test_rows_are_refused_with_their_line(files, text, messages):
+    with pytest.raises(InputError) as error:
+        read_cases(table(files, text))
+    for message in messages:
+        assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_no_table_is_refused(tmp_path):
+    (tmp_path / "cases.csv").write_bytes(b"\xff\xfe\x00")
+    for path in (tmp_path / "cases.csv", tmp_path / "missing.csv", tmp_path):
+        with pytest.raises(InputError, match="cannot be read as a CSV file"):
+            read_cases(path)
+
+
+def pretend(folder, request):
+    """What a finished patient leaves, without the minute that it takes."""
+    outline = {"patient_ml": 20.0}
+    result = {
+        "status": "plausible match",
+        "mean_dice": 0.7,
+        "best": {"score": 1.4, "dice_core": 0.6, "dice_whole": 0.8, "lambda_mm": 3.0, "rho_t": 20.0,
+                 "origin_mm": [-100, 100, 80]},
+        "quality": {"brain_dice": 0.98, "core": outline, "whole": outline},
+        "problems": [],
+        "timings_s": {"register": 10.0, "query": 2.5},
+        "provenance": {"inputs_sha256": request["inputs_sha256"]},
+    }  # fmt: skip
+    folder.mkdir(parents=True)
+    (folder / REQUEST_FILE).write_text(json.dumps(request))
+    (folder / RESULT_FILE).write_text(json.dumps(result))
+    (folder / REPORT_FILE).write_text("<html></html>")
+    (folder / PICTURE_FILE).write_bytes(b"\x89PNG")
+
+
+def test_done_means_made_from_the_same_request(database, files):
+    case = Case("a", {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}, "brats2021")
+    request = describe_request(case, database, {"seed": 1})
+    folder = files / "sub-a"
+    assert not is_done(folder, request)
+    pretend(folder, request)
+    assert is_done(folder, request)
+    assert not is_done(folder, describe_request(case, database, {"seed": 2}))
+    other = Case("a", case.scans, "brats2023")
+    assert not is_done(folder, describe_request(other, database, {"seed": 1}))
+    (files / "t1.nii.gz").write_bytes(b"another image")
+    assert not is_done(folder, describe_request(case, database, {"seed": 1}))
+    (folder / RESULT_FILE).write_text('{"status": "plaus')
+    assert not is_done(folder, request)
+
+
+def test_one_failing_patient_stops_no_other(capsys, database, files, atlas):
+    """Of three patients one is done, one is no image and one has labels of another convention."""
+    write_nifti(files / "whole.nii.gz", atlas.t1, atlas.t1_grid)
+    write_nifti(files / "odd.nii.gz", np.full(atlas.t1.shape, 9, np.uint8), atlas.t1_grid)
+    path = table(
+        files,
+        GOOD + "broken,t1.nii.gz,seg.nii.gz,brats2021\n"
+        "done,t1.nii.gz,seg.nii.gz,brats2021\n"
+        "odd,whole.nii.gz,odd.nii.gz,brats2021\n",
+    )
+    out = files / "out"
+    options = {"k": 3, "resolution_mm": 2.0, "seed": 1}
+    done = read_cases(path)[1]
+    pretend(out / "sub-done", describe_request(done, database, options))
+    before = (out / "sub-done" / RESULT_FILE).stat().st_mtime_ns
+    with pytest.raises(SystemExit) as end:
+        cli.main(["cohort", str(database.path), str(path), "-o", str(out), "-k", "3", "--json"])
+    assert end.value.code == 1
+    captured = capsys.readouterr()
+    facts = json.loads(captured.out)
+    assert facts["patients"] == 3 and facts["kept"] == 1
+    assert "cannot be read as one" in facts["failed"]["broken"]
+    assert "do not fit brats2021" in facts["failed"]["odd"]
+    assert (out / "sub-done" / RESULT_FILE).stat().st_mtime_ns == before
+    assert not (out / "sub-broken" / RESULT_FILE).exists()
+    with (out / "cohort.csv").open(newline="") as file:
+        rows = {row["id"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["broken", "done", "odd"]
+    assert rows["broken"]["status"] == "failed" and rows["broken"]["score"] == ""
+    assert "cannot be read as one" in rows["broken"]["error"]
+    assert float(rows["done"]["score"]) == 1.4 and float(rows["done"]["seconds"]) == 12.5
+    assert rows["done"]["report"] == "sub-done/report.html"
+    page = (out / "cohort.html").read_text()
+    assert not re.search(r"https?://|<link rel=.stylesheet|@import", page)
+    assert page.count('<tr class="failed">') == 2 and "2 failed" in page
+    assert 'href="sub-done/report.html"' in page
+
+
+class Deadly(UserDict):
+    """Scans that end the process that hands them on."""
+
+    def get(self, role, default=None):
+        os._exit(1)
+
+
+def test_a_worker_that_dies_is_one_failed_patient(database, files):
+    scans = {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}
+    cases = [Case("deadly", Deadly(scans), "brats2021"), Case("next", scans, "brats2021")]
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    try:
+        deadly, following = invert_cohort(database, cases, files / "out")
+    finally:
+        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+    assert deadly.error.startswith("the worker died")
+    assert "cannot be read as one" in following.error
+
+
+def test_stored_tumors_are_matched_outside_their_own_run(database):
+    scores = match_stored(database, open_index(database))
+    assert len(scores.whole) == 8
+    for sample in (0, 5):
+        found = [
+            dice_of_masks(database.outlines(sample), database.outlines(i))
+            for i in database
+            if i // 2 != sample // 2
+        ]
+        assert (scores.core[sample], scores.whole[sample]) == max(found, key=sum)
+
+
+def test_a_tumor_that_is_matched_better_has_a_longer_bar():
+    def painted(*whole):
+        scores = DiceScores(np.array([np.nan, np.nan]), np.array(whole))
+        image = imread(io.BytesIO(draw_dice(scores)), format="png")
+        return (image[..., 2] - image[..., 0] > 0.4).sum()
+
+    assert painted(0.5, 1.0) / painted(0.25, 1.0) == pytest.approx(1.5 / 1.25, rel=0.05)
+
+
+@pytest.mark.slow
+def test_a_cohort_of_virtual_patients_is_inverted_and_resumed(database, tmp_path):
+    from glioquery.pipeline.virtual_patient import make_virtual_patient
+
+    truth = make_virtual_patient(tmp_path / "virtual", seed=3)
+    path = table(
+        tmp_path,
+        GOOD + f"virtual,{truth.t1},{truth.seg},brats2021\nbad,{truth.seg},{truth.seg},brats2021\n",
+    )
+    cases = read_cases(path)
+    virtual, bad = invert_cohort(database, cases, tmp_path / "out")
+    assert virtual.error is None and bad.error is not None
+    result = json.loads((virtual.folder / RESULT_FILE).read_text())
+    assert result["quality"]["brain_dice"] > 0.95
+    virtual, bad = invert_cohort(database, cases, tmp_path / "out")
+    assert virtual.kept and not bad.kept
