@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import netCDF4
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from ..atlas import SIMULATION_GRID, Grid, load_atlas
@@ -27,9 +26,11 @@ from ..solver import (
     simulate,
 )
 from .files import sha256_of
-from .lazy import ShardFile, lazy_variable
 from .plan import Plan, identity
 from .shard import VARIABLES, ShardRecord, read_record, shard_path, unpack
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 SCHEMA = "glioquery-database"
 SCHEMA_VERSION = 1
@@ -178,6 +179,8 @@ class Database:
     @cached_property
     def parameters(self) -> xr.Dataset:
         """All variables along `sample`, in memory, with units (see FORMAT.md)."""
+        import xarray as xr  # here and below: 40 MB that workers, who import this module, can spare
+
         columns: dict[str, list[NDArray]] = {name: [] for name in ("sample", *VARIABLES)}
         for index in range(len(self.records)):
             with netCDF4.Dataset(shard_path(self.path, index)) as shard:
@@ -238,6 +241,10 @@ class Database:
         asked for: select first, then compute, as in
         `database.to_xarray().density.isel(sample=[3, 17]).mean("sample")`.
         """
+        import xarray as xr
+
+        from .lazy import ShardFile, lazy_variable
+
         shards = [
             ShardFile(shard_path(self.path.absolute(), i), record.first, record.last)
             for i, record in enumerate(self.records)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import qmc
 
 from ..solver import GrowthParameters, Tissue
 from .values import Choices
@@ -127,6 +126,8 @@ def draw_sobol(tissue: Tissue, space: ParameterSpace, seed: int, run: int, attem
     Each attempt has a sequence of its own, scrambled by (seed, attempt): attempt a of all runs
     together covers the space evenly, and every run depends on itself alone.
     """
+    from scipy.stats import qmc  # here: 25 MB that the other samplers' workers can spare
+
     sequence = qmc.Sobol(SOBOL_DIMENSIONS, seed=np.random.default_rng([seed, attempt]))
     if run > 0:  # scipy 1.15 fails to go forward by none
         sequence.fast_forward(run)
