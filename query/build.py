@@ -33,6 +33,9 @@ from .source import OutlineSource
 SPAN = 256
 """Samples handled at a time: about 40 MB of blocks on the atlas."""
 
+PARALLEL_FROM = 20_000
+"""Samples to read from which on several processes are worth the seconds that Ray takes to start."""
+
 Progress = Callable[[int, int], None]
 
 
@@ -40,7 +43,7 @@ def build_index(
     source: Database | OutlineSource,
     path: str | Path,
     *,
-    n_workers: int = 1,
+    n_workers: int | None = None,
     address: str | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Index:
@@ -57,8 +60,9 @@ def build_index(
         A database stands for its stored outlines; `outlines_of` draws others.
     path : path
         The directory to make.
-    n_workers : int
-        Processes that read the database. One is this process; more are Ray's.
+    n_workers : int, optional
+        Processes that read the database. One is this process; more are Ray's. By default one up
+        to `PARALLEL_FROM` samples, and as many as there are cores beyond.
     address : str, optional
         Of a Ray cluster whose workers are to read, instead.
     progress : callable(done, total)
@@ -81,7 +85,7 @@ def build_index(
     if isinstance(source, Database):
         source = outlines_of(source)
     _check(source)
-    if n_workers < 1:
+    if n_workers is not None and n_workers < 1:
         raise ValueError(f"n_workers is a number from 1 up, got {n_workers}")
     if path.exists() and not (path / MANIFEST).is_file():
         raise FileExistsError(f"{path} exists and is not an index: remove it or name another path")
@@ -169,38 +173,6 @@ class _Piece:
     mixed_bits: NDArray[np.uint64]
 
     @classmethod
-    def of_source(
-        cls, source: OutlineSource, tissue: NDArray[np.uint64], start: int, stop: int
-    ) -> _Piece:
-        x, y, z = (s.stop - s.start for s in source.box)
-        outlines = source.packed_outlines(start, stop)
-        for packed in outlines:
-            if packed.shape != (stop - start, x, y, z // 8) or packed.dtype != np.uint8:
-                raise ValueError(
-                    f"packed outlines are uint8 of shape {(stop - start, x, y, z // 8)}, the "
-                    f"database gave {packed.dtype} of shape {packed.shape}"
-                )
-        blocks = np.stack([cut_blocks(packed) for packed in outlines], axis=1)
-        if (blocks & ~tissue).any():
-            raise ValueError(
-                f"an outline of the samples {start} to {stop - 1} leaves the tissue: the database "
-                "was made in another anatomy"
-            )
-        counts = count_voxels(blocks)
-        touched = counts > 0
-        full = touched & (counts == count_voxels(tissue))
-        mixed = touched & ~full
-        return cls(
-            volumes=counts.sum(axis=2, dtype=np.int32).T,
-            coarse=sum_coarse(counts, _shape(source)).transpose(1, 2, 0),
-            full_lengths=full.sum(axis=2, dtype=np.int64).ravel(),
-            full_blocks=np.nonzero(full)[2].astype(np.uint16),
-            mixed_lengths=mixed.sum(axis=2, dtype=np.int64).ravel(),
-            mixed_blocks=np.nonzero(mixed)[2].astype(np.uint16),
-            mixed_bits=blocks[mixed],
-        )
-
-    @classmethod
     def of_index(cls, index: Index, start: int, stop: int) -> _Piece:
         full, mixed = (
             starts[2 * start : 2 * stop + 1] for starts in (index.full_starts, index.mixed_starts)
@@ -216,22 +188,54 @@ class _Piece:
         )
 
 
+def _make_piece(source: OutlineSource, tissue: NDArray[np.uint64], start: int, stop: int) -> _Piece:
+    x, y, z = (s.stop - s.start for s in source.box)
+    outlines = source.packed_outlines(start, stop)
+    for packed in outlines:
+        if packed.shape != (stop - start, x, y, z // 8) or packed.dtype != np.uint8:
+            raise ValueError(
+                f"packed outlines are uint8 of shape {(stop - start, x, y, z // 8)}, the "
+                f"database gave {packed.dtype} of shape {packed.shape}"
+            )
+    blocks = np.stack([cut_blocks(packed) for packed in outlines], axis=1)
+    if (blocks & ~tissue).any():
+        raise ValueError(
+            f"an outline of the samples {start} to {stop - 1} leaves the tissue: the database "
+            "was made in another anatomy"
+        )
+    counts = count_voxels(blocks)
+    touched = counts > 0
+    full = touched & (counts == count_voxels(tissue))
+    mixed = touched & ~full
+    return _Piece(
+        volumes=counts.sum(axis=2, dtype=np.int32).T,
+        coarse=sum_coarse(counts, _shape(source)).transpose(1, 2, 0),
+        full_lengths=full.sum(axis=2, dtype=np.int64).ravel(),
+        full_blocks=np.nonzero(full)[2].astype(np.uint16),
+        mixed_lengths=mixed.sum(axis=2, dtype=np.int64).ravel(),
+        mixed_blocks=np.nonzero(mixed)[2].astype(np.uint16),
+        mixed_bits=blocks[mixed],
+    )
+
+
 def _pieces(
     source: OutlineSource,
     tissue: NDArray[np.uint64],
     spans: list[tuple[int, int]],
-    n_workers: int,
+    n_workers: int | None,
     address: str | None,
 ) -> Iterator[_Piece]:
     """The pieces of the spans, in order."""
+    if n_workers is None and len(spans) * SPAN <= PARALLEL_FROM:
+        n_workers = 1
     if n_workers == 1 and address is None:
         for span in spans:
-            yield _Piece.of_source(source, tissue, *span)
+            yield _make_piece(source, tissue, *span)
         return
     with connected(address, n_workers=n_workers) as ray:
         with carried_by_value(type(source)):
             shared, shared_tissue = ray.put(source), ray.put(tissue)
-        make = ray.remote(_Piece.of_source).options(num_cpus=1)
+        make = ray.remote(_make_piece).options(num_cpus=1)
         ahead = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
         under_way: deque = deque()
         try:

@@ -44,7 +44,7 @@ MAX_BATCH = 1024
 SHARED = 16
 """Queries whose bounds are found in one scan."""
 
-TILE = 2**15
+TILE = 2**16
 """Tumours scanned at a time: their counts in a block stay in the cache for all these queries."""
 
 Progress = Callable[[int, int], None]
@@ -119,10 +119,10 @@ def search_counted(
     progress: Progress = lambda done, total: None,
 ) -> SearchResult:
     """`search`, which also says how many tumours it had to look at."""
-    _check(index, k, empty_score)
+    check_request(index, k, empty_score)
     if measure.from_counts is None:
         return _search_all(index, masks, k, measure, empty_score, progress)
-    query = _Query.of(index, masks)
+    query = CutQuery.of(index, masks)
     (bounds,) = _bound_intersections(index, [query])
     return _search_bounded(index, query, bounds, k, measure, empty_score)
 
@@ -136,14 +136,14 @@ def search_many(
     empty_score: float = 0.0,
 ) -> list[list[Match]]:
     """`search` for each query; they share the scans that find their bounds."""
-    _check(index, k, empty_score)
+    check_request(index, k, empty_score)
     if measure.from_counts is None:
         return [
             search(index, masks, k=k, measure=measure, empty_score=empty_score) for masks in queries
         ]
     found = []
     waiting = iter(queries)
-    while batch := [_Query.of(index, masks) for masks in itertools.islice(waiting, SHARED)]:
+    while batch := [CutQuery.of(index, masks) for masks in itertools.islice(waiting, SHARED)]:
         for query, bounds in zip(batch, _bound_intersections(index, batch), strict=True):
             result = _search_bounded(index, query, bounds, k, measure, empty_score)
             found.append(result.matches)
@@ -165,20 +165,27 @@ def score_samples(
     ValueError
         If the index holds no such sample, or as in `search`.
     """
-    _check(index, 1, empty_score)
+    check_request(index, 1, empty_score)
     ids = np.asarray(samples, np.intp)
     if ((ids < 0) | (ids >= index.n_samples)).any():
         raise ValueError(f"samples are numbered 0 to {index.n_samples - 1}, got {list(samples)}")
-    query = _Query.of(index, masks)
+    query = CutQuery.of(index, masks)
     counts = _intersect(index, query, ids)
     if measure.from_counts is not None:
-        merits = measure.merit(counts, query.totals(index, measure)[:, ids], empty_score)
+        merits = measure.merit(counts, query.totals(index, measure, ids), empty_score)
     else:
         merits = np.array([measure.merit_of_masks(masks, index.outlines(int(i))) for i in ids])
-    return _matches(index, query, ids, merits, counts, measure, empty_score)
+    return make_matches(index, query, ids, merits, counts, measure, empty_score)
 
 
-def _check(index: Index, k: int, empty_score: float) -> None:
+def check_request(index: Index, k: int, empty_score: float) -> None:
+    """Refuse what no search can answer.
+
+    Raises
+    ------
+    ValueError
+        If k or empty_score is out of range.
+    """
     if not 1 <= k <= index.n_samples:
         raise ValueError(
             f"k, the number of matches, is 1 to {index.n_samples} (the samples indexed), got {k}"
@@ -189,7 +196,7 @@ def _check(index: Index, k: int, empty_score: float) -> None:
 
 def _search_bounded(
     index: Index,
-    query: _Query,
+    query: CutQuery,
     bounds_on_intersections: NDArray[np.unsignedinteger],
     k: int,
     measure: Measure,
@@ -218,7 +225,7 @@ def _search_bounded(
             break
         score(ids)
         n_scored, batch = n_scored + len(ids), min(2 * batch, MAX_BATCH)
-    matches = _matches(index, query, best.ids, best.merits, best.counts, measure, empty_score)
+    matches = make_matches(index, query, best.ids, best.merits, best.counts, measure, empty_score)
     return SearchResult(matches, n_scored)
 
 
@@ -230,27 +237,28 @@ def _search_all(
     empty_score: float,
     progress: Progress,
 ) -> SearchResult:
-    query = _Query.of(index, masks)
+    query = CutQuery.of(index, masks)
     merits = np.empty(index.n_samples)
     for sample in range(index.n_samples):
         merits[sample] = measure.merit_of_masks(masks, index.outlines(sample))
         progress(sample + 1, index.n_samples)
     ids = np.lexsort((np.arange(index.n_samples), -merits))[:k]
     counts = _intersect(index, query, ids)
-    matches = _matches(index, query, ids, merits[ids], counts, measure, empty_score)
+    matches = make_matches(index, query, ids, merits[ids], counts, measure, empty_score)
     return SearchResult(matches, index.n_samples)
 
 
-def _matches(
+def make_matches(
     index: Index,
-    query: _Query,
+    query: CutQuery,
     ids: NDArray[np.intp],
     merits: NDArray[np.float64],
     counts: NDArray[np.int64],
     measure: Measure,
     empty_score: float,
 ) -> list[Match]:
-    totals = query.totals(index, DICE)[:, ids]
+    """Matches from ids, merits (n,) and intersections (2, n), with the Dice of each."""
+    totals = query.totals(index, DICE, ids)
     core, whole = dice_from_counts(counts, totals, empty_score=empty_score)
     scores = merits if measure.larger_is_better else -merits
     return [
@@ -260,16 +268,31 @@ def _matches(
 
 
 @dataclass(frozen=True, eq=False)
-class _Query:
-    """Outlines cut into blocks; only the volumes know of voxels that no tumour has."""
+class CutQuery:
+    """A query's outlines cut into blocks; only the volumes know of voxels that no tumour has.
 
-    volumes: NDArray[np.int64]  # (2,)
-    blocks: NDArray[np.uint64]  # (2, n_blocks, WORDS)
-    counts: NDArray[np.uint16]  # (2, n_blocks)
-    coarse: NDArray[np.uint16]  # (2, n_coarse)
+    Attributes
+    ----------
+    volumes : (2,) int64 array
+    blocks : (2, n_blocks, WORDS) uint64 array
+    counts : (2, n_blocks) uint16 array
+    coarse : (2, n_coarse) uint16 array
+    """
+
+    volumes: NDArray[np.int64]
+    blocks: NDArray[np.uint64]
+    counts: NDArray[np.uint16]
+    coarse: NDArray[np.uint16]
 
     @classmethod
-    def of(cls, index: Index, masks: TumorMasks) -> _Query:
+    def of(cls, index: Index, masks: TumorMasks) -> CutQuery:
+        """Cut the outlines to the tissue of an index.
+
+        Raises
+        ------
+        ValueError
+            If they lie on another grid.
+        """
         if masks.grid != index.grid:
             raise ValueError(
                 f"the masks lie on a grid of {masks.grid}, the index needs {index.grid}: "
@@ -282,15 +305,19 @@ class _Query:
         counts = count_voxels(blocks)
         return cls(volumes, blocks, counts, sum_coarse(counts, index.block_shape))
 
-    def totals(self, index: Index, measure: Measure) -> NDArray[np.int64]:
-        """|A| + |Q| (2, n_samples), with the part of Q that counts for the measure."""
-        in_tissue = self.counts.sum(axis=1, dtype=np.int64)
-        volumes = in_tissue if measure.inside_tissue else self.volumes
-        return index.volumes + volumes[:, None]
+    def totals(
+        self, index: Index, measure: Measure, ids: NDArray[np.intp] | slice = slice(None)
+    ) -> NDArray[np.int64]:
+        """|A| + |Q| (2, n) of tumours, with the part of Q that counts for the measure."""
+        if measure.inside_tissue:
+            volumes = self.counts.sum(axis=1, dtype=np.int64)
+        else:
+            volumes = self.volumes
+        return index.volumes[:, ids] + volumes[:, None]
 
 
 def _bound_intersections(
-    index: Index, queries: Sequence[_Query]
+    index: Index, queries: Sequence[CutQuery]
 ) -> Iterator[NDArray[np.unsignedinteger]]:
     """Upper bounds (2, n_samples) of the intersections with all tumours, for each query."""
     n = index.n_samples
@@ -315,7 +342,7 @@ def _bound_intersections(
     return iter(bounds)
 
 
-def _intersect(index: Index, query: _Query, ids: NDArray[np.intp]) -> NDArray[np.int64]:
+def _intersect(index: Index, query: CutQuery, ids: NDArray[np.intp]) -> NDArray[np.int64]:
     """Exact intersections (2, n) with the tumours of these ids."""
     outlines = (2 * ids + np.arange(2)[:, None]).ravel()  # all cores, then all wholes
     n_blocks = len(index.tissue)

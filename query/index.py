@@ -265,7 +265,10 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     file = path / MANIFEST
     if not file.is_file():
-        raise FileNotFoundError(f"there is no index at {path}: make one with `glioquery index DB`")
+        raise FileNotFoundError(
+            f"there is no index at {path}: make one with `glioquery index DB` (and the same "
+            "thresholds and normalisation, if any were named)"
+        )
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         version = manifest["schema_version"]

@@ -21,6 +21,7 @@ from ..dbgen import Database, DatabaseError
 from ..dbgen.files import sha256_of
 from ..dbgen.shard import pack, shard_path
 from ..solver import Thresholds, Tissue
+from .index import Index
 from .source import ABSOLUTE, NORMALISATIONS, OWN_MAXIMUM, Part
 
 INDEX_FOLDER = "index"
@@ -79,6 +80,19 @@ class DatabaseOutlines:
         if self.normalisation != ABSOLUTE:
             name += f"-{self.normalisation}"
         return self.database.path / name
+
+    def open_index(self) -> Index:
+        """Open their index.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If there is none (the message names the command that builds it), it is damaged, or
+            belongs to another state of the database.
+        """
+        index = Index.open(self.path, thresholds=self.thresholds, normalisation=self.normalisation)
+        index.check_source(self)
+        return index
 
     @property
     def n_samples(self) -> int:

@@ -2,31 +2,71 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 
 from ...atlas import SIMULATION_GRID
 from ...dbgen import Database
-from ...query import build_index, search
-from ...solver import TumorMasks
-from ..inversion import DEFAULT_MATCHES, INDEX_FOLDER, open_index, rank_matches
+from ...query import (
+    MEASURES,
+    DatabaseOutlines,
+    Match,
+    build_index,
+    find_measure,
+    outlines_of,
+    score_samples,
+    search,
+)
+from ...query.source import ABSOLUTE, NORMALISATIONS
+from ...solver import Thresholds, TumorMasks
+from ..inversion import DEFAULT_MATCHES, rank_matches
 from ..labels import label_convention, outlines_from_labels
 from ..nifti import InputError, read_nifti
 from ..printing import show, table
 from ..progress import console, progress_bar
 from ..transform import AtlasTransform
-from .options import DatabaseFolder, Json, LabelList, Labels, Matches, numbers
+from .options import Address, DatabaseFolder, Json, LabelList, Labels, Matches, numbers
+
+CoreThreshold = Annotated[
+    float | None, typer.Option(help="Density of the core outline; default: as stored.")
+]
+WholeThreshold = Annotated[
+    float | None, typer.Option(help="Density of the whole outline; default: as stored.")
+]
+Normalise = Annotated[
+    str, typer.Option(help=f"What thresholds are a share of: {' or '.join(NORMALISATIONS)}.")
+]
 
 
-def index_command(database: DatabaseFolder, as_json: Json = False) -> None:
-    """Build the index of a database, beside it."""
-    source = Database.open(database)
+def index_command(
+    database: DatabaseFolder,
+    core_threshold: CoreThreshold = None,
+    whole_threshold: WholeThreshold = None,
+    normalise: Normalise = ABSOLUTE,
+    workers: Annotated[int | None, typer.Option(help="Cores; default: as it pays.")] = None,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
+    """Build the index of a database, beside it, or bring it up to date."""
+    outlines = _stored(database, core_threshold, whole_threshold, normalise)
     with progress_bar("index", "tumours") as progress:
-        index = build_index(source, database / INDEX_FOLDER, progress=progress)
-    show({"index": str(index.path), "samples": index.n_samples}, as_json)
+        index = build_index(
+            outlines, outlines.path, n_workers=workers, address=address, progress=progress
+        )
+    show(
+        {
+            "index": str(index.path),
+            "samples": index.n_samples,
+            "core_threshold": index.thresholds.core,
+            "whole_threshold": index.thresholds.whole,
+            "normalisation": index.normalisation,
+        },
+        as_json,
+    )
 
 
 def query_command(
@@ -38,30 +78,85 @@ def query_command(
     core_labels: LabelList = None,
     whole_labels: LabelList = None,
     k: Matches = None,
+    measure: Annotated[
+        str, typer.Option(help=f"Rank by {', '.join(MEASURES)}, or your module:function.")
+    ] = "dice",
+    core_weight: Annotated[
+        float, typer.Option(help="Of the core in the score, 0 to 2; the whole has the rest of 2.")
+    ] = 1.0,
+    empty_score: Annotated[float, typer.Option(help="Dice of two empty outlines, 0 to 1.")] = 0.0,
+    core_threshold: CoreThreshold = None,
+    whole_threshold: WholeThreshold = None,
+    normalise: Normalise = ABSOLUTE,
     as_json: Json = False,
 ) -> None:
     """Find the stored tumours that overlap outlines in SRI24 world coordinates best."""
-    source = Database.open(database)
-    index = open_index(source)
+    chosen = find_measure(measure, weights=(core_weight, 2 - core_weight))
+    outlines = _stored(database, core_threshold, whole_threshold, normalise)
+    index = outlines.open_index()
     if seg is not None and core is None and whole is None:
         masks = _segmentation(seg, labels, core_labels, whole_labels)
     elif seg is None and core is not None and whole is not None:
         masks = _outlines(core, whole)
     else:
         raise InputError("give either --seg with --labels, or both --core and --whole")
-    masks = AtlasTransform.identity().masks_to_atlas(masks, SIMULATION_GRID)
-    if not masks.whole.any():
-        raise InputError("no voxel of the outlines lies in SRI24's part of the world")
-    rows = [
-        m.row()
-        for m in rank_matches(
-            source, search(index, masks, k=k or min(DEFAULT_MATCHES, index.n_samples))
-        )
-    ]
+    masks = _on_atlas(masks)
+    with contextlib.ExitStack() as stack:
+        options: dict[str, Any] = {"measure": chosen, "empty_score": empty_score}
+        if chosen.from_counts is None:
+            options["progress"] = stack.enter_context(progress_bar("compare", "tumours"))
+        matches = search(index, masks, k=k or min(DEFAULT_MATCHES, index.n_samples), **options)
+    in_tissue = score_samples(
+        index,
+        masks,
+        [match.sample for match in matches],
+        measure=MEASURES["dice-in-tissue"],
+        empty_score=empty_score,
+    )
+    rows = _rows(outlines.database, matches, in_tissue)
     if as_json:
-        show({"matches": rows}, as_json)
+        show({"measure": chosen.name, "weights": chosen.weights, "matches": rows}, as_json)
     else:
         console.print(table(rows))
+
+
+def _stored(
+    database: Path, core: float | None, whole: float | None, normalisation: str
+) -> DatabaseOutlines:
+    source = Database.open(database)
+    stored = source.thresholds
+    thresholds = Thresholds(
+        core=stored.core if core is None else core, whole=stored.whole if whole is None else whole
+    )
+    return outlines_of(source, thresholds=thresholds, normalisation=normalisation)
+
+
+def _rows(database: Database, matches: list[Match], in_tissue: list[Match]) -> list[dict[str, Any]]:
+    """Matches as plain values, with the Dice of what of the query lies in the tissue."""
+    rows = []
+    for ranked, inside in zip(rank_matches(database, matches), in_tissue, strict=True):
+        row = {}
+        for name, value in ranked.row().items():
+            row[name] = value
+            if name == "dice_whole":
+                row["dice_in_tissue"] = inside.score
+        rows.append(row)
+    return rows
+
+
+def _on_atlas(masks: TumorMasks) -> TumorMasks:
+    """Outlines in SRI24 world coordinates, resampled to the simulation grid where need be."""
+    if masks.grid == SIMULATION_GRID:
+        return masks
+    on_atlas = AtlasTransform.identity().masks_to_atlas(masks, SIMULATION_GRID)
+    if not on_atlas.whole.any():
+        raise InputError(
+            f"no voxel of the outlines lies in SRI24's part of the world: they are on a grid of "
+            f"{masks.grid}, the atlas on one of {SIMULATION_GRID}; register them to SRI24 first, "
+            "or let `glioquery invert` do it"
+        )
+    console.print(f"[yellow]notice:[/] outlines resampled from {masks.grid} to {SIMULATION_GRID}")
+    return on_atlas
 
 
 def _segmentation(

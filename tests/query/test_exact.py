@@ -58,7 +58,7 @@ def test_no_bound_is_below_its_intersection(data, source, shared_index):
     masks = data.draw(query_masks(source))
     pairs = ((masks.core, source.core), (masks.whole, source.whole))
     true = np.array([(ours & theirs).sum(axis=(1, 2, 3)) for ours, theirs in pairs])
-    query = exact._Query.of(shared_index, masks)
+    query = exact.CutQuery.of(shared_index, masks)
     (bounds,) = exact._bound_intersections(shared_index, [query])
     assert (bounds >= true).all()
     assert (bounds <= np.minimum(shared_index.volumes, query.volumes[:, None])).all()
