@@ -1,0 +1,100 @@
+"""How far a tumour's outlines are from a patient's, as a smooth function of its growth.
+
+    r = sqrt(1 / n) G * (o - m)    for core and whole, one after the other
+
+m is an outline of n voxels, o the share of each voxel that a tumour's outline covers, G a Gaussian
+blur. |r|^2 falls with the voxels that disagree; the blur lets outlines that lie apart feel each
+other, and so widens the valley around the best growth: coarse first, fine later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from .trajectory import Target
+
+MARGIN_SD = 3.0
+"""Reach of the blur and margin around the patient's outline, in standard deviations of the blur."""
+
+MARGIN_MM = 16.0
+"""Further margin in which a tumour that overshoots is seen."""
+
+LEAST_SLOPE = 0.05
+"""Of the logit, per voxel: below, a voxel counts as covered all or not at all."""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What is compared, and at which blur.
+
+    Attributes
+    ----------
+    target : Target
+    blur_mm : float
+        Standard deviation of the blur.
+    """
+
+    target: Target
+    blur_mm: float
+    _crop: tuple[slice, ...]
+    _inside: NDArray[np.bool_]
+    _wanted: tuple[NDArray[np.float32], ...]
+
+    @classmethod
+    def of(cls, target: Target, blur_mm: float) -> Comparison:
+        """Prepare a comparison around the patient's outline."""
+        spacing = np.array(target.tissue.grid.spacing_mm)
+        margin = np.ceil((MARGIN_MM + MARGIN_SD * blur_mm) / spacing).astype(int)
+        voxels = np.argwhere(target.whole)
+        low = np.maximum(voxels.min(axis=0) - margin, 0)
+        high = voxels.max(axis=0) + 1 + margin
+        crop = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        inside = target.tissue.domain[target.tissue.box][crop]
+        wanted = tuple(
+            _blur(mask[crop].astype(np.float32), blur_mm / spacing)
+            for mask in (target.core, target.whole)
+        )
+        return cls(target, blur_mm, crop, inside, wanted)
+
+    def residual(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The vector r of a density on the box, given by its logit."""
+        z = logits[self._crop]
+        slope = _slope(z, self._inside)
+        spacing = np.array(self.target.tissue.grid.spacing_mm)
+        parts = []
+        for level, wanted, n in zip(
+            self.target.levels,
+            self._wanted,
+            (self.target.n_core, self.target.n_whole),
+            strict=True,
+        ):
+            if n == 0:
+                continue
+            covered = np.where(self._inside, np.clip(0.5 + (z - level) / slope, 0, 1), 0)
+            apart = _blur(covered.astype(np.float32), self.blur_mm / spacing) - wanted
+            parts.append(apart.ravel() / np.float32(np.sqrt(n)))
+        return np.concatenate(parts)
+
+
+def _slope(z: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Steepest change of the logit per voxel, over neighbours that both lie in the tissue."""
+    squares = np.full(z.shape, LEAST_SLOPE**2, np.float32)
+    for axis in range(3):
+        lower = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
+        upper = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
+        change = np.where(inside[lower] & inside[upper], (z[upper] - z[lower]) ** 2, 0)
+        steepest = np.zeros_like(z)
+        steepest[lower] = change
+        steepest[upper] = np.maximum(steepest[upper], change)
+        squares += steepest
+    return np.sqrt(squares)
+
+
+def _blur(values: NDArray[np.float32], sd_voxels: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Blurred, and thinned out where the blur leaves nothing between."""
+    blurred = ndimage.gaussian_filter(values, sd_voxels, mode="constant", truncate=MARGIN_SD)
+    return blurred[tuple(slice(None, None, max(1, int(sd))) for sd in sd_voxels)]
