@@ -1,0 +1,117 @@
+"""What all query strategies share: they rank the tumours of a database, each by its own measure.
+
+A strategy sees a compressed form of the outlines and returns ids, nearest first. What it found is
+then scored exactly, with the Dice of the full volumes; a strategy that is asked to *rerank* its
+first m candidates also orders these by that score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...solver import TumorMasks
+from ..exact import score_samples
+from ..index import Index
+from ..match import Match
+
+Progress = Callable[[int, int], None]
+Bars = Callable[[str, str], AbstractContextManager[Progress]]
+"""Makes a progress bar from the name of a task and what it counts."""
+
+
+def silent(done: int, total: int) -> None:
+    """Report no progress."""
+
+
+class Strategy(Protocol):
+    """A way to rank the tumours of a database.
+
+    Attributes
+    ----------
+    name : str
+    fingerprint : str
+        Differs where the answers may: of the trained weights, say.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - described above
+    @property
+    def fingerprint(self) -> str: ...  # noqa: D102
+
+    def rank(self, masks: TumorMasks, n: int) -> NDArray[np.intp]:
+        """Ids of the n nearest tumours by the strategy's own measure, nearest first.
+
+        Equal ones by ascending id; fewer than n if the strategy considers fewer.
+        """
+        ...
+
+
+def search_with(
+    strategy: Strategy, index: Index, masks: TumorMasks, *, k: int = 15, rerank: int = 0
+) -> list[Match]:
+    """Find k tumours by a strategy.
+
+    Parameters
+    ----------
+    strategy : Strategy
+    index : Index
+        Of the database that the strategy was opened for.
+    masks : TumorMasks
+        The outlines, on the index's grid.
+    k : int
+        Number of matches, 1 to the number of samples.
+    rerank : int
+        So many candidates of the strategy, k at least, are ordered by their exact score; 0
+        keeps its own order.
+
+    Returns
+    -------
+    list of Match
+        Best first by the strategy's measure, or by score where reranked. Scores are exact.
+
+    Raises
+    ------
+    ValueError
+        If k or rerank is out of range, or the masks lie on another grid.
+    """
+    if not 1 <= k <= index.n_samples:
+        raise ValueError(
+            f"k, the number of matches, is 1 to {index.n_samples} (the samples indexed), got {k}"
+        )
+    if rerank and rerank < k:
+        raise ValueError(f"the candidates to rerank are k = {k} or more, got {rerank}")
+    check_grid(index, masks)
+    ids = strategy.rank(masks, min(max(k, rerank), index.n_samples))
+    found = score_samples(index, masks, ids.tolist())
+    if rerank:
+        found.sort(key=lambda match: (-match.score, match.sample))
+    return found[:k]
+
+
+def nearest(distances: NDArray, n: int) -> NDArray[np.intp]:
+    """Positions of the n least values, least first, equal ones in ascending order."""
+    if n < len(distances):
+        limit = np.partition(distances, n - 1)[n - 1]
+        candidates = np.flatnonzero(distances <= limit)
+    else:
+        candidates = np.arange(len(distances))
+    return candidates[np.argsort(distances[candidates], kind="stable")][:n]
+
+
+def check_grid(index: Index, masks: TumorMasks) -> None:
+    """Refuse outlines on another grid than the index's.
+
+    Raises
+    ------
+    ValueError
+        Naming both grids.
+    """
+    if masks.grid != index.grid:
+        raise ValueError(
+            f"the masks lie on a grid of {masks.grid}, the index needs {index.grid}: resample them"
+        )

@@ -1,0 +1,122 @@
+"""What a strategy keeps of a database: a folder beside the index.
+
+    DB/strategies/NAME/strategy.json   what it was made of and how, written last
+    DB/strategies/NAME/*.npy, *.eqx    arrays, weights
+
+`strategy.json` records the checksum of the database, the package's version, the settings and the
+files with their sizes and SHA-256; where it is, the others are complete.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...dbgen.files import completed, sha256_of, write_json
+from ..index import Index
+
+MANIFEST = "strategy.json"
+
+
+def folder_of(index: Index, name: str) -> Path:
+    """Where a strategy keeps its files; it need not exist.
+
+    An index of other thresholds, `index-...`, has its own `strategies-...` beside it.
+    """
+    return index.path.parent / f"strategies{index.path.name.removeprefix('index')}" / name
+
+
+def remedy(index: Index, name: str) -> str:
+    """The command that makes a strategy ready."""
+    return f"run `glioquery train {index.path.parent} --strategy {name}`"
+
+
+def write_array(path: Path, array: NDArray) -> None:
+    """Write a .npy file, complete or not at all."""
+    with completed(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def finish(index: Index, name: str, files: list[str], **provenance: Any) -> None:
+    """Write the manifest of a strategy whose files are complete."""
+    folder = folder_of(index, name)
+    manifest = {
+        "strategy": name,
+        "database_checksum": index.database_checksum,
+        "n_samples": index.n_samples,
+        "package_version": version("glioquery"),
+        **provenance,
+        "files": {
+            file: {
+                "bytes": (folder / file).stat().st_size,
+                "sha256": sha256_of(folder / file),
+            }
+            for file in files
+        },
+    }
+    write_json(folder / MANIFEST, manifest)
+
+
+def is_ready(index: Index, name: str) -> bool:
+    """Whether a strategy can be opened for this state of the database."""
+    try:
+        read_manifest(index, name)
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
+
+
+def read_manifest(index: Index, name: str) -> dict[str, Any]:
+    """What `finish` recorded.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the strategy was not prepared or trained; the message names the command.
+    ValueError
+        If it was for another state of the database, or a file is missing or truncated.
+    """
+    folder = folder_of(index, name)
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"the strategy {name} was not made ready for {index.path.parent}: {remedy(index, name)}"
+        )
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        files = {file: int(entry["bytes"]) for file, entry in manifest["files"].items()}
+        made_for = str(manifest["database_checksum"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} was altered ({error!r}): {remedy(index, name)}") from error
+    if made_for != index.database_checksum:
+        raise ValueError(
+            f"the strategy {name} was made ready for another state of {index.path.parent}: "
+            f"{remedy(index, name)}"
+        )
+    for file, n_bytes in files.items():
+        size = (folder / file).stat().st_size if (folder / file).is_file() else 0
+        if size != n_bytes:
+            raise ValueError(
+                f"{folder / file} should have {n_bytes} bytes, but has {size}: "
+                f"{remedy(index, name)}"
+            )
+    return manifest
+
+
+def fingerprint_of(manifest: dict[str, Any]) -> str:
+    """The strategy's files in one string, by their checksums."""
+    return " ".join(entry["sha256"] for entry in manifest["files"].values())
+
+
+def map_array(index: Index, name: str, file: str) -> NDArray[Any]:
+    """A read-only map of one of a strategy's arrays."""
+    path = folder_of(index, name) / file
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+    except ValueError as error:
+        raise ValueError(f"{path} is no array any more: {remedy(index, name)}") from error

@@ -1,0 +1,266 @@
+"""Training the two networks of a learned strategy, one an outline.
+
+Training depends on the database, the settings and the seed alone: epoch e of an outline shuffles
+by (seed, outline, e), so that an interrupted training goes on from its last checkpoint as if it had
+never stopped. A checkpoint bears the digest of all three in its name; it is in equinox's own format
+of plain arrays, written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from ...dbgen.files import completed
+from ..dice import OUTLINES
+from ..index import Index
+from .base import Progress, silent
+from .inputs import pool_packed
+from .networks import FLAT_EDGE, Autoencoder, eqx
+from .store import folder_of
+
+try:
+    import optax
+except ImportError:
+    raise ImportError(
+        "learned strategies need equinox and optax: `pip install 'glioquery[learned]'`"
+    ) from None
+
+CHECKPOINT_EVERY_S = 60.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Sizes of a network and of its training.
+
+    Attributes
+    ----------
+    edge : int
+        Voxels along the edge of the input, 16 x 2^(number of levels).
+    channels : tuple of int
+        Of each level.
+    latent : int
+        Length of the latent vector, bits of a code; a multiple of 64.
+    n_training, n_validation : int
+        Tumours, at most; a small database is shared out 10 to 1.
+    epochs, batch : int
+        Bi-half layers degenerate in batches of less than 32.
+    learning_rate : float
+        Of Adam at the beginning; falls to zero along a cosine.
+    kl_weight : float
+        Of the variational autoencoder's divergence.
+    """
+
+    edge: int
+    channels: tuple[int, ...]
+    latent: int
+    n_training: int = 1500
+    n_validation: int = 150
+    epochs: int = 100
+    batch: int = 32
+    learning_rate: float = 1e-3
+    kl_weight: float = 1e-4
+
+    def __post_init__(self) -> None:
+        if self.edge != FLAT_EDGE * 2 ** len(self.channels):
+            raise ValueError(
+                f"a network of {len(self.channels)} levels has an input of edge "
+                f"{FLAT_EDGE * 2 ** len(self.channels)}, got {self.edge}"
+            )
+        if self.latent % 64 or self.latent < 64:
+            raise ValueError(f"latent is a multiple of 64, got {self.latent}")
+        if self.batch < 32:
+            raise ValueError(f"batch is 32 or more, got {self.batch}")
+
+
+PRESETS = MappingProxyType(
+    {
+        "paper": Settings(edge=128, channels=(8, 16, 32), latent=1024),
+        "small": Settings(edge=32, channels=(4,), latent=256, epochs=12),
+    }
+)
+"""`paper`: full resolution and the latent size of the paper, which names no channels; for a GPU.
+`small`: the tissue's box at 6 mm, on two CPU cores in minutes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained network.
+
+    Attributes
+    ----------
+    network : Autoencoder
+    losses : (epochs, 2) float64 array
+        Training and validation loss after each epoch.
+    training : (n,) array of int
+        Samples it was trained on, by rising id.
+    """
+
+    network: Autoencoder
+    losses: NDArray[np.float64]
+    training: NDArray[np.intp]
+
+
+def train_network(
+    index: Index,
+    kind: str,
+    outline: int,
+    settings: Settings,
+    *,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Trained:
+    """Train one network, or go on with one that was begun.
+
+    Parameters
+    ----------
+    index : Index
+        Whose outlines are learned.
+    kind : {'ae', 'vae', 'bf-hash'}
+    outline : {0, 1}
+        Core, whole.
+    settings : Settings
+    seed : int
+    progress : callable
+        Told the epochs that are done, and their number.
+
+    Raises
+    ------
+    ValueError
+        If the database is too small for a batch to train on and one to validate with.
+    """
+    training, validation = _share_out(index, settings, seed)
+    path = _checkpoint_path(index, kind, outline, settings, seed)
+    optimiser = _optimiser(settings, len(training) // settings.batch)
+    key = jax.random.key(seed + outline)
+    network = Autoencoder(kind, settings.channels, settings.latent, key=key)
+    state = _State(
+        np.zeros((), np.int64),
+        np.zeros((settings.epochs, 2)),
+        network,
+        optimiser.init(eqx.filter(network, eqx.is_array)),
+    )
+    if path.is_file():
+        with path.open("rb") as file:
+            state = eqx.tree_deserialise_leaves(file, state)
+    seen = _outlines(index, training, outline)
+    unseen = _outlines(index, validation, outline)
+    saved = time.monotonic()
+    for epoch in range(int(state.epoch), settings.epochs):
+        progress(epoch, settings.epochs)
+        rng = np.random.default_rng([seed, outline, epoch])
+        network, memory, losses = state.network, state.optimiser, []
+        for rows in _batches(len(seen), settings.batch, rng):
+            x = pool_packed(seen[rows], settings.edge)
+            noise = jax.random.key(int(rng.integers(2**32)))
+            network, memory, loss = _step(network, memory, x, noise, optimiser, settings.kl_weight)
+            losses.append(loss)
+        curve = state.losses.copy()
+        curve[epoch] = np.mean(losses), _validate(network, unseen, settings)
+        state = _State(np.array(epoch + 1), curve, network, memory)
+        last = epoch + 1 == settings.epochs
+        if last or time.monotonic() - saved > CHECKPOINT_EVERY_S:
+            with completed(path) as temporary, temporary.open("wb") as file:
+                eqx.tree_serialise_leaves(file, state)
+            saved = time.monotonic()
+    progress(settings.epochs, settings.epochs)
+    return Trained(state.network, state.losses, training)
+
+
+def remove_checkpoints(index: Index, kind: str) -> None:
+    """Remove what interrupted trainings of a strategy left."""
+    for path in folder_of(index, kind).glob("checkpoint-*.eqx"):
+        path.unlink()
+
+
+class _State(eqx.Module):
+    """What a checkpoint holds."""
+
+    epoch: NDArray[np.int64]
+    losses: NDArray[np.float64]
+    network: Autoencoder
+    optimiser: Any
+
+
+@eqx.filter_jit
+def _step(
+    network: Autoencoder, memory: Any, x: Any, noise: Any, optimiser: Any, kl_weight: float
+) -> tuple[Autoencoder, Any, Any]:
+    """One step of the optimiser: the network, its memory, and the loss before the step."""
+    loss, gradient = eqx.filter_value_and_grad(lambda one: one.loss(x, kl_weight, noise))(network)
+    updates, memory = optimiser.update(gradient, memory)
+    return eqx.apply_updates(network, updates), memory, loss
+
+
+@eqx.filter_jit
+def _loss(network: Autoencoder, x: Any, kl_weight: float) -> Any:
+    return network.loss(x, kl_weight, jax.random.key(0))
+
+
+def _validate(network: Autoencoder, unseen: NDArray[np.uint8], settings: Settings) -> float:
+    """Mean loss of tumours that were not trained on, in whole batches."""
+    n = len(unseen) // settings.batch * settings.batch
+    losses = [
+        _loss(
+            network,
+            pool_packed(unseen[start : start + settings.batch], settings.edge),
+            settings.kl_weight,
+        )
+        for start in range(0, n, settings.batch)
+    ]
+    return float(jnp.stack(losses).mean())
+
+
+def _optimiser(settings: Settings, steps_an_epoch: int) -> Any:
+    rate = optax.cosine_decay_schedule(settings.learning_rate, settings.epochs * steps_an_epoch)
+    return optax.adam(rate)
+
+
+def _share_out(
+    index: Index, settings: Settings, seed: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Samples to train on and to validate with."""
+    n_validation = min(settings.n_validation, max(index.n_samples // 11, settings.batch))
+    n_training = min(settings.n_training, index.n_samples - n_validation)
+    if n_training < settings.batch:
+        raise ValueError(
+            f"training needs {2 * settings.batch} tumours at least, the database holds "
+            f"{index.n_samples}: extend it with `glioquery generate`"
+        )
+    chosen = np.random.default_rng(seed).permutation(index.n_samples)
+    return (
+        np.sort(chosen[:n_training]),
+        np.sort(chosen[n_training : n_training + n_validation]),
+    )
+
+
+def _outlines(index: Index, samples: NDArray[np.intp], outline: int) -> NDArray[np.uint8]:
+    """Packed outlines of some samples."""
+    return np.concatenate([index.packed_outlines(int(i), int(i) + 1)[outline] for i in samples])
+
+
+def _batches(n: int, batch: int, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]:
+    """Whole batches of a shuffled epoch."""
+    order = rng.permutation(n)
+    for start in range(0, n - batch + 1, batch):
+        yield order[start : start + batch]
+
+
+def _checkpoint_path(index: Index, kind: str, outline: int, settings: Settings, seed: int) -> Path:
+    decides = [index.database_checksum, dataclasses.asdict(settings), seed]
+    digest = hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:12]
+    folder = folder_of(index, kind)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"checkpoint-{OUTLINES[outline]}-{digest}.eqx"
