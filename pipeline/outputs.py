@@ -3,6 +3,18 @@
 sub-X_space-T1w_density.nii.gz          density of the best match on the T1's grid, float32
 sub-X_space-SRI24_density.nii.gz        the same on the simulation grid
 sub-X_space-T1w_desc-match_dseg.nii.gz  its outlines on the T1's grid: 1 whole, 2 core
+sub-X_space-T1w_desc-mean_density.nii.gz, desc-sd
+                                        mean and standard deviation over the ensemble
+sub-X_space-T1w_desc-exceeds10permille_probseg.nii.gz, ...
+                                        probability that the density is at least 0.01, ...
+sub-X_space-T1w_desc-ranking_density.nii.gz
+                                        the density, continued over all of the brain (`planning`)
+sub-X_space-T1w_label-CTV_desc-standard_mask.nii.gz, desc-model
+                                        planning volumes of one size
+sub-X_space-T1w_label-CTV_desc-difference_dseg.nii.gz
+                                        1 standard alone, 2 model alone, 3 both
+sub-X_space-T1w_desc-isodensity_dseg.nii.gz
+                                        how many of the chosen densities are reached
 transform/                              the whole registration, in ANTs' formats
 matches.csv                             the best matches with Dice and growth parameters
 result.json                             status, best match, quality, timings, provenance
@@ -33,8 +45,10 @@ from ..solver import Thresholds
 from .names import DEFAULT_SUBJECT, map_name
 from .nifti import InputError, write_nifti
 from .patient import Patient
-from .report import ReportContent, write_report
+from .planning import isodensity_labels
+from .report import ReportContent, Table, write_report
 from .result import Inversion, InversionStatus
+from .viewer import view_density
 
 REPORTED_DENSITIES = (0.01, 0.1, 0.2, 0.6)
 RESULT_FILE = "result.json"
@@ -83,6 +97,8 @@ def write_maps(
     write_nifti(
         out / map_name(subject, "T1w", "dseg", desc="match"), labels, matched.grid, intent="label"
     )
+    _write_ensemble(out, inversion, subject)
+    _write_planning(out, inversion, subject)
     (out / "transform").mkdir(exist_ok=True)
     inversion.transform.save(out / "transform")
     table = io.StringIO()
@@ -95,6 +111,33 @@ def write_maps(
     writer.writeheader()
     writer.writerows(rows)
     _write_text(out / "matches.csv", table.getvalue())
+
+
+def _write_ensemble(out: Path, inversion: Inversion, subject: str) -> None:
+    maps = inversion.ensemble
+    for desc, values in (("mean", maps.mean), ("sd", maps.sd)):
+        name = map_name(subject, "T1w", "density", desc=desc)
+        write_nifti(out / name, values, maps.grid, intent="estimate")
+    for level, values in maps.exceedance.items():
+        # A BIDS label has letters and digits alone: 0.01 is 10permille.
+        desc = f"exceeds{level * 1000:g}permille".replace(".", "p")
+        name = map_name(subject, "T1w", "probseg", desc=desc)
+        write_nifti(out / name, values, maps.grid, intent="estimate")
+
+
+def _write_planning(out: Path, inversion: Inversion, subject: str) -> None:
+    planning, grid = inversion.planning, inversion.planning.grid
+    ranking = map_name(subject, "T1w", "density", desc="ranking")
+    write_nifti(out / ranking, planning.ranking, grid, intent="estimate")
+    for desc, mask in (("standard", planning.standard), ("model", planning.model)):
+        name = map_name(subject, "T1w", "mask", label="CTV", desc=desc)
+        write_nifti(out / name, mask, grid, intent="label")
+    regions = isodensity_labels(inversion.density, inversion.levels)
+    for desc, labels in (("difference", planning.labels()), ("isodensity", regions)):
+        name = map_name(
+            subject, "T1w", "dseg", label="CTV" if desc == "difference" else "", desc=desc
+        )
+        write_nifti(out / name, labels, grid, intent="label")
 
 
 def write_page(
@@ -118,6 +161,7 @@ def write_page(
             status=_status_sentence(inversion),
             notices=patient.notices,
             maps=maps,
+            viewer=view_density(patient, inversion.density),
             registration=registration,
             matches=matches,
             volumes=_volumes(patient, inversion, database.thresholds),
@@ -134,9 +178,11 @@ def write_result(out: Path, inversion: Inversion, patient: Patient, database: Da
         "status": inversion.status.value,
         "mean_dice": inversion.mean_dice,
         "best": inversion.matches[0].row(),
+        **inversion.row(),
         "quality": dataclasses.asdict(inversion.quality),
         "problems": inversion.quality.problems,
         "notices": patient.notices,
+        "predicted_ml": predicted_ml(inversion, database.thresholds),
         "timings_s": inversion.timings_s,
         "provenance": _provenance(database, patient, inversion),
     }
@@ -171,24 +217,27 @@ def _status_sentence(inversion: Inversion) -> str:
     return f"A plausible match was found (mean Dice of the outlines {inversion.mean_dice:.2f})."
 
 
-def _volumes(
-    patient: Patient, inversion: Inversion, thresholds: Thresholds
-) -> list[dict[str, object]]:
+def predicted_ml(inversion: Inversion, thresholds: Thresholds) -> dict[float, float]:
+    """Millilitres of the patient where the density is at least a level, by level."""
+    levels = sorted({*REPORTED_DENSITIES, thresholds.core, thresholds.whole}, reverse=True)
+    u, ml = inversion.density.u, inversion.density.grid.voxel_ml
+    return {level: float((u >= level).sum() * ml) for level in levels}
+
+
+def _volumes(patient: Patient, inversion: Inversion, thresholds: Thresholds) -> Table:
     ml = patient.grid.voxel_ml
-    u = inversion.density.u
-    seen = {
-        thresholds.core: float(patient.masks.core.sum() * ml),
-        thresholds.whole: float(patient.masks.whole.sum() * ml),
+    outlined = {
+        thresholds.core: f"{patient.masks.core.sum() * ml:.1f}",
+        thresholds.whole: f"{patient.masks.whole.sum() * ml:.1f}",
     }
     names = {thresholds.core: " (core)", thresholds.whole: " (whole tumour)"}
-    return [
-        {
-            "Predicted density": f"at least {level:g}{names.get(level, '')}",
-            "Predicted volume (ml)": round(float((u >= level).sum() * ml), 1),
-            "Outlined on the scan (ml)": round(seen[level], 1) if level in seen else None,
-        }
-        for level in sorted({*REPORTED_DENSITIES, thresholds.core, thresholds.whole}, reverse=True)
-    ]
+    return Table(
+        ("Predicted density", "Predicted (ml)", "Outlined on the scan (ml)"),
+        [
+            (f"at least {level:g}{names.get(level, '')}", f"{volume:.1f}", outlined.get(level))
+            for level, volume in predicted_ml(inversion, thresholds).items()
+        ],
+    )
 
 
 def _provenance(database: Database, patient: Patient, inversion: Inversion) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def draw_density(
     scan = patient.t1 if scan is None else scan
     planes = tumour_planes(patient) if planes is None else planes
     figure, axes = _new_figure(2, planes)
-    top = _window(scan)
+    top = white_level(scan)
     for column, plane in enumerate(planes):
         background = plane.sample(scan.values, scan.grid)
         u = plane.sample(density.u, density.grid)
@@ -164,7 +164,7 @@ def draw_thumbnail(patient: Patient, density: TumorDensity) -> bytes:
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set_axis_off()
     background = plane.sample(patient.t1.values, patient.grid)
-    axis.imshow(background, cmap="gray", vmin=0, vmax=_window(patient.t1), aspect="auto")
+    axis.imshow(background, cmap="gray", vmin=0, vmax=white_level(patient.t1), aspect="auto")
     u = plane.sample(density.u, density.grid)
     _wash(axis, u)
     for level, colour in zip(ISO_LEVELS, ISO_COLOURS, strict=True):
@@ -213,7 +213,7 @@ def draw_registration(
     brain = (patient.t1.values > 0).astype(np.float32)
     planes = planes_through(centre_of(masks.whole, masks.grid), atlas.t1 > 0, atlas.t1_grid)
     figure, axes = _new_figure(3, planes)
-    atlas_top, patient_top = _window(Scan(atlas.t1, atlas.t1_grid)), _window(patient.t1)
+    atlas_top, patient_top = white_level(Scan(atlas.t1, atlas.t1_grid)), white_level(patient.t1)
     atlas_brain = (atlas.t1 > 0).astype(np.float32)
     for column, plane in enumerate(planes):
         shape = plane.points_mm.shape[:2]
@@ -254,7 +254,7 @@ def draw_on_atlas(
     planes = planes_through(centre_of(seen, atlas.grid), atlas.t1 > 0, atlas.t1_grid)
     figure, axes = _new_figure(1, planes)
     for axis, plane in zip(axes[0], planes, strict=True):
-        _show(axis, plane.sample(scan.values, scan.grid), _window(scan), plane)
+        _show(axis, plane.sample(scan.values, scan.grid), white_level(scan), plane)
         if density is None:
             _contour(axis, plane.sample(atlas.wm, atlas.grid), 0.5, TISSUE_COLOUR, 0.8)
             _contour(axis, plane.sample(atlas.csf, atlas.grid), 0.5, CORE_COLOUR, 0.8)
@@ -269,8 +269,8 @@ def draw_on_atlas(
     return _finish(figure, lines)
 
 
-def _window(scan: Scan) -> float:
-    """Intensity shown white: bright enhancement and fat must not darken the brain."""
+def white_level(scan: Scan) -> float:
+    """Intensity that is shown white: bright enhancement and fat must not darken the brain."""
     positive = scan.values[scan.values > 0]
     return float(np.percentile(positive, 99.5)) if positive.size else 1.0
 
@@ -346,8 +346,8 @@ def _show(axis: Axes, image: NDArray, top: float, plane: Plane) -> None:
     )
 
 
-def _wash(axis: Axes, u: NDArray[np.float32]) -> None:
-    """Colour the density; the fewer cells, the more of the scan shows through."""
+def density_colours() -> ListedColormap:
+    """Colours of densities 0 to 1; the fewer cells, the more of the scan shows through."""
     steps = np.linspace(0, 1, 256)
     colours = np.empty((256, 4))
     for i in range(3):
@@ -355,9 +355,13 @@ def _wash(axis: Axes, u: NDArray[np.float32]) -> None:
         colours[:, i] = np.interp(steps, ISO_LEVELS, channel)
     colours[:, 3] = np.interp(steps, (0, ISO_LEVELS[0], 0.2, 1), (0, 0.12, 0.28, 0.5))
     colours[0, 3] = 0
+    return ListedColormap(colours)
+
+
+def _wash(axis: Axes, u: NDArray[np.float32]) -> None:
     axis.imshow(
         np.where(u >= ISO_LEVELS[0], u, 0),
-        cmap=ListedColormap(colours),
+        cmap=density_colours(),
         vmin=0,
         vmax=1,
         interpolation="nearest",

@@ -1,14 +1,19 @@
 """The page: complete, self-contained, escaped; and pictures whose sides are right."""
 
+import base64
 import dataclasses
 import io
+import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from glioquery.atlas import Grid
 from glioquery.pipeline.nifti import Scan
+from glioquery.pipeline.page import DISCLAIMER
 from glioquery.pipeline.pictures import (
     centre_of,
     draw_overlays,
@@ -16,7 +21,8 @@ from glioquery.pipeline.pictures import (
     planes_through,
 )
 from glioquery.pipeline.quality import OutlineQuality, RegistrationQuality
-from glioquery.pipeline.report import DISCLAIMER, ReportContent, render_report, write_report
+from glioquery.pipeline.report import ReportContent, Section, Table, render_report, write_report
+from glioquery.pipeline.viewer import view_density
 from glioquery.solver import TumorDensity
 from matplotlib.image import imread
 from scipy import ndimage
@@ -45,7 +51,7 @@ def content():
         is_plausible=True,
         status="The best match is plausible.",
         matches=[match, match | {"rank": 2, "sample": 99, "lambda_mm": 1.5}],
-        volumes=[{"outline": "whole tumour", "patient (ml)": 50.0}],
+        volumes=Table(("outline", "patient (ml)"), [("whole tumour", 50.0)]),
         quality=RegistrationQuality(0.98, 0.4, 1.0, 2.1, 0.0, 0.05, outline, outline),
         maps={"Map on T1": b"png 1", "Map on FLAIR": b"png 2"},
         registration={"Checkerboard": b"png 3"},
@@ -62,7 +68,7 @@ def test_the_page_says_what_it_must(content):
     assert page.count(">identifiable</td>") == 3
     assert page.index("Map on T1") < page.index("Best matches") < page.index("Checkerboard")
     assert "No plausible match" not in page
-    assert page.count("&#9662;</span>") == 1  # the second match alone is under-resolved
+    assert page.count("▾</span>") == 1  # the second match alone is under-resolved
     assert "under-resolved by the grid and its speed" not in page
 
 
@@ -87,7 +93,7 @@ def test_problems_of_the_registration_come_before_the_map(content):
 def test_no_core_is_a_dash(content):
     matches = [dict(content.matches[0], dice_core=None)]
     page = render_report(dataclasses.replace(content, matches=matches))
-    assert "&ndash;" in page
+    assert "–" in page and "of the core" not in page and "whole tumour alone), of 1" in page
     assert "core None" not in page
 
 
@@ -98,7 +104,8 @@ def test_everything_from_outside_is_escaped(content):
             case=EVIL,
             status=EVIL,
             notices=[EVIL],
-            volumes=[{EVIL: EVIL}],
+            volumes=Table((EVIL,), [(EVIL,)]),
+            answers=[Section(EVIL, [EVIL], [Table((EVIL,), [(EVIL,)])], {EVIL: b""})],
             maps={EVIL: b""},
             registration={EVIL: b""},
             provenance={EVIL: {EVIL: EVIL}},
@@ -107,15 +114,17 @@ def test_everything_from_outside_is_escaped(content):
         )
     )
     assert "<script" not in page
-    assert page.count("&lt;script&gt;") >= 12
+    assert page.count("&lt;script&gt;") >= 17
 
 
 def test_the_page_is_well_formed_and_needs_no_other_file(content, tmp_path):
     write_report(tmp_path / "report.html", content)
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
-    page = (tmp_path / "report.html").read_text()
-    assert not re.search(r"https?://|<link|<script|@import", page)
-    assert all(s.startswith("data:image/png;base64,") for s in re.findall(r"src='([^']*)'", page))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"https?://|<script|@import", page)
+    assert "default-src 'none'" in page
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert len(addresses) > 3 and all(address.startswith("data:") for address in addresses)
 
     class Balance(HTMLParser):
         def __init__(self):
@@ -123,7 +132,7 @@ def test_the_page_is_well_formed_and_needs_no_other_file(content, tmp_path):
             self.open_tags = []
 
         def handle_starttag(self, tag, attrs):
-            if tag not in ("meta", "img"):
+            if tag not in ("meta", "img", "link"):
                 self.open_tags.append(tag)
 
         def handle_endtag(self, tag):
@@ -132,6 +141,120 @@ def test_the_page_is_well_formed_and_needs_no_other_file(content, tmp_path):
     balance = Balance()
     balance.feed(page)
     assert balance.open_tags == []
+
+
+def test_what_a_planner_asks_stands_before_the_matches_and_its_certainty_behind(content):
+    page = render_report(
+        dataclasses.replace(
+            content,
+            answers=[Section("Planning", ["So much."], [Table(("a", "b"), [("c", None)])])],
+            evidence=[Section("Uncertainty", pictures={"Spread": b"png 4"})],
+        )
+    )
+    order = [page.index(f"<h2>{t}") for t in ("Planning", "Best matches", "Uncertainty", "Reg")]
+    assert order == sorted(order)
+    assert "So much." in page and '<td>c</td><td class="n">–</td>' in page
+
+
+@pytest.fixture(scope="module")
+def blob(known, virtual, lesion):
+    u = ndimage.gaussian_filter(lesion.whole.astype(np.float32), 2)
+    return known.density_to_patient(TumorDensity(u, lesion.grid), virtual.grid)
+
+
+def test_the_viewer_starts_in_the_tumor_and_tells_the_sides_right(virtual, viewer):
+    html = viewer.html
+    settings = json.loads(re.search(r"brainsprite\((\{.*\})\);", html)[1])
+    centre = centre_of(virtual.masks.whole, virtual.grid)
+    shown = [settings["numSlice"][axis] + 1 for axis in "XYZ"]
+    told = np.array(settings["affine"])[:3] @ [*shown, 1]
+    np.testing.assert_allclose(told, centre, atol=0.51)
+    # The picture: a mosaic of sagittal slices; the one it starts with holds the density's middle.
+    png = re.search(r'id="overlayImg-[^>]*src="data:image/png;base64,([^"]*)"', html, re.S)[1]
+    overlay = imread(io.BytesIO(base64.b64decode(png)), format="png")
+    n = settings["nbSlice"]
+    columns = overlay.shape[1] // n["Y"]
+
+    def weight(i):
+        row, column = divmod(i, columns)
+        tile = overlay[row * n["Z"] : (row + 1) * n["Z"], column * n["Y"] : (column + 1) * n["Y"]]
+        return tile[..., 3].sum()
+
+    weights = np.array([weight(i) for i in range(n["X"])])
+    middle = (weights * np.arange(n["X"])).sum() / weights.sum()
+    assert abs(middle - settings["numSlice"]["X"]) < 3
+    assert middle < n["X"] / 2  # radiological: the patient's right comes first
+
+
+CLICK = """<script>
+addEventListener("error", e => document.body.dataset.error = e.message);
+addEventListener("load", () => setTimeout(() => {
+  const canvas = document.querySelector("iframe").contentDocument.querySelector("canvas");
+  const before = canvas.toDataURL(), box = canvas.getBoundingClientRect();
+  const at = {clientX: box.left + 0.85 * box.width, clientY: box.top + 0.4 * box.height};
+  canvas.dispatchEvent(new MouseEvent("click", at));
+  document.body.dataset.drawn = canvas.width > 100 && before.length > 10000;
+  document.body.dataset.moved = before !== canvas.toDataURL();
+}, 3000));
+</script></body>"""
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    """Run a headless Chromium with some options on a file; what it prints."""
+    program = next(
+        (p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))),
+        None,
+    )
+    if program is None:
+        pytest.skip("needs Chromium: none is on the PATH")
+
+    def browse(path, *options):
+        profile = tmp_path_factory.mktemp("profile")
+        return subprocess.run(
+            [
+                program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+                "--no-first-run", "--disable-background-networking", "--disable-component-update",
+                "--disable-sync", f"--user-data-dir={profile}", "--enable-logging=stderr",
+                "--virtual-time-budget=10000", *options, path.as_uri(),
+            ],
+            capture_output=True, text=True, timeout=300, check=True,
+        )  # fmt: skip
+
+    return browse
+
+
+@pytest.fixture(scope="module")
+def viewer(virtual, blob):
+    return view_density(virtual, blob)
+
+
+@pytest.fixture
+def shown(content, viewer, tmp_path):
+    """A page with the viewer."""
+    page = dataclasses.replace(content, viewer=viewer)
+    write_report(tmp_path / "a <b> & 'c'.html", page)
+    return tmp_path / "a <b> & 'c'.html"
+
+
+def test_a_browser_opens_the_page_without_an_error_and_the_viewer_moves(shown, chromium):
+    clicked = shown.with_name("clicked.html")
+    clicked.write_text(shown.read_text(encoding="utf-8").replace("</body>", CLICK, 1))
+    done = chromium(clicked, "--dump-dom", "--window-size=1200,900")
+    body = re.search(r"<body[^>]*>", done.stdout)[0]
+    assert 'data-drawn="true"' in body and 'data-moved="true"' in body, body
+    assert "data-error" not in body
+    said = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    # Advice of the browser's about this test's own reading of the canvas.
+    assert [line for line in said if "willReadFrequently" not in line] == []
+
+
+def test_a_browser_prints_the_page(shown, chromium):
+    pdf = shown.with_name("page.pdf")
+    chromium(shown, f"--print-to-pdf={pdf}", "--no-pdf-header-footer")
+    printed = pdf.read_bytes()
+    assert printed.startswith(b"%PDF") and printed.rstrip().endswith(b"%%EOF")
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) >= 2
 
 
 def test_planes_follow_radiological_convention():
