@@ -2,6 +2,7 @@
 
 sub-X_space-T1w_density.nii.gz          density of the best match on the T1's grid, float32
 sub-X_space-SRI24_density.nii.gz        the same on the simulation grid
+sub-X_space-SRI24_dseg.nii.gz           the patient's outlines on that grid: 1 whole, 2 core
 sub-X_space-T1w_desc-match_dseg.nii.gz  its outlines on the T1's grid: 1 whole, 2 core
 sub-X_space-T1w_desc-mean_density.nii.gz, desc-sd
                                         mean and standard deviation over the ensemble
@@ -99,6 +100,14 @@ def write_maps(
     )
     _write_ensemble(out, inversion, subject)
     _write_planning(out, inversion, subject)
+    asked = inversion.masks
+    write_nifti(
+        out / map_name(subject, "SRI24", "dseg"),
+        np.where(asked.core, 2, asked.whole).astype(np.uint8),
+        asked.grid,
+        intent="label",
+        space="template",
+    )
     (out / "transform").mkdir(exist_ok=True)
     inversion.transform.save(out / "transform")
     table = io.StringIO()
