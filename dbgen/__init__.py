@@ -1,7 +1,8 @@
 """From a parameter space to a database on disk: sampling, planning, Ray, NetCDF shards."""
 
-from .database import Database, DatabaseError
+from .database import Database
 from .generation import generate
+from .header import DatabaseError
 from .plan import Plan
 from .space import ParameterSpace
 from .values import Choices, Range

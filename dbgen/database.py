@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,60 +26,15 @@ from ..solver import (
     simulate,
 )
 from .files import sha256_of
+from .header import DatabaseError, Part, mending, parts_of, read_header, shard_spans
 from .plan import Plan, identity
 from .shard import VARIABLES, ShardRecord, read_record, shard_path, unpack
 
 if TYPE_CHECKING:
     import xarray as xr
 
-SCHEMA = "glioquery-database"
-SCHEMA_VERSION = 1
-HEADER = "database.json"
-HEADER_KEYS = (
-    "schema", "schema_version", "package_version", "plan", "store", "n_samples", "shard_size",
-    "grid", "box",
-)  # fmt: skip
-
-
 OUTLINE_TOLERANCE = 1e-4
 """Densities this near to a threshold may lie on either side of it on another processor."""
-
-
-class DatabaseError(ValueError):
-    """A folder that is not the database it should be; the message says what to do."""
-
-
-def read_header(folder: Path) -> dict[str, Any]:
-    """The database's own description.
-
-    Raises
-    ------
-    DatabaseError
-        If the folder holds no database, or one of another schema.
-    """
-    path = folder / HEADER
-    try:
-        header = json.loads(path.read_text(encoding="utf-8"))
-        schema, version = header["schema"], header["schema_version"]
-    except FileNotFoundError:
-        raise DatabaseError(
-            f"{folder} holds no database (no {HEADER}): make one with "
-            f"`glioquery generate {folder} --n 1000`"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatabaseError(f"{path} is not a database's description: {error}") from None
-    if (schema, version) != (SCHEMA, SCHEMA_VERSION):
-        raise DatabaseError(
-            f"{folder} has schema {schema} {version}, this version of glioquery reads "
-            f"{SCHEMA} {SCHEMA_VERSION}: generate the database anew"
-        )
-    missing = [key for key in HEADER_KEYS if key not in header]
-    if missing:
-        raise DatabaseError(
-            f"{path} was altered, it lacks {', '.join(missing)}: put it back as it was, or "
-            "generate the database anew in another folder"
-        )
-    return header
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +88,7 @@ class Database:
             more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
             raise DatabaseError(
                 f"{folder} is incomplete: {'; '.join(bad[:3])}{more}. "
-                f"`glioquery generate {folder} --n {header['n_samples']}` completes it"
+                f"{mending(folder, header)} completes it"
             )
         return cls(folder, header, tuple(records))
 
@@ -164,9 +119,25 @@ class Database:
         return Thresholds(**self.header["plan"]["thresholds"])
 
     @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """One, or those that the database was merged from; they share all but what is drawn."""
+        return tuple(parts_of(self.header))
+
+    @property
     def plan(self) -> Plan:
-        """What decided the samples."""
-        return Plan.from_description(self.header["plan"])
+        """What decided the samples.
+
+        Raises
+        ------
+        DatabaseError
+            If the database was merged: each of its `parts` has a plan of its own.
+        """
+        if len(self.parts) > 1:
+            raise DatabaseError(
+                f"{self.path} was merged from {len(self.parts)} databases, each with a plan of its "
+                "own: see `parts`"
+            )
+        return self.parts[0].plan
 
     @cached_property
     def checksum(self) -> str:
@@ -320,9 +291,9 @@ class Database:
         return simulate(
             Tissue.from_atlas(load_atlas()),
             self.growth_parameters(sample),
-            model=self.plan.model,
+            model=self.parts[0].plan.model,
             thresholds=self.thresholds,
-            accuracy=self.plan.accuracy,
+            accuracy=self.parts[0].plan.accuracy,
         ).density
 
     def differing_outlines(self, sample: int, density: TumorDensity) -> list[str]:
@@ -364,8 +335,8 @@ class Database:
                 f"{self.path} holds samples 0 to {self.n_samples - 1}, there is no range "
                 f"{start} to {stop}"
             )
-        size = self.header["shard_size"]
-        for index in range(start // size, (stop - 1) // size + 1):
+        firsts = [record.first for record in self.records]
+        for index in range(bisect_right(firsts, start) - 1, bisect_left(firsts, stop)):
             record = self.records[index]
             file = shard_path(self.path, index)
             if index not in self._intact:
@@ -386,15 +357,9 @@ class Database:
     def _compare(self, file: Path, record: ShardRecord) -> None:
         if not file.exists() or sha256_of(file) != record.sha256:
             raise DatabaseError(
-                f"{file} is not the file that was written (its SHA-256 differs): "
-                f"`glioquery generate {self.path} --n {self.n_samples}` makes it anew"
+                f"{file} is damaged, its SHA-256 is not that of the file that was written: "
+                f"{mending(self.path, self.header)} makes it anew"
             )
-
-
-def shard_spans(header: dict[str, Any]) -> list[tuple[int, int]]:
-    """First and last (exclusive) sample of each shard."""
-    n, size = header["n_samples"], header["shard_size"]
-    return [(first, min(first + size, n)) for first in range(0, n, size)]
 
 
 def _ends(name: str, bound: slice | float) -> tuple[float, float]:

@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .database import Database
 from .files import completed
+from .sampling import find_sampler
 from .shard import VARIABLES
+from .space import ParameterSpace
+from .values import Choices
 
 CARD = "DATACARD.md"
 N_VOLUME_BINS = 10
 BAR_LENGTH = 40
+MAX_POINTS = 8
+"""Origins that are listed one by one."""
 STORED = ("dw", "rho", "days", "lambda_mm", "rho_t", "whole_ml", "core_ml")
 """Variables whose stored values are summarised."""
+
+
+@dataclass(frozen=True)
+class PartFacts:
+    """What was asked for: of the database, or of one of those that it was merged from.
+
+    Attributes
+    ----------
+    n_samples : int
+    sampler : str
+    seed : int
+    space : dict
+        Values and limits.
+    """
+
+    n_samples: int
+    sampler: str
+    seed: int
+    space: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,10 +58,8 @@ class DatabaseFacts:
         Version of glioquery that began it.
     model : dict
         Name, equation and settings of the growth model.
-    space : dict
-        Ranges and limits that were asked for.
-    sampler : str
-    seed : int
+    parts : tuple of PartFacts
+        One, or more if the database was merged.
     thresholds : dict
         Densities of the two outlines.
     store : {'density', 'outlines'}
@@ -45,6 +68,8 @@ class DatabaseFacts:
         included.
     acceptance : float
         n_runs / n_draws.
+    n_outside : int
+        Tumours whose size lies outside the limits of their space: a sweep keeps all of its points.
     stored : dict
         Least value, median and greatest value of each parameter and volume, by name.
     volume_edges_ml : tuple of float
@@ -63,15 +88,14 @@ class DatabaseFacts:
     checksum: str
     package_version: str
     model: dict[str, Any]
-    space: dict[str, Any]
-    sampler: str
-    seed: int
+    parts: tuple[PartFacts, ...]
     thresholds: dict[str, float]
     store: str
     n_samples: int
     n_runs: int
     n_draws: int
     acceptance: float
+    n_outside: int
     stored: dict[str, tuple[float, float, float]]
     volume_edges_ml: tuple[float, ...]
     volume_counts: tuple[int, ...]
@@ -86,9 +110,8 @@ def describe_database(database: Database) -> DatabaseFacts:
     values = database.parameters
     _, first_of_run = np.unique(values.run, return_index=True)
     n_draws = int((values.attempt.values[first_of_run] + 1).sum())
-    low, high = plan["space"]["whole_ml"]["low"], plan["space"]["whole_ml"]["high"]
-    inner = np.linspace(np.cbrt(low), np.cbrt(high), N_VOLUME_BINS + 1)[1:-1] ** 3
-    edges = np.array([low, *inner, high])
+    outside = _outside(database)
+    edges = _volume_edges(database, values.whole_ml.values[outside])
     counts, _ = np.histogram(values.whole_ml, edges)
     processors: dict[str, int] = {}
     for record in database.records:
@@ -99,15 +122,22 @@ def describe_database(database: Database) -> DatabaseFacts:
         checksum=database.checksum,
         package_version=header["package_version"],
         model={key: plan["model"][key] for key in ("name", "equation", "settings")},
-        space=plan["space"],
-        sampler=plan["sampler"],
-        seed=plan["seed"],
+        parts=tuple(
+            PartFacts(
+                part.last - part.first,
+                part.plan.space.sampler,
+                part.plan.seed,
+                part.plan.describe()["space"],
+            )
+            for part in database.parts
+        ),
         thresholds=plan["thresholds"],
         store=header["store"],
         n_samples=database.n_samples,
         n_runs=len(first_of_run),
         n_draws=n_draws,
         acceptance=len(first_of_run) / n_draws,
+        n_outside=int(outside.sum()),
         stored={
             name: (
                 float(values[name].min()),
@@ -124,6 +154,30 @@ def describe_database(database: Database) -> DatabaseFacts:
     )
 
 
+def _outside(database: Database) -> NDArray[np.bool_]:
+    """For each tumour, whether its size lies outside the limits of its space."""
+    values = database.parameters
+    whole, core = values.whole_ml.values, values.core_ml.values
+    outside = np.zeros(database.n_samples, dtype=bool)
+    for part in database.parts:
+        rows, space = slice(part.first, part.last), part.plan.space
+        outside[rows] = (
+            (whole[rows] < space.whole_ml.low)
+            | (whole[rows] > space.whole_ml.high)
+            | (core[rows] < space.core_min_ml)
+        )
+    return outside
+
+
+def _volume_edges(database: Database, outside_ml: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Edges that hold the sizes asked for, and those of the tumours outside them."""
+    limits = [part.plan.space.whole_ml for part in database.parts]
+    low = min([limit.low for limit in limits] + outside_ml.tolist())
+    high = max([limit.high for limit in limits] + outside_ml.tolist())
+    inner = np.linspace(np.cbrt(low), np.cbrt(high), N_VOLUME_BINS + 1)[1:-1] ** 3
+    return np.array([low, *inner, high])
+
+
 def write_card(database: Database) -> Path:
     """Write the database's card into its folder, complete or not at all."""
     path = database.path / CARD
@@ -134,25 +188,27 @@ def write_card(database: Database) -> Path:
 
 def card_text(facts: DatabaseFacts) -> str:
     """The card, in Markdown."""
-    space = facts.space
     units = {name: units for name, (_, units, _) in VARIABLES.items()}
-    asked = {
-        name: f"{space[name]['low']:g} to {space[name]['high']:g}"
-        for name in ("dw", "rho", "days", "whole_ml")
-    } | {"core_ml": f"at least {space['core_min_ml']:g}"}
-    drawn = {name: space[name]["scale"] for name in ("dw", "rho", "days")}
+    spaces = [ParameterSpace.from_dict(p.space | {"sampler": p.sampler}) for p in facts.parts]
     settings = ", ".join(f"{k} = {v}" for k, v in facts.model["settings"].items())
     each = facts.core_seconds / facts.n_samples
     parameters = [
-        (name, units[name], asked.get(name, "derived"), drawn.get(name, ""), *map(_number, ends))
+        (
+            name,
+            units[name],
+            _joined(_asked(name, space) for space in spaces),
+            _joined(_drawn(name, space) for space in spaces),
+            *map(_number, ends),
+        )
         for name, ends in facts.stored.items()
     ]
     content = [
         ("tumours", f"{facts.n_samples:,}"),
-        ("tumours a run of the solver", f"{space['snapshots_per_run']}"),
+        *_part_rows(facts),
+        ("tumours a run of the solver", _joined(str(s.snapshots_per_run) for s in spaces)),
         ("runs drawn", f"{facts.n_draws:,}"),
         ("runs accepted", f"{facts.n_runs:,}, {100 * facts.acceptance:.3g} %"),
-        ("sampler", f"`{facts.sampler}`, seed {facts.seed}"),
+        ("tumours outside the limits of size", f"{facts.n_outside:,}"),
         ("outlines", ", ".join(f"{k} {{u >= {v:g}}}" for k, v in facts.thresholds.items())),
         ("stored", "densities and outlines" if facts.store == "density" else "outlines"),
         ("size on disk", f"{facts.n_bytes / 1e6:,.3g} MB"),
@@ -163,7 +219,7 @@ def card_text(facts: DatabaseFacts) -> str:
     return f"""# Data card: {facts.n_samples:,} simulated gliomas
 
 Growth of gliomas simulated in the SRI24 atlas by glioquery {facts.package_version}. `database.json`
-describes the database in full, each shard repeats it. Written by `glioquery generate`.
+describes the database in full. Written by `glioquery` when it was complete.
 
 ## Growth model
 
@@ -177,10 +233,10 @@ Settings: {settings or "none"}.
 
 ## Parameters
 
-{_table(("name", "unit", "range", "drawn", "least", "median", "greatest"), parameters)}
+{_table(("name", "unit", "asked for", "drawn", "least", "median", "greatest"), parameters)}
 
-Origins are drawn uniformly in the tissue. From one scan lambda_mm = sqrt(dw / rho) and
-rho_t = rho days are identifiable; dw, rho and days are not.
+Origins: {_joined(map(_origins, spaces))}. From one scan lambda_mm = sqrt(dw / rho) and rho_t = rho
+days are identifiable; dw, rho and days are not.
 
 ## Volumes of the whole outline
 
@@ -192,6 +248,52 @@ rho_t = rho days are identifiable; dw, rho and days are not.
 
 CC BY-SA 3.0: derived from SRI24 (T. Rohlfing et al., Human Brain Mapping 31:798-819, 2010).
 """
+
+
+def _part_rows(facts: DatabaseFacts) -> Iterator[tuple[str, str]]:
+    """How each part was drawn."""
+    first = 0
+    for part in facts.parts:
+        name = "sampler"
+        if len(facts.parts) > 1:
+            name = f"sampler of tumours {first} to {first + part.n_samples - 1}"
+        yield name, f"`{part.sampler}`, seed {part.seed}"
+        first += part.n_samples
+
+
+def _asked(name: str, space: ParameterSpace) -> str:
+    """What a space says of a stored variable."""
+    if name == "core_ml":
+        return f"at least {space.core_min_ml:g}"
+    asked = getattr(space, name, None)
+    return "derived" if asked is None else str(asked)
+
+
+def _drawn(name: str, space: ParameterSpace) -> str:
+    """How a sampler comes to a variable's value."""
+    asked = getattr(space, name, None)
+    if asked is None or name == "whole_ml":
+        return ""
+    if name == "days" and not find_sampler(space.sampler).independent:
+        return "when the volume is reached"
+    if name in ("dw", "rho") and space.lambda_mm is not None:
+        return "by lambda_mm"
+    if isinstance(asked, Choices):
+        return "list"
+    return "fixed" if asked.is_fixed else asked.scale
+
+
+def _origins(space: ParameterSpace) -> str:
+    if space.origin_mm is None:
+        return "uniform in the tissue"
+    if len(space.origin_mm) > MAX_POINTS:
+        return f"{len(space.origin_mm)} points"
+    return ", ".join(f"({x:g}, {y:g}, {z:g})" for x, y, z in space.origin_mm) + " mm"
+
+
+def _joined(texts: Iterable[str]) -> str:
+    """The texts of all parts, each once."""
+    return "; ".join(text for text in dict.fromkeys(texts) if text)
 
 
 def _number(value: float) -> str:

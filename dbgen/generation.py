@@ -21,17 +21,10 @@ import numpy as np
 from ..atlas import load_atlas
 from ..solver import Tissue
 from .cluster import carried_by_value, connected
-from .database import (
-    HEADER,
-    SCHEMA,
-    SCHEMA_VERSION,
-    Database,
-    DatabaseError,
-    read_header,
-    shard_spans,
-)
+from .database import Database
 from .datacard import write_card
 from .files import remove_unfinished, sha256_of, write_json
+from .header import HEADER, SCHEMA, SCHEMA_VERSION, DatabaseError, read_header, shard_spans
 from .plan import Plan, Sample, draw_samples
 from .shard import packing_box, read_record, shard_path, write_shard
 from .space import ParameterSpace
@@ -76,7 +69,7 @@ def generate(
     n_samples: int | None = None,
     *,
     plan: Plan | None = None,
-    store: str = "density",
+    store: str | None = None,
     shard_size: int = SHARD_SIZE,
     address: str | None = None,
     n_workers: int | None = None,
@@ -93,11 +86,12 @@ def generate(
     path : path
         The database's folder, made if need be; on a cluster, one that all nodes see.
     n_samples : int
-        Number of tumours, >= 1; by default all of a sweep.
+        Number of tumours, >= 1; by default all of a sweep, else that of the database in the folder.
     plan : Plan, optional
         What is drawn; by default that of the database in the folder, else the default plan.
-    store : {'density', 'outlines'}
-        Whether to store densities beside the outlines.
+    store : {'density', 'outlines'}, optional
+        Whether to store densities beside the outlines; by default as the database in the folder
+        does, else densities.
     shard_size : int
         Samples a file. It decides nothing else; that of an existing database is kept.
     address, n_workers
@@ -126,11 +120,8 @@ def generate(
     """
     if shard_size < 1:
         raise ValueError(f"shard_size is a number from 1 up, got {shard_size}")
-    if store not in ("density", "outlines"):
-        raise ValueError(f"store is 'density' or 'outlines', got {store!r}")
     folder = Path(path).absolute()
-    plan = plan or _plan_in(folder)
-    n_samples = number_of_samples(n_samples, plan.space)
+    n_samples, plan, store = complete_request(folder, n_samples, plan, store)
     header = _prepare(folder, n_samples, plan, store, shard_size)
     with _only_one(folder), _refusals_told():
         shards = shard_path(folder, 0).parent
@@ -152,6 +143,30 @@ def generate(
         database = Database.open(folder)
         write_card(database)
     return database
+
+
+def complete_request(
+    folder: Path, n_samples: int | None, plan: Plan | None, store: str | None
+) -> tuple[int, Plan, str]:
+    """What `generate` is asked for, with what was left out as in the folder's database, if any.
+
+    Raises
+    ------
+    ValueError
+        If the number or `store` is out of range, or no number is given where one is needed.
+    DatabaseError
+        If the folder holds a database that was merged, or one of another schema.
+    """
+    begun = _own_header(folder) if (folder / HEADER).exists() else None
+    if plan is None:
+        plan = Plan.from_description(begun["plan"]) if begun else Plan()
+    if n_samples is None and plan.space.n_points is None and begun:
+        n_samples = begun["n_samples"]
+    if store is None:
+        store = begun["store"] if begun else "density"
+    if store not in ("density", "outlines"):
+        raise ValueError(f"store is 'density' or 'outlines', got {store!r}")
+    return number_of_samples(n_samples, plan.space), plan, store
 
 
 def number_of_samples(n_samples: int | None, space: ParameterSpace) -> int:
@@ -286,13 +301,6 @@ def _refusals_told() -> Iterator[None]:
             f"cannot write {error.filename}: {error.strerror}. What is finished is kept: make room "
             "there, or the folder writable, then give the same command again"
         ) from error
-
-
-def _plan_in(folder: Path) -> Plan:
-    """The plan of the database in a folder; the default plan where there is none."""
-    if not (folder / HEADER).exists():
-        return Plan()
-    return Plan.from_description(_own_header(folder)["plan"])
 
 
 def _own_header(folder: Path) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 
-from .database import Database, read_header, shard_spans
+from .database import Database
 from .files import sha256_of
-from .plan import Plan
+from .header import parts_of, read_header, shard_spans
 from .sampling import find_sampler
 from .shard import DENSITY_BITS, DENSITY_FLOOR, VARIABLES, read_record, shard_path, unpack
 
@@ -94,7 +94,7 @@ def _content_faults(shard: netCDF4.Dataset, span: tuple[int, int], header: dict)
             faults.append(f"{name} is not finite")
     if not np.array_equal(values["sample"], np.arange(*span)):
         faults.append("its sample ids are not consecutive from its first")
-    space = Plan.from_description(header["plan"]).space
+    (space,) = (part.plan.space for part in parts_of(header) if part.first <= span[0] < part.last)
     # A sweep keeps the tumour of each of its points, whatever size it has.
     limited = () if find_sampler(space.sampler).sweeps else ("whole_ml",)
     for name in ("dw", "rho", "days", *limited):

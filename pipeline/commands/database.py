@@ -4,51 +4,94 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ...dbgen import Database, ParameterSpace, Plan, generate, verify
 from ...dbgen.datacard import describe_database
-from ...dbgen.generation import SHARD_SIZE
+from ...dbgen.generation import SHARD_SIZE, complete_request
+from ...dbgen.pilot import forecast
+from ...dbgen.sampling import SAMPLERS
 from ...solver import FisherKolmogorov
 from ...solver.models import find_model, parse_settings
 from ..database_picture import draw_database
 from ..printing import show
-from ..progress import progress_bar
-from .options import Address, DatabaseFolder, Json, ModelName, ModelSettings
+from ..progress import generation_progress, progress_bar
+from .options import Address, DatabaseFolder, Json, ModelSettings
 
 
 def generate_command(
     database: DatabaseFolder,
-    n: Annotated[int, typer.Option("--n", help="Number of tumours.")],
-    space: Annotated[Path | None, typer.Option(help="Parameter space, .toml.")] = None,
-    sampler: Annotated[str | None, typer.Option(help="trajectory, uniform or sobol.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the random draws.")] = 0,
-    model: ModelName = FisherKolmogorov.name,
+    n: Annotated[
+        int | None, typer.Option("--n", help="Number of tumours; default: all of a sweep.")
+    ] = None,
+    space: Annotated[
+        Path | None,
+        typer.Option(help="Study file, .toml: parameter space, sampler and growth model."),
+    ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(help=f"{', '.join(SAMPLERS)}; replaces the study's."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the random draws; default: 0.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Growth model, a name or module:Class; replaces the study's [model]."),
+    ] = None,
     settings: ModelSettings = None,
-    store: Annotated[str, typer.Option(help="density or outlines.")] = "density",
+    store: Annotated[str | None, typer.Option(help="density (default) or outlines.")] = None,
     shard_size: Annotated[int, typer.Option(help="Tumours a file.")] = SHARD_SIZE,
     workers: Annotated[int | None, typer.Option(help="Cores; default: all.")] = None,
     address: Address = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what it will cost, from a pilot of seconds.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Generate a database; the same command resumes, a larger N extends."""
-    named = {} if sampler is None else {"sampler": sampler}
-    chosen = ParameterSpace.from_toml(space, **named) if space else ParameterSpace.from_dict(named)
-    growth = find_model(model, **parse_settings(settings or ()))
-    with progress_bar("generate", "tumours") as progress:
+    """Generate a database; the same command resumes, a larger N extends.
+
+    What is not named is as in the database that is there.
+    """
+    plan = _plan(space, sampler, seed, model, parse_settings(settings or ()))
+    if dry_run:
+        n, plan, store = complete_request(database, n, plan, store)
+        cost = forecast(plan, n, store=store, shard_size=shard_size, n_workers=workers)
+        show({"database": str(database.absolute()), **dataclasses.asdict(cost)}, as_json)
+        return
+    with generation_progress() as progress:
         made = generate(
             database,
             n,
-            plan=Plan(space=chosen, seed=seed, model=growth),
+            plan=plan,
             store=store,
             shard_size=shard_size,
             n_workers=workers,
             address=address,
-            progress=progress,
+            progress=progress.count,
+            on_shard=progress.add,
         )
     show({"database": str(made.path), "samples": len(made), "checksum": made.checksum}, as_json)
+
+
+def _plan(
+    space: Path | None,
+    sampler: str | None,
+    seed: int | None,
+    model: str | None,
+    settings: dict[str, Any],
+) -> Plan | None:
+    """The plan of a study file with what is named beside it; None if nothing is named at all."""
+    named: dict[str, Any] = {} if sampler is None else {"sampler": sampler}
+    if space is None and seed is None and model is None and not (named or settings):
+        return None
+    seed = seed or 0
+    if space is None:
+        growth = find_model(model or FisherKolmogorov.name, **settings)
+        return Plan(ParameterSpace.from_dict(named), seed, growth)
+    if model is None:
+        return Plan.from_toml(space, seed=seed, settings=settings, **named)
+    return Plan.from_toml(space, seed=seed, model=find_model(model, **settings), **named)
 
 
 def describe_command(

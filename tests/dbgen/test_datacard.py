@@ -13,7 +13,9 @@ from glioquery.dbgen.machine import processor
 def test_facts_are_those_of_the_samples(database):
     facts = describe_database(database)
     values = database.parameters
-    assert (facts.n_samples, facts.n_runs, facts.seed) == (11, 6, 7)
+    (part,) = facts.parts
+    assert (facts.n_samples, facts.n_runs, part.seed, part.n_samples) == (11, 6, 7, 11)
+    assert facts.n_outside == 0
     attempts = values.attempt.values[::2]  # two snapshots a run
     assert facts.n_draws == 6 + attempts.sum()
     assert facts.acceptance == 6 / facts.n_draws

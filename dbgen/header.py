@@ -1,0 +1,111 @@
+"""A database's own description, `database.json`: what it is, and how its samples are parted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .plan import Plan
+
+SCHEMA = "glioquery-database"
+SCHEMA_VERSION = 1
+HEADER = "database.json"
+KEYS = ("schema", "schema_version", "package_version", "plan", "store", "n_samples", "grid", "box")
+PART_KEYS = ("space", "sampler", "seed", "n_samples", "shard_size")
+"""What a merged database keeps of each of its parts; in one that was generated the first three
+stand in the plan, the others in the header itself."""
+
+
+class DatabaseError(ValueError):
+    """A folder that is not the database it should be; the message says what to do."""
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """The database's own description.
+
+    Raises
+    ------
+    DatabaseError
+        If the folder holds no database, or one of another schema.
+    """
+    path = folder / HEADER
+    try:
+        header = json.loads(path.read_text(encoding="utf-8"))
+        schema, version = header["schema"], header["schema_version"]
+    except FileNotFoundError:
+        raise DatabaseError(
+            f"{folder} holds no database (no {HEADER}): make one with "
+            f"`glioquery generate {folder} --n 1000`"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatabaseError(f"{path} is not a database's description: {error}") from None
+    if (schema, version) != (SCHEMA, SCHEMA_VERSION):
+        raise DatabaseError(
+            f"{folder} has schema {schema} {version}, this version of glioquery reads "
+            f"{SCHEMA} {SCHEMA_VERSION}: generate the database anew"
+        )
+    missing = [key for key in KEYS if key not in header]
+    if not missing:
+        parts = _described_parts(header)
+        missing = [key for key in PART_KEYS if any(key not in part for part in parts)]
+    if missing:
+        raise DatabaseError(
+            f"{path} was altered, it lacks {', '.join(missing)}: put it back as it was, or "
+            "generate the database anew in another folder"
+        )
+    return header
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive samples of a database that one plan decided.
+
+    Attributes
+    ----------
+    first, last : int
+        Samples first <= i < last; sample i of the database is sample i - first of the plan.
+    plan : Plan
+    shard_size : int
+        Samples in each of its shards but the last.
+    """
+
+    first: int
+    last: int
+    plan: Plan
+    shard_size: int
+
+
+def parts_of(header: dict[str, Any]) -> list[Part]:
+    """The parts of a database: one, unless it was merged."""
+    parts: list[Part] = []
+    for part in _described_parts(header):
+        first = parts[-1].last if parts else 0
+        drawn = {key: part[key] for key in ("space", "sampler", "seed")}
+        plan = Plan.from_description(header["plan"] | drawn)
+        parts.append(Part(first, first + part["n_samples"], plan, part["shard_size"]))
+    return parts
+
+
+def shard_spans(header: dict[str, Any]) -> list[tuple[int, int]]:
+    """First and last (exclusive) sample of each shard; none holds samples of two parts."""
+    spans: list[tuple[int, int]] = []
+    start = 0
+    for part in _described_parts(header):
+        end, size = start + part["n_samples"], part["shard_size"]
+        spans += [(first, min(first + size, end)) for first in range(start, end, size)]
+        start = end
+    return spans
+
+
+def mending(folder: Path, header: dict[str, Any]) -> str:
+    """What makes missing and damaged shards anew."""
+    if "parts" in header:
+        return "merging its parts again, into a new folder,"
+    return f"`glioquery generate {folder} --n {header['n_samples']}`"
+
+
+def _described_parts(header: dict[str, Any]) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = header.get("parts") or [header["plan"] | header]
+    return parts

@@ -1,0 +1,179 @@
+"""What a plan will cost, from a few of its runs: acceptance, time and disk.
+
+The runs are the plan's own first ones, simulated in this process and thrown away.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..atlas import load_atlas
+from ..solver import Tissue
+from .generation import SHARD_SIZE, number_of_samples
+from .plan import MAX_ATTEMPTS, Plan, Rejection, Sample, draw_attempt, no_acceptable_tumor
+from .shard import write_shard
+
+N_RUNS = 24
+"""Accepted runs with which a pilot ends."""
+
+SECONDS = 8.0
+"""Time after which it begins no other run, if it has one."""
+
+N_STORED = 50
+"""Tumours that are written to see how large they are."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What to expect of a plan.
+
+    Attributes
+    ----------
+    n_samples, n_runs : int
+        Tumours, and the accepted runs they are snapshots of.
+    pilot_runs, pilot_draws : int
+        Accepted runs of the pilot; runs it simulated for them, the rejected ones included. They
+        tell how rough the estimates are.
+    acceptance : float
+        pilot_runs / pilot_draws.
+    rejections : dict
+        Reasons for which the pilot rejected draws, and how many.
+    n_draws : int
+        Runs to expect, the rejected ones included.
+    core_seconds : float
+        Time of one core.
+    n_workers : int
+        Cores that share it.
+    seconds : float
+        Time with them, without the start of Ray.
+    n_bytes : int
+        Size on disk.
+    """
+
+    n_samples: int
+    n_runs: int
+    pilot_runs: int
+    pilot_draws: int
+    acceptance: float
+    rejections: dict[str, int]
+    n_draws: int
+    core_seconds: float
+    n_workers: int
+    seconds: float
+    n_bytes: int
+
+
+def forecast(
+    plan: Plan,
+    n_samples: int | None = None,
+    *,
+    store: str = "density",
+    shard_size: int = SHARD_SIZE,
+    n_workers: int | None = None,
+) -> Forecast:
+    """Simulate a few runs of a plan and say what the whole database will cost.
+
+    Parameters
+    ----------
+    plan : Plan
+    n_samples : int, optional
+        By default all of a sweep.
+    store : {'density', 'outlines'}
+    shard_size : int
+    n_workers : int, optional
+        Cores; all by default.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, or the plan yields no acceptable tumour: the message says which
+        limits rejected the draws.
+    """
+    n_samples = number_of_samples(n_samples, plan.space)
+    n_workers = n_workers or os.cpu_count() or 1
+    tissue = Tissue.from_atlas(load_atlas())
+    n_runs = math.ceil(n_samples / plan.space.snapshots_per_run)
+    run_pilot(tissue, plan, 1)  # compiles the programs, which is not to be counted
+    # Processor time: in this process, a simulation may spread over several cores.
+    began = time.process_time()
+    runs, rejections = run_pilot(tissue, plan, min(n_runs, N_RUNS))
+    seconds_a_run = (time.process_time() - began) / len(runs)
+    acceptance = len(runs) / (len(runs) + rejections.total())
+
+    stored = list(itertools.chain.from_iterable(runs))[:N_STORED]
+    began = time.process_time()
+    bytes_of_all = _shard_bytes(tissue, plan, stored, store)
+    core_seconds = n_runs * seconds_a_run
+    core_seconds += n_samples * (time.process_time() - began) / len(stored)
+    # A file of one tumour tells what each file has beside its tumours.
+    bytes_of_one = _shard_bytes(tissue, plan, stored[:1], store)
+    bytes_a_tumour = (bytes_of_all - bytes_of_one) / max(1, len(stored) - 1)
+    n_shards = math.ceil(n_samples / shard_size)
+    n_bytes = n_shards * (bytes_of_one - bytes_a_tumour) + n_samples * bytes_a_tumour
+    return Forecast(
+        n_samples=n_samples,
+        n_runs=n_runs,
+        pilot_runs=len(runs),
+        pilot_draws=len(runs) + rejections.total(),
+        acceptance=acceptance,
+        rejections={reason.value: count for reason, count in rejections.most_common()},
+        n_draws=round(n_runs / acceptance),
+        core_seconds=core_seconds,
+        n_workers=n_workers,
+        seconds=core_seconds / n_workers,
+        n_bytes=round(n_bytes),
+    )
+
+
+def run_pilot(
+    tissue: Tissue, plan: Plan, n_runs: int
+) -> tuple[list[list[Sample]], Counter[Rejection]]:
+    """The first runs of a plan, fewer than asked for if they take long.
+
+    Returns
+    -------
+    runs : list of list of Sample
+        Tumours of each accepted run.
+    rejections : Counter
+        Draws that were not accepted.
+
+    Raises
+    ------
+    ValueError
+        If a run yields no acceptable tumour, or the simulation of a sweep's point fails.
+    """
+    runs: list[list[Sample]] = []
+    rejections: Counter[Rejection] = Counter()
+    began = time.monotonic()
+    while len(runs) < n_runs and not (runs and time.monotonic() - began > SECONDS):
+        for attempt in range(MAX_ATTEMPTS):
+            samples = draw_attempt(tissue, plan, len(runs), attempt)
+            if not isinstance(samples, Rejection):
+                runs.append(samples)
+                break
+            rejections[samples] += 1
+        else:
+            raise no_acceptable_tumor(rejections)
+    return runs, rejections
+
+
+def _shard_bytes(tissue: Tissue, plan: Plan, samples: list[Sample], store: str) -> int:
+    """Size of a shard of the tumours."""
+    with tempfile.TemporaryDirectory() as folder:
+        return write_shard(
+            Path(folder) / "shard.nc",
+            samples,
+            first=0,
+            last=len(samples),
+            tissue=tissue,
+            description={"plan": plan.describe()},
+            store_density=store == "density",
+            snapshots_per_run=plan.space.snapshots_per_run,
+        ).bytes
