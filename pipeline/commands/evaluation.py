@@ -1,0 +1,223 @@
+"""Commands about query strategies: train, evaluate."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import typer
+
+from ...dbgen import Database
+from ...dbgen.files import completed
+from ...query import Index, outlines_of
+from ...query.evaluation import Contestant, NaiveTiming, QuerySet, Row, evaluate, time_naive
+from ...query.strategies import STRATEGIES, needs_preparation, prepare_strategy
+from ...query.strategies.registry import LEARNED, STATELESS, check_name
+from ...query.strategies.store import read_manifest, remedy
+from ...query.summary import describe_queries, summarise, write_markdown
+from ...query.synthetic import draw_queries
+from ..cases import PATTERN, WRITTEN_BY_INVERT, find_cases
+from ..evaluation_pictures import draw_dice, draw_trade
+from ..labels import label_convention
+from ..nifti import InputError
+from ..outputs import prepare_output
+from ..printing import show, table
+from ..progress import console, progress_bar
+from .options import DatabaseFolder, Json, LabelList, Labels, numbers
+
+
+def train_command(
+    database: DatabaseFolder,
+    strategy: Annotated[
+        str,
+        typer.Option(metavar="NAME,...", help=f"One or more of {', '.join(STRATEGIES)}; or all."),
+    ],
+    preset: Annotated[
+        str, typer.Option(help="Of learned strategies: small (two CPU cores) or paper (a GPU).")
+    ] = "small",
+    seed: Annotated[int, typer.Option(help="Of learned strategies.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Make strategies ready for a database: train encoders, compute what is compared."""
+    index = outlines_of(Database.open(database)).open_index()
+    names = [name for name in _names(strategy) if name not in STATELESS]
+    for name in names:
+        prepare_strategy(index, name, preset=preset, seed=seed, bars=progress_bar)
+    facts: dict[str, Any] = {}
+    for name in names:
+        manifest = read_manifest(index, name.removesuffix("-standardised"))
+        facts[name] = {"samples": manifest["n_samples"]}
+        if name in LEARNED:
+            facts[name] |= {
+                "preset": manifest["preset"],
+                "losses": {o: curve["validation"][-1] for o, curve in manifest["losses"].items()},
+                "seconds": manifest["seconds"],
+            }
+    show(facts, as_json)
+
+
+def evaluate_command(
+    database: DatabaseFolder,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")],
+    synthetic: Annotated[int, typer.Option(metavar="N", help="Synthetic queries; 0: none.")] = 1000,
+    cases: Annotated[
+        Path | None, typer.Option(help="Folder of patients' outlines on the atlas.")
+    ] = None,
+    case_files: Annotated[
+        str, typer.Option(metavar="GLOB", help="Which files; default: those of `invert`.")
+    ] = PATTERN,
+    labels: Labels = None,
+    core_labels: LabelList = None,
+    whole_labels: LabelList = None,
+    strategies: Annotated[str, typer.Option(metavar="NAME,...", help="Which to compare.")] = "all",
+    rerank: Annotated[
+        int, typer.Option(metavar="N", help="Also with the first N reranked exactly; 0: not.")
+    ] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Of synthetic queries; default: the database's plus one.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare query strategies: the paper's Tables 1 and 2 on this database. Resumes by itself."""
+    source = Database.open(database)
+    index = outlines_of(source).open_index()
+    names = list(dict.fromkeys(["direct", *_names(strategies)]))
+    prepare_output(output)
+    _prepare(index, names)
+    sets = []
+    if cases is not None:
+        convention = WRITTEN_BY_INVERT
+        if labels or core_labels or whole_labels:
+            convention = label_convention(
+                labels, core_labels=numbers(core_labels), whole_labels=numbers(whole_labels)
+            )
+        found = find_cases(cases, pattern=case_files, convention=convention)
+        sets.append(QuerySet("real", found.names, found.load))
+    if synthetic:
+        with progress_bar("draw queries", "tumours") as progress:
+            drawn = draw_queries(
+                source, synthetic, output / "synthetic", seed=seed, progress=progress
+            )
+        tumours = [f"tumour {i}" for i in range(synthetic)]
+        sets.append(QuerySet("synthetic", tumours, drawn.outlines))
+    if not sets:
+        raise InputError("there is nothing to ask: give --synthetic N, --cases FOLDER, or both")
+    ranked = [name for name in names if name != "naive"]
+    contestants = [Contestant(name) for name in ranked]
+    if rerank:
+        rerank = min(rerank, index.n_samples)
+        contestants += [Contestant(name, rerank) for name in ranked if name != "direct"]
+    rows = evaluate(index, sets, contestants, output / "rows", bars=progress_bar)
+    timings = time_naive(index, sets, bars=progress_bar) if "naive" in names else []
+    provenance = _provenance(source, index, names, output)
+    _write(output, rows, timings, provenance)
+    summaries = [dataclasses.asdict(summary) for summary in summarise(rows, timings)]
+    if as_json:
+        show({"folder": str(output.absolute()), **provenance, "summary": summaries}, as_json)
+    else:
+        console.print(table(summaries))
+        console.print(f"written to {output.absolute()}")
+
+
+def _names(text: str) -> list[str]:
+    """Strategies given as a,b or all."""
+    names = list(STRATEGIES) if text == "all" else [name.strip() for name in text.split(",")]
+    for name in names:
+        check_name(name)
+    return list(dict.fromkeys(names))
+
+
+def _prepare(index: Index, names: list[str]) -> None:
+    """Compute what needs no training; refuse where training is due, before any work."""
+    missing = [name for name in names if needs_preparation(index, name)]
+    untrained = [name for name in missing if name in LEARNED]
+    if untrained:
+        raise InputError(
+            f"{', '.join(untrained)}: not trained for this database: "
+            f"{remedy(index, ','.join(untrained))}, or leave them out with --strategies"
+        )
+    for name in missing:
+        if needs_preparation(index, name):  # both kinds of radiomics share one table
+            prepare_strategy(index, name, bars=progress_bar)
+
+
+def _provenance(database: Database, index: Index, names: list[str], output: Path) -> dict[str, str]:
+    """What the figures depend on, for people."""
+    facts = {
+        "database": f"{index.n_samples} tumours, checksum {index.database_checksum}",
+        "hardware": f"{_processor()}, {os.cpu_count()} cores",
+        "JAX on": jax.devices()[0].device_kind,
+        "glioquery": version("glioquery"),
+    }
+    for name in names:
+        if name in LEARNED:
+            manifest = read_manifest(index, name)
+            facts[name] = (
+                f"preset {manifest['preset']}, seed {manifest['seed']}, "
+                f"{manifest['settings']['epochs']} epochs of {manifest['n_trained_on']} tumours "
+                f"on {manifest['device']}, "
+                f"{sum(manifest['seconds'].values()):.0f} s"
+            )
+    if (output / "synthetic").is_dir():
+        drawn = Database.open(output / "synthetic")
+        facts["synthetic queries"] = (
+            f"{drawn.n_samples} tumours of the database's space, seed {drawn.plan.seed} "
+            f"(the database's is {database.plan.seed})"
+        )
+    return facts
+
+
+def _processor() -> str:
+    """The processor's name, as the system tells it."""
+    file = Path("/proc/cpuinfo")
+    if file.is_file():
+        for line in file.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _write(
+    output: Path, rows: list[Row], timings: list[NaiveTiming], provenance: dict[str, str]
+) -> None:
+    """Tables and pictures."""
+    summaries, facts = summarise(rows, timings), describe_queries(rows)
+    _write_table(output / "rows.csv", [dataclasses.asdict(row) for row in rows])
+    _write_table(output / "summary.csv", [dataclasses.asdict(one) for one in summaries])
+    page = write_markdown(summaries, facts, timings, provenance)
+    _write_bytes(output / "evaluation.md", page.encode())
+    for number, kind in ((2, "real"), (3, "synthetic")):
+        first = next((row.strategy for row in rows if row.queries == kind), None)
+        chosen = [row for row in rows if (row.queries, row.strategy) == (kind, first)]
+        if chosen:
+            title = (
+                f"{len(chosen)} {kind} tumours and their best match (the paper's Figure {number})"
+            )
+            _write_bytes(output / f"figure{number}_{kind}.png", draw_dice(chosen, title))
+            _write_bytes(
+                output / f"strategies_{kind}.png",
+                draw_trade(
+                    [one for one in summaries if one.queries == kind],
+                    f"Strategies on {len(chosen)} {kind} tumours",
+                ),
+            )
+
+
+def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    _write_bytes(path, text.getvalue().encode())
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    with completed(path) as temporary:
+        temporary.write_bytes(content)
