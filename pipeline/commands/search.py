@@ -22,6 +22,7 @@ from ...query import (
     search,
 )
 from ...query.source import ABSOLUTE, NORMALISATIONS
+from ...query.strategies import open_strategy, search_with
 from ...solver import Thresholds, TumorMasks
 from ..inversion import DEFAULT_MATCHES, rank_matches
 from ..labels import label_convention, outlines_from_labels
@@ -81,6 +82,10 @@ def query_command(
     measure: Annotated[
         str, typer.Option(help=f"Rank by {', '.join(MEASURES)}, or your module:function.")
     ] = "dice",
+    strategy: Annotated[str, typer.Option(help="How to look for them; see `train`.")] = "direct",
+    rerank: Annotated[
+        int, typer.Option(metavar="N", help="Rank the strategy's first N by their exact score.")
+    ] = 0,
     core_weight: Annotated[
         float, typer.Option(help="Of the core in the score, 0 to 2; the whole has the rest of 2.")
     ] = 1.0,
@@ -94,6 +99,12 @@ def query_command(
     chosen = find_measure(measure, weights=(core_weight, 2 - core_weight))
     outlines = _stored(database, core_threshold, whole_threshold, normalise)
     index = outlines.open_index()
+    opened = None if strategy == "direct" else open_strategy(index, strategy)
+    if opened is not None and (measure, core_weight, empty_score) != ("dice", 1, 0):
+        raise InputError(
+            f"the strategy {strategy} ranks by its own measure: leave --measure, --core-weight and "
+            "--empty-score to --strategy direct"
+        )
     if seg is not None and core is None and whole is None:
         masks = _segmentation(seg, labels, core_labels, whole_labels)
     elif seg is None and core is not None and whole is not None:
@@ -105,7 +116,11 @@ def query_command(
         options: dict[str, Any] = {"measure": chosen, "empty_score": empty_score}
         if chosen.from_counts is None:
             options["progress"] = stack.enter_context(progress_bar("compare", "tumours"))
-        matches = search(index, masks, k=k or min(DEFAULT_MATCHES, index.n_samples), **options)
+        wanted = k or min(DEFAULT_MATCHES, index.n_samples)
+        if opened is None:
+            matches = search(index, masks, k=wanted, **options)
+        else:
+            matches = search_with(opened, index, masks, k=wanted, rerank=rerank)
     in_tissue = score_samples(
         index,
         masks,
