@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import typer
 
-from .commands import cohort, database, growth, patient, search
+from .commands import cohort, database, evaluation, growth, patient, search
 from .printing import one_line
 from .progress import console
 from .registration import RegistrationError
@@ -34,6 +34,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "query": search.query_command,
     "invert": patient.invert_command,
     "cohort": cohort.cohort_command,
+    "train": evaluation.train_command,
+    "evaluate": evaluation.evaluate_command,
     "demo": patient.demo_command,
 }
 for _name, _command in COMMANDS.items():
@@ -44,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; bad input ends with one line on stderr and exit code 2."""
     try:
         app(arguments, prog_name="glioquery")
-    except (ValueError, FileNotFoundError, FileExistsError, ConnectionError) as error:
+    except (ValueError, FileNotFoundError, FileExistsError, ConnectionError, ImportError) as error:
         console.print(f"[bold red]error:[/] {one_line(error)}")
         sys.exit(2)
     except (RegistrationError, RuntimeError, OSError) as error:
