@@ -34,7 +34,7 @@ def connected(address: str | None = None, *, n_workers: int | None = None) -> It
     Raises
     ------
     ConnectionError
-        If there is no cluster at the address.
+        If there is no cluster at the address, or this process belongs to another one.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Under `uv run`, Ray would copy the working directory to every worker.
@@ -45,6 +45,7 @@ def connected(address: str | None = None, *, n_workers: int | None = None) -> It
     import ray
 
     if ray.is_initialized():
+        _refuse_another(ray, address)
         yield ray
         return
     common = {
@@ -54,12 +55,16 @@ def connected(address: str | None = None, *, n_workers: int | None = None) -> It
     }
     try:
         if address is None:
-            ray.init(num_cpus=n_workers, include_dashboard=False, **common)
+            # "local", or Ray would join whatever cluster it finds on the machine.
+            ray.init("local", num_cpus=n_workers, include_dashboard=False, **common)
         else:
             ray.init(address=address, **common)
     except (ConnectionError, ValueError, RuntimeError) as error:
         where = f"at {address}" if address else "on this machine"
-        raise ConnectionError(f"no Ray cluster {where}: {error}") from None
+        hint = ""
+        if address and "RAY_AUTH_MODE" not in os.environ:
+            hint = "; if it asks for a token, set RAY_AUTH_MODE=token (see docs/cluster.md)"
+        raise ConnectionError(f"no Ray cluster {where}: {error}{hint}") from None
     try:
         yield ray
     finally:
@@ -86,6 +91,18 @@ def carried_by_value(kind: type) -> Iterator[None]:
         yield
     finally:
         cloudpickle.unregister_pickle_by_value(module)
+
+
+def _refuse_another(ray: Any, address: str | None) -> None:
+    """Fail where another cluster is asked for than the one that was joined already."""
+    if address is None or address == "auto":
+        return
+    joined = ray.get_runtime_context().gcs_address
+    if address != joined:
+        raise ConnectionError(
+            f"the cluster at {address} was asked for, but this process has joined the one at "
+            f"{joined}: leave that with ray.shutdown() first"
+        )
 
 
 def _refuse_unreachable(address: str | None) -> None:

@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atlas import Grid, load_atlas
-from ..dbgen import Database, DatabaseError
-from ..dbgen.files import sha256_of
-from ..dbgen.shard import pack, shard_path
+from ..dbgen import Database
+from ..dbgen.shard import pack
 from ..solver import Thresholds, Tissue
 from .index import Index
 from .source import ABSOLUTE, NORMALISATIONS, OWN_MAXIMUM, Part
@@ -132,14 +131,6 @@ class DatabaseOutlines:
         DatabaseError
             If a shard is damaged; the message names it.
         """
-        for i, record in enumerate(self.database.records):
-            # The one piece of the samples that begins a shard answers for it.
-            file = shard_path(self.database.path, i)
-            if start <= record.first < stop and sha256_of(file) != record.sha256:
-                raise DatabaseError(
-                    f"{file} is damaged, its SHA-256 is not that of the file that was written: "
-                    f"`glioquery generate {self.database.path} --n {self.n_samples}` makes it anew"
-                )
         if self._are_stored:
             return self.database.packed_outlines(start, stop)
         core, whole = zip(*(self._draw(i) for i in range(start, stop)), strict=True)

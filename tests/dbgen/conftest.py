@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 
@@ -14,3 +16,10 @@ def small_plan():
 def database(ray, tmp_path_factory):
     """Eleven small tumours in three shards."""
     return generate(tmp_path_factory.mktemp("database") / "db", 11, plan=SMALL, shard_size=4)
+
+
+@pytest.fixture
+def copy(database, tmp_path):
+    """A copy of the small database that a test may damage."""
+    shutil.copytree(database.path, tmp_path / "copy")
+    return tmp_path / "copy"

@@ -1,11 +1,6 @@
 """Generating databases: the same samples however they are made, nothing lost, nothing mixed up."""
 
 import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,13 +11,6 @@ from glioquery.dbgen.plan import draw_samples
 from glioquery.solver import simulate
 
 pytestmark = pytest.mark.usefixtures("ray")
-
-
-@pytest.fixture
-def copy(database, tmp_path):
-    """A copy of the small database that a test may damage."""
-    shutil.copytree(database.path, tmp_path / "db")
-    return tmp_path / "db"
 
 
 def same_samples(a, b):
@@ -102,82 +90,6 @@ def test_progress_counts_samples(small_plan, tmp_path):
     )  # fmt: skip
     assert calls[0] == (0, 5) and calls[-1] == (5, 5)
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
-
-
-def damage_truncate(path):
-    path.write_bytes(path.read_bytes()[:-1000])
-
-
-def damage_flip(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def damage_empty(path):
-    path.write_bytes(b"")
-
-
-def damage_text(path):
-    path.write_text("not a shard")
-
-
-def damage_remove(path):
-    path.unlink()
-
-
-@pytest.mark.parametrize(
-    "damage", [damage_truncate, damage_flip, damage_empty, damage_text, damage_remove]
-)
-def test_a_damaged_shard_is_named_and_made_anew(database, copy, damage):
-    damage(copy / "shards" / "shard-00001.nc")
-    faults = verify(copy)
-    assert len(faults) == 1 and faults[0].startswith("shard-00001.nc")
-    if damage is not damage_flip:  # opening compares sizes, verify compares contents
-        with pytest.raises(DatabaseError, match=r"shard-00001\.nc .*generate .* completes it"):
-            Database.open(copy)
-    repaired = generate(copy, 11)
-    same_samples(database, repaired)
-    assert repaired.checksum == database.checksum
-    assert verify(copy) == []
-
-
-def test_verify_sees_a_density_that_is_not_that_of_the_parameters(copy):
-    import netCDF4
-    from glioquery.dbgen.files import sha256_of, write_json
-    from glioquery.dbgen.shard import read_record, shard_path
-
-    for index in range(3):
-        path = shard_path(copy, index)
-        with netCDF4.Dataset(path, "a") as shard:
-            shard["dw"][:] = np.clip(shard["dw"][:] * 1.2, 0.02, 1.5)
-        record = vars(read_record(path)) | {
-            "bytes": path.stat().st_size, "sha256": sha256_of(path),
-        }  # fmt: skip
-        write_json(path.with_suffix(".json"), record)
-    (fault,) = verify(copy)
-    assert "differs from a fresh simulation" in fault
-
-
-def test_a_killed_generation_is_resumed(database, small_plan, tmp_path):
-    script = (
-        "from glioquery.dbgen import *\n"
-        "plan = Plan(ParameterSpace(whole_ml=Range(5, 15), snapshots_per_run=2), seed=7)\n"
-        f"generate({str(tmp_path / 'db')!r}, 11, plan=plan, shard_size=4, n_workers=1,"
-        " progress=lambda done, total: print(done, flush=True))\n"
-    )
-    driver = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    assert driver.stdout.readline().strip() == "0"
-    with pytest.raises(DatabaseError, match=f"process {driver.pid} on "):
-        generate(tmp_path / "db", 11, plan=small_plan)
-    driver.stdout.readline()  # one shard is finished
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
-    resumed = generate(tmp_path / "db", 11, plan=small_plan)
-    same_samples(database, resumed)
-    assert not list((tmp_path / "db" / "shards").glob("*.tmp"))
 
 
 def test_another_plan_is_refused_by_its_differences(copy):
