@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ..dbgen import Database
@@ -38,21 +39,23 @@ FIELDS = {
     "lambda_mm": "λ (mm)",
     "rho_t": "ρT",
     "origin_x_mm": "origin x (mm)",
-    "origin_y_mm": "y (mm)",
-    "origin_z_mm": "z (mm)",
+    "origin_y_mm": "origin y (mm)",
+    "origin_z_mm": "origin z (mm)",
     "core_ml": "core (ml)",
     "whole_ml": "whole (ml)",
     "seconds": "seconds",
-    "problems": "problems of the registration",
+    "problems": "problems",
     "error": "error",
     "report": "report",
 }
 """Columns of the table and, on the page, their heads."""
 
+OFF_PAGE = ("origin_x_mm", "origin_y_mm", "origin_z_mm", "error", "report")
+"""Columns that only the table has, or that the page shows otherwise."""
+
 DECIMALS = {
     "score": 3, "dice_core": 3, "dice_whole": 3, "mean_dice": 3, "brain_dice": 3, "lambda_mm": 2,
-    "rho_t": 1, "core_ml": 1, "whole_ml": 1, "seconds": 0, "origin_x_mm": 0, "origin_y_mm": 0,
-    "origin_z_mm": 0,
+    "rho_t": 1, "core_ml": 1, "whole_ml": 1, "seconds": 0,
 }  # fmt: skip
 
 CORE_COLOUR, WHOLE_COLOUR, SUM_COLOUR = "#2f855a", "#2b6cb0", "#6b46c1"
@@ -138,7 +141,7 @@ def write_cohort(
     html = render_page(
         "cohort.html.jinja",
         rows=rows,
-        fields={key: name for key, name in FIELDS.items() if key not in ("error", "report")},
+        fields={key: name for key, name in FIELDS.items() if key not in OFF_PAGE},
         decimals=DECIMALS,
         pictures=pictures,
         n_failed=len(rows) - len(done),
@@ -198,6 +201,7 @@ def draw_dice(patients: DiceScores, stored: DiceScores | None = None) -> bytes:
             axis.bar(np.arange(values.size) + 1, values, width=1.0 if values.size > 60 else 0.8,
                      color=colour)  # fmt: skip
             axis.set_ylim(0, top)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             axis.set_ylabel(label)
             axis.spines[["top", "right"]].set_visible(False)
             if values.size:

@@ -182,6 +182,7 @@ def test_one_failing_patient_stops_no_other(capsys, database, files, atlas):
     assert not re.search(r"https?://|<link rel=.stylesheet|@import", page)
     assert page.count('<tr class="failed">') == 2 and "2 failed" in page
     assert 'href="sub-done/report.html"' in page
+    assert page.index("<h2>Failed") < page.index("cannot be read as one")
 
 
 class Deadly(UserDict):
