@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ..atlas import load_atlas
+import numpy as np
+from numpy.typing import NDArray
+
+from ..atlas import Grid, load_atlas
 from ..dbgen import Database
 from ..query import Index, Match, search
+from ..solver import TumorDensity, TumorMasks
+from .answer import find_answer
 from .names import DEFAULT_SUBJECT, checked_subject
 from .nifti import InputError
 from .outputs import prepare_output, write_maps, write_page, write_result
-from .patient import Patient
+from .patient import Patient, foreground
 from .pictures import draw_overlays, draw_registration
+from .planning import DENSITIES, plan_volumes
 from .quality import assess_registration
+from .recurrence import cover_recurrence
 from .registration import register
 from .result import Inversion, RankedMatch
+from .transform import AtlasTransform
+from .uncertainty import DensityMaps, Member
 
 INDEX_FOLDER = "index"
 """Name of the index inside its database's folder."""
 
 DEFAULT_MATCHES = 15
+
+MOST_LEVELS = 20
+"""Densities that are mapped at most; each is a file."""
 
 Step = Callable[[str], None]
 """Told the name of each step as it begins."""
@@ -52,12 +64,46 @@ def rank_matches(database: Database, matches: list[Match]) -> tuple[RankedMatch,
     return tuple(ranked)
 
 
+def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
+    """Densities by rising value.
+
+    Raises
+    ------
+    InputError
+        If one is not between 0 and 1, or there are none or too many to be labels.
+    """
+    if not 1 <= len(set(levels)) <= MOST_LEVELS or not all(0 < level < 1 for level in levels):
+        raise InputError(
+            f"densities are 1 to {MOST_LEVELS} numbers between 0 and 1, got "
+            f"{', '.join(f'{level:g}' for level in levels) or 'none'}"
+        )
+    return tuple(sorted(set(levels)))
+
+
+def ensemble_to_patient(maps: DensityMaps, transform: AtlasTransform, grid: Grid) -> DensityMaps:
+    """Carry an ensemble's maps to the patient, each by one interpolation."""
+
+    def carried(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return transform.density_to_patient(TumorDensity(values, maps.grid), grid).u
+
+    return DensityMaps(
+        mean=carried(maps.mean),
+        sd=carried(maps.sd),
+        exceedance={level: carried(values) for level, values in maps.exceedance.items()},
+        grid=grid,
+    )
+
+
 def invert(
     database: Database,
     patient: Patient,
     out: Path,
     *,
     k: int | None = None,
+    refined: bool = False,
+    thresholds_fitted: bool = False,
+    levels: Sequence[float] = DENSITIES,
+    recurrence: TumorMasks | None = None,
     resolution_mm: float = 2.0,
     seed: int = 1,
     title: str = "Patient",
@@ -75,6 +121,14 @@ def invert(
         Folder of the results (see `outputs`).
     k : int
         Number of matches to list; 15, or all there are, by default.
+    refined : bool
+        Whether to improve the growth beyond the matches (see `refinement`).
+    thresholds_fitted : bool
+        Whether to fit the outlines' thresholds after that (see `visibility`).
+    levels : sequence of float
+        Densities whose isolines and probabilities of being exceeded are mapped.
+    recurrence : TumorMasks, optional
+        Outlines of a follow-up scan on the patient's grid.
     resolution_mm : float
         Of the registration.
     seed : int
@@ -93,9 +147,11 @@ def invert(
     Raises
     ------
     ValueError
-        If the index does not fit the database or k the number of samples.
+        If the index does not fit the database, k the number of samples, or the levels are not
+        densities.
     InputError
-        If the output folder cannot be written or the subject is no label.
+        If thresholds are to be fitted without a refinement, the output folder cannot be written,
+        or the subject is no label.
     """
     timings: dict[str, float] = {}
 
@@ -107,6 +163,9 @@ def invert(
         timings[name] = round(time.perf_counter() - began, 3)
 
     checked_subject(subject)
+    levels = checked_levels(levels)
+    if thresholds_fitted and not refined:
+        raise InputError("thresholds are fitted after a refinement: ask for both")
     out = prepare_output(out)
     with timed("open index"):
         index = open_index(database)
@@ -127,16 +186,35 @@ def invert(
         )
     with timed("query"):
         matches = rank_matches(database, search(index, masks, k=k))
-    best = matches[0]
-    with timed("load density"):
-        density_atlas = database.density(best.match.sample)
+    with timed("refine" if refined else "assess uncertainty"):
+        findings = find_answer(
+            database,
+            index,
+            masks,
+            [Member(match.parameters, match.match.score) for match in matches],
+            [match.match.sample for match in matches],
+            refined=refined,
+            thresholds_fitted=thresholds_fitted,
+            levels=levels,
+        )
     with timed("warp density"):
-        density = transform.density_to_patient(density_atlas, patient.grid)
+        density = transform.density_to_patient(findings.answer.density, patient.grid)
+        ensemble = ensemble_to_patient(findings.uncertainty.maps, transform, patient.grid)
+    with timed("plan volumes"):
+        brain = foreground(patient.t1.values) | patient.masks.whole
+        # The tail of the ranking is as wide as the widest front.
+        lambda_mm = max(growth.lambda_mm for growth in findings.answer.growths)
+        planning = plan_volumes(density, patient.masks, brain, lambda_mm)
+        coverage = () if recurrence is None else cover_recurrence(planning, recurrence)
     inversion = Inversion(
         matches=matches,
         masks=masks,
+        findings=findings,
         density=density,
-        density_atlas=density_atlas,
+        ensemble=ensemble,
+        levels=levels,
+        planning=planning,
+        coverage=coverage,
         transform=transform,
         quality=quality,
         timings_s=timings,

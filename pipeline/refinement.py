@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..query import dice_of_masks
 from ..solver import Accuracy, GrowthParameters, TumorDensity, simulate
 from .descent import Descent, Interior, Place, descend
 from .overlap import Comparison
@@ -36,6 +35,10 @@ START_APART = (4.0, 0.3)
 
 ARRIVAL_APART = (1.5, 0.1)
 """Descents nearer to each other than this go on as one."""
+
+VALLEY_MOST = np.array([15.0, 15.0, 15.0, 0.7, 5.0])
+"""Standard deviations, in x, y, z (mm), ln lambda and rho T, beyond which a valley is not taken to
+reach however flat it is where the descent ended."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,8 @@ class Refinement:
         The best growth of each descent with its score along the run, best first; those near a
         better one are left out.
     covariance : (5, 5) float64 array
-        |r|^2 (J^T J)^-1 of the best descent, in x, y, z (mm), ln lambda and rho T: the shape of
-        the valley it ended in. `uncertainty` calibrates its scale.
+        (J^T J / |r|^2 + diag(VALLEY_MOST^-2))^-1 of the best descent, in x, y, z (mm), ln lambda
+        and rho T: the shape of the valley it ended in. `uncertainty` calibrates its scale.
     n_runs : int
         Simulations made.
     """
@@ -200,7 +203,7 @@ def _confirm(
     density = simulate(
         target.tissue, growth, model=target.model, thresholds=target.thresholds, accuracy=accuracy
     ).density
-    core, whole = dice_of_masks(target.masks, density.outlines(target.thresholds))
+    core, whole = target.dice_of(density)
     return Refined(growth, core + whole, core, whole), density
 
 
@@ -220,5 +223,5 @@ def _alike(a: GrowthParameters, b: GrowthParameters, apart: tuple[float, float])
 
 
 def _covariance(descent: Descent) -> NDArray[np.float64]:
-    ridge = 1e-9 * np.trace(descent.curvature) * np.eye(len(descent.curvature))
-    return descent.last.cost * np.linalg.inv(descent.curvature + ridge)
+    precision = descent.curvature / descent.last.cost + np.diag(1 / VALLEY_MOST**2)
+    return np.asarray(np.linalg.inv(precision), np.float64)

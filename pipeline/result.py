@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from dataclasses import dataclass
 from typing import Any
 
 from ..query import Match
 from ..solver import GrowthParameters, TumorDensity, TumorMasks
+from .answer import Answer, Findings, growth_row
+from .planning import PlanningVolumes
 from .quality import RegistrationQuality
+from .recurrence import Coverage
 from .transform import AtlasTransform
+from .uncertainty import DensityMaps
 
 PLAUSIBLE_MEAN_DICE = 0.45
 """Mean Dice over the non-empty outlines below which no stored tumour is like the patient's."""
@@ -71,10 +76,17 @@ class Inversion:
         Best first.
     masks : TumorMasks
         The patient's outlines on the atlas.
+    findings : Findings
+        The answer, and what was tried on the way to it, on the atlas.
     density : TumorDensity
-        The best match in the patient's space, on the T1's grid.
-    density_atlas : TumorDensity
-        The best match on the atlas.
+        The answer in the patient's space, on the T1's grid.
+    ensemble : DensityMaps
+        The uncertainty's maps on the same grid.
+    levels : tuple of float
+        Rising densities whose isolines and exceedances are mapped.
+    planning : PlanningVolumes
+    coverage : tuple of Coverage
+        Of a recurrence, if one was given.
     transform : AtlasTransform
     quality : RegistrationQuality
     timings_s : dict of str to float
@@ -83,17 +95,56 @@ class Inversion:
 
     matches: tuple[RankedMatch, ...]
     masks: TumorMasks
+    findings: Findings
     density: TumorDensity
-    density_atlas: TumorDensity
+    ensemble: DensityMaps
+    levels: tuple[float, ...]
+    planning: PlanningVolumes
+    coverage: tuple[Coverage, ...]
     transform: AtlasTransform
     quality: RegistrationQuality
     timings_s: dict[str, float]
 
     @property
+    def answer(self) -> Answer:
+        """What the map shows."""
+        return self.findings.answer
+
+    @property
+    def density_atlas(self) -> TumorDensity:
+        """The answer on the atlas."""
+        return self.answer.density
+
+    @property
     def mean_dice(self) -> float:
-        """Mean Dice of the best match over the patient's non-empty outlines."""
+        """Mean Dice of the answer over the patient's non-empty outlines."""
         n_outlines = int(self.masks.core.any()) + int(self.masks.whole.any())
-        return self.matches[0].match.score / n_outlines
+        return self.answer.score / n_outlines
+
+    def row(self) -> dict[str, Any]:
+        """Plain values of what was found beyond the matches, as `result.json` shows them."""
+        fitted = self.findings.fitted
+        return {
+            "answer": self.answer.row(),
+            "tried": [answer.row() for answer in self.findings.tried],
+            "fitted_thresholds": None
+            if fitted is None
+            else {
+                "core": fitted.thresholds.core,
+                "whole": fitted.thresholds.whole,
+                "score": fitted.fit.score,
+                "dice_core": fitted.fit.dice_core,
+                "dice_whole": fitted.fit.dice_whole,
+                **growth_row(fitted.fit.parameters, self.density_atlas),
+            },
+            "uncertainty": self.findings.uncertainty.row(),
+            "planning": self.planning.row(),
+            "isodensity_ml": {
+                f"{level:g}": float((self.density.u >= level).sum() * self.density.grid.voxel_ml)
+                for level in self.levels
+            },
+            "recurrence": [dataclasses.asdict(coverage) for coverage in self.coverage],
+        }
 
     @property
     def status(self) -> InversionStatus:

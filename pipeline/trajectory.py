@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..query import dice_from_counts
+from ..query import dice_from_counts, dice_of_masks
 from ..solver import (
     Accuracy,
     FisherKolmogorov,
@@ -23,6 +23,7 @@ from ..solver import (
     GrowthParameters,
     Thresholds,
     Tissue,
+    TumorDensity,
     TumorMasks,
 )
 from ..solver.stepper import Stepper
@@ -103,6 +104,10 @@ class Target:
     def n_whole(self) -> int:
         """Voxels of the whole tumour, likewise."""
         return int(self.masks.whole.sum())
+
+    def dice_of(self, density: TumorDensity) -> tuple[float, float]:
+        """Dice of core and whole with the outlines of a density on the tissue's grid."""
+        return dice_of_masks(self.masks, density.outlines(self.thresholds))
 
     @property
     def levels(self) -> tuple[float, float]:

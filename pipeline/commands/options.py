@@ -28,6 +28,22 @@ ModelSettings = Annotated[
 ]
 
 
+def decimals(text: str) -> list[float]:
+    """Numbers given as 0.01,0.1.
+
+    Raises
+    ------
+    InputError
+        If they are not numbers.
+    """
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            f"numbers with commas are expected, as in 0.01,0.1; got {text!r}"
+        ) from None
+
+
 def numbers(text: str | None) -> list[int] | None:
     """Labels given as 1,2,4.
 

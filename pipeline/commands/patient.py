@@ -10,14 +10,17 @@ import typer
 
 from ...dbgen import Database
 from .. import demonstration
-from ..inversion import invert, open_index
+from ..inversion import checked_levels, invert, open_index
 from ..names import DEFAULT_SUBJECT, checked_subject, map_name
+from ..nifti import InputError
 from ..outputs import prepare_output
 from ..patient import load_patient
+from ..planning import DENSITIES
 from ..printing import print_step, show
 from ..progress import console
+from ..recurrence import load_recurrence
 from ..result import Inversion, InversionStatus
-from .options import DatabaseFolder, Json, LabelList, Labels, Matches, numbers
+from .options import DatabaseFolder, Json, LabelList, Labels, Matches, decimals, numbers
 
 
 def invert_command(
@@ -31,6 +34,18 @@ def invert_command(
     core_labels: LabelList = None,
     whole_labels: LabelList = None,
     k: Matches = None,
+    refine: Annotated[
+        bool, typer.Option("--refine", help="Improve the growth beyond the matches.")
+    ] = False,
+    fit_thresholds: Annotated[
+        bool, typer.Option("--fit-thresholds", help="With --refine: fit both thresholds as well.")
+    ] = False,
+    densities: Annotated[
+        str | None, typer.Option(metavar="U,U,...", help="To map; default: 0.01,0.1,0.2.")
+    ] = None,
+    recurrence: Annotated[
+        Path | None, typer.Option(help="Segmentation of a follow-up scan on the T1's grid.")
+    ] = None,
     resolution: Annotated[float, typer.Option(help="Of the registration, mm.")] = 2.0,
     seed: Annotated[int, typer.Option(help="Of the registration.")] = 1,
     title: Annotated[str, typer.Option(help="Heading of the report.")] = "Patient",
@@ -41,6 +56,9 @@ def invert_command(
     checked_subject(subject)
     source = Database.open(database)
     open_index(source)
+    levels = checked_levels(DENSITIES if densities is None else decimals(densities))
+    if fit_thresholds and not refine:
+        raise InputError("--fit-thresholds works with --refine: give both")
     prepare_output(output)
     patient = load_patient(
         t1=t1,
@@ -53,8 +71,18 @@ def invert_command(
     )
     for notice in patient.notices:
         console.print(f"[yellow]notice:[/] {notice}")
+    later = None
+    if recurrence is not None:
+        later = load_recurrence(
+            recurrence,
+            patient.grid,
+            labels=labels,
+            core_labels=numbers(core_labels),
+            whole_labels=numbers(whole_labels),
+        )
     inversion = invert(
-        source, patient, output, k=k, resolution_mm=resolution, seed=seed, title=title,
+        source, patient, output, k=k, refined=refine, thresholds_fitted=fit_thresholds,
+        levels=levels, recurrence=later, resolution_mm=resolution, seed=seed, title=title,
         subject=subject, step=print_step,
     )  # fmt: skip
     _show_inversion(inversion, output, subject, as_json)
@@ -91,6 +119,7 @@ def _show_inversion(
     facts = {
         "status": inversion.status.value,
         "best": best.row(),
+        "answer": inversion.answer.row(),
         "timings_s": inversion.timings_s,
         "seconds": sum(inversion.timings_s.values()),
         **more,

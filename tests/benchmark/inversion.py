@@ -1,11 +1,12 @@
 """Beyond the nearest match, on tumours of known growth: `python tests/benchmark/inversion.py`.
 
-    refine DB --n 50          refinement of unseen tumours: sum of the Dice, error of the origin
-    calibrate DB --n 200      factors of the intervals, to be stored in pipeline/uncertainty.py
-    coverage DB --n 300       how often the 90 % intervals hold the truth, and how wide they are
+    refine DB --n 50                  refinement of unseen tumours: Dice, error of the origin
+    calibrate DB --n 200              factors of the intervals, to be stored in uncertainty.py
+    coverage DB --n 300 --first 200   how often the intervals hold the truth, and their widths
 
-The tumours are drawn from the database's own space with another seed; what is asked for are their
-outlines on the atlas, exact for `refine`, with noise at their boundaries for the other two (see
+`--refined` calibrates or tests the intervals of a refinement instead of those of the matches. The
+tumours are drawn from the database's own space with another seed; what is asked for are their
+outlines on the atlas, exact for `refine`, disturbed like segmentations for the other two (see
 `disturb`). No patient, and so no registration, takes part.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,11 +25,26 @@ from glioquery.dbgen import Database, Plan
 from glioquery.dbgen.plan import draw_samples
 from glioquery.pipeline.refinement import choose_starts, refine
 from glioquery.pipeline.trajectory import Target
-from glioquery.query import Index, search
+from glioquery.pipeline.uncertainty import (
+    FACTORS,
+    LEVEL,
+    LOGARITHMIC,
+    QUANTITIES,
+    Member,
+    Source,
+    draw_members,
+    quantities_of,
+    spread,
+)
+from glioquery.query import Index, dice_of_masks, search
 from glioquery.solver import GrowthParameters, Tissue, TumorMasks, on_grid
+from scipy import ndimage
 
 UNSEEN_SEED = 20_220
 N_RANKED = 60
+N_MATCHES = 15
+NOISE_MM = 2.0
+NOISE_SD_MM = 8.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,18 +94,95 @@ def run_refine(database: Database, index: Index, n: int, seed: int, first: int) 
     )
 
 
+def disturb(masks: TumorMasks, tissue: Tissue, rng: np.random.Generator) -> TumorMasks:
+    """Move each outline's boundary in and out by a smooth random field, inside the tissue.
+
+    The field has a standard deviation of `NOISE_MM`; it is white noise under a Gaussian of
+    standard deviation `NOISE_SD_MM` / 2, so that it is correlated over `NOISE_SD_MM`.
+    """
+    spacing = np.array(masks.grid.spacing_mm)
+
+    def moved(mask: np.ndarray) -> np.ndarray:
+        inside = ndimage.distance_transform_edt(mask, spacing)
+        outside = ndimage.distance_transform_edt(~mask, spacing)
+        noise = rng.standard_normal(mask.shape).astype(np.float32)
+        noise = ndimage.gaussian_filter(noise, NOISE_SD_MM / 2 / spacing, mode="wrap")
+        return (inside - outside + NOISE_MM * noise / noise.std() > 0) & tissue.domain
+
+    whole = moved(masks.whole)
+    return TumorMasks(moved(masks.core) & whole, whole, masks.grid)
+
+
+def seen_through_noise(
+    database: Database, index: Index, tissue: Tissue, arguments: argparse.Namespace, i: int
+) -> tuple[np.ndarray, list[Member], float]:
+    """The true quantities of a tumour, the ensemble found for it, and the Dice of its noise."""
+    truth = draw_unseen(database.plan, tissue, arguments.seed, i)
+    masks = disturb(truth.masks, tissue, np.random.default_rng([arguments.seed, i]))
+    noise = float(np.mean(dice_of_masks(truth.masks, masks)))
+    k = N_RANKED if arguments.refined else N_MATCHES
+    matches = search(index, masks, k=min(k, index.n_samples))
+    ranked = [database.growth_parameters(match.sample) for match in matches]
+    if arguments.refined:
+        target = Target(masks, tissue, database.plan.model, database.thresholds)
+        found = refine(target, choose_starts(ranked), accuracy=database.plan.accuracy)
+        members = [member for member, _ in draw_members(target, found, seed=i)]
+    else:
+        members = [Member(p, match.score) for p, match in zip(ranked, matches, strict=True)]
+    return quantities_of(truth.parameters), members, noise
+
+
+def run_intervals(database: Database, index: Index, arguments: argparse.Namespace) -> None:
+    """Calibrate the intervals' factors, or test those that are stored."""
+    tissue = Tissue.from_atlas(load_atlas())
+    source: Source = "refinement" if arguments.refined else "matches"
+    errors, spreads, noises = [], [], []
+    for done, i in enumerate(range(arguments.first, arguments.first + arguments.n), start=1):
+        truth, members, noise = seen_through_noise(database, index, tissue, arguments, i)
+        centre, width = spread(members, source)
+        errors.append(np.abs(truth - centre))
+        spreads.append(width)
+        noises.append(noise)
+        if done % 10 == 0:
+            print(f"{done} of {arguments.n} tumours", file=sys.stderr, flush=True)
+    error, width = np.array(errors), np.array(spreads)
+    n = len(error)
+    print(f"{n} tumours, mean Dice of disturbed and true outlines {np.mean(noises):.3f}")
+    ratio = error / width
+    # The ceil((n + 1) 0.9)-th smallest ratio: split conformal calibration.
+    conformal = np.sort(ratio, axis=0)[min(math.ceil((n + 1) * LEVEL), n) - 1]
+    stored = np.array([FACTORS[source][name] for name in QUANTITIES])
+    factors = conformal if arguments.what == "calibrate" else stored
+    prior = np.array([quantities_of(database.growth_parameters(s)) for s in database])
+    low, high = np.quantile(prior, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    for q, name in enumerate(QUANTITIES):
+        half, unit = factors[q] * np.median(width[:, q]), "mm"
+        own, whole = 2 * half, high[q] - low[q]
+        if name in LOGARITHMIC:
+            own, whole, unit = math.exp(own), math.exp(whole), "times"
+        print(
+            f"{name:12} factor {factors[q]:.2f}: holds the truth in "
+            f"{(ratio[:, q] <= factors[q]).mean():.1%}; median error {np.median(error[:, q]):.3f}; "
+            f"median width {own:.3g} {unit}, the prior's {whole:.3g}"
+        )
+
+
 def main() -> None:
     """Parse the command line and run one benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("refine",))
+    parser.add_argument("what", choices=("refine", "calibrate", "coverage"))
     parser.add_argument("database", type=Path)
     parser.add_argument("--n", type=int, default=50)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=UNSEEN_SEED)
+    parser.add_argument("--refined", action="store_true", help="the intervals of a refinement")
     arguments = parser.parse_args()
     database = Database.open(arguments.database)
     index = Index.open(arguments.database / "index")
-    run_refine(database, index, arguments.n, arguments.seed, arguments.first)
+    if arguments.what == "refine":
+        run_refine(database, index, arguments.n, arguments.seed, arguments.first)
+    else:
+        run_intervals(database, index, arguments)
 
 
 if __name__ == "__main__":
