@@ -3,6 +3,7 @@
 from .database import Database
 from .generation import generate
 from .header import DatabaseError
+from .merge import merge
 from .plan import Plan
 from .space import ParameterSpace
 from .values import Choices, Range
@@ -16,5 +17,6 @@ __all__ = [
     "Plan",
     "Range",
     "generate",
+    "merge",
     "verify",
 ]

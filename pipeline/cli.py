@@ -28,6 +28,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "atlas": growth.atlas_command,
     "simulate": growth.simulate_command,
     "generate": database.generate_command,
+    "merge": database.merge_command,
     "describe": database.describe_command,
     "verify": database.verify_command,
     "index": search.index_command,

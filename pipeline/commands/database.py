@@ -1,4 +1,4 @@
-"""Commands about databases: generate, describe, verify."""
+"""Commands about databases: generate, merge, describe, verify."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ...dbgen import Database, ParameterSpace, Plan, generate, verify
+from ...dbgen import Database, ParameterSpace, Plan, generate, merge, verify
 from ...dbgen.datacard import describe_database
 from ...dbgen.generation import SHARD_SIZE, complete_request
 from ...dbgen.pilot import forecast
@@ -92,6 +92,17 @@ def _plan(
     if model is None:
         return Plan.from_toml(space, seed=seed, settings=settings, **named)
     return Plan.from_toml(space, seed=seed, model=find_model(model, **settings), **named)
+
+
+def merge_command(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the new database.")],
+    databases: Annotated[list[Path], typer.Argument(metavar="DB...", help="Two or more.")],
+    as_json: Json = False,
+) -> None:
+    """Merge databases of one model, solver and pair of thresholds into a new one."""
+    with progress_bar("merge", "shards") as progress:
+        made = merge(out, databases, progress=progress)
+    show({"database": str(made.path), "samples": len(made), "checksum": made.checksum}, as_json)
 
 
 def describe_command(
