@@ -1,39 +1,44 @@
-"""A patient's files, read and checked before any long work begins."""
+"""A patient's files, read, checked and brought into one world.
+
+All that can be told from the files is checked first. Then, where they need it, come the steps that
+take time: the patient's own images are aligned (`coregistration`), the brain is found (`brain`).
+Neither resamples an image that is measured later: motions enter affines, and only the outlines'
+version on the T1's grid is interpolated, from the segmentation's own voxels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from nibabel.orientations import aff2axcodes
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ..atlas import Grid
 from ..solver import TumorMasks
+from .brain import extract_brain
+from .coregistration import align, measure_agreement, move
+from .foreground import BRAIN_ML, foreground, require_brain, shows_head
 from .labels import label_convention, outlines_from_labels
 from .nifti import InputError, NiftiFile, Scan, read_nifti
+from .transform import AtlasTransform
 
-__all__ = ["InputError", "Patient", "Scan", "load_patient"]
+__all__ = ["InputError", "Patient", "Scan", "foreground", "load_patient"]
 
-BRAIN_ML = (500.0, 2100.0)
-"""Foreground volume of a skull-stripped T1 that is believed. Adult brains with their inner CSF
-have 900-1900 ml; a head with skull and scalp has 2500 ml or more even where the field of view
-ends at the eyes."""
+MIN_IN_BRAIN = 0.5
+"""Share of the outlined tumour inside the brain below which the images are no pair."""
 
-FOREGROUND_FRACTION = 0.1
-"""Of the 99th percentile of the positive intensities: above background noise and interpolation
-ripples, below cerebrospinal fluid in all but its darkest places."""
+MIN_AGREEMENT = 0.10
+"""Normalised mutual information of two aligned images of one head. The native case's images have
+0.3 with its stripped one, an image of somebody else has 0.04."""
 
-SPECK_ML = 5.0
-"""Smaller regions apart from the brain (vessels, leftovers of the extraction) are passed over."""
-
-BORDER_SHARE = 0.15
-"""Largest believed share of foreground on the faces of the field of view. A brain touches at most
-one face with its stem or is cut by the top slice; a head fills the lower face and others."""
+Step = Callable[[str], None]
+"""Told the name of each step as it begins."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,18 +48,25 @@ class Patient:
     Attributes
     ----------
     t1 : Scan
-        Skull-stripped T1-weighted image that is registered: without contrast where given, else
-        with (see `modality`). The results lie on its grid.
+        T1-weighted image that is registered, 0 outside the brain: without contrast where given,
+        else with (see `modality`). The results lie on its grid.
     modality : "t1" or "t1c"
         What `t1` holds.
     masks : TumorMasks
         Core (may be empty) and whole tumour on the grid of `t1`.
     flair, t1c : Scan or None
-        Further images for pictures, each on its own grid in the same world frame.
+        Further images for pictures, each on its own grid, in the world of `t1`.
     checksums : mapping of str to str
-        SHA-256 of each input file by its role: t1, t1c, flair, seg.
+        SHA-256 of each input file by its role: t1, t1c, flair, seg, brain_mask, seg_reference.
     notices : tuple of str
         What the user should know although it is no error.
+    drawn : TumorMasks or None
+        The outlines as they were drawn, in the world of `t1`, where the segmentation has a grid
+        of its own; `masks` are these, interpolated.
+    seg_grid : Grid or None
+        The segmentation's own grid in its own world, where it has one.
+    timings_s : mapping of str to float
+        Seconds a step of the preparation.
     """
 
     t1: Scan
@@ -64,11 +76,19 @@ class Patient:
     t1c: Scan | None
     checksums: Mapping[str, str]
     notices: tuple[str, ...]
+    drawn: TumorMasks | None = None
+    seg_grid: Grid | None = None
+    timings_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def grid(self) -> Grid:
         """The grid of the registered image and of the outlines."""
         return self.t1.grid
+
+    @property
+    def outlines(self) -> TumorMasks:
+        """The outlines on the voxels they were drawn on: what is carried to the atlas, once."""
+        return self.masks if self.drawn is None else self.drawn
 
 
 def load_patient(
@@ -77,86 +97,148 @@ def load_patient(
     t1c: str | Path | None = None,
     flair: str | Path | None = None,
     seg: str | Path,
+    brain_mask: str | Path | None = None,
+    seg_reference: str | Path | None = None,
     labels: str | None = None,
     core_labels: Sequence[int] | None = None,
     whole_labels: Sequence[int] | None = None,
+    step: Step = lambda name: None,
 ) -> Patient:
-    """Read a patient's files and check all that can be checked without registering them.
+    """Read a patient's files, check them, align what lies apart and find the brain.
+
+    Skull-stripped images on one grid are ready as they are. Otherwise this takes 5-10 s an image
+    that has a grid of its own, and 15-20 s for a brain.
 
     Parameters
     ----------
     t1, t1c : path
-        Skull-stripped T1-weighted image without and with contrast; at least one of them. The T1
-        is registered where both are given.
+        T1-weighted image without and with contrast; at least one of them. The T1 is registered
+        where both are given.
     flair : path, optional
-        Skull-stripped or not; shown in pictures only.
+        Shown in pictures only. Like a T1c beside a T1, it is aligned rigidly where it lies on
+        another grid; on the same grid it is taken to be aligned.
     seg : path
-        Label image on the grid of the registered image.
+        Label image. Without a reference it lies in the registered image's world, on any grid.
+    brain_mask : path, optional
+        1 in the brain, in the registered image's world. Without it, a head with its skull gets
+        the mask of a stripped reference, or else the one that the atlas finds.
+    seg_reference : path, optional
+        The image on whose grid the segmentation lies, another one of the same head, with skull
+        or without; it is aligned rigidly to the registered image.
     labels : str
         Name of a convention, see `CONVENTIONS` in `labels`.
     core_labels, whole_labels : sequence of int
         In place of a named convention.
+    step : callable
+        Told the name of each long step as it begins.
 
     Raises
     ------
     InputError
         One line that says what was expected, what came and what to do.
+    RegistrationError
+        If ANTs fails.
     """
     convention = label_convention(labels, core_labels=core_labels, whole_labels=whole_labels)
     modality: Literal["t1", "t1c"] = "t1" if t1 is not None else "t1c"
     main = t1 if t1 is not None else t1c
     if main is None:
         raise InputError("a T1-weighted image is needed for the registration: give a T1 or a T1c")
-    paths = {"t1": t1, "t1c": t1c, "flair": flair, "seg": seg}
+    paths = {
+        "t1": t1,
+        "t1c": t1c,
+        "flair": flair,
+        "seg": seg,
+        "brain_mask": brain_mask,
+        "seg_reference": seg_reference,
+    }
     files = {k: read_nifti(p, _ROLES[k]) for k, p in paths.items() if p is not None}
+    names = {k: f"{_ROLES[k]} {paths[k]}" for k in files}
 
-    name = f"{_ROLES[modality]} {main}"
-    scan = _scan(files[modality], name)
-    _require_brain(scan, name)
-    _require_same_grid(files["seg"], seg, scan.grid, name)
-    masks = outlines_from_labels(
-        files["seg"].values, scan.grid, convention, name=f"segmentation {seg}"
-    )
+    scan = _scan(files[modality], names[modality])
+    seg_grid = files["seg"].grid
+    drawn = outlines_from_labels(files["seg"].values, seg_grid, convention, name=names["seg"])
+    mask = _read_mask(files["brain_mask"], names["brain_mask"], scan) if brain_mask else None
+    apart = {
+        role: _scan(files[role], names[role])
+        for role in ("seg_reference", "flair", "t1c")
+        if role in files and role != modality
+    }
+    reference = apart.get("seg_reference")
+    if reference is None:
+        _require_overlap(scan, names[modality], drawn, names["seg"])
+    elif reference.grid != seg_grid:
+        raise InputError(
+            f"{names['seg_reference']}: the segmentation must lie on its grid, but it has "
+            f"{_geometry(reference.grid)}, where the segmentation has {_geometry(seg_grid)}; name "
+            "the image that was segmented"
+        )
+    elif files["seg_reference"].sha256 == files[modality].sha256:
+        del apart["seg_reference"]
+    is_head = mask is None and shows_head(scan)
+    if not is_head:
+        scan = Scan(scan.values if mask is None else np.where(mask, scan.values, 0), scan.grid)
+        require_brain(scan, names[modality])
 
-    others: dict[str, Scan] = {}
-    for role in ("flair", "t1c"):
-        if role in files and role != modality:
-            other = f"{_ROLES[role]} {paths[role]}"
-            others[role] = _scan(files[role], other)
-            _require_overlap(others[role], other, masks)
+    timings: dict[str, float] = {}
+    own = [role for role, image in apart.items() if image.grid != scan.grid]
+    if own:
+        began = time.perf_counter()
+        step("align images")
+        head = _scan(files[modality], names[modality])
+        with ThreadPoolExecutor(2) as pool:
+            motions = pool.map(lambda role: align(apart[role], head), own)
+            for role, motion in zip(own, motions, strict=True):
+                apart[role] = Scan(apart[role].values, move(apart[role].grid, motion))
+                _require_agreement(apart[role], head, names[role], names[modality])
+                if role == "seg_reference":
+                    drawn = TumorMasks(drawn.core, drawn.whole, move(seg_grid, motion))
+        timings["align images"] = round(time.perf_counter() - began, 3)
+    notices = [] if seg_reference or seg_grid == scan.grid else [_apart(seg_grid, scan, modality)]
+    if is_head:
+        began = time.perf_counter()
+        step("extract brain")
+        reference = apart.get("seg_reference")
+        if reference is not None and not shows_head(reference):
+            mask = _carry_mask(foreground(reference.values), reference.grid, scan.grid)
+            source = "that of the segmentation's reference"
+        else:
+            mask = extract_brain(scan)
+            source = "found with the help of the atlas"
+        scan = Scan(np.where(mask, scan.values, 0).astype(np.float32), scan.grid)
+        require_brain(scan, names[modality])
+        notices.append(
+            f"The {_ROLES[modality]} shows a head with its skull; its brain is {source}. Look at "
+            "the pictures, or give a brain mask."
+        )
+        timings["extract brain"] = round(time.perf_counter() - began, 3)
+
+    masks, has_own_grid = drawn, drawn.grid != scan.grid
+    if has_own_grid:
+        masks = AtlasTransform.identity().masks_to_patient(drawn, scan.grid)
+    notices += _notices(files, scan, drawn)
     return Patient(
         t1=scan,
         modality=modality,
         masks=masks,
-        flair=others.get("flair"),
-        t1c=others.get("t1c"),
+        flair=apart.get("flair"),
+        t1c=apart.get("t1c"),
         checksums={role: file.sha256 for role, file in files.items()},
-        notices=tuple(_notices(files, scan, masks)),
+        notices=tuple(notices),
+        drawn=drawn if has_own_grid else None,
+        seg_grid=seg_grid if has_own_grid else None,
+        timings_s=timings,
     )
 
 
-_ROLES = {"t1": "T1", "t1c": "T1c", "flair": "FLAIR", "seg": "segmentation"}
-
-
-def foreground(values: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Largest connected region of clearly positive intensity, its holes filled.
-
-    Of a skull-stripped image this is the brain.
-    """
-    above = _above_background(values)
-    components, n = ndimage.label(above)
-    if n > 1:
-        sizes = np.bincount(components.ravel())
-        sizes[0] = 0
-        above = components == sizes.argmax()
-    return ndimage.binary_fill_holes(above)
-
-
-def _above_background(values: NDArray[np.floating]) -> NDArray[np.bool_]:
-    positive = values[values > 0]
-    if positive.size == 0:
-        return np.zeros(values.shape, bool)
-    return values > FOREGROUND_FRACTION * np.percentile(positive, 99)
+_ROLES = {
+    "t1": "T1",
+    "t1c": "T1c",
+    "flair": "FLAIR",
+    "seg": "segmentation",
+    "brain_mask": "brain mask",
+    "seg_reference": "segmentation's reference",
+}
 
 
 def _scan(file: NiftiFile, name: str) -> Scan:
@@ -172,73 +254,65 @@ def _scan(file: NiftiFile, name: str) -> Scan:
     return Scan(values, file.grid)
 
 
-def _require_brain(scan: Scan, name: str) -> None:
-    head = _everything_shown(scan)
-    volume_ml = head.sum() * scan.grid.voxel_ml
-    inner = tuple(slice(1, -1) for _ in range(3))
-    on_border = (head.sum() - head[inner].sum()) / max(head.size - head[inner].size, 1)
-    low, high = BRAIN_ML
-    if volume_ml > high or on_border > BORDER_SHARE:
+def _read_mask(file: NiftiFile, name: str, scan: Scan) -> NDArray[np.bool_]:
+    """Bring a brain mask to the registered image's grid."""
+    found = np.unique(file.values)
+    if len(found) > 2 or found[0] != 0 or not np.isfinite(found).all():
         raise InputError(
-            f"{name}: expected a skull-stripped image, but its foreground measures "
-            f"{volume_ml:.0f} ml (a brain: 900-1900 ml) and covers {on_border:.0%} of the border "
-            "of the field of view, like a head with its skull; extract the brain first, for "
-            "instance with HD-BET or SynthStrip"
+            f"{name}: expected 0 outside and one other value inside the brain, got "
+            f"{len(found)} values from {found[0]:g} to {found[-1]:g}; threshold it first"
         )
-    if volume_ml < low:
+    mask = file.values > 0
+    volume_ml = float(mask.sum() * file.grid.voxel_ml)
+    if not BRAIN_ML[0] <= volume_ml <= BRAIN_ML[1]:
         raise InputError(
-            f"{name}: expected a whole brain (900-1900 ml), but the foreground measures "
-            f"{volume_ml:.0f} ml; check the voxel size ({scan.grid}) and the brain extraction"
+            f"{name}: expected a brain (900-1900 ml), but the mask measures {volume_ml:.0f} ml"
         )
+    carried = mask if file.grid == scan.grid else _carry_mask(mask, file.grid, scan.grid)
+    lit = float((scan.values[carried] > 0).mean()) if carried.any() else 0.0
+    if carried.sum() * scan.grid.voxel_ml < 0.8 * volume_ml or lit < 0.8:
+        raise InputError(
+            f"{name}: it does not lie on the brain of the image ({lit:.0%} of what it covers "
+            "there is bright); both must share one world frame, as a mask made from that image does"
+        )
+    return carried
 
 
-def _everything_shown(scan: Scan) -> NDArray[np.bool_]:
-    """Bright regions of at least `SPECK_ML` and all that they enclose in any slice.
-
-    The scalp may be parted from the brain by dark bone and open at the neck; it counts all the
-    same, and so does what lies inside its outline.
-    """
-    above = _above_background(scan.values)
-    components, n = ndimage.label(above)
-    sizes = np.bincount(components.ravel(), minlength=n + 1)
-    kept = sizes * scan.grid.voxel_ml >= SPECK_ML
-    kept[0] = False
-    shown = kept[components]
-    in_slice = np.zeros((3, 3, 3), bool)
-    in_slice[1, :, 1] = in_slice[1, 1, :] = True
-    filled = shown.copy()
-    for axis in range(3):
-        filled |= ndimage.binary_fill_holes(shown, np.moveaxis(in_slice, 0, axis))
-    return filled
-
-
-def _require_same_grid(file: NiftiFile, path: str | Path, grid: Grid, name: str) -> None:
-    if file.grid == grid:
-        return
-    where = ""
-    if file.grid.shape == grid.shape:
-        corners = np.stack(np.meshgrid(*[(0, n - 1) for n in grid.shape]), -1).reshape(-1, 3)
-        shift = np.abs(file.grid.to_world(corners) - grid.to_world(corners)).max()
-        where = f" (of one shape, but their voxels lie up to {shift:.3g} mm apart)"
-    raise InputError(
-        f"segmentation {path}: it must lie on the grid of the {name}, but it has "
-        f"{_geometry(file.grid)}, where that image has {_geometry(grid)}{where}; resample it with "
-        "a label interpolator"
-    )
+def _carry_mask(mask: NDArray[np.bool_], own: Grid, grid: Grid) -> NDArray[np.bool_]:
+    carried = AtlasTransform.identity().image_to_patient(Scan(mask.astype(np.float32), own), grid)
+    return carried.values >= 0.5
 
 
 def _geometry(grid: Grid) -> str:
     return f"{grid}, axes {''.join(aff2axcodes(grid.affine))}"
 
 
-def _require_overlap(scan: Scan, name: str, masks: TumorMasks) -> None:
+def _apart(seg_grid: Grid, scan: Scan, modality: str) -> str:
+    return (
+        f"The segmentation lies on another grid ({_geometry(seg_grid)}) than the "
+        f"{_ROLES[modality]} ({_geometry(scan.grid)}); their headers' frames were taken for one. "
+        "If they are not, name the image that was segmented as its reference."
+    )
+
+
+def _require_overlap(scan: Scan, name: str, masks: TumorMasks, seg_name: str) -> None:
     points = masks.grid.to_world(np.argwhere(masks.whole))
     voxels = scan.grid.to_voxel(points)
     inside = ((voxels > -0.5) & (voxels < np.array(scan.grid.shape) - 0.5)).all(axis=1)
-    if inside.mean() < 0.5:
+    if inside.mean() < MIN_IN_BRAIN:
         raise InputError(
-            f"{name}: only {inside.mean():.0%} of the outlined tumour lies in its field of view "
-            f"({_geometry(scan.grid)}); it must share the T1's world frame, co-register it first"
+            f"{seg_name}: only {inside.mean():.0%} of the outlined tumour lies in the field of "
+            f"view of the {name} ({_geometry(scan.grid)}); name the image that was segmented as "
+            "the segmentation's reference (--seg-reference), so that it can be aligned"
+        )
+
+
+def _require_agreement(moved: Scan, fixed: Scan, name: str, fixed_name: str) -> None:
+    found = measure_agreement(fixed, moved)
+    if not found >= MIN_AGREEMENT:
+        raise InputError(
+            f"{name}: aligned with the {fixed_name}, it shares too little with it (normalised "
+            f"mutual information {found:.2f}, at least {MIN_AGREEMENT}): are they of one head?"
         )
 
 
@@ -254,7 +328,16 @@ def _notices(files: Mapping[str, NiftiFile], scan: Scan, masks: TumorMasks) -> l
             "The segmentation has no core (no enhancing or necrotic tumour): the score is the "
             "Dice of the whole tumour alone."
         )
-    in_brain = float((scan.values[masks.whole] > 0).mean())
+    at = scan.grid.to_voxel(masks.grid.to_world(np.argwhere(masks.whole)))
+    at = np.rint(at).astype(int)
+    seen = ((at >= 0) & (at < scan.grid.shape)).all(axis=1)
+    in_brain = float((scan.values[tuple(at[seen].T)] > 0).sum() / len(at))
+    if in_brain < MIN_IN_BRAIN:
+        raise InputError(
+            f"only {in_brain:.0%} of the outlined tumour lies inside the brain of the T1; check "
+            "that segmentation and image belong together, and name the image that was segmented "
+            "as the segmentation's reference (--seg-reference)"
+        )
     if in_brain < 0.8:
         notices.append(
             f"Only {in_brain:.0%} of the outlined tumour lies inside the brain of the T1: do "

@@ -1,12 +1,11 @@
-"""Registration of a patient to the atlas with ANTs; the one module that imports `ants`.
+"""Registration of a patient to the atlas with ANTs: rigid, affine, SyN.
 
-Reproducible by construction. ANTs' usual Mattes mutual information adds up histograms in the
-order in which threads happen to finish, so that two runs differ even under one seed. Here the
-linear stages use global correlation and SyN uses neighbourhood cross-correlation plus the mean
-square difference of the brain masks, whose gradients are sums in a fixed order once the number of
-threads is fixed. ITK reads that number when its library is loaded; therefore the registration
-runs in a process of its own, started with the number in its environment. That also keeps
-everything ANTs prints away from stdout, its memory out of ours, and turns a crash into an error.
+Reproducible by construction, bit for bit, on any number of cores. ANTs' usual Mattes mutual
+information adds up histograms in the order in which threads happen to finish, so that two runs
+differ even under one seed. Here the linear stages use global correlation, whose sums depend on the
+number of threads alone, and that number is fixed; SyN uses neighbourhood cross-correlation plus the
+mean square difference of the brain masks, whose updates are made voxel by voxel, so that it may use
+every core. (Another processor or version of ITK may round differently.)
 
 References
 ----------
@@ -18,22 +17,25 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..atlas import Atlas, Grid, load_atlas
-from .nifti import Scan
+from .ants_worker import RegistrationError, run_registration
+from .nifti import InputError, Scan
 from .patient import Patient, foreground
-from .transform import LPS, AtlasTransform, read_itk_affine, read_itk_warp
+from .resampling import coarsen
+from .transform import AtlasTransform, read_itk_affine, read_itk_warp
 
-__all__ = ["AtlasTransform", "RegistrationError", "from_ants", "register", "to_ants"]
+__all__ = ["AtlasTransform", "RegistrationError", "check_registration_options", "register"]
+
+Kind = Literal["syn", "affine", "rigid", "none"]
+"""How far the patient may be bent: by a diffeomorphism, by 12 numbers, by 6, or not at all."""
 
 MARGIN_MM = 12.0
 """Kept around the brain: SyN holds the displacement at zero on the border of its domain."""
@@ -41,26 +43,54 @@ MARGIN_MM = 12.0
 LESION_MARGIN_MM = 2.0
 """The outline is widened by this before it is left out of the metric: its rim shows as well."""
 
-LINEAR_STAGES = ("Rigid[0.1]", "Affine[0.1]")
+LINEAR_THREADS = 2
+"""Part of the result: sums over threads round by their number."""
+
 LINEAR_SCHEDULE = ("-c", "[500x250x100,1e-6,10]", "-s", "3x2x1", "-f", "4x3x2")
 SYN_SCHEDULE = ("-c", "[40x20x0,1e-6,8]", "-s", "2x1x0", "-f", "4x2x1")
 """Iterations, smoothing in voxels and shrink factors. None at full resolution: 10 of them took
 four times as long as all others together and gained nothing in brain Dice."""
 
+CHECK_MM = 4.0
+"""Resolution of the affine registration that checks an input said to be in atlas space."""
 
-class RegistrationError(RuntimeError):
-    """ANTs failed on images that had passed every check."""
+MIN_OVERLAP = 0.8
+"""Brain Dice without any registration below which an image is not in atlas space. BraTS images,
+which are affinely in it, have about 0.9."""
+
+COMMON = ("--float", "1", "-u", "0", "-z", "1")
+
+
+def check_registration_options(
+    *, kind: str = "syn", resolution_mm: float = 2.0, seed: int = 1
+) -> None:
+    """Refuse options that `register` cannot work with, before any work.
+
+    Raises
+    ------
+    InputError
+        One line that says what was expected, what came and what to do.
+    """
+    if kind not in get_args(Kind):
+        raise InputError(f"registration: expected one of {', '.join(get_args(Kind))}, got {kind!r}")
+    if not 1 <= resolution_mm <= 4:
+        raise InputError(f"resolution: the registration works at 1 to 4 mm, got {resolution_mm} mm")
+    if seed < 1:
+        raise InputError(
+            f"seed: the registration's is a positive integer (ANTs takes 0 for none), got {seed}"
+        )
 
 
 def register(
     patient: Patient,
     atlas: Atlas | None = None,
     *,
+    kind: Kind = "syn",
     resolution_mm: float = 2.0,
     seed: int = 1,
-    n_threads: int = 2,
+    n_threads: int | None = None,
 ) -> AtlasTransform:
-    """Register a patient's T1 (or T1c) to the atlas's T1: rigid, affine, then SyN.
+    """Register a patient's T1 (or T1c) to the atlas's T1.
 
     The whole tumour is left out of the metric on the patient's side, so that what the atlas does
     not have does not pull healthy tissue along.
@@ -70,108 +100,120 @@ def register(
     patient : Patient
     atlas : Atlas, optional
         The shipped one by default.
+    kind : "syn", "affine", "rigid" or "none"
+        How far to go. "none" takes the patient's world for the atlas's, as it is; a quick affine
+        registration then tells how far off that is (`affine_shift_mm` in the settings).
     resolution_mm : float
-        Voxel size at which the images are compared, 1 to 4; about 12 s at 2 mm on two cores.
+        Voxel size at which the images are compared, 1 to 4.
     seed : int
         Of ANTs' random sampling.
-    n_threads : int
-        ITK threads. The result is bit-identical for one number of threads, on any number of
-        cores; another number changes sums in their last digits and so the result slightly. The
-        default is therefore the same on every machine.
+    n_threads : int, optional
+        ITK threads of SyN, which do not change the result: by default OMP_NUM_THREADS, which
+        Ray sets for its workers, or else the cores that this process may use.
 
     Raises
     ------
-    ValueError
-        If an option is out of range.
+    InputError
+        If an option is out of range, or "none" is asked for an image that is not in atlas space.
     RegistrationError
         If ANTs fails.
     """
-    if not 1 <= resolution_mm <= 4:
-        raise ValueError(f"the registration works at 1 to 4 mm, got {resolution_mm} mm")
+    check_registration_options(kind=kind, resolution_mm=resolution_mm, seed=seed)
+    n_threads = _available_threads() if n_threads is None else n_threads
     if n_threads < 1:
         raise ValueError(f"at least one thread is needed, got {n_threads}")
-    if seed < 1:
-        raise ValueError(f"the seed is a positive integer (ANTs takes 0 for none), got {seed}")
     atlas = load_atlas() if atlas is None else atlas
-    job = _prepare(patient, atlas, resolution_mm) | {"seed": np.array(seed)}
-    with tempfile.TemporaryDirectory(prefix="glioquery-") as folder:
-        np.savez(Path(folder, "job.npz"), allow_pickle=False, **job)
-        _run_apart(Path(folder), n_threads)
-        affine = read_itk_affine(Path(folder, "0GenericAffine.mat"))
-        warp, grid = read_itk_warp(Path(folder, "1Warp.nii.gz"))
-        inverse_warp, inverse_grid = read_itk_warp(Path(folder, "1InverseWarp.nii.gz"))
-    if grid != inverse_grid:
-        raise RegistrationError(f"ANTs wrote warps on two grids, {grid} and {inverse_grid}")
-    settings = {
-        "registration": "rigid + affine + SyN",
-        "moving": patient.modality,
+    settings: dict[str, object] = {"registration": kind, "moving": patient.modality}
+    if kind == "none":
+        require_atlas_space(patient, atlas)
+        shift_mm = _affine_shift_mm(patient, atlas, seed)
+        return AtlasTransform.linear(np.eye(4), settings | {"affine_shift_mm": shift_mm})
+    settings |= {
         "resolution_mm": resolution_mm,
         "linear_metric": "global correlation",
-        "syn_metric": "cross-correlation, radius 2 voxels + mean squares of the brain masks",
+        "linear_threads": LINEAR_THREADS,
         "lesion_masked": True,
         "seed": seed,
-        "n_threads": n_threads,
         "antspyx": importlib.metadata.version("antspyx"),
     }
+    images = _prepare(patient, atlas, resolution_mm)
+    with tempfile.TemporaryDirectory(prefix="glioquery-") as name:
+        folder = Path(name)
+        affine_file = _align(folder, images, kind, seed)
+        if kind != "syn":
+            return AtlasTransform.linear(read_itk_affine(affine_file), settings)
+        _deform(folder, images, affine_file, seed, n_threads)
+        affine = read_itk_affine(folder / "syn0GenericAffine.mat")
+        warp, grid = read_itk_warp(folder / "syn1Warp.nii.gz")
+        inverse_warp, inverse_grid = read_itk_warp(folder / "syn1InverseWarp.nii.gz")
+    if grid != inverse_grid:
+        raise RegistrationError(f"ANTs wrote warps on two grids, {grid} and {inverse_grid}")
+    settings["syn_metric"] = "cross-correlation, radius 2 voxels + mean squares of the brain masks"
     return AtlasTransform(affine, warp, inverse_warp, grid, settings)
 
 
-def to_ants(values: NDArray, grid: Grid) -> Any:
-    """Make an ANTs image of an array: NIfTI's RAS affine becomes ITK's LPS frame.
-
-    Parameters
-    ----------
-    values : array of the grid's shape
-        Kept in its order of axes; converted to float32.
-    grid : Grid
-        Without shear, which ITK cannot express.
+def require_atlas_space(patient: Patient, atlas: Atlas) -> None:
+    """Check that a patient's brain lies where the atlas's does, as it is.
 
     Raises
     ------
-    ValueError
-        If the affine is sheared.
+    InputError
+        If it does not.
     """
-    import ants
-
-    lps = LPS @ grid.affine
-    spacing = np.array(grid.spacing_mm)
-    direction = lps[:3, :3] / spacing
-    if np.abs(direction.T @ direction - np.eye(3)).max() > 1e-3:
-        raise ValueError(f"ITK has no sheared grids, and the axes of {grid} are not orthogonal")
-    return ants.from_numpy(
-        np.ascontiguousarray(values, np.float32),
-        origin=lps[:3, 3].tolist(),
-        spacing=spacing.tolist(),
-        direction=direction,
-    )
+    still = AtlasTransform.linear(np.eye(4))
+    brain = Scan(foreground(patient.t1.values).astype(np.float32), patient.grid)
+    there = still.image_to_atlas(brain, atlas.grid).values >= 0.5
+    dice = 2 * int((there & atlas.brain).sum()) / (int(there.sum()) + int(atlas.brain.sum()))
+    if not dice >= MIN_OVERLAP:
+        raise InputError(
+            "registration none: expected images in SRI24 space, but the brain overlaps the "
+            f"atlas's with Dice {dice:.2f} (at least {MIN_OVERLAP}); let it be registered (syn, "
+            "affine or rigid)"
+        )
 
 
-def from_ants(image: Any) -> Scan:
-    """Values and RAS grid of an ANTs image; the inverse of `to_ants`."""
-    lps = np.eye(4)
-    lps[:3, :3] = np.asarray(image.direction) * np.asarray(image.spacing)
-    lps[:3, 3] = image.origin
-    values = image.numpy().astype(np.float32)
-    return Scan(values, Grid(values.shape, LPS @ lps))
+def _available_threads() -> int:
+    chosen = os.environ.get("OMP_NUM_THREADS", "")
+    return int(chosen) if chosen.isdecimal() and int(chosen) > 0 else len(os.sched_getaffinity(0))
 
 
-def coarsen(scan: Scan, spacing_mm: float) -> Scan:
-    """Average blocks of voxels until they measure about `spacing_mm`; never refine."""
-    block = [max(1, round(spacing_mm / s)) for s in scan.grid.spacing_mm]
-    padding = [(0, -n % k) for n, k in zip(scan.grid.shape, block, strict=True)]
-    values = np.pad(scan.values, padding)
-    n = [size // k for size, k in zip(values.shape, block, strict=True)]
-    blocks = values.reshape(n[0], block[0], n[1], block[1], n[2], block[2])
-    affine = scan.grid.affine.copy()
-    affine[:3, 3] = scan.grid.to_world([(k - 1) / 2 for k in block])
-    affine[:3, :3] *= block
-    mean = blocks.mean(axis=(1, 3, 5), dtype=np.float64).astype(np.float32)
-    return Scan(mean, Grid(mean.shape, affine))
+def _align(folder: Path, images: dict[str, Scan], kind: Kind, seed: int) -> Path:
+    """Rigid and, unless that is all, affine; returns ANTs' file."""
+    mask = ["-x", "[NA,{moving_mask}]"]
+    arguments = ["-d", "3", "-r", "[{fixed},{moving},1]", "-o", "[{out}linear]"]
+    for stage in ("Rigid[0.1]",) if kind == "rigid" else ("Rigid[0.1]", "Affine[0.1]"):
+        arguments += ["-m", "GC[{fixed},{moving},1,1,Regular,0.25]", "-t", stage]
+        arguments += [*LINEAR_SCHEDULE, *mask]
+    arguments += ["--random-seed", str(seed), *COMMON]
+    shown = {name: images[name] for name in ("fixed", "moving", "moving_mask")}
+    run_registration(folder, shown, arguments, n_threads=LINEAR_THREADS)
+    return folder / "linear0GenericAffine.mat"
 
 
-def _prepare(patient: Patient, atlas: Atlas, resolution_mm: float) -> dict[str, NDArray]:
-    """Everything ANTs needs, as plain arrays: images, brain and lesion masks, affines."""
-    job: dict[str, NDArray] = {}
+def _deform(
+    folder: Path, images: dict[str, Scan], affine_file: Path, seed: int, n_threads: int
+) -> None:
+    arguments = ["-d", "3", "-r", str(affine_file), "-o", "[{out}syn]"]
+    arguments += ["-m", "CC[{fixed},{moving},1,2]"]
+    arguments += ["-m", "MeanSquares[{fixed_brain},{moving_brain},1,0]"]
+    arguments += ["-t", "SyN[0.2,3,0]", *SYN_SCHEDULE, "-x", "[NA,{moving_mask}]"]
+    arguments += ["--random-seed", str(seed), *COMMON]
+    run_registration(folder, images, arguments, n_threads=n_threads)
+
+
+def _affine_shift_mm(patient: Patient, atlas: Atlas, seed: int) -> float:
+    """Median distance over the atlas's brain that an affine registration would move it by."""
+    images = _prepare(patient, atlas, CHECK_MM)
+    with tempfile.TemporaryDirectory(prefix="glioquery-") as name:
+        affine = read_itk_affine(_align(Path(name), images, "affine", seed))
+    points = atlas.grid.to_world(np.argwhere(atlas.brain))
+    moved = points @ affine[:3, :3].T + affine[:3, 3]
+    return float(np.median(np.linalg.norm(moved - points, axis=1)))
+
+
+def _prepare(patient: Patient, atlas: Atlas, resolution_mm: float) -> dict[str, Scan]:
+    """Everything ANTs needs: images, brain masks, and where the metric counts."""
+    images: dict[str, Scan] = {}
     atlas_brain = ndimage.binary_fill_holes(atlas.t1 > 0)
     sides = {
         "fixed": (Scan(atlas.t1, atlas.t1_grid), atlas_brain),
@@ -184,18 +226,19 @@ def _prepare(patient: Patient, atlas: Atlas, resolution_mm: float) -> dict[str, 
         coarse = coarsen(Scan(values, scan.grid), resolution_mm)
         coarse_brain = coarsen(Scan(brain.astype(np.float32), scan.grid), resolution_mm)
         box = _box_around(coarse_brain.values > 0, coarse.grid)
-        job[side] = coarse.values[box]
-        job[f"{side}_brain"] = coarse_brain.values[box]
         affine = coarse.grid.affine.copy()
         affine[:3, 3] = coarse.grid.to_world([s.start for s in box])
-        job[f"{side}_affine"] = affine
+        grid = Grid(coarse.values[box].shape, affine)
+        images[side] = Scan(coarse.values[box], grid)
+        images[f"{side}_brain"] = Scan(coarse_brain.values[box], grid)
         if side == "moving":
             whole = coarsen(
                 Scan(patient.masks.whole.astype(np.float32), scan.grid), resolution_mm
             ).values
             distance = ndimage.distance_transform_edt(whole == 0, sampling=coarse.grid.spacing_mm)
-            job["moving_mask"] = (distance[box] > LESION_MARGIN_MM).astype(np.float32)
-    return job
+            counts = (distance[box] > LESION_MARGIN_MM).astype(np.float32)
+            images["moving_mask"] = Scan(counts, grid)
+    return images
 
 
 def _box_around(mask: NDArray[np.bool_], grid: Grid) -> tuple[slice, ...]:
@@ -205,49 +248,3 @@ def _box_around(mask: NDArray[np.bool_], grid: Grid) -> tuple[slice, ...]:
         margin = int(np.ceil(MARGIN_MM / grid.spacing_mm[k]))
         box.append(slice(max(0, span[0] - margin), min(grid.shape[k], span[-1] + 1 + margin)))
     return tuple(box)
-
-
-def _run_apart(folder: Path, n_threads: int) -> None:
-    environment = dict(os.environ, ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=str(n_threads))
-    # Grid engines' NSLOTS and a chosen threader would change how ITK divides its work.
-    for name in ("NSLOTS", "ITK_NUMBER_OF_THREADS_ENV_LIST", "ITK_GLOBAL_DEFAULT_THREADER"):
-        environment.pop(name, None)
-    command = [sys.executable, "-m", __name__, str(folder)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        lines = (done.stderr or done.stdout).strip().splitlines()
-        raise RegistrationError(
-            f"ANTs ended with status {done.returncode}: {' | '.join(lines[-3:]) or 'no message'}"
-        )
-
-
-def _run_job(folder: Path) -> None:
-    """Call antsRegistration on a prepared folder (in a process of its own)."""
-    from ants.internal import get_lib_fn, get_pointer_string
-
-    with np.load(folder / "job.npz", allow_pickle=False) as job:
-        content = dict(job)
-    grids = {side: content[side].shape for side in ("fixed", "moving")}
-    images = {
-        name: to_ants(
-            content[name], Grid(grids[name.split("_")[0]], content[f"{name.split('_')[0]}_affine"])
-        )
-        for name in ("fixed", "moving", "fixed_brain", "moving_brain", "moving_mask")
-    }
-    p = {name: get_pointer_string(image) for name, image in images.items()}
-    pair, brains = f"{p['fixed']},{p['moving']}", f"{p['fixed_brain']},{p['moving_brain']}"
-    mask = ["-x", f"[NA,{p['moving_mask']}]"]
-    arguments = ["-d", "3", "-r", f"[{pair},1]", "-o", f"[{folder}{os.sep}]"]
-    for transform in LINEAR_STAGES:
-        arguments += ["-m", f"GC[{pair},1,1,Regular,0.25]", "-t", transform]
-        arguments += [*LINEAR_SCHEDULE, *mask]
-    arguments += ["-m", f"CC[{pair},1,2]", "-m", f"MeanSquares[{brains},1,0]"]
-    arguments += ["-t", "SyN[0.2,3,0]", *SYN_SCHEDULE, *mask]
-    arguments += ["--random-seed", str(int(content["seed"])), "--float", "1", "-u", "0", "-z", "1"]
-    status = get_lib_fn("antsRegistration")(arguments)
-    if status != 0:
-        sys.exit(f"antsRegistration returned {status}")
-
-
-if __name__ == "__main__":
-    _run_job(Path(sys.argv[1]))

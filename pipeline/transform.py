@@ -37,6 +37,11 @@ WARP_FILE = "atlas_from_patient_warp.nii.gz"
 INVERSE_WARP_FILE = "patient_from_atlas_warp.nii.gz"
 SETTINGS_FILE = "transform.json"
 
+STILL_GRID = Grid(
+    (4, 4, 4), np.array([[64, 0, 0, -215.5], [0, 64, 0, 23.5], [0, 0, 64, -18.5], [0, 0, 0, 1.0]])
+)
+"""Of displacements that are zero everywhere: the simulation cube in few voxels."""
+
 SAMPLE_MM = 1.0
 """Outlines are sampled at least this densely inside each voxel of the target."""
 
@@ -78,10 +83,17 @@ class AtlasTransform:
             raise ValueError(f"the affine must be invertible and 4 x 4, got {self.affine}")
 
     @classmethod
-    def identity(cls, grid: Grid = SIMULATION_GRID) -> AtlasTransform:
+    def linear(
+        cls, affine: NDArray[np.float64], settings: Mapping[str, object] | None = None
+    ) -> AtlasTransform:
+        """Map without displacements."""
+        still = np.zeros((*STILL_GRID.shape, 3), np.float32)
+        return cls(affine, still, still, STILL_GRID, dict(settings or {}))
+
+    @classmethod
+    def identity(cls) -> AtlasTransform:
         """Map that leaves every point where it is."""
-        still = np.zeros((*grid.shape, 3), np.float32)
-        return cls(np.eye(4), still, still, grid, {"registration": "none"})
+        return cls.linear(np.eye(4), {"registration": "none"})
 
     def patient_from_atlas(self, points_mm: Points) -> Points:
         """Patient coordinates (n, 3) of atlas coordinates (n, 3)."""
@@ -97,7 +109,7 @@ class AtlasTransform:
 
     @property
     def _to_patient(self) -> _Way:
-        return _Way(_inverse(self.affine), self.inverse_warp, self.grid, np.eye(4))
+        return _Way(inverse(self.affine), self.inverse_warp, self.grid, np.eye(4))
 
     def masks_to_atlas(self, masks: TumorMasks, grid: Grid = SIMULATION_GRID) -> TumorMasks:
         """Carry a patient's outlines to the atlas.
@@ -131,12 +143,31 @@ class AtlasTransform:
         """Carry an image on the atlas to a grid in the patient's world; see `image_to_atlas`."""
         return Scan(_carry(scan, grid, self._to_patient, order=0 if nearest else 1), grid)
 
-    def density_to_patient(self, density: TumorDensity, grid: Grid) -> TumorDensity:
+    def density_to_patient(
+        self, density: TumorDensity, grid: Grid, *, tissue: NDArray[np.bool_] | None = None
+    ) -> TumorDensity:
         """Carry a tumour density on the atlas to exactly the given grid of the patient's.
 
-        Linear interpolation, which keeps the density inside [0, 1]; 0 outside the atlas.
+        Linear interpolation, which keeps the density inside [0, 1]; 0 outside the atlas. Where
+        the tissue is known, the density is first extended from it into the neighbouring voxels,
+        so that the zeros of fluid and skull do not bleed into the interpolation; what is carried
+        to less than half tissue is 0.
+
+        Parameters
+        ----------
+        density : TumorDensity
+        grid : Grid
+            In the patient's world.
+        tissue : bool array of the density's shape, optional
+            Where the density could grow.
         """
-        values = _carry(Scan(density.u, density.grid), grid, self._to_patient)
+        if tissue is None:
+            values = _carry(Scan(density.u, density.grid), grid, self._to_patient)
+        else:
+            extended = extend_from_tissue(density.u, tissue)
+            values = _carry(Scan(extended, density.grid), grid, self._to_patient)
+            domain = Scan(tissue.astype(np.float32), density.grid)
+            values[_carry(domain, grid, self._to_patient) < 0.5] = 0
         return TumorDensity(np.clip(values, 0, 1), grid)
 
     def jacobian(self, grid: Grid = SIMULATION_GRID) -> NDArray[np.float32]:
@@ -166,13 +197,7 @@ class AtlasTransform:
         `-t [atlas_from_patient_affine.mat,1] -t patient_from_atlas_warp.nii.gz`.
         """
         folder = Path(folder)
-        lps = LPS @ self.affine @ LPS
-        parameters = np.concatenate([lps[:3, :3].ravel(), lps[:3, 3]])[:, None]
-        content = {"AffineTransform_double_3_3": parameters, "fixed": np.zeros((3, 1))}
-        part = folder / f".{AFFINE_FILE}"
-        with part.open("wb") as file:
-            scipy.io.savemat(file, content, format="4")
-        part.replace(folder / AFFINE_FILE)
+        write_itk_affine(folder / AFFINE_FILE, self.affine)
         for name, vectors in ((WARP_FILE, self.warp), (INVERSE_WARP_FILE, self.inverse_warp)):
             values = (vectors * RAS_FROM_LPS)[:, :, :, None, :]
             image = nib.Nifti1Image(values, None)
@@ -196,6 +221,17 @@ class AtlasTransform:
         return cls(affine, warp, inverse_warp, grid, settings)
 
 
+def write_itk_affine(path: Path, affine: NDArray[np.float64]) -> None:
+    """Write a (4, 4) RAS matrix as an ITK affine in Matlab format."""
+    lps = LPS @ affine @ LPS
+    parameters = np.concatenate([lps[:3, :3].ravel(), lps[:3, 3]])[:, None]
+    content = {"AffineTransform_double_3_3": parameters, "fixed": np.zeros((3, 1))}
+    part = path.with_name(f".{path.name}")
+    with part.open("wb") as file:
+        scipy.io.savemat(file, content, format="4")
+    part.replace(path)
+
+
 def read_itk_affine(path: Path) -> NDArray[np.float64]:
     """Read an ITK affine in Matlab format as a (4, 4) RAS matrix."""
     content = scipy.io.loadmat(path)
@@ -213,6 +249,22 @@ def read_itk_warp(path: Path) -> tuple[NDArray[np.float32], Grid]:
     image = nib.load(path)
     vectors = np.asarray(image.dataobj, np.float32).reshape(*image.shape[:3], 3)
     return vectors * RAS_FROM_LPS, Grid(image.shape[:3], image.affine)
+
+
+def extend_from_tissue(
+    values: NDArray[np.float32], tissue: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Give each voxel beside tissue the mean of its tissue neighbours, of 26; 0 beyond.
+
+    Linear interpolation between any voxels of which one is tissue then sees no voxel that holds
+    no value.
+    """
+    inside = ndimage.uniform_filter(np.where(tissue, values, 0).astype(np.float32), 3)
+    share = ndimage.uniform_filter(tissue.astype(np.float32), 3)
+    beside = ~tissue & (share > 0.5 / 27)
+    extended = np.where(tissue, values, 0).astype(np.float32)
+    extended[beside] = inside[beside] / share[beside]
+    return extended
 
 
 Box = tuple[tuple[int, int], ...]
@@ -236,23 +288,24 @@ class _Way:
     ) -> Points:
         """Voxel indices in the source of voxel indices in the target, given both affines."""
         points = _apply(self.before @ target, voxels)
-        at = _apply(_inverse(self.grid.affine), points)
+        at = _apply(inverse(self.grid.affine), points)
         for i in range(3):
             points[i] += _sample(self.field[..., i], at, order=1)
-        return _apply(_inverse(source) @ self.after, points)
+        return _apply(inverse(source) @ self.after, points)
 
     def find_box(self, source: Box, source_grid: Grid, target: Grid) -> Box:
         """Find the target voxels that a box of source voxels can reach; outside, all is 0."""
         reach = np.abs(self.field).max(axis=(0, 1, 2))
-        low, high = _hull(_inverse(self.after) @ source_grid.affine, *np.transpose(source))
-        back = _inverse(self.before @ target.affine)
+        low, high = _hull(inverse(self.after) @ source_grid.affine, *np.transpose(source))
+        back = inverse(self.before @ target.affine)
         low, high = _hull(back, low - reach, high + reach)
         first = np.clip(np.floor(low).astype(int) - 1, 0, target.shape)
         last = np.clip(np.ceil(high).astype(int) + 2, 0, target.shape)
         return tuple((int(a), int(b)) for a, b in zip(first, last, strict=True))
 
 
-def _inverse(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+def inverse(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Inverse of an affine."""
     return np.linalg.inv(affine).astype(np.float64)
 
 

@@ -17,7 +17,7 @@ from scipy import ndimage
 from ..atlas import Grid, load_atlas, load_probabilities
 from ..solver import GrowthParameters, Simulation, Tissue, TumorDensity, simulate
 from .nifti import Scan, write_nifti
-from .registration import coarsen
+from .resampling import coarsen
 
 SHAPE = (196, 224, 176)
 """Voxels of 1 mm of the patient's images."""

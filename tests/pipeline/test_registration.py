@@ -8,7 +8,8 @@ import pytest
 from glioquery.pipeline.nifti import Scan
 from glioquery.pipeline.patient import load_patient
 from glioquery.pipeline.quality import OutlineQuality, assess_registration
-from glioquery.pipeline.registration import RegistrationError, coarsen, register
+from glioquery.pipeline.registration import RegistrationError, register
+from glioquery.pipeline.resampling import coarsen, even_out
 from glioquery.pipeline.transform import AtlasTransform
 
 CASES = ("BraTS2021_00006", "BraTS2021_01476", "BraTS2021_01479", "BraTS2021_01481")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from glioquery.atlas import SIMULATION_GRID, Grid
+from glioquery.pipeline.ants_worker import from_ants, to_ants
 from glioquery.pipeline.nifti import Scan
-from glioquery.pipeline.registration import from_ants, to_ants
 from glioquery.pipeline.transform import (
     AFFINE_FILE,
     INVERSE_WARP_FILE,
@@ -43,7 +43,7 @@ def test_ants_sees_each_voxel_where_the_affine_puts_it(name):
 
     grid = GRIDS[name]
     values = np.random.default_rng(0).random(grid.shape).astype(np.float32)
-    image = to_ants(values, grid)
+    image = to_ants(Scan(values, grid))
     for index in [(0, 0, 0), (8, 0, 0), (0, 9, 0), (0, 0, 10), (3, 7, 2)]:
         x, y, z = grid.to_world(index)
         lps = ants.transform_index_to_physical_point(image, index)
@@ -58,7 +58,7 @@ def test_sheared_grids_are_refused():
     shear = np.eye(4)
     shear[0, 1] = 0.4
     with pytest.raises(ValueError, match="sheared"):
-        to_ants(np.zeros((3, 3, 3)), Grid((3, 3, 3), shear))
+        to_ants(Scan(np.zeros((3, 3, 3)), Grid((3, 3, 3), shear)))
 
 
 def test_points_return(known):
@@ -73,15 +73,15 @@ def test_saved_files_mean_the_same_to_ants(known, virtual, tmp_path):
 
     known.save(tmp_path)
     grid = Grid((40, 50, 40), np.diag([4, 4, 4, 1]) + np.outer([-200, 10, 0, 0], [0, 0, 0, 1]))
-    reference = to_ants(np.zeros(grid.shape), grid)
+    reference = to_ants(Scan(np.zeros(grid.shape), grid))
     chain = [str(tmp_path / WARP_FILE), str(tmp_path / AFFINE_FILE)]
-    theirs = ants.apply_transforms(reference, to_ants(virtual.t1.values, virtual.grid), chain)
+    theirs = ants.apply_transforms(reference, to_ants(virtual.t1), chain)
     ours = known.image_to_atlas(virtual.t1, grid)
     scale = ours.values.max()
     assert np.abs(theirs.numpy() - ours.values).max() < 2e-3 * scale
     back = ants.apply_transforms(
-        to_ants(np.zeros(virtual.grid.shape), virtual.grid),
-        to_ants(ours.values, grid),
+        to_ants(Scan(np.zeros(virtual.grid.shape), virtual.grid)),
+        to_ants(ours),
         [str(tmp_path / AFFINE_FILE), str(tmp_path / INVERSE_WARP_FILE)],
         whichtoinvert=[True, False],
     )
