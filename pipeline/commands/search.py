@@ -99,6 +99,7 @@ def query_command(
     chosen = find_measure(measure, weights=(core_weight, 2 - core_weight))
     outlines = _stored(database, core_threshold, whole_threshold, normalise)
     index = outlines.open_index()
+    index.verify()
     opened = None if strategy == "direct" else open_strategy(index, strategy)
     if opened is not None and (measure, core_weight, empty_score) != ("dice", 1, 0):
         raise InputError(
@@ -116,7 +117,7 @@ def query_command(
         options: dict[str, Any] = {"measure": chosen, "empty_score": empty_score}
         if chosen.from_counts is None:
             options["progress"] = stack.enter_context(progress_bar("compare", "tumours"))
-        wanted = k or min(DEFAULT_MATCHES, index.n_samples)
+        wanted = min(DEFAULT_MATCHES, index.n_samples) if k is None else k
         if opened is None:
             matches = search(index, masks, k=wanted, **options)
         else:

@@ -145,6 +145,23 @@ def test_a_truncated_index_is_refused_and_built_again(run, copy, query, name):
     assert run("query", copy, *query)[0] == 0
 
 
+def test_an_altered_index_is_refused_and_built_again(run, copy, query):
+    file = copy / "index" / "mixed_bits.npy"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    code, _, err = run("query", copy, *query)
+    assert code == 2 and "mixed_bits.npy was altered" in err and "`glioquery index DB`" in err
+    assert run("index", copy)[0] == 0
+    assert run("query", copy, *query)[0] == 0
+
+
+@pytest.mark.parametrize("k", [0, 7])
+def test_k_is_checked(run, database, query, k):
+    code, _, err = run("query", database.path, *query, "-k", k)
+    assert code == 2 and f"is 1 to 6 (the samples indexed), got {k}" in err
+
+
 def test_measures_and_weights(run, database, query):
     def best(*options):
         code, out, err = run("query", database.path, *query, *options, "--json")
