@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from ..atlas import Grid, load_atlas
 from ..dbgen import Database
 from ..query import Index, Match, search
-from ..solver import TumorDensity, TumorMasks
+from ..solver import Tissue, TumorDensity, TumorMasks
 from .answer import find_answer
-from .names import DEFAULT_SUBJECT, checked_subject
-from .nifti import InputError
+from .names import DEFAULT_SUBJECT, checked_subject, map_name
+from .nifti import InputError, write_nifti
 from .outputs import prepare_output, write_maps, write_page, write_result
 from .patient import Patient, foreground
 from .pictures import draw_overlays, draw_registration
 from .planning import DENSITIES, plan_volumes
 from .quality import assess_registration
 from .recurrence import cover_recurrence
-from .registration import register
+from .registration import Kind, check_registration_options, register
 from .result import Inversion, RankedMatch
 from .transform import AtlasTransform
 from .uncertainty import DensityMaps, Member
@@ -104,6 +104,7 @@ def invert(
     thresholds_fitted: bool = False,
     levels: Sequence[float] = DENSITIES,
     recurrence: TumorMasks | None = None,
+    registration: Kind = "syn",
     resolution_mm: float = 2.0,
     seed: int = 1,
     title: str = "Patient",
@@ -129,6 +130,8 @@ def invert(
         Densities whose isolines and probabilities of being exceeded are mapped.
     recurrence : TumorMasks, optional
         Outlines of a follow-up scan on the patient's grid.
+    registration : "syn", "affine", "rigid" or "none"
+        How far the patient is bent to the atlas, see `register`.
     resolution_mm : float
         Of the registration.
     seed : int
@@ -153,7 +156,7 @@ def invert(
         If thresholds are to be fitted without a refinement, the output folder cannot be written,
         or the subject is no label.
     """
-    timings: dict[str, float] = {}
+    timings: dict[str, float] = dict(patient.timings_s)
 
     @contextlib.contextmanager
     def timed(name: str) -> Iterator[None]:
@@ -164,6 +167,7 @@ def invert(
 
     checked_subject(subject)
     levels = checked_levels(levels)
+    check_registration_options(kind=registration, resolution_mm=resolution_mm, seed=seed)
     if thresholds_fitted and not refined:
         raise InputError("thresholds are fitted after a refinement: ask for both")
     out = prepare_output(out)
@@ -175,9 +179,11 @@ def invert(
     with timed("load atlas"):
         atlas = load_atlas()
     with timed("register"):
-        transform = register(patient, atlas, resolution_mm=resolution_mm, seed=seed)
+        transform = register(
+            patient, atlas, kind=registration, resolution_mm=resolution_mm, seed=seed
+        )
     with timed("warp outlines"):
-        masks = transform.masks_to_atlas(patient.masks, database.grid)
+        masks = transform.masks_to_atlas(patient.outlines, database.grid)
     with timed("assess registration"):
         quality = assess_registration(patient, transform, masks, atlas)
     if not masks.whole.any():
@@ -198,7 +204,9 @@ def invert(
             levels=levels,
         )
     with timed("warp density"):
-        density = transform.density_to_patient(findings.answer.density, patient.grid)
+        tissue = Tissue.from_atlas(atlas).domain
+        found = findings.answer.density
+        density = transform.density_to_patient(found, patient.grid, tissue=tissue)
         ensemble = ensemble_to_patient(findings.uncertainty.maps, transform, patient.grid)
     with timed("plan volumes"):
         brain = foreground(patient.t1.values) | patient.masks.whole
@@ -221,12 +229,15 @@ def invert(
     )
     with timed("write maps"):
         write_maps(out, inversion, database.thresholds, subject)
+        if patient.drawn is not None and patient.seg_grid is not None:
+            # On the moved grid, so that atlas, motion and voxels make one chain and one lookup.
+            there = transform.density_to_patient(found, patient.drawn.grid, tissue=tissue)
+            name = map_name(subject, "seg", "density")
+            write_nifti(out / name, there.u, patient.seg_grid, intent="estimate")
     with timed("draw pictures"):
         maps = draw_overlays(patient, density)
-        registration = {
-            "Registration to the atlas": draw_registration(patient, transform, masks, atlas)
-        }
+        aligned = {"Registration to the atlas": draw_registration(patient, transform, masks, atlas)}
     with timed("write report"):
-        write_page(out, inversion, patient, database, title, maps, registration)
+        write_page(out, inversion, patient, database, title, maps, aligned)
     write_result(out, inversion, patient, database)
     return inversion

@@ -37,6 +37,8 @@ __all__ = ["AtlasTransform", "RegistrationError", "check_registration_options", 
 Kind = Literal["syn", "affine", "rigid", "none"]
 """How far the patient may be bent: by a diffeomorphism, by 12 numbers, by 6, or not at all."""
 
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
 MARGIN_MM = 12.0
 """Kept around the brain: SyN holds the displacement at zero on the border of its domain."""
 
@@ -63,22 +65,24 @@ COMMON = ("--float", "1", "-u", "0", "-z", "1")
 
 def check_registration_options(
     *, kind: str = "syn", resolution_mm: float = 2.0, seed: int = 1
-) -> None:
-    """Refuse options that `register` cannot work with, before any work.
+) -> Kind:
+    """Refuse options that `register` cannot work with, before any work; the kind, if it is one.
 
     Raises
     ------
     InputError
         One line that says what was expected, what came and what to do.
     """
-    if kind not in get_args(Kind):
-        raise InputError(f"registration: expected one of {', '.join(get_args(Kind))}, got {kind!r}")
+    known = next((name for name in KINDS if name == kind), None)
+    if known is None:
+        raise InputError(f"registration: expected one of {', '.join(KINDS)}, got {kind!r}")
     if not 1 <= resolution_mm <= 4:
         raise InputError(f"resolution: the registration works at 1 to 4 mm, got {resolution_mm} mm")
     if seed < 1:
         raise InputError(
             f"seed: the registration's is a positive integer (ANTs takes 0 for none), got {seed}"
         )
+    return known
 
 
 def register(

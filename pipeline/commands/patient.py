@@ -19,17 +19,24 @@ from ..planning import DENSITIES
 from ..printing import print_step, show
 from ..progress import console
 from ..recurrence import load_recurrence
+from ..registration import check_registration_options
 from ..result import Inversion, InversionStatus
 from .options import DatabaseFolder, Json, LabelList, Labels, Matches, decimals, numbers
 
 
 def invert_command(
     database: DatabaseFolder,
-    seg: Annotated[Path, typer.Option(help="Segmentation on the T1's grid.")],
+    seg: Annotated[Path, typer.Option(help="Segmentation.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")],
-    t1: Annotated[Path | None, typer.Option(help="T1, skull-stripped.")] = None,
-    t1c: Annotated[Path | None, typer.Option(help="T1 with contrast, skull-stripped.")] = None,
+    t1: Annotated[Path | None, typer.Option(help="T1, with skull or without.")] = None,
+    t1c: Annotated[Path | None, typer.Option(help="T1 with contrast.")] = None,
     flair: Annotated[Path | None, typer.Option(help="FLAIR, for the pictures.")] = None,
+    brain_mask: Annotated[
+        Path | None, typer.Option(help="1 in the brain; default: found, where there is a skull.")
+    ] = None,
+    seg_reference: Annotated[
+        Path | None, typer.Option(help="Image that was segmented, if it is not the T1.")
+    ] = None,
     labels: Labels = None,
     core_labels: LabelList = None,
     whole_labels: LabelList = None,
@@ -46,6 +53,9 @@ def invert_command(
     recurrence: Annotated[
         Path | None, typer.Option(help="Segmentation of a follow-up scan on the T1's grid.")
     ] = None,
+    registration: Annotated[
+        str, typer.Option(help="How far to bend to the atlas: syn, affine, rigid or none.")
+    ] = "syn",
     resolution: Annotated[float, typer.Option(help="Of the registration, mm.")] = 2.0,
     seed: Annotated[int, typer.Option(help="Of the registration.")] = 1,
     title: Annotated[str, typer.Option(help="Heading of the report.")] = "Patient",
@@ -59,15 +69,19 @@ def invert_command(
     levels = checked_levels(DENSITIES if densities is None else decimals(densities))
     if fit_thresholds and not refine:
         raise InputError("--fit-thresholds works with --refine: give both")
+    kind = check_registration_options(kind=registration, resolution_mm=resolution, seed=seed)
     prepare_output(output)
     patient = load_patient(
         t1=t1,
         t1c=t1c,
         flair=flair,
         seg=seg,
+        brain_mask=brain_mask,
+        seg_reference=seg_reference,
         labels=labels,
         core_labels=numbers(core_labels),
         whole_labels=numbers(whole_labels),
+        step=print_step,
     )
     for notice in patient.notices:
         console.print(f"[yellow]notice:[/] {notice}")
@@ -82,7 +96,8 @@ def invert_command(
         )
     inversion = invert(
         source, patient, output, k=k, refined=refine, thresholds_fitted=fit_thresholds,
-        levels=levels, recurrence=later, resolution_mm=resolution, seed=seed, title=title,
+        levels=levels, recurrence=later, registration=kind,
+        resolution_mm=resolution, seed=seed, title=title,
         subject=subject, step=print_step,
     )  # fmt: skip
     _show_inversion(inversion, output, subject, as_json)
