@@ -26,7 +26,7 @@ N_RUNS = 24
 SECONDS = 8.0
 """Time after which it begins no other run, if it has one."""
 
-N_STORED = 50
+N_STORED = 32
 """Tumours that are written to see how large they are."""
 
 
@@ -109,14 +109,13 @@ def forecast(
 
     stored = list(itertools.chain.from_iterable(runs))[:N_STORED]
     began = time.process_time()
-    bytes_of_all = _shard_bytes(tissue, plan, stored, store)
+    n_bytes_once = _shard_bytes(tissue, plan, stored, store)
     core_seconds = n_runs * seconds_a_run
     core_seconds += n_samples * (time.process_time() - began) / len(stored)
-    # A file of one tumour tells what each file has beside its tumours.
-    bytes_of_one = _shard_bytes(tissue, plan, stored[:1], store)
-    bytes_a_tumour = (bytes_of_all - bytes_of_one) / max(1, len(stored) - 1)
-    n_shards = math.ceil(n_samples / shard_size)
-    n_bytes = n_shards * (bytes_of_one - bytes_a_tumour) + n_samples * bytes_a_tumour
+    # The same tumours twice in one file tell what is theirs of its size and what is the file's.
+    bytes_a_tumour = (_shard_bytes(tissue, plan, stored * 2, store) - n_bytes_once) / len(stored)
+    bytes_a_file = n_bytes_once - len(stored) * bytes_a_tumour
+    n_bytes = math.ceil(n_samples / shard_size) * bytes_a_file + n_samples * bytes_a_tumour
     return Forecast(
         n_samples=n_samples,
         n_runs=n_runs,
