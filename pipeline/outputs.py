@@ -48,6 +48,7 @@ from .nifti import InputError, write_nifti
 from .patient import Patient
 from .planning import isodensity_labels
 from .report import ReportContent, Table, write_report
+from .report_sections import describe_answer, describe_certainty, describe_planning
 from .result import Inversion, InversionStatus
 from .viewer import view_density
 
@@ -160,8 +161,10 @@ def write_page(
 ) -> None:
     """Write `report.html` with its pictures."""
     matches = [match.row() for match in inversion.matches]
+    answer = inversion.answer.row()
     if not inversion.masks.core.any():
         matches = [row | {"dice_core": None} for row in matches]
+        answer |= {"dice_core": None}
     write_report(
         out / REPORT_FILE,
         ReportContent(
@@ -171,7 +174,10 @@ def write_page(
             notices=patient.notices,
             maps=maps,
             viewer=view_density(patient, inversion.density),
+            answers=[describe_planning(inversion, patient)],
+            evidence=[describe_answer(inversion), describe_certainty(inversion, patient)],
             registration=registration,
+            answer=answer,
             matches=matches,
             volumes=_volumes(patient, inversion, database.thresholds),
             quality=inversion.quality,

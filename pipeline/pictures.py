@@ -30,6 +30,9 @@ from .transform import AtlasTransform
 ISO_LEVELS = (0.01, 0.1, 0.2, 0.6)
 ISO_COLOURS = ("#ffffb2", "#fecc5c", "#fd8d3c", "#ff2a1a")
 WHOLE_COLOUR, CORE_COLOUR = "#35d0ff", "#7dff5a"
+STANDARD_COLOUR, MODEL_COLOUR = "#ffffff", "#ff2a1a"
+PROBABILITIES = (0.05, 0.5, 0.95)
+PROBABILITY_COLOURS = ("#ffffb2", "#fd8d3c", "#ff2a1a")
 BRAIN_COLOUR, TISSUE_COLOUR = "#ffd34d", "#35d0ff"
 STEP_MM = 0.5
 MARGIN_MM = 12.0
@@ -172,6 +175,43 @@ def draw_thumbnail(patient: Patient, density: TumorDensity) -> bytes:
     _outlines(axis, plane, patient.masks)
     axis.set_aspect("equal")
     return _png(figure)
+
+
+def draw_volumes(patient: Patient, standard: NDArray[np.bool_], model: NDArray[np.bool_]) -> bytes:
+    """Draw the borders of two planning volumes and of both outlines on the T1; a PNG.
+
+    The volumes lie on the patient's grid.
+    """
+    contours = [(standard, 0.5, STANDARD_COLOUR), (model, 0.5, MODEL_COLOUR)]
+    lines = [("standard volume", STANDARD_COLOUR), ("model's volume", MODEL_COLOUR)]
+    return _draw_contours(patient, contours, patient.grid, lines)
+
+
+def draw_exceedance(patient: Patient, probability: NDArray[np.float32], grid: Grid) -> bytes:
+    """Draw where a density is exceeded with given probabilities, on the T1; a PNG.
+
+    The map lies on any grid in the patient's world.
+    """
+    pairs = list(zip(PROBABILITIES, PROBABILITY_COLOURS, strict=True))
+    contours = [(probability, level, colour) for level, colour in pairs]
+    return _draw_contours(patient, contours, grid, [(f"{p:.0%}", c) for p, c in pairs])
+
+
+def _draw_contours(
+    patient: Patient,
+    contours: Sequence[tuple[NDArray, float, str]],
+    grid: Grid,
+    lines: Sequence[tuple[str, str]],
+) -> bytes:
+    planes = tumour_planes(patient)
+    figure, axes = _new_figure(1, planes)
+    for axis, plane in zip(axes[0], planes, strict=True):
+        _show(axis, plane.sample(patient.t1.values, patient.grid), white_level(patient.t1), plane)
+        _outlines(axis, plane, patient.masks)
+        for values, level, colour in contours:
+            _contour(axis, plane.sample(values, grid), level, colour, 1.1)
+    outlined = [("outlined whole tumour", WHOLE_COLOUR), ("outlined core", CORE_COLOUR)]
+    return _finish(figure, [*lines, *outlined])
 
 
 def draw_overlays(patient: Patient, density: TumorDensity) -> dict[str, bytes]:

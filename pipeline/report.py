@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from .page import NOTHING, number, render_page, write_page
+from .page import number, render_page, write_page
 from .quality import (
     MAX_FOLDING_FRACTION,
     MAX_INVERSE_ERROR_MM,
@@ -17,9 +18,6 @@ from .quality import (
     RegistrationQuality,
 )
 from .viewer import SliceViewer
-
-UNDER_RESOLVED_MM = 2.0
-"""lambda below the voxel size of the simulation grid."""
 
 MATCH_DECIMALS = {
     "score": 3,
@@ -79,10 +77,14 @@ class ReportContent:
         False prints the status as a warning across the page.
     status : str
         One sentence.
+    answer : mapping
+        What the map shows: source, score, dice_core (None where there is no core), dice_whole, and
+        growths, a sequence of mappings with lambda_mm, rho_t, origin_mm, dw, rho, days and
+        under_resolved; one, or one for each of several tumours.
     matches : sequence of mappings
         Best first, with the keys rank, sample, score, dice_core (None where there is no core),
         dice_whole, lambda_mm, rho_t, dw (mm^2/day), rho (1/day), days and origin_mm (three
-        numbers, atlas world); `under_resolved` is derived from lambda_mm where missing.
+        numbers, atlas world) and under_resolved.
     volumes : Table
     quality : RegistrationQuality
     maps, registration : mapping of str to bytes
@@ -102,7 +104,8 @@ class ReportContent:
     case: str
     is_plausible: bool
     status: str
-    matches: Sequence[Mapping[str, object]]
+    answer: Mapping[str, Any]
+    matches: Sequence[Mapping[str, Any]]
     volumes: Table
     quality: RegistrationQuality
     maps: Mapping[str, bytes]
@@ -122,54 +125,48 @@ def write_report(path: str | Path, report: ReportContent) -> None:
 
 def render_report(report: ReportContent) -> str:
     """Return the page as HTML without any reference to another file or address."""
-    (caption, answer), *others = report.maps.items()
-    best = report.matches[0]
+    first, *others = report.maps.items()
+    growths = report.answer["growths"]
     return render_page(
         "report.html.jinja",
         report=report,
-        best=best,
-        answer=(caption, answer),
+        best=report.answer,
+        first_map=first,
         other_maps=others,
-        parameters=_parameters(best),
-        is_under_resolved=_is_under_resolved(best),
+        growths=growths,
+        parameters=_parameters(growths),
+        is_under_resolved=any(growth["under_resolved"] for growth in growths),
         matches=[_match_cells(match) for match in report.matches],
         registration_rows=_quality_rows(report.quality),
         seconds=sum(report.timings_s.values()),
     )
 
 
-def _parameters(best: Mapping[str, object]) -> list[tuple[str, str, str, bool]]:
-    """Symbol in HTML's template, value, unit, and whether one scan can tell it."""
+def _parameters(growths: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str], str, bool]]:
+    """Key of the symbol in the template, a value each, unit, and whether one scan can tell it."""
     return [
-        ("lambda", number(best["lambda_mm"], 2), "mm", True),
-        ("rho_t", number(best["rho_t"], 1), "no unit", True),
-        ("origin", _point(best["origin_mm"], 1), "mm", True),
-        ("dw", number(best["dw"]), "mm²/day", False),
-        ("rho", number(best["rho"]), "1/day", False),
-        ("days", number(best["days"], 0), "days", False),
+        ("lambda", [number(g["lambda_mm"], 2) for g in growths], "mm", True),
+        ("rho_t", [number(g["rho_t"], 1) for g in growths], "no unit", True),
+        ("origin", [_point(g["origin_mm"], 1) for g in growths], "mm", True),
+        ("dw", [number(g["dw"]) for g in growths], "mm²/day", False),
+        ("rho", [number(g["rho"]) for g in growths], "1/day", False),
+        ("days", [number(g["days"], 0) for g in growths], "days", False),
     ]
 
 
-def _match_cells(match: Mapping[str, object]) -> dict[str, str]:
+def _match_cells(match: Mapping[str, Any]) -> dict[str, str]:
     cells = {
         key: number(match.get(key), MATCH_DECIMALS.get(key))
         for key in ("rank", "sample", "score", "dice_core", "dice_whole", "lambda_mm", "rho_t",
                     "dw", "rho", "days")
     }  # fmt: skip
-    cells["origin_mm"] = _point(match.get("origin_mm"), 0)
-    cells["flag"] = "▾" if _is_under_resolved(match) else ""
+    cells["origin_mm"] = _point(match["origin_mm"], 0)
+    cells["flag"] = "▾" if match["under_resolved"] else ""
     return cells
 
 
-def _point(value: object, decimals: int) -> str:
-    if value is None:
-        return NOTHING
-    return ", ".join(number(x, decimals) for x in value)  # type: ignore[attr-defined]
-
-
-def _is_under_resolved(match: Mapping[str, object]) -> bool:
-    flag = match.get("under_resolved")
-    return bool(match["lambda_mm"] < UNDER_RESOLVED_MM if flag is None else flag)  # type: ignore[operator]
+def _point(position_mm: Sequence[float], decimals: int) -> str:
+    return ", ".join(number(x, decimals) for x in position_mm)
 
 
 def _quality_rows(q: RegistrationQuality) -> list[tuple[str, str, str]]:

@@ -44,13 +44,21 @@ def content():
         "rho": 0.0174,
         "days": 1200.0,
         "origin_mm": (-85.0, 125.0, 85.0),
+        "under_resolved": False,
     }
     outline = OutlineQuality(50.0, 48.0, 1.04, 1.0, 0.97)
     return ReportContent(
         case="case 7",
         is_plausible=True,
         status="The best match is plausible.",
-        matches=[match, match | {"rank": 2, "sample": 99, "lambda_mm": 1.5}],
+        answer={
+            "source": "best match",
+            "score": 1.4,
+            "dice_core": 0.6,
+            "dice_whole": 0.8,
+            "growths": [match],
+        },
+        matches=[match, match | {"rank": 2, "sample": 99, "under_resolved": True}],
         volumes=Table(("outline", "patient (ml)"), [("whole tumour", 50.0)]),
         quality=RegistrationQuality(0.98, 0.4, 1.0, 2.1, 0.0, 0.05, outline, outline),
         maps={"Map on T1": b"png 1", "Map on FLAIR": b"png 2"},
@@ -79,7 +87,7 @@ def test_no_plausible_match_is_loud(content):
 
 
 def test_an_under_resolved_best_match_is_flagged(content):
-    flagged = dataclasses.replace(content, matches=content.matches[1:])
+    flagged = dataclasses.replace(content, answer=content.answer | {"growths": content.matches[1:]})
     assert "under-resolved by the grid and its speed" in render_report(flagged)
 
 
@@ -92,7 +100,8 @@ def test_problems_of_the_registration_come_before_the_map(content):
 
 def test_no_core_is_a_dash(content):
     matches = [dict(content.matches[0], dice_core=None)]
-    page = render_report(dataclasses.replace(content, matches=matches))
+    answer = content.answer | {"dice_core": None}
+    page = render_report(dataclasses.replace(content, matches=matches, answer=answer))
     assert "–" in page and "of the core" not in page and "whole tumour alone), of 1" in page
     assert "core None" not in page
 
@@ -154,6 +163,15 @@ def test_what_a_planner_asks_stands_before_the_matches_and_its_certainty_behind(
     order = [page.index(f"<h2>{t}") for t in ("Planning", "Best matches", "Uncertainty", "Reg")]
     assert order == sorted(order)
     assert "So much." in page and '<td>c</td><td class="n">–</td>' in page
+
+
+def test_several_tumors_have_a_column_each(content):
+    second = dict(content.matches[0], lambda_mm=7.25, origin_mm=(-60.0, 90.0, 71.0))
+    growths = [content.matches[0], second]
+    page = render_report(dataclasses.replace(content, answer=content.answer | {"growths": growths}))
+    assert "<th>Tumour 1</th><th>Tumour 2</th>" in page
+    assert '<td class="n">3.50</td><td class="n">7.25</td><td>mm</td>' in page
+    assert "-60.0, 90.0, 71.0" in page
 
 
 @pytest.fixture(scope="module")

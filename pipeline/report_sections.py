@@ -1,0 +1,129 @@
+"""What the report says beyond the best match: the answer's source, planning, certainty."""
+
+from __future__ import annotations
+
+from .answer import AnswerSource
+from .patient import Patient
+from .pictures import draw_exceedance, draw_volumes
+from .planning import MARGIN_MM
+from .report import Section, Table
+from .result import Inversion
+from .uncertainty import LEVEL, SEGMENTATION_NOISE
+
+SHOWN_LEVEL = 0.01
+"""The exceedance of the density nearest to this is drawn: far beyond what the scan shows."""
+
+QUANTITY_NAMES = {
+    "lambda_mm": "Infiltration length λ (mm)",
+    "rho_t": "Growth ρT (no unit)",
+    "origin_x_mm": "Origin x on the atlas (mm)",
+    "origin_y_mm": "Origin y (mm)",
+    "origin_z_mm": "Origin z (mm)",
+}
+
+SOURCE_SENTENCES = {
+    AnswerSource.MATCH: "The map is that of the best stored tumour.",
+    AnswerSource.REFINEMENT: (
+        "The map is that of a growth refined beyond the stored tumours: origin, λ and ρT were "
+        "improved until the outlines overlapped no better."
+    ),
+    AnswerSource.SEVERAL: (
+        "The core has several components, and several tumours that grow side by side overlap the "
+        "outlines better than one: the map is the largest of their densities in each voxel."
+    ),
+}
+
+
+def describe_answer(inversion: Inversion) -> Section:
+    """What was tried and what won."""
+    tables = [
+        Table(
+            ("Tried", "Sum of Dice", "Dice core", "Dice whole"),
+            [
+                (t.source.value, f"{t.score:.3f}", _dice_core(inversion, t.dice_core),
+                 f"{t.dice_whole:.3f}")
+                for t in inversion.findings.tried
+            ],
+        )
+    ]  # fmt: skip
+    sentences = [SOURCE_SENTENCES[inversion.answer.source]]
+    fitted = inversion.findings.fitted
+    if fitted is not None:
+        sentences.append(
+            f"With the thresholds of the outlines fitted as well, the core is drawn at a density "
+            f"of {fitted.thresholds.core:.2f} and the whole tumour at {fitted.thresholds.whole:.2f}"
+            f": sum of Dice {fitted.fit.score:.3f}, λ {fitted.fit.parameters.lambda_mm:.2f} mm, "
+            f"ρT {fitted.fit.parameters.rho_t:.1f}. One scan does not tell a low threshold from a "
+            "small tumour, and this score cannot be compared with those above."
+        )
+    return Section("How the answer was found", sentences, tables)
+
+
+def describe_planning(inversion: Inversion, patient: Patient) -> Section:
+    """The two volumes of one size, and what they hold of a recurrence."""
+    row = inversion.planning.row()
+    around = "core" if inversion.planning.gross == "core" else "whole tumour, as there is no core"
+    tables = [
+        Table(
+            ("Volume", "ml"),
+            [
+                (f"Standard: {MARGIN_MM:g} mm around the {around}", f"{row['standard_ml']:.1f}"),
+                ("Model: as much brain, by predicted density", f"{row['model_ml']:.1f}"),
+                ("In the standard volume alone", f"{row['standard_only_ml']:.1f}"),
+                ("In the model's alone", f"{row['model_only_ml']:.1f}"),
+            ],
+        )
+    ]
+    if inversion.coverage:
+        tables.append(
+            Table(
+                ("Recurrence", "ml", "in the standard volume", "in the model's"),
+                [
+                    (c.outline, f"{c.recurrence_ml:.1f}", f"{c.standard:.1%}", f"{c.model:.1%}")
+                    for c in inversion.coverage
+                ],
+            )
+        )
+    sentence = (
+        f"The standard clinical target volume ({MARGIN_MM:g} mm inside the brain, ESTRO-EANO 2023) "
+        "and the volume of the same size that the model ranks highest. Neither is edited at "
+        "anatomical barriers other than the brain's surface."
+    )
+    picture = draw_volumes(patient, inversion.planning.standard, inversion.planning.model)
+    return Section(
+        "Volumes for planning",
+        [sentence],
+        tables,
+        {"Both volumes on the registered image": picture},
+    )
+
+
+def describe_certainty(inversion: Inversion, patient: Patient) -> Section:
+    """Intervals of what one scan can tell, and where an isoline may lie."""
+    told = inversion.findings.uncertainty
+    where = "the best matches" if told.source == "matches" else "growths around the refined one"
+    sentences = [
+        f"Of {len(told.members)} members ({where}), weighted by their scores.",
+        f"The intervals hold the truth in {LEVEL:.0%} of simulated tumours under this model of "
+        f"segmentation noise: {SEGMENTATION_NOISE}. The errors of model, anatomy and registration "
+        "come on top; for a real patient nothing is claimed.",
+    ]
+    rows = [
+        (name, f"{told.intervals[key].low:.1f} to {told.intervals[key].high:.1f}")
+        for key, name in QUANTITY_NAMES.items()
+    ]
+    level = min(inversion.levels, key=lambda x: abs(x - SHOWN_LEVEL))
+    picture = draw_exceedance(
+        patient, inversion.ensemble.exceedance[level], inversion.ensemble.grid
+    )
+    caption = f"Probability among the members that the density is at least {level:g}"
+    return Section(
+        "Uncertainty",
+        sentences,
+        [Table(("Quantity", f"{LEVEL:.0%} interval"), rows)],
+        {caption: picture},
+    )
+
+
+def _dice_core(inversion: Inversion, dice: float) -> str | None:
+    return f"{dice:.3f}" if inversion.masks.core.any() else None
