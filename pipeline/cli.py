@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import typer
 
-from .commands import cohort, database, evaluation, growth, patient, search
+from .commands import benchmark, cohort, database, evaluation, growth, patient, search
 from .printing import one_line
 from .progress import console
 from .registration import RegistrationError
@@ -35,6 +35,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "query": search.query_command,
     "invert": patient.invert_command,
     "cohort": cohort.cohort_command,
+    "predict-gbm": benchmark.predict_gbm_command,
     "train": evaluation.train_command,
     "evaluate": evaluation.evaluate_command,
     "demo": patient.demo_command,

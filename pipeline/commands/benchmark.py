@@ -1,0 +1,45 @@
+"""The command that a benchmark's container runs: predict-gbm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ...dbgen import Database
+from ..inversion import open_index
+from ..outputs import prepare_output
+from ..predict_gbm import find_exams, predict_exam, read_exam
+from ..printing import print_step, show
+from .options import Json
+
+
+def predict_gbm_command(
+    database: Annotated[Path, typer.Option(metavar="DB", help="The database's folder.")],
+    input_: Annotated[
+        Path, typer.Option("--input", help="Folder with Patient-<id>/ as PREDICT-GBM makes it.")
+    ] = Path("/mlcube_io0"),
+    output: Annotated[Path, typer.Option("--output", help="Folder of the maps.")] = Path(
+        "/mlcube_io1"
+    ),
+    details: Annotated[
+        Path | None, typer.Option(help="Keep each patient's report and files in this folder.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Rank the brain's voxels for each patient of the PREDICT-GBM benchmark."""
+    source = Database.open(database)
+    open_index(source)
+    prepare_output(output)
+    written = {}
+    for folder in find_exams(input_):
+        exam = read_exam(folder)
+        written[exam.identifier] = predict_exam(
+            source,
+            exam,
+            output,
+            details=None if details is None else details / exam.identifier,
+            step=print_step,
+        )
+    show({"maps": {name: str(path) for name, path in written.items()}}, as_json)
