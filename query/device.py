@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..solver import TumorMasks
-from .exact import CutQuery, check_request, make_matches
+from .counting import CutQuery
+from .exact import check_request, make_matches
 from .index import Index
 from .match import Match
 from .measures import DICE, Measure

@@ -5,7 +5,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from glioquery.atlas import SIMULATION_GRID, Grid, load_atlas
-from glioquery.query import Part, build_index, exact, search, search_counted, search_many
+from glioquery.query import Part, build_index, counting, exact, search, search_counted, search_many
 from glioquery.solver import TumorMasks
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,12 +58,12 @@ def test_no_bound_is_below_its_intersection(data, source, shared_index):
     masks = data.draw(query_masks(source))
     pairs = ((masks.core, source.core), (masks.whole, source.whole))
     true = np.array([(ours & theirs).sum(axis=(1, 2, 3)) for ours, theirs in pairs])
-    query = exact.CutQuery.of(shared_index, masks)
-    (bounds,) = exact._bound_intersections(shared_index, [query])
+    query = counting.CutQuery.of(shared_index, masks)
+    (bounds,) = counting.bound_intersections(shared_index, [query])
     assert (bounds >= true).all()
     assert (bounds <= np.minimum(shared_index.volumes, query.volumes[:, None])).all()
     ids = np.random.default_rng(0).permutation(source.n_samples)
-    np.testing.assert_array_equal(exact._intersect(shared_index, query, ids), true[:, ids])
+    np.testing.assert_array_equal(counting.intersect(shared_index, query, ids), true[:, ids])
 
 
 def test_ties_break_by_ascending_id(source, shared_index, tumor):

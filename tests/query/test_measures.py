@@ -10,6 +10,7 @@ from glioquery.atlas import Grid
 from glioquery.query import (
     MEASURES,
     Match,
+    counting,
     exact,
     find_measure,
     score_samples,
@@ -99,7 +100,7 @@ def test_bounds_rule_tumours_out_for_every_measure_of_counts(source, shared_inde
 
 def test_many_share_a_scan_for_any_measure(shared_index, tumor, monkeypatch):
     monkeypatch.setattr(exact, "SHARED", 3)
-    monkeypatch.setattr(exact, "TILE", 17)
+    monkeypatch.setattr(counting, "TILE", 17)
     queries = [tumor(i) for i in (4, 40, 85, 3, 3)]
     for name in NAIVE:
         measure = find_measure(name, weights=(0.5, 1.5))
