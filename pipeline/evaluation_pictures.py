@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: the paper's Figures 2 and 3, and what strategies lose and take."""
+"""Pictures of an evaluation: the paper's Figures 2 and 3, and the strategies side by side."""
 
 from __future__ import annotations
 
@@ -55,32 +55,38 @@ def draw_dice(rows: Sequence[Row], title: str) -> bytes:
     return _png(figure)
 
 
-def draw_trade(summaries: Sequence[Summary], title: str) -> bytes:
-    """What each strategy loses, and how often it finds the best, against its time.
+def draw_strategies(summaries: Sequence[Summary], title: str) -> bytes:
+    """How often each strategy finds the best tumours, what it loses, and how long it takes.
 
     Returns
     -------
     bytes
-        A PNG: Top-1 on the left, mean regret on the right, over the median time of a query.
+        A PNG with a line for each strategy: Top-1, 5 and 15 on the left, the mean and the worst
+        regret in the middle, the median time of a query on the right.
     """
-    figure = Figure(figsize=(11, 4.5), dpi=110, facecolor="white", layout="constrained")
+    names = [s.strategy + (" (time scaled)" if s.is_scaled else "") for s in summaries]
+    places = np.arange(len(summaries))
+    figure = Figure(figsize=(12, 1.4 + 0.32 * len(summaries)), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    for axis, label, values in (
-        (left, "Top-1, per cent", [s.top1 for s in summaries]),
-        (right, "mean regret, sum of Dice", [s.regret_mean for s in summaries]),
+    tops, regrets, times = figure.subplots(1, 3, sharey=True)
+    for label, shade, values in (
+        ("Top-15", "#c6dbdf", [s.top15 for s in summaries]),
+        ("Top-5", "#7fb0b9", [s.top5 for s in summaries]),
+        ("Top-1", BAR, [s.top1 for s in summaries]),
     ):
-        axis.scatter([s.seconds for s in summaries], values, color=BAR)
-        for summary, value in zip(summaries, values, strict=True):
-            axis.annotate(
-                summary.strategy + (" (scaled)" if summary.is_scaled else ""),
-                (summary.seconds, value),
-                xytext=(4, 4),
-                textcoords="offset points",
-                fontsize=7,
-            )
-        axis.set(xscale="log", xlabel="a query, s", ylabel=label)
-        axis.margins(0.15)
+        tops.barh(places, values, color=shade, label=label)
+    tops.set(xlabel="queries, per cent", xlim=(0, 100))
+    tops.set_yticks(places, names, fontsize=8)
+    tops.invert_yaxis()
+    tops.legend(fontsize=7, loc="lower left")
+    regrets.barh(places, [s.regret_mean for s in summaries], color=BAR, label="mean")
+    worst = [s.regret_worst for s in summaries]
+    regrets.plot(worst, places, "|", color=LINE, markersize=9, label="worst")
+    regrets.set_xlabel("regret, sum of Dice")
+    regrets.legend(fontsize=7)
+    times.plot([s.seconds for s in summaries], places, "o", color=BAR)
+    times.set(xscale="log", xlabel="a query, s")
+    times.grid(axis="x", linewidth=0.4)
     figure.suptitle(title)
     return _png(figure)
 

@@ -24,7 +24,7 @@ from ...query.strategies.store import read_manifest, remedy
 from ...query.summary import describe_queries, summarise, write_markdown
 from ...query.synthetic import draw_queries
 from ..cases import PATTERN, WRITTEN_BY_INVERT, find_cases
-from ..evaluation_pictures import draw_dice, draw_trade
+from ..evaluation_pictures import draw_dice, draw_strategies
 from ..labels import label_convention
 from ..nifti import InputError
 from ..outputs import prepare_output
@@ -122,7 +122,7 @@ def evaluate_command(
     if as_json:
         show({"folder": str(output.absolute()), **provenance, "summary": summaries}, as_json)
     else:
-        console.print(table(summaries))
+        console.print(table([_short(summary) for summary in summaries]))
         console.print(f"written to {output.absolute()}")
 
 
@@ -146,6 +146,17 @@ def _prepare(index: Index, names: list[str]) -> None:
     for name in missing:
         if needs_preparation(index, name):  # both kinds of radiomics share one table
             prepare_strategy(index, name, bars=progress_bar)
+
+
+def _short(summary: dict[str, Any]) -> dict[str, str]:
+    """A summary as a row of a terminal's table."""
+    return {
+        "queries": f"{summary['n']} {summary['queries']}",
+        "strategy": summary["strategy"],
+        "top 1, 5, 15 (%)": ", ".join(f"{summary[f'top{n}']:.1f}" for n in (1, 5, 15)),
+        "a query (s)": f"{summary['seconds']:.3g}" + (" scaled" if summary["is_scaled"] else ""),
+        "regret: mean, worst": f"{summary['regret_mean']:.3f}, {summary['regret_worst']:.3f}",
+    }
 
 
 def _provenance(database: Database, index: Index, names: list[str], output: Path) -> dict[str, str]:
@@ -203,7 +214,7 @@ def _write(
             _write_bytes(output / f"figure{number}_{kind}.png", draw_dice(chosen, title))
             _write_bytes(
                 output / f"strategies_{kind}.png",
-                draw_trade(
+                draw_strategies(
                     [one for one in summaries if one.queries == kind],
                     f"Strategies on {len(chosen)} {kind} tumours",
                 ),
