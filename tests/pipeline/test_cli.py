@@ -201,7 +201,7 @@ def test_invert_refuses_before_it_registers(
     def never(*_):
         raise AssertionError("a registration was started")
 
-    monkeypatch.setattr("glioquery.pipeline.registration._run_apart", never)
+    monkeypatch.setattr("glioquery.pipeline.ants_worker._run_apart", never)
     options = {"output": tmp_path / "out"} | options
     assert message in invert(capsys, database.path, patient, options.pop("output"), **options)
 

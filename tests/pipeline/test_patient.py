@@ -9,6 +9,8 @@ from glioquery.atlas import SIMULATION_GRID, Grid
 from glioquery.pipeline.labels import label_convention, outlines_from_labels
 from glioquery.pipeline.nifti import InputError, Scan, read_nifti, write_nifti
 from glioquery.pipeline.patient import foreground, load_patient
+from glioquery.pipeline.transform import AtlasTransform
+from scipy import ndimage
 
 ROOM = Grid((3, 4, 5), np.eye(4))
 
@@ -63,15 +65,38 @@ def test_contrast_image_stands_in_for_the_t1(files):
     assert (patient.modality, patient.t1c) == ("t1c", None)
 
 
-def test_pictures_may_lie_on_other_grids_in_the_same_world(files, tmp_path):
-    other = Grid((60, 70, 20), np.diag([4, 4, 8, 1]) + np.outer([-240, 0, -5, 0], [0, 0, 0, 1]))
-    write_nifti(tmp_path / "flair.nii.gz", np.ones(other.shape, np.float32), other)
-    assert load_patient(**files, flair=tmp_path / "flair.nii.gz").flair.grid == other
-    far = Grid(other.shape, other.affine + np.outer([300, 0, 0, 0], [0, 0, 0, 1]))
-    write_nifti(tmp_path / "flair.nii.gz", np.ones(far.shape, np.float32), far)
+@pytest.fixture
+def still(monkeypatch):
+    """Alignment that finds nothing to move, and no work of ANTs at all."""
+    monkeypatch.setattr("glioquery.pipeline.patient.align", lambda moving, fixed: np.eye(4))
+    monkeypatch.setattr("glioquery.pipeline.ants_worker._run_apart", None)
+
+
+def coarse_version(scan):
+    """The image on thick slices of its own."""
+    grid = Grid((64, 64, 32), np.diag([4, 4, 8, 1]) + np.outer([-245, -6, -46, 0], [0, 0, 0, 1]))
+    return AtlasTransform.identity().image_to_atlas(scan, grid)
+
+
+def test_pictures_on_other_grids_are_moved_not_resampled(files, tmp_path, brain_2mm, monkeypatch):
+    motion = np.eye(4)
+    motion[:3, 3] = [300, -20, 5]
+    monkeypatch.setattr("glioquery.pipeline.patient.align", lambda moving, fixed: motion)
+    flair = coarse_version(brain_2mm)
+    elsewhere = Grid(flair.grid.shape, np.linalg.inv(motion) @ flair.grid.affine)
+    write_nifti(tmp_path / "flair.nii.gz", flair.values, elsewhere)
+    patient = load_patient(**files, flair=tmp_path / "flair.nii.gz")
+    assert patient.flair.grid == flair.grid
+    np.testing.assert_array_equal(patient.flair.values, flair.values)
+
+
+def test_an_image_of_another_head_is_refused(files, tmp_path, brain_2mm, still):
+    flair = coarse_version(brain_2mm)
+    turned = np.random.default_rng(0).permutation(flair.values.ravel()).reshape(flair.grid.shape)
+    write_nifti(tmp_path / "flair.nii.gz", turned, flair.grid)
     message = refusal(**files, flair=tmp_path / "flair.nii.gz")
     assert "FLAIR" in message
-    assert "co-register" in message
+    assert "one head" in message
 
 
 def test_empty_core_is_a_notice(files, segmentation):
@@ -117,15 +142,48 @@ def test_several_volumes(files):
     assert "5 x 5 x 5 x 3" in refusal(**files)
 
 
-@pytest.mark.parametrize("axis", [0, 2])
-def test_segmentation_on_another_grid_names_both(files, segmentation, axis):
+def test_a_segmentation_on_another_grid_keeps_its_voxels(files, lesion):
+    fine = Grid((256, 256, 256), np.diag([1, 1, 1, 1]) + np.outer([-247, -8, -50, 0], [0, 0, 0, 1]))
+    at = np.rint(lesion.grid.to_voxel(fine.to_world(np.indices(fine.shape).reshape(3, -1).T)))
+    at = np.clip(at.astype(int), 0, 127).T
+    labels = (2 * lesion.whole[tuple(at)] + 2 * lesion.core[tuple(at)]).reshape(fine.shape)
+    write_nifti(files["seg"], labels.astype(np.uint8), fine)
+    patient = load_patient(**files)
+    (notice,) = patient.notices
+    assert str(fine) in notice and str(SIMULATION_GRID) in notice
+    assert patient.seg_grid == fine and patient.drawn.grid == fine
+    assert patient.masks.grid == SIMULATION_GRID
+    np.testing.assert_array_equal(patient.outlines.core, labels == 4)
+    for name in ("core", "whole"):
+        own, expected = getattr(patient.masks, name), getattr(lesion, name)
+        assert 2 * (own & expected).sum() / (own.sum() + expected.sum()) > 0.97
+
+
+def test_a_segmentation_far_away_asks_for_its_reference(files, segmentation):
     affine = SIMULATION_GRID.affine.copy()
-    affine[axis, 3] += 1.0
+    affine[0, 3] += 150
     write_nifti(files["seg"], segmentation, Grid(segmentation.shape, affine))
     message = refusal(**files)
-    assert str(SIMULATION_GRID) in message
-    assert str(Grid(segmentation.shape, affine)) in message
-    assert "1 mm apart" in message
+    assert "field of view" in message and "--seg-reference" in message
+
+
+def test_a_reference_brings_the_segmentation_along(files, segmentation, brain_2mm, tmp_path, still):
+    shift = np.eye(4)
+    shift[:3, 3] = [500, 100, -40]
+    away = Grid(SIMULATION_GRID.shape, shift @ SIMULATION_GRID.affine)
+    write_nifti(files["seg"], segmentation, away)
+    write_nifti(tmp_path / "other.nii", brain_2mm.values, away)
+    message = refusal(**files, seg_reference=files["t1"])
+    assert str(away) in message and str(SIMULATION_GRID) in message
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "glioquery.pipeline.patient.align", lambda moving, fixed: np.linalg.inv(shift)
+        )
+        patient = load_patient(**files, seg_reference=tmp_path / "other.nii")
+    assert patient.notices == ()
+    np.testing.assert_array_equal(patient.masks.whole, segmentation > 0)
+    assert patient.drawn is None  # the moved grid is the T1's
+    assert set(patient.checksums) == {"t1", "seg", "seg_reference"}
 
 
 @pytest.mark.parametrize(
@@ -155,18 +213,59 @@ def test_zero_or_singular_affine(files, brain_2mm, zoom):
     assert "singular" in refusal(**files)
 
 
-def test_skull_on(files, brain_2mm):
+@pytest.fixture
+def head(files, brain_2mm):
+    """The T1 with a bright scalp, 10 to 16 mm off the brain."""
     brain = foreground(brain_2mm.values)
-    from scipy import ndimage
+    distance = ndimage.distance_transform_edt(~brain) * 2
+    scalp = (distance > 10) & (distance <= 16)
+    scan = Scan(np.where(scalp, 1800, brain_2mm.values).astype(np.float32), SIMULATION_GRID)
+    write_nifti(files["t1"], scan.values, scan.grid)
+    return scan, brain
 
-    head = ndimage.binary_dilation(brain, iterations=8)
-    skull = head & ~ndimage.binary_dilation(brain, iterations=5)
-    write_nifti(
-        files["t1"], np.where(skull, 900, brain_2mm.values).astype(np.float32), SIMULATION_GRID
-    )
-    message = refusal(**files)
-    assert "skull-stripped" in message
-    assert "HD-BET" in message
+
+def test_a_head_gets_its_brain_found(files, head, monkeypatch):
+    scan, brain = head
+    seen = []
+
+    def extract(image):
+        seen.append(image)
+        return brain
+
+    monkeypatch.setattr("glioquery.pipeline.patient.extract_brain", extract)
+    steps = []
+    patient = load_patient(**files, step=steps.append)
+    np.testing.assert_array_equal(seen[0].values, scan.values)
+    np.testing.assert_array_equal(patient.t1.values, np.where(brain, scan.values, 0))
+    assert any("skull" in notice for notice in patient.notices)
+    assert steps == ["extract brain"] == list(patient.timings_s)
+
+
+def test_a_brain_mask_is_taken_before_any_search(files, head, tmp_path, still):
+    scan, brain = head
+    write_nifti(tmp_path / "mask.nii", brain, SIMULATION_GRID)
+    patient = load_patient(**files, brain_mask=tmp_path / "mask.nii")
+    np.testing.assert_array_equal(patient.t1.values, np.where(brain, scan.values, 0))
+    assert patient.notices == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda brain: brain * np.linspace(0, 1, 128), "threshold it first"),
+        (lambda brain: np.where(np.arange(128) < 40, brain, 0), "ml"),
+        (lambda brain: ~brain, "ml"),
+        (lambda brain: np.roll(brain, 40, axis=0), "does not lie on the brain"),
+    ],
+)
+def test_refused_brain_masks(files, head, tmp_path, still, change, message):
+    write_nifti(tmp_path / "mask.nii", change(head[1]).astype(np.float32), SIMULATION_GRID)
+    assert message in refusal(**files, brain_mask=tmp_path / "mask.nii")
+
+
+def test_a_tumour_outside_the_brain_is_refused(files, segmentation):
+    write_nifti(files["seg"], np.roll(segmentation, 60, axis=2), SIMULATION_GRID)
+    assert "inside the brain" in refusal(**files)
 
 
 def test_voxel_size_off_by_a_unit(files, brain_2mm, segmentation):
@@ -255,9 +354,10 @@ def test_a_failed_write_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_real_native_scan_is_refused_and_its_stripped_version_is_not(cases):
+def test_real_native_scan_without_its_reference_is_refused(cases, monkeypatch):
+    monkeypatch.setattr("glioquery.pipeline.ants_worker._run_apart", None)
     folder = cases / "TCGA-FG-6692"
     seg = folder / "sri24_space" / "seg_fusion_mav.nii.gz"
-    assert "skull-stripped" in refusal(t1=folder / "t1.nii.gz", seg=seg, labels="brats2021")
+    assert "--seg-reference" in refusal(t1=folder / "t1.nii.gz", seg=seg, labels="brats2021")
     stripped = folder / "sri24_space" / "brats_space_t1.nii.gz"
-    assert isinstance(load_patient(t1=stripped, seg=seg, labels="brats2021").t1, Scan)
+    assert load_patient(t1=stripped, seg=seg, labels="brats2021").notices == ()
