@@ -104,7 +104,7 @@ class Speed:
         rate = (shard.n_done - self.n_begun) / max(seconds, 1e-9)
         left = (shard.n_samples - shard.n_done) / rate
         accepted = 100 * self.n_runs / self.n_draws
-        return f"{rate:.3g} tumours/s, {accepted:.0f} % of runs accepted, {duration(left)} left"
+        return f"{rate:.3g} tumours/s, {accepted:.0f} % accepted, {duration(left)} left"
 
 
 class GenerationProgress:
@@ -146,12 +146,11 @@ def generation_progress() -> Iterator[GenerationProgress]:
         return
     with Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=None),
         MofNCompleteColumn(),
-        TextColumn("tumours"),
-        TimeElapsedColumn(),
         TextColumn("{task.fields[speed]}"),
         console=console,
+        expand=True,
     ) as bars:
         yield GenerationProgress(bars)
 

@@ -80,7 +80,7 @@ def test_a_study_is_generated_continued_and_merged(capsys, study, tmp_path):
     lines = err.splitlines()
     assert lines[0] == "generate: 0 of 1 tumours"
     assert lines[1].startswith("generate: shard 00000 written, 1 of 1 tumours, ")
-    assert lines[1].endswith(" % of runs accepted, 0 s left")
+    assert lines[1].endswith(" % accepted, 0 s left")
     # The model of the study, and a setting of it that is named beside it.
     assert Database.open(one).plan.model.ratio == 5.0
     assert run(capsys, "generate", two, "--n", 1, *base, "--seed", 3, "--set", "ratio=7.0")[0] == 0
@@ -100,9 +100,9 @@ def test_a_study_is_generated_continued_and_merged(capsys, study, tmp_path):
 def test_speed_counts_from_the_beginning_of_this_call():
     speed = Speed(n_begun=100)
     first = speed.add(FinishedShard(3, 10, 150, 1000, n_runs=10, n_draws=20), 25.0)
-    assert first == "2 tumours/s, 50 % of runs accepted, 7 min left"
+    assert first == "2 tumours/s, 50 % accepted, 7 min left"
     second = speed.add(FinishedShard(4, 10, 200, 1000, n_runs=10, n_draws=10), 40.0)
-    assert second == "2.5 tumours/s, 67 % of runs accepted, 5 min left"
+    assert second == "2.5 tumours/s, 67 % accepted, 5 min left"
 
 
 def test_where_there_is_no_terminal_each_shard_is_a_line(capsys):
