@@ -108,6 +108,7 @@ def build_index(
             if old is not None:
                 for start in range(0, n_kept, SPAN):
                     writer.append(_Piece.of_index(old, start, min(start + SPAN, n_kept)))
+                    old.release_bits()
             for piece in _pieces(source, tissue, spans, n_workers, address):
                 writer.append(piece)
                 progress(writer.n_written, source.n_samples)

@@ -238,6 +238,7 @@ def _search_all(
     merits = np.empty(index.n_samples)
     for sample in range(index.n_samples):
         merits[sample] = measure.merit_of_masks(masks, index.outlines(sample))
+        index.release_bits()
         progress(sample + 1, index.n_samples)
     ids = np.lexsort((np.arange(index.n_samples), -merits))[:k]
     counts = intersect(index, query, ids)

@@ -26,7 +26,7 @@ import functools
 import hashlib
 import json
 import mmap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +173,22 @@ class Index:
             mask[self.box] = np.unpackbits(bits[0], axis=-1)
         return TumorMasks(core, whole, self.grid)
 
+    def part(self, start: int, stop: int) -> Index:
+        """The samples start .. stop - 1 as an index of their own, numbered from 0; a view."""
+        entries = {}
+        for kind, names in (("full", ["full_blocks"]), ("mixed", ["mixed_blocks", "mixed_bits"])):
+            starts = getattr(self, f"{kind}_starts")[2 * start : 2 * stop + 1]
+            entries[f"{kind}_starts"] = starts - starts[0]
+            for name in names:
+                entries[name] = getattr(self, name)[starts[0] : starts[-1]]
+        return replace(
+            self,
+            n_samples=stop - start,
+            volumes=self.volumes[:, start:stop],
+            coarse=self.coarse[:, :, start:stop],
+            **entries,
+        )
+
     def check_source(self, source: Indexed) -> None:
         """Refuse a database that this index was not built from.
 
@@ -181,10 +197,12 @@ class Index:
         ValueError
             If checksum, number of samples, thresholds, or grid differ.
         """
+        # A database by itself stands for its stored outlines, which are not normalised.
+        asked = _say(source.thresholds, getattr(source, "normalisation", ABSOLUTE))
         pairs = [
             ("the content", self.database_checksum, source.checksum),
             ("the number of samples", self.n_samples, source.n_samples),
-            ("the thresholds", _say(self.thresholds), _say(source.thresholds)),
+            ("the thresholds", _say(self.thresholds, self.normalisation), asked),
         ]
         for what, here, there in pairs:
             if here != there:

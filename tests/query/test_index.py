@@ -128,6 +128,7 @@ def test_other_thresholds_are_refused(index):
     [
         ({"checksum": "another"}, "the content was of these tumours"),
         ({"thresholds": Thresholds(core=0.5)}, "the thresholds was u >= 0.6"),
+        ({"normalisation": "own-maximum"}, r"the thresholds was .* has u >= 0.6 max u"),
     ],
 )
 def test_another_database_is_refused(source, index, change, message):
