@@ -7,7 +7,7 @@ from .index import Index
 from .match import Match
 from .measures import MEASURES, Measure, find_measure
 from .outlines import DatabaseOutlines, outlines_of
-from .source import OutlineSource, Part
+from .source import OutlineSource, Portion
 
 __all__ = [
     "MEASURES",
@@ -16,7 +16,7 @@ __all__ = [
     "Match",
     "Measure",
     "OutlineSource",
-    "Part",
+    "Portion",
     "SearchResult",
     "build_index",
     "dice_from_counts",

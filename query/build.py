@@ -49,7 +49,7 @@ def build_index(
 ) -> Index:
     """Build the index of a database, or bring the one that stands at the path up to date.
 
-    Where the index at the path was built from the same outlines, those of the parts that the
+    Where the index at the path was built from the same outlines, those of the portions that the
     database still has unchanged are kept and only the others are read; if it lacks nothing it
     stays as it is. Otherwise it is replaced. Either way the result is that of a fresh build, bit
     for bit. Memory does not grow with the size. The index appears at the path only when complete.
@@ -152,9 +152,9 @@ def _usable(path: Path, source: OutlineSource, tissue: NDArray[np.uint64]) -> In
 
 
 def _n_unchanged(old: Index, source: OutlineSource) -> int:
-    """Number of samples up to the first part that is not as it was."""
+    """Number of samples up to the first portion that is not as it was."""
     n = 0
-    for before, now in zip(old.parts, source.parts, strict=False):
+    for before, now in zip(old.portions, source.portions, strict=False):
         if before != now:
             break
         n = now.last

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from ..atlas import Grid
 from ..solver import Thresholds, TumorMasks
 from .blocks import WORDS, block_shape, coarse_shape, count_voxels, join_blocks
-from .source import ABSOLUTE, Indexed, OutlineSource, Part
+from .source import ABSOLUTE, Indexed, OutlineSource, Portion
 
 SCHEMA_VERSION = 2
 MANIFEST = "index.json"
@@ -71,8 +71,8 @@ class Index:
         What the thresholds are a share of, one of `NORMALISATIONS`.
     database_checksum : str
         Checksum of the database that the index was built from.
-    parts : tuple of Part
-        The parts of the database, by which an extension knows what it has.
+    portions : tuple of Portion
+        The portions of the database, by which an extension knows what it has.
     grid : Grid
         The grid on which queries are asked.
     box : tuple of three slice
@@ -88,7 +88,7 @@ class Index:
     thresholds: Thresholds
     normalisation: str
     database_checksum: str
-    parts: tuple[Part, ...]
+    portions: tuple[Portion, ...]
     grid: Grid
     box: tuple[slice, slice, slice]
     package_version: str
@@ -305,7 +305,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
             "thresholds": Thresholds(**manifest["thresholds"]),
             "normalisation": str(manifest["normalisation"]),
             "database_checksum": str(manifest["database_checksum"]),
-            "parts": tuple(Part(int(a), int(b), str(c)) for a, b, c in manifest["parts"]),
+            "portions": tuple(Portion(int(a), int(b), str(c)) for a, b, c in manifest["portions"]),
             "grid": Grid(tuple(manifest["grid"]["shape"]), manifest["grid"]["affine"]),
             "box": (x, y, z),
             "package_version": str(manifest["package_version"]),
@@ -328,7 +328,7 @@ def manifest_of(source: OutlineSource, package_version: str, folder: Path) -> di
         "thresholds": {"core": source.thresholds.core, "whole": source.thresholds.whole},
         "normalisation": source.normalisation,
         "database_checksum": source.checksum,
-        "parts": source.parts,
+        "portions": source.portions,
         "grid": {"shape": list(source.grid.shape), "affine": source.grid.affine.tolist()},
         "box": [[s.start for s in source.box], [s.stop for s in source.box]],
         "files": files,

@@ -21,7 +21,7 @@ from ..dbgen import Database
 from ..dbgen.shard import pack
 from ..solver import Thresholds, Tissue
 from .index import Index
-from .source import ABSOLUTE, NORMALISATIONS, OWN_MAXIMUM, Part
+from .source import ABSOLUTE, NORMALISATIONS, OWN_MAXIMUM, Portion
 
 INDEX_FOLDER = "index"
 """Name of the index of the stored outlines inside its database's folder."""
@@ -114,9 +114,9 @@ class DatabaseOutlines:
         return self.database.box
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def portions(self) -> tuple[Portion, ...]:
         """The shards."""
-        return tuple(Part(r.first, r.last, r.sha256) for r in self.database.records)
+        return tuple(Portion(r.first, r.last, r.sha256) for r in self.database.records)
 
     @cached_property
     def tissue(self) -> NDArray[np.bool_]:

@@ -17,7 +17,7 @@ NORMALISATIONS = (ABSOLUTE, OWN_MAXIMUM)
 largest density, {u >= c max u}, as in the code of the paper's authors."""
 
 
-class Part(NamedTuple):
+class Portion(NamedTuple):
     """Samples first <= i < last of a database: unchanged as long as their checksum is."""
 
     first: int
@@ -57,8 +57,8 @@ class OutlineSource(Indexed, Protocol):
     ----------
     normalisation : str
         What the thresholds are a share of, one of `NORMALISATIONS`.
-    parts : sequence of Part
-        All samples in order. A database that grows keeps the parts it has.
+    portions : sequence of Portion
+        All samples in order. A database that grows keeps the portions it has.
     box : tuple of three slice
         The part of the grid that the packed outlines cover; no outline leaves it. Its length
         along z is a multiple of 8.
@@ -69,7 +69,7 @@ class OutlineSource(Indexed, Protocol):
     @property
     def normalisation(self) -> str: ...  # noqa: D102
     @property
-    def parts(self) -> tuple[Part, ...]: ...  # noqa: D102
+    def portions(self) -> tuple[Portion, ...]: ...  # noqa: D102
     @property
     def box(self) -> tuple[slice, slice, slice]: ...  # noqa: D102
     @property

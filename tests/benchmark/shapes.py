@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from glioquery.atlas import SIMULATION_GRID, load_atlas
-from glioquery.query import Index, Part
+from glioquery.query import Index, Portion
 from glioquery.query.blocks import join_blocks
 from glioquery.solver import Thresholds, TumorMasks
 from scipy import ndimage
@@ -89,8 +89,8 @@ class StoredShapes:
         return f"shapes-{self.n_samples}"
 
     @property
-    def parts(self) -> tuple[Part, ...]:
-        return (Part(0, self.n_samples, self.checksum),)
+    def portions(self) -> tuple[Portion, ...]:
+        return (Portion(0, self.n_samples, self.checksum),)
 
     def packed_outlines(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         return self.packed[start:stop, 0], self.packed[start:stop, 1]
@@ -122,11 +122,11 @@ class Replicated:
         return f"{self.index.database_checksum} to {self.n_samples}"
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def portions(self) -> tuple[Portion, ...]:
         """Of 1,000 tumours, so that a longer source extends a shorter one's index."""
         firsts = range(0, self.n_samples, 1000)
         return tuple(
-            Part(first, min(first + 1000, self.n_samples), self.index.database_checksum)
+            Portion(first, min(first + 1000, self.n_samples), self.index.database_checksum)
             for first in firsts
         )
 

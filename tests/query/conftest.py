@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 from glioquery.atlas import Grid
-from glioquery.query import Match, Part, build_index
+from glioquery.query import Match, Portion, build_index
 from glioquery.solver import Thresholds, TumorMasks
 
 
@@ -28,14 +28,14 @@ class MemorySource:
         return len(self.core)
 
     @property
-    def parts(self):
+    def portions(self):
         """Of 25 samples, as shards have some."""
-        parts = []
+        portions = []
         for first in range(0, self.n_samples, 25):
             span = slice(first, min(first + 25, self.n_samples))
             digest = hashlib.sha256(self.core[span].tobytes() + self.whole[span].tobytes())
-            parts.append(Part(span.start, span.stop, digest.hexdigest()))
-        return tuple(parts)
+            portions.append(Portion(span.start, span.stop, digest.hexdigest()))
+        return tuple(portions)
 
     def packed_outlines(self, start, stop):
         return tuple(

@@ -5,7 +5,15 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from glioquery.atlas import SIMULATION_GRID, Grid, load_atlas
-from glioquery.query import Part, build_index, counting, exact, search, search_counted, search_many
+from glioquery.query import (
+    Portion,
+    build_index,
+    counting,
+    exact,
+    search,
+    search_counted,
+    search_many,
+)
 from glioquery.solver import TumorMasks
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -133,7 +141,7 @@ class Balls:
         self.box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
         self.brain = self.tissue = brain[self.box]
         self.thresholds, self.normalisation = thresholds, "absolute"
-        self.parts = (Part(0, self.n_samples, "balls"),)
+        self.portions = (Portion(0, self.n_samples, "balls"),)
         rng = np.random.default_rng(3)
         self.centres = rng.permutation(voxels)[: self.n_samples + 10] - low
         self.radii = rng.uniform(6, 18, self.n_samples + 10)
