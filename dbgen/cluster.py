@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import packages_distributions
 from typing import Any
 
@@ -59,7 +59,7 @@ def connected(address: str | None = None, *, n_workers: int | None = None) -> It
             ray.init("local", num_cpus=n_workers, include_dashboard=False, **common)
         else:
             ray.init(address=address, **common)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises bare ones, if its start takes too long for example
         where = f"at {address}" if address else "on this machine"
         hint = ""
         if address and "RAY_AUTH_MODE" not in os.environ:
@@ -72,10 +72,10 @@ def connected(address: str | None = None, *, n_workers: int | None = None) -> It
 
 
 @contextlib.contextmanager
-def carried_by_value(kind: type) -> Iterator[None]:
-    """Let what is sent to the workers in the block carry the code of a class along.
+def carried_by_value(kind: type | Callable[..., Any]) -> Iterator[None]:
+    """Let what is sent to the workers in the block carry the code of a class or function along.
 
-    Workers import the classes of installed packages. One from a script, a notebook or a test, which
+    Workers import what installed packages hold. One from a script, a notebook or a test, which
     they could not import, travels as code, together with what it uses of its module.
     """
     from ray import cloudpickle

@@ -21,6 +21,7 @@ from ...query import (
     score_samples,
     search,
 )
+from ...query.sharded import sharded
 from ...query.source import ABSOLUTE, NORMALISATIONS
 from ...query.strategies import open_strategy, search_with
 from ...solver import Thresholds, TumorMasks
@@ -93,6 +94,7 @@ def query_command(
     core_threshold: CoreThreshold = None,
     whole_threshold: WholeThreshold = None,
     normalise: Normalise = ABSOLUTE,
+    address: Address = None,
     as_json: Json = False,
 ) -> None:
     """Find the stored tumours that overlap outlines in SRI24 world coordinates best."""
@@ -106,6 +108,8 @@ def query_command(
             f"the strategy {strategy} ranks by its own measure: leave --measure, --core-weight and "
             "--empty-score to --strategy direct"
         )
+    if opened is not None and address is not None:
+        raise InputError("a cluster searches with --strategy direct alone")
     if seg is not None and core is None and whole is None:
         masks = _segmentation(seg, labels, core_labels, whole_labels)
     elif seg is None and core is not None and whole is not None:
@@ -118,7 +122,10 @@ def query_command(
         if chosen.from_counts is None:
             options["progress"] = stack.enter_context(progress_bar("compare", "tumours"))
         wanted = min(DEFAULT_MATCHES, index.n_samples) if k is None else k
-        if opened is None:
+        if opened is None and address is not None:
+            spread = stack.enter_context(sharded(index, address=address))
+            matches = spread.search(masks, k=wanted, **options)
+        elif opened is None:
             matches = search(index, masks, k=wanted, **options)
         else:
             matches = search_with(opened, index, masks, k=wanted, rerank=rerank)

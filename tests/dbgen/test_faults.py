@@ -66,7 +66,7 @@ def workers_at_work(root):
     return [pid for pid, _, title in table if pid in family and title.startswith("ray::make_shard")]
 
 
-def wait_for(what, timeout_s=120):
+def wait_for(what, timeout_s=600):
     end = time.monotonic() + timeout_s
     while not (found := what()):
         assert time.monotonic() < end, "it did not happen"

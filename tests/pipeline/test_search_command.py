@@ -64,6 +64,14 @@ def run(capsys):
     return run_
 
 
+def test_a_cluster_finds_what_one_process_finds(run, ray, database, query):
+    address = ("--address", ray.get_runtime_context().gcs_address)
+    code, alone, _ = run("query", database.path, *query, "-k", 4, "--json")
+    assert code == 0
+    assert run("query", database.path, *query, "-k", 4, *address, "--json")[:2] == (0, alone)
+    assert json.loads(alone)["matches"][0]["sample"] == 3
+
+
 @pytest.mark.parametrize("normalisation", ["absolute", "own-maximum"])
 def test_other_outlines_are_those_of_the_densities(database, normalisation, tmp_path):
     thresholds = Thresholds(core=0.5, whole=0.1)

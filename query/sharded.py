@@ -1,0 +1,219 @@
+"""Exact search spread over Ray actors, on the cores of one machine or of many.
+
+Each actor searches a span of the samples. The best k of all are among the best k of each span, so
+that merging these gives what one process finds: the same ids, the same scores, ties by ascending
+id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+from ..dbgen.cluster import carried_by_value, connected
+from ..solver import TumorMasks
+from .exact import SHARED, Progress, check_request, search_many
+from .index import Index
+from .match import Match
+from .measures import DICE, Measure
+
+MAX_DEATHS = 5
+"""Times that an actor is started again when it or its node died: nodes come and go, but some deaths
+are the query's fault."""
+
+AHEAD = 2
+"""Batches of queries that are under way: while one is merged, the actors work at the next."""
+
+
+@dataclass(frozen=True, eq=False)
+class ShardedIndex:
+    """An index spread over Ray actors; make it with `sharded`.
+
+    Attributes
+    ----------
+    index : Index
+    spans : tuple of (start, stop)
+        Samples that each actor searches.
+    """
+
+    index: Index
+    spans: tuple[tuple[int, int], ...]
+    _ray: Any
+    _actors: tuple[Any, ...]
+
+    def search(
+        self,
+        masks: TumorMasks,
+        *,
+        k: int = 15,
+        measure: Measure = DICE,
+        empty_score: float = 0.0,
+        progress: Progress = lambda done, total: None,
+    ) -> list[Match]:
+        """As `exact.search`; progress is told as the actors finish."""
+        check_request(self.index, k, empty_score)
+        under_way = self._ask([masks], k, measure, empty_score)
+        spans = dict(zip(under_way, self.spans, strict=True))
+        done, waiting = 0, under_way
+        while waiting:
+            finished, waiting = self._ray.wait(waiting)
+            done += sum(spans[reference][1] - spans[reference][0] for reference in finished)
+            progress(done, self.index.n_samples)
+        (matches,) = self._merge(under_way, k, measure)
+        return matches
+
+    def search_many(
+        self,
+        queries: Iterable[TumorMasks],
+        *,
+        k: int = 15,
+        measure: Measure = DICE,
+        empty_score: float = 0.0,
+    ) -> list[list[Match]]:
+        """As `exact.search_many`.
+
+        Raises
+        ------
+        ValueError
+            As `exact.search_many`, or if a node sees another index at the path, or none.
+        RuntimeError
+            If an actor died again and again.
+        """
+        check_request(self.index, k, empty_score)
+        found: list[list[Match]] = []
+        under_way: deque[list[Any]] = deque()
+        waiting = iter(queries)
+        while batch := list(islice(waiting, SHARED)):
+            under_way.append(self._ask(batch, k, measure, empty_score))
+            if len(under_way) > AHEAD:
+                found += self._merge(under_way.popleft(), k, measure)
+        while under_way:
+            found += self._merge(under_way.popleft(), k, measure)
+        return found
+
+    def _ask(
+        self, queries: list[TumorMasks], k: int, measure: Measure, empty_score: float
+    ) -> list[Any]:
+        with carried_by_value(measure.from_masks or Measure):
+            shared, how = self._ray.put(queries), self._ray.put(measure)
+        return [actor.search_many.remote(shared, how, k, empty_score) for actor in self._actors]
+
+    def _merge(self, references: list[Any], k: int, measure: Measure) -> list[list[Match]]:
+        """The best k of each query, from those of each span."""
+        exceptions = self._ray.exceptions
+        try:
+            by_actor = self._ray.get(references)
+        except exceptions.RayTaskError as error:
+            if isinstance(error.cause, ValueError):
+                raise error.cause from None
+            raise
+        except exceptions.RayActorError as error:
+            raise RuntimeError(
+                f"a process of the search died {MAX_DEATHS + 1} times: too little memory on its "
+                "node, or a measure that ends its process"
+            ) from error
+        sign = -1 if measure.larger_is_better else 1
+        return [
+            sorted(
+                (match for matches in of_query for match in matches),
+                key=lambda match: (sign * match.score, match.sample),
+            )[:k]
+            for of_query in zip(*by_actor, strict=True)
+        ]
+
+
+@contextlib.contextmanager
+def sharded(
+    index: Index,
+    *,
+    n_shards: int | None = None,
+    address: str | None = None,
+    n_workers: int | None = None,
+) -> Iterator[ShardedIndex]:
+    """Spread an index over Ray actors for the duration of the block.
+
+    An actor that dies, or whose node does, is started again on a node that is left, and asked
+    again.
+
+    Parameters
+    ----------
+    index : Index
+        On a cluster, in a folder that all nodes see under one path.
+    n_shards : int, optional
+        Actors; one for each core of the cluster by default.
+    address, n_workers
+        As in `cluster.connected`.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer samples than shards, or no shard.
+    ConnectionError
+        If there is no cluster at the address.
+    """
+    with connected(address, n_workers=n_workers) as ray:
+        n = index.n_samples
+        if n_shards is None:
+            n_shards = min(n, max(1, int(ray.cluster_resources().get("CPU", 1))))
+        if not 1 <= n_shards <= n:
+            raise ValueError(f"n_shards is 1 to {n}, the samples indexed, got {n_shards}")
+        ends = [n * i // n_shards for i in range(n_shards + 1)]
+        spans = tuple(pairwise(ends))
+        # No core is reserved: an actor whose node was lost has to find a place on another.
+        kind = ray.remote(_Searcher).options(
+            num_cpus=0,
+            scheduling_strategy="SPREAD",
+            max_restarts=MAX_DEATHS,
+            max_task_retries=MAX_DEATHS,
+        )
+        path = index.path.absolute()
+        actors = tuple(kind.remote(path, index.database_checksum, *span) for span in spans)
+        try:
+            yield ShardedIndex(index, spans, ray, actors)
+        finally:
+            for actor in actors:
+                ray.kill(actor)
+
+
+class _Searcher:
+    """What an actor runs: the search of samples start <= i < stop of the index at a path."""
+
+    def __init__(self, path: Path, checksum: str, start: int, stop: int) -> None:
+        self._path, self._checksum = path, checksum
+        self._start, self._stop = start, stop
+        self._part: Index | None = None
+
+    def search_many(
+        self, queries: list[TumorMasks], measure: Measure, k: int, empty_score: float
+    ) -> list[list[Match]]:
+        """Matches of each query, with the ids of the whole index."""
+        part = self._part = self._part or self._opened()
+        found = search_many(
+            part,
+            queries,
+            k=min(k, part.n_samples),
+            measure=measure,
+            empty_score=empty_score,
+        )
+        return [
+            [replace(match, sample=match.sample + self._start) for match in matches]
+            for matches in found
+        ]
+
+    def _opened(self) -> Index:
+        try:
+            index = Index.open(self._path)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"on node {socket.gethostname()}: {error}") from None
+        if index.database_checksum != self._checksum:
+            raise ValueError(
+                f"node {socket.gethostname()} sees another index at {self._path} than the one "
+                "asked for: was it built anew, or is the folder not shared?"
+            )
+        return index.part(self._start, self._stop)
