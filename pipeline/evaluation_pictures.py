@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ..query.evaluation import Row
 from ..query.summary import Summary
@@ -78,14 +80,19 @@ def draw_strategies(summaries: Sequence[Summary], title: str) -> bytes:
     tops.set(xlabel="queries, per cent", xlim=(0, 100))
     tops.set_yticks(places, names, fontsize=8)
     tops.invert_yaxis()
-    tops.legend(fontsize=7, loc="lower left")
+    above: Any = {"loc": "lower left", "bbox_to_anchor": (0, 1), "frameon": False, "fontsize": 7}
+    tops.legend(ncols=3, reverse=True, **above)
     regrets.barh(places, [s.regret_mean for s in summaries], color=BAR, label="mean")
     worst = [s.regret_worst for s in summaries]
     regrets.plot(worst, places, "|", color=LINE, markersize=9, label="worst")
     regrets.set_xlabel("regret, sum of Dice")
-    regrets.legend(fontsize=7)
+    regrets.legend(ncols=2, **above)
     times.plot([s.seconds for s in summaries], places, "o", color=BAR)
     times.set(xscale="log", xlabel="a query, s")
+    times.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    times.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    times.xaxis.set_minor_formatter(NullFormatter())
+    times.tick_params(axis="x", labelsize=8)
     times.grid(axis="x", linewidth=0.4)
     figure.suptitle(title)
     return _png(figure)

@@ -9,6 +9,7 @@ of plain arrays, written whole or not at all.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import time
@@ -88,7 +89,7 @@ class Settings:
 PRESETS = MappingProxyType(
     {
         "paper": Settings(edge=128, channels=(8, 16, 32), latent=1024),
-        "small": Settings(edge=32, channels=(4,), latent=256, epochs=12),
+        "small": Settings(edge=32, channels=(4,), latent=256, epochs=12, learning_rate=3e-3),
     }
 )
 """`paper`: full resolution and the latent size of the paper, which names no channels; for a GPU.
@@ -223,6 +224,7 @@ def _validate(network: Autoencoder, unseen: NDArray[np.uint8], settings: Setting
     return float(jnp.stack(losses).mean())
 
 
+@functools.cache  # a new one would be a new program to compile
 def _optimiser(settings: Settings, steps_an_epoch: int) -> Any:
     rate = optax.cosine_decay_schedule(settings.learning_rate, settings.epochs * steps_an_epoch)
     return optax.adam(rate)
