@@ -20,7 +20,7 @@ from .nifti import InputError, write_nifti
 from .outputs import prepare_output, write_maps, write_page, write_result
 from .patient import Patient, foreground
 from .pictures import draw_overlays, draw_registration
-from .planning import DENSITIES, plan_volumes
+from .planning import DENSITIES, LEAST_DENSITY, plan_volumes
 from .quality import assess_registration
 from .recurrence import cover_recurrence
 from .registration import Kind, check_registration_options, register
@@ -81,9 +81,13 @@ def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
 
 
 def ensemble_to_patient(maps: DensityMaps, transform: AtlasTransform, grid: Grid) -> DensityMaps:
-    """Carry an ensemble's maps to the patient, each by one interpolation."""
+    """Carry an ensemble's maps to the patient, each by one interpolation.
+
+    Below `LEAST_DENSITY` they are 0: what is that small would only make files and work larger.
+    """
 
     def carried(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        values = np.where(values >= LEAST_DENSITY, values, np.float32(0))
         return transform.density_to_patient(TumorDensity(values, maps.grid), grid).u
 
     return DensityMaps(

@@ -9,6 +9,7 @@ that any descent passed, confirmed by a simulation of its own.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -132,7 +133,7 @@ def refine(
     *,
     accuracy: Accuracy = Accuracy(),
     stages: Sequence[Stage] = STAGES,
-    n_threads: int = 2,
+    n_threads: int | None = None,
 ) -> Refinement:
     """Improve the overlap with a patient's outlines, from several starts.
 
@@ -145,8 +146,8 @@ def refine(
     accuracy : Accuracy
         Of the simulation that confirms the result.
     stages : sequence of Stage
-    n_threads : int
-        Descents at a time. The result does not depend on it.
+    n_threads : int, optional
+        Descents at a time, by default as many as there are cores. The result does not depend on it.
 
     Raises
     ------
@@ -157,7 +158,7 @@ def refine(
     growths = list(starts)
     passed: list[Place] = []
     n_runs = 0
-    with ThreadPoolExecutor(n_threads) as pool:
+    with ThreadPoolExecutor(n_threads or os.cpu_count()) as pool:
         for stage in stages:
             comparison = Comparison.of(target, stage.blur_mm)
 

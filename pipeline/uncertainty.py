@@ -61,11 +61,11 @@ Source = Literal["matches", "refinement"]
 
 LEAST_SPREAD: Mapping[Source, Mapping[str, float]] = {
     "matches": {
-        "origin_x_mm": 2.0,
-        "origin_y_mm": 2.0,
-        "origin_z_mm": 2.0,
-        "lambda_mm": 0.1,
-        "rho_t": 0.1,
+        "origin_x_mm": 6.0,
+        "origin_y_mm": 6.0,
+        "origin_z_mm": 6.0,
+        "lambda_mm": 0.4,
+        "rho_t": 0.2,
     },
     "refinement": {
         "origin_x_mm": 0.2,
@@ -78,7 +78,13 @@ LEAST_SPREAD: Mapping[Source, Mapping[str, float]] = {
 """b, in mm or in natural logarithms."""
 
 FACTORS: Mapping[Source, Mapping[str, float]] = {
-    "matches": dict.fromkeys(QUANTITIES, 2.0),
+    "matches": {
+        "origin_x_mm": 0.97,
+        "origin_y_mm": 0.91,
+        "origin_z_mm": 1.04,
+        "lambda_mm": 1.59,
+        "rho_t": 1.46,
+    },
     "refinement": dict.fromkeys(QUANTITIES, 2.0),
 }
 """f, from `python tests/benchmark/inversion.py calibrate DB --n 200` and the same with --refine."""

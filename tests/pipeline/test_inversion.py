@@ -10,14 +10,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
+from glioquery.pipeline.answer import find_answer
 from glioquery.pipeline.demonstration import compare, demonstrate
-from glioquery.pipeline.inversion import INDEX_FOLDER, invert
-from glioquery.pipeline.nifti import Scan
+from glioquery.pipeline.inversion import INDEX_FOLDER, invert, open_index
+from glioquery.pipeline.nifti import InputError, Scan
 from glioquery.pipeline.patient import load_patient
 from glioquery.pipeline.result import InversionStatus
+from glioquery.pipeline.uncertainty import Member
 from glioquery.pipeline.virtual_patient import make_virtual_patient
 from glioquery.query import build_index, dice_of_masks
-from glioquery.solver import simulate
+from glioquery.solver import TumorDensity, simulate
 
 SECRET = b"born 1961"
 
@@ -45,8 +47,9 @@ def inverted(ray, truth, tmp_path_factory):
     patient = load_patient(t1=truth.t1, seg=truth.seg, labels="brats2021")
     steps = []
     inversion = invert(
-        database, patient, folder / "out", k=4, title="<b>case</b>", step=steps.append
-    )
+        database, patient, folder / "out", k=4, title="<b>case</b>", step=steps.append,
+        levels=(0.1, 0.01), recurrence=patient.masks,
+    )  # fmt: skip
     return database, patient, inversion, folder / "out", steps
 
 
@@ -165,6 +168,90 @@ def test_a_virtual_tumor_obeys_its_anatomy(truth):
     t1 = np.asarray(nib.load(truth.t1).dataobj)
     assert not truth.density.u[t1 == 0].max() > 0.9
     assert truth.parameters.lambda_mm > 2
+
+
+def read(out, name):
+    return np.asarray(nib.load(out / f"sub-patient_space-T1w_{name}.nii.gz").dataobj)
+
+
+def test_planning_volumes_on_disk_have_one_size_and_their_numbers(inverted):
+    _, patient, inversion, out, _ = inverted
+    standard = read(out, "label-CTV_desc-standard_mask").astype(bool)
+    model = read(out, "label-CTV_desc-model_mask").astype(bool)
+    ranking = read(out, "desc-ranking_density")
+    assert standard.sum() == model.sum()
+    assert (standard >= patient.masks.core).all()
+    assert ranking[model].min() > ranking[~model].max()
+    row = json.loads((out / "result.json").read_text())["planning"]
+    ml = patient.grid.voxel_ml
+    assert row["standard_ml"] == pytest.approx(standard.sum() * ml)
+    assert row["standard_only_ml"] == pytest.approx((standard & ~model).sum() * ml)
+    difference = read(out, "label-CTV_desc-difference_dseg")
+    np.testing.assert_array_equal(difference, standard + 2 * model.astype(np.uint8))
+    np.testing.assert_array_equal(
+        read(out, "desc-isodensity_dseg"),
+        sum((inversion.density.u >= level).astype(np.uint8) for level in (0.01, 0.1)),
+    )
+
+
+def test_ensemble_maps_are_those_of_the_matches_brought_to_the_patient(inverted):
+    database, patient, inversion, out, _ = inverted
+    scores = np.array([match.match.score for match in inversion.matches])
+    weights = np.exp((scores - scores.max()) / 0.1)
+    weights /= weights.sum()
+    densities = [database.density(match.match.sample).u for match in inversion.matches]
+    expected = TumorDensity(
+        sum(np.float32(w) * u for w, u in zip(weights, densities, strict=True)), database.grid
+    )
+    mean = inversion.transform.density_to_patient(expected, patient.grid).u
+    np.testing.assert_allclose(read(out, "desc-mean_density"), mean, atol=1e-5)
+    some, more = (read(out, f"desc-exceeds{n}permille_probseg") for n in (10, 100))
+    assert (some >= more - 1e-6).all() and more.min() >= 0 and some.max() <= 1
+
+
+def test_coverage_of_the_patients_own_tumor_is_that_of_its_outlines(inverted):
+    _, patient, inversion, out, _ = inverted
+    rows = json.loads((out / "result.json").read_text())["recurrence"]
+    assert [row["outline"] for row in rows] == ["core", "whole"]
+    assert rows[0]["standard"] == 1.0
+    model = inversion.planning.model
+    for row, mask in zip(rows, (patient.masks.core, patient.masks.whole), strict=True):
+        assert row["model"] == pytest.approx((mask & model).sum() / mask.sum())
+
+
+def test_densities_that_are_none_are_refused_before_any_work(inverted, tmp_path):
+    database, patient, *_ = inverted
+    for levels in ((), (0.0,), (0.5, 1.0)):
+        with pytest.raises(InputError, match="densities are"):
+            invert(database, patient, tmp_path / "never", levels=levels)
+    with pytest.raises(InputError, match="ask for both"):
+        invert(database, patient, tmp_path / "never", thresholds_fitted=True)
+    assert not (tmp_path / "never").exists()
+
+
+@pytest.mark.slow
+def test_the_answer_is_never_worse_than_the_best_match_and_keeps_the_best(inverted):
+    database, _, inversion, *_ = inverted
+    index = open_index(database)
+    found = find_answer(
+        database,
+        index,
+        inversion.masks,
+        [Member(match.parameters, match.match.score) for match in inversion.matches],
+        [match.match.sample for match in inversion.matches],
+        refined=True,
+        thresholds_fitted=True,
+        levels=(0.1,),
+    )
+    first = found.tried[0]
+    assert first.score == inversion.matches[0].match.score
+    assert found.answer.score == max(answer.score for answer in found.tried)
+    assert found.answer.score > first.score + 0.3
+    assert found.fitted.fit.score >= found.refinement.best.score
+    outlines = found.answer.density.outlines()
+    assert (found.answer.dice_core, found.answer.dice_whole) == dice_of_masks(
+        inversion.masks, outlines
+    )
 
 
 @pytest.mark.slow
