@@ -31,6 +31,7 @@ N_REFERENCE = 200
 FIELDS = {
     "id": "patient",
     "status": "status",
+    "source": "answer",
     "score": "sum of Dice",
     "dice_core": "Dice core",
     "dice_whole": "Dice whole",
@@ -83,16 +84,18 @@ def cohort_rows(outcomes: Sequence[Outcome], out: Path) -> list[dict[str, Any]]:
             rows.append(row | {"status": "failed", "error": outcome.error})
             continue
         result = json.loads((outcome.folder / RESULT_FILE).read_text(encoding="utf-8"))
-        best, quality = result["best"], result["quality"]
-        x, y, z = best["origin_mm"]
+        answer, quality = result["answer"], result["quality"]
+        growth = answer["growths"][0]  # of several tumours, that of the largest core
+        x, y, z = growth["origin_mm"]
         has_core = quality["core"]["patient_ml"] > 0
         report = (outcome.folder / REPORT_FILE).relative_to(out.absolute())
         rows.append(
             row
-            | {key: best[key] for key in ("score", "dice_whole", "lambda_mm", "rho_t")}
+            | {key: answer[key] for key in ("source", "score", "dice_whole")}
+            | {key: growth[key] for key in ("lambda_mm", "rho_t")}
             | {
                 "status": result["status"],
-                "dice_core": best["dice_core"] if has_core else None,
+                "dice_core": answer["dice_core"] if has_core else None,
                 "mean_dice": result["mean_dice"],
                 "brain_dice": quality["brain_dice"],
                 "origin_x_mm": x,

@@ -164,7 +164,7 @@ def predict_exam(
         inversion = invert(
             database, patient, folder, title=f"Patient {exam.identifier}", step=step, **options
         )
-    decay_mm = inversion.matches[0].parameters.lambda_mm
+    decay_mm = max(growth.lambda_mm for growth in inversion.answer.growths)
     ranking = rank_brain(inversion.density, exam.brain, decay_mm)
     path = output / f"{exam.identifier}.nii.gz"
     write_nifti(path, ranking, exam.written_grid, intent="estimate")

@@ -13,11 +13,11 @@ from .quality import (
     MAX_INVERSE_ERROR_MM,
     MAX_VOLUME_ERROR,
     MIN_BRAIN_DICE,
+    MIN_EDGE_AGREEMENT,
     MIN_ROUND_TRIP_DICE,
     OutlineQuality,
     RegistrationQuality,
 )
-from .viewer import SliceViewer
 
 MATCH_DECIMALS = {
     "score": 3,
@@ -89,7 +89,8 @@ class ReportContent:
     quality : RegistrationQuality
     maps, registration : mapping of str to bytes
         PNGs by caption; the first map is the answer at the top of the page.
-    viewer : SliceViewer, optional
+    viewer : str
+        HTML of the slices that a reader moves through; none where empty.
     answers : sequence of Section
         Stand after the volumes: what a planner asks for.
     evidence : sequence of Section
@@ -110,7 +111,7 @@ class ReportContent:
     quality: RegistrationQuality
     maps: Mapping[str, bytes]
     registration: Mapping[str, bytes]
-    viewer: SliceViewer | None = None
+    viewer: str = ""
     answers: Sequence[Section] = ()
     evidence: Sequence[Section] = ()
     notices: Sequence[str] = ()
@@ -173,6 +174,11 @@ def _quality_rows(q: RegistrationQuality) -> list[tuple[str, str, str]]:
     """What was measured, its value, what is expected."""
     rows = [
         ("Brain Dice, patient on atlas", f"{q.brain_dice:.3f}", f"≥ {MIN_BRAIN_DICE}"),
+        (
+            "Agreement of tissue edges (1 perfect, 0 chance)",
+            number(q.edge_agreement, 2),
+            f"≥ {MIN_EDGE_AGREEMENT}",
+        ),
         (
             "Local volume change (Jacobian) in the brain",
             f"{q.jacobian_min:.2f} to {q.jacobian_max:.2f}, mean {q.jacobian_mean:.2f}",

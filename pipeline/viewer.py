@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
@@ -28,24 +27,17 @@ p { margin: .5rem 0 .5rem .75rem; }
 canvas { display: block; }
 """
 
-
-@dataclass(frozen=True)
-class SliceViewer:
-    """A page to put into a frame of the report.
-
-    Attributes
-    ----------
-    html : str
-    aspect : float
-        Height of the three planes per width.
-    """
-
-    html: str
-    aspect: float
+FIT = """
+const fit = () => { frameElement.style.height = document.body.offsetHeight + "px"; };
+if (window.frameElement) {
+  new ResizeObserver(() => setTimeout(fit)).observe(document.body);
+}
+"""
+"""Gives the frame in the report the height of what it holds."""
 
 
-def view_density(patient: Patient, density: TumorDensity) -> SliceViewer:
-    """Three planes through a density on the registered image, moved by clicks.
+def view_density(patient: Patient, density: TumorDensity) -> str:
+    """HTML of three planes through a density on the registered image, moved by clicks.
 
     Both are sampled on a grid of 1 mm along the world's axes that holds the whole brain, so that
     oblique and anisotropic scans are shown as they lie. Radiological convention, as in `pictures`.
@@ -77,7 +69,7 @@ def view_density(patient: Patient, density: TumorDensity) -> SliceViewer:
         width_view=WIDTH,
         title="",
     )
-    return SliceViewer(_dressed(_mirrored(str(view.html), grid)), view.height / view.width)
+    return _dressed(_mirrored(str(view.html), grid))
 
 
 def _mirrored(html: str, grid: Grid) -> str:
@@ -101,7 +93,10 @@ def _mirrored(html: str, grid: Grid) -> str:
 def _dressed(html: str) -> str:
     """Without nilearn's icon, which lies on another server, and in the report's clothes."""
     html = re.sub(r'<link rel="icon".*?/>', "", html, flags=re.DOTALL)
-    return html.replace("</head>", f"<style>{STYLE}</style></head>", 1)
+    dress = f"<style>{STYLE}</style>"
+    return html.replace("</head>", f"{dress}</head>", 1).replace(
+        "</body>", f"<script>{FIT}</script></body>", 1
+    )
 
 
 def _upright_grid(brain: NDArray[np.bool_], grid: Grid) -> Grid:

@@ -26,6 +26,9 @@ def predict_gbm_command(
     details: Annotated[
         Path | None, typer.Option(help="Keep each patient's report and files in this folder.")
     ] = None,
+    refine: Annotated[
+        bool, typer.Option("--refine", help="Improve the growth beyond the matches.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Rank the brain's voxels for each patient of the PREDICT-GBM benchmark."""
@@ -40,6 +43,7 @@ def predict_gbm_command(
             exam,
             output,
             details=None if details is None else details / exam.identifier,
+            refined=refine,
             step=print_step,
         )
     show({"maps": {name: str(path) for name, path in written.items()}}, as_json)

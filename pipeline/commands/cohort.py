@@ -11,9 +11,11 @@ from ...dbgen import Database
 from ..cohort import invert_cohort, read_cases
 from ..cohort_report import PAGE_FILE, TABLE_FILE, match_stored, write_cohort
 from ..inversion import open_index
+from ..nifti import InputError
 from ..outputs import prepare_output
 from ..printing import show
 from ..progress import console, progress_bar
+from ..registration import check_registration_options
 from .options import Address, DatabaseFolder, Json, Labels, Matches
 
 
@@ -29,6 +31,12 @@ def cohort_command(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")],
     labels: Labels = None,
     k: Matches = None,
+    refine: Annotated[
+        bool, typer.Option("--refine", help="Improve each growth beyond the matches.")
+    ] = False,
+    registration: Annotated[
+        str, typer.Option(help="How far to bend to the atlas: syn, affine, rigid or none.")
+    ] = "syn",
     resolution: Annotated[float, typer.Option(help="Of the registration, mm.")] = 2.0,
     seed: Annotated[int, typer.Option(help="Of the registration.")] = 1,
     workers: Annotated[int | None, typer.Option(help="Cores; default: all.")] = None,
@@ -38,9 +46,18 @@ def cohort_command(
     """Invert many patients; the same command resumes. Exit code 1 if any failed."""
     source = Database.open(database)
     index = open_index(source)
+    kind = check_registration_options(kind=registration, resolution_mm=resolution, seed=seed)
+    if k is not None and not 1 <= k <= index.n_samples:
+        raise InputError(f"k is 1 to {index.n_samples}, the number of samples, got {k}")
     prepare_output(output)
     rows = read_cases(cases, labels=labels)
-    options = {"k": k, "resolution_mm": resolution, "seed": seed}
+    options = {
+        "k": k,
+        "refined": refine,
+        "registration": kind,
+        "resolution_mm": resolution,
+        "seed": seed,
+    }
     with progress_bar("cohort", "patients") as progress:
         outcomes = invert_cohort(
             source, rows, output, address=address, n_workers=workers, options=options,

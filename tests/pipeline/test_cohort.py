@@ -116,8 +116,10 @@ def pretend(folder, request):
     result = {
         "status": "plausible match",
         "mean_dice": 0.7,
-        "best": {"score": 1.4, "dice_core": 0.6, "dice_whole": 0.8, "lambda_mm": 3.0, "rho_t": 20.0,
-                 "origin_mm": [-100, 100, 80]},
+        "answer": {
+            "source": "refined growth", "score": 1.4, "dice_core": 0.6, "dice_whole": 0.8,
+            "growths": [{"lambda_mm": 3.0, "rho_t": 20.0, "origin_mm": [-100, 100, 80]}],
+        },
         "quality": {"brain_dice": 0.98, "core": outline, "whole": outline},
         "problems": [],
         "timings_s": {"register": 10.0, "query": 2.5},
@@ -157,7 +159,9 @@ def test_one_failing_patient_stops_no_other(capsys, database, files, atlas):
         "odd,whole.nii.gz,odd.nii.gz,brats2021\n",
     )
     out = files / "out"
-    options = {"k": 3, "resolution_mm": 2.0, "seed": 1}
+    options = {
+        "k": 3, "refined": False, "registration": "syn", "resolution_mm": 2.0, "seed": 1,
+    }  # fmt: skip
     done = read_cases(path)[1]
     pretend(out / "sub-done", describe_request(done, database, options))
     before = (out / "sub-done" / RESULT_FILE).stat().st_mtime_ns
@@ -183,6 +187,24 @@ def test_one_failing_patient_stops_no_other(capsys, database, files, atlas):
     assert page.count('<tr class="failed">') == 2 and "2 failed" in page
     assert 'href="sub-done/report.html"' in page
     assert page.index("<h2>Failed") < page.index("cannot be read as one")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("-k", "9"), "k is 1 to 8"),
+        (("--resolution", "9"), "1 to 4 mm"),
+        (("--registration", "bent"), "bent"),
+    ],
+)
+def test_options_are_checked_before_any_work(capsys, database, files, option, message):
+    path = table(files, GOOD + "a,t1.nii.gz,seg.nii.gz,brats2021\n")
+    out = files / "out"
+    with pytest.raises(SystemExit) as end:
+        cli.main(["cohort", str(database.path), str(path), "-o", str(out), *option])
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not list(out.glob("sub-*"))
 
 
 class Deadly(UserDict):

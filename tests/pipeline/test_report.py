@@ -60,7 +60,7 @@ def content():
         },
         matches=[match, match | {"rank": 2, "sample": 99, "under_resolved": True}],
         volumes=Table(("outline", "patient (ml)"), [("whole tumour", 50.0)]),
-        quality=RegistrationQuality(0.98, 0.4, 1.0, 2.1, 0.0, 0.05, outline, outline),
+        quality=RegistrationQuality(0.98, 0.6, 0.4, 1.0, 2.1, 0.0, 0.05, outline, outline),
         maps={"Map on T1": b"png 1", "Map on FLAIR": b"png 2"},
         registration={"Checkerboard": b"png 3"},
         provenance={"versions": {"glioquery": "0.1.0"}, "seed": 1},
@@ -181,14 +181,13 @@ def blob(known, virtual, lesion):
 
 
 def test_the_viewer_starts_in_the_tumor_and_tells_the_sides_right(virtual, viewer):
-    html = viewer.html
-    settings = json.loads(re.search(r"brainsprite\((\{.*\})\);", html)[1])
+    settings = json.loads(re.search(r"brainsprite\((\{.*\})\);", viewer)[1])
     centre = centre_of(virtual.masks.whole, virtual.grid)
     shown = [settings["numSlice"][axis] + 1 for axis in "XYZ"]
     told = np.array(settings["affine"])[:3] @ [*shown, 1]
     np.testing.assert_allclose(told, centre, atol=0.51)
     # The picture: a mosaic of sagittal slices; the one it starts with holds the density's middle.
-    png = re.search(r'id="overlayImg-[^>]*src="data:image/png;base64,([^"]*)"', html, re.S)[1]
+    png = re.search(r'id="overlayImg-[^>]*src="data:image/png;base64,([^"]*)"', viewer, re.S)[1]
     overlay = imread(io.BytesIO(base64.b64decode(png)), format="png")
     n = settings["nbSlice"]
     columns = overlay.shape[1] // n["Y"]
@@ -211,7 +210,9 @@ addEventListener("load", () => setTimeout(() => {
   const before = canvas.toDataURL(), box = canvas.getBoundingClientRect();
   const at = {clientX: box.left + 0.85 * box.width, clientY: box.top + 0.4 * box.height};
   canvas.dispatchEvent(new MouseEvent("click", at));
+  const frame = document.querySelector("iframe"), held = frame.contentDocument.body.offsetHeight;
   document.body.dataset.drawn = canvas.width > 100 && before.length > 10000;
+  document.body.dataset.fits = Math.abs(frame.clientHeight - held) < 2 && held > 200;
   document.body.dataset.moved = before !== canvas.toDataURL();
 }, 3000));
 </script></body>"""
@@ -261,6 +262,7 @@ def test_a_browser_opens_the_page_without_an_error_and_the_viewer_moves(shown, c
     done = chromium(clicked, "--dump-dom", "--window-size=1200,900")
     body = re.search(r"<body[^>]*>", done.stdout)[0]
     assert 'data-drawn="true"' in body and 'data-moved="true"' in body, body
+    assert 'data-fits="true"' in body, body
     assert "data-error" not in body
     said = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     # Advice of the browser's about this test's own reading of the canvas.
