@@ -34,6 +34,8 @@ def said(value: Any) -> str:
         return ", ".join(f"{escape(str(key))} {said(item)}" for key, item in value.items())
     if isinstance(value, tuple):
         return ", ".join(map(said, value))
+    if isinstance(value, list):
+        return "; ".join(map(said, value))
     return escape(str(value))
 
 

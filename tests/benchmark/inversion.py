@@ -165,6 +165,9 @@ def run_intervals(database: Database, index: Index, arguments: argparse.Namespac
             f"{(ratio[:, q] <= factors[q]).mean():.1%}; median error {np.median(error[:, q]):.3f}; "
             f"median width {own:.3g} {unit}, the prior's {whole:.3g}"
         )
+    if arguments.what == "calibrate":
+        rounded = {name: round(float(f), 2) for name, f in zip(QUANTITIES, factors, strict=True)}
+        print(f'FACTORS["{source}"] = {rounded}')
 
 
 def main() -> None:
