@@ -46,7 +46,8 @@ class Cases:
         name = f"segmentation {self.files[i]}"
         file = read_nifti(self.files[i], "segmentation")
         masks = outlines_from_labels(file.values, file.grid, self.convention, name=name)
-        masks = AtlasTransform.identity().masks_to_atlas(masks, SIMULATION_GRID)
+        if masks.grid != SIMULATION_GRID:
+            masks = AtlasTransform.identity().masks_to_atlas(masks, SIMULATION_GRID)
         if not masks.whole.any():
             raise InputError(f"{name}: no voxel of the outlines lies in SRI24's part of the world")
         return masks

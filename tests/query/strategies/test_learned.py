@@ -1,0 +1,228 @@
+"""Networks against their definitions, training that can be interrupted, and the ranking."""
+
+import dataclasses
+import sys
+from contextlib import nullcontext
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from glioquery.query.strategies import learned, open_strategy, training
+from glioquery.query.strategies.base import silent
+from glioquery.query.strategies.inputs import pool_packed, pool_query
+from glioquery.query.strategies.networks import (
+    GAMMA,
+    Autoencoder,
+    Convolution,
+    Doubling,
+    Halving,
+    _convolve,
+    _convolve_by_lines,
+    bi_half,
+    dice_loss,
+    eqx,
+)
+
+TINY = training.Settings(edge=32, channels=(2,), latent=64, epochs=3, learning_rate=3e-3)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setattr(learned, "PRESETS", {"small": TINY})
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY_S", -1.0)
+
+
+def bars(task, unit):
+    return nullcontext(silent)
+
+
+def random(*shape):
+    return jax.random.normal(jax.random.key(sum(shape)), shape)
+
+
+def test_halving_is_a_convolution_of_stride_2():
+    layer, x = Halving(3, 5, key=jax.random.key(0)), random(2, 8, 6, 4, 3)
+    layout = ("NDHWC", "DHWIO", "NDHWC")
+    expected = jax.lax.conv_general_dilated(
+        x, layer.kernel, (2, 2, 2), [(1, 1)] * 3, dimension_numbers=layout
+    )
+    np.testing.assert_allclose(layer(x), expected, atol=1e-5)
+
+
+def test_doubling_is_the_transpose_of_halving():
+    halving = Halving(3, 5, key=jax.random.key(0))
+    doubling = Doubling(5, 3, key=jax.random.key(1))
+    doubling = eqx.tree_at(lambda layer: layer.kernel, doubling, halving.kernel)
+    x, y = random(2, 8, 6, 4, 3), random(2, 4, 3, 2, 5)
+    np.testing.assert_allclose((halving(x) * y).sum(), (x * doubling(y)).sum(), rtol=1e-4)
+
+
+def test_convolution_by_lines_is_a_convolution():
+    layer, x = Convolution(3, 4, key=jax.random.key(0)), random(2, 5, 6, 7, 3)
+    expected = _convolve(x, layer.kernel, (1, 1))
+    np.testing.assert_allclose(_convolve_by_lines(x, layer.kernel), expected, atol=1e-5)
+    np.testing.assert_allclose(layer(x), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["ae", "vae", "bf-hash"])
+def test_the_decoder_mirrors_the_encoder(kind):
+    network = Autoencoder(kind, (2, 3), 64, key=jax.random.key(0))
+    z = network.encode(random(2, 64, 64, 64, 1))
+    assert z.shape == (2, 64)
+    volume = network.decode(z)
+    assert volume.shape == (2, 64, 64, 64, 1)
+    assert 0 < volume.min() < volume.max() < 1
+
+
+def test_dice_loss_is_least_where_both_are_equal():
+    t = jax.random.uniform(jax.random.key(0), (3, 4, 4, 4, 1))
+    assert float(dice_loss(t, t)) == pytest.approx(0, abs=1e-6)
+    assert np.abs(jax.grad(dice_loss)(t, t)).max() < 1e-6
+    assert float(dice_loss(jnp.zeros_like(t), t)) == pytest.approx(1, abs=1e-4)
+    assert float(dice_loss(jnp.zeros_like(t), jnp.zeros_like(t))) == 0
+    disjoint = jnp.array([1.0, 0.0])[None], jnp.array([0.0, 1.0])[None]
+    assert float(dice_loss(*disjoint)) == pytest.approx(1)
+
+
+def test_bi_half_halves_every_bit():
+    u = random(32, 20) * 3 + 5
+    code = np.asarray(bi_half(u))
+    assert set(np.unique(code)) == {-1, 1}
+    assert (code.sum(axis=0) == 0).all()
+    for bit, values in zip(code.T, np.asarray(u).T, strict=True):
+        assert values[bit > 0].min() > values[bit < 0].max()
+    assert bi_half(jnp.zeros((5, 2))).sum(axis=0).tolist() == [-1, -1]
+
+
+def test_the_gradient_passes_bi_half_with_a_pull_towards_the_code():
+    u, weight = random(32, 20), random(32, 20) + 1
+    found = jax.grad(lambda v: (bi_half(v) * weight).sum())(u)
+    expected = weight + GAMMA * (u - bi_half(u)) / u.size
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_the_divergence_is_that_of_two_normal_distributions():
+    network = Autoencoder("vae", (2,), 64, key=jax.random.key(0))
+    x, key = jax.random.uniform(jax.random.key(1), (4, 32, 32, 32, 1)), jax.random.key(2)
+    z = np.asarray(network._encode(x), np.float64)
+    mean, variance = z[:, :64], np.exp(z[:, 64:])
+    expected = 0.5 * (mean**2 + variance - 1 - np.log(variance)).sum(axis=1).mean()
+    found = network.loss(x, 1.0, key) - network.loss(x, 0.0, key)
+    assert float(found) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("edge", [32, 16, 8, 4, 3])
+def test_inputs_are_the_shares_that_an_outline_fills(edge, source, shared_index, tumor):
+    volume = source.whole[20][source.box].astype(float)
+    factor = -(-max(volume.shape) // edge)
+    padded = np.zeros((edge * factor,) * 3)
+    padded[tuple(slice(n) for n in volume.shape)] = volume
+    expected = padded.reshape(edge, factor, edge, factor, edge, factor).mean(axis=(1, 3, 5))
+    packed = source.packed_outlines(20, 21)[1]
+    np.testing.assert_allclose(pool_packed(packed, edge)[0, ..., 0], expected, atol=1e-6)
+    _, whole = pool_query(shared_index, tumor(20), edge)
+    np.testing.assert_array_equal(whole, pool_packed(packed, edge))
+
+
+def leaves(network):
+    return jax.tree.leaves(eqx.filter(network, eqx.is_array))
+
+
+class StoppedError(Exception):
+    pass
+
+
+def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(index, tmp_path, tiny):
+    whole = training.train_network(index, "vae", 1, TINY, seed=4)
+    assert np.isfinite(whole.losses).all()
+    training.remove_checkpoints(index, "vae")
+
+    def stop(done, total):
+        if done == 2:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        training.train_network(index, "vae", 1, TINY, seed=4, progress=stop)
+    told = []
+    resumed = training.train_network(
+        index, "vae", 1, TINY, seed=4, progress=lambda done, total: told.append((done, total))
+    )
+    assert told == [(2, 3), (3, 3)]
+    np.testing.assert_array_equal(resumed.losses, whole.losses)
+    for a, b in zip(leaves(resumed.network), leaves(whole.network), strict=True):
+        np.testing.assert_array_equal(a, b)
+    other = training.train_network(index, "vae", 1, TINY, seed=5)
+    assert (other.losses != whole.losses).any()  # another seed does not take up the checkpoint
+
+
+def test_training_lowers_the_loss_of_tumours_it_has_not_seen(index):
+    settings = dataclasses.replace(TINY, epochs=40)
+    losses = training.train_network(index, "ae", 1, settings).losses
+    assert losses[-1, 0] < losses[0, 0] - 0.05
+    assert losses[-1, 1] < losses[0, 1] - 0.05
+
+
+@pytest.mark.parametrize("kind", ["ae", "vae", "bf-hash"])
+def test_ranked_by_the_distance_of_latent_vectors(kind, index, source, queries, tiny):
+    learned.train(index, kind, bars=bars)
+    strategy = open_strategy(index, kind)
+    assert not list((index.path.parent / "strategies" / kind).glob("checkpoint*"))
+
+    def latent(packed, outline):
+        z = np.asarray(strategy.networks[outline].encode(pool_packed(packed, 32)))
+        if kind == "bf-hash":
+            return np.where(z > strategy.medians[outline], 1.0, -1.0)
+        return z / np.linalg.norm(z, axis=1, keepdims=True)
+
+    stored = [latent(p, o) for o, p in enumerate(source.packed_outlines(0, source.n_samples))]
+    for masks in queries:
+        distances = np.zeros(source.n_samples)
+        for outline, mask in enumerate((masks.core, masks.whole)):
+            query = latent(np.packbits(mask[None, *source.box], axis=-1), outline)
+            distances += np.linalg.norm(stored[outline] - query, axis=1)
+        np.testing.assert_allclose(strategy.distances(masks), distances, atol=2e-3)
+        assert len(strategy.rank(masks, 5)) == 5
+    for sample in (0, 11, 60):  # a stored tumour is nothing but itself
+        assert strategy.distances(source_masks(source, sample))[sample] < 2e-3
+
+
+def source_masks(source, sample):
+    from glioquery.solver import TumorMasks
+
+    return TumorMasks(source.core[sample], source.whole[sample], source.grid)
+
+
+def test_half_of_the_tumours_have_each_bit(index, tiny):
+    learned.train(index, "bf-hash", bars=bars)
+    strategy = open_strategy(index, "bf-hash")
+    bits = np.unpackbits(np.ascontiguousarray(strategy.latents).view(np.uint8), axis=-1)
+    share = bits.mean(axis=1)  # over the tumours, 58 of 90 of which decided the medians
+    assert abs(share.mean() - 0.5) < 0.1
+
+
+def test_what_cannot_be_trained_is_refused(index, make_source, source, tmp_path):
+    with pytest.raises(ValueError, match="paper, small, got 'large'"):
+        learned.train(index, "ae", preset="large", bars=bars)
+    with pytest.raises(ValueError, match="32 or more, got 16"):
+        dataclasses.replace(TINY, batch=16)
+    with pytest.raises(ValueError, match="input of edge 32, got 64"):
+        dataclasses.replace(TINY, edge=64)
+    with pytest.raises(ValueError, match="needs 200 tumours at least, the database holds 90"):
+        training.train_network(index, "ae", 0, dataclasses.replace(TINY, batch=100))
+
+
+@pytest.mark.parametrize(
+    "package, module, extra",
+    [
+        ("equinox", "networks", "learned"),
+        ("optax", "training", "learned"),
+        ("SimpleITK", "shape", "radiomics"),
+    ],
+)
+def test_a_missing_extra_names_its_command(package, module, extra, monkeypatch):
+    name = f"glioquery.query.strategies.{module}"
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=rf"pip install 'glioquery\[{extra}\]'"):
+        __import__(name)
