@@ -91,6 +91,12 @@ FACTORS: Mapping[Source, Mapping[str, float]] = {
 Those of the matches come from 104 tumours and a database of 3,000. Those of a refinement are set,
 not calibrated: four tumours were seen to lie within them in 18 of 20 quantities."""
 
+CALIBRATION: Mapping[Source, str] = {
+    "matches": "104 simulated tumours",
+    "refinement": "not yet calibrated",
+}
+"""What `FACTORS` rest on, said with every interval."""
+
 VALLEY_SCALE = 1.0
 """Standard deviations of a refinement's draws per that of its valley."""
 
@@ -165,6 +171,7 @@ class Uncertainty:
             "source": self.source,
             "effective_members": float(1 / (self.weights**2).sum()),
             "level": LEVEL,
+            "calibration": CALIBRATION[self.source],
             "noise": SEGMENTATION_NOISE,
             "intervals": {name: [i.low, i.high] for name, i in self.intervals.items()},
         }
