@@ -10,6 +10,7 @@ from glioquery.pipeline.transform import (
     INVERSE_WARP_FILE,
     WARP_FILE,
     AtlasTransform,
+    extend_from_tissue,
 )
 from glioquery.solver import TumorDensity, TumorMasks
 from scipy import ndimage
@@ -156,6 +157,54 @@ def test_density_stays_in_bounds_and_on_the_grid(known, virtual, lesion):
     assert 0 <= carried.u.min() <= carried.u.max() <= 1
     empty = known.density_to_patient(TumorDensity(0 * u, lesion.grid), virtual.grid)
     assert not empty.u.any()
+
+
+def test_fluid_does_not_bleed_into_tissue(known, atlas, lesion):
+    # A density of 0.7 in all tissue arrives as 0.7 wherever tissue arrives, and nowhere else.
+    tissue = atlas.wm + atlas.gm > atlas.csf
+    u = np.where(tissue, np.float32(0.7), 0)
+    grid = Grid(
+        (90, 110, 12), np.array([[-2, 0, 0, -35], [0, -2, 0, 230], [0, 0, 7, 40], [0, 0, 0, 1.0]])
+    )
+    density = TumorDensity(u, atlas.grid)
+    carried = known.density_to_patient(density, grid, tissue=tissue)
+    there = known.image_to_patient(Scan(tissue.astype(np.float32), atlas.grid), grid).values >= 0.5
+    np.testing.assert_allclose(carried.u[there], 0.7, atol=1e-5)
+    assert not carried.u[~there].any()
+    plain = known.density_to_patient(density, grid)
+    assert plain.u[there].min() < 0.4
+
+
+def test_extension_is_the_mean_of_tissue_neighbours_and_touches_no_tissue():
+    rng = np.random.default_rng(2)
+    tissue = rng.random((9, 8, 7)) < 0.3
+    values = rng.random(tissue.shape).astype(np.float32)
+    extended = extend_from_tissue(values, tissue)
+    np.testing.assert_array_equal(extended[tissue], values[tissue])
+    padded = np.pad(np.where(tissue, values, np.nan), 1, constant_values=np.nan)
+    for index in np.argwhere(~tissue[1:-1, 1:-1, 1:-1])[::7] + 1:
+        around = padded[tuple(slice(i, i + 3) for i in index)]
+        expected = 0 if np.isnan(around).all() else np.nanmean(around)
+        assert extended[tuple(index)] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_a_blob_returns_to_its_place_through_any_grid(known, atlas, name):
+    # Atlas to the patient's grid and back: its centre of mass must come home, in mm.
+    axes = np.meshgrid(*[atlas.grid.axis_mm(a) for a in range(3)], indexing="ij")
+    home = np.array([-85.0, 125, 85])
+    r2 = sum((a - h) ** 2 for a, h in zip(axes, home, strict=True))
+    blob = Scan(np.where(r2 < 24**2, np.exp(-r2 / 2 / 8**2), 0).astype(np.float32), atlas.grid)
+    affine = GRIDS[name].affine.copy()
+    affine[:3, :3] *= 1.5 / min(GRIDS[name].spacing_mm)
+    shape = tuple(int(np.ceil(90 / s)) for s in np.linalg.norm(affine[:3, :3], axis=0))
+    middle = known.patient_from_atlas(home[None])[0]
+    affine[:3, 3] = middle - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    grid = Grid(shape, affine)
+    there = known.image_to_patient(blob, grid)
+    back = known.image_to_atlas(there, atlas.grid).values
+    centre = [np.average(a, weights=back) for a in axes]
+    assert np.linalg.norm(centre - home) < 0.3
 
 
 def test_thick_slices(known, lesion):
