@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..atlas import Atlas, load_atlas
 from ..dbgen import Database
-from .pictures import AXES, LETTERS
+from .planes import AXES, LETTERS
 
 COLOURS = "viridis"
 WHOLE_COLOUR, CORE_COLOUR = "#2a788e", "#fd8d3c"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,13 +17,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
+from numpy.typing import NDArray
 
 from ..atlas import Atlas, Grid, load_atlas
 from ..solver import TumorDensity, TumorMasks
 from .nifti import Scan
-from .patient import Patient, foreground
+from .patient import Patient
+from .planes import ACROSS, LETTERS, STEP_MM, Plane, centre_of, planes_through, tumour_planes
 from .transform import AtlasTransform
 
 ISO_LEVELS = (0.01, 0.1, 0.2, 0.6)
@@ -34,76 +33,9 @@ STANDARD_COLOUR, MODEL_COLOUR = "#ffffff", "#ff2a1a"
 PROBABILITIES = (0.05, 0.5, 0.95)
 PROBABILITY_COLOURS = ("#ffffb2", "#fd8d3c", "#ff2a1a")
 BRAIN_COLOUR, TISSUE_COLOUR = "#ffd34d", "#35d0ff"
-STEP_MM = 0.5
-MARGIN_MM = 12.0
 CHECKER_MM = 20.0
 PANEL_INCHES = 3.1
 THUMBNAIL_INCHES = 1.8
-
-AXES = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}
-"""World axis along each panel's width and height, both from high to low, and across it."""
-LETTERS = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}
-"""Left, right, top and bottom of each panel."""
-ACROSS = {"axial": "z", "coronal": "y", "sagittal": "x"}
-
-
-@dataclass(frozen=True, eq=False)
-class Plane:
-    """A plane of sample points in the world.
-
-    Attributes
-    ----------
-    name : "axial", "coronal" or "sagittal"
-    points_mm : (height, width, 3) array
-    position_mm : float
-        World coordinate across the plane.
-    """
-
-    name: str
-    points_mm: NDArray[np.float64]
-    position_mm: float
-
-    def sample(self, values: NDArray, grid: Grid, order: int = 1) -> NDArray[np.float32]:
-        """Values of an image on the plane's points, 0 outside the image."""
-        voxels = np.moveaxis(grid.to_voxel(self.points_mm), -1, 0)
-        return ndimage.map_coordinates(
-            np.asarray(values, np.float32), voxels, order=order, mode="constant", prefilter=False
-        )
-
-
-def planes_through(point_mm: ArrayLike, brain: NDArray[np.bool_], grid: Grid) -> list[Plane]:
-    """Three planes through a world point that show the whole brain."""
-    point = np.asarray(point_mm, np.float64)
-    corners = np.argwhere(brain)
-    ends = np.stack([corners.min(axis=0), corners.max(axis=0)], axis=1)
-    world = grid.to_world(np.stack(np.meshgrid(*ends), -1).reshape(-1, 3))
-    low, high = world.min(axis=0) - MARGIN_MM, world.max(axis=0) + MARGIN_MM
-    ticks = [np.arange(h, b, -STEP_MM) for b, h in zip(low, high, strict=True)]
-    planes = []
-    for name, (width, height, across) in AXES.items():
-        points = np.empty((len(ticks[height]), len(ticks[width]), 3))
-        points[..., width] = ticks[width][None, :]
-        points[..., height] = ticks[height][:, None]
-        points[..., across] = point[across]
-        planes.append(Plane(name, points, float(point[across])))
-    return planes
-
-
-def centre_of(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
-    """World point of the mask's voxel that is nearest to the centre of its largest component."""
-    components, n = ndimage.label(mask)
-    if n == 0:
-        return grid.to_world((np.array(grid.shape) - 1) / 2)
-    sizes = np.bincount(components.ravel())
-    sizes[0] = 0
-    points = grid.to_world(np.argwhere(components == sizes.argmax()))
-    return points[np.linalg.norm(points - points.mean(axis=0), axis=1).argmin()]
-
-
-def tumour_planes(patient: Patient) -> list[Plane]:
-    """Three planes through the middle of a patient's whole tumour."""
-    centre = centre_of(patient.masks.whole, patient.grid)
-    return planes_through(centre, foreground(patient.t1.values), patient.grid)
 
 
 def draw_density(

@@ -15,7 +15,8 @@ from ..atlas import Grid
 from ..solver import TumorDensity
 from .nifti import Scan
 from .patient import Patient, foreground
-from .pictures import ISO_LEVELS, MARGIN_MM, centre_of, density_colours, white_level
+from .pictures import ISO_LEVELS, density_colours, white_level
+from .planes import MARGIN_MM, centre_of
 
 STEP_MM = 1.0
 WIDTH = 960

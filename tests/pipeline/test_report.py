@@ -14,12 +14,8 @@ import pytest
 from glioquery.atlas import Grid
 from glioquery.pipeline.nifti import Scan
 from glioquery.pipeline.page import DISCLAIMER
-from glioquery.pipeline.pictures import (
-    centre_of,
-    draw_overlays,
-    draw_registration,
-    planes_through,
-)
+from glioquery.pipeline.pictures import draw_overlays, draw_registration
+from glioquery.pipeline.planes import centre_of, planes_through
 from glioquery.pipeline.quality import OutlineQuality, RegistrationQuality
 from glioquery.pipeline.report import ReportContent, Section, Table, render_report, write_report
 from glioquery.pipeline.viewer import view_density
