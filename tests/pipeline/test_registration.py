@@ -5,12 +5,15 @@ import sys
 
 import numpy as np
 import pytest
+from glioquery.atlas import Grid
+from glioquery.pipeline.coregistration import move
 from glioquery.pipeline.nifti import Scan
-from glioquery.pipeline.patient import load_patient
+from glioquery.pipeline.patient import Patient, load_patient
 from glioquery.pipeline.quality import OutlineQuality, assess_registration
 from glioquery.pipeline.registration import RegistrationError, register
 from glioquery.pipeline.resampling import coarsen, even_out
 from glioquery.pipeline.transform import AtlasTransform
+from scipy import ndimage
 
 CASES = ("BraTS2021_00006", "BraTS2021_01476", "BraTS2021_01479", "BraTS2021_01481")
 
@@ -45,14 +48,14 @@ def test_a_known_deformation_is_recovered(found, known, virtual, atlas):
     )
 
 
-def test_the_same_call_gives_the_same_bits_and_leaves_no_trace(
+def test_any_number_of_threads_gives_the_same_bits_and_leaves_no_trace(
     virtual, capfd, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    one = register(virtual, resolution_mm=4.0)
+    one = register(virtual, resolution_mm=4.0, n_threads=1)
     # How ITK was started in this process, or would be, must not matter.
-    monkeypatch.setenv("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "3")
-    two = register(virtual, resolution_mm=4.0)
+    monkeypatch.setenv("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "5")
+    two = register(virtual, resolution_mm=4.0, n_threads=3)
     for name in ("affine", "warp", "inverse_warp"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
     assert one.settings == two.settings
@@ -68,11 +71,79 @@ def test_a_failure_of_ants_is_an_error_with_its_message(virtual, monkeypatch):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"resolution_mm": 0.5}, "1 to 4 mm"), ({"n_threads": 0}, "thread"), ({"seed": 0}, "seed")],
+    [
+        ({"resolution_mm": 0.5}, "1 to 4 mm"),
+        ({"n_threads": 0}, "thread"),
+        ({"seed": 0}, "seed"),
+        ({"kind": "bspline"}, "syn, affine, rigid, none"),
+        ({"kind": "none"}, "in SRI24 space.*Dice"),
+    ],
 )
-def test_refused_options(virtual, options, message):
+def test_refused_options(virtual, monkeypatch, options, message):
+    monkeypatch.setattr("glioquery.pipeline.ants_worker._run_apart", None)
+    far = np.eye(4)
+    far[2, 3] = 60
+    moved = Scan(virtual.t1.values, move(virtual.grid, far))
     with pytest.raises(ValueError, match=message):
-        register(virtual, **options)
+        register(dataclasses.replace(virtual, t1=moved), **options)
+
+
+def test_threads_follow_the_machine_or_what_ray_allots(virtual, monkeypatch):
+    used = []
+
+    def stop(folder, images, arguments, *, n_threads):
+        used.append((n_threads, "SyN" in " ".join(arguments)))
+        if used[-1][1]:
+            raise RegistrationError("enough")
+        AtlasTransform.identity().save(folder)
+        (folder / "atlas_from_patient_affine.mat").rename(folder / "linear0GenericAffine.mat")
+
+    monkeypatch.setattr("glioquery.pipeline.registration.run_registration", stop)
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(7)))
+    for allotted, expected in (("", 7), ("3", 3)):
+        monkeypatch.setenv("OMP_NUM_THREADS", allotted)
+        with pytest.raises(RegistrationError, match="enough"):
+            register(virtual, resolution_mm=4.0)
+        assert used[-2:] == [(2, False), (expected, True)]
+
+
+@pytest.mark.parametrize("kind", ["affine", "rigid"])
+def test_linear_registrations_bend_nothing(virtual, known, kind):
+    found = register(virtual, kind=kind, resolution_mm=4.0)
+    assert not found.warp.any() and not found.inverse_warp.any()
+    linear = found.affine[:3, :3]
+    assert (np.abs(linear.T @ linear - np.eye(3)).max() < 1e-4) == (kind == "rigid")
+    points = known.grid.to_world([[20, 30, 30], [40, 30, 30], [30, 40, 35]])
+    error = found.patient_from_atlas(points) - known.patient_from_atlas(points)
+    assert np.linalg.norm(error, axis=1).max() < 10
+    assert found.settings["registration"] == kind
+
+
+def test_no_registration_leaves_the_world_alone_and_tells_what_it_misses(atlas, lesion):
+    patient = Patient(Scan(atlas.t1, atlas.t1_grid), "t1", lesion, None, None, {}, ())
+    found = register(patient, kind="none")
+    np.testing.assert_array_equal(found.affine, np.eye(4))
+    assert found.settings["affine_shift_mm"] < 0.5
+    shift = np.eye(4)
+    shift[:3, 3] = [5, 0, 3]
+    moved = Scan(atlas.t1, move(atlas.t1_grid, shift))
+    found = register(dataclasses.replace(patient, t1=moved), kind="none")
+    assert found.settings["affine_shift_mm"] == pytest.approx(np.hypot(5, 3), abs=0.7)
+    quality = assess_registration(dataclasses.replace(patient, t1=moved), found, atlas=atlas)
+    assert any("in atlas space" in problem for problem in quality.problems)
+
+
+def test_even_voxels_show_what_thick_slices_showed(virtual):
+    thick = coarsen(virtual.t1, 2.0)
+    thick = Scan(
+        thick.values[:, :, ::3], Grid((100, 120, 30), thick.grid.affine @ np.diag([1, 1, 3, 1]))
+    )
+    even = even_out(thick, 3.0)
+    assert even.grid.spacing_mm == pytest.approx((3, 3, 3), rel=0.35)
+    # The same function of the world, at the voxels that both have and between them.
+    at = even.grid.to_voxel(thick.grid.to_world(np.argwhere(thick.values >= 0))).T
+    again = ndimage.map_coordinates(even.values, at, order=1, mode="nearest")
+    assert np.corrcoef(again, thick.values.ravel())[0, 1] > 0.99
 
 
 def test_coarsening_keeps_mass_and_place(virtual):
@@ -97,6 +168,8 @@ def test_a_bad_registration_is_called_one(virtual, known):
     quality = assess_registration(virtual, dataclasses.replace(known, affine=shifted))
     assert quality.brain_dice < 0.95
     assert any("Dice" in problem for problem in quality.problems)
+    assert quality.edge_agreement < 0.2
+    assert any("tissue edges" in problem for problem in quality.problems)
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +180,7 @@ def true_quality(virtual, known):
 def test_the_true_map_has_no_problems(true_quality):
     assert true_quality.problems == []
     assert true_quality.brain_dice > 0.98
+    assert true_quality.edge_agreement > 0.9
     assert true_quality.folding_fraction == 0
     assert true_quality.whole.volume_ratio == pytest.approx(1, abs=0.02)
 
@@ -116,6 +190,9 @@ def test_the_true_map_has_no_problems(true_quality):
     [
         ({"brain_dice": 0.94}, "overlap with Dice 0.940"),
         ({"brain_dice": float("nan")}, "overlap"),
+        ({"edge_agreement": 0.3}, "agree to 0.30"),
+        ({"edge_agreement": float("nan")}, "tissue edges"),
+        ({"affine_shift_mm": 4.0}, "4.0 mm in the median"),
         ({"folding_fraction": 0.01}, "folds in 1.00%"),
         ({"inverse_error_mm": 3.0}, "3.00 mm"),
         ({"core": OutlineQuality(10, 10, 1, 1.0, 0.8)}, "core comes back"),
