@@ -119,9 +119,9 @@ def test_cases_are_found_in_order_and_checked(patients, tmp_path, database):
         find_cases(patients, convention=label_convention(core_labels=[1], whole_labels=[1]))
     assert find_cases(patients, pattern="*/*dseg*", convention=brats).load(0).core.sum() > 0
     image = nib.load(patients / "01" / "sub-01_space-SRI24_dseg.nii.gz")
-    far = nib.Nifti1Image(
-        np.asarray(image.dataobj), image.affine + [[0, 0, 0, 900]] * 3 + [[0] * 4]
-    )
+    affine = image.affine.copy()
+    affine[:3, 3] += 900
+    far = nib.Nifti1Image(np.asarray(image.dataobj), affine)
     nib.save(far, tmp_path / "far.nii.gz")
     with pytest.raises(InputError, match="no voxel of the outlines lies in SRI24"):
         find_cases(tmp_path, pattern="*.nii.gz", convention=brats)
