@@ -25,10 +25,11 @@ from ..solver import (
     TumorMasks,
     simulate,
 )
+from .curve import decode_outlines
 from .files import sha256_of
 from .header import DatabaseError, Part, mending, parts_of, read_header, shard_spans
 from .plan import Plan, identity
-from .shard import VARIABLES, ShardRecord, read_record, shard_path, unpack
+from .shard import VARIABLES, VOXELS, ShardRecord, read_record, read_voxels, shard_path
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -225,6 +226,8 @@ class Database:
             axes = {axis: first[axis].variable.load() for axis in "xyz"}
             attributes = dict(first.attrs)
         joined = {name: lazy_variable(name, shards) for name in names}
+        with xr.open_dataset(self.path / VOXELS) as file:
+            axes["voxel_index"] = file["voxel_index"].variable.load()
         return self.parameters.assign_coords(axes).assign(joined).assign_attrs(attributes)
 
     def growth_parameters(self, sample: int) -> GrowthParameters:
@@ -245,12 +248,14 @@ class Database:
         core, whole : (stop - start, bx, by, bz / 8) uint8 array
             On `box`, eight voxels along z in a byte, the first in the highest bit.
         """
-        core, whole = [], []
+        core: list[NDArray[np.uint8]] = []
+        whole: list[NDArray[np.uint8]] = []
         for file, rows in self._rows(start, stop):
             with netCDF4.Dataset(file) as shard:
-                core.append(np.asarray(shard["core_bits"][rows]))
-                whole.append(np.asarray(shard["whole_bits"][rows]))
-        return np.concatenate(core), np.concatenate(whole)
+                for bits, packed in ((shard["core_bits"], core), (shard["whole_bits"], whole)):
+                    masks = decode_outlines(np.asarray(bits[rows]), self._voxels, self._box_shape)
+                    packed += [np.packbits(mask, axis=-1) for mask in masks]
+        return np.stack(core), np.stack(whole)
 
     def outlines(self, sample: int) -> TumorMasks:
         """The two outlines of one tumour on the simulation grid."""
@@ -258,7 +263,7 @@ class Database:
         masks = []
         for bits in self.packed_outlines(i, i + 1):
             mask = np.zeros(self.grid.shape, dtype=bool)
-            mask[self.box] = unpack(bits[0])
+            mask[self.box] = np.unpackbits(bits[0], axis=-1)
             masks.append(mask)
         return TumorMasks(masks[0], masks[1], self.grid)
 
@@ -348,6 +353,22 @@ class Database:
                     max(start, record.first) - record.first, min(stop, record.last) - record.first
                 ),
             )
+
+    @property
+    def _box_shape(self) -> tuple[int, int, int]:
+        x, y, z = (s.stop - s.start for s in self.box)
+        return x, y, z
+
+    @cached_property
+    def _voxels(self) -> NDArray[np.int16]:
+        """The voxels that the bits of an outline stand for."""
+        try:
+            return read_voxels(self.path / VOXELS)
+        except (OSError, IndexError) as error:
+            raise DatabaseError(
+                f"{self.path / VOXELS} is missing or not readable ({error}): remove it, and "
+                f"{mending(self.path, self.header)} writes it anew"
+            ) from None
 
     @cached_property
     def _intact(self) -> set[int]:

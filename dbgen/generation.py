@@ -26,7 +26,7 @@ from .datacard import write_card
 from .files import remove_unfinished, sha256_of, write_json
 from .header import HEADER, SCHEMA, SCHEMA_VERSION, DatabaseError, read_header, shard_spans
 from .plan import Plan, Sample, draw_samples
-from .shard import packing_box, read_record, shard_path, write_shard
+from .shard import VOXELS, packing_box, read_record, shard_path, write_shard, write_voxels
 from .space import ParameterSpace
 
 SHARD_SIZE = 50
@@ -129,6 +129,8 @@ def generate(
         remove_unfinished(folder)
         remove_unfinished(shards)
         write_json(folder / HEADER, header)
+        if not (folder / VOXELS).exists():
+            write_voxels(folder / VOXELS, Tissue.from_atlas(load_atlas()))
         spans = shard_spans(header)
         todo = [i for i, span in enumerate(spans) if not _is_finished(folder, i, span)]
         done = n_samples - sum(spans[i][1] - spans[i][0] for i in todo)

@@ -10,7 +10,7 @@ from typing import Any
 from .plan import Plan
 
 SCHEMA = "glioquery-database"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 HEADER = "database.json"
 KEYS = ("schema", "schema_version", "package_version", "plan", "store", "n_samples", "grid", "box")
 PART_KEYS = ("space", "sampler", "seed", "n_samples", "shard_size")

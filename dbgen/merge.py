@@ -21,7 +21,7 @@ from .database import Database
 from .datacard import write_card
 from .files import UNFINISHED, sha256_of, write_json
 from .header import HEADER, SCHEMA, SCHEMA_VERSION, DatabaseError, mending
-from .shard import ShardRecord, shard_path
+from .shard import VOXELS, ShardRecord, shard_path
 
 DRAWN = ("space", "sampler", "seed")
 """What of their plans the parts of a database need not share."""
@@ -68,6 +68,7 @@ def merge(
     folder = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}{UNFINISHED}")
     try:
         shard_path(folder, 0).parent.mkdir(parents=True)
+        shutil.copyfile(databases[0].path / VOXELS, folder / VOXELS)
         _copy_shards(folder, databases, progress)
         write_json(folder / HEADER, header)
         write_card(Database.open(folder))

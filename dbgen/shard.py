@@ -6,6 +6,7 @@ samples it holds, its size and its SHA-256.
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Iterable
@@ -18,10 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..solver import Tissue
+from .curve import along_curve, encode_outline
 from .files import completed, sha256_of, write_json
 from .machine import processor
 from .plan import Sample
 
+VOXELS = "voxels.nc"
+"""File of a database that lists the voxels whose bits an outline stores."""
 DENSITY_FLOOR = 1e-6
 """Densities below are stored as 0."""
 DENSITY_BITS = 7
@@ -90,14 +94,37 @@ def packing_box(tissue: Tissue) -> tuple[slice, slice, slice]:
     return x, y, slice(start, start + length)
 
 
-def pack(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Eight voxels along z in a byte, the first in the highest bit."""
-    return np.packbits(mask, axis=-1)
+@functools.lru_cache(maxsize=4)
+def outline_voxels(tissue: Tissue) -> NDArray[np.int16]:
+    """The voxels of which outlines are stored, as indices into `packing_box`, in their order.
+
+    Returns
+    -------
+    (n, 3) int16 array
+    """
+    voxels = along_curve(tissue.domain[packing_box(tissue)])
+    voxels.setflags(write=False)
+    return voxels
 
 
-def unpack(bits: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """The inverse of `pack`."""
-    return np.unpackbits(bits, axis=-1).astype(bool)
+def write_voxels(path: Path, tissue: Tissue) -> None:
+    """Write the list of voxels that every outline's bits follow."""
+    voxels = outline_voxels(tissue)
+    with completed(path) as temporary, netCDF4.Dataset(temporary, "w", format="NETCDF4") as file:
+        file.createDimension("voxel", len(voxels))
+        file.createDimension("axis", 3)
+        variable = file.createVariable(
+            "voxel_index", "i2", ("voxel", "axis"), compression="zlib", shuffle=True
+        )
+        variable.units = "1"
+        variable.long_name = "place x, y, z in the box of the voxel whose outline bit this is"
+        variable[:] = voxels
+
+
+def read_voxels(path: Path) -> NDArray[np.int16]:
+    """The (n, 3) list that `write_voxels` wrote."""
+    with netCDF4.Dataset(path) as file:
+        return np.asarray(file["voxel_index"][:])
 
 
 def write_shard(
@@ -172,7 +199,8 @@ def _created(
     shard.createDimension("sample", n_samples)
     for name, length in zip("xyz", lengths, strict=True):
         shard.createDimension(name, length)
-    shard.createDimension("z_byte", lengths[2] // 8)
+    n_bytes = -(-len(outline_voxels(tissue)) // 8)
+    shard.createDimension("voxel_byte", n_bytes)
 
     def add(name: str, dtype: str, dimensions: tuple[str, ...], **more: Any) -> Any:
         return shard.createVariable(name, dtype, dimensions, fill_value=False, **more)
@@ -192,15 +220,15 @@ def _created(
         variable = add(
             f"{name}_bits",
             "u1",
-            ("sample", "x", "y", "z_byte"),
+            ("sample", "voxel_byte"),
             compression="zlib",
-            complevel=4,
-            chunksizes=(1, *lengths[:2], lengths[2] // 8),
+            complevel=9,
+            chunksizes=(1, n_bytes),
         )
         variable.units = "1"
         variable.long_name = (
-            f"outline {{u >= {threshold}}} ({name}), eight voxels along z in a byte, the first in "
-            "the highest bit (numpy.unpackbits)"
+            f"outline {{u >= {threshold}}} ({name}), eight voxels of {VOXELS} in a byte, the first "
+            "in the highest bit (numpy.unpackbits)"
         )
         variable.threshold = threshold
         large.append(variable)
@@ -252,6 +280,7 @@ def _write_sample(shard: netCDF4.Dataset, row: int, sample: Sample, tissue: Tiss
     )
     u[inner] = snapshot.u
     for name in ("core_bits", "whole_bits"):
-        shard[name][row] = pack(u >= np.float32(shard[name].threshold))
+        outline = u >= np.float32(shard[name].threshold)
+        shard[name][row] = encode_outline(outline, outline_voxels(tissue))
     if "density" in shard.variables:
         shard["density"][row] = np.where(u >= DENSITY_FLOOR, u, np.float32(0))

@@ -9,11 +9,23 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 
+from ..atlas import load_atlas
+from ..solver import Tissue
+from .curve import decode_outlines
 from .database import Database
 from .files import sha256_of
 from .header import parts_of, read_header, shard_spans
 from .sampling import find_sampler
-from .shard import DENSITY_BITS, DENSITY_FLOOR, VARIABLES, read_record, shard_path, unpack
+from .shard import (
+    DENSITY_BITS,
+    DENSITY_FLOOR,
+    VARIABLES,
+    VOXELS,
+    outline_voxels,
+    read_record,
+    read_voxels,
+    shard_path,
+)
 
 REPRODUCED_SHARE = 0.01
 """Share of the samples that is simulated anew."""
@@ -48,7 +60,7 @@ def verify(
     folder = Path(path)
     header = read_header(folder)
     spans = shard_spans(header)
-    faults: list[str] = []
+    faults = _voxel_faults(folder / VOXELS)
     for index, span in enumerate(spans):
         file = shard_path(folder, index)
         faults += [f"{file.name}: {fault}" for fault in _shard_faults(file, span, header)]
@@ -63,6 +75,15 @@ def verify(
         if fault:
             faults.append(f"sample {sample}: {fault}")
     return faults
+
+
+def _voxel_faults(file: Path) -> list[str]:
+    voxels = outline_voxels(Tissue.from_atlas(load_atlas()))
+    try:
+        listed = read_voxels(file)
+    except (OSError, IndexError):
+        return [f"{file.name} is missing or not readable"]
+    return [] if np.array_equal(listed, voxels) else [f"{file.name} is not the atlas' tissue"]
 
 
 def _shard_faults(file: Path, span: tuple[int, int], header: dict) -> list[str]:
@@ -106,8 +127,8 @@ def _content_faults(shard: netCDF4.Dataset, span: tuple[int, int], header: dict)
     voxel_ml = abs(np.linalg.det(np.array(header["grid"]["affine"])[:3, :3])) / 1000
     outlines = {}
     for name in ("core", "whole"):
-        outlines[name] = unpack(shard[f"{name}_bits"][:])
-        volumes = outlines[name].sum(axis=(1, 2, 3)) * voxel_ml
+        outlines[name] = shard[f"{name}_bits"][:]
+        volumes = np.bitwise_count(outlines[name]).sum(axis=1, dtype=np.int64) * voxel_ml
         if not np.allclose(volumes, values[f"{name}_ml"]):
             faults.append(f"{name}_ml is not the volume of its outline")
     if (outlines["core"] & ~outlines["whole"]).any():
@@ -116,9 +137,13 @@ def _content_faults(shard: netCDF4.Dataset, span: tuple[int, int], header: dict)
         u = shard["density"][:]
         if not ((u >= 0) & (u <= 1)).all():
             faults.append("density leaves [0, 1]")
+        voxels = outline_voxels(Tissue.from_atlas(load_atlas()))
         for name, level in header["plan"]["thresholds"].items():
-            wrong = (u >= level) != outlines[name]
-            if wrong[np.abs(u - level) > level * 2.0**-DENSITY_BITS].any():
+            masks = decode_outlines(outlines[name], voxels, u.shape[1:])
+            if any(
+                ((v >= level) != mask)[np.abs(v - level) > level * 2.0**-DENSITY_BITS].any()
+                for v, mask in zip(u, masks, strict=True)
+            ):
                 faults.append(f"the {name} outline is not that of the density")
     return faults
 

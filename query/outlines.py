@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from ..atlas import Grid, load_atlas
 from ..dbgen import Database
-from ..dbgen.shard import pack
 from ..solver import Thresholds, Tissue
 from .index import Index
 from .source import ABSOLUTE, NORMALISATIONS, OWN_MAXIMUM, Portion
@@ -140,7 +139,7 @@ class DatabaseOutlines:
         u = self.database.density(sample).u[self.box]
         scale = u.max() if self.normalisation == OWN_MAXIMUM else np.float32(1)
         core, whole = (
-            pack(u >= np.float32(level) * scale)
+            np.packbits(u >= np.float32(level) * scale, axis=-1)
             for level in (self.thresholds.core, self.thresholds.whole)
         )
         return core, whole
