@@ -9,17 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..dbgen import Database, generate
-from ..query import build_index, dice_of_masks
+from ..dbgen.embedded import embedded_database
+from ..query import dice_of_masks
 from ..solver import TumorDensity
-from .inversion import INDEX_FOLDER, Step, invert
+from .inversion import Step, invert
 from .patient import load_patient
-from .progress import progress_bar
 from .result import Inversion
 from .virtual_patient import VirtualPatient, make_virtual_patient
 
-N_SAMPLES = 1000
-SHARD_SIZE = 40
 VISIBLE_DENSITY = 0.01
 """The agreement of the densities is measured inside the true isoline of this density."""
 
@@ -58,37 +55,28 @@ def compare(found: TumorDensity, truth: TumorDensity) -> Agreement:
 
 
 def demonstrate(
-    out: Path, *, n_samples: int = N_SAMPLES, seed: int = 0, step: Step = lambda name: None
+    out: Path, *, seed: int = 0, step: Step = lambda name: None
 ) -> tuple[Inversion, VirtualPatient, Agreement]:
-    """Generate a small database, invert a virtual patient with it, compare with the truth.
+    """Invert a virtual patient with the embedded database, refine, compare with the truth.
 
     Parameters
     ----------
     out : Path
-        Gets `database/`, `patient/` (the inputs and the truth), `result/` and `summary.json`. A
-        database that is there already is used.
-    n_samples : int
-        Tumours in the database.
+        Gets `patient/` (the inputs and the truth), `result/` and `summary.json`.
     seed : int
         Of the virtual patient.
     step : callable
         Told the name of each step as it begins.
     """
     out = out.absolute()
-    database = _database(out / "database", n_samples)
     step("make virtual patient")
     truth = make_virtual_patient(out / "patient", seed=seed)
     patient = load_patient(t1=truth.t1, seg=truth.seg, labels="brats2021")
     shutil.rmtree(out / "result", ignore_errors=True)
-    inversion = invert(database, patient, out / "result", title="Virtual patient", step=step)
+    inversion = invert(
+        embedded_database(), patient, out / "result", refined=True, title="Virtual patient",
+        step=step,
+    )  # fmt: skip
     agreement = compare(inversion.density, truth.density)
     (out / "summary.json").write_text(json.dumps(asdict(agreement), indent=2) + "\n")
     return inversion, truth, agreement
-
-
-def _database(path: Path, n_samples: int) -> Database:
-    with progress_bar("generate database", "tumours") as progress:
-        database = generate(path, n_samples, shard_size=SHARD_SIZE, progress=progress)
-    with progress_bar("index database", "tumours") as progress:
-        build_index(database, path / INDEX_FOLDER, progress=progress)
-    return database

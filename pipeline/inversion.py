@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from ..atlas import Grid, load_atlas
 from ..dbgen import Database
-from ..query import Index, Match, search
+from ..query import Match, search
 from ..solver import Tissue, TumorDensity, TumorMasks
 from .answer import find_answer
 from .names import DEFAULT_SUBJECT, checked_subject, map_name
 from .nifti import InputError, write_nifti
+from .opening import open_index
 from .outputs import prepare_output, write_maps, write_page, write_result
 from .patient import Patient, foreground
 from .pictures import draw_overlays, draw_registration
@@ -28,9 +29,6 @@ from .result import Inversion, RankedMatch
 from .transform import AtlasTransform
 from .uncertainty import DensityMaps, Member
 
-INDEX_FOLDER = "index"
-"""Name of the index inside its database's folder."""
-
 DEFAULT_MATCHES = 15
 
 MOST_LEVELS = 20
@@ -38,20 +36,6 @@ MOST_LEVELS = 20
 
 Step = Callable[[str], None]
 """Told the name of each step as it begins."""
-
-
-def open_index(database: Database) -> Index:
-    """The index beside a database.
-
-    Raises
-    ------
-    ValueError, FileNotFoundError
-        If there is none (the message names the command that builds it), or it belongs to another
-        state of the database.
-    """
-    index = Index.open(database.path / INDEX_FOLDER)
-    index.check_source(database)
-    return index
 
 
 def rank_matches(database: Database, matches: list[Match]) -> tuple[RankedMatch, ...]:

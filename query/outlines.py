@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..atlas import Grid, load_atlas
 from ..dbgen import Database
+from ..dbgen.embedded import companion_folder
 from ..solver import Thresholds, Tissue
 from .index import Index
 from .source import ABSOLUTE, NORMALISATIONS, OWN_MAXIMUM, Portion
@@ -71,13 +72,13 @@ class DatabaseOutlines:
 
     @property
     def path(self) -> Path:
-        """The folder of their index, inside the database's."""
+        """The folder of their index, inside the database's (see `companion_folder`)."""
         if self._are_stored:
-            return self.database.path / INDEX_FOLDER
+            return companion_folder(self.database) / INDEX_FOLDER
         name = f"{INDEX_FOLDER}-{self.thresholds.core:g}-{self.thresholds.whole:g}"
         if self.normalisation != ABSOLUTE:
             name += f"-{self.normalisation}"
-        return self.database.path / name
+        return companion_folder(self.database) / name
 
     def open_index(self) -> Index:
         """Open their index.

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ...dbgen import Database
-from ..inversion import open_index
+from ..opening import open_database, open_index
 from ..outputs import prepare_output
 from ..predict_gbm import find_exams, predict_exam, read_exam
 from ..printing import print_step, show
@@ -16,13 +15,15 @@ from .options import Json
 
 
 def predict_gbm_command(
-    database: Annotated[Path, typer.Option(metavar="DB", help="The database's folder.")],
     input_: Annotated[
         Path, typer.Option("--input", help="Folder with Patient-<id>/ as PREDICT-GBM makes it.")
     ] = Path("/mlcube_io0"),
     output: Annotated[Path, typer.Option("--output", help="Folder of the maps.")] = Path(
         "/mlcube_io1"
     ),
+    database: Annotated[
+        Path | None, typer.Option(metavar="DB", help="Default: the one that comes along.")
+    ] = None,
     details: Annotated[
         Path | None, typer.Option(help="Keep each patient's report and files in this folder.")
     ] = None,
@@ -32,7 +33,7 @@ def predict_gbm_command(
     as_json: Json = False,
 ) -> None:
     """Rank the brain's voxels for each patient of the PREDICT-GBM benchmark."""
-    source = Database.open(database)
+    source = open_database(database)
     open_index(source)
     prepare_output(output)
     written = {}

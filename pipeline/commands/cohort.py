@@ -7,25 +7,24 @@ from typing import Annotated
 
 import typer
 
-from ...dbgen import Database
 from ..cohort import invert_cohort, read_cases
 from ..cohort_report import PAGE_FILE, TABLE_FILE, match_stored, write_cohort
-from ..inversion import open_index
 from ..nifti import InputError
+from ..opening import open_database, open_index
 from ..outputs import prepare_output
 from ..printing import show
 from ..progress import console, progress_bar
 from ..registration import check_registration_options
-from .options import Address, DatabaseFolder, Json, Labels, Matches
+from .options import Address, Json, Labels, Matches
 
 
 def cohort_command(
-    database: DatabaseFolder,
-    cases: Annotated[
-        Path,
+    inputs: Annotated[
+        list[Path],
         typer.Argument(
-            metavar="CASES.csv",
-            help="Columns id, t1, t1c, flair, seg, labels; paths relative to the file.",
+            metavar="[DB] CASES.csv",
+            help="The database (default: the one that comes along) and the cases: columns id, t1, "
+            "t1c, flair, seg, labels; paths relative to the file.",
         ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")],
@@ -44,7 +43,10 @@ def cohort_command(
     as_json: Json = False,
 ) -> None:
     """Invert many patients; the same command resumes. Exit code 1 if any failed."""
-    source = Database.open(database)
+    if len(inputs) > 2:
+        raise InputError(f"a cohort takes [DB] CASES.csv, got {len(inputs)} paths")
+    *database, cases = inputs
+    source = open_database(database[0] if database else None)
     index = open_index(source)
     kind = check_registration_options(kind=registration, resolution_mm=resolution, seed=seed)
     if k is not None and not 1 <= k <= index.n_samples:

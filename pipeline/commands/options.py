@@ -10,6 +10,12 @@ import typer
 from ..nifti import InputError
 
 DatabaseFolder = Annotated[Path, typer.Argument(metavar="DB", help="The database's folder.")]
+OptionalDatabase = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[DB]", help="The database's folder; default: the one that comes along."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Labels = Annotated[
     str | None, typer.Option(help="Label convention of the segmentation: brats2021, brats2023.")

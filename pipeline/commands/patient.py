@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ...dbgen import Database
-from .. import demonstration
-from ..inversion import checked_levels, invert, open_index
+from ..demonstration import demonstrate
+from ..inversion import checked_levels, invert
 from ..names import DEFAULT_SUBJECT, checked_subject, map_name
 from ..nifti import InputError
+from ..opening import open_database, open_index
 from ..outputs import prepare_output
 from ..patient import load_patient
 from ..planning import DENSITIES
@@ -21,11 +21,12 @@ from ..progress import console
 from ..recurrence import load_recurrence
 from ..registration import check_registration_options
 from ..result import Inversion, InversionStatus
-from .options import DatabaseFolder, Json, LabelList, Labels, Matches, decimals, numbers
+from .options import Json, LabelList, Labels, Matches, OptionalDatabase, decimals, numbers
 
 
 def invert_command(
-    database: DatabaseFolder,
+    *,
+    database: OptionalDatabase = None,
     seg: Annotated[Path, typer.Option(help="Segmentation.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")],
     t1: Annotated[Path | None, typer.Option(help="T1, with skull or without.")] = None,
@@ -64,7 +65,7 @@ def invert_command(
 ) -> None:
     """Invert one patient, end to end."""
     checked_subject(subject)
-    source = Database.open(database)
+    source = open_database(database)
     open_index(source)
     levels = checked_levels(DENSITIES if densities is None else decimals(densities))
     if fit_thresholds and not refine:
@@ -105,17 +106,12 @@ def invert_command(
 
 def demo_command(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder.")] = Path("demo-output"),
-    n: Annotated[
-        int, typer.Option("--n", help="Tumours in the database.")
-    ] = demonstration.N_SAMPLES,
     seed: Annotated[int, typer.Option(help="Of the virtual patient.")] = 0,
     as_json: Json = False,
 ) -> None:
     """The whole story on a virtual patient with a known answer."""
     prepare_output(output)
-    inversion, _, agreement = demonstration.demonstrate(
-        output, n_samples=n, seed=seed, step=print_step
-    )
+    inversion, _, agreement = demonstrate(output, seed=seed, step=print_step)
     _show_inversion(
         inversion,
         output / "result",

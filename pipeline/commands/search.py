@@ -28,10 +28,20 @@ from ...solver import Thresholds, TumorMasks
 from ..inversion import DEFAULT_MATCHES, rank_matches
 from ..labels import label_convention, outlines_from_labels
 from ..nifti import InputError, read_nifti
+from ..opening import open_database, open_index
 from ..printing import show, table
 from ..progress import console, progress_bar
 from ..transform import AtlasTransform
-from .options import Address, DatabaseFolder, Json, LabelList, Labels, Matches, numbers
+from .options import (
+    Address,
+    DatabaseFolder,
+    Json,
+    LabelList,
+    Labels,
+    Matches,
+    OptionalDatabase,
+    numbers,
+)
 
 CoreThreshold = Annotated[
     float | None, typer.Option(help="Density of the core outline; default: as stored.")
@@ -72,7 +82,7 @@ def index_command(
 
 
 def query_command(
-    database: DatabaseFolder,
+    database: OptionalDatabase = None,
     core: Annotated[Path | None, typer.Option(help="Core outline, NIfTI.")] = None,
     whole: Annotated[Path | None, typer.Option(help="Whole outline, NIfTI.")] = None,
     seg: Annotated[Path | None, typer.Option(help="Segmentation, instead of outlines.")] = None,
@@ -100,7 +110,9 @@ def query_command(
     """Find the stored tumours that overlap outlines in SRI24 world coordinates best."""
     chosen = find_measure(measure, weights=(core_weight, 2 - core_weight))
     outlines = _stored(database, core_threshold, whole_threshold, normalise)
-    index = outlines.open_index()
+    index = open_index(
+        outlines.database, thresholds=outlines.thresholds, normalisation=outlines.normalisation
+    )
     index.verify()
     opened = None if strategy == "direct" else open_strategy(index, strategy)
     if opened is not None and (measure, core_weight, empty_score) != ("dice", 1, 0):
@@ -144,9 +156,9 @@ def query_command(
 
 
 def _stored(
-    database: Path, core: float | None, whole: float | None, normalisation: str
+    database: Path | None, core: float | None, whole: float | None, normalisation: str
 ) -> DatabaseOutlines:
-    source = Database.open(database)
+    source = open_database(database)
     stored = source.thresholds
     thresholds = Thresholds(
         core=stored.core if core is None else core, whole=stored.whole if whole is None else whole

@@ -28,6 +28,8 @@ WAYS = {
     "trajectory, 2 a run": {"snapshots_per_run": 2},
     "trajectory, 1 a run": {"snapshots_per_run": 1},
     "trajectory, 10 a run": {"snapshots_per_run": 10},
+    "identifiable, 1 a run": {"sampler": "identifiable", "snapshots_per_run": 1},
+    "identifiable, 4 a run": {"sampler": "identifiable", "snapshots_per_run": 4},
     "uniform": {"sampler": "uniform"},
     "sobol": {"sampler": "sobol"},
 }

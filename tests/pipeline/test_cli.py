@@ -11,9 +11,9 @@ import pytest
 from glioquery.atlas import SIMULATION_GRID
 from glioquery.dbgen import Database, ParameterSpace, Plan, Range, generate
 from glioquery.pipeline import cli
-from glioquery.pipeline.inversion import INDEX_FOLDER
 from glioquery.pipeline.nifti import write_nifti
 from glioquery.query import build_index
+from glioquery.query.outlines import INDEX_FOLDER
 
 
 @pytest.fixture(scope="session")

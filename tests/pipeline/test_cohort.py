@@ -22,10 +22,11 @@ from glioquery.pipeline.cohort import (
     read_cases,
 )
 from glioquery.pipeline.cohort_report import DiceScores, draw_dice, match_stored
-from glioquery.pipeline.inversion import INDEX_FOLDER, open_index
 from glioquery.pipeline.nifti import InputError, write_nifti
+from glioquery.pipeline.opening import open_index
 from glioquery.pipeline.outputs import REPORT_FILE, RESULT_FILE
 from glioquery.query import build_index, dice_of_masks
+from glioquery.query.outlines import INDEX_FOLDER
 from matplotlib.image import imread
 from ray import cloudpickle
 

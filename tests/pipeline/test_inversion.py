@@ -12,13 +12,15 @@ import pytest
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.pipeline.answer import find_answer
 from glioquery.pipeline.demonstration import compare, demonstrate
-from glioquery.pipeline.inversion import INDEX_FOLDER, invert, open_index
+from glioquery.pipeline.inversion import invert
 from glioquery.pipeline.nifti import InputError, Scan
+from glioquery.pipeline.opening import open_index
 from glioquery.pipeline.patient import load_patient
 from glioquery.pipeline.result import InversionStatus
 from glioquery.pipeline.uncertainty import Member
 from glioquery.pipeline.virtual_patient import make_virtual_patient
 from glioquery.query import build_index, dice_of_masks
+from glioquery.query.outlines import INDEX_FOLDER
 from glioquery.solver import TumorDensity, simulate
 
 SECRET = b"born 1961"

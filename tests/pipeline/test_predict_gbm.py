@@ -9,10 +9,10 @@ from glioquery.atlas import SIMULATION_GRID
 from glioquery.atlas.brain import block_mean
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.pipeline import cli
-from glioquery.pipeline.inversion import INDEX_FOLDER
 from glioquery.pipeline.nifti import InputError, write_nifti
 from glioquery.pipeline.predict_gbm import find_exams, read_exam, tissue_t1
 from glioquery.query import build_index
+from glioquery.query.outlines import INDEX_FOLDER
 
 
 @pytest.fixture
