@@ -16,7 +16,7 @@ from ..query import Match, search
 from ..solver import Tissue, TumorDensity, TumorMasks
 from .answer import find_answer
 from .names import DEFAULT_SUBJECT, checked_subject, map_name
-from .nifti import InputError, write_nifti
+from .nifti import InputError, Scan, write_nifti
 from .opening import open_index
 from .outputs import prepare_output, write_maps, write_page, write_result
 from .patient import Patient, foreground
@@ -26,7 +26,7 @@ from .quality import assess_registration
 from .recurrence import cover_recurrence
 from .registration import Kind, check_registration_options, register
 from .result import Inversion, RankedMatch
-from .transform import AtlasTransform
+from .transform import AtlasTransform, extend_from_tissue
 from .uncertainty import DensityMaps, Member
 
 DEFAULT_MATCHES = 15
@@ -64,15 +64,20 @@ def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
     return tuple(sorted(set(levels)))
 
 
-def ensemble_to_patient(maps: DensityMaps, transform: AtlasTransform, grid: Grid) -> DensityMaps:
-    """Carry an ensemble's maps to the patient, each by one interpolation.
+def ensemble_to_patient(
+    maps: DensityMaps, transform: AtlasTransform, grid: Grid, tissue: NDArray[np.bool_]
+) -> DensityMaps:
+    """Carry an ensemble's maps to the patient, each by one interpolation, as its density is.
 
     Below `LEAST_DENSITY` they are 0: what is that small would only make files and work larger.
     """
+    domain = Scan(tissue.astype(np.float32), maps.grid)
+    inside = transform.image_to_patient(domain, grid).values >= 0.5
 
     def carried(values: NDArray[np.float32]) -> NDArray[np.float32]:
         values = np.where(values >= LEAST_DENSITY, values, np.float32(0))
-        return transform.density_to_patient(TumorDensity(values, maps.grid), grid).u
+        extended = TumorDensity(extend_from_tissue(values, tissue), maps.grid)
+        return np.where(inside, transform.density_to_patient(extended, grid).u, np.float32(0))
 
     return DensityMaps(
         mean=carried(maps.mean),
@@ -195,7 +200,7 @@ def invert(
         tissue = Tissue.from_atlas(atlas).domain
         found = findings.answer.density
         density = transform.density_to_patient(found, patient.grid, tissue=tissue)
-        ensemble = ensemble_to_patient(findings.uncertainty.maps, transform, patient.grid)
+        ensemble = ensemble_to_patient(findings.uncertainty.maps, transform, patient.grid, tissue)
     with timed("plan volumes"):
         brain = foreground(patient.t1.values) | patient.masks.whole
         # The tail of the ranking is as wide as the widest front.

@@ -8,7 +8,7 @@ from .pictures import draw_exceedance, draw_volumes
 from .planning import MARGIN_MM
 from .report import Section, Table
 from .result import Inversion
-from .uncertainty import LEVEL, SEGMENTATION_NOISE
+from .uncertainty import CALIBRATION, LEVEL, SEGMENTATION_NOISE
 
 SHOWN_LEVEL = 0.01
 """The exceedance of the density nearest to this is drawn: far beyond what the scan shows."""
@@ -104,9 +104,10 @@ def describe_certainty(inversion: Inversion, patient: Patient) -> Section:
     where = "the best matches" if told.source == "matches" else "growths around the refined one"
     sentences = [
         f"Of {len(told.members)} members ({where}), weighted by their scores.",
-        f"The intervals hold the truth in {LEVEL:.0%} of simulated tumours under this model of "
-        f"segmentation noise: {SEGMENTATION_NOISE}. The errors of model, anatomy and registration "
-        "come on top; for a real patient nothing is claimed.",
+        f"The intervals are meant to hold the truth in {LEVEL:.0%} of simulated tumours under this "
+        f"model of segmentation noise: {SEGMENTATION_NOISE} (calibration: "
+        f"{CALIBRATION[told.source]}). The errors of model, anatomy and registration come on top; "
+        "for a real patient nothing is claimed.",
     ]
     rows = [
         (name, f"{told.intervals[key].low:.1f} to {told.intervals[key].high:.1f}")

@@ -87,7 +87,7 @@ FACTORS: Mapping[Source, Mapping[str, float]] = {
     },
     "refinement": dict.fromkeys(QUANTITIES, 2.0),
 }
-"""f, by `python tests/benchmark/inversion.py calibrate DB --n 200`, and the same with --refined.
+"""f, by `python tests/benchmark/inversion.py calibrate --n 200`, and the same with --refined.
 Those of the matches come from 104 tumours and a database of 3,000. Those of a refinement are set,
 not calibrated: four tumours were seen to lie within them in 18 of 20 quantities."""
 

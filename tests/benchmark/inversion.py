@@ -1,12 +1,13 @@
 """Beyond the nearest match, on tumours of known growth: `python tests/benchmark/inversion.py`.
 
-    refine DB --n 50                  refinement of unseen tumours: Dice, error of the origin
-    calibrate DB --n 200              factors of the intervals, to be stored in uncertainty.py
-    coverage DB --n 300 --first 200   how often the intervals hold the truth, and their widths
+    refine --n 50                     refinement of unseen tumours: Dice, error of the origin
+    calibrate --n 200                 factors of the intervals, to be stored in uncertainty.py
+    coverage --n 300 --first 200      how often the intervals hold the truth, and their widths
 
-`--refined` calibrates or tests the intervals of a refinement instead of those of the matches. The
-tumours are drawn from the database's own space with another seed; what is asked for are their
-outlines on the atlas, exact for `refine`, disturbed like segmentations for the other two (see
+The database is the embedded one, unless one is named after the verb. `--refined` calibrates or
+tests the intervals of a refinement instead of those of the matches. The tumours are drawn from the
+database's own space with another seed; what is asked for are their outlines on the atlas, exact for
+`refine`, disturbed like segmentations for the other two (see
 `disturb`). No patient, and so no registration, takes part.
 """
 
@@ -23,6 +24,7 @@ import numpy as np
 from glioquery.atlas import load_atlas
 from glioquery.dbgen import Database, Plan
 from glioquery.dbgen.plan import draw_samples
+from glioquery.pipeline.opening import open_database, open_index
 from glioquery.pipeline.refinement import choose_starts, refine
 from glioquery.pipeline.trajectory import Target
 from glioquery.pipeline.uncertainty import (
@@ -174,14 +176,14 @@ def main() -> None:
     """Parse the command line and run one benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("refine", "calibrate", "coverage"))
-    parser.add_argument("database", type=Path)
+    parser.add_argument("database", nargs="?", type=Path, help="default: the embedded one")
     parser.add_argument("--n", type=int, default=50)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=UNSEEN_SEED)
     parser.add_argument("--refined", action="store_true", help="the intervals of a refinement")
     arguments = parser.parse_args()
-    database = Database.open(arguments.database)
-    index = Index.open(arguments.database / "index")
+    database = open_database(arguments.database)
+    index = open_index(database)
     if arguments.what == "refine":
         run_refine(database, index, arguments.n, arguments.seed, arguments.first)
     else:
