@@ -23,16 +23,16 @@ from ..solver import (
     Tissue,
     TumorDensity,
     TumorMasks,
-    simulate,
 )
 from .curve import decode_outlines
 from .files import sha256_of
-from .header import DatabaseError, Part, mending, parts_of, read_header, shard_spans
-from .plan import Plan, identity
+from .header import DatabaseError, Part, identity, mending, parts_of, read_header, shard_spans
 from .shard import VARIABLES, VOXELS, ShardRecord, read_record, read_voxels, shard_path
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from .plan import Plan
 
 OUTLINE_TOLERANCE = 1e-4
 """Densities this near to a threshold may lie on either side of it on another processor."""
@@ -293,6 +293,8 @@ class Database:
 
     def simulate_again(self, sample: int) -> TumorDensity:
         """The density of one tumour, unrounded, simulated from its stored parameters."""
+        from ..solver import simulate  # here: it imports JAX, which a search can spare
+
         return simulate(
             Tissue.from_atlas(load_atlas()),
             self.growth_parameters(sample),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .plan import Plan
+if TYPE_CHECKING:
+    from .plan import Plan
 
 SCHEMA = "glioquery-database"
 SCHEMA_VERSION = 2
@@ -79,6 +81,8 @@ class Part:
 
 def parts_of(header: dict[str, Any]) -> list[Part]:
     """The parts of a database: one, unless it was merged."""
+    from .plan import Plan  # here: it imports JAX, which a search can spare
+
     parts: list[Part] = []
     for part in _described_parts(header):
         first = parts[-1].last if parts else 0
@@ -97,6 +101,11 @@ def shard_spans(header: dict[str, Any]) -> list[tuple[int, int]]:
         spans += [(first, min(first + size, end)) for first in range(start, end, size)]
         start = end
     return spans
+
+
+def identity(plan: dict[str, Any]) -> str:
+    """SHA-256 of a plan's description: two databases with one identity hold the same samples."""
+    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
 
 
 def mending(folder: Path, header: dict[str, Any]) -> str:

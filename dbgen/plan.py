@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import hashlib
-import json
 import math
 import tomllib
 from collections import Counter
@@ -156,11 +154,6 @@ class Plan:
             return cls(space=space, seed=seed, model=chosen)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from None
-
-
-def identity(plan: dict[str, Any]) -> str:
-    """SHA-256 of a plan's description: two databases with one identity hold the same samples."""
-    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import netCDF4
 import numpy as np
@@ -22,7 +22,9 @@ from ..solver import Tissue
 from .curve import along_curve, encode_outline
 from .files import completed, sha256_of, write_json
 from .machine import processor
-from .plan import Sample
+
+if TYPE_CHECKING:
+    from .plan import Sample
 
 VOXELS = "voxels.nc"
 """File of a database that lists the voxels whose bits an outline stores."""

@@ -20,8 +20,9 @@ from ..dbgen import Database
 from ..dbgen.files import completed
 from ..query import Index, search
 from .cohort import PICTURE_FILE, Outcome
-from .outputs import REPORT_FILE, RESULT_FILE, plain
+from .outputs import REPORT_FILE, RESULT_FILE
 from .page import render_page, write_page
+from .printing import plain
 
 TABLE_FILE = "cohort.csv"
 PAGE_FILE = "cohort.html"

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from ..atlas import Grid, load_atlas
 from ..dbgen import Database
-from ..query import Match, search
+from ..query import search
 from ..solver import Tissue, TumorDensity, TumorMasks
 from .answer import find_answer
+from .matches import DEFAULT_MATCHES, rank_matches
 from .names import DEFAULT_SUBJECT, checked_subject, map_name
 from .nifti import InputError, Scan, write_nifti
 from .opening import open_index
@@ -25,27 +26,15 @@ from .planning import DENSITIES, LEAST_DENSITY, plan_volumes
 from .quality import assess_registration
 from .recurrence import cover_recurrence
 from .registration import Kind, check_registration_options, register
-from .result import Inversion, RankedMatch
+from .result import Inversion
 from .transform import AtlasTransform, extend_from_tissue
 from .uncertainty import DensityMaps, Member
-
-DEFAULT_MATCHES = 15
 
 MOST_LEVELS = 20
 """Densities that are mapped at most; each is a file."""
 
 Step = Callable[[str], None]
 """Told the name of each step as it begins."""
-
-
-def rank_matches(database: Database, matches: list[Match]) -> tuple[RankedMatch, ...]:
-    """Add each match's growth parameters."""
-    voxel_mm = max(database.grid.spacing_mm)
-    ranked = []
-    for rank, match in enumerate(matches, start=1):
-        parameters = database.growth_parameters(match.sample)
-        ranked.append(RankedMatch(rank, match, parameters, parameters.lambda_mm < voxel_mm))
-    return tuple(ranked)
 
 
 def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:

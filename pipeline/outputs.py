@@ -30,7 +30,6 @@ import csv
 import dataclasses
 import io
 import json
-import math
 import os
 import platform
 from collections.abc import Mapping
@@ -47,6 +46,7 @@ from .names import DEFAULT_SUBJECT, map_name
 from .nifti import InputError, write_nifti
 from .patient import Patient
 from .planning import isodensity_labels
+from .printing import plain
 from .report import ReportContent, Table, write_report
 from .report_sections import describe_answer, describe_certainty, describe_planning
 from .result import Inversion, InversionStatus
@@ -202,19 +202,6 @@ def write_result(out: Path, inversion: Inversion, patient: Patient, database: Da
         "provenance": _provenance(database, patient, inversion),
     }
     _write_text(out / RESULT_FILE, json.dumps(plain(result), indent=2) + "\n")
-
-
-def plain(value: Any) -> Any:
-    """Turn a value into what JSON can say: NaN as null, tuples as lists, NumPy's as Python's."""
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _status_sentence(inversion: Inversion) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from .outputs import plain
 from .progress import console
 
 
@@ -24,6 +26,19 @@ def show(facts: dict[str, Any], as_json: bool) -> None:
                 console.print(f"    {escape(str(key))}: {said(item)}")
         else:
             console.print(f"{name}: {said(value)}")
+
+
+def plain(value: Any) -> Any:
+    """Turn a value into what JSON can say: NaN as null, tuples as lists, NumPy's as Python's."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def said(value: Any) -> str:

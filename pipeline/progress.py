@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -17,7 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from ..dbgen.generation import FinishedShard
+if TYPE_CHECKING:
+    from ..dbgen.generation import FinishedShard
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 

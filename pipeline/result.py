@@ -7,9 +7,9 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
-from ..query import Match
-from ..solver import GrowthParameters, TumorDensity, TumorMasks
+from ..solver import TumorDensity, TumorMasks
 from .answer import Answer, Findings, growth_row
+from .matches import RankedMatch
 from .planning import PlanningVolumes
 from .quality import RegistrationQuality
 from .recurrence import Coverage
@@ -26,44 +26,6 @@ class InversionStatus(enum.Enum):
     PLAUSIBLE = "plausible match"
     NO_PLAUSIBLE_MATCH = "no plausible match"
     REGISTRATION_DOUBTFUL = "registration doubtful"
-
-
-@dataclass(frozen=True)
-class RankedMatch:
-    """A stored tumour, its overlap with the patient's and its growth.
-
-    Attributes
-    ----------
-    rank : int
-        From 1.
-    match : Match
-    parameters : GrowthParameters
-    under_resolved : bool
-        Whether the front is narrower than a voxel of the simulation grid.
-    """
-
-    rank: int
-    match: Match
-    parameters: GrowthParameters
-    under_resolved: bool
-
-    def row(self) -> dict[str, Any]:
-        """Plain values by name, as `result.json` and the report show them."""
-        p = self.parameters
-        return {
-            "rank": self.rank,
-            "sample": self.match.sample,
-            "score": self.match.score,
-            "dice_core": self.match.dice_core,
-            "dice_whole": self.match.dice_whole,
-            "lambda_mm": p.lambda_mm,
-            "rho_t": p.rho_t,
-            "dw": p.dw,
-            "rho": p.rho,
-            "days": p.days,
-            "origin_mm": p.origin_mm,
-            "under_resolved": self.under_resolved,
-        }
 
 
 @dataclass(frozen=True, eq=False)

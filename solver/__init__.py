@@ -1,13 +1,37 @@
 """Growth models and their time integration: tissue and parameters in, tumour density out."""
 
-from .batches import BatchResult, simulate_batch
+from typing import TYPE_CHECKING
+
+from .deferred import deferred
 from .density import Thresholds, TumorDensity, TumorMasks
-from .gradients import Sensitivity, sensitivity
-from .integrate import Simulation, Snapshot, Status, on_grid, simulate
-from .models import FisherKolmogorov, GrowthModel
 from .parameters import GrowthParameters
-from .schedule import SCHEME, Accuracy
 from .tissue import Tissue
+
+if TYPE_CHECKING:
+    from .batches import BatchResult, simulate_batch
+    from .gradients import Sensitivity, sensitivity
+    from .integrate import Simulation, Snapshot, Status, on_grid, simulate
+    from .models import FisherKolmogorov, GrowthModel
+    from .schedule import SCHEME, Accuracy
+else:
+    __getattr__, __dir__ = deferred(
+        __name__,
+        {
+            "BatchResult": ".batches",
+            "simulate_batch": ".batches",
+            "Sensitivity": ".gradients",
+            "sensitivity": ".gradients",
+            "Simulation": ".integrate",
+            "Snapshot": ".integrate",
+            "Status": ".integrate",
+            "on_grid": ".integrate",
+            "simulate": ".integrate",
+            "FisherKolmogorov": ".models",
+            "GrowthModel": ".models",
+            "SCHEME": ".schedule",
+            "Accuracy": ".schedule",
+        },
+    )
 
 __all__ = [
     "SCHEME",

@@ -6,8 +6,6 @@ import functools
 import os
 from pathlib import Path
 
-import jax
-
 CACHE_VARIABLE = "GLIOQUERY_CACHE"
 """Environment variable that names the cache folder; empty, nothing is kept."""
 
@@ -33,6 +31,8 @@ def keep_compiled_programs() -> None:
 
     Where the folder cannot be written, programs are compiled anew and nothing is said.
     """
+    import jax  # here: who only wants the folder can spare it
+
     folder = cache_folder()
     if folder is None or jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
         return

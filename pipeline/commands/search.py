@@ -25,8 +25,8 @@ from ...query.sharded import sharded
 from ...query.source import ABSOLUTE, NORMALISATIONS
 from ...query.strategies import open_strategy, search_with
 from ...solver import Thresholds, TumorMasks
-from ..inversion import DEFAULT_MATCHES, rank_matches
 from ..labels import label_convention, outlines_from_labels
+from ..matches import DEFAULT_MATCHES, rank_matches
 from ..nifti import InputError, read_nifti
 from ..opening import open_database, open_index
 from ..printing import show, table

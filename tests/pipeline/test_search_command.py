@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import nibabel as nib
 import numpy as np
@@ -70,6 +72,22 @@ def test_a_cluster_finds_what_one_process_finds(run, ray, database, query):
     assert code == 0
     assert run("query", database.path, *query, "-k", 4, *address, "--json")[:2] == (0, alone)
     assert json.loads(alone)["matches"][0]["sample"] == 3
+
+
+def test_a_query_works_without_jax_and_what_draws(run, database, query):
+    arguments = [str(a) for a in ("query", database.path, *query, "-k", 4, "--json")]
+    program = (
+        "import sys\n"
+        "absent = 'jax', 'matplotlib', 'nilearn', 'ray'\n"
+        "sys.modules.update(dict.fromkeys(absent))\n"
+        "from glioquery.pipeline.cli import main\n"
+        "main()\n"
+    )
+    alone = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True
+    )
+    assert (alone.returncode, alone.stdout) == run(*arguments)[:2], alone.stderr
+    assert alone.returncode == 0
 
 
 @pytest.mark.parametrize("normalisation", ["absolute", "own-maximum"])
