@@ -9,6 +9,7 @@ import re
 import nibabel as nib
 import numpy as np
 import pytest
+from glioquery.atlas import load_atlas
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.pipeline.answer import find_answer
 from glioquery.pipeline.demonstration import compare, demonstrate
@@ -21,7 +22,7 @@ from glioquery.pipeline.uncertainty import Member
 from glioquery.pipeline.virtual_patient import make_virtual_patient
 from glioquery.query import build_index, dice_of_masks
 from glioquery.query.outlines import INDEX_FOLDER
-from glioquery.solver import TumorDensity, simulate
+from glioquery.solver import Tissue, TumorDensity, simulate
 
 SECRET = b"born 1961"
 
@@ -205,7 +206,8 @@ def test_ensemble_maps_are_those_of_the_matches_brought_to_the_patient(inverted)
     expected = TumorDensity(
         sum(np.float32(w) * u for w, u in zip(weights, densities, strict=True)), database.grid
     )
-    mean = inversion.transform.density_to_patient(expected, patient.grid).u
+    tissue = Tissue.from_atlas(load_atlas()).domain
+    mean = inversion.transform.density_to_patient(expected, patient.grid, tissue=tissue).u
     np.testing.assert_allclose(read(out, "desc-mean_density"), mean, atol=1e-5)
     some, more = (read(out, f"desc-exceeds{n}permille_probseg") for n in (10, 100))
     assert (some >= more - 1e-6).all() and more.min() >= 0 and some.max() <= 1
