@@ -8,9 +8,9 @@ import sys
 import nibabel as nib
 import numpy as np
 import pytest
+from command_line import run
 from glioquery.atlas import SIMULATION_GRID
 from glioquery.dbgen import Database, ParameterSpace, Plan, Range, generate
-from glioquery.pipeline import cli
 from glioquery.pipeline.nifti import write_nifti
 from glioquery.query import build_index
 from glioquery.query.outlines import INDEX_FOLDER
@@ -36,17 +36,6 @@ def patient(tmp_path_factory, atlas):
     write_nifti(folder / "t1.nii.gz", atlas.t1, grid)
     write_nifti(folder / "seg.nii.gz", labels, grid)
     return folder
-
-
-def run(capsys, *arguments):
-    """Exit code, stdout and stderr of a command."""
-    try:
-        cli.main([str(a) for a in arguments])
-        code = 0
-    except SystemExit as exit_:
-        code = exit_.code or 0
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def refused(capsys, *arguments):

@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from command_line import run
 from glioquery.dbgen import Database
 from glioquery.dbgen.generation import FinishedShard
-from glioquery.pipeline import cli
 from glioquery.pipeline.progress import GenerationProgress, Speed, duration
 
 STUDY = """
@@ -28,17 +28,6 @@ ratio = 5.0
 def study(tmp_path):
     (tmp_path / "study.toml").write_text(STUDY)
     return tmp_path / "study.toml"
-
-
-def run(capsys, *arguments):
-    """Exit code, stdout and stderr of a command."""
-    try:
-        cli.main([str(a) for a in arguments])
-        code = 0
-    except SystemExit as exit_:
-        code = exit_.code or 0
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def test_a_dry_run_tells_the_cost_and_writes_nothing(capsys, study, tmp_path):

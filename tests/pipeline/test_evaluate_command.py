@@ -3,11 +3,11 @@
 import csv
 import json
 
+import command_line
 import nibabel as nib
 import numpy as np
 import pytest
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
-from glioquery.pipeline import cli
 from glioquery.pipeline.cases import find_cases
 from glioquery.pipeline.labels import label_convention
 from glioquery.pipeline.nifti import InputError, write_nifti
@@ -37,12 +37,8 @@ def patients(database, tmp_path_factory):
 
 
 def run(capsys, *arguments):
-    code = 0
-    try:
-        cli.main([str(argument) for argument in arguments])
-    except SystemExit as exit_:
-        code = exit_.code or 0
-    out, err = capsys.readouterr()
+    """As `command_line.run`, what is said on one line."""
+    code, out, err = command_line.run(capsys, *arguments)
     return code, out, " ".join(err.split())
 
 

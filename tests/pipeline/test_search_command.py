@@ -1,16 +1,17 @@
 """`index` and `query` on a database on disk: other thresholds, other measures, bad input."""
 
+import functools
 import json
 import shutil
 import subprocess
 import sys
 
+import command_line
 import nibabel as nib
 import numpy as np
 import pytest
 from glioquery.atlas import SIMULATION_GRID
 from glioquery.dbgen import Database, DatabaseError, ParameterSpace, Plan, Range, generate
-from glioquery.pipeline import cli
 from glioquery.pipeline.nifti import write_nifti
 from glioquery.query import Index, build_index, outlines_of
 from glioquery.solver import Thresholds
@@ -52,18 +53,8 @@ def query(database, tmp_path):
 
 @pytest.fixture
 def run(capsys):
-    """Exit code, stdout and stderr of a command."""
-
-    def run_(*arguments):
-        try:
-            cli.main([str(a) for a in arguments])
-            code = 0
-        except SystemExit as exit_:
-            code = exit_.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run_
+    """`command_line.run` with what it captures from."""
+    return functools.partial(command_line.run, capsys)
 
 
 def test_a_cluster_finds_what_one_process_finds(run, ray, database, query):
