@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
 import socket
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,23 +18,17 @@ import numpy as np
 
 from ..atlas import load_atlas
 from ..solver import Tissue
-from .cluster import carried_by_value, connected
+from .cluster import connected
 from .database import Database
 from .datacard import write_card
 from .files import remove_unfinished, sha256_of, write_json
 from .header import HEADER, SCHEMA, SCHEMA_VERSION, DatabaseError, read_header, shard_spans
-from .plan import Plan, Sample, draw_samples
-from .shard import VOXELS, packing_box, read_record, shard_path, write_shard, write_voxels
+from .plan import Plan
+from .shard import VOXELS, packing_box, read_record, shard_path, write_voxels
 from .space import ParameterSpace
+from .workers import REFUSALS, make_shards
 
 SHARD_SIZE = 50
-MAX_FAILURES = 3
-"""Errors after which a shard is given up."""
-MAX_DEATHS = 10
-"""Workers that may die over one shard: nodes come and go, but some deaths are the shard's fault."""
-
-REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
-"""Errors of a file system that no second try mends."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of samples that are done and their total."""
@@ -137,7 +129,7 @@ def generate(
         progress(done, n_samples)
         if todo:
             with connected(address, n_workers=n_workers) as ray:
-                for index in _run(ray, folder, header, plan, todo):
+                for index in make_shards(ray, folder, header, plan, todo):
                     done += spans[index][1] - spans[index][0]
                     progress(done, n_samples)
                     drawn = _count_draws(shard_path(folder, index))
@@ -191,104 +183,6 @@ def number_of_samples(n_samples: int | None, space: ParameterSpace) -> int:
     if n_points is not None and n_samples > n_points:
         raise ValueError(f"n_samples is at most {n_points}, the points swept, got {n_samples}")
     return n_samples
-
-
-def make_shard(folder: Path, header: dict[str, Any], plan: Plan, index: int) -> None:
-    """Draw and write one shard of the database that the header describes."""
-    tissue = Tissue.from_atlas(load_atlas())
-    first, last = shard_spans(header)[index]
-    write_shard(
-        shard_path(folder, index),
-        _draw(tissue, plan, first, last),
-        first=first,
-        last=last,
-        tissue=tissue,
-        description={k: header[k] for k in ("schema", "schema_version", "package_version", "plan")},
-        store_density=header["store"] == "density",
-        snapshots_per_run=plan.space.snapshots_per_run,
-    )
-
-
-def _draw(tissue: Tissue, plan: Plan, first: int, last: int) -> Iterator[Sample]:
-    """Samples first <= i < last, one run after the other."""
-    m = plan.space.snapshots_per_run
-    for run in range(first // m, (last - 1) // m + 1):
-        yield from draw_samples(tissue, plan, run)[max(0, first - run * m) : last - run * m]
-
-
-def _make_shard_here(
-    folder: Path, header: dict[str, Any], plan: Plan, index: int, package_version: str
-) -> None:
-    """`make_shard`, on a node that may not be the driver's."""
-    node = socket.gethostname()
-    if version("glioquery") != package_version:
-        raise UnfitNodeError(
-            f"node {node} has glioquery {version('glioquery')}, the driver {package_version}: "
-            "install one version on all nodes"
-        )
-    if not (folder / HEADER).exists():
-        raise UnfitNodeError(
-            f"node {node} does not see {folder}: name a folder that all nodes share, under one path"
-        )
-    make_shard(folder, header, plan, index)
-
-
-class UnfitNodeError(RuntimeError):
-    """A node that cannot take part; the driver does not try again."""
-
-
-def _run(
-    ray: Any, folder: Path, header: dict[str, Any], plan: Plan, todo: list[int]
-) -> Iterator[int]:
-    """Yield the shards as they are finished; those whose worker died are planned again.
-
-    Twice as many shards as there are cores are under way, so that memory does not grow with the
-    database; what workers return is nothing, they write to the folder.
-    """
-    # Ray's own retries would hide how often a shard killed its worker.
-    task = ray.remote(_make_shard_here).options(num_cpus=1, max_retries=0, name="make_shard")
-    with carried_by_value(type(plan.model)):
-        shared_plan = ray.put(plan)
-    waiting = list(reversed(todo))
-    in_flight: dict[Any, int] = {}
-    failures: Counter[int] = Counter()
-    deaths: Counter[int] = Counter()
-    while waiting or in_flight:
-        capacity = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
-        while waiting and len(in_flight) < capacity:
-            index = waiting.pop()
-            arguments = (folder, header, shared_plan, index, version("glioquery"))
-            in_flight[task.remote(*arguments)] = index
-        ready, _ = ray.wait(list(in_flight), timeout=1.0)
-        for reference in ready:
-            index = in_flight.pop(reference)
-            try:
-                ray.get(reference)
-            except ray.exceptions.RayTaskError as error:
-                if _is_final(error.cause):
-                    raise error.cause from None
-                failures[index] += 1
-                if failures[index] == MAX_FAILURES:
-                    _give_up(index, MAX_FAILURES, error)
-                waiting.append(index)
-            except ray.exceptions.RayError as error:  # the worker or its node died
-                deaths[index] += 1
-                if deaths[index] == MAX_DEATHS:
-                    _give_up(index, MAX_DEATHS, error)
-                waiting.append(index)
-            else:
-                yield index
-
-
-def _is_final(error: Exception) -> bool:
-    """Whether an error is that of the plan, the folder or the node, and comes again."""
-    refused = isinstance(error, OSError) and error.errno in REFUSALS
-    return refused or isinstance(error, (ValueError, UnfitNodeError))
-
-
-def _give_up(index: int, n_times: int, error: Exception) -> None:
-    last_line = str(error).strip().splitlines()[-1]
-    raise RuntimeError(f"shard {index} failed {n_times} times, last: {last_line}") from error
 
 
 @contextlib.contextmanager

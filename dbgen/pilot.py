@@ -16,8 +16,9 @@ from pathlib import Path
 
 from ..atlas import load_atlas
 from ..solver import Tissue
+from .drawing import MAX_ATTEMPTS, Rejection, Sample, draw_attempt, no_acceptable_tumor
 from .generation import SHARD_SIZE, number_of_samples
-from .plan import MAX_ATTEMPTS, Plan, Rejection, Sample, draw_attempt, no_acceptable_tumor
+from .plan import Plan
 from .shard import write_shard
 
 N_RUNS = 24

@@ -24,7 +24,7 @@ from .files import completed, sha256_of, write_json
 from .machine import processor
 
 if TYPE_CHECKING:
-    from .plan import Sample
+    from .drawing import Sample
 
 VOXELS = "voxels.nc"
 """File of a database that lists the voxels whose bits an outline stores."""

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from glioquery.atlas import load_atlas
 from glioquery.dbgen import Database, Plan
-from glioquery.dbgen.plan import draw_samples
+from glioquery.dbgen.drawing import draw_samples
 from glioquery.pipeline.opening import open_database, open_index
 from glioquery.pipeline.refinement import choose_starts, refine
 from glioquery.pipeline.trajectory import Target

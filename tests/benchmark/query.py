@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 from glioquery.atlas import SIMULATION_GRID, load_atlas
 from glioquery.dbgen import Database
+from glioquery.dbgen.drawing import draw_samples
 from glioquery.dbgen.machine import processor
-from glioquery.dbgen.plan import draw_samples
 from glioquery.pipeline.labels import label_convention, outlines_from_labels
 from glioquery.pipeline.nifti import read_nifti
 from glioquery.pipeline.transform import AtlasTransform

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from euler_reference import explicit_limit_days, grow
 from glioquery.atlas import load_atlas
 from glioquery.dbgen import ParameterSpace, Plan
-from glioquery.dbgen.plan import draw_samples
+from glioquery.dbgen.drawing import draw_samples
 from glioquery.solver import Accuracy, GrowthParameters, Tissue, simulate, simulate_batch
 from glioquery.solver.seed import seed_density
 

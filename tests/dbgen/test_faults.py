@@ -18,11 +18,11 @@ from typing import ClassVar
 import netCDF4
 import numpy as np
 import pytest
-from glioquery.dbgen import Database, DatabaseError, Plan, generate, generation, verify
+from glioquery.dbgen import Database, DatabaseError, Plan, generate, verify, workers
 from glioquery.dbgen.cluster import connected
 from glioquery.dbgen.files import completed, sha256_of, write_json
-from glioquery.dbgen.generation import UnfitNodeError, make_shard
 from glioquery.dbgen.shard import read_record, shard_path
+from glioquery.dbgen.workers import UnfitNodeError, make_shard
 from glioquery.query import build_index
 from glioquery.solver import FisherKolmogorov
 
@@ -356,10 +356,10 @@ def test_a_full_disk_is_said_and_resumed_from(small_disk, database, small_plan):
 def test_a_node_that_cannot_take_part_says_why(database, tmp_path):
     arguments = database.header, database.plan, 0
     with pytest.raises(UnfitNodeError, match=r"does not see .*elsewhere: .* all nodes share"):
-        generation._make_shard_here(tmp_path / "elsewhere", *arguments, "0.1.0")
+        workers.make_shard_here(tmp_path / "elsewhere", *arguments, "0.1.0")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(UnfitNodeError, match=r"has glioquery \S+, the driver 99: install one"):
-        generation._make_shard_here(database.path, *arguments, "99")
+        workers.make_shard_here(database.path, *arguments, "99")
 
 
 @dataclass(frozen=True)
@@ -387,7 +387,7 @@ class Faulty(FisherKolmogorov):
     [(Deadly(), "shard 0 failed 2 times, last: "), (Faulty(), "shard 0 failed 3 times, .*no such")],
 )
 def test_a_shard_that_always_fails_is_given_up(model, message, small_plan, tmp_path, monkeypatch):
-    monkeypatch.setattr(generation, "MAX_DEATHS", 2)
+    monkeypatch.setattr(workers, "MAX_DEATHS", 2)
     plan = Plan(small_plan.space, model=model)
     with pytest.raises(RuntimeError, match=message):
         generate(tmp_path / "db", 1, plan=plan)
@@ -415,7 +415,7 @@ def test_shards_under_way_are_bounded(small_plan):
         get=lambda reference: None,
         exceptions=SimpleNamespace(RayTaskError=RuntimeError, RayError=RuntimeError),
     )
-    done = generation._run(stand_in, Path("db"), {}, small_plan, list(range(1000)))
+    done = workers.make_shards(stand_in, Path("db"), {}, small_plan, list(range(1000)))
     assert sorted(done) == list(range(1000))
     assert max(most) == 6
 

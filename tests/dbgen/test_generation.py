@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from glioquery.dbgen import Database, DatabaseError, ParameterSpace, Plan, Range, generate, verify
 from glioquery.dbgen.cluster import connected
-from glioquery.dbgen.plan import draw_samples
+from glioquery.dbgen.drawing import draw_samples
 from glioquery.solver import simulate
 
 pytestmark = pytest.mark.usefixtures("ray")

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.dbgen.datacard import describe_database
+from glioquery.dbgen.drawing import Rejection, draw_samples
 from glioquery.dbgen.generation import FinishedShard
 from glioquery.dbgen.pilot import Forecast, forecast, run_pilot
-from glioquery.dbgen.plan import Rejection, draw_samples
 
 
 def test_a_pilot_is_the_first_runs_of_the_plan(tissue, small_plan):

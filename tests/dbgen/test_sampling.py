@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from glioquery.dbgen import Database, DatabaseError, ParameterSpace, Plan, Range, generate, verify
-from glioquery.dbgen.plan import Rejection, draw_attempt, draw_samples
+from glioquery.dbgen.drawing import Rejection, draw_attempt, draw_samples
 from glioquery.dbgen.sampling import (
     SAMPLERS,
     draw_grid,

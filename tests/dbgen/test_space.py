@@ -4,7 +4,7 @@ import json
 
 import pytest
 from glioquery.dbgen import ParameterSpace, Plan, Range
-from glioquery.dbgen.plan import Rejection, draw_samples
+from glioquery.dbgen.drawing import Rejection, draw_samples
 from glioquery.dbgen.values import Choices
 from glioquery.solver import FisherKolmogorov
 from hypothesis import given

@@ -1,0 +1,129 @@
+"""Shards made by Ray workers: what a worker does, and how the driver plans it.
+
+A worker writes its shard to the folder and returns nothing. One that dies costs its own shard
+alone, which is planned again.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ..atlas import load_atlas
+from ..solver import Tissue
+from .cluster import carried_by_value
+from .drawing import Sample, draw_samples
+from .header import HEADER, shard_spans
+from .plan import Plan
+from .shard import shard_path, write_shard
+
+MAX_FAILURES = 3
+"""Errors after which a shard is given up."""
+MAX_DEATHS = 10
+"""Workers that may die over one shard: nodes come and go, but some deaths are the shard's fault."""
+
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Errors of a file system that no second try mends."""
+
+
+class UnfitNodeError(RuntimeError):
+    """A node that cannot take part; the driver does not try again."""
+
+
+def make_shard(folder: Path, header: dict[str, Any], plan: Plan, index: int) -> None:
+    """Draw and write one shard of the database that the header describes."""
+    tissue = Tissue.from_atlas(load_atlas())
+    first, last = shard_spans(header)[index]
+    write_shard(
+        shard_path(folder, index),
+        _draw(tissue, plan, first, last),
+        first=first,
+        last=last,
+        tissue=tissue,
+        description={k: header[k] for k in ("schema", "schema_version", "package_version", "plan")},
+        store_density=header["store"] == "density",
+        snapshots_per_run=plan.space.snapshots_per_run,
+    )
+
+
+def _draw(tissue: Tissue, plan: Plan, first: int, last: int) -> Iterator[Sample]:
+    """Samples first <= i < last, one run after the other."""
+    m = plan.space.snapshots_per_run
+    for run in range(first // m, (last - 1) // m + 1):
+        yield from draw_samples(tissue, plan, run)[max(0, first - run * m) : last - run * m]
+
+
+def make_shard_here(
+    folder: Path, header: dict[str, Any], plan: Plan, index: int, package_version: str
+) -> None:
+    """`make_shard`, on a node that may not be the driver's."""
+    node = socket.gethostname()
+    if version("glioquery") != package_version:
+        raise UnfitNodeError(
+            f"node {node} has glioquery {version('glioquery')}, the driver {package_version}: "
+            "install one version on all nodes"
+        )
+    if not (folder / HEADER).exists():
+        raise UnfitNodeError(
+            f"node {node} does not see {folder}: name a folder that all nodes share, under one path"
+        )
+    make_shard(folder, header, plan, index)
+
+
+def make_shards(
+    ray: Any, folder: Path, header: dict[str, Any], plan: Plan, todo: list[int]
+) -> Iterator[int]:
+    """Yield the shards as they are finished; those whose worker died are planned again.
+
+    Twice as many shards as there are cores are under way, so that memory does not grow with the
+    database; what workers return is nothing, they write to the folder.
+    """
+    # Ray's own retries would hide how often a shard killed its worker.
+    task = ray.remote(make_shard_here).options(num_cpus=1, max_retries=0, name="make_shard")
+    with carried_by_value(type(plan.model)):
+        shared_plan = ray.put(plan)
+    waiting = list(reversed(todo))
+    in_flight: dict[Any, int] = {}
+    failures: Counter[int] = Counter()
+    deaths: Counter[int] = Counter()
+    while waiting or in_flight:
+        capacity = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        while waiting and len(in_flight) < capacity:
+            index = waiting.pop()
+            arguments = (folder, header, shared_plan, index, version("glioquery"))
+            in_flight[task.remote(*arguments)] = index
+        ready, _ = ray.wait(list(in_flight), timeout=1.0)
+        for reference in ready:
+            index = in_flight.pop(reference)
+            try:
+                ray.get(reference)
+            except ray.exceptions.RayTaskError as error:
+                if _is_final(error.cause):
+                    raise error.cause from None
+                failures[index] += 1
+                if failures[index] == MAX_FAILURES:
+                    _give_up(index, MAX_FAILURES, error)
+                waiting.append(index)
+            except ray.exceptions.RayError as error:  # the worker or its node died
+                deaths[index] += 1
+                if deaths[index] == MAX_DEATHS:
+                    _give_up(index, MAX_DEATHS, error)
+                waiting.append(index)
+            else:
+                yield index
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether an error is that of the plan, the folder or the node, and comes again."""
+    refused = isinstance(error, OSError) and error.errno in REFUSALS
+    return refused or isinstance(error, (ValueError, UnfitNodeError))
+
+
+def _give_up(index: int, n_times: int, error: Exception) -> None:
+    last_line = str(error).strip().splitlines()[-1]
+    raise RuntimeError(f"shard {index} failed {n_times} times, last: {last_line}") from error
