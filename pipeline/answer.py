@@ -35,11 +35,12 @@ class AnswerSource(enum.Enum):
     MATCH = "best match"
     REFINEMENT = "refined growth"
     SEVERAL = "several tumours"
+    OWN_ANATOMY = "growth in the patient's own anatomy"
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """A density on the atlas and the growths behind it.
+    """A density and the growths behind it.
 
     Attributes
     ----------
@@ -49,6 +50,7 @@ class Answer:
     score, dice_core, dice_whole : float
         Overlap with the patient's outlines, as in `Match`.
     density : TumorDensity
+        On the grid of the anatomy it grew in, the atlas's or the patient's.
     """
 
     source: AnswerSource
@@ -58,10 +60,16 @@ class Answer:
     dice_whole: float
     density: TumorDensity
 
+    @property
+    def is_on_atlas(self) -> bool:
+        """Whether it grew on the atlas; else in the patient's own anatomy."""
+        return self.source is not AnswerSource.OWN_ANATOMY
+
     def row(self) -> dict[str, Any]:
         """Plain values by name, as `result.json` and the report show them."""
         return {
             "source": self.source.value,
+            "space": "SRI24" if self.is_on_atlas else "patient",
             "score": self.score,
             "dice_core": self.dice_core,
             "dice_whole": self.dice_whole,
@@ -138,14 +146,14 @@ def find_answer(
     target = Target(
         masks, Tissue.from_atlas(load_atlas()), database.plan.model, database.thresholds
     )
-    tried = [_measured(target, AnswerSource.MATCH, (members[0].parameters,), best)]
+    tried = [measure(target, AnswerSource.MATCH, (members[0].parameters,), best)]
     refinement = fitted = None
     if refined:
         starts = choose_starts(_ranked(database, index, masks), N_STARTS)
         refinement = refine(target, starts, accuracy=database.plan.accuracy)
         found = refinement.best
         tried.append(
-            _measured(target, AnswerSource.REFINEMENT, (found.parameters,), refinement.density)
+            measure(target, AnswerSource.REFINEMENT, (found.parameters,), refinement.density)
         )
         if thresholds_fitted:
             fitted = fit_thresholds(target, found, accuracy=database.plan.accuracy)
@@ -153,7 +161,7 @@ def find_answer(
     if several is not None:
         growths = tuple(database.growth_parameters(sample) for sample in several.samples)
         union = join([database.density(sample) for sample in several.samples])
-        tried.append(_measured(target, AnswerSource.SEVERAL, growths, union))
+        tried.append(measure(target, AnswerSource.SEVERAL, growths, union))
         if refined:
             # Parts share the whole outline, of which some part lies in the tissue (see `Target`).
             tried.append(_refined_parts(database, index, target))
@@ -171,12 +179,13 @@ def _ranked(database: Database, index: Index, masks: TumorMasks) -> list[GrowthP
     return [database.growth_parameters(match.sample) for match in matches]
 
 
-def _measured(
+def measure(
     target: Target,
     source: AnswerSource,
     growths: tuple[GrowthParameters, ...],
     density: TumorDensity,
 ) -> Answer:
+    """An answer, with its overlap with a target's outlines."""
     core, whole = target.dice_of(density)
     return Answer(source, growths, core + whole, core, whole, density)
 
@@ -192,4 +201,4 @@ def _refined_parts(database: Database, index: Index, target: Target) -> Answer:
         found.append(refine(own, starts, accuracy=database.plan.accuracy))
     growths = tuple(refinement.best.parameters for refinement in found)
     union = join([refinement.density for refinement in found])
-    return _measured(target, AnswerSource.SEVERAL, growths, union)
+    return measure(target, AnswerSource.SEVERAL, growths, union)

@@ -14,6 +14,12 @@ from ..atlas import Grid, load_atlas
 from ..dbgen import Database
 from ..query import search
 from ..solver import Tissue, TumorDensity, TumorMasks
+from .anatomy import (
+    TissueMaps,
+    grow_in_patient,
+    require_cover,
+    require_own_model,
+)
 from .answer import find_answer
 from .matches import DEFAULT_MATCHES, rank_matches
 from .names import DEFAULT_SUBJECT, checked_subject, map_name
@@ -84,6 +90,8 @@ def invert(
     k: int | None = None,
     refined: bool = False,
     thresholds_fitted: bool = False,
+    own_anatomy: bool = False,
+    tissue: TissueMaps | None = None,
     levels: Sequence[float] = DENSITIES,
     recurrence: TumorMasks | None = None,
     registration: Kind = "syn",
@@ -108,6 +116,10 @@ def invert(
         Whether to improve the growth beyond the matches (see `refinement`).
     thresholds_fitted : bool
         Whether to fit the outlines' thresholds after that (see `visibility`).
+    own_anatomy : bool
+        Whether to go on with the refinement in the patient's own anatomy (see `anatomy`).
+    tissue : TissueMaps, optional
+        That anatomy; without, it is the atlas's, bent to the patient.
     levels : sequence of float
         Densities whose isolines and probabilities of being exceeded are mapped.
     recurrence : TumorMasks, optional
@@ -135,8 +147,9 @@ def invert(
         If the index does not fit the database, k the number of samples, or the levels are not
         densities.
     InputError
-        If thresholds are to be fitted without a refinement, the output folder cannot be written,
-        or the subject is no label.
+        If thresholds are to be fitted or another anatomy used without a refinement, the model is
+        bound to the atlas, tissue maps do not lie on the brain, the output folder cannot be
+        written, or the subject is no label.
     """
     timings: dict[str, float] = dict(patient.timings_s)
 
@@ -152,6 +165,12 @@ def invert(
     check_registration_options(kind=registration, resolution_mm=resolution_mm, seed=seed)
     if thresholds_fitted and not refined:
         raise InputError("thresholds are fitted after a refinement: ask for both")
+    if own_anatomy:
+        if not refined:
+            raise InputError("the own anatomy is grown in after a refinement: ask for both")
+        require_own_model(database.plan.model)
+    if tissue is not None:
+        require_cover(tissue, patient)
     out = prepare_output(out)
     with timed("open index"):
         index = open_index(database)
@@ -185,21 +204,30 @@ def invert(
             thresholds_fitted=thresholds_fitted,
             levels=levels,
         )
+    own = None
+    if own_anatomy:
+        with timed("refine in the own anatomy"):
+            own = grow_in_patient(database, patient, transform, atlas, findings, levels, tissue)
     with timed("warp density"):
-        tissue = Tissue.from_atlas(atlas).domain
-        found = findings.answer.density
-        density = transform.density_to_patient(found, patient.grid, tissue=tissue)
-        ensemble = ensemble_to_patient(findings.uncertainty.maps, transform, patient.grid, tissue)
+        if own is not None and own.is_better:
+            found, told = own.grown, own.uncertainty
+            chain, domain = AtlasTransform.identity(), own.tissue.domain
+        else:
+            found, told = findings.answer, findings.uncertainty
+            chain, domain = transform, Tissue.from_atlas(atlas).domain
+        density = chain.density_to_patient(found.density, patient.grid, tissue=domain)
+        ensemble = ensemble_to_patient(told.maps, chain, patient.grid, domain)
     with timed("plan volumes"):
         brain = foreground(patient.t1.values) | patient.masks.whole
         # The tail of the ranking is as wide as the widest front.
-        lambda_mm = max(growth.lambda_mm for growth in findings.answer.growths)
+        lambda_mm = max(growth.lambda_mm for growth in found.growths)
         planning = plan_volumes(density, patient.masks, brain, lambda_mm)
         coverage = () if recurrence is None else cover_recurrence(planning, recurrence)
     inversion = Inversion(
         matches=matches,
         masks=masks,
         findings=findings,
+        own=own,
         density=density,
         ensemble=ensemble,
         levels=levels,
@@ -213,7 +241,7 @@ def invert(
         write_maps(out, inversion, database.thresholds, subject)
         if patient.drawn is not None and patient.seg_grid is not None:
             # On the moved grid, so that atlas, motion and voxels make one chain and one lookup.
-            there = transform.density_to_patient(found, patient.drawn.grid, tissue=tissue)
+            there = chain.density_to_patient(found.density, patient.drawn.grid, tissue=domain)
             name = map_name(subject, "seg", "density")
             write_nifti(out / name, there.u, patient.seg_grid, intent="estimate")
     with timed("draw pictures"):

@@ -254,7 +254,10 @@ def _provenance(database: Database, patient: Patient, inversion: Inversion) -> d
             "model": database.header["plan"]["model"],
         },
         "thresholds": dataclasses.asdict(database.thresholds),
-        "inputs_sha256": patient.checksums,
+        "inputs_sha256": {
+            **patient.checksums,
+            **(inversion.own.checksums if inversion.own else {}),
+        },
         "registration": inversion.transform.settings,
     }
 

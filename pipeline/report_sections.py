@@ -16,7 +16,7 @@ SHOWN_LEVEL = 0.01
 QUANTITY_NAMES = {
     "lambda_mm": "Infiltration length λ (mm)",
     "rho_t": "Growth ρT (no unit)",
-    "origin_x_mm": "Origin x on the atlas (mm)",
+    "origin_x_mm": "Origin x (mm)",
     "origin_y_mm": "Origin y (mm)",
     "origin_z_mm": "Origin z (mm)",
 }
@@ -30,6 +30,11 @@ SOURCE_SENTENCES = {
     AnswerSource.SEVERAL: (
         "The core has several components, and several tumours that grow side by side overlap the "
         "outlines better than one: the map is the largest of their densities in each voxel."
+    ),
+    AnswerSource.OWN_ANATOMY: (
+        "The map is that of a growth in the patient's own tissue: the refinement on the atlas went "
+        "on in it, and overlaps the outlines better than the atlas's growth bent to the patient. "
+        "Its origin is in the world of the registered image, its lengths are the patient's."
     ),
 }
 
@@ -46,6 +51,20 @@ def describe_answer(inversion: Inversion) -> Section:
             ],
         )
     ]  # fmt: skip
+    if inversion.own is not None:
+        tables.append(
+            Table(
+                ("In the patient, outlines at 2 mm", "Sum of Dice", "Dice core", "Dice whole"),
+                [
+                    (name, f"{t.score:.3f}", _dice_core(inversion, t.dice_core),
+                     f"{t.dice_whole:.3f}")
+                    for name, t in (
+                        ("grown on the atlas, bent to the patient", inversion.own.bent),
+                        ("grown in the patient's own anatomy", inversion.own.grown),
+                    )
+                ],
+            )
+        )  # fmt: skip
     sentences = [SOURCE_SENTENCES[inversion.answer.source]]
     fitted = inversion.findings.fitted
     if fitted is not None:
@@ -100,10 +119,11 @@ def describe_planning(inversion: Inversion, patient: Patient) -> Section:
 
 def describe_certainty(inversion: Inversion, patient: Patient) -> Section:
     """Intervals of what one scan can tell, and where an isoline may lie."""
-    told = inversion.findings.uncertainty
+    told = inversion.uncertainty
     where = "the best matches" if told.source == "matches" else "growths around the refined one"
     sentences = [
-        f"Of {len(told.members)} members ({where}), weighted by their scores.",
+        f"Of {len(told.members)} members ({where}), weighted by their scores. Origins are in the "
+        f"world of {'the atlas' if inversion.answer.is_on_atlas else 'the registered image'}.",
         f"The intervals are meant to hold the truth in {LEVEL:.0%} of simulated tumours under this "
         f"model of segmentation noise: {SEGMENTATION_NOISE} (calibration: "
         f"{CALIBRATION[told.source]}). The errors of model, anatomy and registration come on top; "

@@ -7,14 +7,18 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..solver import TumorDensity, TumorMasks
+from .anatomy import OwnAnatomy
 from .answer import Answer, Findings, growth_row
 from .matches import RankedMatch
+from .nifti import Scan
 from .planning import PlanningVolumes
 from .quality import RegistrationQuality
 from .recurrence import Coverage
 from .transform import AtlasTransform
-from .uncertainty import DensityMaps
+from .uncertainty import DensityMaps, Uncertainty
 
 PLAUSIBLE_MEAN_DICE = 0.45
 """Mean Dice over the non-empty outlines below which no stored tumour is like the patient's."""
@@ -40,6 +44,8 @@ class Inversion:
         The patient's outlines on the atlas.
     findings : Findings
         The answer, and what was tried on the way to it, on the atlas.
+    own : OwnAnatomy or None
+        What was found in the patient's own anatomy, if it was asked for.
     density : TumorDensity
         The answer in the patient's space, on the T1's grid.
     ensemble : DensityMaps
@@ -58,6 +64,7 @@ class Inversion:
     matches: tuple[RankedMatch, ...]
     masks: TumorMasks
     findings: Findings
+    own: OwnAnatomy | None
     density: TumorDensity
     ensemble: DensityMaps
     levels: tuple[float, ...]
@@ -70,12 +77,30 @@ class Inversion:
     @property
     def answer(self) -> Answer:
         """What the map shows."""
+        if self.own is not None and self.own.is_better:
+            return self.own.grown
         return self.findings.answer
 
     @property
+    def uncertainty(self) -> Uncertainty:
+        """How sure the answer is, on the grid that it grew on."""
+        if self.own is not None and self.own.is_better:
+            return self.own.uncertainty
+        return self.findings.uncertainty
+
+    @property
+    def tissue_checksums(self) -> dict[str, str]:
+        """SHA-256 of the tissue maps that were given, by their role."""
+        return {} if self.own is None else dict(self.own.checksums)
+
+    @property
     def density_atlas(self) -> TumorDensity:
-        """The answer on the atlas."""
-        return self.answer.density
+        """The answer on the simulation grid of the atlas."""
+        found, grid = self.answer.density, self.masks.grid
+        if found.grid == grid:
+            return found
+        carried = self.transform.image_to_atlas(Scan(found.u, found.grid), grid)
+        return TumorDensity(np.clip(carried.values, 0, 1), grid)
 
     @property
     def mean_dice(self) -> float:
@@ -89,6 +114,7 @@ class Inversion:
         return {
             "answer": self.answer.row(),
             "tried": [answer.row() for answer in self.findings.tried],
+            "own_anatomy": None if self.own is None else self.own.row(),
             "fitted_thresholds": None
             if fitted is None
             else {
@@ -97,9 +123,9 @@ class Inversion:
                 "score": fitted.fit.score,
                 "dice_core": fitted.fit.dice_core,
                 "dice_whole": fitted.fit.dice_whole,
-                **growth_row(fitted.fit.parameters, self.density_atlas),
+                **growth_row(fitted.fit.parameters, self.findings.answer.density),
             },
-            "uncertainty": self.findings.uncertainty.row(),
+            "uncertainty": self.uncertainty.row(),
             "planning": self.planning.row(),
             "isodensity_ml": {
                 f"{level:g}": float((self.density.u >= level).sum() * self.density.grid.voxel_ml)

@@ -139,9 +139,16 @@ class AtlasTransform:
         """
         return Scan(_carry(scan, grid, self._to_atlas, order=0 if nearest else 1), grid)
 
-    def image_to_patient(self, scan: Scan, grid: Grid, *, nearest: bool = False) -> Scan:
-        """Carry an image on the atlas to a grid in the patient's world; see `image_to_atlas`."""
-        return Scan(_carry(scan, grid, self._to_patient, order=0 if nearest else 1), grid)
+    def image_to_patient(
+        self, scan: Scan, grid: Grid, *, nearest: bool = False, averaged: bool = False
+    ) -> Scan:
+        """Carry an image on the atlas to a grid in the patient's world; see `image_to_atlas`.
+
+        Averaged, each voxel gets the mean over points at most 1 mm apart inside it, as outlines do.
+        """
+        n_samples = _samples_in(grid) if averaged else (1, 1, 1)
+        order = 0 if nearest else 1
+        return Scan(_carry(scan, grid, self._to_patient, order=order, n_samples=n_samples), grid)
 
     def density_to_patient(
         self, density: TumorDensity, grid: Grid, *, tissue: NDArray[np.bool_] | None = None
@@ -333,8 +340,13 @@ def _support(values: NDArray) -> Box | None:
     return tuple((int(span[0]) - 1, int(span[-1]) + 1) for span in spans)
 
 
+def _samples_in(grid: Grid) -> tuple[int, ...]:
+    """Points along each axis of a voxel, at most `SAMPLE_MM` apart."""
+    return tuple(int(np.clip(np.ceil(s / SAMPLE_MM - 0.01), 1, 6)) for s in grid.spacing_mm)
+
+
 def _carry_masks(masks: TumorMasks, grid: Grid, way: _Way) -> TumorMasks:
-    n_samples = tuple(int(np.clip(np.ceil(s / SAMPLE_MM - 0.01), 1, 6)) for s in grid.spacing_mm)
+    n_samples = _samples_in(grid)
     core, whole = (
         _carry(Scan(mask.astype(np.float32), masks.grid), grid, way, n_samples=n_samples) >= 0.5
         for mask in (masks.core, masks.whole)

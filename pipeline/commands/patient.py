@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..anatomy import read_tissue_maps, require_own_model
 from ..demonstration import demonstrate
 from ..inversion import checked_levels, invert
 from ..names import DEFAULT_SUBJECT, checked_subject, map_name
@@ -48,6 +49,14 @@ def invert_command(
     fit_thresholds: Annotated[
         bool, typer.Option("--fit-thresholds", help="With --refine: fit both thresholds as well.")
     ] = False,
+    own_anatomy: Annotated[
+        bool,
+        typer.Option("--own-anatomy", help="With --refine: go on in the patient's own tissue."),
+    ] = False,
+    tissue: Annotated[
+        tuple[Path, Path, Path] | None,
+        typer.Option(metavar="GM WM CSF", help="Its maps; default: the atlas's, bent to the T1."),
+    ] = None,
     densities: Annotated[
         str | None, typer.Option(metavar="U,U,...", help="To map; default: 0.01,0.1,0.2.")
     ] = None,
@@ -70,7 +79,13 @@ def invert_command(
     levels = checked_levels(DENSITIES if densities is None else decimals(densities))
     if fit_thresholds and not refine:
         raise InputError("--fit-thresholds works with --refine: give both")
+    own_anatomy = own_anatomy or tissue is not None
+    if own_anatomy:
+        if not refine:
+            raise InputError("--own-anatomy and --tissue work with --refine: give both")
+        require_own_model(source.plan.model)
     kind = check_registration_options(kind=registration, resolution_mm=resolution, seed=seed)
+    maps = None if tissue is None else read_tissue_maps(*tissue)
     prepare_output(output)
     patient = load_patient(
         t1=t1,
@@ -97,7 +112,7 @@ def invert_command(
         )
     inversion = invert(
         source, patient, output, k=k, refined=refine, thresholds_fitted=fit_thresholds,
-        levels=levels, recurrence=later, registration=kind,
+        own_anatomy=own_anatomy, tissue=maps, levels=levels, recurrence=later, registration=kind,
         resolution_mm=resolution, seed=seed, title=title,
         subject=subject, step=print_step,
     )  # fmt: skip

@@ -162,10 +162,11 @@ def invert(capsys, database, patient, out, **options):
         "labels": "brats2021",
         "output": out,
     } | options
-    flat = [
-        part for name, value in arguments.items() if value is not None
-        for part in (f"-{name}" if len(name) == 1 else f"--{name}", value)
-    ]  # fmt: skip
+    flat = []
+    for name, value in arguments.items():
+        if value is not None:
+            flat.append(f"-{name}" if len(name) == 1 else f"--{name}")
+            flat += [] if value is True else value if isinstance(value, tuple) else [value]
     return refused(capsys, "invert", database, *flat)
 
 
@@ -182,6 +183,15 @@ def invert(capsys, database, patient, out, **options):
         ({"resolution": 0.1}, "1 to 4 mm"),
         ({"output": "/proc/nowhere"}, "cannot be written"),
         ({"seed": 0}, "seed"),
+        ({"registration": "bend"}, "expected one of syn, affine, rigid, none"),
+        ({"densities": "0.1,2"}, "numbers between 0 and 1"),
+        ({"subject": "P 01"}, "letters and digits"),
+        ({"recurrence": "nowhere.nii.gz"}, "no such file"),
+        ({"brain-mask": "nowhere.nii.gz"}, "no such file"),
+        ({"fit-thresholds": True}, "--fit-thresholds works with --refine"),
+        ({"own-anatomy": True}, "--own-anatomy and --tissue work with --refine"),
+        ({"tissue": ("g.nii", "w.nii", "c.nii")}, "--own-anatomy and --tissue work with --refine"),
+        ({"tissue": ("g.nii", "w.nii", "c.nii"), "refine": True}, "tissue map gm g.nii: no such"),
     ],
 )
 def test_invert_refuses_before_it_registers(
