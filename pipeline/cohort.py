@@ -28,8 +28,10 @@ from .outputs import RESULT_FILE, prepare_output
 from .patient import load_patient
 from .pictures import draw_thumbnail
 
-COLUMNS = ("id", "t1", "t1c", "flair", "seg", "labels")
-SCANS = ("t1", "t1c", "flair", "seg")
+SCANS = ("t1", "t1c", "flair", "seg", "brain_mask", "seg_reference")
+"""Files of a patient, as `load_patient` takes them."""
+
+COLUMNS = ("id", *SCANS, "labels")
 
 REQUEST_FILE = "request.json"
 PICTURE_FILE = "thumbnail.png"
@@ -54,7 +56,7 @@ class Case:
     identifier : str
         What the user calls the patient.
     scans : mapping of str to Path
-        Files by role: t1, t1c, flair, seg; only those that are given.
+        Files by role, of `SCANS`; only those that are given.
     labels : str
         Name of the segmentation's label convention.
     """
@@ -96,8 +98,8 @@ def read_cases(path: str | Path, *, labels: str | None = None) -> list[Case]:
     Parameters
     ----------
     path : str or Path
-        Columns id, t1, t1c, flair, seg, labels in any order; t1c, flair and labels may be left
-        out, cells may be empty where a T1 or T1c remains. Paths are relative to the file.
+        `COLUMNS` in any order; all but id, seg and one of t1 and t1c may be left out, cells may be
+        empty where a T1 or T1c remains. Paths are relative to the file.
     labels : str, optional
         Convention of the rows that name none.
 
@@ -234,6 +236,8 @@ def invert_case(
             t1c=case.scans.get("t1c"),
             flair=case.scans.get("flair"),
             seg=case.scans["seg"],
+            brain_mask=case.scans.get("brain_mask"),
+            seg_reference=case.scans.get("seg_reference"),
             labels=case.labels,
         )
         inversion = invert(

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ..cohort import invert_cohort, read_cases
+from ..anatomy import require_own_model
+from ..cohort import COLUMNS, invert_cohort, read_cases
 from ..cohort_report import PAGE_FILE, TABLE_FILE, match_stored, write_cohort
 from ..nifti import InputError
 from ..opening import open_database, open_index
@@ -23,8 +24,8 @@ def cohort_command(
         list[Path],
         typer.Argument(
             metavar="[DB] CASES.csv",
-            help="The database (default: the one that comes along) and the cases: columns id, t1, "
-            "t1c, flair, seg, labels; paths relative to the file.",
+            help="The database (default: the one that comes along) and the cases: columns "
+            f"{', '.join(COLUMNS)}; paths relative to the file.",
         ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")],
@@ -32,6 +33,10 @@ def cohort_command(
     k: Matches = None,
     refine: Annotated[
         bool, typer.Option("--refine", help="Improve each growth beyond the matches.")
+    ] = False,
+    own_anatomy: Annotated[
+        bool,
+        typer.Option("--own-anatomy", help="With --refine: go on in each patient's own tissue."),
     ] = False,
     registration: Annotated[
         str, typer.Option(help="How far to bend to the atlas: syn, affine, rigid or none.")
@@ -49,6 +54,10 @@ def cohort_command(
     source = open_database(database[0] if database else None)
     index = open_index(source)
     kind = check_registration_options(kind=registration, resolution_mm=resolution, seed=seed)
+    if own_anatomy:
+        if not refine:
+            raise InputError("--own-anatomy works with --refine: give both")
+        require_own_model(source.plan.model)
     if k is not None and not 1 <= k <= index.n_samples:
         raise InputError(f"k is 1 to {index.n_samples}, the number of samples, got {k}")
     prepare_output(output)
@@ -56,6 +65,7 @@ def cohort_command(
     options = {
         "k": k,
         "refined": refine,
+        "own_anatomy": own_anatomy,
         "registration": kind,
         "resolution_mm": resolution,
         "seed": seed,

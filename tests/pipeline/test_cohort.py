@@ -70,6 +70,17 @@ def test_rows_are_read_with_paths_relative_to_the_file(files, monkeypatch, tmp_p
     assert second.labels == "brats2023"
 
 
+def test_a_row_names_a_brain_mask_and_a_reference(files):
+    head = "id,t1,seg,labels,seg_reference,brain_mask\n"
+    (case,) = read_cases(
+        table(files, head + "a,t1.nii.gz,seg.nii.gz,brats2021,t1.nii.gz,seg.nii.gz\n")
+    )
+    assert case.scans["seg_reference"] == files / "t1.nii.gz"
+    assert case.scans["brain_mask"] == files / "seg.nii.gz"
+    with pytest.raises(InputError, match="line 2: brain_mask: no file"):
+        read_cases(table(files, head + "a,t1.nii.gz,seg.nii.gz,brats2021,,none.nii.gz\n"))
+
+
 @pytest.mark.parametrize(
     ("text", "messages"),
     [
@@ -161,7 +172,8 @@ def test_one_failing_patient_stops_no_other(capsys, database, files, atlas):
     )
     out = files / "out"
     options = {
-        "k": 3, "refined": False, "registration": "syn", "resolution_mm": 2.0, "seed": 1,
+        "k": 3, "refined": False, "own_anatomy": False,
+        "registration": "syn", "resolution_mm": 2.0, "seed": 1,
     }  # fmt: skip
     done = read_cases(path)[1]
     pretend(out / "sub-done", describe_request(done, database, options))
@@ -196,6 +208,7 @@ def test_one_failing_patient_stops_no_other(capsys, database, files, atlas):
         (("-k", "9"), "k is 1 to 8"),
         (("--resolution", "9"), "1 to 4 mm"),
         (("--registration", "bent"), "bent"),
+        (("--own-anatomy",), "works with --refine"),
     ],
 )
 def test_options_are_checked_before_any_work(capsys, database, files, option, message):
