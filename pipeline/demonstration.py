@@ -59,6 +59,8 @@ def demonstrate(
 ) -> tuple[Inversion, VirtualPatient, Agreement]:
     """Invert a virtual patient with the embedded database, refine, compare with the truth.
 
+    The refinement goes on in the patient's own anatomy, as the truth grew in it.
+
     Parameters
     ----------
     out : Path
@@ -74,8 +76,8 @@ def demonstrate(
     patient = load_patient(t1=truth.t1, seg=truth.seg, labels="brats2021")
     shutil.rmtree(out / "result", ignore_errors=True)
     inversion = invert(
-        embedded_database(), patient, out / "result", refined=True, title="Virtual patient",
-        step=step,
+        embedded_database(), patient, out / "result", refined=True, own_anatomy=True,
+        title="Virtual patient", step=step,
     )  # fmt: skip
     agreement = compare(inversion.density, truth.density)
     (out / "summary.json").write_text(json.dumps(asdict(agreement), indent=2) + "\n")

@@ -9,9 +9,9 @@ import re
 import nibabel as nib
 import numpy as np
 import pytest
-from glioquery.atlas import load_atlas
+from glioquery.atlas import Grid, load_atlas
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
-from glioquery.pipeline.answer import find_answer
+from glioquery.pipeline.answer import AnswerSource, find_answer
 from glioquery.pipeline.demonstration import compare, demonstrate
 from glioquery.pipeline.inversion import invert
 from glioquery.pipeline.nifti import InputError, Scan
@@ -22,7 +22,7 @@ from glioquery.pipeline.uncertainty import Member
 from glioquery.pipeline.virtual_patient import make_virtual_patient
 from glioquery.query import build_index, dice_of_masks
 from glioquery.query.outlines import INDEX_FOLDER
-from glioquery.solver import Tissue, TumorDensity, simulate
+from glioquery.solver import Tissue, TumorDensity, TumorMasks, simulate
 
 SECRET = b"born 1961"
 
@@ -258,11 +258,30 @@ def test_the_answer_is_never_worse_than_the_best_match_and_keeps_the_best(invert
     )
 
 
+def read_outlines(patient):
+    labels = nib.load(patient / "seg.nii.gz")
+    values = np.asarray(labels.dataobj)
+    return TumorMasks(np.isin(values, (1, 4)), values > 0, Grid(values.shape, labels.affine))
+
+
 @pytest.mark.slow
 def test_demo_finds_what_it_hid(tmp_path):
     inversion, truth, agreement = demonstrate(tmp_path)
     assert inversion.status is InversionStatus.PLAUSIBLE
-    assert agreement.dice_whole >= 0.60
-    assert agreement.correlation > 0.6
+    assert inversion.answer.source is AnswerSource.OWN_ANATOMY
+    assert agreement.dice_whole >= 0.9
+    assert agreement.correlation > 0.94
+    found = inversion.answer.growths[0]
+    assert np.linalg.norm(np.subtract(found.origin_mm, truth.parameters.origin_mm)) < 5
+    assert found.lambda_mm == pytest.approx(truth.parameters.lambda_mm, rel=0.15)
+    assert found.rho_t == pytest.approx(truth.parameters.rho_t, rel=0.1)
+    # What is written is what was judged: the map's own outlines overlap as the answer says.
+    dice = sum(dice_of_masks(read_outlines(tmp_path / "patient"), inversion.density.outlines()))
+    assert dice == pytest.approx(inversion.answer.score, abs=0.02)
+    row = json.loads((tmp_path / "result" / "result.json").read_text())
+    assert row["own_anatomy"]["kept"] and row["answer"]["space"] == "patient"
+    atlas = nib.load(tmp_path / "result" / "sub-patient_space-SRI24_density.nii.gz")
+    there = TumorDensity(np.asarray(atlas.dataobj), inversion.masks.grid).outlines()
+    assert sum(dice_of_masks(inversion.masks, there)) == pytest.approx(dice, abs=0.1)
     assert agreement == compare(inversion.density, truth.density)
     assert inversion.quality.problems == []
