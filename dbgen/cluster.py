@@ -12,9 +12,11 @@ from importlib.metadata import packages_distributions
 from typing import Any
 
 WORKER_ENVIRONMENT = {
-    # One core a worker: XLA's own threads would only fight over the cores.
+    # One core a worker: XLA's own threads would only fight over the cores. The flags bind single
+    # operations; the pool that a program's parts run on has a thread for each of PJRT_NPROC.
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
     "OMP_NUM_THREADS": "1",
+    "PJRT_NPROC": "1",
     "JAX_PLATFORMS": "cpu",
 }
 
