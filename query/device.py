@@ -73,7 +73,7 @@ class DeviceIndex:
         ValueError
             As `search`, or if the measure does not follow from counts.
         """
-        check_request(self.index, k, empty_score)
+        check_request(k, empty_score)
         if measure.from_counts is None:
             raise ValueError(f"the measure {measure.name} needs masks, a device counts voxels only")
         found = []
@@ -97,6 +97,7 @@ class DeviceIndex:
     ) -> list[Match]:
         totals = query.totals(self.index, measure)
         merits = measure.merit(intersections, totals, empty_score)
+        k = min(k, len(merits))
         level = np.partition(merits, len(merits) - k)[len(merits) - k]
         ids = np.flatnonzero(merits >= level)
         ids = ids[np.argsort(-merits[ids], kind="stable")][:k]

@@ -26,6 +26,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ import numpy as np
 
 from ..dbgen.cluster import connected
 from ..dbgen.files import write_json
+from ..dbgen.machine import processor
 from ..solver import TumorMasks
 from .exact import score_samples, search
 from .index import Index
@@ -236,8 +238,9 @@ def _ask_all(
 ) -> list[Row]:
     path = folder / f"{queries.name}-{contestant.label.replace(' ', '')}.json"
     state = [index.database_checksum, index.path.name, strategy.fingerprint, contestant.rerank]
+    state += [processor(), version("glioquery")]  # the times are theirs
     kept = _kept(path, state)
-    rows: dict[str, Row] = {}
+    rows: list[Row] = []
     saved, is_warm = time.monotonic(), False
     for i, name in enumerate(queries.queries):
         masks = queries.load(i)
@@ -248,16 +251,16 @@ def _ask_all(
                 _ask(index, queries.name, name, masks, exact[i], contestant, strategy)
                 is_warm = True
             row = _ask(index, queries.name, name, masks, exact[i], contestant, strategy)
-        rows[digest] = dataclasses.replace(row, query=name)
+            kept[digest] = row
+        rows.append(dataclasses.replace(row, query=name))
         progress(i + 1, len(queries.queries))
         if is_warm and (i + 1 == len(queries.queries) or time.monotonic() - saved > SAVE_EVERY_S):
-            every = {**kept, **rows}
             write_json(
                 path,
-                {"state": state, "rows": {k: dataclasses.asdict(r) for k, r in every.items()}},
+                {"state": state, "rows": {k: dataclasses.asdict(r) for k, r in kept.items()}},
             )
             saved = time.monotonic()
-    return list(rows.values())
+    return rows
 
 
 def _ask(

@@ -82,7 +82,7 @@ def search(
         The outlines, on the index's grid. Voxels where no tumour can be, outside the brain say,
         count in their volume. Either outline may be empty.
     k : int
-        Number of matches, 1 to the number of samples.
+        Number of matches; all where there are fewer samples.
     measure : Measure
         What to rank by.
     empty_score : float in [0, 1]
@@ -116,7 +116,7 @@ def search_counted(
     progress: Progress = lambda done, total: None,
 ) -> SearchResult:
     """`search`, which also says how many tumours it had to look at."""
-    check_request(index, k, empty_score)
+    check_request(k, empty_score)
     if measure.from_counts is None:
         return _search_all(index, masks, k, measure, empty_score, progress)
     query = CutQuery.of(index, masks)
@@ -133,7 +133,7 @@ def search_many(
     empty_score: float = 0.0,
 ) -> list[list[Match]]:
     """`search` for each query; they share the scans that find their bounds."""
-    check_request(index, k, empty_score)
+    check_request(k, empty_score)
     if measure.from_counts is None:
         return [
             search(index, masks, k=k, measure=measure, empty_score=empty_score) for masks in queries
@@ -162,7 +162,7 @@ def score_samples(
     ValueError
         If the index holds no such sample, or as in `search`.
     """
-    check_request(index, 1, empty_score)
+    check_request(1, empty_score)
     ids = np.asarray(samples, np.intp)
     if ((ids < 0) | (ids >= index.n_samples)).any():
         raise ValueError(f"samples are numbered 0 to {index.n_samples - 1}, got {list(samples)}")
@@ -175,7 +175,7 @@ def score_samples(
     return make_matches(index, query, ids, merits, counts, measure, empty_score)
 
 
-def check_request(index: Index, k: int, empty_score: float) -> None:
+def check_request(k: int, empty_score: float) -> None:
     """Refuse what no search can answer.
 
     Raises
@@ -183,10 +183,8 @@ def check_request(index: Index, k: int, empty_score: float) -> None:
     ValueError
         If k or empty_score is out of range.
     """
-    if not 1 <= k <= index.n_samples:
-        raise ValueError(
-            f"k, the number of matches, is 1 to {index.n_samples} (the samples indexed), got {k}"
-        )
+    if k < 1:
+        raise ValueError(f"k, the number of matches, is 1 or more, got {k}")
     if not 0 <= empty_score <= 1:
         raise ValueError(f"empty_score, the Dice of two empty masks, is 0 to 1, got {empty_score}")
 
@@ -201,7 +199,7 @@ def _search_bounded(
 ) -> SearchResult:
     totals = query.totals(index, measure)
     bounds = measure.merit(bounds_on_intersections, totals, empty_score)
-    best = _Best(k)
+    best = _Best(min(k, index.n_samples))
 
     def score(ids: NDArray[np.intp]) -> None:
         counts = intersect(index, query, ids)

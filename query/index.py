@@ -22,7 +22,6 @@ the bits lie sample by sample, because they are read for few samples.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import mmap
@@ -35,7 +34,7 @@ from numpy.typing import NDArray
 
 from ..atlas import Grid
 from ..solver import Thresholds, TumorMasks
-from .blocks import WORDS, block_shape, coarse_shape, count_voxels, join_blocks
+from .blocks import WORDS, block_shape, coarse_shape, join_blocks
 from .source import ABSOLUTE, Indexed, OutlineSource, Portion
 
 SCHEMA_VERSION = 2
@@ -77,8 +76,6 @@ class Index:
         The grid on which queries are asked.
     box : tuple of three slice
         The part of it that the blocks cover.
-    package_version : str
-        The release of glioquery that built it.
     files : dict of str to dict
         Size in bytes and SHA-256 of each file.
     """
@@ -91,7 +88,6 @@ class Index:
     portions: tuple[Portion, ...]
     grid: Grid
     box: tuple[slice, slice, slice]
-    package_version: str
     files: dict[str, dict[str, Any]]
     tissue: NDArray[np.uint64]
     volumes: NDArray[np.int32]
@@ -146,11 +142,6 @@ class Index:
     def block_shape(self) -> tuple[int, int, int]:
         """Number of blocks along x, y, z."""
         return block_shape(tuple(s.stop - s.start for s in self.box))
-
-    @functools.cached_property
-    def tissue_counts(self) -> NDArray[np.uint16]:
-        """Voxels of tissue in each block, (n_blocks,)."""
-        return count_voxels(np.asarray(self.tissue))
 
     def packed_outlines(self, start: int, stop: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Outlines of the samples start .. stop - 1 as they were indexed; see OutlineSource."""
@@ -308,7 +299,6 @@ def read_manifest(path: Path) -> dict[str, Any]:
             "portions": tuple(Portion(int(a), int(b), str(c)) for a, b, c in manifest["portions"]),
             "grid": Grid(tuple(manifest["grid"]["shape"]), manifest["grid"]["affine"]),
             "box": (x, y, z),
-            "package_version": str(manifest["package_version"]),
             "files": {f"{name}.npy": manifest["files"][f"{name}.npy"] for name in ARRAYS},
         }
     except (ValueError, TypeError, KeyError) as error:

@@ -23,7 +23,6 @@ challenges report.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import importlib
 import math
 from collections.abc import Callable
@@ -214,17 +213,35 @@ def find_measure(name: str, *, weights: Weights = (1.0, 1.0)) -> Measure:
         raise ValueError(f"the measure {name} is no function")
     if weights != (1.0, 1.0):
         raise ValueError(f"the measure {name} weighs the outlines itself: leave the weights out")
-    return Measure(name, from_masks=functools.partial(_ask, name, function))
+    return Measure(name, from_masks=UserFunction(name, function))
 
 
-def _ask(
-    name: str,
-    function: Callable[[TumorMasks, TumorMasks], float],
-    query: TumorMasks,
-    tumor: TumorMasks,
-    weights: Weights,
-) -> float:
-    value = float(function(query, tumor))
-    if math.isnan(value):
-        raise ValueError(f"the measure {name} returned NaN, which has no place in a ranking")
-    return value
+@dataclass(frozen=True)
+class UserFunction:
+    """A user's function of two pairs of outlines, as a measure calls it.
+
+    Attributes
+    ----------
+    name : str
+        By which the user asked for it.
+    function : callable(query, tumour)
+        Returns a number.
+    """
+
+    name: str
+    function: Callable[[TumorMasks, TumorMasks], float]
+
+    def __call__(self, query: TumorMasks, tumor: TumorMasks, weights: Weights) -> float:
+        """The function's value.
+
+        Raises
+        ------
+        ValueError
+            If that is NaN.
+        """
+        value = float(self.function(query, tumor))
+        if math.isnan(value):
+            raise ValueError(
+                f"the measure {self.name} returned NaN, which has no place in a ranking"
+            )
+        return value

@@ -21,7 +21,7 @@ from ..solver import TumorMasks
 from .exact import SHARED, Progress, check_request, search_many
 from .index import Index
 from .match import Match
-from .measures import DICE, Measure
+from .measures import DICE, Measure, UserFunction
 
 MAX_DEATHS = 5
 """Times that an actor is started again when it or its node died: nodes come and go, but some deaths
@@ -57,7 +57,7 @@ class ShardedIndex:
         progress: Progress = lambda done, total: None,
     ) -> list[Match]:
         """As `exact.search`; progress is told as the actors finish."""
-        check_request(self.index, k, empty_score)
+        check_request(k, empty_score)
         under_way = self._ask([masks], k, measure, empty_score)
         spans = dict(zip(under_way, self.spans, strict=True))
         done, waiting = 0, under_way
@@ -85,7 +85,7 @@ class ShardedIndex:
         RuntimeError
             If an actor died again and again.
         """
-        check_request(self.index, k, empty_score)
+        check_request(k, empty_score)
         found: list[list[Match]] = []
         under_way: deque[list[Any]] = deque()
         waiting = iter(queries)
@@ -100,7 +100,8 @@ class ShardedIndex:
     def _ask(
         self, queries: list[TumorMasks], k: int, measure: Measure, empty_score: float
     ) -> list[Any]:
-        with carried_by_value(measure.from_masks or Measure):
+        code = measure.from_masks or Measure
+        with carried_by_value(code.function if isinstance(code, UserFunction) else code):
             shared, how = self._ray.put(queries), self._ray.put(measure)
         return [actor.search_many.remote(shared, how, k, empty_score) for actor in self._actors]
 
@@ -197,7 +198,7 @@ class _Searcher:
         found = search_many(
             part,
             queries,
-            k=min(k, part.n_samples),
+            k=k,
             measure=measure,
             empty_score=empty_score,
         )

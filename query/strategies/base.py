@@ -64,7 +64,7 @@ def search_with(
     masks : TumorMasks
         The outlines, on the index's grid.
     k : int
-        Number of matches, 1 to the number of samples.
+        Number of matches; fewer where the strategy considers fewer samples.
     rerank : int
         So many candidates of the strategy, k at least, are ordered by their exact score; 0
         keeps its own order.
@@ -79,10 +79,8 @@ def search_with(
     ValueError
         If k or rerank is out of range, or the masks lie on another grid.
     """
-    if not 1 <= k <= index.n_samples:
-        raise ValueError(
-            f"k, the number of matches, is 1 to {index.n_samples} (the samples indexed), got {k}"
-        )
+    if k < 1:
+        raise ValueError(f"k, the number of matches, is 1 or more, got {k}")
     if rerank and rerank < k:
         raise ValueError(f"the candidates to rerank are k = {k} or more, got {rerank}")
     check_grid(index, masks)

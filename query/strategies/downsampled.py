@@ -29,7 +29,7 @@ from ...solver import TumorMasks
 from ..dice import OUTLINES, dice_from_counts
 from ..index import Index
 from .base import Progress, check_grid, nearest, silent
-from .store import fingerprint_of, finish, folder_of, map_array, read_manifest, write_array
+from .store import begin, fingerprint_of, finish, map_array, read_manifest, write_array
 
 FACTORS = {"ds64": 2, "ds32": 4}
 """How many times coarser than the simulation grid of 128 voxels."""
@@ -53,8 +53,7 @@ def prepare(index: Index, name: str, *, progress: Progress = silent) -> None:
     int32, are the tumours' voxels on the coarse grid.
     """
     coarse = _CoarseBox.of(index, FACTORS[name])
-    folder = folder_of(index, name)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = begin(index, name)
     n = index.n_samples
     union = np.zeros(coarse.positions.size, bool)
     for start in range(0, n, CHUNK):

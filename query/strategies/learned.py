@@ -11,6 +11,7 @@ on: what the Bi-half layer does with a batch, done with all of them.
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from dataclasses import dataclass
 
@@ -27,9 +28,11 @@ from .base import Bars, check_grid, nearest
 from .inputs import pool_packed, pool_query
 from .networks import Autoencoder, encode_batch, eqx
 from .store import (
+    begin,
     fingerprint_of,
     finish,
     folder_of,
+    is_ready,
     map_array,
     read_manifest,
     remedy,
@@ -42,7 +45,7 @@ BATCH = 64
 
 
 def train(index: Index, kind: str, *, preset: str = "small", seed: int = 0, bars: Bars) -> None:
-    """Train both networks of a strategy and encode all tumours of the database.
+    """Train both networks of a strategy and encode all tumours of the database, if not done yet.
 
     `core.eqx`, `whole.eqx`: the networks. `latents.npy`, (2, n_samples, latent) float32: latent
     vectors of length one; for bf-hash (2, n_samples, latent / 64) uint64: codes, and
@@ -67,7 +70,8 @@ def train(index: Index, kind: str, *, preset: str = "small", seed: int = 0, bars
     if preset not in PRESETS:
         raise ValueError(f"the preset is one of {', '.join(PRESETS)}, got {preset!r}")
     settings = PRESETS[preset]
-    folder = folder_of(index, kind)
+    if _is_trained(index, kind, settings, seed):
+        return
     trained, seconds = [], []
     for outline, name in enumerate(OUTLINES):
         began = time.perf_counter()
@@ -76,6 +80,7 @@ def train(index: Index, kind: str, *, preset: str = "small", seed: int = 0, bars
                 train_network(index, kind, outline, settings, seed=seed, progress=progress)
             )
         seconds.append(round(time.perf_counter() - began, 1))
+    folder = begin(index, kind)
     _write_latents(index, kind, trained, settings, bars)
     for name, one in zip(OUTLINES, trained, strict=True):
         with completed(folder / f"{name}.eqx") as temporary, temporary.open("wb") as file:
@@ -157,6 +162,15 @@ class Learned:
                 # Both of length one: |a - b|^2 = 2 - 2 a.b.
                 total += np.sqrt(np.maximum(2 - 2 * (stored @ _scaled(z)[0]), 0))
         return total
+
+
+def _is_trained(index: Index, kind: str, settings: Settings, seed: int) -> bool:
+    """Whether this very training was finished for this state of the database."""
+    if not is_ready(index, kind):
+        return False
+    manifest = read_manifest(index, kind)
+    described = json.loads(json.dumps(dataclasses.asdict(settings)))
+    return bool(manifest["settings"] == described and manifest["seed"] == seed)
 
 
 def _write_latents(

@@ -26,7 +26,7 @@ from ..dice import OUTLINES
 from ..index import Index
 from .base import Progress, check_grid, nearest, silent
 from .shape import FEATURES, centre_of_mass, shape_features, sitk
-from .store import fingerprint_of, finish, folder_of, map_array, read_manifest, write_array
+from .store import begin, fingerprint_of, finish, map_array, read_manifest, write_array
 
 TABLE = "radiomics"
 """Name of the folder whose features both strategies use."""
@@ -61,8 +61,7 @@ def prepare(index: Index, *, progress: Progress = silent) -> None:
             features[part], centres[part] = ray.get(ready)
             done += part.stop - part.start
             progress(done, n)
-    folder = folder_of(index, TABLE)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = begin(index, TABLE)
     write_array(folder / "features.npy", features)
     write_array(folder / "centres.npy", centres)
     finish(index, TABLE, ["features.npy", "centres.npy"], features=FEATURES)

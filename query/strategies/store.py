@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...dbgen.files import completed, sha256_of, write_json
+from ...dbgen.header import HEADER
 from ..index import Index
+from ..outlines import INDEX_FOLDER
 
 MANIFEST = "strategy.json"
 
@@ -33,7 +35,23 @@ def folder_of(index: Index, name: str) -> Path:
 
 def remedy(index: Index, name: str) -> str:
     """The command that makes a strategy ready."""
-    return f"run `glioquery train {index.path.parent} --strategy {name}`"
+    parts = ["glioquery train"]
+    if (index.path.parent / HEADER).exists():  # the embedded database's index lies in a cache
+        parts.append(str(index.path.parent))
+    parts.append(f"--strategy {name}")
+    if index.path.name != INDEX_FOLDER:
+        thresholds = index.thresholds
+        parts.append(f"--core-threshold {thresholds.core:g} --whole-threshold {thresholds.whole:g}")
+        parts.append(f"--normalise {index.normalisation}")
+    return f"run `{' '.join(parts)}`"
+
+
+def begin(index: Index, name: str) -> Path:
+    """The folder of a strategy, which is not ready from now on until it is finished."""
+    folder = folder_of(index, name)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    return folder
 
 
 def write_array(path: Path, array: NDArray) -> None:

@@ -41,6 +41,12 @@ except ImportError:
 
 CHECKPOINT_EVERY_S = 60.0
 
+WARM_UP = 0.02
+"""Share of the steps in which the learning rate rises from zero."""
+
+CLIP_NORM = 1.0
+"""Longest gradient that is followed."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -59,9 +65,11 @@ class Settings:
     epochs, batch : int
         Bi-half layers degenerate in batches of less than 32.
     learning_rate : float
-        Of Adam at the beginning; falls to zero along a cosine.
+        Of Adam after its warm-up; falls to zero along a cosine.
     kl_weight : float
         Of the variational autoencoder's divergence.
+    gamma : float
+        Of the pull of the Bi-half layer's input towards its code.
     """
 
     edge: int
@@ -73,6 +81,7 @@ class Settings:
     batch: int = 32
     learning_rate: float = 1e-3
     kl_weight: float = 1e-4
+    gamma: float = 6.0
 
     def __post_init__(self) -> None:
         if self.edge != FLAT_EDGE * 2 ** len(self.channels):
@@ -104,7 +113,7 @@ class Trained:
     ----------
     network : Autoencoder
     losses : (epochs, 2) float64 array
-        Training and validation loss after each epoch.
+        Training loss of each epoch, and the Dice loss of unseen tumours' reconstructions after it.
     training : (n,) array of int
         Samples it was trained on, by rising id.
     """
@@ -166,7 +175,7 @@ def train_network(
         for rows in _batches(len(seen), settings.batch, rng):
             x = pool_packed(seen[rows], settings.edge)
             noise = jax.random.key(int(rng.integers(2**32)))
-            network, memory, loss = _step(network, memory, x, noise, optimiser, settings.kl_weight)
+            network, memory, loss = _step(network, memory, x, noise, optimiser, settings)
             losses.append(loss)
         curve = state.losses.copy()
         curve[epoch] = np.mean(losses), _validate(network, unseen, settings)
@@ -197,27 +206,26 @@ class _State(eqx.Module):
 
 @eqx.filter_jit
 def _step(
-    network: Autoencoder, memory: Any, x: Any, noise: Any, optimiser: Any, kl_weight: float
+    network: Autoencoder, memory: Any, x: Any, noise: Any, optimiser: Any, settings: Settings
 ) -> tuple[Autoencoder, Any, Any]:
     """One step of the optimiser: the network, its memory, and the loss before the step."""
-    loss, gradient = eqx.filter_value_and_grad(lambda one: one.loss(x, kl_weight, noise))(network)
+    weights = {"kl_weight": settings.kl_weight, "gamma": settings.gamma}
+    loss, gradient = eqx.filter_value_and_grad(lambda one: one.loss(x, noise, **weights))(network)
     updates, memory = optimiser.update(gradient, memory)
     return eqx.apply_updates(network, updates), memory, loss
 
 
 @eqx.filter_jit
-def _loss(network: Autoencoder, x: Any, kl_weight: float) -> Any:
-    return network.loss(x, kl_weight, jax.random.key(0))
+def _reconstruction_loss(network: Autoencoder, x: Any) -> Any:
+    return network.reconstruction_loss(x)
 
 
 def _validate(network: Autoencoder, unseen: NDArray[np.uint8], settings: Settings) -> float:
-    """Mean loss of tumours that were not trained on, in whole batches."""
+    """Mean Dice loss of tumours that were not trained on, in whole batches."""
     n = len(unseen) // settings.batch * settings.batch
     losses = [
-        _loss(
-            network,
-            pool_packed(unseen[start : start + settings.batch], settings.edge),
-            settings.kl_weight,
+        _reconstruction_loss(
+            network, pool_packed(unseen[start : start + settings.batch], settings.edge)
         )
         for start in range(0, n, settings.batch)
     ]
@@ -226,14 +234,17 @@ def _validate(network: Autoencoder, unseen: NDArray[np.uint8], settings: Setting
 
 @functools.cache  # a new one would be a new program to compile
 def _optimiser(settings: Settings, steps_an_epoch: int) -> Any:
-    rate = optax.cosine_decay_schedule(settings.learning_rate, settings.epochs * steps_an_epoch)
-    return optax.adam(rate)
+    n_steps = settings.epochs * steps_an_epoch
+    rate = optax.warmup_cosine_decay_schedule(
+        0.0, settings.learning_rate, warmup_steps=round(WARM_UP * n_steps), decay_steps=n_steps
+    )
+    return optax.chain(optax.clip_by_global_norm(CLIP_NORM), optax.adam(rate))
 
 
 def _share_out(
     index: Index, settings: Settings, seed: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Samples to train on and to validate with."""
+    """Samples to train on, and the last ones, which share no run with most, to validate with."""
     n_validation = min(settings.n_validation, max(index.n_samples // 11, settings.batch))
     n_training = min(settings.n_training, index.n_samples - n_validation)
     if n_training < settings.batch:
@@ -241,11 +252,9 @@ def _share_out(
             f"training needs {2 * settings.batch} tumours at least, the database holds "
             f"{index.n_samples}: extend it with `glioquery generate`"
         )
-    chosen = np.random.default_rng(seed).permutation(index.n_samples)
-    return (
-        np.sort(chosen[:n_training]),
-        np.sort(chosen[n_training : n_training + n_validation]),
-    )
+    n_others = index.n_samples - n_validation
+    chosen = np.random.default_rng(seed).permutation(n_others)
+    return np.sort(chosen[:n_training]), np.arange(n_others, index.n_samples)
 
 
 def _outlines(index: Index, samples: NDArray[np.intp], outline: int) -> NDArray[np.uint8]:

@@ -107,6 +107,13 @@ def test_an_evaluation_asks_only_what_it_was_not_asked(
     assert len(fixed.asked) == 17
 
 
+def test_equal_queries_are_rows_of_their_own(fixed, moved, shared_index, tmp_path):
+    twice = QuerySet("real", ["a", "b", "a again"], lambda i: moved[i % 2])
+    rows = evaluate(shared_index, [twice], [Contestant("fixed")], tmp_path, bars=bars)
+    assert [row.query for row in rows] == ["a", "b", "a again"]
+    assert rows[2] == dataclasses.replace(rows[0], query="a again")
+
+
 def test_an_interrupted_evaluation_keeps_its_rows(
     fixed, queries, shared_index, tmp_path, monkeypatch
 ):

@@ -51,7 +51,7 @@ def query_masks(draw, source):
 @given(data=st.data())
 def test_same_as_the_loop(data, source, shared_index, naive):
     masks = data.draw(query_masks(source))
-    k = data.draw(st.integers(1, source.n_samples))
+    k = data.draw(st.integers(1, source.n_samples + 20))
     empty_score = data.draw(st.sampled_from([0.0, 1.0]))
     # Few seeds and small batches, or a database of this size would be scored whole at once.
     seeds, most = data.draw(st.integers(1, 100)), data.draw(st.integers(1, 100))
@@ -113,9 +113,9 @@ def test_many_is_one_after_the_other(shared_index, tumor):
     ]
 
 
-@pytest.mark.parametrize("k", [0, -1, 91])
+@pytest.mark.parametrize("k", [0, -1])
 def test_k_out_of_range_is_refused(shared_index, tumor, k):
-    with pytest.raises(ValueError, match=rf"is 1 to 90 .* got {k}"):
+    with pytest.raises(ValueError, match=rf"is 1 or more, got {k}"):
         search(shared_index, tumor(0), k=k)
 
 

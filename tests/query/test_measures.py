@@ -74,7 +74,7 @@ def test_same_as_the_loop(data, source, shared_index):
     name = data.draw(st.sampled_from(sorted(NAIVE)))
     weight = data.draw(st.sampled_from([0.0, 0.3, 1.0, 1.9, 2.0]))
     empty = data.draw(st.sampled_from([0.0, 0.5, 1.0]))
-    k = data.draw(st.integers(1, source.n_samples))
+    k = data.draw(st.integers(1, source.n_samples + 20))
     measure = find_measure(name, weights=(weight, 2 - weight))
     seeds, most = data.draw(st.integers(1, 50)), data.draw(st.integers(1, 50))
     with patch.multiple(exact, SEEDS=seeds, MAX_BATCH=most):

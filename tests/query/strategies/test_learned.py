@@ -8,16 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from glioquery.query.strategies import learned, open_strategy, training
+from glioquery.query.strategies import learned, needs_preparation, open_strategy, training
 from glioquery.query.strategies.base import silent
 from glioquery.query.strategies.inputs import pool_packed, pool_query
 from glioquery.query.strategies.networks import (
-    GAMMA,
     Autoencoder,
     Convolution,
     Doubling,
     Halving,
-    _convolve,
+    _convolve_by_library,
     _convolve_by_lines,
     bi_half,
     dice_loss,
@@ -41,15 +40,6 @@ def random(*shape):
     return jax.random.normal(jax.random.key(sum(shape)), shape)
 
 
-def test_halving_is_a_convolution_of_stride_2():
-    layer, x = Halving(3, 5, key=jax.random.key(0)), random(2, 8, 6, 4, 3)
-    layout = ("NDHWC", "DHWIO", "NDHWC")
-    expected = jax.lax.conv_general_dilated(
-        x, layer.kernel, (2, 2, 2), [(1, 1)] * 3, dimension_numbers=layout
-    )
-    np.testing.assert_allclose(layer(x), expected, atol=1e-5)
-
-
 def test_doubling_is_the_transpose_of_halving():
     halving = Halving(3, 5, key=jax.random.key(0))
     doubling = Doubling(5, 3, key=jax.random.key(1))
@@ -58,10 +48,12 @@ def test_doubling_is_the_transpose_of_halving():
     np.testing.assert_allclose((halving(x) * y).sum(), (x * doubling(y)).sum(), rtol=1e-4)
 
 
-def test_convolution_by_lines_is_a_convolution():
-    layer, x = Convolution(3, 4, key=jax.random.key(0)), random(2, 5, 6, 7, 3)
-    expected = _convolve(x, layer.kernel, (1, 1))
-    np.testing.assert_allclose(_convolve_by_lines(x, layer.kernel), expected, atol=1e-5)
+@pytest.mark.parametrize(("layer", "stride"), [(Convolution, 1), (Halving, 2)])
+def test_convolution_by_lines_is_a_convolution(layer, stride):
+    layer, x = layer(3, 4, key=jax.random.key(0)), random(2, 5, 6, 7, 3)
+    expected = _convolve_by_library(x, layer.kernel, stride=stride)
+    found = _convolve_by_lines(x, layer.kernel, stride=stride)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_allclose(layer(x), expected, atol=1e-5)
 
 
@@ -87,18 +79,18 @@ def test_dice_loss_is_least_where_both_are_equal():
 
 def test_bi_half_halves_every_bit():
     u = random(32, 20) * 3 + 5
-    code = np.asarray(bi_half(u))
+    code = np.asarray(bi_half(u, 6.0))
     assert set(np.unique(code)) == {-1, 1}
     assert (code.sum(axis=0) == 0).all()
     for bit, values in zip(code.T, np.asarray(u).T, strict=True):
         assert values[bit > 0].min() > values[bit < 0].max()
-    assert bi_half(jnp.zeros((5, 2))).sum(axis=0).tolist() == [-1, -1]
+    assert bi_half(jnp.zeros((5, 2)), 6.0).sum(axis=0).tolist() == [-1, -1]
 
 
 def test_the_gradient_passes_bi_half_with_a_pull_towards_the_code():
     u, weight = random(32, 20), random(32, 20) + 1
-    found = jax.grad(lambda v: (bi_half(v) * weight).sum())(u)
-    expected = weight + GAMMA * (u - bi_half(u)) / u.size
+    found = jax.grad(lambda v: (bi_half(v, 6.0) * weight).sum())(u)
+    expected = weight + 6.0 * (u - bi_half(u, 6.0)) / u.size
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
@@ -108,7 +100,9 @@ def test_the_divergence_is_that_of_two_normal_distributions():
     z = np.asarray(network._encode(x), np.float64)
     mean, variance = z[:, :64], np.exp(z[:, 64:])
     expected = 0.5 * (mean**2 + variance - 1 - np.log(variance)).sum(axis=1).mean()
-    found = network.loss(x, 1.0, key) - network.loss(x, 0.0, key)
+    found = network.loss(x, key, kl_weight=1.0, gamma=0) - network.loss(
+        x, key, kl_weight=0, gamma=0
+    )
     assert float(found) == pytest.approx(expected, rel=1e-3)
 
 
@@ -185,6 +179,22 @@ def test_ranked_by_the_distance_of_latent_vectors(kind, index, source, queries, 
         assert len(strategy.rank(masks, 5)) == 5
     for sample in (0, 11, 60):  # a stored tumour is nothing but itself
         assert strategy.distances(source_masks(source, sample))[sample] < 2e-3
+
+
+def test_what_is_trained_is_kept_and_not_ready_while_it_is_made_anew(index, tiny, monkeypatch):
+    learned.train(index, "ae", bars=bars)
+    manifest = index.path.parent / "strategies" / "ae" / "strategy.json"
+    made = manifest.stat().st_mtime_ns
+    learned.train(index, "ae", bars=bars)
+    assert manifest.stat().st_mtime_ns == made
+    monkeypatch.setattr(learned, "_write_latents", stop)
+    with pytest.raises(StoppedError):
+        learned.train(index, "ae", seed=1, bars=bars)
+    assert needs_preparation(index, "ae")
+
+
+def stop(*_):
+    raise StoppedError
 
 
 def source_masks(source, sample):

@@ -124,8 +124,9 @@ def test_what_cannot_be_asked_is_refused(source, shared_index, tumor):
     direct = open_strategy(shared_index, "direct")
     with pytest.raises(ValueError, match="k = 5 or more, got 4"):
         search_with(direct, shared_index, tumor(0), k=5, rerank=4)
-    with pytest.raises(ValueError, match="1 to 90"):
-        search_with(direct, shared_index, tumor(0), k=91)
+    with pytest.raises(ValueError, match="1 or more, got 0"):
+        search_with(direct, shared_index, tumor(0), k=0)
+    assert len(search_with(direct, shared_index, tumor(0), k=91)) == 90
     moved = Grid(source.grid.shape, source.grid.affine + np.eye(4)[:, [1, 2, 3, 0]] * 0.5)
     with pytest.raises(ValueError, match="resample"):
         search_with(direct, shared_index, TumorMasks(source.core[0], source.whole[0], moved))
