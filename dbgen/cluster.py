@@ -35,9 +35,18 @@ def connected(address: str | None = None, *, n_workers: int | None = None) -> It
 
     Raises
     ------
+    ValueError
+        If the number of workers is not positive, or given together with an address.
     ConnectionError
         If there is no cluster at the address, or this process belongs to another one.
     """
+    if n_workers is not None and n_workers < 1:
+        raise ValueError(f"the number of workers is 1 or more, got {n_workers}")
+    if n_workers is not None and address is not None:
+        raise ValueError(
+            "a number of workers is for a cluster of this machine's own, not for the one at "
+            f"{address}: give one of the two"
+        )
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Under `uv run`, Ray would copy the working directory to every worker.
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"

@@ -32,6 +32,8 @@ from .shard import VARIABLES, VOXELS, ShardRecord, read_record, read_voxels, sha
 if TYPE_CHECKING:
     import xarray as xr
 
+    from ..solver import Accuracy
+    from ..solver.models import GrowthModel
     from .plan import Plan
 
 OUTLINE_TOLERANCE = 1e-4
@@ -139,6 +141,16 @@ class Database:
                 "own: see `parts`"
             )
         return self.parts[0].plan
+
+    @property
+    def model(self) -> GrowthModel:
+        """The growth model, one for all parts."""
+        return self.parts[0].plan.model
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """Bounds of the time step of its simulations."""
+        return self.parts[0].plan.accuracy
 
     @cached_property
     def checksum(self) -> str:
@@ -298,9 +310,9 @@ class Database:
         return simulate(
             Tissue.from_atlas(load_atlas()),
             self.growth_parameters(sample),
-            model=self.parts[0].plan.model,
+            model=self.model,
             thresholds=self.thresholds,
-            accuracy=self.parts[0].plan.accuracy,
+            accuracy=self.accuracy,
         ).density
 
     def differing_outlines(self, sample: int, density: TumorDensity) -> list[str]:
@@ -318,6 +330,18 @@ class Database:
             if wrong[np.abs(u - level) > OUTLINE_TOLERANCE].any():
                 differing.append(name)
         return differing
+
+    def require_intact(self) -> None:
+        """Compare every shard with its checksum; a read does that with what it reads.
+
+        Raises
+        ------
+        DatabaseError
+            If one is damaged; the message names it and the command that makes it anew.
+        """
+        for index, record in enumerate(self.records):
+            self._compare(shard_path(self.path, index), record)
+            self._intact.add(index)
 
     def __len__(self) -> int:
         return self.n_samples
@@ -366,9 +390,9 @@ class Database:
         """The voxels that the bits of an outline stand for."""
         try:
             return read_voxels(self.path / VOXELS)
-        except (OSError, IndexError) as error:
+        except OSError as error:
             raise DatabaseError(
-                f"{self.path / VOXELS} is missing or not readable ({error}): remove it, and "
+                f"{self.path / VOXELS} is missing or not readable ({error}): "
                 f"{mending(self.path, self.header)} writes it anew"
             ) from None
 

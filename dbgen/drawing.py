@@ -24,7 +24,10 @@ from .sampling import Draw, find_sampler
 from .space import ParameterSpace
 
 MAX_ATTEMPTS = 300
-"""Draws of one run after which the space is held to contain no acceptable tumour."""
+"""Draws of the first run after which the space is held to contain no acceptable tumour."""
+
+PATIENCE = 100
+"""Times as many draws that each later run has: where there are tumours, some runs are unlucky."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,15 +73,20 @@ def draw_samples(tissue: Tissue, plan: Plan, run: int) -> list[Sample]:
     Raises
     ------
     ValueError
-        If `MAX_ATTEMPTS` draws yield none, or the simulation of a sweep's point fails.
+        If `attempts_of` the run yield none, or the simulation of a sweep's point fails.
     """
     rejections: Counter[Rejection] = Counter()
-    for attempt in range(MAX_ATTEMPTS):
+    for attempt in attempts_of(run):
         samples = draw_attempt(tissue, plan, run, attempt)
         if not isinstance(samples, Rejection):
             return samples
         rejections[samples] += 1
     raise no_acceptable_tumor(rejections)
+
+
+def attempts_of(run: int) -> range:
+    """The draws that a run has to be accepted in."""
+    return range(MAX_ATTEMPTS if run == 0 else PATIENCE * MAX_ATTEMPTS)
 
 
 def no_acceptable_tumor(rejections: Mapping[Rejection, int]) -> ValueError:

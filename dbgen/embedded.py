@@ -1,6 +1,6 @@
 """The database that comes with the package: outlines alone, the first samples of the default plan.
 
-It is made, and made anew when the default plan or the solver's scheme changes, by
+It is made, and after its removal made anew when the default plan or the solver's scheme changes, by
 
     glioquery generate dbgen/default_database --n 6500 --store outlines --shard-size 500
 """

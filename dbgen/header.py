@@ -69,14 +69,11 @@ class Part:
     first, last : int
         Samples first <= i < last; sample i of the database is sample i - first of the plan.
     plan : Plan
-    shard_size : int
-        Samples in each of its shards but the last.
     """
 
     first: int
     last: int
     plan: Plan
-    shard_size: int
 
 
 def parts_of(header: dict[str, Any]) -> list[Part]:
@@ -88,7 +85,7 @@ def parts_of(header: dict[str, Any]) -> list[Part]:
         first = parts[-1].last if parts else 0
         drawn = {key: part[key] for key in ("space", "sampler", "seed")}
         plan = Plan.from_description(header["plan"] | drawn)
-        parts.append(Part(first, first + part["n_samples"], plan, part["shard_size"]))
+        parts.append(Part(first, first + part["n_samples"], plan))
     return parts
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..atlas import load_atlas
 from ..solver import Tissue
-from .drawing import MAX_ATTEMPTS, Rejection, Sample, draw_attempt, no_acceptable_tumor
+from .drawing import Rejection, Sample, attempts_of, draw_attempt, no_acceptable_tumor
 from .generation import SHARD_SIZE, number_of_samples
 from .plan import Plan
 from .shard import write_shard
@@ -153,7 +153,7 @@ def run_pilot(
     rejections: Counter[Rejection] = Counter()
     began = time.monotonic()
     while len(runs) < n_runs and not (runs and time.monotonic() - began > SECONDS):
-        for attempt in range(MAX_ATTEMPTS):
+        for attempt in attempts_of(len(runs)):
             samples = draw_attempt(tissue, plan, len(runs), attempt)
             if not isinstance(samples, Rejection):
                 runs.append(samples)

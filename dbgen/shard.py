@@ -124,9 +124,26 @@ def write_voxels(path: Path, tissue: Tissue) -> None:
 
 
 def read_voxels(path: Path) -> NDArray[np.int16]:
-    """The (n, 3) list that `write_voxels` wrote."""
-    with netCDF4.Dataset(path) as file:
-        return np.asarray(file["voxel_index"][:])
+    """The (n, 3) list that `write_voxels` wrote.
+
+    Raises
+    ------
+    OSError
+        If the file is missing or damaged.
+    """
+    try:
+        with netCDF4.Dataset(path) as file:
+            return np.asarray(file["voxel_index"][:])
+    except (IndexError, RuntimeError) as error:  # RuntimeError is what NetCDF calls damage
+        raise OSError(f"{path} is damaged ({error})") from error
+
+
+def holds_voxels(path: Path, tissue: Tissue) -> bool:
+    """Whether a file is what `write_voxels` writes for a tissue."""
+    try:
+        return np.array_equal(read_voxels(path), outline_voxels(tissue))
+    except OSError:
+        return False
 
 
 def write_shard(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from .sampling import find_sampler
@@ -211,26 +209,6 @@ class ParameterSpace:
         if "sampler" in arguments and find_sampler(arguments["sampler"]).independent:
             arguments.setdefault("snapshots_per_run", 1)
         return cls(**arguments)
-
-    @classmethod
-    def from_toml(cls, path: Path, **changes: Any) -> ParameterSpace:
-        """A space from a TOML file, which says what `from_dict` takes.
-
-        Parameters
-        ----------
-        path : Path
-        **changes
-            What replaces the file's values.
-
-        Raises
-        ------
-        ValueError
-            If the file is not TOML or does not describe a space; the message names the file.
-        """
-        try:
-            return cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")) | changes)
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError) as error:
-            raise ValueError(f"{path}: {error}") from None
 
 
 def _points(given: Any) -> tuple[Point, ...]:

@@ -44,7 +44,8 @@ class Range:
         """One value."""
         if self.scale == "uniform":
             return float(rng.uniform(self.low, self.high))
-        return float(math.exp(rng.uniform(math.log(self.low), math.log(self.high))))
+        value = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+        return min(max(value, self.low), self.high)  # exp(log(x)) may be off by a rounding
 
     def at(self, share: float) -> float:
         """The value at a share in [0, 1] of the range, in its scale."""

@@ -21,11 +21,18 @@ from .shard import (
     DENSITY_FLOOR,
     VARIABLES,
     VOXELS,
+    holds_voxels,
     outline_voxels,
     read_record,
-    read_voxels,
     shard_path,
 )
+
+LARGE = {
+    "core_bits": ("u1", ("sample", "voxel_byte")),
+    "whole_bits": ("u1", ("sample", "voxel_byte")),
+    "density": ("f4", ("sample", "x", "y", "z")),
+}
+"""Variables that are large: dtype and dimensions."""
 
 REPRODUCED_SHARE = 0.01
 """Share of the samples that is simulated anew."""
@@ -78,12 +85,9 @@ def verify(
 
 
 def _voxel_faults(file: Path) -> list[str]:
-    voxels = outline_voxels(Tissue.from_atlas(load_atlas()))
-    try:
-        listed = read_voxels(file)
-    except (OSError, IndexError):
-        return [f"{file.name} is missing or not readable"]
-    return [] if np.array_equal(listed, voxels) else [f"{file.name} is not the atlas' tissue"]
+    if holds_voxels(file, Tissue.from_atlas(load_atlas())):
+        return []
+    return [f"{file.name} is missing, damaged, or not the atlas' tissue"]
 
 
 def _shard_faults(file: Path, span: tuple[int, int], header: dict) -> list[str]:
@@ -113,6 +117,18 @@ def _content_faults(shard: netCDF4.Dataset, span: tuple[int, int], header: dict)
             faults.append(f"{name} is not {dtype} in {units}")
         if not np.isfinite(values[name]).all():
             faults.append(f"{name} is not finite")
+    for name in large:
+        dtype, dimensions = LARGE[name]
+        if shard[name].dtype != np.dtype(dtype) or shard[name].dimensions != dimensions:
+            faults.append(f"{name} is not {dtype} along {', '.join(dimensions)}")
+    for name, derived in (
+        ("lambda_mm", np.sqrt(values["dw"] / values["rho"])),
+        ("rho_t", values["rho"] * values["days"]),
+    ):
+        if not np.allclose(values[name], derived, rtol=1e-12):
+            faults.append(f"{name} is not that of dw, rho and days")
+    if (values["attempt"] < 0).any():
+        faults.append("attempt is below 0")
     if not np.array_equal(values["sample"], np.arange(*span)):
         faults.append("its sample ids are not consecutive from its first")
     (space,) = (part.plan.space for part in parts_of(header) if part.first <= span[0] < part.last)
@@ -134,18 +150,26 @@ def _content_faults(shard: netCDF4.Dataset, span: tuple[int, int], header: dict)
     if (outlines["core"] & ~outlines["whole"]).any():
         faults.append("a core outline leaves its whole outline")
     if header["store"] == "density":
-        u = shard["density"][:]
-        if not ((u >= 0) & (u <= 1)).all():
-            faults.append("density leaves [0, 1]")
-        voxels = outline_voxels(Tissue.from_atlas(load_atlas()))
-        for name, level in header["plan"]["thresholds"].items():
-            masks = decode_outlines(outlines[name], voxels, u.shape[1:])
-            if any(
-                ((v >= level) != mask)[np.abs(v - level) > level * 2.0**-DENSITY_BITS].any()
-                for v, mask in zip(u, masks, strict=True)
-            ):
-                faults.append(f"the {name} outline is not that of the density")
+        faults += _density_faults(shard["density"], outlines, header["plan"]["thresholds"])
     return faults
+
+
+def _density_faults(
+    density: netCDF4.Variable, outlines: dict[str, np.ndarray], thresholds: dict[str, float]
+) -> list[str]:
+    """What is wrong with stored densities, one of which is in memory at a time."""
+    voxels = outline_voxels(Tissue.from_atlas(load_atlas()))
+    faults = set()
+    for row in range(len(density)):
+        u = density[row]
+        if not ((u >= 0) & (u <= 1)).all():
+            faults.add("density leaves [0, 1]")
+        for name, level in thresholds.items():
+            (mask,) = decode_outlines(outlines[name][row : row + 1], voxels, u.shape)
+            wrong = (u >= level) != mask
+            if wrong[np.abs(u - level) > level * 2.0**-DENSITY_BITS].any():
+                faults.add(f"the {name} outline is not that of the density")
+    return sorted(faults)
 
 
 def _reproduction_fault(database: Database, sample: int) -> str | None:

@@ -91,31 +91,36 @@ def make_shards(
     in_flight: dict[Any, int] = {}
     failures: Counter[int] = Counter()
     deaths: Counter[int] = Counter()
-    while waiting or in_flight:
-        capacity = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
-        while waiting and len(in_flight) < capacity:
-            index = waiting.pop()
-            arguments = (folder, header, shared_plan, index, version("glioquery"))
-            in_flight[task.remote(*arguments)] = index
-        ready, _ = ray.wait(list(in_flight), timeout=1.0)
-        for reference in ready:
-            index = in_flight.pop(reference)
-            try:
-                ray.get(reference)
-            except ray.exceptions.RayTaskError as error:
-                if _is_final(error.cause):
-                    raise error.cause from None
-                failures[index] += 1
-                if failures[index] == MAX_FAILURES:
-                    _give_up(index, MAX_FAILURES, error)
-                waiting.append(index)
-            except ray.exceptions.RayError as error:  # the worker or its node died
-                deaths[index] += 1
-                if deaths[index] == MAX_DEATHS:
-                    _give_up(index, MAX_DEATHS, error)
-                waiting.append(index)
-            else:
-                yield index
+    try:
+        while waiting or in_flight:
+            capacity = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+            while waiting and len(in_flight) < capacity:
+                index = waiting.pop()
+                arguments = (folder, header, shared_plan, index, version("glioquery"))
+                in_flight[task.remote(*arguments)] = index
+            ready, _ = ray.wait(list(in_flight), timeout=1.0)
+            for reference in ready:
+                index = in_flight.pop(reference)
+                try:
+                    ray.get(reference)
+                except ray.exceptions.RayTaskError as error:
+                    if _is_final(error.cause):
+                        raise error.cause from None
+                    failures[index] += 1
+                    if failures[index] == MAX_FAILURES:
+                        _give_up(index, MAX_FAILURES, error)
+                    waiting.append(index)
+                except ray.exceptions.RayError as error:  # the worker or its node died
+                    deaths[index] += 1
+                    if deaths[index] == MAX_DEATHS:
+                        _give_up(index, MAX_DEATHS, error)
+                    waiting.append(index)
+                else:
+                    yield index
+    finally:
+        # Nothing writes any more when the driver gives the folder back, whatever ended it.
+        for reference in in_flight:
+            ray.cancel(reference, force=True)
 
 
 def _is_final(error: Exception) -> bool:

@@ -226,6 +226,26 @@ def test_a_damaged_shard_is_named_and_made_anew(database, copy, damage):
     assert build_index(repaired, copy / "index").n_samples == 11
 
 
+@pytest.mark.parametrize("damage", [damage_truncate, damage_flip, damage_text, damage_remove])
+def test_a_damaged_list_of_voxels_is_named_and_made_anew(database, copy, damage):
+    damage(copy / "voxels.nc")
+    (fault,) = verify(copy)
+    assert fault.startswith("voxels.nc")
+    with pytest.raises(DatabaseError, match=r"voxels\.nc .*generate .* writes it anew"):
+        Database.open(copy).outlines(0)
+    assert generate(copy, 11).checksum == database.checksum
+    assert verify(copy) == []
+
+
+def test_a_file_system_without_locks_is_said(monkeypatch, tmp_path, small_plan):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("glioquery.dbgen.generation.fcntl.flock", refuse)
+    with pytest.raises(DatabaseError, match=r"locks no files \(No locks available\)"):
+        generate(tmp_path / "db", 2, plan=small_plan)
+
+
 @pytest.mark.parametrize("record", ["", "[]", '{"first": 4}'])
 def test_a_damaged_record_has_its_shard_made_anew(database, copy, record):
     (copy / "shards" / "shard-00002.json").write_text(record)
@@ -262,6 +282,15 @@ def test_a_density_that_has_not_the_stored_outlines_is_refused(small_plan, tmp_p
     changed.density(0)
     with pytest.raises(DatabaseError, match=r"sample 1 of .*another (core|whole) outline"):
         changed.density(1)
+
+
+def test_verify_compares_what_follows_from_other_values(copy):
+    tamper(copy, 0, lambda shard: shard["lambda_mm"].__setitem__(0, 3.0))
+    tamper(copy, 1, lambda shard: shard["rho_t"].__setitem__(1, 3.0))
+    assert verify(copy) == [
+        "shard-00000.nc: lambda_mm is not that of dw, rho and days",
+        "shard-00001.nc: rho_t is not that of dw, rho and days",
+    ]
 
 
 def test_verify_names_what_a_shard_lacks(copy):
@@ -413,6 +442,7 @@ def test_shards_under_way_are_bounded(small_plan):
         cluster_resources=lambda: {"CPU": 3.0},
         wait=lambda references, timeout: ([open_references.pop()], []),
         get=lambda reference: None,
+        cancel=lambda reference, force: None,
         exceptions=SimpleNamespace(RayTaskError=RuntimeError, RayError=RuntimeError),
     )
     done = workers.make_shards(stand_in, Path("db"), {}, small_plan, list(range(1000)))

@@ -5,7 +5,16 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
-from glioquery.dbgen import Database, DatabaseError, ParameterSpace, Plan, Range, generate, verify
+from glioquery.dbgen import (
+    Database,
+    DatabaseError,
+    ParameterSpace,
+    Plan,
+    Range,
+    drawing,
+    generate,
+    verify,
+)
 from glioquery.dbgen.cluster import connected
 from glioquery.dbgen.drawing import draw_samples
 from glioquery.solver import simulate
@@ -153,6 +162,35 @@ def test_a_space_without_tumors_is_said(tmp_path):
     )
     with pytest.raises(ValueError, match="yields no acceptable tumour"):
         generate(tmp_path / "db", 1, plan=hopeless)
+
+
+def test_a_call_that_made_nothing_binds_nobody(database, small_plan, tmp_path):
+    hopeless = ParameterSpace(days=Range(50, 51), rho=Range(0.002, 0.003), dw=Range(0.02, 0.03))
+    with pytest.raises(ValueError, match="yields no acceptable tumour"):
+        generate(tmp_path / "db", 500, plan=Plan(hopeless))
+    made = generate(tmp_path / "db", 11, plan=small_plan, shard_size=4)
+    assert made.checksum == database.checksum
+
+
+def test_only_the_first_run_may_find_a_space_empty(tissue, small_plan, monkeypatch):
+    monkeypatch.setattr(drawing, "MAX_ATTEMPTS", 1)
+    needed = [draw_samples(tissue, small_plan, run)[0].attempt + 1 for run in range(1, 8)]
+    assert max(needed) > 1
+    monkeypatch.setattr(drawing, "PATIENCE", max(needed) - 1)
+    with pytest.raises(ValueError, match=f"no acceptable tumour in {max(needed) - 1} draws"):
+        draw_samples(tissue, small_plan, 1 + needed.index(max(needed)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_workers": 0}, "number of workers is 1 or more, got 0"),
+        ({"n_workers": 2, "address": "127.0.0.1:1"}, "give one of the two"),
+    ],
+)
+def test_workers_are_checked(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        connected(**arguments).__enter__()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])

@@ -63,6 +63,11 @@ def test_a_merged_database_holds_its_parts_one_after_the_other(merged, database,
         np.testing.assert_array_equal(rows, [bits[start:stop] for bits in full])
 
 
+def test_what_the_parts_share_is_the_wholes(merged, database):
+    assert merged.model == database.model and merged.accuracy == database.accuracy
+    assert merged.thresholds == database.thresholds
+
+
 def test_a_query_finds_what_it_finds_in_the_parts(merged, database, other, tmp_path):
     indices = [
         build_index(outlines_of(source), tmp_path / str(len(source)))

@@ -60,7 +60,7 @@ def test_a_sweep_needs_no_number():
     ],
 )
 def test_a_space_without_tumors_says_which_limit_rejects_them(monkeypatch, values, reason):
-    monkeypatch.setattr("glioquery.dbgen.pilot.MAX_ATTEMPTS", 5)
+    monkeypatch.setattr("glioquery.dbgen.drawing.MAX_ATTEMPTS", 5)
     space = {"sampler": "uniform", "origin_mm": [-150, 100, 60], **values}
     with pytest.raises(
         ValueError, match=f"no acceptable tumour in 5 draws: in 5 {reason.value}. Widen"

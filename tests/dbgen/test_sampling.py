@@ -176,9 +176,9 @@ def test_a_bad_sampler_is_named(values, message):
 
 def test_a_sampler_in_toml_and_its_replacement(tmp_path):
     (tmp_path / "space.toml").write_text("sampler = 'sobol'\n")
-    space = ParameterSpace.from_toml(tmp_path / "space.toml")
+    space = Plan.from_toml(tmp_path / "space.toml").space
     assert space == ParameterSpace(sampler="sobol", snapshots_per_run=1)
-    replaced = ParameterSpace.from_toml(tmp_path / "space.toml", sampler="trajectory")
+    replaced = Plan.from_toml(tmp_path / "space.toml", sampler="trajectory").space
     assert replaced == ParameterSpace()
     with pytest.raises(ValueError, match="draws every tumour by itself"):
         ParameterSpace(sampler="uniform")
