@@ -209,29 +209,31 @@ def grow_in_patient(
 
     Raises
     ------
+    NoGrowthError
+        If no start grows to the patient's volume.
     ValueError
-        If there was no refinement, or no start grows to the patient's volume.
+        If there was no refinement.
     """
     if findings.refinement is None:
         raise ValueError("the growth in the patient goes on from a refinement, there is none")
     tissue = tissue_of(patient, transform, atlas, given)
-    target = Target(
-        _outlines(patient, tissue.grid), tissue, database.plan.model, database.thresholds
-    )
+    target = Target(_outlines(patient, tissue.grid), tissue, database.model, database.thresholds)
     domain = Tissue.from_atlas(atlas).domain
     bent = transform.density_to_patient(findings.answer.density, tissue.grid, tissue=domain)
     interior = Interior(tissue)
     arrived = [findings.refinement.best.parameters]
     arrived += [growth for growth, _ in findings.refinement.arrivals]
     moved = [_moved(growth, transform, interior) for growth in arrived]
-    refinement = refine(target, choose_starts(moved, N_STARTS), accuracy=database.plan.accuracy)
+    refinement = refine(target, choose_starts(moved, N_STARTS), accuracy=database.accuracy)
     found = (refinement.best.parameters,)
     return OwnAnatomy(
         tissue=tissue,
         bent=measure(target, findings.answer.source, findings.answer.growths, bent),
         grown=measure(target, AnswerSource.OWN_ANATOMY, found, refinement.density),
         refinement=refinement,
-        uncertainty=uncertainty.of_refinement(target, refinement, levels),
+        uncertainty=uncertainty.of_refinement(
+            target, refinement, levels, accuracy=database.accuracy
+        ),
         checksums={} if given is None else given.checksums,
     )
 

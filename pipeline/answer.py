@@ -16,7 +16,7 @@ from ..dbgen import Database
 from ..query import Index, search
 from ..solver import GrowthParameters, Tissue, TumorDensity, TumorMasks
 from . import uncertainty
-from .refinement import N_STARTS, Refinement, choose_starts, refine
+from .refinement import N_STARTS, NoGrowthError, Refinement, choose_starts, refine
 from .several import combine, join, split_outlines
 from .trajectory import Target
 from .uncertainty import Member, Uncertainty
@@ -35,6 +35,7 @@ class AnswerSource(enum.Enum):
     MATCH = "best match"
     REFINEMENT = "refined growth"
     SEVERAL = "several tumours"
+    SEVERAL_REFINED = "several tumours, refined"
     OWN_ANATOMY = "growth in the patient's own anatomy"
 
 
@@ -90,6 +91,8 @@ class Findings:
     fitted : FittedThresholds or None
     uncertainty : Uncertainty
         Of the refinement if there is one, else of the matches; of one tumour in any case.
+    notices : tuple of str
+        What could not be tried, and why.
     """
 
     answer: Answer
@@ -97,6 +100,7 @@ class Findings:
     refinement: Refinement | None
     fitted: FittedThresholds | None
     uncertainty: Uncertainty
+    notices: tuple[str, ...] = ()
 
 
 def growth_row(growth: GrowthParameters, density: TumorDensity) -> dict[str, Any]:
@@ -143,20 +147,22 @@ def find_answer(
         Densities whose exceedance is mapped.
     """
     best = database.density(samples[0])
-    target = Target(
-        masks, Tissue.from_atlas(load_atlas()), database.plan.model, database.thresholds
-    )
+    target = Target(masks, Tissue.from_atlas(load_atlas()), database.model, database.thresholds)
     tried = [measure(target, AnswerSource.MATCH, (members[0].parameters,), best)]
     refinement = fitted = None
+    notices = []
     if refined:
         starts = choose_starts(_ranked(database, index, masks), N_STARTS)
-        refinement = refine(target, starts, accuracy=database.plan.accuracy)
-        found = refinement.best
-        tried.append(
-            measure(target, AnswerSource.REFINEMENT, (found.parameters,), refinement.density)
-        )
-        if thresholds_fitted:
-            fitted = fit_thresholds(target, found, accuracy=database.plan.accuracy)
+        try:
+            refinement = refine(target, starts, accuracy=database.accuracy)
+            found = refinement.best
+            tried.append(
+                measure(target, AnswerSource.REFINEMENT, (found.parameters,), refinement.density)
+            )
+            if thresholds_fitted:
+                fitted = fit_thresholds(target, found, accuracy=database.accuracy)
+        except NoGrowthError as error:
+            notices.append(f"The refinement found nothing: {error}.")
     several = combine(database, index, masks)
     if several is not None:
         growths = tuple(database.growth_parameters(sample) for sample in several.samples)
@@ -164,18 +170,21 @@ def find_answer(
         tried.append(measure(target, AnswerSource.SEVERAL, growths, union))
         if refined:
             # Parts share the whole outline, of which some part lies in the tissue (see `Target`).
-            tried.append(_refined_parts(database, index, target))
+            try:
+                tried.append(_refined_parts(database, index, target))
+            except NoGrowthError as error:
+                notices.append(f"The refinement of several tumours found nothing: {error}.")
     told = (
         uncertainty.of_matches(database, members, samples, levels)
         if refinement is None
-        else uncertainty.of_refinement(target, refinement, levels)
+        else uncertainty.of_refinement(target, refinement, levels, accuracy=database.accuracy)
     )
     answer = max(tried, key=lambda found: found.score)
-    return Findings(answer, tuple(tried), refinement, fitted, told)
+    return Findings(answer, tuple(tried), refinement, fitted, told, tuple(notices))
 
 
 def _ranked(database: Database, index: Index, masks: TumorMasks) -> list[GrowthParameters]:
-    matches = search(index, masks, k=min(N_RANKED, index.n_samples))
+    matches = search(index, masks, k=N_RANKED)
     return [database.growth_parameters(match.sample) for match in matches]
 
 
@@ -198,7 +207,7 @@ def _refined_parts(database: Database, index: Index, target: Target) -> Answer:
             continue
         own = Target(part, target.tissue, target.model, target.thresholds)
         starts = choose_starts(_ranked(database, index, part), N_STARTS_OF_PART)
-        found.append(refine(own, starts, accuracy=database.plan.accuracy))
+        found.append(refine(own, starts, accuracy=database.accuracy))
     growths = tuple(refinement.best.parameters for refinement in found)
     union = join([refinement.density for refinement in found])
-    return measure(target, AnswerSource.SEVERAL, growths, union)
+    return measure(target, AnswerSource.SEVERAL_REFINED, growths, union)

@@ -49,7 +49,10 @@ class Cases:
         if masks.grid != SIMULATION_GRID:
             masks = AtlasTransform.identity().masks_to_atlas(masks, SIMULATION_GRID)
         if not masks.whole.any():
-            raise InputError(f"{name}: no voxel of the outlines lies in SRI24's part of the world")
+            raise InputError(
+                f"{name}: no voxel of the outlines lies in SRI24's part of the world: they are on "
+                f"a grid of {file.grid}, the atlas on one of {SIMULATION_GRID}"
+            )
         return masks
 
 

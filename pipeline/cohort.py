@@ -192,7 +192,12 @@ def invert_cohort(
     todo: dict[int, dict[str, Any]] = {}
     for i, case in enumerate(cases):
         folder = out / f"sub-{case.subject}"
-        request = describe_request(case, database, options)
+        try:
+            request = describe_request(case, database, options)
+        except OSError as unread:  # it could be read a moment ago
+            said = f"cannot read {unread.filename}: {unread.strerror}"
+            outcomes[i] = Outcome(case, folder, kept=False, error=said)
+            continue
         if is_done(folder, request):
             outcomes[i] = Outcome(case, folder, kept=True, error=None)
         else:
@@ -229,7 +234,8 @@ def invert_case(
     """Invert one patient of a cohort; return the error's line if it fails, never raise one."""
     try:
         prepare_output(folder)
-        (folder / RESULT_FILE).unlink(missing_ok=True)
+        for name in (RESULT_FILE, PICTURE_FILE):
+            (folder / name).unlink(missing_ok=True)
         write_json(folder / REQUEST_FILE, dict(request))
         patient = load_patient(
             t1=case.scans.get("t1"),

@@ -84,7 +84,7 @@ def cohort_rows(outcomes: Sequence[Outcome], out: Path) -> list[dict[str, Any]]:
         if outcome.error is not None:
             rows.append(row | {"status": "failed", "error": outcome.error})
             continue
-        result = json.loads((outcome.folder / RESULT_FILE).read_text(encoding="utf-8"))
+        result = _result_of(outcome)
         answer, quality = result["answer"], result["quality"]
         growth = answer["growths"][0]  # of several tumours, that of the largest core
         x, y, z = growth["origin_mm"]
@@ -138,10 +138,6 @@ def write_cohort(
         for outcome in outcomes
         if outcome.error is None
     }
-    scores = DiceScores(
-        np.array([row["dice_core"] for row in done], np.float64),  # None becomes NaN
-        np.array([row["dice_whole"] for row in done], np.float64),
-    )
     html = render_page(
         "cohort.html.jinja",
         rows=rows,
@@ -150,9 +146,24 @@ def write_cohort(
         pictures=pictures,
         n_failed=len(rows) - len(done),
         plausible=sum(row["status"] == "plausible match" for row in done),
-        plot=draw_dice(scores, reference) if done else None,
+        plot=draw_dice(_scores_of_matches(outcomes), reference) if done else None,
     )
     write_page(out / PAGE_FILE, html)
+
+
+def _result_of(outcome: Outcome) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((outcome.folder / RESULT_FILE).read_text(encoding="utf-8"))
+    return result
+
+
+def _scores_of_matches(outcomes: Sequence[Outcome]) -> DiceScores:
+    """Dice of the patients' best matches, whatever was found beyond them."""
+    results = [_result_of(outcome) for outcome in outcomes if outcome.error is None]
+    core = [
+        result["best"]["dice_core"] if result["quality"]["core"]["patient_ml"] > 0 else np.nan
+        for result in results
+    ]
+    return DiceScores(np.array(core), np.array([r["best"]["dice_whole"] for r in results]))
 
 
 def match_stored(database: Database, index: Index, n: int = N_REFERENCE) -> DiceScores | None:
@@ -169,14 +180,15 @@ def match_stored(database: Database, index: Index, n: int = N_REFERENCE) -> Dice
     n : int
         Number of tumours, evenly spread over the database.
     """
-    m = database.plan.space.snapshots_per_run
+    runs = database.parameters.run.values
+    m = int(np.bincount(runs).max())
     if len(database) <= m:
         return None
     chosen = np.unique(np.linspace(0, len(database) - 1, min(n, len(database))).astype(int))
     scores = []
     for sample in map(int, chosen):
         found = search(index, database.outlines(sample), k=m + 1)
-        best = next(match for match in found if match.sample // m != sample // m)
+        best = next(match for match in found if runs[match.sample] != runs[sample])
         scores.append((best.dice_core, best.dice_whole))
     core, whole = np.array(scores).T
     return DiceScores(core, whole)

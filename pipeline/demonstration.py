@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..dbgen.embedded import embedded_database
+from ..dbgen.files import write_json
 from ..query import dice_of_masks
 from ..solver import TumorDensity
 from .inversion import Step, invert
@@ -80,5 +80,5 @@ def demonstrate(
         title="Virtual patient", step=step,
     )  # fmt: skip
     agreement = compare(inversion.density, truth.density)
-    (out / "summary.json").write_text(json.dumps(asdict(agreement), indent=2) + "\n")
+    write_json(out / "summary.json", asdict(agreement))
     return inversion, truth, agreement

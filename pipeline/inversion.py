@@ -25,12 +25,13 @@ from .matches import DEFAULT_MATCHES, rank_matches
 from .names import DEFAULT_SUBJECT, checked_subject, map_name
 from .nifti import InputError, Scan, write_nifti
 from .opening import open_index
-from .outputs import prepare_output, write_maps, write_page, write_result
+from .outputs import prepare_output, remove_results, write_maps, write_page, write_result
 from .patient import Patient, foreground
 from .pictures import draw_overlays, draw_registration
 from .planning import DENSITIES, LEAST_DENSITY, plan_volumes
 from .quality import assess_registration
 from .recurrence import cover_recurrence
+from .refinement import NoGrowthError
 from .registration import Kind, check_registration_options, register
 from .result import Inversion
 from .transform import AtlasTransform, extend_from_tissue
@@ -119,7 +120,7 @@ def invert(
     own_anatomy : bool
         Whether to go on with the refinement in the patient's own anatomy (see `anatomy`).
     tissue : TissueMaps, optional
-        That anatomy; without, it is the atlas's, bent to the patient.
+        That anatomy, which is then gone on in; without, it is the atlas's, bent to the patient.
     levels : sequence of float
         Densities whose isolines and probabilities of being exceeded are mapped.
     recurrence : TumorMasks, optional
@@ -161,6 +162,7 @@ def invert(
         timings[name] = round(time.perf_counter() - began, 3)
 
     checked_subject(subject)
+    own_anatomy = own_anatomy or tissue is not None
     levels = checked_levels(levels)
     check_registration_options(kind=registration, resolution_mm=resolution_mm, seed=seed)
     if thresholds_fitted and not refined:
@@ -168,10 +170,11 @@ def invert(
     if own_anatomy:
         if not refined:
             raise InputError("the own anatomy is grown in after a refinement: ask for both")
-        require_own_model(database.plan.model)
+        require_own_model(database.model)
     if tissue is not None:
         require_cover(tissue, patient)
     out = prepare_output(out)
+    remove_results(out, subject)
     with timed("open index"):
         index = open_index(database)
     k = min(DEFAULT_MATCHES, index.n_samples) if k is None else k
@@ -189,25 +192,31 @@ def invert(
         quality = assess_registration(patient, transform, masks, atlas)
     if not masks.whole.any():
         raise InputError(
-            "the registered outline misses the atlas: are segmentation and T1 of one patient?"
+            "the registered outline misses the atlas: are segmentation and T1 of one patient? "
+            f"The image lies on {patient.grid}, the atlas on {atlas.grid}"
         )
     with timed("query"):
-        matches = rank_matches(database, search(index, masks, k=k))
+        ranked = rank_matches(database, search(index, masks, k=max(k, DEFAULT_MATCHES)))
+        ensemble_of = ranked[:DEFAULT_MATCHES]  # however many are listed
     with timed("refine" if refined else "assess uncertainty"):
         findings = find_answer(
             database,
             index,
             masks,
-            [Member(match.parameters, match.match.score) for match in matches],
-            [match.match.sample for match in matches],
+            [Member(match.parameters, match.match.score) for match in ensemble_of],
+            [match.match.sample for match in ensemble_of],
             refined=refined,
             thresholds_fitted=thresholds_fitted,
             levels=levels,
         )
     own = None
-    if own_anatomy:
+    notices = [*patient.notices, *findings.notices]
+    if own_anatomy and findings.refinement is not None:
         with timed("refine in the own anatomy"):
-            own = grow_in_patient(database, patient, transform, atlas, findings, levels, tissue)
+            try:
+                own = grow_in_patient(database, patient, transform, atlas, findings, levels, tissue)
+            except NoGrowthError as error:
+                notices.append(f"The growth in the patient's own anatomy found nothing: {error}.")
     with timed("warp density"):
         if own is not None and own.is_better:
             found, told = own.grown, own.uncertainty
@@ -217,6 +226,11 @@ def invert(
             chain, domain = transform, Tissue.from_atlas(atlas).domain
         density = chain.density_to_patient(found.density, patient.grid, tissue=domain)
         ensemble = ensemble_to_patient(told.maps, chain, patient.grid, domain)
+    if patient.outlines.core.any() and not patient.masks.core.any():
+        notices.append(
+            "The outlined core is too small for the voxels of the registered image: the standard "
+            "planning volume is drawn around the whole tumour."
+        )
     with timed("plan volumes"):
         brain = foreground(patient.t1.values) | patient.masks.whole
         # The tail of the ranking is as wide as the widest front.
@@ -224,7 +238,7 @@ def invert(
         planning = plan_volumes(density, patient.masks, brain, lambda_mm)
         coverage = () if recurrence is None else cover_recurrence(planning, recurrence)
     inversion = Inversion(
-        matches=matches,
+        matches=ranked[:k],
         masks=masks,
         findings=findings,
         own=own,
@@ -235,6 +249,7 @@ def invert(
         coverage=coverage,
         transform=transform,
         quality=quality,
+        notices=tuple(notices),
         timings_s=timings,
     )
     with timed("write maps"):

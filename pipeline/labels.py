@@ -108,10 +108,12 @@ def outlines_from_labels(
         If values are not integers, labels occur that the convention does not have, or nothing
         is labelled.
     """
-    if segmentation.dtype.kind == "f" and not np.array_equal(segmentation, np.rint(segmentation)):
+    if segmentation.dtype.kind == "f" and not (
+        np.isfinite(segmentation).all() and np.array_equal(segmentation, np.rint(segmentation))
+    ):
         raise InputError(
-            f"{name}: expected integer labels, got fractions (or NaN); a segmentation must be "
-            "resampled with a nearest-neighbour or label interpolator"
+            f"{name}: expected integer labels, got fractions, NaN or infinity; a segmentation "
+            "must be resampled with a nearest-neighbour or label interpolator"
         )
     found = {int(label) for label in np.unique(segmentation)} - {0}
     if not found:

@@ -1,8 +1,9 @@
 """The files of an inversion.
 
-sub-X_space-T1w_density.nii.gz          density of the best match on the T1's grid, float32
+sub-X_space-T1w_density.nii.gz          density of the answer on the T1's grid, float32
 sub-X_space-SRI24_density.nii.gz        the same on the simulation grid
 sub-X_space-SRI24_dseg.nii.gz           the patient's outlines on that grid: 1 whole, 2 core
+sub-X_space-seg_density.nii.gz          and on the segmentation's, where that is another
 sub-X_space-T1w_desc-match_dseg.nii.gz  its outlines on the T1's grid: 1 whole, 2 core
 sub-X_space-T1w_desc-mean_density.nii.gz, desc-sd
                                         mean and standard deviation over the ensemble
@@ -41,6 +42,7 @@ import numpy as np
 
 from ..atlas import load_atlas
 from ..dbgen import Database
+from ..dbgen.files import completed
 from ..solver import Thresholds
 from .names import DEFAULT_SUBJECT, map_name
 from .nifti import InputError, write_nifti
@@ -77,6 +79,15 @@ def prepare_output(folder: Path) -> Path:
             f"the output folder {folder} cannot be written ({error.strerror}): choose another"
         ) from None
     return folder
+
+
+def remove_results(folder: Path, subject: str) -> None:
+    """Remove of an earlier result what would outlast a new one or call it complete too early."""
+    (folder / RESULT_FILE).unlink(missing_ok=True)
+    chosen = map_name(subject, "T1w", "probseg", desc="exceeds*")
+    for pattern in (chosen, map_name(subject, "seg", "density")):
+        for path in folder.glob(pattern):
+            path.unlink()
 
 
 def write_maps(
@@ -171,7 +182,7 @@ def write_page(
             case=title,
             is_plausible=inversion.status is not InversionStatus.NO_PLAUSIBLE_MATCH,
             status=_status_sentence(inversion),
-            notices=patient.notices,
+            notices=inversion.notices,
             maps=maps,
             viewer=view_density(patient, inversion.density),
             answers=[describe_planning(inversion, patient)],
@@ -196,7 +207,7 @@ def write_result(out: Path, inversion: Inversion, patient: Patient, database: Da
         **inversion.row(),
         "quality": dataclasses.asdict(inversion.quality),
         "problems": inversion.quality.problems,
-        "notices": patient.notices,
+        "notices": inversion.notices,
         "predicted_ml": predicted_ml(inversion, database.thresholds),
         "timings_s": inversion.timings_s,
         "provenance": _provenance(database, patient, inversion),
@@ -263,6 +274,5 @@ def _provenance(database: Database, patient: Patient, inversion: Inversion) -> d
 
 
 def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    with completed(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -33,6 +33,9 @@ __all__ = ["InputError", "Patient", "Scan", "foreground", "load_patient"]
 MIN_IN_BRAIN = 0.5
 """Share of the outlined tumour inside the brain below which the images are no pair."""
 
+MOST_SHEAR = 1e-3
+"""Largest cosine between two voxel axes; headers are rounded, ITK's images have right angles."""
+
 MIN_AGREEMENT = 0.06
 """Normalised mutual information of two aligned images of one head. In the native case the T1 and
 the stripped T1 have 0.33, T1 and FLAIR 0.09; somebody else's T1 has 0.04."""
@@ -255,6 +258,12 @@ def _scan(file: NiftiFile, name: str) -> Scan:
         )
     if not (values > 0).any():
         raise InputError(f"{name}: it holds no positive intensity; is it the right file?")
+    axes = file.grid.affine[:3, :3] / file.grid.spacing_mm
+    if not np.allclose(axes.T @ axes, np.eye(3), atol=MOST_SHEAR):
+        raise InputError(
+            f"{name}: expected voxel axes at right angles, got a sheared grid, which the "
+            "registration cannot take; resample the image first"
+        )
     return Scan(values, file.grid)
 
 
@@ -340,13 +349,13 @@ def _notices(files: Mapping[str, NiftiFile], scan: Scan, masks: TumorMasks) -> l
     in_brain = float((scan.values[tuple(at[seen].T)] > 0).sum() / len(at))
     if in_brain < MIN_IN_BRAIN:
         raise InputError(
-            f"only {in_brain:.0%} of the outlined tumour lies inside the brain of the T1; check "
+            f"only {in_brain:.0%} of the outlined tumour lies inside the brain of the image; check "
             "that segmentation and image belong together, and name the image that was segmented "
             "as the segmentation's reference (--seg-reference)"
         )
     if in_brain < 0.8:
         notices.append(
-            f"Only {in_brain:.0%} of the outlined tumour lies inside the brain of the T1: do "
+            f"Only {in_brain:.0%} of the outlined tumour lies inside the brain of the image: do "
             "segmentation and image belong together?"
         )
     return notices

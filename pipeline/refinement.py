@@ -9,7 +9,6 @@ that any descent passed, confirmed by a simulation of its own.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..dbgen.machine import available_cores
 from ..solver import Accuracy, GrowthParameters, TumorDensity, simulate
 from .descent import Descent, Interior, Place, descend
 from .overlap import Comparison
@@ -40,6 +40,10 @@ ARRIVAL_APART = (1.5, 0.1)
 VALLEY_MOST = np.array([15.0, 15.0, 15.0, 0.7, 5.0])
 """Standard deviations, in x, y, z (mm), ln lambda and rho T, beyond which a valley is not taken to
 reach however flat it is where the descent ended."""
+
+
+class NoGrowthError(ValueError):
+    """No descent could begin: what was found before stands."""
 
 
 @dataclass(frozen=True)
@@ -147,18 +151,19 @@ def refine(
         Of the simulation that confirms the result.
     stages : sequence of Stage
     n_threads : int, optional
-        Descents at a time, by default as many as there are cores. The result does not depend on it.
+        Descents at a time, by default as many as there are cores for this process. The result does
+        not depend on it.
 
     Raises
     ------
-    ValueError
+    NoGrowthError
         If no start grows to the patient's volume.
     """
     interior = Interior(target.tissue)
     growths = list(starts)
     passed: list[Place] = []
     n_runs = 0
-    with ThreadPoolExecutor(n_threads or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(n_threads or available_cores()) as pool:
         for stage in stages:
             comparison = Comparison.of(target, stage.blur_mm)
 
@@ -171,7 +176,7 @@ def refine(
 
             ended = [d for d in pool.map(one, growths[: stage.n_descents]) if d is not None]
             if not ended:
-                raise ValueError("none of the starts grows to the volume of the patient's tumour")
+                raise NoGrowthError("no start grows to the volume of the patient's tumour")
             n_runs += sum(descent.n_runs for descent in ended)
             passed += [descent.best for descent in ended]
             ended.sort(key=lambda descent: -descent.best.best_score)

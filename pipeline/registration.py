@@ -16,7 +16,6 @@ with cross-correlation", Medical Image Analysis 12(1):26-41, 2008.
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import tempfile
 from pathlib import Path
 from typing import Literal, get_args
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..atlas import Atlas, Grid, load_atlas
+from ..dbgen.machine import available_cores
 from .ants_worker import RegistrationError, run_registration
 from .nifti import InputError, Scan
 from .patient import Patient, foreground
@@ -123,7 +123,7 @@ def register(
         If ANTs fails.
     """
     check_registration_options(kind=kind, resolution_mm=resolution_mm, seed=seed)
-    n_threads = _available_threads() if n_threads is None else n_threads
+    n_threads = available_cores() if n_threads is None else n_threads
     if n_threads < 1:
         raise ValueError(f"at least one thread is needed, got {n_threads}")
     atlas = load_atlas() if atlas is None else atlas
@@ -174,11 +174,6 @@ def require_atlas_space(patient: Patient, atlas: Atlas) -> None:
             f"atlas's with Dice {dice:.2f} (at least {MIN_OVERLAP}); let it be registered (syn, "
             "affine or rigid)"
         )
-
-
-def _available_threads() -> int:
-    chosen = os.environ.get("OMP_NUM_THREADS", "")
-    return int(chosen) if chosen.isdecimal() and int(chosen) > 0 else len(os.sched_getaffinity(0))
 
 
 def _align(folder: Path, images: dict[str, Scan], kind: Kind, seed: int) -> Path:

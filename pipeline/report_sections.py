@@ -31,6 +31,11 @@ SOURCE_SENTENCES = {
         "The core has several components, and several tumours that grow side by side overlap the "
         "outlines better than one: the map is the largest of their densities in each voxel."
     ),
+    AnswerSource.SEVERAL_REFINED: (
+        "The core has several components, and several tumours, each refined on its own part of the "
+        "outlines, overlap them better than one: the map is the largest of their densities in each "
+        "voxel."
+    ),
     AnswerSource.OWN_ANATOMY: (
         "The map is that of a growth in the patient's own tissue: the refinement on the atlas went "
         "on in it, and overlaps the outlines better than the atlas's growth bent to the patient. "
@@ -129,6 +134,11 @@ def describe_certainty(inversion: Inversion, patient: Patient) -> Section:
         f"{CALIBRATION[told.source]}). The errors of model, anatomy and registration come on top; "
         "for a real patient nothing is claimed.",
     ]
+    if len(inversion.answer.growths) > 1:
+        sentences.append(
+            "The members are of one tumour, while the map is of several: the intervals and the "
+            "probabilities below are those of the best single tumours."
+        )
     rows = [
         (name, f"{told.intervals[key].low:.1f} to {told.intervals[key].high:.1f}")
         for key, name in QUANTITY_NAMES.items()

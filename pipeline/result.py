@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..solver import TumorDensity, TumorMasks
+from ..atlas import load_atlas
+from ..solver import Tissue, TumorDensity, TumorMasks
 from .anatomy import OwnAnatomy
 from .answer import Answer, Findings, growth_row
 from .matches import RankedMatch
@@ -17,7 +18,7 @@ from .nifti import Scan
 from .planning import PlanningVolumes
 from .quality import RegistrationQuality
 from .recurrence import Coverage
-from .transform import AtlasTransform
+from .transform import AtlasTransform, extend_from_tissue
 from .uncertainty import DensityMaps, Uncertainty
 
 PLAUSIBLE_MEAN_DICE = 0.45
@@ -57,6 +58,8 @@ class Inversion:
         Of a recurrence, if one was given.
     transform : AtlasTransform
     quality : RegistrationQuality
+    notices : tuple of str
+        What a person should know of this result, the patient's own notices first.
     timings_s : dict of str to float
         Seconds a step.
     """
@@ -72,6 +75,7 @@ class Inversion:
     coverage: tuple[Coverage, ...]
     transform: AtlasTransform
     quality: RegistrationQuality
+    notices: tuple[str, ...]
     timings_s: dict[str, float]
 
     @property
@@ -89,18 +93,15 @@ class Inversion:
         return self.findings.uncertainty
 
     @property
-    def tissue_checksums(self) -> dict[str, str]:
-        """SHA-256 of the tissue maps that were given, by their role."""
-        return {} if self.own is None else dict(self.own.checksums)
-
-    @property
     def density_atlas(self) -> TumorDensity:
-        """The answer on the simulation grid of the atlas."""
+        """The answer on the simulation grid of the atlas, in the atlas's tissue."""
         found, grid = self.answer.density, self.masks.grid
-        if found.grid == grid:
+        if self.own is None or self.answer.is_on_atlas:
             return found
-        carried = self.transform.image_to_atlas(Scan(found.u, found.grid), grid)
-        return TumorDensity(np.clip(carried.values, 0, 1), grid)
+        extended = extend_from_tissue(found.u, self.own.tissue.domain)
+        carried = self.transform.image_to_atlas(Scan(extended, found.grid), grid).values
+        domain = Tissue.from_atlas(load_atlas()).domain
+        return TumorDensity(np.where(domain, np.clip(carried, 0, 1), np.float32(0)), grid)
 
     @property
     def mean_dice(self) -> float:

@@ -93,7 +93,7 @@ def combine(
     chosen: list[int] = []
     union = TumorMasks(np.zeros_like(masks.core), np.zeros_like(masks.whole), masks.grid)
     for part in parts:
-        found: Sequence[Match] = search(index, part, k=min(k, index.n_samples))
+        found: Sequence[Match] = search(index, part, k=k)
         candidates = [
             (match.sample, _joined(union, database.outlines(match.sample))) for match in found
         ]

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..atlas import SIMULATION_GRID, Grid
+from ..dbgen.files import completed, write_json
 from ..solver import TumorDensity, TumorMasks
 from .nifti import Scan, save_nifti
 
@@ -213,9 +214,7 @@ class AtlasTransform:
             image.header.set_xyzt_units("mm")
             image.header.set_intent("vector")
             save_nifti(image, folder / name)
-        part = folder / f".{SETTINGS_FILE}"
-        part.write_text(json.dumps(dict(self.settings), indent=2) + "\n")
-        part.replace(folder / SETTINGS_FILE)
+        write_json(folder / SETTINGS_FILE, dict(self.settings))
 
     @classmethod
     def load(cls, folder: str | Path) -> AtlasTransform:
@@ -233,10 +232,8 @@ def write_itk_affine(path: Path, affine: NDArray[np.float64]) -> None:
     lps = LPS @ affine @ LPS
     parameters = np.concatenate([lps[:3, :3].ravel(), lps[:3, 3]])[:, None]
     content = {"AffineTransform_double_3_3": parameters, "fixed": np.zeros((3, 1))}
-    part = path.with_name(f".{path.name}")
-    with part.open("wb") as file:
+    with completed(path) as temporary, temporary.open("wb") as file:
         scipy.io.savemat(file, content, format="4")
-    part.replace(path)
 
 
 def read_itk_affine(path: Path) -> NDArray[np.float64]:

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from ..atlas import Grid
 from ..dbgen import Database
-from ..solver import GrowthParameters, TumorDensity, simulate
+from ..solver import Accuracy, GrowthParameters, TumorDensity, simulate
 from .descent import LAMBDA_MM, Interior
 from .refinement import Refinement
 from .trajectory import Target
@@ -92,7 +92,7 @@ Those of the matches come from the embedded database. Those of a refinement are 
 four tumours were seen to lie within them in 18 of 20 quantities."""
 
 CALIBRATION: Mapping[Source, str] = {
-    "matches": "200 simulated tumours",
+    "matches": "200 simulated tumours, with the database that comes along",
     "refinement": "not yet calibrated",
 }
 """What `FACTORS` rest on, said with every interval."""
@@ -270,7 +270,12 @@ def of_matches(
 
 
 def of_refinement(
-    target: Target, refinement: Refinement, levels: Sequence[float], *, seed: int = 0
+    target: Target,
+    refinement: Refinement,
+    levels: Sequence[float],
+    *,
+    accuracy: Accuracy = Accuracy(),
+    seed: int = 0,
 ) -> Uncertainty:
     """The uncertainty that a refinement's valley and its other arrivals tell.
 
@@ -281,10 +286,12 @@ def of_refinement(
     refinement : Refinement
     levels : sequence of float
         Densities whose exceedance is mapped.
+    accuracy : Accuracy
+        Of the members' simulations, as of the refined growth's.
     seed : int
         Of the draws.
     """
-    found = draw_members(target, refinement, seed=seed)
+    found = draw_members(target, refinement, accuracy=accuracy, seed=seed)
     members = [member for member, _ in found]
     weights = weigh([member.score for member in members])
     maps = average((density for _, density in found), weights, levels)
@@ -294,7 +301,7 @@ def of_refinement(
 
 
 def draw_members(
-    target: Target, refinement: Refinement, *, seed: int = 0
+    target: Target, refinement: Refinement, *, accuracy: Accuracy = Accuracy(), seed: int = 0
 ) -> list[tuple[Member, TumorDensity]]:
     """The refined growth, draws from its valley and the other arrivals, each simulated."""
     rng = np.random.default_rng(seed)
@@ -309,7 +316,11 @@ def draw_members(
     for growth in growths:
         try:
             density = simulate(
-                target.tissue, growth, model=target.model, thresholds=target.thresholds
+                target.tissue,
+                growth,
+                model=target.model,
+                thresholds=target.thresholds,
+                accuracy=accuracy,
             ).density
         except ValueError:  # too little tissue there to hold a seed
             continue

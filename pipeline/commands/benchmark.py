@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from ..opening import open_database, open_index
 from ..outputs import prepare_output
 from ..predict_gbm import find_exams, predict_exam, read_exam
 from ..printing import print_step, show
+from ..progress import console
 from .options import Json
 
 
@@ -36,15 +38,23 @@ def predict_gbm_command(
     source = open_database(database)
     open_index(source)
     prepare_output(output)
-    written = {}
+    written: dict[str, str] = {}
+    failed: dict[str, str] = {}
     for folder in find_exams(input_):
-        exam = read_exam(folder)
-        written[exam.identifier] = predict_exam(
-            source,
-            exam,
-            output,
-            details=None if details is None else details / exam.identifier,
-            refined=refine,
-            step=print_step,
-        )
-    show({"maps": {name: str(path) for name, path in written.items()}}, as_json)
+        try:
+            exam = read_exam(folder)
+            path = predict_exam(
+                source,
+                exam,
+                output,
+                details=None if details is None else details / exam.identifier,
+                refined=refine,
+                step=print_step,
+            )
+            written[exam.identifier] = str(path)
+        except (ValueError, RuntimeError) as error:  # one patient's never stops the others
+            failed[folder.name] = " ".join(str(error).split())
+            console.print(f"[bold red]{folder.name} failed:[/] {escape(failed[folder.name])}")
+    show({"maps": written, "failed": failed}, as_json)
+    if failed:
+        raise typer.Exit(1)

@@ -57,7 +57,7 @@ def cohort_command(
     if own_anatomy:
         if not refine:
             raise InputError("--own-anatomy works with --refine: give both")
-        require_own_model(source.plan.model)
+        require_own_model(source.model)
     if k is not None and not 1 <= k <= index.n_samples:
         raise InputError(f"k is 1 to {index.n_samples}, the number of samples, got {k}")
     prepare_output(output)

@@ -51,7 +51,8 @@ def generate_command(
 ) -> None:
     """Generate a database; the same command resumes, a larger N extends.
 
-    What is not named is as in the database that is there.
+    Without --space, --sampler, --seed, --model and --set the plan is that of the database that is
+    there; once one of them is named, the others are at their defaults.
     """
     plan = _plan(space, sampler, seed, model, parse_settings(settings or ()))
     if dry_run:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import os
-import platform
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,8 +14,18 @@ import typer
 
 from ...dbgen import Database
 from ...dbgen.files import completed
-from ...query import Index, outlines_of
-from ...query.evaluation import Contestant, NaiveTiming, QuerySet, Row, evaluate, time_naive
+from ...dbgen.machine import processor
+from ...query import Index
+from ...query.evaluation import (
+    DEPTH,
+    Contestant,
+    NaiveTiming,
+    QuerySet,
+    Row,
+    evaluate,
+    time_naive,
+)
+from ...query.source import ABSOLUTE
 from ...query.strategies import STRATEGIES, needs_preparation, prepare_strategy
 from ...query.strategies.registry import LEARNED, STATELESS, check_name
 from ...query.strategies.store import read_manifest, remedy
@@ -27,29 +35,49 @@ from ..cases import PATTERN, WRITTEN_BY_INVERT, find_cases
 from ..evaluation_pictures import draw_dice, draw_strategies
 from ..labels import label_convention
 from ..nifti import InputError
+from ..opening import open_database, open_index, open_outlines
 from ..outputs import prepare_output
 from ..printing import show, table
 from ..progress import console, progress_bar
-from .options import DatabaseFolder, Json, LabelList, Labels, numbers
+from .options import (
+    CoreThreshold,
+    Json,
+    LabelList,
+    Labels,
+    Normalise,
+    OptionalDatabase,
+    WholeThreshold,
+    numbers,
+)
 
 
 def train_command(
-    database: DatabaseFolder,
+    database: OptionalDatabase = None,
     strategy: Annotated[
         str,
         typer.Option(metavar="NAME,...", help=f"One or more of {', '.join(STRATEGIES)}; or all."),
-    ],
+    ] = "all",
     preset: Annotated[
         str, typer.Option(help="Of learned strategies: small (two CPU cores) or paper (a GPU).")
     ] = "small",
     seed: Annotated[int, typer.Option(help="Of learned strategies.")] = 0,
+    core_threshold: CoreThreshold = None,
+    whole_threshold: WholeThreshold = None,
+    normalise: Normalise = ABSOLUTE,
     as_json: Json = False,
 ) -> None:
-    """Make strategies ready for a database: train encoders, compute what is compared."""
-    index = outlines_of(Database.open(database)).open_index()
+    """Make strategies ready for a database: train encoders, compute what is compared.
+
+    What is ready is kept; the same command resumes.
+    """
+    outlines = open_outlines(database, core_threshold, whole_threshold, normalise)
+    index = open_index(
+        outlines.database, thresholds=outlines.thresholds, normalisation=outlines.normalisation
+    )
     names = [name for name in _names(strategy) if name not in STATELESS]
     for name in names:
-        prepare_strategy(index, name, preset=preset, seed=seed, bars=progress_bar)
+        if name in LEARNED or needs_preparation(index, name):
+            prepare_strategy(index, name, preset=preset, seed=seed, bars=progress_bar)
     facts: dict[str, Any] = {}
     for name in names:
         manifest = read_manifest(index, name.removesuffix("-standardised"))
@@ -64,7 +92,7 @@ def train_command(
 
 
 def evaluate_command(
-    database: DatabaseFolder,
+    database: OptionalDatabase,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")],
     synthetic: Annotated[int, typer.Option(metavar="N", help="Synthetic queries; 0: none.")] = 1000,
     cases: Annotated[
@@ -86,12 +114,21 @@ def evaluate_command(
     as_json: Json = False,
 ) -> None:
     """Compare query strategies: the paper's Tables 1 and 2 on this database. Resumes by itself."""
-    source = Database.open(database)
-    index = outlines_of(source).open_index()
+    source = open_database(database)
+    index = open_index(source)
     names = list(dict.fromkeys(["direct", *_names(strategies)]))
+    if not synthetic and cases is None:
+        raise InputError("there is nothing to ask: give --synthetic N, --cases FOLDER, or both")
+    if synthetic and len(source.parts) > 1:
+        raise InputError(
+            f"{source.path} was merged from {len(source.parts)} databases and has no space of its "
+            "own to draw queries from: evaluate its parts, or give --synthetic 0 and --cases"
+        )
+    least = min(DEPTH, index.n_samples)
+    if rerank and rerank < least:
+        raise InputError(f"--rerank is {least} or more, as many as are looked at, got {rerank}")
     prepare_output(output)
-    _prepare(index, names)
-    sets = []
+    drawn, sets = None, []
     if cases is not None:
         convention = WRITTEN_BY_INVERT
         if labels or core_labels or whole_labels:
@@ -100,6 +137,7 @@ def evaluate_command(
             )
         found = find_cases(cases, pattern=case_files, convention=convention)
         sets.append(QuerySet("real", found.names, found.load))
+    _prepare(index, names)
     if synthetic:
         with progress_bar("draw queries", "tumours") as progress:
             drawn = draw_queries(
@@ -107,8 +145,6 @@ def evaluate_command(
             )
         tumours = [f"tumour {i}" for i in range(synthetic)]
         sets.append(QuerySet("synthetic", tumours, drawn.outlines))
-    if not sets:
-        raise InputError("there is nothing to ask: give --synthetic N, --cases FOLDER, or both")
     ranked = [name for name in names if name != "naive"]
     contestants = [Contestant(name) for name in ranked]
     if rerank:
@@ -116,7 +152,7 @@ def evaluate_command(
         contestants += [Contestant(name, rerank) for name in ranked if name != "direct"]
     rows = evaluate(index, sets, contestants, output / "rows", bars=progress_bar)
     timings = time_naive(index, sets, bars=progress_bar) if "naive" in names else []
-    provenance = _provenance(source, index, names, output)
+    provenance = _provenance(source, index, names, drawn)
     _write(output, rows, timings, provenance)
     summaries = [dataclasses.asdict(summary) for summary in summarise(rows, timings)]
     if as_json:
@@ -159,11 +195,13 @@ def _short(summary: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _provenance(database: Database, index: Index, names: list[str], output: Path) -> dict[str, str]:
+def _provenance(
+    database: Database, index: Index, names: list[str], drawn: Database | None
+) -> dict[str, str]:
     """What the figures depend on, for people."""
     facts = {
         "database": f"{index.n_samples} tumours, checksum {index.database_checksum}",
-        "hardware": f"{_processor()}, {os.cpu_count()} cores",
+        "hardware": processor(),
         "JAX on": jax.devices()[0].device_kind,
         "glioquery": version("glioquery"),
     }
@@ -176,23 +214,12 @@ def _provenance(database: Database, index: Index, names: list[str], output: Path
                 f"on {manifest['device']}, "
                 f"{sum(manifest['seconds'].values()):.0f} s"
             )
-    if (output / "synthetic").is_dir():
-        drawn = Database.open(output / "synthetic")
+    if drawn is not None:
         facts["synthetic queries"] = (
             f"{drawn.n_samples} tumours of the database's space, seed {drawn.plan.seed} "
             f"(the database's is {database.plan.seed})"
         )
     return facts
-
-
-def _processor() -> str:
-    """The processor's name, as the system tells it."""
-    file = Path("/proc/cpuinfo")
-    if file.is_file():
-        for line in file.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _write(

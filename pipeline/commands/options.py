@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ...query.source import NORMALISATIONS
 from ..nifti import InputError
 
 DatabaseFolder = Annotated[Path, typer.Argument(metavar="DB", help="The database's folder.")]
@@ -26,6 +27,15 @@ LabelList = Annotated[
 Matches = Annotated[int | None, typer.Option("-k", help="Number of matches to list; default: 15.")]
 Address = Annotated[
     str | None, typer.Option(metavar="RAY", help="Address of a Ray cluster; default: a local one.")
+]
+CoreThreshold = Annotated[
+    float | None, typer.Option(help="Density of the core outline; default: as stored.")
+]
+WholeThreshold = Annotated[
+    float | None, typer.Option(help="Density of the whole outline; default: as stored.")
+]
+Normalise = Annotated[
+    str, typer.Option(help=f"What thresholds are a share of: {' or '.join(NORMALISATIONS)}.")
 ]
 ModelName = Annotated[str, typer.Option("--model", help="Growth model: a name or module:Class.")]
 ModelSettings = Annotated[

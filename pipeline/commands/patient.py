@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from ..anatomy import read_tissue_maps, require_own_model
 from ..demonstration import demonstrate
@@ -83,7 +84,7 @@ def invert_command(
     if own_anatomy:
         if not refine:
             raise InputError("--own-anatomy and --tissue work with --refine: give both")
-        require_own_model(source.plan.model)
+        require_own_model(source.model)
     kind = check_registration_options(kind=registration, resolution_mm=resolution, seed=seed)
     maps = None if tissue is None else read_tissue_maps(*tissue)
     prepare_output(output)
@@ -100,7 +101,7 @@ def invert_command(
         step=print_step,
     )
     for notice in patient.notices:
-        console.print(f"[yellow]notice:[/] {notice}")
+        console.print(f"[yellow]notice:[/] {escape(notice)}")
     later = None
     if recurrence is not None:
         later = load_recurrence(

@@ -13,45 +13,36 @@ from ...atlas import SIMULATION_GRID
 from ...dbgen import Database
 from ...query import (
     MEASURES,
-    DatabaseOutlines,
     Match,
     build_index,
     find_measure,
-    outlines_of,
     score_samples,
     search,
 )
 from ...query.sharded import sharded
-from ...query.source import ABSOLUTE, NORMALISATIONS
+from ...query.source import ABSOLUTE
 from ...query.strategies import open_strategy, search_with
-from ...solver import Thresholds, TumorMasks
+from ...solver import TumorMasks
 from ..labels import label_convention, outlines_from_labels
 from ..matches import DEFAULT_MATCHES, rank_matches
 from ..nifti import InputError, read_nifti
-from ..opening import open_database, open_index
+from ..opening import open_index, open_outlines
 from ..printing import show, table
 from ..progress import console, progress_bar
 from ..transform import AtlasTransform
 from .options import (
     Address,
+    CoreThreshold,
     DatabaseFolder,
     Json,
     LabelList,
     Labels,
     Matches,
+    Normalise,
     OptionalDatabase,
+    WholeThreshold,
     numbers,
 )
-
-CoreThreshold = Annotated[
-    float | None, typer.Option(help="Density of the core outline; default: as stored.")
-]
-WholeThreshold = Annotated[
-    float | None, typer.Option(help="Density of the whole outline; default: as stored.")
-]
-Normalise = Annotated[
-    str, typer.Option(help=f"What thresholds are a share of: {' or '.join(NORMALISATIONS)}.")
-]
 
 
 def index_command(
@@ -64,7 +55,8 @@ def index_command(
     as_json: Json = False,
 ) -> None:
     """Build the index of a database, beside it, or bring it up to date."""
-    outlines = _stored(database, core_threshold, whole_threshold, normalise)
+    outlines = open_outlines(database, core_threshold, whole_threshold, normalise)
+    outlines.database.require_intact()  # also where the index is up to date and reads nothing
     with progress_bar("index", "tumours") as progress:
         index = build_index(
             outlines, outlines.path, n_workers=workers, address=address, progress=progress
@@ -109,11 +101,10 @@ def query_command(
 ) -> None:
     """Find the stored tumours that overlap outlines in SRI24 world coordinates best."""
     chosen = find_measure(measure, weights=(core_weight, 2 - core_weight))
-    outlines = _stored(database, core_threshold, whole_threshold, normalise)
+    outlines = open_outlines(database, core_threshold, whole_threshold, normalise)
     index = open_index(
         outlines.database, thresholds=outlines.thresholds, normalisation=outlines.normalisation
     )
-    index.verify()
     opened = None if strategy == "direct" else open_strategy(index, strategy)
     if opened is not None and (measure, core_weight, empty_score) != ("dice", 1, 0):
         raise InputError(
@@ -122,6 +113,8 @@ def query_command(
         )
     if opened is not None and address is not None:
         raise InputError("a cluster searches with --strategy direct alone")
+    if opened is None and rerank:
+        raise InputError("--strategy direct ranks by the exact score as it is: leave --rerank out")
     if seg is not None and core is None and whole is None:
         masks = _segmentation(seg, labels, core_labels, whole_labels)
     elif seg is None and core is not None and whole is not None:
@@ -129,6 +122,7 @@ def query_command(
     else:
         raise InputError("give either --seg with --labels, or both --core and --whole")
     masks = _on_atlas(masks)
+    index.verify()
     with contextlib.ExitStack() as stack:
         options: dict[str, Any] = {"measure": chosen, "empty_score": empty_score}
         if chosen.from_counts is None:
@@ -150,20 +144,19 @@ def query_command(
     )
     rows = _rows(outlines.database, matches, in_tissue)
     if as_json:
-        show({"measure": chosen.name, "weights": chosen.weights, "matches": rows}, as_json)
+        facts: dict[str, Any] = {"strategy": strategy}
+        if opened is None:
+            facts |= {"measure": chosen.name, "weights": chosen.weights}
+        else:
+            facts |= {"rerank": rerank}
+        facts |= {
+            "core_threshold": index.thresholds.core,
+            "whole_threshold": index.thresholds.whole,
+            "normalisation": index.normalisation,
+        }
+        show({**facts, "matches": rows}, as_json)
     else:
         console.print(table(rows))
-
-
-def _stored(
-    database: Path | None, core: float | None, whole: float | None, normalisation: str
-) -> DatabaseOutlines:
-    source = open_database(database)
-    stored = source.thresholds
-    thresholds = Thresholds(
-        core=stored.core if core is None else core, whole=stored.whole if whole is None else whole
-    )
-    return outlines_of(source, thresholds=thresholds, normalisation=normalisation)
 
 
 def _rows(database: Database, matches: list[Match], in_tissue: list[Match]) -> list[dict[str, Any]]:
@@ -210,9 +203,11 @@ def _outlines(core: Path, whole: Path) -> TumorMasks:
         for name, path in (("core", core), ("whole", whole))
     }
     for name, file in files.items():
-        if not np.isin(file.values, (0, 1)).all():
+        strange = np.setdiff1d(file.values, (0, 1))
+        if strange.size:
+            few = ", ".join(f"{value:g}" for value in strange[:3]) + (" ..." * (strange.size > 3))
             raise InputError(
-                f"an outline holds 0 and 1 alone, the {name} outline has other values: "
+                f"an outline holds 0 and 1 alone, {core if name == 'core' else whole} holds {few}: "
                 "give a segmentation with --seg and --labels"
             )
     if files["core"].grid != files["whole"].grid:

@@ -73,8 +73,8 @@ def run_refine(database: Database, index: Index, n: int, seed: int, first: int) 
         began, cpu = time.perf_counter(), time.process_time()
         matches = search(index, truth.masks, k=min(N_RANKED, index.n_samples))
         ranked = [database.growth_parameters(match.sample) for match in matches]
-        target = Target(truth.masks, tissue, database.plan.model, database.thresholds)
-        found = refine(target, choose_starts(ranked), accuracy=database.plan.accuracy)
+        target = Target(truth.masks, tissue, database.model, database.thresholds)
+        found = refine(target, choose_starts(ranked), accuracy=database.accuracy)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
         p, q = truth.parameters, found.best.parameters
         apart = [math.dist(g.origin_mm, p.origin_mm) for g in (ranked[0], q)]
@@ -126,8 +126,8 @@ def seen_through_noise(
     matches = search(index, masks, k=min(k, index.n_samples))
     ranked = [database.growth_parameters(match.sample) for match in matches]
     if arguments.refined:
-        target = Target(masks, tissue, database.plan.model, database.thresholds)
-        found = refine(target, choose_starts(ranked), accuracy=database.plan.accuracy)
+        target = Target(masks, tissue, database.model, database.thresholds)
+        found = refine(target, choose_starts(ranked), accuracy=database.accuracy)
         members = [member for member, _ in draw_members(target, found, seed=i)]
     else:
         members = [Member(p, match.score) for p, match in zip(ranked, matches, strict=True)]

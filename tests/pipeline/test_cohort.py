@@ -221,6 +221,15 @@ def test_options_are_checked_before_any_work(capsys, database, files, option, me
     assert not list(out.glob("sub-*"))
 
 
+def test_a_file_that_cannot_be_read_any_more_is_one_failed_patient(database, files):
+    scans = {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}
+    gone = {**scans, "t1": files / "gone.nii.gz"}
+    cases = [Case("gone", gone, "brats2021"), Case("next", scans, "brats2021")]
+    missing, following = invert_cohort(database, cases, files / "out")
+    assert re.match(r"cannot read \S*gone\.nii\.gz: No such file", missing.error)
+    assert "cannot be read as one" in following.error
+
+
 class Deadly(UserDict):
     """Scans that end the process that hands them on."""
 

@@ -11,16 +11,19 @@ import numpy as np
 import pytest
 from glioquery.atlas import Grid, load_atlas
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
+from glioquery.pipeline import answer
 from glioquery.pipeline.answer import AnswerSource, find_answer
 from glioquery.pipeline.demonstration import compare, demonstrate
 from glioquery.pipeline.inversion import invert
 from glioquery.pipeline.nifti import InputError, Scan
 from glioquery.pipeline.opening import open_index
+from glioquery.pipeline.outputs import remove_results
 from glioquery.pipeline.patient import load_patient
+from glioquery.pipeline.refinement import NoGrowthError
 from glioquery.pipeline.result import InversionStatus
 from glioquery.pipeline.uncertainty import Member
 from glioquery.pipeline.virtual_patient import make_virtual_patient
-from glioquery.query import build_index, dice_of_masks
+from glioquery.query import build_index, dice_of_masks, search
 from glioquery.query.outlines import INDEX_FOLDER
 from glioquery.solver import Tissue, TumorDensity, TumorMasks, simulate
 
@@ -199,10 +202,13 @@ def test_planning_volumes_on_disk_have_one_size_and_their_numbers(inverted):
 
 def test_ensemble_maps_are_those_of_the_matches_brought_to_the_patient(inverted):
     database, patient, inversion, out, _ = inverted
-    scores = np.array([match.match.score for match in inversion.matches])
+    # Of the best 15 that there are, however many are listed.
+    assert len(inversion.matches) == 4 and len(inversion.uncertainty.members) == 6
+    ranked = search(open_index(database), inversion.masks)
+    scores = np.array([match.score for match in ranked])
     weights = np.exp((scores - scores.max()) / 0.1)
     weights /= weights.sum()
-    densities = [database.density(match.match.sample).u for match in inversion.matches]
+    densities = [database.density(match.sample).u for match in ranked]
     expected = TumorDensity(
         sum(np.float32(w) * u for w, u in zip(weights, densities, strict=True)), database.grid
     )
@@ -231,6 +237,31 @@ def test_densities_that_are_none_are_refused_before_any_work(inverted, tmp_path)
     with pytest.raises(InputError, match="ask for both"):
         invert(database, patient, tmp_path / "never", thresholds_fitted=True)
     assert not (tmp_path / "never").exists()
+
+
+def test_where_no_start_grows_the_best_match_stands_and_it_is_said(inverted, monkeypatch):
+    def hopeless(*_, **__):
+        raise NoGrowthError("no start grows")
+
+    monkeypatch.setattr(answer, "refine", hopeless)
+    database, _, inversion, *_ = inverted
+    members = [Member(match.parameters, match.match.score) for match in inversion.matches]
+    samples = [match.match.sample for match in inversion.matches]
+    found = find_answer(
+        database, open_index(database), inversion.masks, members, samples,
+        refined=True, thresholds_fitted=True, levels=(0.1,),
+    )  # fmt: skip
+    assert found.answer.source is AnswerSource.MATCH and found.refinement is None
+    assert found.notices == ("The refinement found nothing: no start grows.",)
+
+
+def test_what_an_earlier_result_left_does_not_outlast_it(tmp_path):
+    stale = ("result.json", "sub-a_space-T1w_desc-exceeds50permille_probseg.nii.gz")
+    kept = ("sub-a_T1w.nii.gz", "sub-b_space-T1w_desc-exceeds50permille_probseg.nii.gz")
+    for name in (*stale, *kept):
+        (tmp_path / name).touch()
+    remove_results(tmp_path, "a")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
 
 
 @pytest.mark.slow

@@ -218,6 +218,13 @@ def test_zero_or_singular_affine(files, brain_2mm, zoom):
     assert "singular" in refusal(**files)
 
 
+def test_a_sheared_t1_is_refused(files, brain_2mm):
+    affine = SIMULATION_GRID.affine.copy()
+    affine[0, 1] = 0.1
+    write_nifti(files["t1"], brain_2mm.values, Grid(brain_2mm.values.shape, affine))
+    assert "voxel axes at right angles, got a sheared grid" in refusal(**files)
+
+
 @pytest.fixture
 def head(files, brain_2mm):
     """The T1 with a bright scalp, 10 to 16 mm off the brain."""
@@ -318,7 +325,13 @@ def test_refused_conventions(arguments, message):
 
 @pytest.mark.parametrize(
     ("labels", "message"),
-    [([0, 0], "empty"), ([1, 4], "[4] unknown"), ([1, 1.5], "integer"), ([1, np.nan], "integer")],
+    [
+        ([0, 0], "empty"),
+        ([1, 4], "[4] unknown"),
+        ([1, 1.5], "integer"),
+        ([1, np.nan], "integer"),
+        ([1, np.inf], "integer"),
+    ],
 )
 def test_refused_labels(labels, message):
     values = np.resize(np.array(labels, float), ROOM.shape)

@@ -75,12 +75,17 @@ def test_the_container_ranks_every_voxel_of_the_brain(ray, given, tmp_path, atla
     build_index(database, database.path / INDEX_FOLDER)
     if has_t1c:
         write_nifti(given / "00000-t1c.nii.gz", block_mean(atlas.t1), atlas.grid)
-    cli.main(
-        ["predict-gbm", "--database", str(database.path), "--input", str(given.parent),
-         "--output", str(tmp_path / "out"), "--details", str(tmp_path / "details"), "--json"]
-    )  # fmt: skip
+    (given.parent / "Patient-00001").mkdir()  # stops no other
+    with pytest.raises(SystemExit) as end:
+        cli.main(
+            ["predict-gbm", "--database", str(database.path), "--input", str(given.parent),
+             "--output", str(tmp_path / "out"), "--details", str(tmp_path / "details"), "--json"]
+        )  # fmt: skip
+    assert end.value.code == 1
     facts = json.loads(capsys.readouterr().out)
-    assert facts == {"maps": {"00000": str(tmp_path / "out" / "00000.nii.gz")}}
+    assert facts["maps"] == {"00000": str(tmp_path / "out" / "00000.nii.gz")}
+    assert list(facts["failed"]) == ["Patient-00001"]
+    assert "no such file" in facts["failed"]["Patient-00001"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["00000.nii.gz"]
     image, seg = (
         nib.load(tmp_path / "out" / "00000.nii.gz"),

@@ -49,6 +49,7 @@ def content():
         status="The best match is plausible.",
         answer={
             "source": "best match",
+            "space": "SRI24",
             "score": 1.4,
             "dice_core": 0.6,
             "dice_whole": 0.8,
@@ -62,6 +63,19 @@ def content():
         provenance={"versions": {"glioquery": "0.1.0"}, "seed": 1},
         timings_s={"register": 12.3, "query": 0.4},
     )
+
+
+def test_a_doubtful_registration_is_not_told_as_good(content):
+    assert 'class="status good"' in render_report(content)
+    quality = dataclasses.replace(content.quality, brain_dice=0.8)
+    doubtful = render_report(dataclasses.replace(content, quality=quality))
+    assert 'class="status bad"' in doubtful and 'class="status good"' not in doubtful
+
+
+def test_an_origin_is_said_to_lie_where_the_growth_began(content):
+    assert "Origin x, y, z in the atlas (RAS)" in render_report(content)
+    own = dataclasses.replace(content, answer=content.answer | {"space": "patient"})
+    assert "Origin x, y, z in the registered image (RAS)" in render_report(own)
 
 
 def test_the_page_says_what_it_must(content):

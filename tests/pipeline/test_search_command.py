@@ -133,6 +133,8 @@ def test_a_damaged_shard_is_named(run, copy):
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1  # of the same size, so that opening does not see it
     shard.write_bytes(content)
+    code, _, err = run("index", copy)  # up to date, and yet the database is looked at
+    assert code == 2 and "shard-00001.nc is damaged" in err
     shutil.rmtree(copy / "index")
     code, _, err = run("index", copy)
     assert code == 2 and "shard-00001.nc is damaged" in err and "glioquery generate" in err
@@ -173,10 +175,13 @@ def test_an_altered_index_is_refused_and_built_again(run, copy, query):
     assert run("query", copy, *query)[0] == 0
 
 
-@pytest.mark.parametrize("k", [0, 7])
-def test_k_is_checked(run, database, query, k):
-    code, _, err = run("query", database.path, *query, "-k", k)
-    assert code == 2 and f"is 1 to 6 (the samples indexed), got {k}" in err
+def test_k_is_checked(run, database, query):
+    code, _, err = run("query", database.path, *query, "-k", 0)
+    assert code == 2 and "k, the number of matches, is 1 or more, got 0" in err
+    code, out, _ = run("query", database.path, *query, "-k", 7, "--json")
+    assert code == 0 and len(json.loads(out)["matches"]) == 6
+    code, _, err = run("query", database.path, *query, "--rerank", 5)
+    assert code == 2 and "leave --rerank out" in err
 
 
 def test_measures_and_weights(run, database, query):
