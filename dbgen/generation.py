@@ -220,21 +220,22 @@ def _prepare(
 
     A description of which no shard was finished yet binds nobody.
     """
-    if (folder / HEADER).exists() and _has_shards(folder, _own_header(folder)):
+    if (folder / HEADER).exists():
         header = _own_header(folder)
         asked = {"plan": plan.describe(), "store": store}
         differences = _differences({k: header[k] for k in ("plan", "store")}, asked)
-        if differences:
+        if not differences and n_samples >= header["n_samples"]:
+            return header | {"n_samples": n_samples}
+        if differences and _has_shards(folder, header):
             raise DatabaseError(
                 f"{folder} holds a database of another plan; "
                 f"{'; '.join(differences)}. Choose another folder"
             )
-        if n_samples < header["n_samples"]:
+        if _has_shards(folder, header):
             raise DatabaseError(
                 f"{folder} is a database of {header['n_samples']} samples, fewer were asked for "
                 f"({n_samples}): choose another folder"
             )
-        return header | {"n_samples": n_samples}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))

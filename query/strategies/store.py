@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...dbgen.embedded import companion_folder, embedded_database
 from ...dbgen.files import completed, sha256_of, write_json
-from ...dbgen.header import HEADER
 from ..index import Index
 from ..outlines import INDEX_FOLDER
 
@@ -36,7 +36,7 @@ def folder_of(index: Index, name: str) -> Path:
 def remedy(index: Index, name: str) -> str:
     """The command that makes a strategy ready."""
     parts = ["glioquery train"]
-    if (index.path.parent / HEADER).exists():  # the embedded database's index lies in a cache
+    if index.path.parent != companion_folder(embedded_database()):  # that is in a cache
         parts.append(str(index.path.parent))
     parts.append(f"--strategy {name}")
     if index.path.name != INDEX_FOLDER:

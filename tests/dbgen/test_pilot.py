@@ -29,9 +29,9 @@ def test_a_forecast_of_few_runs_is_what_is_generated(ray, database, small_plan):
 
 
 def test_a_forecast_grows_with_the_number_of_tumours(small_plan):
-    few, many = (forecast(small_plan, n, store="outlines") for n in (100, 1000))
-    assert (few.n_runs, many.n_runs) == (50, 500)
-    assert few.pilot_draws / few.pilot_runs * 50 == pytest.approx(few.n_draws, abs=1)
+    few, many = (forecast(small_plan, n, store="outlines") for n in (96, 960))
+    assert (few.n_runs, many.n_runs) == (48, 480)
+    assert few.pilot_draws / few.pilot_runs * 48 == pytest.approx(few.n_draws, abs=1)
     assert few.n_bytes * 10 == pytest.approx(many.n_bytes, rel=0.02)
     assert 0 < few.core_seconds < many.core_seconds
 
