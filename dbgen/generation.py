@@ -226,16 +226,14 @@ def _prepare(
         differences = _differences({k: header[k] for k in ("plan", "store")}, asked)
         if not differences and n_samples >= header["n_samples"]:
             return header | {"n_samples": n_samples}
-        if differences and _has_shards(folder, header):
-            raise DatabaseError(
-                f"{folder} holds a database of another plan; "
-                f"{'; '.join(differences)}. Choose another folder"
-            )
         if _has_shards(folder, header):
-            raise DatabaseError(
-                f"{folder} is a database of {header['n_samples']} samples, fewer were asked for "
-                f"({n_samples}): choose another folder"
+            what = (
+                f"holds a database of another plan; {'; '.join(differences)}"
+                if differences
+                else f"is a database of {header['n_samples']} samples, fewer were asked for "
+                f"({n_samples})"
             )
+            raise DatabaseError(f"{folder} {what}. Choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
