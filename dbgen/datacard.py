@@ -77,7 +77,7 @@ class DatabaseFacts:
     volume_counts : tuple of int
         Tumours between them.
     core_seconds : float
-        Time of one core that all tumours took, rejected draws included.
+        Processor time that all tumours took, rejected draws included.
     processors : dict
         Tumours by what they were simulated on.
     n_bytes : int
@@ -212,7 +212,7 @@ def card_text(facts: DatabaseFacts) -> str:
         ("outlines", ", ".join(f"{k} {{u >= {v:g}}}" for k, v in facts.thresholds.items())),
         ("stored", "densities and outlines" if facts.store == "density" else "outlines"),
         ("size on disk", f"{facts.n_bytes / 1e6:,.3g} MB"),
-        ("time of one core", f"{facts.core_seconds:,.0f} s, {each:.2g} s a tumour"),
+        ("processor time", f"{facts.core_seconds:,.0f} s, {each:.2g} s a tumour"),
         *(("simulated on", f"{name}: {n:,} tumours") for name, n in facts.processors.items()),
         ("content", f"`{facts.checksum}`"),
     ]

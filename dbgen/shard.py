@@ -62,7 +62,7 @@ class ShardRecord:
         Size of the file.
     sha256 : str
     seconds : float
-        Time of one core spent on it.
+        Processor time spent on it: other load of the machine does not count.
     processor : str
         What it was simulated on; empty where that was not recorded.
     """
@@ -176,14 +176,14 @@ def write_shard(
     Returns
     -------
     ShardRecord
-        Its `seconds` count from this call, whatever it took to make the samples included.
+        Its `seconds` are the processor time of this call, what it took to make the samples included.
 
     Raises
     ------
     OSError
         If the file cannot be written, for want of space say; nothing of it stays.
     """
-    began = time.perf_counter()
+    began = time.process_time()
     with completed(path) as temporary:
         with _created(temporary, tissue, description, store_density, last - first) as shard:
             ids = np.arange(first, last)
@@ -196,7 +196,7 @@ def write_shard(
             last=last,
             bytes=temporary.stat().st_size,
             sha256=sha256_of(temporary),
-            seconds=round(time.perf_counter() - began, 3),
+            seconds=round(time.process_time() - began, 3),
             processor=processor(),
         )
         write_json(path.with_suffix(".json"), asdict(record))

@@ -91,8 +91,9 @@ def test_a_growth_in_the_patients_tissue_is_found_there(own, virtual, known, atl
         answer=measure(target, AnswerSource.REFINEMENT, (start,), density),
         refinement=SimpleNamespace(best=SimpleNamespace(parameters=start), arrivals=()),
     )
-    plan = SimpleNamespace(model=FisherKolmogorov(), accuracy=Accuracy())
-    database = SimpleNamespace(plan=plan, thresholds=Thresholds())
+    database = SimpleNamespace(
+        model=FisherKolmogorov(), accuracy=Accuracy(), thresholds=Thresholds()
+    )
     found = grow_in_patient(database, patient, known, atlas, findings, (0.1,))
     assert found.is_better and found.grown.score > 1.95 > found.bent.score
     growth = found.grown.growths[0]
