@@ -45,7 +45,7 @@ def generate_command(
     workers: Annotated[int | None, typer.Option(help="Cores; default: all.")] = None,
     address: Address = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what it will cost, from a pilot of seconds.")
+        bool, typer.Option("--dry-run", help="Print what all of it will cost, from a pilot of seconds.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -120,10 +120,16 @@ def describe_command(
     show(facts, as_json)
 
 
-def verify_command(database: DatabaseFolder, as_json: Json = False) -> None:
+def verify_command(
+    database: DatabaseFolder,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Decides which 1 % of the tumours are simulated anew.")
+    ] = 0,
+    as_json: Json = False,
+) -> None:
     """Check a database against its format; exit code 1 if it has faults."""
     with progress_bar("verify", "shards") as progress:
-        faults = verify(database, progress=progress)
+        faults = verify(database, seed=seed, progress=progress)
     show({"database": str(database), "faults": faults}, as_json)
     if faults:
         raise typer.Exit(1)

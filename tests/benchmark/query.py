@@ -13,7 +13,6 @@ own by copies of it under small shifts (`--replicate 500000`); `--gpu` searches 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import shutil
 import tempfile
@@ -21,9 +20,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from glioquery.atlas import SIMULATION_GRID, load_atlas
+from glioquery.atlas import SIMULATION_GRID
 from glioquery.dbgen import Database
-from glioquery.dbgen.drawing import draw_samples
 from glioquery.dbgen.machine import processor
 from glioquery.pipeline.labels import label_convention, outlines_from_labels
 from glioquery.pipeline.nifti import read_nifti
@@ -36,9 +34,8 @@ from glioquery.query import (
     search_counted,
     search_many,
 )
-from glioquery.solver import Tissue, TumorMasks
-from glioquery.solver import on_grid as density_on_grid
-from shapes import Replicated, Shapes, blob, on_grid, roughen, synthetic_source
+from glioquery.solver import TumorMasks
+from shapes import Replicated, Shapes, blob, on_grid, roughen, synthetic_source, unseen_tumors
 
 N_QUERIES, N_UNSEEN, N_BLOBS = 100, 80, 10
 GROWTH = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000)
@@ -52,17 +49,6 @@ def real_cases(folder: Path, labels: str) -> list[TumorMasks]:
         masks = outlines_from_labels(file.values, file.grid, label_convention(labels))
         queries.append(AtlasTransform.identity().masks_to_atlas(masks, SIMULATION_GRID))
     return queries
-
-
-def unseen_tumors(database: Database, n: int) -> list[TumorMasks]:
-    """Tumours of the database's plan with another seed, one of each run."""
-    plan = dataclasses.replace(database.plan, seed=(database.plan.seed + 1) % 2**32)
-    tissue = Tissue.from_atlas(load_atlas())
-    m = plan.space.snapshots_per_run
-    samples = [draw_samples(tissue, plan, run)[run % m] for run in range(n)]
-    return [
-        density_on_grid(tissue, sample.snapshot.u).outlines(plan.thresholds) for sample in samples
-    ]
 
 
 def make_queries(index: Index, arguments: argparse.Namespace) -> dict[str, list[TumorMasks]]:

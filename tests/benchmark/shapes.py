@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from glioquery.atlas import SIMULATION_GRID, load_atlas
+from glioquery.dbgen import Database
+from glioquery.dbgen.drawing import draw_samples
 from glioquery.query import Index, Portion
 from glioquery.query.blocks import join_blocks
-from glioquery.solver import Thresholds, TumorMasks
+from glioquery.solver import Thresholds, Tissue, TumorMasks
+from glioquery.solver import on_grid as density_on_grid
 from scipy import ndimage
 
 SIZES_PER_SEED = 4
@@ -67,6 +71,17 @@ class Shapes:
             n_core = int(n_whole * rng.uniform(0.05, 0.6))
             shapes.append([self.brain & (distance < levels[n]) for n in (n_core, n_whole)])
         return np.array(shapes)
+
+
+def unseen_tumors(database: Database, n: int) -> list[TumorMasks]:
+    """Tumours of the database's plan with another seed, one of each run."""
+    plan = dataclasses.replace(database.plan, seed=(database.plan.seed + 1) % 2**32)
+    tissue = Tissue.from_atlas(load_atlas())
+    m = plan.space.snapshots_per_run
+    samples = [draw_samples(tissue, plan, run)[run % m] for run in range(n)]
+    return [
+        density_on_grid(tissue, sample.snapshot.u).outlines(plan.thresholds) for sample in samples
+    ]
 
 
 @dataclass
