@@ -176,7 +176,7 @@ def write_shard(
     Returns
     -------
     ShardRecord
-        Its `seconds` are the processor time of this call, what it took to make the samples included.
+        Its `seconds` are the processor time of this call, that of making the samples included.
 
     Raises
     ------

@@ -45,7 +45,7 @@ def generate_command(
     workers: Annotated[int | None, typer.Option(help="Cores; default: all.")] = None,
     address: Address = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what all of it will cost, from a pilot of seconds.")
+        bool, typer.Option("--dry-run", help="Print what all of it will cost, from a short pilot.")
     ] = False,
     as_json: Json = False,
 ) -> None:
