@@ -26,7 +26,6 @@ from ..solver.models import TensorField
 from . import uncertainty
 from .answer import Answer, AnswerSource, Findings, measure
 from .descent import Interior
-from .foreground import foreground
 from .nifti import InputError, Scan, read_nifti
 from .patient import Patient
 from .refinement import Refinement, choose_starts, refine
@@ -134,7 +133,7 @@ def require_cover(maps: TissueMaps, patient: Patient) -> None:
         If they do not.
     """
     grid = _grid_of(patient)
-    brain = _brain(patient, grid)
+    brain = patient.brain_on(grid)
     total = np.sum([_onto(getattr(maps, role), grid) for role in TISSUES], axis=0)
     share = float((total[brain] >= 0.5).mean())
     if share < LEAST_COVER:
@@ -174,7 +173,7 @@ def tissue_of(
     given : TissueMaps, optional
     """
     grid = _grid_of(patient)
-    brain = _brain(patient, grid)
+    brain = patient.brain_on(grid)
     outlined = _outlines(patient, grid).whole
     maps = {}
     for role in TISSUES:
@@ -248,18 +247,12 @@ def _moved(
 
 
 def _grid_of(patient: Patient) -> Grid:
-    points = patient.grid.to_world(np.argwhere(foreground(patient.t1.values) | patient.masks.whole))
+    points = patient.grid.to_world(np.argwhere(patient.brain_with_tumour))
     low = np.floor((points.min(axis=0) - MARGIN_MM) / SPACING_MM) * SPACING_MM
     n = np.ceil((points.max(axis=0) + MARGIN_MM - low) / SPACING_MM).astype(int) + 1
     affine = np.diag([SPACING_MM, SPACING_MM, SPACING_MM, 1.0])
     affine[:3, 3] = low
     return Grid((int(n[0]), int(n[1]), int(n[2])), affine)
-
-
-def _brain(patient: Patient, grid: Grid) -> NDArray[np.bool_]:
-    """The brain, to which the outlined tumour belongs however dark it is."""
-    brain = foreground(patient.t1.values) | patient.masks.whole
-    return _onto(Scan(brain.astype(np.float32), patient.grid), grid) >= 0.5
 
 
 def _outlines(patient: Patient, grid: Grid) -> TumorMasks:

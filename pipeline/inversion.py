@@ -7,13 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..atlas import Grid, load_atlas
+from ..atlas import load_atlas
 from ..dbgen import Database
 from ..query import search
-from ..solver import Tissue, TumorDensity, TumorMasks
+from ..solver import Tissue
 from .anatomy import (
     TissueMaps,
     grow_in_patient,
@@ -21,21 +18,22 @@ from .anatomy import (
     require_own_model,
 )
 from .answer import find_answer
+from .maps import map_to_patient
 from .matches import DEFAULT_MATCHES, rank_matches
-from .names import DEFAULT_SUBJECT, checked_subject, map_name
-from .nifti import InputError, Scan, write_nifti
+from .names import DEFAULT_SUBJECT, checked_subject
+from .nifti import InputError
 from .opening import open_index
 from .outputs import prepare_output, remove_results, write_maps, write_page, write_result
-from .patient import Patient, foreground
+from .patient import Patient
 from .pictures import draw_overlays, draw_registration
-from .planning import DENSITIES, LEAST_DENSITY, plan_volumes
+from .planning import DENSITIES
 from .quality import assess_registration
 from .recurrence import cover_recurrence
 from .refinement import NoGrowthError
 from .registration import Kind, check_registration_options, register
 from .result import Inversion
-from .transform import AtlasTransform, extend_from_tissue
-from .uncertainty import DensityMaps, Member
+from .transform import AtlasTransform
+from .uncertainty import Member
 
 MOST_LEVELS = 20
 """Densities that are mapped at most; each is a file."""
@@ -60,27 +58,19 @@ def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
     return tuple(sorted(set(levels)))
 
 
-def ensemble_to_patient(
-    maps: DensityMaps, transform: AtlasTransform, grid: Grid, tissue: NDArray[np.bool_]
-) -> DensityMaps:
-    """Carry an ensemble's maps to the patient, each by one interpolation, as its density is.
+def checked_k(k: int | None, n_samples: int) -> int:
+    """How many matches to list: what is asked for, or 15, or all there are.
 
-    Below `LEAST_DENSITY` they are 0: what is that small would only make files and work larger.
+    Raises
+    ------
+    InputError
+        If more are asked for than there are, or none.
     """
-    domain = Scan(tissue.astype(np.float32), maps.grid)
-    inside = transform.image_to_patient(domain, grid).values >= 0.5
-
-    def carried(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        values = np.where(values >= LEAST_DENSITY, values, np.float32(0))
-        extended = TumorDensity(extend_from_tissue(values, tissue), maps.grid)
-        return np.where(inside, transform.density_to_patient(extended, grid).u, np.float32(0))
-
-    return DensityMaps(
-        mean=carried(maps.mean),
-        sd=carried(maps.sd),
-        exceedance={level: carried(values) for level, values in maps.exceedance.items()},
-        grid=grid,
-    )
+    if k is None:
+        return min(DEFAULT_MATCHES, n_samples)
+    if not 1 <= k <= n_samples:
+        raise InputError(f"k is 1 to {n_samples}, the number of samples, got {k}")
+    return k
 
 
 def invert(
@@ -94,7 +84,6 @@ def invert(
     own_anatomy: bool = False,
     tissue: TissueMaps | None = None,
     levels: Sequence[float] = DENSITIES,
-    recurrence: TumorMasks | None = None,
     registration: Kind = "syn",
     resolution_mm: float = 2.0,
     seed: int = 1,
@@ -123,8 +112,6 @@ def invert(
         That anatomy, which is then gone on in; without, it is the atlas's, bent to the patient.
     levels : sequence of float
         Densities whose isolines and probabilities of being exceeded are mapped.
-    recurrence : TumorMasks, optional
-        Outlines of a follow-up scan on the patient's grid.
     registration : "syn", "affine", "rigid" or "none"
         How far the patient is bent to the atlas, see `register`.
     resolution_mm : float
@@ -177,9 +164,7 @@ def invert(
     remove_results(out, subject)
     with timed("open index"):
         index = open_index(database)
-    k = min(DEFAULT_MATCHES, index.n_samples) if k is None else k
-    if not 1 <= k <= index.n_samples:
-        raise ValueError(f"k is 1 to {index.n_samples}, the number of samples, got {k}")
+    k = checked_k(k, index.n_samples)
     with timed("load atlas"):
         atlas = load_atlas()
     with timed("register"):
@@ -217,52 +202,54 @@ def invert(
                 own = grow_in_patient(database, patient, transform, atlas, findings, levels, tissue)
             except NoGrowthError as error:
                 notices.append(f"The growth in the patient's own anatomy found nothing: {error}.")
-    with timed("warp density"):
-        if own is not None and own.is_better:
-            found, told = own.grown, own.uncertainty
-            chain, domain = AtlasTransform.identity(), own.tissue.domain
-        else:
-            found, told = findings.answer, findings.uncertainty
-            chain, domain = transform, Tissue.from_atlas(atlas).domain
-        density = chain.density_to_patient(found.density, patient.grid, tissue=domain)
-        ensemble = ensemble_to_patient(told.maps, chain, patient.grid, domain)
+    if own is not None and own.is_better:
+        found, told = own.grown, own.uncertainty
+        chain, domain = AtlasTransform.identity(), own.tissue.domain
+    else:
+        found, told = findings.answer, findings.uncertainty
+        chain, domain = transform, Tissue.from_atlas(atlas).domain
+    with timed("map to the patient"):
+        maps = map_to_patient(found, told, chain, domain, patient.masks, patient.brain_with_tumour)
+        there = None
+        if patient.drawn is not None:
+            # On the moved grid, so that atlas, motion and voxels make one chain and one lookup.
+            brain = patient.brain_on(patient.drawn.grid) | patient.drawn.whole
+            there = map_to_patient(found, told, chain, domain, patient.drawn, brain)
     if patient.outlines.core.any() and not patient.masks.core.any():
         notices.append(
             "The outlined core is too small for the voxels of the registered image: the standard "
             "planning volume is drawn around the whole tumour."
         )
-    with timed("plan volumes"):
-        brain = foreground(patient.t1.values) | patient.masks.whole
-        # The tail of the ranking is as wide as the widest front.
-        lambda_mm = max(growth.lambda_mm for growth in found.growths)
-        planning = plan_volumes(density, patient.masks, brain, lambda_mm)
-        coverage = () if recurrence is None else cover_recurrence(planning, recurrence)
     inversion = Inversion(
         matches=ranked[:k],
         masks=masks,
+        thresholds=database.thresholds,
         findings=findings,
         own=own,
-        density=density,
-        ensemble=ensemble,
+        maps=maps,
+        maps_on_segmentation=there,
         levels=levels,
-        planning=planning,
-        coverage=coverage,
+        coverage=()
+        if patient.recurrence is None
+        else cover_recurrence(maps.planning, patient.recurrence),
         transform=transform,
         quality=quality,
+        options={
+            "k": k,
+            "refined": refined,
+            "thresholds_fitted": thresholds_fitted,
+            "own_anatomy": own_anatomy,
+            "levels": levels,
+        },
         notices=tuple(notices),
         timings_s=timings,
     )
     with timed("write maps"):
-        write_maps(out, inversion, database.thresholds, subject)
-        if patient.drawn is not None and patient.seg_grid is not None:
-            # On the moved grid, so that atlas, motion and voxels make one chain and one lookup.
-            there = chain.density_to_patient(found.density, patient.drawn.grid, tissue=domain)
-            name = map_name(subject, "seg", "density")
-            write_nifti(out / name, there.u, patient.seg_grid, intent="estimate")
+        write_maps(out, inversion, patient, subject)
     with timed("draw pictures"):
-        maps = draw_overlays(patient, density)
+        overlays = draw_overlays(patient, maps.density, inversion.shown_levels)
         aligned = {"Registration to the atlas": draw_registration(patient, transform, masks, atlas)}
     with timed("write report"):
-        write_page(out, inversion, patient, database, title, maps, aligned)
+        write_page(out, inversion, patient, database, title, overlays, aligned)
     write_result(out, inversion, patient, database)
     return inversion

@@ -20,6 +20,11 @@ Intent = Literal["none", "estimate", "label"]
 Space = Literal["scanner", "template"]
 
 
+FRAMES_APART_MM = 0.5
+"""Distance of a corner of the image in its sform from that in its qform that is more than
+rounding in a header."""
+
+
 class InputError(ValueError):
     """A file or option of the user's does not fit; the message is one line that says what to do."""
 
@@ -49,6 +54,8 @@ class NiftiFile:
     grid : Grid
     has_orientation : bool
         False where neither sform nor qform is declared, so that left and right are unknown.
+    has_two_frames : bool
+        Whether sform and qform are both declared and lay a corner `FRAMES_APART_MM` or more apart.
     sha256 : str
         Of the file's bytes.
     """
@@ -56,6 +63,7 @@ class NiftiFile:
     values: NDArray
     grid: Grid
     has_orientation: bool
+    has_two_frames: bool
     sha256: str
 
 
@@ -117,8 +125,20 @@ def read_nifti(path: str | Path, role: str) -> NiftiFile:
         values=values,
         grid=grid,
         has_orientation=any(code > 0 for code in codes),
+        has_two_frames=all(code > 0 for code in codes) and _frames_differ(image),
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )
+
+
+def _frames_differ(image: nib.Nifti1Pair) -> bool:
+    try:
+        qform = image.get_qform()
+    except ValueError:  # no unit quaternion
+        return True
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(image.shape[:3]) - 1)
+    apart = image.get_sform() - qform
+    moved = corners @ apart[:3, :3].T + apart[:3, 3]
+    return bool(np.linalg.norm(moved, axis=1).max() >= FRAMES_APART_MM)
 
 
 def write_nifti(

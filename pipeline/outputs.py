@@ -3,7 +3,6 @@
 sub-X_space-T1w_density.nii.gz          density of the answer on the T1's grid, float32
 sub-X_space-SRI24_density.nii.gz        the same on the simulation grid
 sub-X_space-SRI24_dseg.nii.gz           the patient's outlines on that grid: 1 whole, 2 core
-sub-X_space-seg_density.nii.gz          and on the segmentation's, where that is another
 sub-X_space-T1w_desc-match_dseg.nii.gz  its outlines on the T1's grid: 1 whole, 2 core
 sub-X_space-T1w_desc-mean_density.nii.gz, desc-sd
                                         mean and standard deviation over the ensemble
@@ -17,6 +16,8 @@ sub-X_space-T1w_label-CTV_desc-difference_dseg.nii.gz
                                         1 standard alone, 2 model alone, 3 both
 sub-X_space-T1w_desc-isodensity_dseg.nii.gz
                                         how many of the chosen densities are reached
+sub-X_space-seg_...                     all of space-T1w on the segmentation's grid as well,
+                                        where that is another
 transform/                              the whole registration, in ANTs' formats
 matches.csv                             the best matches with Dice and growth parameters
 result.json                             status, best match, quality, timings, provenance
@@ -39,13 +40,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..atlas import load_atlas
+from ..atlas import Grid, load_atlas
 from ..dbgen import Database
 from ..dbgen.files import completed
-from ..solver import Thresholds
-from .names import DEFAULT_SUBJECT, map_name
-from .nifti import InputError, write_nifti
+from .maps import PatientMaps
+from .names import DEFAULT_SUBJECT, Space, Suffix, map_name
+from .nifti import InputError, Intent, write_nifti
 from .patient import Patient
 from .planning import isodensity_labels
 from .printing import plain
@@ -54,7 +56,6 @@ from .report_sections import describe_answer, describe_certainty, describe_plann
 from .result import Inversion, InversionStatus
 from .viewer import view_density
 
-REPORTED_DENSITIES = (0.01, 0.1, 0.2, 0.6)
 RESULT_FILE = "result.json"
 REPORT_FILE = "report.html"
 PACKAGES = ("glioquery", "antspyx", "jax", "jaxlib", "nibabel", "netCDF4", "numpy", "xarray")
@@ -85,41 +86,26 @@ def remove_results(folder: Path, subject: str) -> None:
     """Remove of an earlier result what would outlast a new one or call it complete too early."""
     (folder / RESULT_FILE).unlink(missing_ok=True)
     chosen = map_name(subject, "T1w", "probseg", desc="exceeds*")
-    for pattern in (chosen, map_name(subject, "seg", "density")):
+    for pattern in (chosen, f"sub-{subject}_space-seg_*"):
         for path in folder.glob(pattern):
             path.unlink()
 
 
 def write_maps(
-    out: Path, inversion: Inversion, thresholds: Thresholds, subject: str = DEFAULT_SUBJECT
+    out: Path, inversion: Inversion, patient: Patient, subject: str = DEFAULT_SUBJECT
 ) -> None:
     """Write the maps, the transform and the table of matches."""
-    density, atlas = inversion.density, inversion.density_atlas
-    write_nifti(
-        out / map_name(subject, "T1w", "density"), density.u, density.grid, intent="estimate"
-    )
-    write_nifti(
-        out / map_name(subject, "SRI24", "density"),
-        atlas.u,
-        atlas.grid,
-        intent="estimate",
-        space="template",
-    )
-    matched = density.outlines(thresholds)
-    labels = matched.whole.astype(np.uint8) + matched.core
-    write_nifti(
-        out / map_name(subject, "T1w", "dseg", desc="match"), labels, matched.grid, intent="label"
-    )
-    _write_ensemble(out, inversion, subject)
-    _write_planning(out, inversion, subject)
-    asked = inversion.masks
-    write_nifti(
-        out / map_name(subject, "SRI24", "dseg"),
-        np.where(asked.core, 2, asked.whole).astype(np.uint8),
-        asked.grid,
-        intent="label",
-        space="template",
-    )
+    _write_patient_maps(out, inversion, inversion.maps, "T1w", patient.grid, subject)
+    if inversion.maps_on_segmentation is not None and patient.seg_grid is not None:
+        # In the segmentation's own world: the motion to the T1 was in the affine alone.
+        there = inversion.maps_on_segmentation
+        _write_patient_maps(out, inversion, there, "seg", patient.seg_grid, subject)
+    atlas, asked = inversion.density_atlas, inversion.masks
+    name = map_name(subject, "SRI24", "density")
+    write_nifti(out / name, atlas.u, atlas.grid, intent="estimate", space="template")
+    labels = np.where(asked.core, 2, asked.whole).astype(np.uint8)
+    name = map_name(subject, "SRI24", "dseg")
+    write_nifti(out / name, labels, asked.grid, intent="label", space="template")
     (out / "transform").mkdir(exist_ok=True)
     inversion.transform.save(out / "transform")
     table = io.StringIO()
@@ -134,31 +120,31 @@ def write_maps(
     _write_text(out / "matches.csv", table.getvalue())
 
 
-def _write_ensemble(out: Path, inversion: Inversion, subject: str) -> None:
-    maps = inversion.ensemble
-    for desc, values in (("mean", maps.mean), ("sd", maps.sd)):
-        name = map_name(subject, "T1w", "density", desc=desc)
-        write_nifti(out / name, values, maps.grid, intent="estimate")
-    for level, values in maps.exceedance.items():
+def _write_patient_maps(
+    out: Path, inversion: Inversion, maps: PatientMaps, space: Space, grid: Grid, subject: str
+) -> None:
+    def write(
+        values: NDArray, intent: Intent, suffix: Suffix, *, desc: str = "", label: str = ""
+    ) -> None:
+        name = map_name(subject, space, suffix, desc=desc, label=label)
+        write_nifti(out / name, values, grid, intent=intent)
+
+    matched = maps.density.outlines(inversion.thresholds)
+    write(maps.density.u, "estimate", "density")
+    write(matched.whole.astype(np.uint8) + matched.core, "label", "dseg", desc="match")
+    write(maps.ensemble.mean, "estimate", "density", desc="mean")
+    write(maps.ensemble.sd, "estimate", "density", desc="sd")
+    for level, values in maps.ensemble.exceedance.items():
         # A BIDS label has letters and digits alone: 0.01 is 10permille.
         desc = f"exceeds{level * 1000:g}permille".replace(".", "p")
-        name = map_name(subject, "T1w", "probseg", desc=desc)
-        write_nifti(out / name, values, maps.grid, intent="estimate")
-
-
-def _write_planning(out: Path, inversion: Inversion, subject: str) -> None:
-    planning, grid = inversion.planning, inversion.planning.grid
-    ranking = map_name(subject, "T1w", "density", desc="ranking")
-    write_nifti(out / ranking, planning.ranking, grid, intent="estimate")
-    for desc, mask in (("standard", planning.standard), ("model", planning.model)):
-        name = map_name(subject, "T1w", "mask", label="CTV", desc=desc)
-        write_nifti(out / name, mask, grid, intent="label")
-    regions = isodensity_labels(inversion.density, inversion.levels)
-    for desc, labels in (("difference", planning.labels()), ("isodensity", regions)):
-        name = map_name(
-            subject, "T1w", "dseg", label="CTV" if desc == "difference" else "", desc=desc
-        )
-        write_nifti(out / name, labels, grid, intent="label")
+        write(values, "estimate", "probseg", desc=desc)
+    planning = maps.planning
+    write(planning.ranking, "estimate", "density", desc="ranking")
+    write(planning.standard, "label", "mask", label="CTV", desc="standard")
+    write(planning.model, "label", "mask", label="CTV", desc="model")
+    write(planning.labels(), "label", "dseg", label="CTV", desc="difference")
+    regions = isodensity_labels(maps.density, inversion.levels)
+    write(regions, "label", "dseg", desc="isodensity")
 
 
 def write_page(
@@ -184,13 +170,13 @@ def write_page(
             status=_status_sentence(inversion),
             notices=inversion.notices,
             maps=maps,
-            viewer=view_density(patient, inversion.density),
+            viewer=view_density(patient, inversion.density, inversion.shown_levels),
             answers=[describe_planning(inversion, patient)],
             evidence=[describe_answer(inversion), describe_certainty(inversion, patient)],
             registration=registration,
             answer=answer,
             matches=matches,
-            volumes=_volumes(patient, inversion, database.thresholds),
+            volumes=_volumes(patient, inversion),
             quality=inversion.quality,
             provenance=_provenance(database, patient, inversion),
             timings_s=inversion.timings_s,
@@ -208,7 +194,7 @@ def write_result(out: Path, inversion: Inversion, patient: Patient, database: Da
         "quality": dataclasses.asdict(inversion.quality),
         "problems": inversion.quality.problems,
         "notices": inversion.notices,
-        "predicted_ml": predicted_ml(inversion, database.thresholds),
+        "predicted_ml": {f"{u:g}": inversion.predicted_ml(u) for u in inversion.shown_levels},
         "timings_s": inversion.timings_s,
         "provenance": _provenance(database, patient, inversion),
     }
@@ -230,15 +216,8 @@ def _status_sentence(inversion: Inversion) -> str:
     return f"A plausible match was found (mean Dice of the outlines {inversion.mean_dice:.2f})."
 
 
-def predicted_ml(inversion: Inversion, thresholds: Thresholds) -> dict[float, float]:
-    """Millilitres of the patient where the density is at least a level, by level."""
-    levels = sorted({*REPORTED_DENSITIES, thresholds.core, thresholds.whole}, reverse=True)
-    u, ml = inversion.density.u, inversion.density.grid.voxel_ml
-    return {level: float((u >= level).sum() * ml) for level in levels}
-
-
-def _volumes(patient: Patient, inversion: Inversion, thresholds: Thresholds) -> Table:
-    ml = patient.grid.voxel_ml
+def _volumes(patient: Patient, inversion: Inversion) -> Table:
+    ml, thresholds = patient.grid.voxel_ml, inversion.thresholds
     outlined = {
         thresholds.core: f"{patient.masks.core.sum() * ml:.1f}",
         thresholds.whole: f"{patient.masks.whole.sum() * ml:.1f}",
@@ -247,8 +226,12 @@ def _volumes(patient: Patient, inversion: Inversion, thresholds: Thresholds) -> 
     return Table(
         ("Predicted density", "Predicted (ml)", "Outlined on the scan (ml)"),
         [
-            (f"at least {level:g}{names.get(level, '')}", f"{volume:.1f}", outlined.get(level))
-            for level, volume in predicted_ml(inversion, thresholds).items()
+            (
+                f"at least {level:g}{names.get(level, '')}",
+                f"{inversion.predicted_ml(level):.1f}",
+                outlined.get(level),
+            )
+            for level in reversed(inversion.shown_levels)
         ],
     )
 
@@ -270,6 +253,7 @@ def _provenance(database: Database, patient: Patient, inversion: Inversion) -> d
             **(inversion.own.checksums if inversion.own else {}),
         },
         "registration": inversion.transform.settings,
+        "options": inversion.options,
     }
 
 

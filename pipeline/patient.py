@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -24,14 +25,15 @@ from ..solver import TumorMasks
 from .brain import extract_brain
 from .coregistration import align, measure_agreement, move
 from .foreground import BRAIN_ML, foreground, require_brain, shows_head
-from .labels import label_convention, outlines_from_labels
+from .labels import LabelConvention, label_convention, outlines_from_labels
 from .nifti import InputError, NiftiFile, Scan, read_nifti
 from .transform import AtlasTransform
 
-__all__ = ["InputError", "Patient", "Scan", "foreground", "load_patient"]
+__all__ = ["InputError", "Patient", "Scan", "load_patient"]
 
 MIN_IN_BRAIN = 0.5
-"""Share of the outlined tumour inside the brain below which the images are no pair."""
+"""Share of an outlined tumour inside the brain, or the field of view, below which the images are
+no pair."""
 
 MOST_SHEAR = 1e-3
 """Largest cosine between two voxel axes; headers are rounded, ITK's images have right angles."""
@@ -60,7 +62,8 @@ class Patient:
     flair, t1c : Scan or None
         Further images for pictures, each on its own grid, in the world of `t1`.
     checksums : mapping of str to str
-        SHA-256 of each input file by its role: t1, t1c, flair, seg, brain_mask, seg_reference.
+        SHA-256 of each input file by its role: t1, t1c, flair, seg, brain_mask, seg_reference,
+        recurrence.
     notices : tuple of str
         What the user should know although it is no error.
     drawn : TumorMasks or None
@@ -68,6 +71,11 @@ class Patient:
         of its own; `masks` are these, interpolated.
     seg_grid : Grid or None
         The segmentation's own grid in its own world, where it has one.
+    brain_mask : bool array or None
+        The brain that was given or found, on the grid of `t1`; None where the image came without
+        its skull and so tells it itself.
+    recurrence : TumorMasks or None
+        Outlines of a follow-up scan on the grid of `t1`.
     timings_s : mapping of str to float
         Seconds a step of the preparation.
     """
@@ -81,6 +89,8 @@ class Patient:
     notices: tuple[str, ...]
     drawn: TumorMasks | None = None
     seg_grid: Grid | None = None
+    brain_mask: NDArray[np.bool_] | None = None
+    recurrence: TumorMasks | None = None
     timings_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -93,6 +103,21 @@ class Patient:
         """The outlines on the voxels they were drawn on: what is carried to the atlas, once."""
         return self.masks if self.drawn is None else self.drawn
 
+    @cached_property
+    def brain(self) -> NDArray[np.bool_]:
+        """The brain on the grid of `t1`: the mask, or what the image shows, its holes filled."""
+        return foreground(self.t1.values) if self.brain_mask is None else self.brain_mask
+
+    @property
+    def brain_with_tumour(self) -> NDArray[np.bool_]:
+        """The brain, to which the outlined tumour belongs however dark it is."""
+        return self.brain | self.masks.whole
+
+    def brain_on(self, grid: Grid) -> NDArray[np.bool_]:
+        """The brain with the tumour on another grid in the world of `t1`."""
+        brain = Scan(self.brain_with_tumour.astype(np.float32), self.grid)
+        return AtlasTransform.identity().image_to_patient(brain, grid, averaged=True).values >= 0.5
+
 
 def load_patient(
     *,
@@ -102,6 +127,7 @@ def load_patient(
     seg: str | Path,
     brain_mask: str | Path | None = None,
     seg_reference: str | Path | None = None,
+    recurrence: str | Path | None = None,
     labels: str | None = None,
     core_labels: Sequence[int] | None = None,
     whole_labels: Sequence[int] | None = None,
@@ -128,6 +154,9 @@ def load_patient(
     seg_reference : path, optional
         The image on whose grid the segmentation lies, another one of the same head, with skull
         or without; it is aligned rigidly to the registered image.
+    recurrence : path, optional
+        Label image of a follow-up scan, of the same convention, in the registered image's world,
+        to which that scan has been co-registered; on any grid.
     labels : str
         Name of a convention, see `CONVENTIONS` in `labels`.
     core_labels, whole_labels : sequence of int
@@ -154,6 +183,7 @@ def load_patient(
         "seg": seg,
         "brain_mask": brain_mask,
         "seg_reference": seg_reference,
+        "recurrence": recurrence,
     }
     files = {k: read_nifti(p, _ROLES[k]) for k, p in paths.items() if p is not None}
     names = {k: f"{_ROLES[k]} {paths[k]}" for k in files}
@@ -162,6 +192,9 @@ def load_patient(
     seg_grid = files["seg"].grid
     drawn = outlines_from_labels(files["seg"].values, seg_grid, convention, name=names["seg"])
     mask = _read_mask(files["brain_mask"], names["brain_mask"], scan) if brain_mask else None
+    later = None
+    if recurrence is not None:
+        later = _read_recurrence(files["recurrence"], names["recurrence"], scan.grid, convention)
     apart = {
         role: _scan(files[role], names[role])
         for role in ("seg_reference", "flair", "t1c")
@@ -234,6 +267,8 @@ def load_patient(
         notices=tuple(notices),
         drawn=drawn if has_own_grid else None,
         seg_grid=seg_grid if has_own_grid else None,
+        brain_mask=mask,
+        recurrence=later,
         timings_s=timings,
     )
 
@@ -245,6 +280,7 @@ _ROLES = {
     "seg": "segmentation",
     "brain_mask": "brain mask",
     "seg_reference": "segmentation's reference",
+    "recurrence": "recurrence",
 }
 
 
@@ -291,6 +327,29 @@ def _read_mask(file: NiftiFile, name: str, scan: Scan) -> NDArray[np.bool_]:
     return carried
 
 
+def _read_recurrence(
+    file: NiftiFile, name: str, grid: Grid, convention: LabelConvention
+) -> TumorMasks:
+    """Bring a follow-up segmentation to the registered image's grid."""
+    masks = outlines_from_labels(file.values, file.grid, convention, name=name)
+    if file.grid == grid:
+        return masks
+    share = _share_in_view(masks, grid)
+    if share < MIN_IN_BRAIN:
+        raise InputError(
+            f"{name}: only {share:.0%} of it lies in the field of view of the registered image "
+            f"({_geometry(grid)}, where it has {_geometry(file.grid)}); co-register the follow-up "
+            "scan to that image first"
+        )
+    return AtlasTransform.identity().masks_to_patient(masks, grid)
+
+
+def _share_in_view(masks: TumorMasks, grid: Grid) -> float:
+    voxels = grid.to_voxel(masks.grid.to_world(np.argwhere(masks.whole)))
+    inside = ((voxels > -0.5) & (voxels < np.array(grid.shape) - 0.5)).all(axis=1)
+    return float(inside.mean())
+
+
 def _carry_mask(mask: NDArray[np.bool_], own: Grid, grid: Grid) -> NDArray[np.bool_]:
     carried = AtlasTransform.identity().image_to_patient(Scan(mask.astype(np.float32), own), grid)
     return carried.values >= 0.5
@@ -309,12 +368,10 @@ def _apart(seg_grid: Grid, scan: Scan, modality: str) -> str:
 
 
 def _require_overlap(scan: Scan, name: str, masks: TumorMasks, seg_name: str) -> None:
-    points = masks.grid.to_world(np.argwhere(masks.whole))
-    voxels = scan.grid.to_voxel(points)
-    inside = ((voxels > -0.5) & (voxels < np.array(scan.grid.shape) - 0.5)).all(axis=1)
-    if inside.mean() < MIN_IN_BRAIN:
+    share = _share_in_view(masks, scan.grid)
+    if share < MIN_IN_BRAIN:
         raise InputError(
-            f"{seg_name}: only {inside.mean():.0%} of the outlined tumour lies in the field of "
+            f"{seg_name}: only {share:.0%} of the outlined tumour lies in the field of "
             f"view of the {name} ({_geometry(scan.grid)}); name the image that was segmented as "
             "the segmentation's reference (--seg-reference), so that it can be aligned"
         )
@@ -337,6 +394,11 @@ def _notices(files: Mapping[str, NiftiFile], scan: Scan, masks: TumorMasks) -> l
         "were taken as nibabel assumes them and may be exchanged."
         for role, file in files.items()
         if not file.has_orientation
+    ] + [
+        f"The {_ROLES[role]} declares two frames that differ (sform and qform): the sform was "
+        "taken, other programs may take the qform."
+        for role, file in files.items()
+        if file.has_two_frames
     ]
     if not masks.core.any():
         notices.append(

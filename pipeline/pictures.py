@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import ListedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
@@ -26,8 +26,12 @@ from .patient import Patient
 from .planes import ACROSS, LETTERS, STEP_MM, Plane, centre_of, planes_through, tumour_planes
 from .transform import AtlasTransform
 
-ISO_LEVELS = (0.01, 0.1, 0.2, 0.6)
-ISO_COLOURS = ("#ffffb2", "#fecc5c", "#fd8d3c", "#ff2a1a")
+LEVELS = (0.01, 0.1, 0.2, 0.6)
+"""Densities whose isolines are drawn unless others are chosen."""
+
+LEVEL_COLOURS = ("#ffffb2", "#fecc5c", "#fd8d3c", "#ff2a1a")
+"""From the lowest level to the highest; those of other numbers of levels lie between them."""
+
 WHOLE_COLOUR, CORE_COLOUR = "#35d0ff", "#7dff5a"
 STANDARD_COLOUR, MODEL_COLOUR = "#ffffff", "#ff2a1a"
 PROBABILITIES = (0.05, 0.5, 0.95)
@@ -44,6 +48,7 @@ def draw_density(
     scan: Scan | None = None,
     *,
     title: str = "T1",
+    levels: Sequence[float] = LEVELS,
     planes: Sequence[Plane] | None = None,
 ) -> bytes:
     """Draw a density map with iso-lines and the patient's outlines on one of the scans.
@@ -57,6 +62,8 @@ def draw_density(
         The registered T1 by default.
     title : str
         Names the scan.
+    levels : sequence of float
+        Rising densities of the isolines.
     planes : sequence of Plane, optional
         Three; by default those through the middle of the whole tumour.
 
@@ -75,9 +82,7 @@ def draw_density(
         for row in range(2):
             _show(axes[row][column], background, top, plane)
         axis = axes[1][column]
-        _wash(axis, u)
-        for level, colour in zip(ISO_LEVELS, ISO_COLOURS, strict=True):
-            _contour(axis, u, level, colour, 1.1)
+        _isolines(axis, u, levels, 1.1)
         for row in range(2):
             _outlines(axes[row][column], plane, patient.masks)
     axes[0][0].set_ylabel(f"{title}, outlines")
@@ -85,7 +90,7 @@ def draw_density(
     lines = [
         ("outlined whole tumour", WHOLE_COLOUR),
         ("outlined core", CORE_COLOUR),
-        *((f"density {x:g}", c) for x, c in zip(ISO_LEVELS, ISO_COLOURS, strict=True)),
+        *_level_lines(levels),
     ]
     return _finish(figure, lines)
 
@@ -101,9 +106,7 @@ def draw_thumbnail(patient: Patient, density: TumorDensity) -> bytes:
     background = plane.sample(patient.t1.values, patient.grid)
     axis.imshow(background, cmap="gray", vmin=0, vmax=white_level(patient.t1), aspect="auto")
     u = plane.sample(density.u, density.grid)
-    _wash(axis, u)
-    for level, colour in zip(ISO_LEVELS, ISO_COLOURS, strict=True):
-        _contour(axis, u, level, colour, 0.8)
+    _isolines(axis, u, LEVELS, 0.8)
     _outlines(axis, plane, patient.masks)
     axis.set_aspect("equal")
     return _png(figure)
@@ -146,14 +149,18 @@ def _draw_contours(
     return _finish(figure, [*lines, *outlined])
 
 
-def draw_overlays(patient: Patient, density: TumorDensity) -> dict[str, bytes]:
+def draw_overlays(
+    patient: Patient, density: TumorDensity, levels: Sequence[float] = LEVELS
+) -> dict[str, bytes]:
     """Draw the map on the registered image and, where given, on FLAIR and T1c, by caption."""
     shown = {"T1" if patient.modality == "t1" else "T1c": patient.t1}
     for name, scan in (("FLAIR", patient.flair), ("T1c", patient.t1c)):
         if scan is not None:
             shown[name] = scan
     return {
-        f"Predicted tumour cell density on {name}": draw_density(patient, density, scan, title=name)
+        f"Predicted tumour cell density on {name}": draw_density(
+            patient, density, scan, title=name, levels=levels
+        )
         for name, scan in shown.items()
     }
 
@@ -201,14 +208,18 @@ def draw_registration(
         _contour(axes[1][column], plane.sample(atlas.wm, atlas.grid), 0.5, TISSUE_COLOUR, 0.6)
         for row in range(3):
             _contour(
-                axes[row][column], plane.sample(masks.whole, masks.grid), 0.5, ISO_COLOURS[3], 0.9
+                axes[row][column],
+                plane.sample(masks.whole, masks.grid),
+                0.5,
+                LEVEL_COLOURS[-1],
+                0.9,
             )
     for row, label in enumerate(("atlas", "patient on atlas", "checkerboard")):
         axes[row][0].set_ylabel(label)
     lines = [
         ("brain edge of the other image", BRAIN_COLOUR),
         ("white-matter edge of the atlas", TISSUE_COLOUR),
-        ("outlined whole tumour (left out of the metric)", ISO_COLOURS[3]),
+        ("outlined whole tumour (left out of the metric)", LEVEL_COLOURS[-1]),
     ]
     return _finish(figure, lines)
 
@@ -222,7 +233,7 @@ def draw_on_atlas(
     """
     scan = Scan(atlas.t1, atlas.t1_grid)
     middle = density if centre is None else centre
-    seen = atlas.brain if middle is None else middle.u >= min(ISO_LEVELS[2], middle.u.max())
+    seen = atlas.brain if middle is None else middle.u >= min(LEVELS[2], middle.u.max())
     planes = planes_through(centre_of(seen, atlas.grid), atlas.t1 > 0, atlas.t1_grid)
     figure, axes = _new_figure(1, planes)
     for axis, plane in zip(axes[0], planes, strict=True):
@@ -232,12 +243,10 @@ def draw_on_atlas(
             _contour(axis, plane.sample(atlas.csf, atlas.grid), 0.5, CORE_COLOUR, 0.8)
             continue
         u = plane.sample(density.u, density.grid)
-        _wash(axis, u)
-        for level, colour in zip(ISO_LEVELS, ISO_COLOURS, strict=True):
-            _contour(axis, u, level, colour, 1.1)
+        _isolines(axis, u, LEVELS, 1.1)
     lines = [("white matter", TISSUE_COLOUR), ("cerebrospinal fluid", CORE_COLOUR)]
     if density is not None:
-        lines = [(f"density {x:g}", c) for x, c in zip(ISO_LEVELS, ISO_COLOURS, strict=True)]
+        lines = _level_lines(LEVELS)
     return _finish(figure, lines)
 
 
@@ -318,27 +327,44 @@ def _show(axis: Axes, image: NDArray, top: float, plane: Plane) -> None:
     )
 
 
-def density_colours() -> ListedColormap:
-    """Colours of densities 0 to 1; the fewer cells, the more of the scan shows through."""
+def density_colours(levels: Sequence[float] = LEVELS) -> ListedColormap:
+    """Colours of densities 0 to 1, at each of the rising levels that of its isoline.
+
+    The fewer cells, the more of the scan shows through.
+    """
     steps = np.linspace(0, 1, 256)
     colours = np.empty((256, 4))
-    for i in range(3):
-        channel = [int(c[1 + 2 * i : 3 + 2 * i], 16) / 255 for c in ISO_COLOURS]
-        colours[:, i] = np.interp(steps, ISO_LEVELS, channel)
-    colours[:, 3] = np.interp(steps, (0, ISO_LEVELS[0], 0.2, 1), (0, 0.12, 0.28, 0.5))
+    for i, channel in enumerate(_level_channels(len(levels)).T):
+        colours[:, i] = np.interp(steps, levels, channel)
+    colours[:, 3] = 0.08 + 0.42 * np.sqrt(steps)
     colours[0, 3] = 0
     return ListedColormap(colours)
 
 
-def _wash(axis: Axes, u: NDArray[np.float32]) -> None:
+def _level_channels(n: int) -> NDArray[np.float64]:
+    """Red, green and blue of n levels."""
+    at = np.linspace(0, len(LEVEL_COLOURS) - 1, n)
+    known = np.array([to_rgb(colour) for colour in LEVEL_COLOURS])
+    return np.stack([np.interp(at, np.arange(len(known)), channel) for channel in known.T], axis=1)
+
+
+def _level_lines(levels: Sequence[float]) -> list[tuple[str, str]]:
+    """What the legend says of each level, and in which colour."""
+    colours = [to_hex(channels) for channels in _level_channels(len(levels))]
+    return [(f"density {x:g}", colour) for x, colour in zip(levels, colours, strict=True)]
+
+
+def _isolines(axis: Axes, u: NDArray[np.float32], levels: Sequence[float], width: float) -> None:
     axis.imshow(
-        np.where(u >= ISO_LEVELS[0], u, 0),
-        cmap=density_colours(),
+        np.where(u >= levels[0], u, 0),
+        cmap=density_colours(levels),
         vmin=0,
         vmax=1,
         interpolation="nearest",
         aspect="equal",
     )
+    for level, (_, colour) in zip(levels, _level_lines(levels), strict=True):
+        _contour(axis, u, level, colour, width)
 
 
 def _outlines(axis: Axes, plane: Plane, masks: TumorMasks) -> None:

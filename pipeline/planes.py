@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from ..atlas import Grid
-from .patient import Patient, foreground
+from .patient import Patient
 
 STEP_MM = 0.5
 """Between the sample points."""
@@ -85,4 +85,4 @@ def centre_of(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
 def tumour_planes(patient: Patient) -> list[Plane]:
     """Three planes through the middle of a patient's whole tumour."""
     centre = centre_of(patient.masks.whole, patient.grid)
-    return planes_through(centre, foreground(patient.t1.values), patient.grid)
+    return planes_through(centre, patient.brain, patient.grid)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from ..atlas import Grid
 from ..solver import TumorMasks
-from .labels import label_convention, outlines_from_labels
-from .nifti import InputError, read_nifti
 from .planning import PlanningVolumes
 
 
@@ -31,41 +26,6 @@ class Coverage:
     recurrence_ml: float
     standard: float
     model: float
-
-
-def load_recurrence(
-    seg: str | Path,
-    grid: Grid,
-    *,
-    labels: str | None = None,
-    core_labels: Sequence[int] | None = None,
-    whole_labels: Sequence[int] | None = None,
-) -> TumorMasks:
-    """Read a follow-up segmentation.
-
-    Parameters
-    ----------
-    seg : path
-        Label image on the patient's grid, to which it has been co-registered.
-    grid : Grid
-        The patient's.
-    labels, core_labels, whole_labels
-        As in `load_patient`.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, lies on another grid, or its labels do not fit.
-    """
-    convention = label_convention(labels, core_labels=core_labels, whole_labels=whole_labels)
-    file = read_nifti(seg, "recurrence")
-    if file.grid != grid:
-        raise InputError(
-            f"recurrence {seg}: it must lie on the grid of the registered T1, {grid}, but it has "
-            f"{file.grid}; co-register the follow-up scan and resample the segmentation with a "
-            "label interpolator"
-        )
-    return outlines_from_labels(file.values, grid, convention, name=f"recurrence {seg}")
 
 
 def cover_recurrence(volumes: PlanningVolumes, recurrence: TumorMasks) -> tuple[Coverage, ...]:

@@ -28,7 +28,7 @@ from ..atlas import Atlas, Grid, load_atlas
 from ..dbgen.machine import available_cores
 from .ants_worker import RegistrationError, run_registration
 from .nifti import InputError, Scan
-from .patient import Patient, foreground
+from .patient import Patient
 from .resampling import coarsen
 from .transform import AtlasTransform, read_itk_affine, read_itk_warp
 
@@ -165,7 +165,7 @@ def require_atlas_space(patient: Patient, atlas: Atlas) -> None:
         If it does not.
     """
     still = AtlasTransform.linear(np.eye(4))
-    brain = Scan(foreground(patient.t1.values).astype(np.float32), patient.grid)
+    brain = Scan(patient.brain.astype(np.float32), patient.grid)
     there = still.image_to_atlas(brain, atlas.grid).values >= 0.5
     dice = 2 * int((there & atlas.brain).sum()) / (int(there.sum()) + int(atlas.brain.sum()))
     if not dice >= MIN_OVERLAP:
@@ -216,7 +216,7 @@ def _prepare(patient: Patient, atlas: Atlas, resolution_mm: float) -> dict[str, 
     atlas_brain = ndimage.binary_fill_holes(atlas.t1 > 0)
     sides = {
         "fixed": (Scan(atlas.t1, atlas.t1_grid), atlas_brain),
-        "moving": (patient.t1, foreground(patient.t1.values)),
+        "moving": (patient.t1, patient.brain),
     }
     for side, (scan, brain) in sides.items():
         # Intensities of about 0 to 1 on both sides, so that none outweighs by its unit.

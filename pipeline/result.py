@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..atlas import load_atlas
-from ..solver import Tissue, TumorDensity, TumorMasks
+from ..solver import Thresholds, Tissue, TumorDensity, TumorMasks
 from .anatomy import OwnAnatomy
 from .answer import Answer, Findings, growth_row
+from .maps import PatientMaps
 from .matches import RankedMatch
 from .nifti import Scan
 from .planning import PlanningVolumes
@@ -43,21 +44,24 @@ class Inversion:
         Best first.
     masks : TumorMasks
         The patient's outlines on the atlas.
+    thresholds : Thresholds
+        Densities at which a simulated tumour is outlined.
     findings : Findings
         The answer, and what was tried on the way to it, on the atlas.
     own : OwnAnatomy or None
         What was found in the patient's own anatomy, if it was asked for.
-    density : TumorDensity
-        The answer in the patient's space, on the T1's grid.
-    ensemble : DensityMaps
-        The uncertainty's maps on the same grid.
+    maps : PatientMaps
+        On the T1's grid.
+    maps_on_segmentation : PatientMaps or None
+        On the segmentation's, in the world of the T1, where that is another grid.
     levels : tuple of float
         Rising densities whose isolines and exceedances are mapped.
-    planning : PlanningVolumes
     coverage : tuple of Coverage
         Of a recurrence, if one was given.
     transform : AtlasTransform
     quality : RegistrationQuality
+    options : dict
+        What was asked for, by the names of `invert`'s keywords.
     notices : tuple of str
         What a person should know of this result, the patient's own notices first.
     timings_s : dict of str to float
@@ -66,17 +70,39 @@ class Inversion:
 
     matches: tuple[RankedMatch, ...]
     masks: TumorMasks
+    thresholds: Thresholds
     findings: Findings
     own: OwnAnatomy | None
-    density: TumorDensity
-    ensemble: DensityMaps
+    maps: PatientMaps
+    maps_on_segmentation: PatientMaps | None
     levels: tuple[float, ...]
-    planning: PlanningVolumes
     coverage: tuple[Coverage, ...]
     transform: AtlasTransform
     quality: RegistrationQuality
+    options: dict[str, Any]
     notices: tuple[str, ...]
     timings_s: dict[str, float]
+
+    @property
+    def density(self) -> TumorDensity:
+        """The answer in the patient's space, on the T1's grid."""
+        return self.maps.density
+
+    @property
+    def ensemble(self) -> DensityMaps:
+        """The uncertainty's maps on the same grid."""
+        return self.maps.ensemble
+
+    @property
+    def planning(self) -> PlanningVolumes:
+        """The planning volumes on the same grid."""
+        return self.maps.planning
+
+    @property
+    def shown_levels(self) -> tuple[float, ...]:
+        """Rising densities of the isolines in pictures and tables: the outlines' and `levels`."""
+        outlines = self.thresholds
+        return tuple(sorted({*self.levels, outlines.whole, outlines.core}))
 
     @property
     def answer(self) -> Answer:
@@ -109,6 +135,10 @@ class Inversion:
         n_outlines = int(self.masks.core.any()) + int(self.masks.whole.any())
         return self.answer.score / n_outlines
 
+    def predicted_ml(self, level: float) -> float:
+        """Millilitres of the patient where the density is at least a level."""
+        return float((self.density.u >= level).sum() * self.density.grid.voxel_ml)
+
     def row(self) -> dict[str, Any]:
         """Plain values of what was found beyond the matches, as `result.json` shows them."""
         fitted = self.findings.fitted
@@ -128,10 +158,6 @@ class Inversion:
             },
             "uncertainty": self.uncertainty.row(),
             "planning": self.planning.row(),
-            "isodensity_ml": {
-                f"{level:g}": float((self.density.u >= level).sum() * self.density.grid.voxel_ml)
-                for level in self.levels
-            },
             "recurrence": [dataclasses.asdict(coverage) for coverage in self.coverage],
         }
 

@@ -11,8 +11,10 @@ files are those of ANTs and can be used with antsApplyTransforms.
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from scipy import ndimage
 
 from ..atlas import SIMULATION_GRID, Grid
 from ..dbgen.files import completed, write_json
+from ..dbgen.machine import available_cores
 from ..solver import TumorDensity, TumorMasks
 from .nifti import Scan, save_nifti
 
@@ -171,12 +174,32 @@ class AtlasTransform:
         """
         if tissue is None:
             values = _carry(Scan(density.u, density.grid), grid, self._to_patient)
-        else:
-            extended = extend_from_tissue(density.u, tissue)
-            values = _carry(Scan(extended, density.grid), grid, self._to_patient)
-            domain = Scan(tissue.astype(np.float32), density.grid)
-            values[_carry(domain, grid, self._to_patient) < 0.5] = 0
-        return TumorDensity(np.clip(values, 0, 1), grid)
+            return TumorDensity(np.clip(values, 0, 1), grid)
+        (values,) = self.maps_to_patient([density.u], density.grid, grid, tissue)
+        return TumorDensity(values, grid)
+
+    def maps_to_patient(
+        self,
+        maps: Sequence[NDArray[np.float32]],
+        source: Grid,
+        grid: Grid,
+        tissue: NDArray[np.bool_],
+    ) -> list[NDArray[np.float32]]:
+        """Carry maps of one tissue as `density_to_patient` does, with one search for the points.
+
+        Parameters
+        ----------
+        maps : sequence of float32 arrays of the source's shape
+            In [0, 1].
+        source : Grid
+        grid : Grid
+            In the patient's world.
+        tissue : bool array of the source's shape
+        """
+        extended = [extend_from_tissue(values, tissue) for values in maps]
+        domain = tissue.astype(np.float32)
+        *carried, share = _carry_all([*extended, domain], source, grid, self._to_patient)
+        return [np.where(share < 0.5, np.float32(0), np.clip(values, 0, 1)) for values in carried]
 
     def jacobian(self, grid: Grid = SIMULATION_GRID) -> NDArray[np.float32]:
         """Volume in the patient per volume on the atlas, at each voxel of a grid on the atlas.
@@ -360,23 +383,44 @@ def _carry(
     n_samples: tuple[int, ...] = (1, 1, 1),
 ) -> NDArray[np.float32]:
     """Value at each target voxel: mean of the source at the mapped points of a regular pattern."""
-    out = np.zeros(grid.shape, np.float32)
-    support = _support(scan.values)
+    (out,) = _carry_all([scan.values], scan.grid, grid, way, order=order, n_samples=n_samples)
+    return out
+
+
+def _carry_all(
+    images: Sequence[NDArray],
+    source: Grid,
+    grid: Grid,
+    way: _Way,
+    *,
+    order: int = 1,
+    n_samples: tuple[int, ...] = (1, 1, 1),
+) -> list[NDArray[np.float32]]:
+    """Carry images of one grid, as `_carry` does one, on all cores of this process."""
+    outs = [np.zeros(grid.shape, np.float32) for _ in images]
+    support = _support(functools.reduce(np.logical_or, (image != 0 for image in images)))
     if support is None:
-        return out
-    values = np.ascontiguousarray(scan.values, np.float32)
+        return outs
+    sources = [np.ascontiguousarray(image, np.float32) for image in images]
     steps = [(np.arange(n) + 0.5) / n - 0.5 for n in n_samples]
     offsets = np.stack(np.meshgrid(*steps)).reshape(3, -1).T
-    for block in _blocks(way.find_box(support, scan.grid, grid)):
+
+    def fill(block: Box) -> None:
         axes = [np.arange(start, stop, dtype=np.float64) for start, stop in block]
         centres = np.stack(np.meshgrid(*axes, indexing="ij")).reshape(3, -1)
-        total = np.zeros(centres.shape[1], np.float32)
+        totals = [np.zeros(centres.shape[1], np.float32) for _ in sources]
         for offset in offsets:
-            voxels = way.map(grid.affine, centres + offset[:, None], scan.grid.affine)
-            total += _sample(values, voxels, order)
+            voxels = way.map(grid.affine, centres + offset[:, None], source.affine)
+            for total, values in zip(totals, sources, strict=True):
+                total += _sample(values, voxels, order)
         region = tuple(slice(*span) for span in block)
-        out[region] = (total / len(offsets)).reshape([len(a) for a in axes])
-    return out
+        for out, total in zip(outs, totals, strict=True):
+            out[region] = (total / len(offsets)).reshape([len(a) for a in axes])
+
+    with ThreadPoolExecutor(available_cores()) as pool:
+        for _ in pool.map(fill, _blocks(way.find_box(support, source, grid))):
+            pass
+    return outs
 
 
 def _blocks(box: Box, n_voxels: int = 1 << 18) -> Iterator[Box]:

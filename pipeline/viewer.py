@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 
 import nibabel as nib
 import numpy as np
@@ -14,8 +15,8 @@ from scipy import ndimage
 from ..atlas import Grid
 from ..solver import TumorDensity
 from .nifti import Scan
-from .patient import Patient, foreground
-from .pictures import ISO_LEVELS, density_colours, white_level
+from .patient import Patient
+from .pictures import LEVELS, density_colours, white_level
 from .planes import MARGIN_MM, centre_of
 
 STEP_MM = 1.0
@@ -37,7 +38,7 @@ if (window.frameElement) {
 """Gives the frame in the report the height of what it holds."""
 
 
-def view_density(patient: Patient, density: TumorDensity) -> str:
+def view_density(patient: Patient, density: TumorDensity, levels: Sequence[float] = LEVELS) -> str:
     """HTML of three planes through a density on the registered image, moved by clicks.
 
     Both are sampled on a grid of 1 mm along the world's axes that holds the whole brain, so that
@@ -48,17 +49,19 @@ def view_density(patient: Patient, density: TumorDensity) -> str:
     patient : Patient
     density : TumorDensity
         In the patient's world, on any grid.
+    levels : sequence of float
+        Rising densities that the colours tell; below the first nothing is shown.
     """
-    grid = _upright_grid(foreground(patient.t1.values), patient.grid)
+    grid = _upright_grid(patient.brain, patient.grid)
     top = white_level(patient.t1)
     background = np.clip(_sample(patient.t1, grid) / top, 0, 1)
     u = np.clip(_sample(Scan(density.u, density.grid), grid), 0, 1)
     view = view_img(
-        nib.Nifti1Image(np.where(u > ISO_LEVELS[0], u, 0), grid.affine),
+        nib.Nifti1Image(np.where(u > levels[0], u, 0), grid.affine),
         bg_img=nib.Nifti1Image(background, grid.affine),
         cut_coords=tuple(centre_of(patient.masks.whole, patient.grid)),
-        threshold=ISO_LEVELS[0],
-        cmap=density_colours(),
+        threshold=levels[0],
+        cmap=density_colours(levels),
         symmetric_cmap=False,
         vmin=0,
         vmax=1,

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from ..anatomy import read_tissue_maps, require_own_model
 from ..demonstration import demonstrate
-from ..inversion import checked_levels, invert
+from ..inversion import checked_k, checked_levels, invert
 from ..names import DEFAULT_SUBJECT, checked_subject, map_name
 from ..nifti import InputError
 from ..opening import open_database, open_index
@@ -20,7 +20,6 @@ from ..patient import load_patient
 from ..planning import DENSITIES
 from ..printing import print_step, show
 from ..progress import console
-from ..recurrence import load_recurrence
 from ..registration import check_registration_options
 from ..result import Inversion, InversionStatus
 from .options import Json, LabelList, Labels, Matches, OptionalDatabase, decimals, numbers
@@ -62,7 +61,7 @@ def invert_command(
         str | None, typer.Option(metavar="U,U,...", help="To map; default: 0.01,0.1,0.2.")
     ] = None,
     recurrence: Annotated[
-        Path | None, typer.Option(help="Segmentation of a follow-up scan on the T1's grid.")
+        Path | None, typer.Option(help="Segmentation of a follow-up scan, aligned with the T1.")
     ] = None,
     registration: Annotated[
         str, typer.Option(help="How far to bend to the atlas: syn, affine, rigid or none.")
@@ -76,7 +75,7 @@ def invert_command(
     """Invert one patient, end to end."""
     checked_subject(subject)
     source = open_database(database)
-    open_index(source)
+    checked_k(k, open_index(source).n_samples)
     levels = checked_levels(DENSITIES if densities is None else decimals(densities))
     if fit_thresholds and not refine:
         raise InputError("--fit-thresholds works with --refine: give both")
@@ -95,6 +94,7 @@ def invert_command(
         seg=seg,
         brain_mask=brain_mask,
         seg_reference=seg_reference,
+        recurrence=recurrence,
         labels=labels,
         core_labels=numbers(core_labels),
         whole_labels=numbers(whole_labels),
@@ -102,18 +102,9 @@ def invert_command(
     )
     for notice in patient.notices:
         console.print(f"[yellow]notice:[/] {escape(notice)}")
-    later = None
-    if recurrence is not None:
-        later = load_recurrence(
-            recurrence,
-            patient.grid,
-            labels=labels,
-            core_labels=numbers(core_labels),
-            whole_labels=numbers(whole_labels),
-        )
     inversion = invert(
         source, patient, output, k=k, refined=refine, thresholds_fitted=fit_thresholds,
-        own_anatomy=own_anatomy, tissue=maps, levels=levels, recurrence=later, registration=kind,
+        own_anatomy=own_anatomy, tissue=maps, levels=levels, registration=kind,
         resolution_mm=resolution, seed=seed, title=title,
         subject=subject, step=print_step,
     )  # fmt: skip

@@ -1,10 +1,12 @@
 """A virtual patient, end to end: registration, query, map, files; and the demo's promises."""
 
 import csv
+import dataclasses
 import gzip
 import hashlib
 import json
 import re
+import shutil
 
 import nibabel as nib
 import numpy as np
@@ -15,12 +17,13 @@ from glioquery.pipeline import answer
 from glioquery.pipeline.answer import AnswerSource, find_answer
 from glioquery.pipeline.demonstration import compare, demonstrate
 from glioquery.pipeline.inversion import invert
-from glioquery.pipeline.nifti import InputError, Scan
+from glioquery.pipeline.nifti import InputError, Scan, write_nifti
 from glioquery.pipeline.opening import open_index
 from glioquery.pipeline.outputs import remove_results
 from glioquery.pipeline.patient import load_patient
 from glioquery.pipeline.refinement import NoGrowthError
 from glioquery.pipeline.result import InversionStatus
+from glioquery.pipeline.transform import AtlasTransform
 from glioquery.pipeline.uncertainty import Member
 from glioquery.pipeline.virtual_patient import make_virtual_patient
 from glioquery.query import build_index, dice_of_masks, search
@@ -29,11 +32,20 @@ from glioquery.solver import Tissue, TumorDensity, TumorMasks, simulate
 
 SECRET = b"born 1961"
 
+ANOTHER_ROLE = {"flair": "t1", "t1c": "t1", "recurrence": "seg"}
+"""What stands in for a patient's further files."""
+
 
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory):
     made = make_virtual_patient(tmp_path_factory.mktemp("virtual"), seed=3)
-    for path in (made.t1, made.seg):
+    for name, source in ANOTHER_ROLE.items():
+        shutil.copy(getattr(made, source), made.t1.parent / f"{name}.nii.gz")
+    mask = np.asarray(nib.load(made.t1).dataobj) > 0
+    write_nifti(
+        made.t1.parent / "brain_mask.nii.gz", mask, Grid(mask.shape, nib.load(made.t1).affine)
+    )
+    for path in made.t1.parent.glob("*.nii.gz"):
         image = nib.load(path)
         for field in ("descrip", "aux_file", "intent_name", "db_name"):
             image.header[field] = SECRET
@@ -50,11 +62,12 @@ def inverted(ray, truth, tmp_path_factory):
     plan = Plan(ParameterSpace(whole_ml=Range(5, 15), snapshots_per_run=2), seed=7)
     database = generate(folder / "db", 6, plan=plan)
     build_index(database, database.path / INDEX_FOLDER)
-    patient = load_patient(t1=truth.t1, seg=truth.seg, labels="brats2021")
+    others = {name: truth.t1.parent / f"{name}.nii.gz" for name in (*ANOTHER_ROLE, "brain_mask")}
+    patient = load_patient(t1=truth.t1, seg=truth.seg, labels="brats2021", **others)
     steps = []
     inversion = invert(
         database, patient, folder / "out", k=4, title="<b>case</b>", step=steps.append,
-        levels=(0.1, 0.01), recurrence=patient.masks,
+        levels=(0.35, 0.1),
     )  # fmt: skip
     return database, patient, inversion, folder / "out", steps
 
@@ -124,6 +137,8 @@ def test_result_says_where_everything_came_from(inverted, truth):
     assert provenance["database"]["checksum"] == database.checksum
     assert provenance["thresholds"] == {"core": 0.6, "whole": 0.2}
     assert provenance["versions"]["glioquery"] and provenance["registration"]["seed"] == 1
+    assert set(provenance["inputs_sha256"]) == {"t1", "seg", "brain_mask", *ANOTHER_ROLE}
+    assert provenance["options"]["levels"] == [0.1, 0.35] and provenance["options"]["k"] == 4
     assert set(result["timings_s"]) == set(steps)
     assert result["quality"]["brain_dice"] > 0.95
 
@@ -158,7 +173,9 @@ def test_headers_say_what_a_map_holds_and_whose_world_it_is(inverted):
 
 def test_no_free_text_of_the_inputs_headers_reaches_an_output(inverted, truth):
     *_, out, _ = inverted
-    assert SECRET in gzip.decompress(truth.t1.read_bytes())
+    for name in ("t1", "seg", "brain_mask", *ANOTHER_ROLE):
+        given = truth.t1.parent / f"{name}.nii.gz"
+        assert SECRET in gzip.decompress(given.read_bytes())
     for path in (p for p in out.rglob("*") if p.is_file()):
         content = path.read_bytes()
         content = gzip.decompress(content) if path.suffix == ".gz" else content
@@ -196,8 +213,56 @@ def test_planning_volumes_on_disk_have_one_size_and_their_numbers(inverted):
     np.testing.assert_array_equal(difference, standard + 2 * model.astype(np.uint8))
     np.testing.assert_array_equal(
         read(out, "desc-isodensity_dseg"),
-        sum((inversion.density.u >= level).astype(np.uint8) for level in (0.01, 0.1)),
+        sum((inversion.density.u >= level).astype(np.uint8) for level in (0.1, 0.35)),
     )
+
+
+def test_the_chosen_densities_are_those_of_the_report(inverted):
+    _, _, inversion, out, _ = inverted
+    assert inversion.shown_levels == (0.1, 0.2, 0.35, 0.6)
+    page = (out / "report.html").read_text()
+    ml_a_voxel = inversion.density.grid.voxel_ml
+    predicted = json.loads((out / "result.json").read_text())["predicted_ml"]
+    assert list(predicted) == ["0.1", "0.2", "0.35", "0.6"]
+    for level, ml in predicted.items():
+        assert ml == pytest.approx((inversion.density.u >= np.float32(level)).sum() * ml_a_voxel)
+        assert re.search(rf"at least {level}[^<]*</td><td class=\"n\">{ml:.1f}<", page)
+
+
+def test_what_is_on_the_t1_is_on_the_segmentations_grid_as_well(inverted, tmp_path, monkeypatch):
+    """The segmentation has voxels of its own, and a world of its own, 5 degrees and 30 mm away."""
+    database, patient, inversion, *_ = inverted
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(0.09), -np.sin(0.09)], [np.sin(0.09), np.cos(0.09)]]
+    turn[:3, 3] = [30, -10, 5]
+    moved = Grid((140, 170, 90), patient.grid.affine @ np.diag([1.3, 1.2, 1.7, 1]))
+    drawn = AtlasTransform.identity().masks_to_patient(patient.masks, moved)
+    own = Grid(moved.shape, turn @ moved.affine)
+    apart = dataclasses.replace(patient, drawn=drawn, seg_grid=own)
+    monkeypatch.setattr(
+        "glioquery.pipeline.inversion.register", lambda *_, **__: inversion.transform
+    )
+    again = invert(database, apart, tmp_path / "out", levels=(0.1,))
+    on_t1 = {p.name.split("T1w")[1] for p in (tmp_path / "out").glob("*space-T1w*")}
+    on_seg = {p.name.split("seg_", 1)[1] for p in (tmp_path / "out").glob("*space-seg*")}
+    assert {f"_{name}" for name in on_seg} == on_t1 and len(on_seg) == 10
+    for path in (tmp_path / "out").glob("*space-seg*"):
+        image = nib.load(path)
+        assert image.shape == own.shape
+        np.testing.assert_allclose(image.affine, own.affine, atol=1e-4)
+
+    def on_own(name):
+        return np.asarray(
+            nib.load(tmp_path / "out" / f"sub-patient_space-seg_{name}.nii.gz").dataobj
+        )
+
+    density = Scan(again.density.u, again.density.grid)
+    expected = AtlasTransform.identity().image_to_patient(density, moved).values
+    assert np.abs(on_own("density") - expected)[expected > 0.01].mean() < 0.01
+    standard, model = (on_own(f"label-CTV_desc-{n}_mask") > 0 for n in ("standard", "model"))
+    assert standard.sum() == model.sum() and standard[drawn.core].mean() > 0.99
+    ml = standard.sum() * own.voxel_ml
+    assert ml == pytest.approx(again.planning.row()["standard_ml"], rel=0.05)
 
 
 def test_ensemble_maps_are_those_of_the_matches_brought_to_the_patient(inverted):
@@ -215,7 +280,7 @@ def test_ensemble_maps_are_those_of_the_matches_brought_to_the_patient(inverted)
     tissue = Tissue.from_atlas(load_atlas()).domain
     mean = inversion.transform.density_to_patient(expected, patient.grid, tissue=tissue).u
     np.testing.assert_allclose(read(out, "desc-mean_density"), mean, atol=1e-5)
-    some, more = (read(out, f"desc-exceeds{n}permille_probseg") for n in (10, 100))
+    some, more = (read(out, f"desc-exceeds{n}permille_probseg") for n in (100, 350))
     assert (some >= more - 1e-6).all() and more.min() >= 0 and some.max() <= 1
 
 
@@ -256,7 +321,12 @@ def test_where_no_start_grows_the_best_match_stands_and_it_is_said(inverted, mon
 
 
 def test_what_an_earlier_result_left_does_not_outlast_it(tmp_path):
-    stale = ("result.json", "sub-a_space-T1w_desc-exceeds50permille_probseg.nii.gz")
+    stale = (
+        "result.json",
+        "sub-a_space-T1w_desc-exceeds50permille_probseg.nii.gz",
+        "sub-a_space-seg_density.nii.gz",
+        "sub-a_space-seg_label-CTV_desc-model_mask.nii.gz",
+    )
     kept = ("sub-a_T1w.nii.gz", "sub-b_space-T1w_desc-exceeds50permille_probseg.nii.gz")
     for name in (*stale, *kept):
         (tmp_path / name).touch()

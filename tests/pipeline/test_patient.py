@@ -121,6 +121,17 @@ def test_undeclared_orientation_is_a_notice(files, brain_2mm):
     assert sum("left and right" in notice for notice in load_patient(**files).notices) == 2
 
 
+@pytest.mark.parametrize(("shift_mm", "is_told"), [(0.01, False), (4.0, True)])
+def test_two_frames_in_one_header_are_a_notice(files, brain_2mm, shift_mm, is_told):
+    image = nib.Nifti1Image(brain_2mm.values, SIMULATION_GRID.affine)
+    image.set_sform(SIMULATION_GRID.affine, code=1)
+    image.set_qform(SIMULATION_GRID.affine + shift_mm * np.eye(4, 4, 3), code=1)
+    nib.save(image, files["t1"])
+    patient = load_patient(**files)
+    assert patient.grid == SIMULATION_GRID
+    assert any("sform and qform" in notice for notice in patient.notices) == is_told
+
+
 def test_missing_file(files, tmp_path):
     assert "no such file" in refusal(**(files | {"t1": tmp_path / "nothing.nii.gz"}))
 
@@ -191,6 +202,31 @@ def test_a_reference_brings_the_segmentation_along(files, segmentation, brain_2m
     assert set(patient.checksums) == {"t1", "seg", "seg_reference"}
 
 
+def test_a_recurrence_is_read_by_the_labels_of_the_patient_from_any_grid(
+    files, segmentation, tmp_path
+):
+    later = tmp_path / "later.nii"
+    write_nifti(later, np.roll(segmentation, 3, axis=0), SIMULATION_GRID)
+    patient = load_patient(**files, recurrence=later)
+    np.testing.assert_array_equal(patient.recurrence.core, np.roll(segmentation == 4, 3, axis=0))
+    np.testing.assert_array_equal(patient.recurrence.whole, np.roll(segmentation > 0, 3, axis=0))
+    assert set(patient.checksums) == {"t1", "seg", "recurrence"}
+    moved = Grid(SIMULATION_GRID.shape, SIMULATION_GRID.affine + 6 * np.eye(4, 4, 3))
+    write_nifti(later, segmentation, moved)
+    other = load_patient(**files, recurrence=later)
+    np.testing.assert_array_equal(other.recurrence.whole, patient.recurrence.whole)
+
+
+def test_refused_recurrences(files, segmentation, tmp_path, still):
+    later = tmp_path / "later.nii"
+    away = Grid(SIMULATION_GRID.shape, SIMULATION_GRID.affine + 150 * np.eye(4, 4, 3))
+    write_nifti(later, segmentation, away)
+    message = refusal(**files, recurrence=later)
+    assert "recurrence" in message and "co-register the follow-up scan" in message
+    write_nifti(later, 9 * segmentation, SIMULATION_GRID)
+    assert "recurrence" in refusal(**files, recurrence=later)
+
+
 @pytest.mark.parametrize(
     ("fill", "message"), [(0, "no positive"), (np.nan, "NaN"), (np.inf, "NaN or infinity")]
 )
@@ -258,7 +294,20 @@ def test_a_brain_mask_is_taken_before_any_search(files, head, tmp_path, still):
     write_nifti(tmp_path / "mask.nii", brain, SIMULATION_GRID)
     patient = load_patient(**files, brain_mask=tmp_path / "mask.nii")
     np.testing.assert_array_equal(patient.t1.values, np.where(brain, scan.values, 0))
+    np.testing.assert_array_equal(patient.brain, brain)
     assert patient.notices == ()
+
+
+def test_the_brain_is_the_mask_and_not_what_is_bright_inside_it(files, brain_2mm, tmp_path):
+    shown = foreground(brain_2mm.values)
+    np.testing.assert_array_equal(load_patient(**files).brain, shown)
+    mask = ndimage.binary_dilation(shown)
+    write_nifti(tmp_path / "mask.nii", mask, SIMULATION_GRID)
+    patient = load_patient(**files, brain_mask=tmp_path / "mask.nii")
+    np.testing.assert_array_equal(patient.brain, mask)
+    fine = Grid((256, 256, 256), np.diag([1, 1, 1, 1]) + np.outer([-247, -8, -50, 0], [0, 0, 0, 1]))
+    volume_ml = patient.brain_on(fine).sum() * fine.voxel_ml
+    assert volume_ml == pytest.approx(mask.sum() * SIMULATION_GRID.voxel_ml, rel=0.02)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from glioquery.atlas import Grid
-from glioquery.pipeline.nifti import InputError, write_nifti
 from glioquery.pipeline.planning import (
     LEAST_DENSITY,
     MARGIN_MM,
@@ -11,7 +10,7 @@ from glioquery.pipeline.planning import (
     plan_volumes,
     rank_brain,
 )
-from glioquery.pipeline.recurrence import cover_recurrence, load_recurrence
+from glioquery.pipeline.recurrence import cover_recurrence
 from glioquery.solver import TumorDensity, TumorMasks
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -165,19 +164,3 @@ def test_coverage_is_the_share_of_the_recurrence(volumes, grid):
     nothing = np.zeros(SHAPE, bool)
     (only,) = cover_recurrence(volumes, TumorMasks(nothing, volumes.model, grid))
     assert only.outline == "whole" and only.model == 1.0
-
-
-def test_a_recurrence_is_read_by_the_labels_of_the_patient(tmp_path, grid):
-    values = np.zeros(SHAPE, np.uint8)
-    values[10:14, 10:14, 10:14] = 2
-    values[11, 11, 11] = 4
-    write_nifti(tmp_path / "later.nii.gz", values, grid)
-    masks = load_recurrence(tmp_path / "later.nii.gz", grid, labels="brats2021")
-    assert (masks.core.sum(), masks.whole.sum()) == (1, 64)
-
-
-def test_a_recurrence_on_another_grid_is_refused(tmp_path, grid):
-    shifted = Grid(SHAPE, grid.affine + np.outer([1, 0, 0, 0], [0, 0, 0, 1.0]))
-    write_nifti(tmp_path / "later.nii.gz", np.ones(SHAPE, np.uint8), shifted)
-    with pytest.raises(InputError, match=r"recurrence .* must lie on the grid of the registered"):
-        load_recurrence(tmp_path / "later.nii.gz", grid, labels="brats2021")
