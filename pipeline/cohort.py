@@ -28,7 +28,7 @@ from .outputs import RESULT_FILE, prepare_output
 from .patient import load_patient
 from .pictures import draw_thumbnail
 
-SCANS = ("t1", "t1c", "flair", "seg", "brain_mask", "seg_reference")
+SCANS = ("t1", "t1c", "flair", "seg", "brain_mask", "seg_reference", "recurrence")
 """Files of a patient, as `load_patient` takes them."""
 
 COLUMNS = ("id", *SCANS, "labels")
@@ -244,6 +244,7 @@ def invert_case(
             seg=case.scans["seg"],
             brain_mask=case.scans.get("brain_mask"),
             seg_reference=case.scans.get("seg_reference"),
+            recurrence=case.scans.get("recurrence"),
             labels=case.labels,
         )
         inversion = invert(

@@ -45,6 +45,8 @@ FIELDS = {
     "origin_z_mm": "origin z (mm)",
     "core_ml": "core (ml)",
     "whole_ml": "whole (ml)",
+    "covered_standard": "recurrence in the standard volume",
+    "covered_model": "recurrence in the model's volume",
     "seconds": "seconds",
     "problems": "problems",
     "error": "error",
@@ -55,9 +57,13 @@ FIELDS = {
 OFF_PAGE = ("origin_x_mm", "origin_y_mm", "origin_z_mm", "error", "report")
 """Columns that only the table has, or that the page shows otherwise."""
 
+WHERE_GIVEN = ("covered_standard", "covered_model")
+"""Columns that the page has only where a patient has a value there."""
+
 DECIMALS = {
     "score": 3, "dice_core": 3, "dice_whole": 3, "mean_dice": 3, "brain_dice": 3, "lambda_mm": 2,
-    "rho_t": 1, "core_ml": 1, "whole_ml": 1, "seconds": 0,
+    "rho_t": 1, "core_ml": 1, "whole_ml": 1, "covered_standard": 2,
+    "covered_model": 2, "seconds": 0,
 }  # fmt: skip
 
 CORE_COLOUR, WHOLE_COLOUR, SUM_COLOUR = "#2f855a", "#2b6cb0", "#6b46c1"
@@ -88,6 +94,9 @@ def cohort_rows(outcomes: Sequence[Outcome], out: Path) -> list[dict[str, Any]]:
         answer, quality = result["answer"], result["quality"]
         growth = answer["growths"][0]  # of several tumours, that of the largest core
         x, y, z = growth["origin_mm"]
+        covered: dict[str, float] = next(
+            iter(result["recurrence"]), {}
+        )  # its core, where it has one
         has_core = quality["core"]["patient_ml"] > 0
         report = (outcome.folder / REPORT_FILE).relative_to(out.absolute())
         rows.append(
@@ -104,6 +113,8 @@ def cohort_rows(outcomes: Sequence[Outcome], out: Path) -> list[dict[str, Any]]:
                 "origin_z_mm": z,
                 "core_ml": quality["core"]["patient_ml"],
                 "whole_ml": quality["whole"]["patient_ml"],
+                "covered_standard": covered.get("standard"),
+                "covered_model": covered.get("model"),
                 "seconds": sum(result["timings_s"].values()),
                 "problems": len(result["problems"]),
                 "report": report.as_posix(),
@@ -141,7 +152,12 @@ def write_cohort(
     html = render_page(
         "cohort.html.jinja",
         rows=rows,
-        fields={key: name for key, name in FIELDS.items() if key not in OFF_PAGE},
+        fields={
+            key: name
+            for key, name in FIELDS.items()
+            if key not in OFF_PAGE
+            and (key not in WHERE_GIVEN or any(row[key] is not None for row in rows))
+        },
         decimals=DECIMALS,
         pictures=pictures,
         n_failed=len(rows) - len(done),

@@ -10,6 +10,7 @@ import typer
 from ..anatomy import require_own_model
 from ..cohort import COLUMNS, invert_cohort, read_cases
 from ..cohort_report import PAGE_FILE, TABLE_FILE, match_stored, write_cohort
+from ..inversion import checked_k
 from ..nifti import InputError
 from ..opening import open_database, open_index
 from ..outputs import prepare_output
@@ -58,8 +59,7 @@ def cohort_command(
         if not refine:
             raise InputError("--own-anatomy works with --refine: give both")
         require_own_model(source.model)
-    if k is not None and not 1 <= k <= index.n_samples:
-        raise InputError(f"k is 1 to {index.n_samples}, the number of samples, got {k}")
+    checked_k(k, index.n_samples)
     prepare_output(output)
     rows = read_cases(cases, labels=labels)
     options = {

@@ -1,6 +1,8 @@
 """Virtual patients whose map to the atlas is known."""
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -72,3 +74,28 @@ def cases():
     if not folder:
         pytest.skip("needs the real cases: GLIOQUERY_CASES is not set")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory):
+    """Run a headless Chromium with some options on a file; what it prints."""
+    program = next(
+        (p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))),
+        None,
+    )
+    if program is None:
+        pytest.skip("needs Chromium: none is on the PATH")
+
+    def browse(path, *options):
+        profile = tmp_path_factory.mktemp("profile")
+        return subprocess.run(
+            [
+                program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+                "--no-first-run", "--disable-background-networking", "--disable-component-update",
+                "--disable-sync", f"--user-data-dir={profile}", "--enable-logging=stderr",
+                "--virtual-time-budget=10000", *options, path.as_uri(),
+            ],
+            capture_output=True, text=True, timeout=300, check=True,
+        )  # fmt: skip
+
+    return browse

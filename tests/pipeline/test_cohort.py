@@ -16,12 +16,20 @@ from glioquery.pipeline.cohort import (
     PICTURE_FILE,
     REQUEST_FILE,
     Case,
+    Outcome,
     describe_request,
     invert_cohort,
     is_done,
     read_cases,
 )
-from glioquery.pipeline.cohort_report import DiceScores, draw_dice, match_stored
+from glioquery.pipeline.cohort_report import (
+    PAGE_FILE,
+    TABLE_FILE,
+    DiceScores,
+    draw_dice,
+    match_stored,
+    write_cohort,
+)
 from glioquery.pipeline.nifti import InputError, write_nifti
 from glioquery.pipeline.opening import open_index
 from glioquery.pipeline.outputs import REPORT_FILE, RESULT_FILE
@@ -122,7 +130,7 @@ def test_what_is_no_table_is_refused(tmp_path):
             read_cases(path)
 
 
-def pretend(folder, request):
+def pretend(folder, request, **found):
     """What a finished patient leaves, without the minute that it takes."""
     outline = {"patient_ml": 20.0}
     result = {
@@ -135,8 +143,10 @@ def pretend(folder, request):
         },
         "quality": {"brain_dice": 0.98, "core": outline, "whole": outline},
         "problems": [],
+        "recurrence": [],
         "timings_s": {"register": 10.0, "query": 2.5},
         "provenance": {"inputs_sha256": request["inputs_sha256"]},
+        **found,
     }  # fmt: skip
     folder.mkdir(parents=True)
     (folder / REQUEST_FILE).write_text(json.dumps(request))
@@ -248,6 +258,42 @@ def test_a_worker_that_dies_is_one_failed_patient(database, files):
         cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
     assert deadly.error.startswith("the worker died")
     assert "cannot be read as one" in following.error
+
+
+CLICK = """<script>
+const rows = document.querySelector("#cohort tbody").rows;
+const shown = () => [...rows].map(row => row.cells[1].innerText);
+const head = [...document.querySelectorAll("#cohort th")].find(
+  h => h.innerText.trim() === "recurrence in the model's volume");
+document.body.dataset.first = shown().join(" ");
+head.firstElementChild.click();
+document.body.dataset.up = shown().join(" ");
+head.firstElementChild.click();
+document.body.dataset.down = shown().join(" ");
+document.body.dataset.state = head.getAttribute("aria-sort");
+</script></body>"""
+
+
+def test_a_browser_sorts_the_page_by_any_column(database, files, chromium):
+    scans = {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}
+    outcomes = []
+    for name, covered in (("a", 0.1), ("b", 0.85), ("c", None), ("d", 0.09)):
+        case = Case(name, scans, "brats2021")
+        rows = [{"outline": "core", "recurrence_ml": 3.0, "standard": 0.5, "model": covered}]
+        request = describe_request(case, database, {})
+        pretend(files / f"sub-{name}", request, recurrence=[] if covered is None else rows)
+        outcomes.append(Outcome(case, (files / f"sub-{name}").absolute(), True, None))
+    outcomes.append(Outcome(Case("e", scans, "brats2021"), files / "sub-e", False, "no image"))
+    write_cohort(files, outcomes)
+    with (files / TABLE_FILE).open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["covered_model"] for row in table] == ["0.1", "0.85", "", "0.09", ""]
+    page = files / "clicked.html"
+    page.write_text((files / PAGE_FILE).read_text().replace("</body>", CLICK, 1))
+    body = re.search(r"<body[^>]*>", chromium(page, "--dump-dom").stdout)[0]
+    assert 'data-first="a b c d e"' in body
+    assert 'data-up="d a b c e"' in body
+    assert 'data-down="b a d c e"' in body and 'data-state="descending"' in body
 
 
 def test_stored_tumors_are_matched_outside_their_own_run(database):

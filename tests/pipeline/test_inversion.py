@@ -151,6 +151,13 @@ def test_report_is_one_page_with_the_title_escaped(inverted):
     assert not re.search("(src|href)=.?http", page)
 
 
+def test_a_browser_opens_the_report_without_an_error(inverted, chromium):
+    *_, out, _ = inverted
+    done = chromium(out / "report.html", "--dump-dom")
+    assert "<h1>Tumour map: &lt;b&gt;case&lt;/b&gt;</h1>" in done.stdout
+    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+
+
 def test_headers_say_what_a_map_holds_and_whose_world_it_is(inverted):
     *_, out, _ = inverted
     expected = {

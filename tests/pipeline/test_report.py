@@ -5,8 +5,6 @@ import dataclasses
 import io
 import json
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
@@ -226,31 +224,6 @@ addEventListener("load", () => setTimeout(() => {
   document.body.dataset.moved = before !== canvas.toDataURL();
 }, 3000));
 </script></body>"""
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    """Run a headless Chromium with some options on a file; what it prints."""
-    program = next(
-        (p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))),
-        None,
-    )
-    if program is None:
-        pytest.skip("needs Chromium: none is on the PATH")
-
-    def browse(path, *options):
-        profile = tmp_path_factory.mktemp("profile")
-        return subprocess.run(
-            [
-                program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
-                "--no-first-run", "--disable-background-networking", "--disable-component-update",
-                "--disable-sync", f"--user-data-dir={profile}", "--enable-logging=stderr",
-                "--virtual-time-budget=10000", *options, path.as_uri(),
-            ],
-            capture_output=True, text=True, timeout=300, check=True,
-        )  # fmt: skip
-
-    return browse
 
 
 @pytest.fixture(scope="module")
