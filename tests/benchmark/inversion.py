@@ -1,14 +1,15 @@
 """Beyond the nearest match, on tumours of known growth: `python tests/benchmark/inversion.py`.
 
     refine --n 50                     refinement of unseen tumours: Dice, error of the origin
+    refine --n 50 --jitter            the same, and what jittered parameters find in the same time
     calibrate --n 200                 factors of the intervals, to be stored in uncertainty.py
     coverage --n 300 --first 200      how often the intervals hold the truth, and their widths
 
 The database is the embedded one, unless one is named after the verb. `--refined` calibrates or
-tests the intervals of a refinement instead of those of the matches. The tumours are drawn from the
-database's own space with another seed; what is asked for are their outlines on the atlas, exact for
-`refine`, disturbed like segmentations for the other two (see
-`disturb`). No patient, and so no registration, takes part.
+tests the intervals of a refinement instead of those of the matches; with `--rows FILE` the same
+command resumes. The tumours are drawn from the database's own space with another seed; what is
+asked for are their outlines on the atlas, exact for `refine`, disturbed like segmentations for the
+other two (see `disturb`). No patient, and so no registration, takes part.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import argparse
 import math
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,9 +26,10 @@ import numpy as np
 from glioquery.atlas import load_atlas
 from glioquery.dbgen import Database, Plan
 from glioquery.dbgen.drawing import draw_samples
+from glioquery.pipeline.descent import Interior
 from glioquery.pipeline.opening import open_database, open_index
 from glioquery.pipeline.refinement import choose_starts, refine
-from glioquery.pipeline.trajectory import Target
+from glioquery.pipeline.trajectory import Target, follow
 from glioquery.pipeline.uncertainty import (
     FACTORS,
     LEVEL,
@@ -39,13 +42,14 @@ from glioquery.pipeline.uncertainty import (
     spread,
 )
 from glioquery.query import Index, dice_of_masks, search
-from glioquery.solver import GrowthParameters, Tissue, TumorMasks, on_grid
+from glioquery.solver import Accuracy, GrowthParameters, Tissue, TumorMasks, on_grid
 from scipy import ndimage
 
 UNSEEN_SEED = 20_220
 N_RANKED = 60
 N_MATCHES = 15
 NOISE_MM = 2.0
+JITTER_ACCURACY = Accuracy.for_error(0.05)
 NOISE_SD_MM = 8.0
 
 
@@ -64,12 +68,40 @@ def draw_unseen(plan: Plan, tissue: Tissue, seed: int, i: int) -> Unseen:
     return Unseen(sample.parameters, on_grid(tissue, sample.snapshot.u).outlines(plan.thresholds))
 
 
-def run_refine(database: Database, index: Index, n: int, seed: int, first: int) -> None:
-    """Refine n unseen tumours and print what came of each."""
+def jitter(
+    target: Target, starts: Sequence[GrowthParameters], seconds: float, rng: np.random.Generator
+) -> tuple[float, GrowthParameters]:
+    """The best of jittered growths, found in as much processor time: the baseline of `refine`.
+
+    Every run is stopped where it overlaps the outlines best, so that origin and lambda alone are
+    jittered, around the best so far. Their spread grows by half when a draw is better and shrinks
+    otherwise, so that one in five is (Rechenberg's rule).
+    """
+    interior, spread = Interior(target.tissue), 1.0
+    until = time.process_time() + seconds
+    best, tried = (-math.inf, starts[0]), list(starts)
+    while time.process_time() < until:
+        growth = tried.pop(0) if tried else None
+        if growth is None:
+            away = spread * rng.normal(size=4)
+            origin = interior.nearest(np.array(best[1].origin_mm) + 5.0 * away[:3])
+            dw = best[1].dw * math.exp(2 * 0.3 * away[3])
+            growth = replace(best[1], origin_mm=tuple(origin.tolist()), dw=dw)
+        run = follow(target, growth, JITTER_ACCURACY)
+        score, days = (-math.inf, 0.0) if run is None else run.best()
+        if score > best[0]:
+            best, spread = (score, replace(growth, days=days)), 1.5 * spread
+        else:
+            spread *= 1.5**-0.25
+    return best
+
+
+def run_refine(database: Database, index: Index, arguments: argparse.Namespace) -> None:
+    """Refine unseen tumours and print what came of each."""
     tissue = Tissue.from_atlas(load_atlas())
-    rows = []
-    for i in range(first, first + n):
-        truth = draw_unseen(database.plan, tissue, seed, i)
+    rows, jittered = [], []
+    for i in range(arguments.first, arguments.first + arguments.n):
+        truth = draw_unseen(database.plan, tissue, arguments.seed, i)
         began, cpu = time.perf_counter(), time.process_time()
         matches = search(index, truth.masks, k=min(N_RANKED, index.n_samples))
         ranked = [database.growth_parameters(match.sample) for match in matches]
@@ -87,6 +119,14 @@ def run_refine(database: Database, index: Index, n: int, seed: int, first: int) 
             f"{found.n_runs} runs, {seconds:.1f} s, {cpu:.1f} s of processor time",
             flush=True,
         )
+        if arguments.jitter:
+            rng = np.random.default_rng([arguments.seed, i])
+            score, growth = jitter(target, choose_starts(ranked), cpu, rng)
+            off = math.dist(growth.origin_mm, p.origin_mm)
+            jittered.append((score, off))
+            print(
+                f"     jittered: sum of Dice {score:.3f}, origin off by {off:4.1f} mm", flush=True
+            )
     before, after, far, near, seconds = np.array(rows).T
     print(
         f"sum of Dice: mean {before.mean():.3f} -> {after.mean():.3f}, least {after.min():.3f}\n"
@@ -94,6 +134,12 @@ def run_refine(database: Database, index: Index, n: int, seed: int, first: int) 
         f"at most {near.max():.1f} mm\n"
         f"seconds: median {np.median(seconds):.1f}, at most {seconds.max():.1f}"
     )
+    if jittered:
+        scores, off = np.array(jittered).T
+        print(
+            f"jittered: mean {scores.mean():.3f}, least {scores.min():.3f}; origin: median error "
+            f"{np.median(off):.2f} mm, at most {off.max():.1f} mm"
+        )
 
 
 def disturb(masks: TumorMasks, tissue: Tissue, rng: np.random.Generator) -> TumorMasks:
@@ -134,22 +180,33 @@ def seen_through_noise(
     return quantities_of(truth.parameters), members, noise
 
 
+def read_rows(path: Path) -> dict[int, np.ndarray]:
+    """What a file tells by tumour: Dice of the noise, errors, spreads."""
+    if not path.exists():
+        return {}
+    rows = np.loadtxt(path, ndmin=2)
+    return {int(row[0]): row[1:] for row in rows}
+
+
 def run_intervals(database: Database, index: Index, arguments: argparse.Namespace) -> None:
     """Calibrate the intervals' factors, or test those that are stored."""
     tissue = Tissue.from_atlas(load_atlas())
     source: Source = "refinement" if arguments.refined else "matches"
-    errors, spreads, noises = [], [], []
+    known = {} if arguments.rows is None else read_rows(arguments.rows)
     for done, i in enumerate(range(arguments.first, arguments.first + arguments.n), start=1):
-        truth, members, noise = seen_through_noise(database, index, tissue, arguments, i)
-        centre, width = spread(members, source)
-        errors.append(np.abs(truth - centre))
-        spreads.append(width)
-        noises.append(noise)
+        if i not in known:
+            truth, members, noise = seen_through_noise(database, index, tissue, arguments, i)
+            centre, width = spread(members, source)
+            known[i] = np.array([noise, *np.abs(truth - centre), *width])
+            if arguments.rows is not None:
+                with arguments.rows.open("a", encoding="utf-8") as file:
+                    print(i, *known[i].tolist(), file=file)
         if done % 10 == 0:
             print(f"{done} of {arguments.n} tumours", file=sys.stderr, flush=True)
-    error, width = np.array(errors), np.array(spreads)
+    rows = np.array([known[arguments.first + i] for i in range(arguments.n)])
+    noises, error, width = np.split(rows, [1, 1 + len(QUANTITIES)], axis=1)
     n = len(error)
-    print(f"{n} tumours, mean Dice of disturbed and true outlines {np.mean(noises):.3f}")
+    print(f"{n} tumours, mean Dice of disturbed and true outlines {noises.mean():.3f}")
     ratio = error / width
     # The ceil((n + 1) 0.9)-th smallest ratio: split conformal calibration.
     conformal = np.sort(ratio, axis=0)[min(math.ceil((n + 1) * LEVEL), n) - 1]
@@ -181,11 +238,13 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=UNSEEN_SEED)
     parser.add_argument("--refined", action="store_true", help="the intervals of a refinement")
+    parser.add_argument("--rows", type=Path, help="file that keeps what is measured, to resume")
+    parser.add_argument("--jitter", action="store_true", help="the baseline as well")
     arguments = parser.parse_args()
     database = open_database(arguments.database)
     index = open_index(database)
     if arguments.what == "refine":
-        run_refine(database, index, arguments.n, arguments.seed, arguments.first)
+        run_refine(database, index, arguments)
     else:
         run_intervals(database, index, arguments)
 

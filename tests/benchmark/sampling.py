@@ -7,7 +7,8 @@ first n of a database are the database of n. Compute is the processor time of it
 patients look as well, where `--cases` names results of `glioquery invert`, and a finished database
 of any size may be searched beside these: `--database DB`.
 
-FOLDER keeps the databases; the same command resumes.
+FOLDER keeps the databases; the same command resumes. It ends with `sampling.csv` and the curves of
+`sampling.png` there.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from glioquery.dbgen.shard import read_record, shard_path
 from glioquery.pipeline.cases import find_cases
 from glioquery.query import Index, build_index, outlines_of, search
 from glioquery.solver import Accuracy, TumorMasks
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 WAYS = {
     "trajectory, 4 a run": {"snapshots_per_run": 4},
@@ -95,6 +98,33 @@ def spent_on(path: Path, sizes: list[int], shard_size: int) -> list[float]:
     return [sum(read_record(shard_path(path, i)).seconds for i in part) for part in shards]
 
 
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw the mean best score of the unseen tumours against the size, and against the compute."""
+    figure = Figure(figsize=(10.5, 4.2), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, key, label in zip(
+        axes, ("n", "core_seconds"), ("tumours", "seconds of one core"), strict=True
+    ):
+        for name in dict.fromkeys(row["sampling"] for row in rows):
+            own = [row for row in rows if row["sampling"] == name]
+            style = "--" if name in REJECTED_MOSTLY else "-"
+            axis.plot(
+                [row[key] for row in own],
+                [row["unseen"] for row in own],
+                style,
+                marker="o",
+                markersize=4,
+                label=name,
+            )
+        axis.set_xscale("log")
+        axis.set_xlabel(label)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("mean best sum of Dice, unseen tumours")
+    axes[1].legend(fontsize=8)
+    figure.savefig(path)
+
+
 def main() -> None:
     """Generate, search, tell."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -123,10 +153,9 @@ def main() -> None:
         whole, size = [database.n_samples], database.header["shard_size"]
         index = outlines_of(database).open_index()
         spent = spent_on(options.database, whole, size)
-        rows += tell(str(options.database), index, whole, spent, queries)
-    with (options.folder / f"sampling-{sizes[-1]}.csv").open(
-        "w", newline="", encoding="utf-8"
-    ) as file:
+        rows += tell(options.database.name, index, whole, spent, queries)
+    draw(rows, options.folder / "sampling.png")
+    with (options.folder / "sampling.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
