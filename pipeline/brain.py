@@ -6,8 +6,7 @@ person's, is then laid into it by correlation, from many poses. There counts the
 around it, which is dark on a stripped image and, being fluid and bone, in the head as well.
 
 The atlas's brain, laid so, is bent into place (affine, SyN), and what is tissue inside its outline
-is the head's brain. A learned extraction (HD-BET, SynthStrip) does better; its mask is taken in
-place of this one where the user gives it.
+is the head's brain. A learned extraction does better: see `learned_brain`, or give its mask.
 """
 
 from __future__ import annotations

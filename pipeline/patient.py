@@ -26,6 +26,7 @@ from .brain import extract_brain
 from .coregistration import align, measure_agreement, move
 from .foreground import BRAIN_ML, foreground, require_brain, shows_head
 from .labels import LabelConvention, label_convention, outlines_from_labels
+from .learned_brain import extract_learned
 from .nifti import InputError, NiftiFile, Scan, read_nifti
 from .transform import AtlasTransform
 
@@ -150,7 +151,7 @@ def load_patient(
         Label image. Without a reference it lies in the registered image's world, on any grid.
     brain_mask : path, optional
         1 in the brain, in the registered image's world. Without it, a head with its skull gets
-        the mask of a stripped reference, or else the one that the atlas finds.
+        the mask of a stripped reference, or else the one that `learned_brain` or `brain` finds.
     seg_reference : path, optional
         The image on whose grid the segmentation lies, another one of the same head, with skull
         or without; it is aligned rigidly to the registered image.
@@ -243,8 +244,9 @@ def load_patient(
             mask = _carry_mask(foreground(reference.values), reference.grid, scan.grid)
             source = "that of the segmentation's reference"
         else:
-            mask = extract_brain(scan)
-            source = "found with the help of the atlas"
+            mask, source = extract_learned(scan), "found by a network (deepbet)"
+            if mask is None:
+                mask, source = extract_brain(scan), "found with the help of the atlas"
         scan = Scan(np.where(mask, scan.values, 0).astype(np.float32), scan.grid)
         require_brain(scan, names[modality])
         notices.append(

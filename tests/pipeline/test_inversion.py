@@ -64,6 +64,14 @@ def inverted(ray, truth, tmp_path_factory):
     build_index(database, database.path / INDEX_FOLDER)
     others = {name: truth.t1.parent / f"{name}.nii.gz" for name in (*ANOTHER_ROLE, "brain_mask")}
     patient = load_patient(t1=truth.t1, seg=truth.seg, labels="brats2021", **others)
+    # As if the segmentation had voxels of its own and a world 5 degrees and 30 mm away.
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(0.09), -np.sin(0.09)], [np.sin(0.09), np.cos(0.09)]]
+    turn[:3, 3] = [30, -10, 5]
+    moved = Grid((140, 170, 90), patient.grid.affine @ np.diag([1.3, 1.2, 1.7, 1]))
+    drawn = AtlasTransform.identity().masks_to_patient(patient.masks, moved)
+    own = Grid(moved.shape, turn @ moved.affine)
+    patient = dataclasses.replace(patient, drawn=drawn, seg_grid=own)
     steps = []
     inversion = invert(
         database, patient, folder / "out", k=4, title="<b>case</b>", step=steps.append,
@@ -200,8 +208,8 @@ def test_a_virtual_tumor_obeys_its_anatomy(truth):
     assert truth.parameters.lambda_mm > 2
 
 
-def read(out, name):
-    return np.asarray(nib.load(out / f"sub-patient_space-T1w_{name}.nii.gz").dataobj)
+def read(out, name, space="T1w"):
+    return np.asarray(nib.load(out / f"sub-patient_space-{space}_{name}.nii.gz").dataobj)
 
 
 def test_planning_volumes_on_disk_have_one_size_and_their_numbers(inverted):
@@ -236,40 +244,26 @@ def test_the_chosen_densities_are_those_of_the_report(inverted):
         assert re.search(rf"at least {level}[^<]*</td><td class=\"n\">{ml:.1f}<", page)
 
 
-def test_what_is_on_the_t1_is_on_the_segmentations_grid_as_well(inverted, tmp_path, monkeypatch):
-    """The segmentation has voxels of its own, and a world of its own, 5 degrees and 30 mm away."""
-    database, patient, inversion, *_ = inverted
-    turn = np.eye(4)
-    turn[:2, :2] = [[np.cos(0.09), -np.sin(0.09)], [np.sin(0.09), np.cos(0.09)]]
-    turn[:3, 3] = [30, -10, 5]
-    moved = Grid((140, 170, 90), patient.grid.affine @ np.diag([1.3, 1.2, 1.7, 1]))
-    drawn = AtlasTransform.identity().masks_to_patient(patient.masks, moved)
-    own = Grid(moved.shape, turn @ moved.affine)
-    apart = dataclasses.replace(patient, drawn=drawn, seg_grid=own)
-    monkeypatch.setattr(
-        "glioquery.pipeline.inversion.register", lambda *_, **__: inversion.transform
-    )
-    again = invert(database, apart, tmp_path / "out", levels=(0.1,))
-    on_t1 = {p.name.split("T1w")[1] for p in (tmp_path / "out").glob("*space-T1w*")}
-    on_seg = {p.name.split("seg_", 1)[1] for p in (tmp_path / "out").glob("*space-seg*")}
-    assert {f"_{name}" for name in on_seg} == on_t1 and len(on_seg) == 10
-    for path in (tmp_path / "out").glob("*space-seg*"):
+def test_what_is_on_the_t1_is_on_the_segmentations_grid_as_well(inverted):
+    _, patient, inversion, out, _ = inverted
+    own, moved = patient.seg_grid, patient.drawn.grid
+    on_t1 = {path.name.split("T1w_")[1] for path in out.glob("*space-T1w*")}
+    on_seg = {path.name.split("seg_", 1)[1] for path in out.glob("*space-seg*")}
+    assert on_seg == on_t1 and len(on_seg) == 11
+    for path in out.glob("*space-seg*"):
         image = nib.load(path)
         assert image.shape == own.shape
         np.testing.assert_allclose(image.affine, own.affine, atol=1e-4)
-
-    def on_own(name):
-        return np.asarray(
-            nib.load(tmp_path / "out" / f"sub-patient_space-seg_{name}.nii.gz").dataobj
-        )
-
-    density = Scan(again.density.u, again.density.grid)
-    expected = AtlasTransform.identity().image_to_patient(density, moved).values
-    assert np.abs(on_own("density") - expected)[expected > 0.01].mean() < 0.01
-    standard, model = (on_own(f"label-CTV_desc-{n}_mask") > 0 for n in ("standard", "model"))
-    assert standard.sum() == model.sum() and standard[drawn.core].mean() > 0.99
+    density = read(out, "density", space="seg")
+    shown = Scan(inversion.density.u, inversion.density.grid)
+    expected = AtlasTransform.identity().image_to_patient(shown, moved).values
+    assert np.abs(density - expected)[expected > 0.01].mean() < 0.01
+    standard, model = (
+        read(out, f"label-CTV_desc-{name}_mask", space="seg") > 0 for name in ("standard", "model")
+    )
+    assert standard.sum() == model.sum() and standard[patient.drawn.core].mean() > 0.99
     ml = standard.sum() * own.voxel_ml
-    assert ml == pytest.approx(again.planning.row()["standard_ml"], rel=0.05)
+    assert ml == pytest.approx(inversion.planning.row()["standard_ml"], rel=0.05)
 
 
 def test_ensemble_maps_are_those_of_the_matches_brought_to_the_patient(inverted):

@@ -1,12 +1,16 @@
 """Good input is read whatever its orientation; bad input is refused in one clear line."""
 
 import gzip
+import importlib.machinery
+import sys
+import types
 
 import nibabel as nib
 import numpy as np
 import pytest
 from glioquery.atlas import SIMULATION_GRID, Grid
 from glioquery.pipeline.labels import label_convention, outlines_from_labels
+from glioquery.pipeline.learned_brain import extract_learned
 from glioquery.pipeline.nifti import InputError, Scan, read_nifti, write_nifti
 from glioquery.pipeline.patient import foreground, load_patient
 from glioquery.pipeline.transform import AtlasTransform
@@ -280,6 +284,7 @@ def test_a_head_gets_its_brain_found(files, head, monkeypatch):
         seen.append(image)
         return brain
 
+    monkeypatch.setattr("glioquery.pipeline.patient.extract_learned", lambda image: None)
     monkeypatch.setattr("glioquery.pipeline.patient.extract_brain", extract)
     steps = []
     patient = load_patient(**files, step=steps.append)
@@ -287,6 +292,52 @@ def test_a_head_gets_its_brain_found(files, head, monkeypatch):
     np.testing.assert_array_equal(patient.t1.values, np.where(brain, scan.values, 0))
     assert any("skull" in notice for notice in patient.notices)
     assert steps == ["extract brain"] == list(patient.timings_s)
+
+
+class Network:
+    """Stands in for deepbet."""
+
+    found = None
+
+    def __init__(self, *, no_gpu):
+        pass
+
+    def run(self, image):
+        assert image.shape == self.found.shape
+        return image, nib.Nifti1Image(self.found.astype(np.uint8), image.affine), 1.0
+
+
+@pytest.mark.parametrize("is_brain", [True, False])
+def test_a_network_finds_the_brain_where_there_is_one(files, head, monkeypatch, is_brain):
+    """What it finds is taken where it is as large as a brain; else the atlas is asked."""
+    _, brain = head
+    Network.found = brain if is_brain else brain & (np.indices(brain.shape)[0] < 40)
+    module = types.ModuleType("deepbet")
+    module.__spec__ = importlib.machinery.ModuleSpec("deepbet", None)
+    bet = types.ModuleType("deepbet.bet")
+    bet.BrainExtraction = Network
+    monkeypatch.setitem(sys.modules, "deepbet", module)
+    monkeypatch.setitem(sys.modules, "deepbet.bet", bet)
+    monkeypatch.setattr("glioquery.pipeline.patient.extract_brain", lambda image: brain)
+    patient = load_patient(**files)
+    np.testing.assert_array_equal(patient.brain, brain)
+    (notice,) = patient.notices
+    assert ("deepbet" if is_brain else "with the help of the atlas") in notice
+
+
+@pytest.mark.slow
+def test_the_network_finds_a_real_brain(cases):
+    pytest.importorskip("deepbet", reason="needs deepbet: the extra brain is not installed")
+    native = cases / "TCGA-FG-6692"
+    file = read_nifti(native / "t1.nii.gz", "T1")
+    found = extract_learned(Scan(file.values.astype(np.float32), file.grid))
+    known = load_patient(
+        t1=native / "t1.nii.gz",
+        seg=native / "sri24_space" / "seg_fusion_mav.nii.gz",
+        seg_reference=native / "sri24_space" / "brats_space_t1.nii.gz",
+        labels="brats2021",
+    ).brain
+    assert 2 * (found & known).sum() / (found.sum() + known.sum()) > 0.95
 
 
 def test_a_brain_mask_is_taken_before_any_search(files, head, tmp_path, still):
