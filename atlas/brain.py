@@ -1,4 +1,8 @@
-"""The SRI24 atlas: T1 at 1 mm, tissue probabilities on the 2 mm simulation grid.
+"""The atlas: T1 at 1 mm, tissue probabilities on the 2 mm simulation grid.
+
+It is SRI24, which ships with the package, or another brain in SRI24's frame: the environment
+variable GLIOQUERY_ATLAS names a folder with the same four files (see `sri24/README.md`). A database
+holds its atlas's checksum and is read with no other.
 
 References
 ----------
@@ -10,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +26,13 @@ from numpy.typing import NDArray
 from .grid import SIMULATION_GRID, Grid
 
 FOLDER = Path(__file__).parent / "sri24"
+ATLAS_VARIABLE = "GLIOQUERY_ATLAS"
 TISSUES = ("wm", "gm", "csf")
+FRAME = Grid(
+    (240, 240, 155), np.array([[1, 0, 0, -239], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+)
+"""SRI24's voxels, 1 mm, RAS: what the simulation grid is made of."""
+
 PADDING = ((8, 8), (8, 8), (50, 51))
 """1 mm voxels added before and after each axis of SRI24 to make the 256 mm simulation cube."""
 
@@ -34,6 +45,8 @@ class Atlas:
 
     Attributes
     ----------
+    folder : Path
+        Where its files lie.
     t1_grid : Grid
         1 mm, RAS.
     wm, gm, csf : (128, 128, 128) float32 array
@@ -42,9 +55,10 @@ class Atlas:
     grid : Grid
         The simulation grid, 2 mm, RAS.
     checksum : str
-        SHA-256 over the shipped image files; two databases fit together only if it agrees.
+        SHA-256 over the image files; two databases fit together only if it agrees.
     """
 
+    folder: Path
     t1_grid: Grid
     wm: NDArray[np.float32]
     gm: NDArray[np.float32]
@@ -55,7 +69,12 @@ class Atlas:
     @cached_property
     def t1(self) -> NDArray[np.float32]:
         """Skull-stripped T1 (240, 240, 155) on `t1_grid`: intensities, 0 outside the brain."""
-        return _read_only(_values("t1"))
+        return _read_only(_values(self.folder, "t1"))
+
+    @property
+    def name(self) -> str:
+        """SRI24, or what the folder of another atlas is called."""
+        return atlas_name(self.folder)
 
     @cached_property
     def brain(self) -> NDArray[np.bool_]:
@@ -90,33 +109,91 @@ def load_probabilities() -> dict[str, NDArray[np.float32]]:
     dict of (240, 240, 155) float32 array
         Under 'wm', 'gm' and 'csf', values in [0, 1].
     """
-    return {name: _values(name) for name in TISSUES}
+    folder = atlas_folder()
+    return {name: _values(folder, name) for name in TISSUES}
+
+
+def atlas_folder() -> Path:
+    """Where the files of the atlas in use lie."""
+    return Path(os.environ.get(ATLAS_VARIABLE) or FOLDER)
+
+
+def atlas_name(folder: Path) -> str:
+    """SRI24, or what the folder of another atlas is called."""
+    return "SRI24" if folder == FOLDER else folder.name
+
+
+def atlas_checksum() -> str:
+    """SHA-256 over the image files of the atlas in use, without reading the images.
+
+    Raises
+    ------
+    ValueError
+        If one of them is missing.
+    """
+    return _checksum(atlas_folder())
+
+
+def load_atlas() -> Atlas:
+    """Load the atlas in use (about 1 s; cached, arrays read-only).
+
+    Raises
+    ------
+    ValueError
+        If a file is missing, lies in another frame than SRI24's, or holds no tissue probabilities.
+    """
+    return _load(atlas_folder())
 
 
 @functools.cache
-def load_atlas() -> Atlas:
-    """Load the SRI24 atlas that ships with the package (about 1 s; cached, arrays read-only)."""
-    wm, gm, csf = (_read_only(block_mean(_values(name))) for name in TISSUES)
+def _load(folder: Path) -> Atlas:
+    checksum = _checksum(folder)
+    wm, gm, csf = (_read_only(block_mean(_probabilities(folder, name))) for name in TISSUES)
+    return Atlas(folder, _grid(folder, "t1"), wm, gm, csf, SIMULATION_GRID, checksum)
+
+
+@functools.cache
+def _checksum(folder: Path) -> str:
     digest = hashlib.sha256()
     for name in ("t1", *TISSUES):
-        digest.update(_file(name).read_bytes())
-    t1 = nib.load(_file("t1"))
-    return Atlas(
-        t1_grid=Grid(t1.shape, t1.affine),
-        wm=wm,
-        gm=gm,
-        csf=csf,
-        grid=SIMULATION_GRID,
-        checksum=digest.hexdigest(),
-    )
+        try:
+            digest.update(_file(folder, name).read_bytes())
+        except OSError as error:
+            raise ValueError(
+                f"{ATLAS_VARIABLE}: an atlas is a folder with t1, wm, gm and csf.nii.gz, "
+                f"{_file(folder, name)} cannot be read ({error.strerror})"
+            ) from None
+    return digest.hexdigest()
 
 
-def _file(name: str) -> Path:
-    return FOLDER / f"{name}.nii.gz"
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.nii.gz"
 
 
-def _values(name: str) -> NDArray[np.float32]:
-    return np.asarray(nib.load(_file(name)).dataobj, dtype=np.float32)
+def _grid(folder: Path, name: str) -> Grid:
+    image = nib.load(_file(folder, name))
+    grid = Grid(image.shape, image.affine)
+    if grid != FRAME:
+        raise ValueError(
+            f"{_file(folder, name)}: expected SRI24's frame, {FRAME}, got {grid}; register the "
+            "atlas to SRI24 and resample it"
+        )
+    return grid
+
+
+def _values(folder: Path, name: str) -> NDArray[np.float32]:
+    return np.asarray(nib.load(_file(folder, name)).dataobj, dtype=np.float32)
+
+
+def _probabilities(folder: Path, name: str) -> NDArray[np.float32]:
+    _grid(folder, name)
+    values = _values(folder, name)
+    if not (values.min() >= 0 and 0.5 <= values.max() <= 1):
+        raise ValueError(
+            f"{_file(folder, name)}: expected probabilities from 0 to 1, got values from "
+            f"{values.min():g} to {values.max():g}"
+        )
+    return values
 
 
 def _read_only(array: NDArray) -> NDArray:

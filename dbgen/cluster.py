@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import packages_distributions
 from typing import Any
 
+from ..atlas import ATLAS_VARIABLE
+
 WORKER_ENVIRONMENT = {
     # One core a worker: XLA's own threads would only fight over the cores. The flags bind single
     # operations; the pool that a program's parts run on has a thread for each of PJRT_NPROC.
@@ -59,8 +61,9 @@ def connected(address: str | None = None, *, n_workers: int | None = None) -> It
         _refuse_another(ray, address)
         yield ray
         return
+    atlas = {name: os.environ[name] for name in [ATLAS_VARIABLE] if name in os.environ}
     common = {
-        "runtime_env": {"env_vars": WORKER_ENVIRONMENT},
+        "runtime_env": {"env_vars": WORKER_ENVIRONMENT | atlas},
         "log_to_driver": False,
         "logging_level": logging.ERROR,
     }

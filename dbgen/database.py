@@ -16,7 +16,15 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atlas import SIMULATION_GRID, Grid, load_atlas
+from ..atlas import (
+    ATLAS_VARIABLE,
+    SIMULATION_GRID,
+    Grid,
+    atlas_checksum,
+    atlas_folder,
+    atlas_name,
+    load_atlas,
+)
 from ..solver import (
     GrowthParameters,
     Thresholds,
@@ -70,11 +78,12 @@ class Database:
         Raises
         ------
         DatabaseError
-            If the folder holds no database, one of another schema, or shards are missing or not of
-            their recorded size; the message names them.
+            If the folder holds no database, one of another schema or another atlas than the one in
+            use, or shards are missing or not of their recorded size; the message names them.
         """
         folder = Path(path)
         header = read_header(folder)
+        _require_atlas(folder, header)
         records, bad = [], []
         for index, (first, last) in enumerate(shard_spans(header)):
             file = shard_path(folder, index)
@@ -423,3 +432,13 @@ def _ends(name: str, bound: slice | float) -> tuple[float, float]:
             f"{name} is selected by a number or by slice(low, high) with low <= high, got {bound}"
         )
     return low, high
+
+
+def _require_atlas(folder: Path, header: dict[str, Any]) -> None:
+    atlas = header["plan"]["atlas"]
+    if atlas["sha256"] != atlas_checksum():
+        raise DatabaseError(
+            f"{folder} was simulated in the atlas {atlas['name']} ({atlas['sha256'][:12]}), in use "
+            f"is {atlas_name(atlas_folder())} ({atlas_checksum()[:12]}): {ATLAS_VARIABLE} names "
+            "the folder of the atlas to use, SRI24 where it is not set"
+        )

@@ -26,6 +26,13 @@ STORED = ("dw", "rho", "days", "lambda_mm", "rho_t", "whole_ml", "core_ml")
 """Variables whose stored values are summarised."""
 
 
+LICENCES = {
+    "SRI24": "CC BY-SA 3.0: derived from SRI24 (T. Rohlfing et al., Human Brain Mapping "
+    "31:798-819, 2010)."
+}
+"""Of what is simulated in an atlas, by its name."""
+
+
 @dataclass(frozen=True)
 class PartFacts:
     """What was asked for: of the database, or of one of those that it was merged from.
@@ -60,6 +67,8 @@ class DatabaseFacts:
         Name, equation and settings of the growth model.
     parts : tuple of PartFacts
         One, or more if the database was merged.
+    atlas : str
+        The brain that they grew in.
     thresholds : dict
         Densities of the two outlines.
     store : {'density', 'outlines'}
@@ -89,6 +98,7 @@ class DatabaseFacts:
     package_version: str
     model: dict[str, Any]
     parts: tuple[PartFacts, ...]
+    atlas: str
     thresholds: dict[str, float]
     store: str
     n_samples: int
@@ -131,6 +141,7 @@ def describe_database(database: Database) -> DatabaseFacts:
             )
             for part in database.parts
         ),
+        atlas=plan["atlas"]["name"],
         thresholds=plan["thresholds"],
         store=header["store"],
         n_samples=database.n_samples,
@@ -218,8 +229,8 @@ def card_text(facts: DatabaseFacts) -> str:
     ]
     return f"""# Data card: {facts.n_samples:,} simulated gliomas
 
-Growth of gliomas simulated in the SRI24 atlas by glioquery {facts.package_version}. `database.json`
-describes the database in full. Written by `glioquery` when it was complete.
+Growth of gliomas simulated in the atlas {facts.atlas} by glioquery {facts.package_version}.
+`database.json` describes the database in full. Written by `glioquery` when it was complete.
 
 ## Growth model
 
@@ -246,7 +257,7 @@ days are identifiable; dw, rho and days are not.
 
 ## Licence
 
-CC BY-SA 3.0: derived from SRI24 (T. Rohlfing et al., Human Brain Mapping 31:798-819, 2010).
+{LICENCES.get(facts.atlas, f"That of the atlas {facts.atlas}, from which it derives.")}
 """
 
 

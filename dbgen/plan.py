@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..atlas import load_atlas
+from ..atlas import atlas_checksum, atlas_folder, atlas_name, load_atlas
 from ..solver import SCHEME, Accuracy, FisherKolmogorov, GrowthModel, Thresholds, Tissue
 from ..solver.models import describe_model, find_model
 from .space import ParameterSpace
@@ -63,7 +63,7 @@ class Plan:
             "thresholds": dataclasses.asdict(self.thresholds),
             "scheme": SCHEME,
             "accuracy": dataclasses.asdict(self.accuracy),
-            "atlas": {"name": "SRI24", "sha256": load_atlas().checksum},
+            "atlas": {"name": atlas_name(atlas_folder()), "sha256": atlas_checksum()},
         }
 
     @classmethod

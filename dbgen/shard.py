@@ -208,9 +208,11 @@ def _created(
 ) -> netCDF4.Dataset:
     """A new file with all its dimensions, variables and attributes, and its coordinates' values."""
     shard = netCDF4.Dataset(path, "w", format="NETCDF4")
-    shard.title = "Simulated glioma growth in the SRI24 atlas"
+    atlas = description["plan"]["atlas"]["name"]
+    shard.title = f"Simulated glioma growth in the atlas {atlas}"
     shard.Conventions = "CF-1.11"
-    shard.license = "CC-BY-SA-3.0 (derived from SRI24, Rohlfing et al. 2010)"
+    if atlas == "SRI24":
+        shard.license = "CC-BY-SA-3.0 (derived from SRI24, Rohlfing et al. 2010)"
     shard.glioquery_database = json.dumps(description, sort_keys=True)
 
     box = packing_box(tissue)

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ..atlas import load_atlas
+from ..atlas import ATLAS_VARIABLE, atlas_checksum, load_atlas
 from ..solver import Tissue
 from .cluster import carried_by_value
 from .drawing import Sample, draw_samples
@@ -71,6 +71,11 @@ def make_shard_here(
     if not (folder / HEADER).exists():
         raise UnfitNodeError(
             f"node {node} does not see {folder}: name a folder that all nodes share, under one path"
+        )
+    if atlas_checksum() != header["plan"]["atlas"]["sha256"]:
+        raise UnfitNodeError(
+            f"node {node} has another atlas in use than the driver: set {ATLAS_VARIABLE} before "
+            "Ray is started, to a folder that all nodes see"
         )
     make_shard(folder, header, plan, index)
 

@@ -27,7 +27,7 @@ def atlas_command(
     tissue = Tissue.from_atlas(atlas)
     x, y, z = tissue.box
     facts = {
-        "name": "SRI24",
+        "name": atlas.name,
         "sha256": atlas.checksum,
         "t1_grid": str(atlas.t1_grid),
         "simulation_grid": str(atlas.grid),

@@ -1,0 +1,85 @@
+"""Another atlas takes SRI24's place, and no database is read with one it does not come from."""
+
+import contextlib
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+from glioquery.atlas import ATLAS_VARIABLE, load_atlas
+from glioquery.atlas.brain import FOLDER
+from glioquery.dbgen import Database, DatabaseError, Plan, generate, verify
+from glioquery.dbgen.workers import make_shard
+from glioquery.pipeline import cli
+
+
+@pytest.fixture
+def mirrored(tmp_path):
+    """SRI24, left and right exchanged, in SRI24's frame."""
+    folder = tmp_path / "mirrored"
+    folder.mkdir()
+    for name in ("t1", "wm", "gm", "csf"):
+        image = nib.load(FOLDER / f"{name}.nii.gz")
+        flipped = nib.Nifti1Image(np.asarray(image.dataobj)[::-1], image.affine)
+        nib.save(flipped, folder / f"{name}.nii.gz")
+    return folder
+
+
+@contextlib.contextmanager
+def without_cluster(address, n_workers):
+    yield None
+
+
+def one_after_the_other(ray, folder, header, plan, todo):
+    for index in todo:
+        make_shard(folder, header, plan, index)
+        yield index
+
+
+def crop(path):
+    image = nib.load(path)
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj)[..., :-1], image.affine), path)
+
+
+def test_a_database_belongs_to_its_atlas(mirrored, tmp_path, monkeypatch):
+    usual = load_atlas()
+    monkeypatch.setenv(ATLAS_VARIABLE, str(mirrored))
+    atlas = load_atlas()
+    assert atlas.name == "mirrored" and atlas.checksum != usual.checksum
+    # The cube is padded alike on both sides of x.
+    np.testing.assert_allclose(atlas.wm, usual.wm[::-1], atol=1e-6)
+    monkeypatch.setattr("glioquery.dbgen.generation.connected", without_cluster)
+    monkeypatch.setattr("glioquery.dbgen.generation.make_shards", one_after_the_other)
+    made = generate(tmp_path / "db", 2, plan=Plan(seed=3), store="outlines")
+    assert verify(tmp_path / "db") == []
+    assert made.header["plan"]["atlas"]["name"] == "mirrored"
+    assert "in the atlas mirrored" in (tmp_path / "db" / "DATACARD.md").read_text()
+    grey_or_white = atlas.wm + atlas.gm > atlas.csf
+    assert all((~made.outlines(i).whole | grey_or_white).all() for i in made)
+    monkeypatch.delenv(ATLAS_VARIABLE)
+    with pytest.raises(DatabaseError, match=r"in the atlas mirrored .* in use is SRI24 .*"):
+        Database.open(tmp_path / "db")
+
+
+def test_workers_with_another_atlas_are_refused(ray, mirrored, tmp_path, monkeypatch):
+    """This cluster was started before the variable was set."""
+    monkeypatch.setenv(ATLAS_VARIABLE, str(mirrored))
+    with pytest.raises(RuntimeError, match="another atlas in use than the driver"):
+        generate(tmp_path / "db", 2, plan=Plan(seed=3))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: (folder / "gm.nii.gz").unlink(), "t1, wm, gm and csf.nii.gz"),
+        (lambda folder: crop(folder / "wm.nii.gz"), "expected SRI24's frame"),
+        (lambda folder: shutil.copy(folder / "t1.nii.gz", folder / "csf.nii.gz"), "probabilities"),
+    ],
+)
+def test_what_is_no_atlas_is_refused(mirrored, monkeypatch, capsys, change, message):
+    change(mirrored)
+    monkeypatch.setenv(ATLAS_VARIABLE, str(mirrored))
+    with pytest.raises(SystemExit) as end:
+        cli.main(["atlas"])
+    error = capsys.readouterr().err
+    assert end.value.code == 2 and message in " ".join(error.split())
