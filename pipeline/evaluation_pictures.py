@@ -17,6 +17,8 @@ from ..query.summary import Summary
 BAR, LINE = "#2a788e", "#fd8d3c"
 MANY = 100
 """Queries above which bars are drawn without their names."""
+MOST_FOR_FINE_TICKS = 500
+"""Ratio of the longest time to the shortest from which on only decades are named."""
 
 
 def draw_dice(rows: Sequence[Row], title: str) -> bytes:
@@ -87,9 +89,11 @@ def draw_strategies(summaries: Sequence[Summary], title: str) -> bytes:
     regrets.plot(worst, places, "|", color=LINE, markersize=9, label="worst")
     regrets.set_xlabel("regret, sum of Dice")
     regrets.legend(ncols=2, **above)
-    times.plot([s.seconds for s in summaries], places, "o", color=BAR)
+    seconds = [s.seconds for s in summaries]
+    times.plot(seconds, places, "o", color=BAR)
     times.set(xscale="log", xlabel="a query, s")
-    times.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    is_wide = max(seconds) > MOST_FOR_FINE_TICKS * min(seconds)
+    times.xaxis.set_major_locator(LogLocator(subs=(1,) if is_wide else (1, 2, 5)))
     times.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     times.xaxis.set_minor_formatter(NullFormatter())
     times.tick_params(axis="x", labelsize=8)

@@ -177,14 +177,17 @@ def report_gpu(index: Index, queries: list[TumorMasks], k: int) -> None:
 
 def report_growth(index: Index, queries: list[TumorMasks], k: int, most: int, work: Path) -> None:
     """Print times for the first tumours of the index, and for copies of all of them."""
-    path = work / "growing"
+    path, searching = work / "growing", os.sched_getaffinity(0)
     for n in [n for n in GROWTH if n < most] + [most]:
-        grown = build_index(Replicated(index, n), path, n_workers=1)
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+        grown = build_index(Replicated(index, n), path)
+        os.sched_setaffinity(0, searching)
         time_queries(grown, queries, k)  # maps what will be read
         taken, scored = time_queries(grown, queries, k)
         print(
             f"{n:8} tumours: median {np.median(taken):.1f} ms, worst {taken.max():.1f} ms; "
-            f"scored median {np.median(scored):.0f}"
+            f"scored median {np.median(scored):.0f}",
+            flush=True,
         )
 
 
