@@ -177,11 +177,9 @@ def report_gpu(index: Index, queries: list[TumorMasks], k: int) -> None:
 
 def report_growth(index: Index, queries: list[TumorMasks], k: int, most: int, work: Path) -> None:
     """Print times for the first tumours of the index, and for copies of all of them."""
-    path, searching = work / "growing", os.sched_getaffinity(0)
+    path = work / "growing"
     for n in [n for n in GROWTH if n < most] + [most]:
-        os.sched_setaffinity(0, range(os.cpu_count() or 1))
-        grown = build_index(Replicated(index, n), path)
-        os.sched_setaffinity(0, searching)
+        grown = build_index(Replicated(index, n), path, n_workers=1)
         time_queries(grown, queries, k)  # maps what will be read
         taken, scored = time_queries(grown, queries, k)
         print(
