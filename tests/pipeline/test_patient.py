@@ -9,14 +9,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 from glioquery.atlas import SIMULATION_GRID, Grid
-from glioquery.pipeline.labels import label_convention, outlines_from_labels
+from glioquery.pipeline.foreground import foreground
 from glioquery.pipeline.learned_brain import extract_learned
 from glioquery.pipeline.nifti import InputError, Scan, read_nifti, write_nifti
-from glioquery.pipeline.patient import foreground, load_patient
+from glioquery.pipeline.patient import load_patient
 from glioquery.pipeline.transform import AtlasTransform
 from scipy import ndimage
-
-ROOM = Grid((3, 4, 5), np.eye(4))
 
 
 @pytest.fixture(scope="module")
@@ -392,84 +390,6 @@ def test_slightly_negative_background_is_no_head(brain_2mm):
     noisy = brain_2mm.values + np.where(brain_2mm.values > 0, 0, rng.normal(-10, 5, (128,) * 3))
     volume = foreground(noisy.astype(np.float32)).sum()
     assert volume == pytest.approx(foreground(brain_2mm.values).sum(), rel=0.02)
-
-
-def test_conventions():
-    assert label_convention("brats2021").core == {1, 4}
-    assert label_convention("brats2023").whole == {1, 2, 3}
-    explicit = label_convention(core_labels=[7], whole_labels=[7, 8])
-    labels = np.zeros(ROOM.shape)
-    labels[0], labels[1] = 7, 8
-    masks = outlines_from_labels(labels, ROOM, explicit)
-    assert (masks.core.sum(), masks.whole.sum()) == (20, 40)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({}, "never guessed"),
-        ({"name": "brats"}, "brats2021, brats2023"),
-        ({"core_labels": [1]}, "both explicit"),
-        ({"core_labels": [1, 3], "whole_labels": [1, 2]}, "[3]"),
-        ({"core_labels": [], "whole_labels": []}, "at least one"),
-        ({"core_labels": [0], "whole_labels": [0, 1]}, "positive"),
-        ({"name": "brats2021", "core_labels": [1], "whole_labels": [1]}, "not both"),
-    ],
-)
-def test_refused_conventions(arguments, message):
-    name = arguments.pop("name", None)
-    with pytest.raises(InputError) as caught:
-        label_convention(name, **arguments)
-    assert message in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        ([0, 0], "empty"),
-        ([1, 4], "[4] unknown"),
-        ([1, 1.5], "integer"),
-        ([1, np.nan], "integer"),
-        ([1, np.inf], "integer"),
-    ],
-)
-def test_refused_labels(labels, message):
-    values = np.resize(np.array(labels, float), ROOM.shape)
-    with pytest.raises(InputError) as caught:
-        outlines_from_labels(values, ROOM, label_convention("brats2023"))
-    assert message in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "affine",
-    [
-        np.diag([-1, 2, 5.5, 1.0]),
-        np.array([[0, -2, 0.3, 5], [1, 0.3, 0, -7], [0.05, 0, 3, 11], [0, 0, 0, 1.0]]),
-    ],
-    ids=["flipped", "sheared"],
-)
-def test_written_header_has_geometry_and_nothing_else(tmp_path, affine):
-    grid = Grid(ROOM.shape, affine)
-    values = np.random.default_rng(0).random(grid.shape)
-    write_nifti(tmp_path / "a.nii.gz", values, grid)
-    header = nib.load(tmp_path / "a.nii.gz").header
-    for text in ("descrip", "aux_file", "intent_name", "db_name"):
-        assert bytes(header[text]).strip(b"\0") == b""
-    assert header.get_data_dtype() == np.float32
-    assert header.get_xyzt_units()[0] == "mm"
-    assert header["sform_code"] == 1
-    if header["qform_code"]:
-        np.testing.assert_allclose(header.get_qform(), header.get_sform(), atol=1e-4)
-    read = read_nifti(tmp_path / "a.nii.gz", "map")
-    assert read.grid == grid
-    np.testing.assert_array_equal(read.values, values.astype(np.float32))
-    assert [path.name for path in tmp_path.iterdir()] == ["a.nii.gz"]
-
-
-def test_a_failed_write_leaves_nothing(tmp_path):
-    with pytest.raises(ValueError, match="lie on"):
-        write_nifti(tmp_path / "a.nii", np.zeros((2, 2, 2)), ROOM)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_real_native_scan_without_its_reference_is_refused(cases, monkeypatch):

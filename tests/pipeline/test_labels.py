@@ -1,0 +1,55 @@
+"""Conventions are named, never guessed; labels that do not fit them are refused."""
+
+import numpy as np
+import pytest
+from glioquery.atlas import Grid
+from glioquery.pipeline.labels import label_convention, outlines_from_labels
+from glioquery.pipeline.nifti import InputError
+
+ROOM = Grid((3, 4, 5), np.eye(4))
+
+
+def test_conventions():
+    assert label_convention("brats2021").core == {1, 4}
+    assert label_convention("brats2023").whole == {1, 2, 3}
+    explicit = label_convention(core_labels=[7], whole_labels=[7, 8])
+    labels = np.zeros(ROOM.shape)
+    labels[0], labels[1] = 7, 8
+    masks = outlines_from_labels(labels, ROOM, explicit)
+    assert (masks.core.sum(), masks.whole.sum()) == (20, 40)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "never guessed"),
+        ({"name": "brats"}, "brats2021, brats2023"),
+        ({"core_labels": [1]}, "both explicit"),
+        ({"core_labels": [1, 3], "whole_labels": [1, 2]}, "[3]"),
+        ({"core_labels": [], "whole_labels": []}, "at least one"),
+        ({"core_labels": [0], "whole_labels": [0, 1]}, "positive"),
+        ({"name": "brats2021", "core_labels": [1], "whole_labels": [1]}, "not both"),
+    ],
+)
+def test_refused_conventions(arguments, message):
+    name = arguments.pop("name", None)
+    with pytest.raises(InputError) as caught:
+        label_convention(name, **arguments)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 0], "empty"),
+        ([1, 4], "[4] unknown"),
+        ([1, 1.5], "integer"),
+        ([1, np.nan], "integer"),
+        ([1, np.inf], "integer"),
+    ],
+)
+def test_refused_labels(labels, message):
+    values = np.resize(np.array(labels, float), ROOM.shape)
+    with pytest.raises(InputError) as caught:
+        outlines_from_labels(values, ROOM, label_convention("brats2023"))
+    assert message in str(caught.value)

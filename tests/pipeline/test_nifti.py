@@ -1,0 +1,41 @@
+"""What is written is read again, with geometry and nothing else in its header, or not written."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+from glioquery.atlas import Grid
+from glioquery.pipeline.nifti import read_nifti, write_nifti
+
+ROOM = Grid((3, 4, 5), np.eye(4))
+
+
+@pytest.mark.parametrize(
+    "affine",
+    [
+        np.diag([-1, 2, 5.5, 1.0]),
+        np.array([[0, -2, 0.3, 5], [1, 0.3, 0, -7], [0.05, 0, 3, 11], [0, 0, 0, 1.0]]),
+    ],
+    ids=["flipped", "sheared"],
+)
+def test_written_header_has_geometry_and_nothing_else(tmp_path, affine):
+    grid = Grid(ROOM.shape, affine)
+    values = np.random.default_rng(0).random(grid.shape)
+    write_nifti(tmp_path / "a.nii.gz", values, grid)
+    header = nib.load(tmp_path / "a.nii.gz").header
+    for text in ("descrip", "aux_file", "intent_name", "db_name"):
+        assert bytes(header[text]).strip(b"\0") == b""
+    assert header.get_data_dtype() == np.float32
+    assert header.get_xyzt_units()[0] == "mm"
+    assert header["sform_code"] == 1
+    if header["qform_code"]:
+        np.testing.assert_allclose(header.get_qform(), header.get_sform(), atol=1e-4)
+    read = read_nifti(tmp_path / "a.nii.gz", "map")
+    assert read.grid == grid
+    np.testing.assert_array_equal(read.values, values.astype(np.float32))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nii.gz"]
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    with pytest.raises(ValueError, match="lie on"):
+        write_nifti(tmp_path / "a.nii", np.zeros((2, 2, 2)), ROOM)
+    assert list(tmp_path.iterdir()) == []
