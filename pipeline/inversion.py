@@ -203,18 +203,20 @@ def invert(
             except NoGrowthError as error:
                 notices.append(f"The growth in the patient's own anatomy found nothing: {error}.")
     if own is not None and own.is_better:
-        found, told = own.grown, own.uncertainty
+        answer, uncertainty = own.grown, own.uncertainty
         chain, domain = AtlasTransform.identity(), own.tissue.domain
     else:
-        found, told = findings.answer, findings.uncertainty
+        answer, uncertainty = findings.answer, findings.uncertainty
         chain, domain = transform, Tissue.from_atlas(atlas).domain
     with timed("map to the patient"):
-        maps = map_to_patient(found, told, chain, domain, patient.masks, patient.brain_with_tumour)
+        maps = map_to_patient(
+            answer, uncertainty, chain, domain, patient.masks, patient.brain_with_tumour
+        )
         there = None
         if patient.drawn is not None:
             # On the moved grid, so that atlas, motion and voxels make one chain and one lookup.
             brain = patient.brain_on(patient.drawn.grid) | patient.drawn.whole
-            there = map_to_patient(found, told, chain, domain, patient.drawn, brain)
+            there = map_to_patient(answer, uncertainty, chain, domain, patient.drawn, brain)
     if patient.outlines.core.any() and not patient.masks.core.any():
         notices.append(
             "The outlined core is too small for the voxels of the registered image: the standard "
@@ -226,6 +228,8 @@ def invert(
         thresholds=database.thresholds,
         findings=findings,
         own=own,
+        answer=answer,
+        uncertainty=uncertainty,
         maps=maps,
         maps_on_segmentation=there,
         levels=levels,

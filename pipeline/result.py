@@ -50,6 +50,10 @@ class Inversion:
         The answer, and what was tried on the way to it, on the atlas.
     own : OwnAnatomy or None
         What was found in the patient's own anatomy, if it was asked for.
+    answer : Answer
+        What the maps show: that of the findings, or of the own anatomy.
+    uncertainty : Uncertainty
+        How sure it is, on the grid that it grew on.
     maps : PatientMaps
         On the T1's grid.
     maps_on_segmentation : PatientMaps or None
@@ -73,6 +77,8 @@ class Inversion:
     thresholds: Thresholds
     findings: Findings
     own: OwnAnatomy | None
+    answer: Answer
+    uncertainty: Uncertainty
     maps: PatientMaps
     maps_on_segmentation: PatientMaps | None
     levels: tuple[float, ...]
@@ -103,20 +109,6 @@ class Inversion:
         """Rising densities of the isolines in pictures and tables: the outlines' and `levels`."""
         outlines = self.thresholds
         return tuple(sorted({*self.levels, outlines.whole, outlines.core}))
-
-    @property
-    def answer(self) -> Answer:
-        """What the map shows."""
-        if self.own is not None and self.own.is_better:
-            return self.own.grown
-        return self.findings.answer
-
-    @property
-    def uncertainty(self) -> Uncertainty:
-        """How sure the answer is, on the grid that it grew on."""
-        if self.own is not None and self.own.is_better:
-            return self.own.uncertainty
-        return self.findings.uncertainty
 
     @property
     def density_atlas(self) -> TumorDensity:
