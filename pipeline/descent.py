@@ -202,12 +202,15 @@ class _Walk:
             damping *= DAMPING_FACTOR
         return None, best, damping
 
-    def _run(self, parameters: GrowthParameters) -> Trajectory | None:
+    def _run(self, parameters: GrowthParameters, until: float = math.inf) -> Trajectory | None:
         self._n_runs += 1
         try:
-            return follow(self._comparison.target, parameters, self._accuracy)
+            return follow(self._comparison.target, parameters, self._accuracy, until=until)
         except ValueError:  # too little tissue there to hold a seed
             return None
+
+    def _residual(self, trajectory: Trajectory, days: float) -> NDArray[np.float32]:
+        return self._comparison.residual(trajectory.at(days, self._comparison.part))
 
     def _place(self, trajectory: Trajectory, days: float) -> Place:
         """The place of least |r|^2 at a duration or at that of the best score."""
@@ -215,7 +218,7 @@ class _Walk:
         found = []
         for t in (days, best_days):
             if trajectory.days[0] <= t <= trajectory.days[-1]:
-                residual = self._comparison.residual(trajectory.at(t))
+                residual = self._residual(trajectory, t)
                 found.append((float(residual @ residual), t, residual))
         cost, t, residual = min(found, key=lambda place: place[0])
         return Place(trajectory, t, residual, cost, score, best_days)
@@ -241,9 +244,7 @@ class _Walk:
             place, _grown(p, np.array(p.origin_mm), p.lambda_mm * math.exp(DIFFERENCE_LOG))
         )
         aside = DIFFERENCE_RHO_T / p.rho
-        later, earlier = (
-            self._comparison.residual(place.trajectory.at(place.days + t)) for t in (aside, -aside)
-        )
+        later, earlier = (self._residual(place.trajectory, place.days + t) for t in (aside, -aside))
         return np.column_stack(
             [
                 self._by_origin(place),
@@ -268,10 +269,10 @@ class _Walk:
         return np.stack(changes, axis=1) @ np.linalg.inv(along).T
 
     def _change(self, place: Place, parameters: GrowthParameters) -> NDArray[np.float64]:
-        there = self._run(parameters)
+        there = self._run(parameters, until=place.days)
         if there is None:
             return np.zeros(len(place.residual))
-        at = self._comparison.residual(there.at(place.days))
+        at = self._residual(there, place.days)
         return (at - place.residual).astype(np.float64)
 
 

@@ -36,11 +36,13 @@ class Comparison:
     target : Target
     blur_mm : float
         Standard deviation of the blur.
+    part : tuple of slice
+        Of the tissue's box: around the patient's outline.
     """
 
     target: Target
     blur_mm: float
-    _crop: tuple[slice, ...]
+    part: tuple[slice, ...]
     _inside: NDArray[np.bool_]
     _wanted: tuple[NDArray[np.float32], ...]
 
@@ -60,9 +62,8 @@ class Comparison:
         )
         return cls(target, blur_mm, crop, inside, wanted)
 
-    def residual(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The vector r of a density on the box, given by its logit."""
-        z = logits[self._crop]
+    def residual(self, z: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The vector r of a density, given by its logit on the part that is compared."""
         slope = _slope(z, self._inside)
         spacing = np.array(self.target.tissue.grid.spacing_mm)
         parts = []
@@ -96,5 +97,7 @@ def _slope(z: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.floa
 
 def _blur(values: NDArray[np.float32], sd_voxels: NDArray[np.float64]) -> NDArray[np.float32]:
     """Blurred, and thinned out where the blur leaves nothing between."""
-    blurred = ndimage.gaussian_filter(values, sd_voxels, mode="constant", truncate=MARGIN_SD)
-    return blurred[tuple(slice(None, None, max(1, int(sd))) for sd in sd_voxels)]
+    for axis, sd in enumerate(sd_voxels):
+        values = ndimage.gaussian_filter1d(values, sd, axis, mode="constant", truncate=MARGIN_SD)
+        values = values[(slice(None),) * axis + (slice(None, None, max(1, int(sd))),)]
+    return values

@@ -11,6 +11,7 @@ import functools
 import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from types import EllipsisType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,12 @@ LEAST_DENSITY = 1e-9
 
 MOST_DENSITY = 1 - 1e-6
 """And so far from 1, about as near as float32 can tell."""
+
+
+Part = EllipsisType | tuple[slice, ...]
+"""Index of a part of the box."""
+
+EVERYWHERE: Part = ...
 
 
 def logit(u: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -115,11 +122,14 @@ class Target:
         core, whole = self.thresholds.core, self.thresholds.whole
         return math.log(core / (1 - core)), math.log(whole / (1 - whole))
 
-    def dice(self, logits: NDArray[np.float32]) -> tuple[float, float]:
-        """Dice of core and whole with the outlines of a density on the box."""
+    def dice(self, logits: NDArray[np.float32], part: Part = EVERYWHERE) -> tuple[float, float]:
+        """Dice of core and whole with the outlines of a density on a part of the box.
+
+        Outside the part there is no outline.
+        """
         core, whole = (
             float(
-                dice_from_counts(np.count_nonzero(ours & mask), np.count_nonzero(ours) + n)
+                dice_from_counts(np.count_nonzero(ours & mask[part]), np.count_nonzero(ours) + n)
             )
             for ours, mask, n in (
                 (logits >= self.levels[0], self.core, self.n_core),
@@ -128,9 +138,9 @@ class Target:
         )  # fmt: skip
         return core, whole
 
-    def score(self, logits: NDArray[np.float32]) -> float:
+    def score(self, logits: NDArray[np.float32], part: Part = EVERYWHERE) -> float:
         """Sum of the two Dice."""
-        return sum(self.dice(logits))
+        return sum(self.dice(logits, part))
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,22 +154,20 @@ class Trajectory:
         Of the run; `days` is where it ended.
     days : tuple of float
         Times that were kept, rising; at least two.
-    logits : tuple of float32 arrays of the box's shape
-        ln(u / (1 - u)) at these times.
+    densities : tuple of float32 arrays of the box's shape
+        At these times.
     """
 
     target: Target
     parameters: GrowthParameters
     days: tuple[float, ...]
-    logits: tuple[NDArray[np.float32], ...]
+    densities: tuple[NDArray[np.float32], ...]
 
-    def at(self, days: float) -> NDArray[np.float32]:
-        """The logit at a time, held within the times that were kept."""
+    def at(self, days: float, part: Part = EVERYWHERE) -> NDArray[np.float32]:
+        """The logit at a time, held within the times that were kept, on a part of the box."""
         after = int(np.clip(np.searchsorted(self.days, days), 1, len(self.days) - 1))
-        start, end = self.days[after - 1], self.days[after]
-        share = np.float32(np.clip((days - start) / (end - start), 0, 1))
-        before = self.logits[after - 1]
-        return before + share * (self.logits[after] - before)
+        before, later = (logit(self.densities[i][part]) for i in (after - 1, after))
+        return _between(before, later, self.days[after - 1], self.days[after], days)
 
     def best(self, parts: int = BETWEEN_STEPS) -> tuple[float, float]:
         """The largest score along the run, and its time in days.
@@ -169,15 +177,34 @@ class Trajectory:
         parts : int
             Into which the two intervals around the best step are divided.
         """
-        scores = [self.target.score(z) for z in self.logits]
+        part = self._reach()
+        logits = [logit(u[part]) for u in self.densities]
+        scores = [self.target.score(z, part) for z in logits]
         peak = int(np.argmax(scores))
         best = scores[peak], self.days[peak]
-        for first in range(max(peak - 1, 0), min(peak + 1, len(self.days) - 1)):
-            for days in np.linspace(self.days[first], self.days[first + 1], parts + 1):
-                score = self.target.score(self.at(float(days)))
+        for i in range(max(peak - 1, 0), min(peak + 1, len(self.days) - 1)):
+            start, end = self.days[i : i + 2]
+            for days in np.linspace(start, end, parts + 1)[1:-1]:
+                z = _between(logits[i], logits[i + 1], start, end, float(days))
+                score = self.target.score(z, part)
                 if score > best[0]:
                     best = score, float(days)
         return best
+
+    def _reach(self) -> tuple[slice, ...]:
+        """The part of the box that holds every outline at every time."""
+        # A little less than the threshold, which is compared as a logit.
+        least = 0.99 * min(self.target.thresholds.core, self.target.thresholds.whole)
+        reached = functools.reduce(np.maximum, self.densities) >= least
+        sides = (np.flatnonzero(reached.any(axis=tuple({0, 1, 2} - {a}))) for a in range(3))
+        return tuple(slice(int(side[0]), int(side[-1]) + 1) for side in sides)
+
+
+def _between(
+    before: NDArray[np.float32], later: NDArray[np.float32], start: float, end: float, days: float
+) -> NDArray[np.float32]:
+    share = np.float32(np.clip((days - start) / (end - start), 0, 1))
+    return before + share * (later - before)
 
 
 @functools.lru_cache(maxsize=4)
@@ -185,8 +212,22 @@ def _operator(tissue: Tissue, model: GrowthModel) -> DiffusionOperator:
     return DiffusionOperator(tissue, model)
 
 
-def follow(target: Target, parameters: GrowthParameters, accuracy: Accuracy) -> Trajectory | None:
+def follow(
+    target: Target,
+    parameters: GrowthParameters,
+    accuracy: Accuracy,
+    *,
+    until: float = math.inf,
+) -> Trajectory | None:
     """Grow a tumour past the patient's volume; its `days` play no part.
+
+    Parameters
+    ----------
+    target : Target
+    parameters : GrowthParameters
+    accuracy : Accuracy
+    until : float
+        Days up to which it is looked at: it need not grow further once it is seen.
 
     Returns
     -------
@@ -209,7 +250,7 @@ def follow(target: Target, parameters: GrowthParameters, accuracy: Accuracy) -> 
     longest = MAX_RHO_T / parameters.rho
     state, now = stepper.start(), 0.0
     days: list[float] = []
-    logits: list[NDArray[np.float32]] = []
+    densities: list[NDArray[np.float32]] = []
     while now < longest:
         state = stepper.widened(state)
         before = now, state
@@ -221,11 +262,11 @@ def follow(target: Target, parameters: GrowthParameters, accuracy: Accuracy) -> 
             continue
         if not days:
             days.append(before[0])
-            logits.append(logit(stepper.density(before[1])))
+            densities.append(stepper.density(before[1]))
         days.append(now)
-        logits.append(logit(stepper.density(state)))
-        if state.whole_voxels >= high or state.core_voxels == n_domain:
+        densities.append(stepper.density(state))
+        if now >= until or state.whole_voxels >= high or state.core_voxels == n_domain:
             break
     if not days:
         return None
-    return Trajectory(target, replace(parameters, days=now), tuple(days), tuple(logits))
+    return Trajectory(target, replace(parameters, days=now), tuple(days), tuple(densities))
