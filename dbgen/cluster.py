@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import packages_distributions
+from pathlib import Path
 from typing import Any
 
 from ..atlas import ATLAS_VARIABLE
@@ -61,9 +62,10 @@ def connected(address: str | None = None, *, n_workers: int | None = None) -> It
         _refuse_another(ray, address)
         yield ray
         return
-    atlas = {name: os.environ[name] for name in [ATLAS_VARIABLE] if name in os.environ}
+    atlas = os.environ.get(ATLAS_VARIABLE)
+    carried = {} if atlas is None else {ATLAS_VARIABLE: str(Path(atlas).absolute())}
     common = {
-        "runtime_env": {"env_vars": WORKER_ENVIRONMENT | atlas},
+        "runtime_env": {"env_vars": WORKER_ENVIRONMENT | carried},
         "log_to_driver": False,
         "logging_level": logging.ERROR,
     }

@@ -81,7 +81,7 @@ class Database:
             If the folder holds no database, one of another schema or another atlas than the one in
             use, or shards are missing or not of their recorded size; the message names them.
         """
-        folder = Path(path)
+        folder = Path(path).absolute()  # workers may run elsewhere
         header = read_header(folder)
         _require_atlas(folder, header)
         records, bad = [], []

@@ -80,8 +80,6 @@ class OwnAnatomy:
     refinement : Refinement
     uncertainty : Uncertainty
         Of the refinement, with maps on the tissue's grid.
-    checksums : mapping of str to str
-        SHA-256 of the tissue maps by their role, where they were given.
     """
 
     tissue: Tissue
@@ -89,7 +87,6 @@ class OwnAnatomy:
     grown: Answer
     refinement: Refinement
     uncertainty: Uncertainty
-    checksums: Mapping[str, str]
 
     @property
     def is_better(self) -> bool:
@@ -231,9 +228,8 @@ def grow_in_patient(
         grown=measure(target, AnswerSource.OWN_ANATOMY, found, refinement.density),
         refinement=refinement,
         uncertainty=uncertainty.of_refinement(
-            target, refinement, levels, accuracy=database.accuracy
+            target, refinement, levels, source="own anatomy", accuracy=database.accuracy
         ),
-        checksums={} if given is None else given.checksums,
     )
 
 

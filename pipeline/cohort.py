@@ -3,7 +3,7 @@
 A patient's results lie in `sub-<label>/`. A patient counts as done when the result there was made
 from the same request: the same bytes of the inputs, the same database, version and options. So the
 same command resumes, does again what failed, and does anew what changed. One that fails is
-recorded and never stops the others.
+recorded and never stops the others; one whose worker dies is tried once more.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ PICTURE_FILE = "thumbnail.png"
 
 CORES_A_PATIENT = 2
 """Threads of the registration, which takes most of a patient's time."""
+
+TRIALS = 2
+"""Of a patient whose worker dies. Ray's own retries have no end where memory runs out."""
 
 BYTES_A_PATIENT = 2 * 2**30
 
@@ -206,19 +209,25 @@ def invert_cohort(
     if not todo:
         return [outcomes[i] for i in range(len(cases))]
     with connected(address, n_workers=n_workers) as ray:
-        task = ray.remote(invert_case).options(max_retries=1, **_resources(ray))
-        running = {}
-        for i, request in todo.items():
+        task = ray.remote(invert_case).options(max_retries=0, **_resources(ray))
+
+        def begin(i: int) -> Any:
             folder = out / f"sub-{cases[i].subject}"
-            running[task.remote(database.path, cases[i], folder, request, options)] = (i, folder)
+            return task.remote(database.path, cases[i], folder, todo[i], options)
+
+        running = {begin(i): (i, 1) for i in todo}
         while running:
             ready, _ = ray.wait(list(running), timeout=1.0)
             for reference in ready:
-                i, folder = running.pop(reference)
+                i, trial = running.pop(reference)
                 try:
                     error = ray.get(reference)
                 except ray.exceptions.RayError as lost:
+                    if trial < TRIALS:
+                        running[begin(i)] = i, trial + 1
+                        continue
                     error = f"the worker died: {_last_line(lost)}"
+                folder = out / f"sub-{cases[i].subject}"
                 outcomes[i] = Outcome(cases[i], folder, kept=False, error=error)
                 progress(len(outcomes), len(cases))
     return [outcomes[i] for i in range(len(cases))]
@@ -234,9 +243,8 @@ def invert_case(
     """Invert one patient of a cohort; return the error's line if it fails, never raise one."""
     try:
         prepare_output(folder)
-        for name in (RESULT_FILE, PICTURE_FILE):
+        for name in (REQUEST_FILE, RESULT_FILE, PICTURE_FILE):
             (folder / name).unlink(missing_ok=True)
-        write_json(folder / REQUEST_FILE, dict(request))
         patient = load_patient(
             t1=case.scans.get("t1"),
             t1c=case.scans.get("t1c"),
@@ -257,6 +265,8 @@ def invert_case(
         )
         with completed(folder / PICTURE_FILE) as temporary:
             temporary.write_bytes(draw_thumbnail(patient, inversion.density))
+        # Last, and bound to this very result: another may be written over it by hand.
+        write_json(folder / REQUEST_FILE, _fulfilled(request, folder))
     except Exception as error:  # whatever it is, it is this patient's and not the cohort's
         return " ".join(str(error).split()) or type(error).__name__
     return None
@@ -280,13 +290,15 @@ def is_done(folder: Path, request: Mapping[str, Any]) -> bool:
         made_from = json.loads((folder / REQUEST_FILE).read_text(encoding="utf-8"))
         result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
         inputs = result["provenance"]["inputs_sha256"]
+        is_as_asked: bool = made_from == _fulfilled(request, folder)
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return (
-        made_from == request
-        and inputs == request["inputs_sha256"]
-        and (folder / PICTURE_FILE).exists()
-    )
+    return is_as_asked and inputs == request["inputs_sha256"]
+
+
+def _fulfilled(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A request with the checksum of the result that a folder holds."""
+    return {**request, "result_sha256": sha256_of(folder / RESULT_FILE)}
 
 
 def _require_columns(path: Path, columns: Sequence[str]) -> None:
@@ -329,12 +341,19 @@ def _read_case(
     return Case(identifier, absolute, convention or ""), faults
 
 
-def _resources(ray: Any) -> dict[str, float]:
+def _resources(ray: Any) -> dict[str, Any]:
     """What a patient asks of a node; never more than the largest one has, or it would wait."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cores = max((node.get("CPU", 1) for node in nodes), default=1)
     memory = max((node.get("memory", 0) for node in nodes), default=0)
-    return {"num_cpus": min(CORES_A_PATIENT, cores), "memory": min(BYTES_A_PATIENT, memory)}
+    cores = min(CORES_A_PATIENT, cores)
+    threads = str(max(int(cores), 1))
+    return {
+        "num_cpus": cores,
+        "memory": min(BYTES_A_PATIENT, memory),
+        # In place of the one thread of workers that simulate.
+        "runtime_env": {"env_vars": {"OMP_NUM_THREADS": threads, "PJRT_NPROC": threads}},
+    }
 
 
 def _last_line(error: Exception) -> str:

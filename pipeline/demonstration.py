@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -74,7 +73,6 @@ def demonstrate(
     step("make virtual patient")
     truth = make_virtual_patient(out / "patient", seed=seed)
     patient = load_patient(t1=truth.t1, seg=truth.seg, labels="brats2021")
-    shutil.rmtree(out / "result", ignore_errors=True)
     inversion = invert(
         embedded_database(), patient, out / "result", refined=True, own_anatomy=True,
         title="Virtual patient", step=step,

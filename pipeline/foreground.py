@@ -30,7 +30,7 @@ def foreground(values: NDArray[np.floating]) -> NDArray[np.bool_]:
 
     Of a skull-stripped image this is the brain.
     """
-    above = _above_background(values)
+    above = above_background(values)
     components, n = ndimage.label(above)
     if n > 1:
         sizes = np.bincount(components.ravel())
@@ -45,6 +45,24 @@ def shows_head(scan: Scan) -> bool:
     inner = tuple(slice(1, -1) for _ in range(3))
     on_border = (head.sum() - head[inner].sum()) / max(head.size - head[inner].size, 1)
     return bool(head.sum() * scan.grid.voxel_ml > BRAIN_ML[1] or on_border > BORDER_SHARE)
+
+
+def require_intensities(values: NDArray[np.floating], name: str) -> None:
+    """Check that an image has intensities from 0 up, as scanners make them.
+
+    Raises
+    ------
+    InputError
+        If it falls below 0 by more than ripples, as an image that was normalised to mean 0 does: 0
+        is no background then, and half the brain would be taken for it.
+    """
+    low, high = np.percentile(values[values != 0], [1, 99])
+    if low < -FOREGROUND_FRACTION * high:
+        raise InputError(
+            f"{name}: expected intensities from 0, the background, up, got values from {low:.3g} "
+            f"to {high:.3g} (percentiles 1 and 99 of all but 0); give the image before it was "
+            "normalised, or shift it so that the brain is positive and the background 0"
+        )
 
 
 def require_brain(scan: Scan, name: str) -> None:
@@ -63,7 +81,8 @@ def require_brain(scan: Scan, name: str) -> None:
         )
 
 
-def _above_background(values: NDArray[np.floating]) -> NDArray[np.bool_]:
+def above_background(values: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Where an image is brighter than air, its noise and its ripples."""
     positive = values[values > 0]
     if positive.size == 0:
         return np.zeros(values.shape, bool)
@@ -76,7 +95,7 @@ def _everything_shown(scan: Scan) -> NDArray[np.bool_]:
     The scalp may be parted from the brain by dark bone and open at the neck; it counts all the
     same, and so does what lies inside its outline.
     """
-    above = _above_background(scan.values)
+    above = above_background(scan.values)
     components, n = ndimage.label(above)
     sizes = np.bincount(components.ravel(), minlength=n + 1)
     kept = sizes * scan.grid.voxel_ml >= SPECK_ML

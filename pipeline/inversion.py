@@ -20,7 +20,7 @@ from .anatomy import (
 from .answer import find_answer
 from .maps import map_to_patient
 from .matches import DEFAULT_MATCHES, rank_matches
-from .names import DEFAULT_SUBJECT, checked_subject
+from .names import DEFAULT_SUBJECT, checked_subject, exceedance_label
 from .nifti import InputError
 from .opening import open_index
 from .outputs import prepare_output, remove_results, write_maps, write_page, write_result
@@ -48,13 +48,16 @@ def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
     Raises
     ------
     InputError
-        If one is not between 0 and 1, or there are none or too many to be labels.
+        If one is not between 0 and 1, or has too many decimals to name a file, or there are none
+        or too many to be labels.
     """
     if not 1 <= len(set(levels)) <= MOST_LEVELS or not all(0 < level < 1 for level in levels):
         raise InputError(
             f"densities are 1 to {MOST_LEVELS} numbers between 0 and 1, got "
             f"{', '.join(f'{level:g}' for level in levels) or 'none'}"
         )
+    for level in levels:
+        exceedance_label(level)
     return tuple(sorted(set(levels)))
 
 
@@ -215,13 +218,9 @@ def invert(
         there = None
         if patient.drawn is not None:
             # On the moved grid, so that atlas, motion and voxels make one chain and one lookup.
-            brain = patient.brain_on(patient.drawn.grid) | patient.drawn.whole
+            brain = patient.brain_on(patient.drawn.grid)
             there = map_to_patient(answer, uncertainty, chain, domain, patient.drawn, brain)
-    if patient.outlines.core.any() and not patient.masks.core.any():
-        notices.append(
-            "The outlined core is too small for the voxels of the registered image: the standard "
-            "planning volume is drawn around the whole tumour."
-        )
+    notices += doubts_of_core(patient, database.plan.space.core_min_ml)
     inversion = Inversion(
         matches=ranked[:k],
         masks=masks,
@@ -245,6 +244,7 @@ def invert(
             "own_anatomy": own_anatomy,
             "levels": levels,
         },
+        checksums={**patient.checksums, **({} if tissue is None else tissue.checksums)},
         notices=tuple(notices),
         timings_s=timings,
     )
@@ -257,3 +257,20 @@ def invert(
         write_page(out, inversion, patient, database, title, overlays, aligned)
     write_result(out, inversion, patient, database)
     return inversion
+
+
+def doubts_of_core(patient: Patient, least_ml: float) -> list[str]:
+    """What to tell of a core that is smaller than that of any stored tumour."""
+    core_ml = float(patient.outlines.core.sum() * patient.outlines.grid.voxel_ml)
+    if core_ml > 0 and not patient.masks.core.any():
+        return [
+            "The outlined core is too small for the voxels of the registered image: the standard "
+            "planning volume is drawn around the whole tumour."
+        ]
+    if 0 < core_ml < least_ml:
+        return [
+            f"The outlined core measures {core_ml:.2g} ml, less than that of any stored tumour "
+            f"({least_ml:g} ml): its Dice says little, and the standard planning volume is drawn "
+            "around it alone. If it is no tumour core, outline it as whole tumour."
+        ]
+    return []

@@ -13,6 +13,7 @@ specification 1.10, "Derivatives: imaging data types".
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Literal
 
@@ -47,6 +48,21 @@ def map_name(subject: str, space: Space, suffix: Suffix, *, label: str = "", des
     entities = [f"sub-{subject}", f"space-{space}"]
     entities += [f"{key}-{value}" for key, value in (("label", label), ("desc", desc)) if value]
     return "_".join([*entities, suffix]) + ".nii.gz"
+
+
+def exceedance_label(level: float) -> str:
+    """BIDS label, of letters and digits alone, of a density's exceedance: 10permille for 0.01.
+
+    Raises
+    ------
+    InputError
+        If a density between 0 and 1 has more than six decimals, which no label tells apart.
+    """
+    millionths = round(level * 1e6)
+    if not (0 < millionths < 1e6 and math.isclose(millionths, level * 1e6, rel_tol=1e-9)):
+        raise InputError(f"densities are between 0 and 1 with at most six decimals, got {level!r}")
+    permille = f"{millionths / 1000:.3f}".rstrip("0").rstrip(".").replace(".", "p")
+    return f"exceeds{permille}permille"
 
 
 def checked_subject(subject: str) -> str:

@@ -95,9 +95,10 @@ def read_nifti(path: str | Path, role: str) -> NiftiFile:
             f"{name}: expected a NIfTI image (.nii or .nii.gz), but it cannot be read as one "
             f"({reason}); convert it first, for instance with dcm2niix"
         ) from error
-    if not isinstance(image, nib.Nifti1Pair):
+    if not isinstance(image, nib.Nifti1Image):  # a pair of files is another class
         raise InputError(
-            f"{name}: expected a NIfTI image, got {type(image).__name__}; convert it to .nii.gz"
+            f"{name}: expected a NIfTI image in one file (.nii or .nii.gz), got "
+            f"{type(image).__name__}; convert it to .nii.gz"
         )
     shape = image.shape
     if len(shape) < 3 or min(shape) < 1 or any(n != 1 for n in shape[3:]):
@@ -130,7 +131,7 @@ def read_nifti(path: str | Path, role: str) -> NiftiFile:
     )
 
 
-def _frames_differ(image: nib.Nifti1Pair) -> bool:
+def _frames_differ(image: nib.Nifti1Image) -> bool:
     try:
         qform = image.get_qform()
     except ValueError:  # no unit quaternion
@@ -152,7 +153,8 @@ def write_nifti(
     """Write a volume with nothing in its header but geometry; the file appears when complete.
 
     The affine is written as sform and, unless it is sheared (which a qform cannot say), as qform,
-    both with one code. Booleans are stored as uint8, floating-point numbers as float32.
+    both with one code. Booleans are stored as uint8, floating-point numbers as float32, integers
+    of eight bytes, which few programs read, as int32.
 
     Parameters
     ----------
@@ -168,12 +170,17 @@ def write_nifti(
     Raises
     ------
     ValueError
-        If the values are not on the grid.
+        If the values are not on the grid, or are integers beyond int32.
     """
     if values.shape[:3] != grid.shape:
         raise ValueError(f"values of shape {values.shape} do not lie on a grid of {grid.shape}")
-    kind = values.dtype.kind
-    dtype = np.uint8 if kind == "b" else np.float32 if kind == "f" else values.dtype
+    dtype = values.dtype
+    if dtype.kind in "bf":
+        dtype = np.dtype(np.uint8 if dtype.kind == "b" else np.float32)
+    elif dtype.itemsize == 8:
+        dtype, limits = np.dtype(np.int32), np.iinfo(np.int32)
+        if not limits.min <= values.min() <= values.max() <= limits.max:
+            raise ValueError(f"integers beyond int32: {values.min()} to {values.max()}")
     image = nib.Nifti1Image(np.asarray(values, dtype), None)
     _set_geometry(image, grid, space)
     image.header.set_intent(intent)

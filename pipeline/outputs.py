@@ -46,7 +46,7 @@ from ..atlas import Grid, load_atlas
 from ..dbgen import Database
 from ..dbgen.files import completed
 from .maps import PatientMaps
-from .names import DEFAULT_SUBJECT, Space, Suffix, map_name
+from .names import DEFAULT_SUBJECT, Space, Suffix, exceedance_label, map_name
 from .nifti import InputError, Intent, write_nifti
 from .patient import Patient
 from .planning import isodensity_labels
@@ -135,9 +135,7 @@ def _write_patient_maps(
     write(maps.ensemble.mean, "estimate", "density", desc="mean")
     write(maps.ensemble.sd, "estimate", "density", desc="sd")
     for level, values in maps.ensemble.exceedance.items():
-        # A BIDS label has letters and digits alone: 0.01 is 10permille.
-        desc = f"exceeds{level * 1000:g}permille".replace(".", "p")
-        write(values, "estimate", "probseg", desc=desc)
+        write(values, "estimate", "probseg", desc=exceedance_label(level))
     planning = maps.planning
     write(planning.ranking, "estimate", "density", desc="ranking")
     write(planning.standard, "label", "mask", label="CTV", desc="standard")
@@ -248,12 +246,21 @@ def _provenance(database: Database, patient: Patient, inversion: Inversion) -> d
             "model": database.header["plan"]["model"],
         },
         "thresholds": dataclasses.asdict(database.thresholds),
-        "inputs_sha256": {
-            **patient.checksums,
-            **(inversion.own.checksums if inversion.own else {}),
-        },
+        "inputs_sha256": dict(inversion.checksums),
+        "labels": _labels(patient),
         "registration": inversion.transform.settings,
         "options": inversion.options,
+    }
+
+
+def _labels(patient: Patient) -> dict[str, Any] | None:
+    convention = patient.convention
+    if convention is None:
+        return None
+    return {
+        "name": convention.name,
+        "core": sorted(convention.core),
+        "whole": sorted(convention.whole),
     }
 
 

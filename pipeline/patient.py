@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -24,7 +24,14 @@ from ..atlas import Grid
 from ..solver import TumorMasks
 from .brain import extract_brain
 from .coregistration import align, measure_agreement, move
-from .foreground import BRAIN_ML, foreground, require_brain, shows_head
+from .foreground import (
+    BRAIN_ML,
+    above_background,
+    foreground,
+    require_brain,
+    require_intensities,
+    shows_head,
+)
 from .labels import LabelConvention, label_convention, outlines_from_labels
 from .learned_brain import extract_learned
 from .nifti import InputError, NiftiFile, Scan, read_nifti
@@ -38,6 +45,9 @@ no pair."""
 
 MOST_SHEAR = 1e-3
 """Largest cosine between two voxel axes; headers are rounded, ITK's images have right angles."""
+
+SAME_GRID_VOXELS = 0.05
+"""Corners of two files' grids nearer than this are of one grid: headers are rounded."""
 
 MIN_AGREEMENT = 0.06
 """Normalised mutual information of two aligned images of one head. In the native case the T1 and
@@ -73,10 +83,14 @@ class Patient:
     seg_grid : Grid or None
         The segmentation's own grid in its own world, where it has one.
     brain_mask : bool array or None
-        The brain that was given or found, on the grid of `t1`; None where the image came without
-        its skull and so tells it itself.
+        The brain on the grid of `t1`: given, found, or what an image without skull shows; None
+        stands for the last.
+    brain_drawn : Scan or None
+        The same on the voxels it was drawn on, in the world of `t1`, where those are others.
     recurrence : TumorMasks or None
         Outlines of a follow-up scan on the grid of `t1`.
+    convention : LabelConvention or None
+        What the segmentation's labels mean; None where no file was read.
     timings_s : mapping of str to float
         Seconds a step of the preparation.
     """
@@ -91,7 +105,9 @@ class Patient:
     drawn: TumorMasks | None = None
     seg_grid: Grid | None = None
     brain_mask: NDArray[np.bool_] | None = None
+    brain_drawn: Scan | None = None
     recurrence: TumorMasks | None = None
+    convention: LabelConvention | None = None
     timings_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -116,8 +132,13 @@ class Patient:
 
     def brain_on(self, grid: Grid) -> NDArray[np.bool_]:
         """The brain with the tumour on another grid in the world of `t1`."""
-        brain = Scan(self.brain_with_tumour.astype(np.float32), self.grid)
-        return AtlasTransform.identity().image_to_patient(brain, grid, averaged=True).values >= 0.5
+        brain = self.brain_drawn or Scan(self.brain.astype(np.float32), self.grid)
+        outlines, carry = self.outlines, AtlasTransform.identity()
+        if brain.grid != grid:
+            brain = carry.image_to_patient(brain, grid, averaged=True)
+        if outlines.grid != grid:
+            outlines = carry.masks_to_patient(outlines, grid)
+        return (brain.values >= 0.5) | outlines.whole
 
 
 def load_patient(
@@ -188,14 +209,25 @@ def load_patient(
     }
     files = {k: read_nifti(p, _ROLES[k]) for k, p in paths.items() if p is not None}
     names = {k: f"{_ROLES[k]} {paths[k]}" for k in files}
+    for role, file in files.items():
+        for other in (modality, "seg_reference"):
+            if other in files and _is_same_grid(file.grid, files[other].grid):
+                files[role] = replace(file, grid=files[other].grid)
+                break
 
     scan = _scan(files[modality], names[modality])
+    require_intensities(scan.values, names[modality])
     seg_grid = files["seg"].grid
+    _require_right_angles(seg_grid, names["seg"])
     drawn = outlines_from_labels(files["seg"].values, seg_grid, convention, name=names["seg"])
-    mask = _read_mask(files["brain_mask"], names["brain_mask"], scan) if brain_mask else None
-    later = None
+    mask = brain_drawn = None
+    if brain_mask is not None:
+        mask, brain_drawn = _read_mask(files["brain_mask"], names["brain_mask"], scan)
+    later, share_seen = None, 1.0
     if recurrence is not None:
-        later = _read_recurrence(files["recurrence"], names["recurrence"], scan.grid, convention)
+        later, share_seen = _read_recurrence(
+            files["recurrence"], names["recurrence"], scan.grid, convention
+        )
     apart = {
         role: _scan(files[role], names[role])
         for role in ("seg_reference", "flair", "t1c")
@@ -212,6 +244,8 @@ def load_patient(
         )
     elif files["seg_reference"].sha256 == files[modality].sha256:
         del apart["seg_reference"]
+    else:
+        require_intensities(reference.values, names["seg_reference"])
     is_head = mask is None and shows_head(scan)
     if not is_head:
         scan = Scan(scan.values if mask is None else np.where(mask, scan.values, 0), scan.grid)
@@ -241,7 +275,8 @@ def load_patient(
         step("extract brain")
         reference = apart.get("seg_reference")
         if reference is not None and not shows_head(reference):
-            mask = _carry_mask(foreground(reference.values), reference.grid, scan.grid)
+            brain_drawn = Scan(foreground(reference.values).astype(np.float32), reference.grid)
+            mask = _carry_mask(brain_drawn, scan.grid)
             source = "that of the segmentation's reference"
         else:
             mask, source = extract_learned(scan), "found by a network (deepbet)"
@@ -258,7 +293,28 @@ def load_patient(
     masks, has_own_grid = drawn, drawn.grid != scan.grid
     if has_own_grid:
         masks = AtlasTransform.identity().masks_to_patient(drawn, scan.grid)
-    notices += _notices(files, scan, drawn)
+    brain = foreground(scan.values) if mask is None else mask
+    notices += _header_notices(files)
+    if not masks.core.any():
+        notices.append(
+            "The segmentation has no core (no enhancing or necrotic tumour): the score is the "
+            "Dice of the whole tumour alone."
+        )
+    notices += _place_notices(
+        drawn, brain, scan.grid, "the outlined tumour",
+        "check that segmentation and image belong together, and name the image that was segmented "
+        "as the segmentation's reference (--seg-reference)",
+    )  # fmt: skip
+    if later is not None:
+        if share_seen < 1:
+            notices.append(
+                f"Only {share_seen:.0%} of the recurrence lies in the field of view of the "
+                "registered image: the coverage is that of this part."
+            )
+        notices += _place_notices(
+            later, brain, scan.grid, "the recurrence",
+            "co-register the follow-up scan to the registered image first",
+        )  # fmt: skip
     return Patient(
         t1=scan,
         modality=modality,
@@ -269,8 +325,10 @@ def load_patient(
         notices=tuple(notices),
         drawn=drawn if has_own_grid else None,
         seg_grid=seg_grid if has_own_grid else None,
-        brain_mask=mask,
+        brain_mask=brain,
+        brain_drawn=brain_drawn,
         recurrence=later,
+        convention=convention,
         timings_s=timings,
     )
 
@@ -296,17 +354,29 @@ def _scan(file: NiftiFile, name: str) -> Scan:
         )
     if not (values > 0).any():
         raise InputError(f"{name}: it holds no positive intensity; is it the right file?")
-    axes = file.grid.affine[:3, :3] / file.grid.spacing_mm
-    if not np.allclose(axes.T @ axes, np.eye(3), atol=MOST_SHEAR):
-        raise InputError(
-            f"{name}: expected voxel axes at right angles, got a sheared grid, which the "
-            "registration cannot take; resample the image first"
-        )
+    _require_right_angles(file.grid, name)
     return Scan(values, file.grid)
 
 
-def _read_mask(file: NiftiFile, name: str, scan: Scan) -> NDArray[np.bool_]:
-    """Bring a brain mask to the registered image's grid."""
+def _require_right_angles(grid: Grid, name: str) -> None:
+    axes = grid.affine[:3, :3] / grid.spacing_mm
+    if not np.allclose(axes.T @ axes, np.eye(3), atol=MOST_SHEAR):
+        raise InputError(
+            f"{name}: expected voxel axes at right angles, got a sheared grid, which neither the "
+            "registration nor distances in mm can take; resample the image first"
+        )
+
+
+def _is_same_grid(grid: Grid, other: Grid) -> bool:
+    if grid.shape != other.shape:
+        return False
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(grid.shape) - 1)
+    apart = other.to_voxel(grid.to_world(corners)) - corners
+    return bool(np.abs(apart).max() < SAME_GRID_VOXELS)
+
+
+def _read_mask(file: NiftiFile, name: str, scan: Scan) -> tuple[NDArray[np.bool_], Scan | None]:
+    """A brain mask on the registered image's grid, and on its own where that is another."""
     found = np.unique(file.values)
     if len(found) > 2 or found[0] != 0 or not np.isfinite(found).all():
         raise InputError(
@@ -319,23 +389,24 @@ def _read_mask(file: NiftiFile, name: str, scan: Scan) -> NDArray[np.bool_]:
         raise InputError(
             f"{name}: expected a brain (900-1900 ml), but the mask measures {volume_ml:.0f} ml"
         )
-    carried = mask if file.grid == scan.grid else _carry_mask(mask, file.grid, scan.grid)
-    lit = float((scan.values[carried] > 0).mean()) if carried.any() else 0.0
+    drawn = None if file.grid == scan.grid else Scan(mask.astype(np.float32), file.grid)
+    carried = mask if drawn is None else _carry_mask(drawn, scan.grid)
+    lit = float(above_background(scan.values)[carried].mean()) if carried.any() else 0.0
     if carried.sum() * scan.grid.voxel_ml < 0.8 * volume_ml or lit < 0.8:
         raise InputError(
             f"{name}: it does not lie on the brain of the image ({lit:.0%} of what it covers "
             "there is bright); both must share one world frame, as a mask made from that image does"
         )
-    return carried
+    return carried, drawn
 
 
 def _read_recurrence(
     file: NiftiFile, name: str, grid: Grid, convention: LabelConvention
-) -> TumorMasks:
-    """Bring a follow-up segmentation to the registered image's grid."""
+) -> tuple[TumorMasks, float]:
+    """A follow-up segmentation on the registered image's grid, and the share that is seen there."""
     masks = outlines_from_labels(file.values, file.grid, convention, name=name)
     if file.grid == grid:
-        return masks
+        return masks, 1.0
     share = _share_in_view(masks, grid)
     if share < MIN_IN_BRAIN:
         raise InputError(
@@ -343,7 +414,13 @@ def _read_recurrence(
             f"({_geometry(grid)}, where it has {_geometry(file.grid)}); co-register the follow-up "
             "scan to that image first"
         )
-    return AtlasTransform.identity().masks_to_patient(masks, grid)
+    carried = AtlasTransform.identity().masks_to_patient(masks, grid)
+    if not carried.whole.any():
+        raise InputError(
+            f"{name}: it vanishes on the voxels of the registered image ({_geometry(grid)}, where "
+            f"it has {_geometry(file.grid)}); it is too small to be covered there"
+        )
+    return carried, share
 
 
 def _share_in_view(masks: TumorMasks, grid: Grid) -> float:
@@ -352,9 +429,8 @@ def _share_in_view(masks: TumorMasks, grid: Grid) -> float:
     return float(inside.mean())
 
 
-def _carry_mask(mask: NDArray[np.bool_], own: Grid, grid: Grid) -> NDArray[np.bool_]:
-    carried = AtlasTransform.identity().image_to_patient(Scan(mask.astype(np.float32), own), grid)
-    return carried.values >= 0.5
+def _carry_mask(mask: Scan, grid: Grid) -> NDArray[np.bool_]:
+    return AtlasTransform.identity().image_to_patient(mask, grid).values >= 0.5
 
 
 def _geometry(grid: Grid) -> str:
@@ -390,8 +466,8 @@ def _doubt_of(moved: Scan, fixed: Scan, name: str, fixed_name: str) -> str:
     )
 
 
-def _notices(files: Mapping[str, NiftiFile], scan: Scan, masks: TumorMasks) -> list[str]:
-    notices = [
+def _header_notices(files: Mapping[str, NiftiFile]) -> list[str]:
+    return [
         f"The {_ROLES[role]} declares no orientation (sform and qform codes are 0): left and right "
         "were taken as nibabel assumes them and may be exchanged."
         for role, file in files.items()
@@ -402,24 +478,17 @@ def _notices(files: Mapping[str, NiftiFile], scan: Scan, masks: TumorMasks) -> l
         for role, file in files.items()
         if file.has_two_frames
     ]
-    if not masks.core.any():
-        notices.append(
-            "The segmentation has no core (no enhancing or necrotic tumour): the score is the "
-            "Dice of the whole tumour alone."
-        )
-    at = scan.grid.to_voxel(masks.grid.to_world(np.argwhere(masks.whole)))
-    at = np.rint(at).astype(int)
-    seen = ((at >= 0) & (at < scan.grid.shape)).all(axis=1)
-    in_brain = float((scan.values[tuple(at[seen].T)] > 0).sum() / len(at))
-    if in_brain < MIN_IN_BRAIN:
-        raise InputError(
-            f"only {in_brain:.0%} of the outlined tumour lies inside the brain of the image; check "
-            "that segmentation and image belong together, and name the image that was segmented "
-            "as the segmentation's reference (--seg-reference)"
-        )
-    if in_brain < 0.8:
-        notices.append(
-            f"Only {in_brain:.0%} of the outlined tumour lies inside the brain of the image: do "
-            "segmentation and image belong together?"
-        )
-    return notices
+
+
+def _place_notices(
+    masks: TumorMasks, brain: NDArray[np.bool_], grid: Grid, what: str, advice: str
+) -> list[str]:
+    """What to tell of outlines that lie partly outside the brain; mostly outside is an error."""
+    at = np.rint(grid.to_voxel(masks.grid.to_world(np.argwhere(masks.whole)))).astype(int)
+    seen = ((at >= 0) & (at < grid.shape)).all(axis=1)
+    share = float(brain[tuple(at[seen].T)].sum() / len(at))
+    if share < MIN_IN_BRAIN:
+        raise InputError(f"only {share:.0%} of {what} lies inside the brain of the image; {advice}")
+    if share < 0.8:
+        return [f"Only {share:.0%} of {what} lies inside the brain of the image; {advice}."]
+    return []

@@ -49,8 +49,9 @@ class Plane:
         """Values of an image on the plane's points, 0 outside the image."""
         voxels = np.moveaxis(grid.to_voxel(self.points_mm), -1, 0)
         return ndimage.map_coordinates(
-            np.asarray(values, np.float32), voxels, order=order, mode="constant", prefilter=False
-        )
+            np.asarray(values, np.float32), voxels, order=order, mode="grid-constant",
+            prefilter=False,
+        )  # fmt: skip
 
 
 def planes_through(point_mm: ArrayLike, brain: NDArray[np.bool_], grid: Grid) -> list[Plane]:

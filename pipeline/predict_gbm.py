@@ -1,7 +1,9 @@
 """The container contract of PREDICT-GBM, a benchmark of growth models for radiotherapy.
 
 Read:   INPUT/Patient-<id>/<id>-{gm,wm,csf}.nii.gz   tissue probability maps
-        INPUT/Patient-<id>/<id>-tumorseg.nii.gz      1 necrotic, 2 oedema, 3 enhancing
+        INPUT/Patient-<id>/<id>-tumorseg.nii.gz      1 necrotic, 2 oedema, 3 enhancing; 4, the
+                                                     cavity of later BraTS labels, is core too, as
+                                                     in the benchmark's evaluation
         INPUT/Patient-<id>/<id>-t1c.nii.gz           optional, skull-stripped
 Write:  OUTPUT/<id>.nii.gz                           on the segmentation's grid
 
@@ -38,7 +40,8 @@ from .patient import load_patient
 from .planning import rank_brain
 
 TISSUES = ("wm", "gm", "csf")
-LABELS = "brats2023"
+CORE_LABELS = (1, 3, 4)
+WHOLE_LABELS = (1, 2, 3, 4)
 LEAST_TISSUE = 0.5
 """Summed probability from which a voxel belongs to the brain."""
 
@@ -156,10 +159,13 @@ def predict_exam(
         values = tissue_t1(exam, load_atlas()) if exam.t1c is None else exam.t1c
         write_nifti(scan, values, exam.grid)
         write_nifti(seg, exam.labels, exam.grid)
-        if exam.t1c is None:
-            patient = load_patient(t1=scan, seg=seg, labels=LABELS)
-        else:
-            patient = load_patient(t1c=scan, seg=seg, labels=LABELS)
+        patient = load_patient(
+            t1=scan if exam.t1c is None else None,
+            t1c=None if exam.t1c is None else scan,
+            seg=seg,
+            core_labels=CORE_LABELS,
+            whole_labels=WHOLE_LABELS,
+        )
         folder = Path(scratch, "result") if details is None else details
         inversion = invert(
             database, patient, folder, title=f"Patient {exam.identifier}", step=step, **options

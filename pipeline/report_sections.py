@@ -73,10 +73,12 @@ def describe_answer(inversion: Inversion) -> Section:
     sentences = [SOURCE_SENTENCES[inversion.answer.source]]
     fitted = inversion.findings.fitted
     if fitted is not None:
+        drawn = f"the whole tumour is drawn at a density of {fitted.thresholds.whole:.2f}"
+        if inversion.masks.core.any():
+            drawn = f"the core is drawn at a density of {fitted.thresholds.core:.2f} and {drawn}"
         sentences.append(
-            f"With the thresholds of the outlines fitted as well, the core is drawn at a density "
-            f"of {fitted.thresholds.core:.2f} and the whole tumour at {fitted.thresholds.whole:.2f}"
-            f": sum of Dice {fitted.fit.score:.3f}, λ {fitted.fit.parameters.lambda_mm:.2f} mm, "
+            f"With the thresholds of the outlines fitted as well, {drawn}: sum of Dice "
+            f"{fitted.fit.score:.3f}, λ {fitted.fit.parameters.lambda_mm:.2f} mm, "
             f"ρT {fitted.fit.parameters.rho_t:.1f}. One scan does not tell a low threshold from a "
             "small tumour, and this score cannot be compared with those above."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +67,8 @@ class Inversion:
     quality : RegistrationQuality
     options : dict
         What was asked for, by the names of `invert`'s keywords.
+    checksums : mapping of str to str
+        SHA-256 of each input file by its role, tissue maps included.
     notices : tuple of str
         What a person should know of this result, the patient's own notices first.
     timings_s : dict of str to float
@@ -86,6 +89,7 @@ class Inversion:
     transform: AtlasTransform
     quality: RegistrationQuality
     options: dict[str, Any]
+    checksums: Mapping[str, str]
     notices: tuple[str, ...]
     timings_s: dict[str, float]
 
@@ -141,7 +145,7 @@ class Inversion:
             "fitted_thresholds": None
             if fitted is None
             else {
-                "core": fitted.thresholds.core,
+                "core": fitted.thresholds.core if self.masks.core.any() else None,
                 "whole": fitted.thresholds.whole,
                 "score": fitted.fit.score,
                 "dice_core": fitted.fit.dice_core,

@@ -342,7 +342,7 @@ def _apply(affine: NDArray[np.float64], points: Points) -> Points:
 
 def _sample(values: NDArray[np.float32], voxels: Points, order: int) -> NDArray[np.float32]:
     return ndimage.map_coordinates(
-        values, voxels, output=np.float32, order=order, mode="constant", prefilter=False
+        values, voxels, output=np.float32, order=order, mode="grid-constant", prefilter=False
     )
 
 

@@ -57,7 +57,17 @@ SEGMENTATION_NOISE = (
 QUANTITIES = ("origin_x_mm", "origin_y_mm", "origin_z_mm", "lambda_mm", "rho_t")
 LOGARITHMIC = ("lambda_mm", "rho_t")
 
-Source = Literal["matches", "refinement"]
+Source = Literal["matches", "refinement", "own anatomy"]
+"""Where an ensemble comes from: the best matches, or a refinement on the atlas or in the patient's
+own anatomy."""
+
+_NEAR = {
+    "origin_x_mm": 0.2,
+    "origin_y_mm": 0.2,
+    "origin_z_mm": 0.2,
+    "lambda_mm": 0.02,
+    "rho_t": 0.02,
+}
 
 LEAST_SPREAD: Mapping[Source, Mapping[str, float]] = {
     "matches": {
@@ -67,13 +77,8 @@ LEAST_SPREAD: Mapping[Source, Mapping[str, float]] = {
         "lambda_mm": 0.4,
         "rho_t": 0.2,
     },
-    "refinement": {
-        "origin_x_mm": 0.2,
-        "origin_y_mm": 0.2,
-        "origin_z_mm": 0.2,
-        "lambda_mm": 0.02,
-        "rho_t": 0.02,
-    },
+    "refinement": _NEAR,
+    "own anatomy": _NEAR,
 }
 """b, in mm or in natural logarithms."""
 
@@ -86,6 +91,7 @@ FACTORS: Mapping[Source, Mapping[str, float]] = {
         "rho_t": 1.30,
     },
     "refinement": dict.fromkeys(QUANTITIES, 2.0),
+    "own anatomy": dict.fromkeys(QUANTITIES, 2.0),
 }
 """f, by `python tests/benchmark/inversion.py calibrate --n 200`, and the same with --refined.
 Those of the matches come from the embedded database. Those of a refinement are set, not calibrated:
@@ -94,6 +100,7 @@ four tumours were seen to lie within them in 18 of 20 quantities."""
 CALIBRATION: Mapping[Source, str] = {
     "matches": "200 simulated tumours, with the database that comes along",
     "refinement": "not yet calibrated",
+    "own anatomy": "that of a refinement on the atlas, not repeated in the own anatomy",
 }
 """What `FACTORS` rest on, said with every interval."""
 
@@ -147,7 +154,7 @@ class Uncertainty:
 
     Attributes
     ----------
-    source : "matches" or "refinement"
+    source : Source
         Where the members come from.
     members : tuple of Member
     weights : (n,) float64 array
@@ -274,6 +281,7 @@ def of_refinement(
     refinement: Refinement,
     levels: Sequence[float],
     *,
+    source: Source = "refinement",
     accuracy: Accuracy = Accuracy(),
     seed: int = 0,
 ) -> Uncertainty:
@@ -286,6 +294,8 @@ def of_refinement(
     refinement : Refinement
     levels : sequence of float
         Densities whose exceedance is mapped.
+    source : "refinement" or "own anatomy"
+        Where it was refined.
     accuracy : Accuracy
         Of the members' simulations, as of the refined growth's.
     seed : int
@@ -295,9 +305,7 @@ def of_refinement(
     members = [member for member, _ in found]
     weights = weigh([member.score for member in members])
     maps = average((density for _, density in found), weights, levels)
-    return Uncertainty(
-        "refinement", tuple(members), weights, find_intervals(members, "refinement"), maps
-    )
+    return Uncertainty(source, tuple(members), weights, find_intervals(members, source), maps)
 
 
 def draw_members(

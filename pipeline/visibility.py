@@ -35,7 +35,7 @@ class FittedThresholds:
     ----------
     thresholds : Thresholds
     fit : Refined
-        Its Dice are those at these thresholds.
+        Its Dice are those at these thresholds. Without a core its threshold stays the target's.
     """
 
     thresholds: Thresholds
@@ -76,7 +76,9 @@ def _best_along(run: Trajectory) -> tuple[Thresholds, float]:
     between = (np.array(run.days[:-1]) + np.array(run.days[1:])) / 2
     for days in sorted((*run.days, *between.tolist())):
         z = run.at(days)
-        core, dice_core = _best_level(z, target.core, target.n_core, CORE_RANGE)
+        core, dice_core = target.thresholds.core, 0.0
+        if target.n_core:
+            core, dice_core = _best_level(z, target.core, target.n_core, CORE_RANGE)
         whole, dice_whole = _best_level(z, target.whole, target.n_whole, WHOLE_RANGE)
         found.append((dice_core + dice_whole, Thresholds(core, whole), days))
     _, thresholds, days = max(found, key=lambda f: f[0])

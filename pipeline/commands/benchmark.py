@@ -52,8 +52,8 @@ def predict_gbm_command(
                 step=print_step,
             )
             written[exam.identifier] = str(path)
-        except (ValueError, RuntimeError) as error:  # one patient's never stops the others
-            failed[folder.name] = " ".join(str(error).split())
+        except Exception as error:  # whatever it is, it is this patient's alone
+            failed[folder.name] = " ".join(str(error).split()) or type(error).__name__
             console.print(f"[bold red]{folder.name} failed:[/] {escape(failed[folder.name])}")
     show({"maps": written, "failed": failed}, as_json)
     if failed:

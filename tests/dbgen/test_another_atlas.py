@@ -9,6 +9,7 @@ import pytest
 from glioquery.atlas import ATLAS_VARIABLE, load_atlas
 from glioquery.atlas.brain import FOLDER
 from glioquery.dbgen import Database, DatabaseError, Plan, generate, verify
+from glioquery.dbgen.cluster import connected
 from glioquery.dbgen.workers import make_shard
 from glioquery.pipeline import cli
 
@@ -59,6 +60,24 @@ def test_a_database_belongs_to_its_atlas(mirrored, tmp_path, monkeypatch):
     monkeypatch.delenv(ATLAS_VARIABLE)
     with pytest.raises(DatabaseError, match=r"in the atlas mirrored .* in use is SRI24 .*"):
         Database.open(tmp_path / "db")
+
+
+def test_workers_find_atlas_and_database_wherever_they_run(mirrored, tmp_path, monkeypatch):
+    """Both may be named relative to the folder of the driver."""
+    asked = {}
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", lambda *_, **options: asked.update(options))
+    monkeypatch.chdir(mirrored.parent)
+    monkeypatch.setenv(ATLAS_VARIABLE, mirrored.name)
+    with connected():
+        pass
+    assert asked["runtime_env"]["env_vars"][ATLAS_VARIABLE] == str(mirrored)
+    monkeypatch.delenv(ATLAS_VARIABLE)
+    monkeypatch.setattr("glioquery.dbgen.generation.connected", without_cluster)
+    monkeypatch.setattr("glioquery.dbgen.generation.make_shards", one_after_the_other)
+    generate(tmp_path / "db", 1, plan=Plan(seed=3), store="outlines")
+    monkeypatch.chdir(tmp_path)
+    assert Database.open("db").path == tmp_path / "db"
 
 
 def test_workers_with_another_atlas_are_refused(ray, mirrored, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """A cohort: checked before any work, resumed, not stopped by one patient, summed up."""
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -149,8 +150,9 @@ def pretend(folder, request, **found):
         **found,
     }  # fmt: skip
     folder.mkdir(parents=True)
-    (folder / REQUEST_FILE).write_text(json.dumps(request))
     (folder / RESULT_FILE).write_text(json.dumps(result))
+    digest = hashlib.sha256((folder / RESULT_FILE).read_bytes()).hexdigest()
+    (folder / REQUEST_FILE).write_text(json.dumps({**request, "result_sha256": digest}))
     (folder / REPORT_FILE).write_text("<html></html>")
     (folder / PICTURE_FILE).write_bytes(b"\x89PNG")
 
@@ -165,6 +167,12 @@ def test_done_means_made_from_the_same_request(database, files):
     assert not is_done(folder, describe_request(case, database, {"seed": 2}))
     other = Case("a", case.scans, "brats2023")
     assert not is_done(folder, describe_request(other, database, {"seed": 1}))
+    result = (folder / RESULT_FILE).read_text()
+    by_hand = {**json.loads(result), "status": "another inversion, of the same files"}
+    (folder / RESULT_FILE).write_text(json.dumps(by_hand))
+    assert not is_done(folder, request)
+    (folder / RESULT_FILE).write_text(result)
+    assert is_done(folder, request)
     (files / "t1.nii.gz").write_bytes(b"another image")
     assert not is_done(folder, describe_request(case, database, {"seed": 1}))
     (folder / RESULT_FILE).write_text('{"status": "plaus')
@@ -241,14 +249,26 @@ def test_a_file_that_cannot_be_read_any_more_is_one_failed_patient(database, fil
     assert "cannot be read as one" in following.error
 
 
-class Deadly(UserDict):
-    """Scans that end the process that hands them on."""
+class Telling(UserDict):
+    """Scans that write down what the process that asks for them has to work with."""
 
     def get(self, role, default=None):
+        import glioquery.dbgen.machine as machine
+
+        with (self["t1"].parent / "cores.txt").open("a") as file:
+            file.write(f"{machine.available_cores()}\n")
+        return super().get(role, default)
+
+
+class Deadly(Telling):
+    """Scans that end that process."""
+
+    def get(self, role, default=None):
+        super().get(role, default)
         os._exit(1)
 
 
-def test_a_worker_that_dies_is_one_failed_patient(database, files):
+def test_a_worker_that_dies_is_one_failed_patient_tried_twice(database, files):
     scans = {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}
     cases = [Case("deadly", Deadly(scans), "brats2021"), Case("next", scans, "brats2021")]
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -258,6 +278,8 @@ def test_a_worker_that_dies_is_one_failed_patient(database, files):
         cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
     assert deadly.error.startswith("the worker died")
     assert "cannot be read as one" in following.error
+    # The cluster of the tests has two cores, and a patient takes them both.
+    assert (files / "cores.txt").read_text().split() == ["2", "2"]
 
 
 CLICK = """<script>

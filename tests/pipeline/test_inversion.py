@@ -16,7 +16,7 @@ from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.pipeline import answer
 from glioquery.pipeline.answer import AnswerSource, find_answer
 from glioquery.pipeline.demonstration import compare, demonstrate
-from glioquery.pipeline.inversion import invert
+from glioquery.pipeline.inversion import doubts_of_core, invert
 from glioquery.pipeline.nifti import InputError, Scan, write_nifti
 from glioquery.pipeline.opening import open_index
 from glioquery.pipeline.outputs import remove_results
@@ -297,12 +297,25 @@ def test_coverage_of_the_patients_own_tumor_is_that_of_its_outlines(inverted):
 
 def test_densities_that_are_none_are_refused_before_any_work(inverted, tmp_path):
     database, patient, *_ = inverted
-    for levels in ((), (0.0,), (0.5, 1.0)):
+    for levels in ((), (0.0,), (0.5, 1.0), (1e-8,), (0.1234567,)):
         with pytest.raises(InputError, match="densities are"):
             invert(database, patient, tmp_path / "never", levels=levels)
     with pytest.raises(InputError, match="ask for both"):
         invert(database, patient, tmp_path / "never", thresholds_fitted=True)
     assert not (tmp_path / "never").exists()
+
+
+def test_a_core_smaller_than_any_stored_is_told(inverted):
+    _, patient, *_ = inverted
+    assert doubts_of_core(patient, 0.5) == []
+    speck = np.zeros_like(patient.masks.core)
+    speck.ravel()[np.flatnonzero(patient.masks.core)[:8]] = True
+    masks = dataclasses.replace(patient.masks, core=speck)
+    (doubt,) = doubts_of_core(dataclasses.replace(patient, masks=masks, drawn=None), 0.5)
+    assert f"measures {8 * masks.grid.voxel_ml:.2g} ml" in doubt and "0.5 ml" in doubt
+    none = dataclasses.replace(patient.masks, core=np.zeros_like(speck))
+    (doubt,) = doubts_of_core(dataclasses.replace(patient, masks=none), 0.5)
+    assert "too small for the voxels" in doubt
 
 
 def test_where_no_start_grows_the_best_match_stands_and_it_is_said(inverted, monkeypatch):

@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from glioquery.atlas import Grid
-from glioquery.pipeline.nifti import read_nifti, write_nifti
+from glioquery.pipeline.nifti import InputError, read_nifti, write_nifti
 
 ROOM = Grid((3, 4, 5), np.eye(4))
 
@@ -39,3 +39,18 @@ def test_a_failed_write_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="lie on"):
         write_nifti(tmp_path / "a.nii", np.zeros((2, 2, 2)), ROOM)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_integers_of_eight_bytes_are_written_in_four(tmp_path):
+    values = np.arange(60).reshape(ROOM.shape)
+    write_nifti(tmp_path / "a.nii", values, ROOM)
+    assert nib.load(tmp_path / "a.nii").get_data_dtype() == np.int32
+    np.testing.assert_array_equal(read_nifti(tmp_path / "a.nii", "labels").values, values)
+    with pytest.raises(ValueError, match="beyond int32"):
+        write_nifti(tmp_path / "b.nii", values + 2**31, ROOM)
+
+
+def test_a_pair_of_files_is_refused(tmp_path):
+    nib.save(nib.Nifti1Pair(np.zeros(ROOM.shape, np.float32), np.eye(4)), tmp_path / "a.hdr")
+    with pytest.raises(InputError, match=r"in one file .* got Nifti1Pair"):
+        read_nifti(tmp_path / "a.hdr", "T1")

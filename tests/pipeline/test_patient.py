@@ -227,6 +227,21 @@ def test_refused_recurrences(files, segmentation, tmp_path, still):
     assert "recurrence" in message and "co-register the follow-up scan" in message
     write_nifti(later, 9 * segmentation, SIMULATION_GRID)
     assert "recurrence" in refusal(**files, recurrence=later)
+    write_nifti(later, np.roll(segmentation, 60, axis=2), SIMULATION_GRID)
+    message = refusal(**files, recurrence=later)
+    assert "recurrence lies inside the brain" in message and "co-register" in message
+
+
+def test_what_of_a_recurrence_is_not_seen_is_told(files, lesion, tmp_path):
+    """A follow-up scan that reaches beyond the registered image, where that ends in the tumour."""
+    t1 = nib.load(files["t1"])
+    x = int(np.median(np.argwhere(lesion.whole)[:, 0])) + 3
+    write_nifti(files["t1"], t1.get_fdata()[:x], Grid((x, 128, 128), SIMULATION_GRID.affine))
+    seg = np.asarray(nib.load(files["seg"]).dataobj)
+    write_nifti(tmp_path / "later.nii", seg, SIMULATION_GRID)
+    patient = load_patient(**files, recurrence=tmp_path / "later.nii")
+    assert any("of the recurrence lies in the field of view" in n for n in patient.notices)
+    np.testing.assert_array_equal(patient.recurrence.whole, lesion.whole[:x])
 
 
 @pytest.mark.parametrize(
@@ -263,13 +278,42 @@ def test_a_sheared_t1_is_refused(files, brain_2mm):
     assert "voxel axes at right angles, got a sheared grid" in refusal(**files)
 
 
+def test_a_sheared_segmentation_is_refused(files, segmentation):
+    affine = SIMULATION_GRID.affine.copy()
+    affine[0, 1] = 0.1
+    write_nifti(files["seg"], segmentation, Grid(segmentation.shape, affine))
+    message = refusal(**files)
+    assert "segmentation" in message and "got a sheared grid" in message
+
+
+def test_a_normalised_t1_is_refused(files, brain_2mm):
+    v = brain_2mm.values
+    scored = np.where(v > 0, (v - v[v > 0].mean()) / v[v > 0].std(), 0).astype(np.float32)
+    write_nifti(files["t1"], scored, SIMULATION_GRID)
+    assert "before it was normalised" in refusal(**files)
+
+
+def test_headers_that_differ_by_rounding_are_of_one_grid(
+    files, brain_2mm, segmentation, tmp_path, still
+):
+    near = Grid(SIMULATION_GRID.shape, SIMULATION_GRID.affine + 0.02 * np.eye(4, 4, 3))
+    write_nifti(files["seg"], segmentation, near)
+    write_nifti(tmp_path / "flair.nii", brain_2mm.values, near)
+    for reference in ({}, {"seg_reference": files["t1"]}):
+        patient = load_patient(**files, flair=tmp_path / "flair.nii", **reference)
+        assert patient.notices == () and patient.drawn is None
+        np.testing.assert_array_equal(patient.masks.whole, segmentation > 0)
+
+
 @pytest.fixture
 def head(files, brain_2mm):
-    """The T1 with a bright scalp, 10 to 16 mm off the brain."""
+    """The T1 with a bright scalp, 10 to 16 mm off the brain, in air that is never quite dark."""
     brain = foreground(brain_2mm.values)
     distance = ndimage.distance_transform_edt(~brain) * 2
     scalp = (distance > 10) & (distance <= 16)
-    scan = Scan(np.where(scalp, 1800, brain_2mm.values).astype(np.float32), SIMULATION_GRID)
+    air = np.random.default_rng(0).uniform(1, 40, brain.shape)
+    values = np.where(scalp, 1800, np.where(brain, brain_2mm.values, air))
+    scan = Scan(values.astype(np.float32), SIMULATION_GRID)
     write_nifti(files["t1"], scan.values, scan.grid)
     return scan, brain
 
@@ -357,6 +401,19 @@ def test_the_brain_is_the_mask_and_not_what_is_bright_inside_it(files, brain_2mm
     fine = Grid((256, 256, 256), np.diag([1, 1, 1, 1]) + np.outer([-247, -8, -50, 0], [0, 0, 0, 1]))
     volume_ml = patient.brain_on(fine).sum() * fine.voxel_ml
     assert volume_ml == pytest.approx(mask.sum() * SIMULATION_GRID.voxel_ml, rel=0.02)
+
+
+def test_a_brain_keeps_the_voxels_it_was_drawn_on(files, brain_2mm, tmp_path):
+    """A mask that one half of thick slices could not hold, given beside a segmentation like it."""
+    fine = Grid((256, 256, 256), np.diag([1, 1, 1, 1]) + np.outer([-247, -8, -50, 0], [0, 0, 0, 1]))
+    brain = Scan(foreground(brain_2mm.values).astype(np.float32), SIMULATION_GRID)
+    mask = AtlasTransform.identity().image_to_patient(brain, fine).values >= 0.5
+    mask[::2] &= ndimage.binary_erosion(mask, iterations=2)[::2]
+    write_nifti(tmp_path / "mask.nii", mask, fine)
+    patient = load_patient(**files, brain_mask=tmp_path / "mask.nii")
+    there = patient.brain_on(fine)
+    tumour = AtlasTransform.identity().masks_to_patient(patient.masks, fine).whole
+    np.testing.assert_array_equal(there, mask | tumour)
 
 
 @pytest.mark.parametrize(

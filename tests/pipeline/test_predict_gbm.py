@@ -10,7 +10,7 @@ from glioquery.atlas.brain import block_mean
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.pipeline import cli
 from glioquery.pipeline.nifti import InputError, write_nifti
-from glioquery.pipeline.predict_gbm import find_exams, read_exam, tissue_t1
+from glioquery.pipeline.predict_gbm import find_exams, predict_exam, read_exam, tissue_t1
 from glioquery.query import build_index
 from glioquery.query.outlines import INDEX_FOLDER
 
@@ -65,6 +65,24 @@ def test_what_does_not_keep_the_contract_is_refused(given, tmp_path, atlas):
     write_nifti(given / "00000-t1c.nii.gz", atlas.t1, atlas.t1_grid)
     with pytest.raises(InputError, match="t1c of Patient-00000: expected the shape"):
         read_exam(given)
+
+
+def test_labels_of_later_years_are_core_and_of_any_type(given, tmp_path, monkeypatch):
+    """A cavity, label 4, counts as the benchmark's evaluation counts it."""
+    seg = given / "00000-tumorseg.nii.gz"
+    image = nib.load(seg)
+    labels = np.asarray(image.dataobj).astype(np.int64)
+    labels[labels == 1] = 4
+    nib.save(nib.Nifti1Image(labels, image.affine, dtype=np.int64), seg)
+
+    def see(database, patient, folder, **options):
+        np.testing.assert_array_equal(patient.masks.core, (labels == 3) | (labels == 4))
+        np.testing.assert_array_equal(patient.masks.whole, labels > 0)
+        raise LookupError("seen")
+
+    monkeypatch.setattr("glioquery.pipeline.predict_gbm.invert", see)
+    with pytest.raises(LookupError, match="seen"):
+        predict_exam(None, read_exam(given), tmp_path / "out")
 
 
 @pytest.mark.slow
