@@ -35,8 +35,8 @@ from glioquery.pipeline.uncertainty import (
     LEVEL,
     LOGARITHMIC,
     QUANTITIES,
+    Calibrated,
     Member,
-    Source,
     draw_members,
     quantities_of,
     spread,
@@ -191,7 +191,7 @@ def read_rows(path: Path) -> dict[int, np.ndarray]:
 def run_intervals(database: Database, index: Index, arguments: argparse.Namespace) -> None:
     """Calibrate the intervals' factors, or test those that are stored."""
     tissue = Tissue.from_atlas(load_atlas())
-    source: Source = "refinement" if arguments.refined else "matches"
+    source: Calibrated = "refinement" if arguments.refined else "matches"
     known = {} if arguments.rows is None else read_rows(arguments.rows)
     for done, i in enumerate(range(arguments.first, arguments.first + arguments.n), start=1):
         if i not in known:

@@ -102,6 +102,7 @@ def test_a_growth_in_the_patients_tissue_is_found_there(own, virtual, known, atl
     assert growth.rho_t == pytest.approx(truth.rho_t, rel=0.05)
     assert found.row()["grown"]["space"] == "patient" and found.row()["bent"]["space"] == "SRI24"
     assert found.uncertainty.maps.grid == own.grid
+    assert "none in an anatomy of their own" in found.uncertainty.row()["calibration"]
     low, high = (getattr(found.uncertainty.intervals["lambda_mm"], end) for end in ("low", "high"))
     assert low < truth.lambda_mm < high
 

@@ -125,6 +125,7 @@ def test_intervals_are_centre_and_spread_times_the_factor():
             low, high = math.log(low), math.log(high)
         assert (low + high) / 2 == pytest.approx(centre[q])
         assert (high - low) / 2 == pytest.approx(FACTORS["refinement"][name] * width[q])
+    assert find_intervals(members(), "own anatomy") == found
 
 
 def test_draws_surround_the_refined_growth_and_score_no_better_than_chance(target, refinement):
