@@ -118,10 +118,10 @@ def generate(
     header = _prepare(folder, n_samples, plan, store, shard_size)
     with _refusals_told(), _only_one(folder):
         shards = shard_path(folder, 0).parent
-        shards.mkdir(exist_ok=True)
         remove_unfinished(folder)
+        write_json(folder / HEADER, header)  # first: by it others know the folder as a database
+        shards.mkdir(exist_ok=True)
         remove_unfinished(shards)
-        write_json(folder / HEADER, header)
         tissue = Tissue.from_atlas(load_atlas())
         if not holds_voxels(folder / VOXELS, tissue):
             write_voxels(folder / VOXELS, tissue)
