@@ -404,16 +404,17 @@ def test_the_brain_is_the_mask_and_not_what_is_bright_inside_it(files, brain_2mm
 
 
 def test_a_brain_keeps_the_voxels_it_was_drawn_on(files, brain_2mm, tmp_path):
-    """A mask that one half of thick slices could not hold, given beside a segmentation like it."""
-    fine = Grid((256, 256, 256), np.diag([1, 1, 1, 1]) + np.outer([-247, -8, -50, 0], [0, 0, 0, 1]))
+    """A mask whose every second slice is smaller, on voxels shifted by a half."""
+    carry = AtlasTransform.identity()
+    own = Grid(SIMULATION_GRID.shape, SIMULATION_GRID.affine + np.eye(4, 4, 3))
     brain = Scan(foreground(brain_2mm.values).astype(np.float32), SIMULATION_GRID)
-    mask = AtlasTransform.identity().image_to_patient(brain, fine).values >= 0.5
+    mask = carry.image_to_patient(brain, own).values >= 0.5
     mask[::2] &= ndimage.binary_erosion(mask, iterations=2)[::2]
-    write_nifti(tmp_path / "mask.nii", mask, fine)
+    write_nifti(tmp_path / "mask.nii", mask, own)
     patient = load_patient(**files, brain_mask=tmp_path / "mask.nii")
-    there = patient.brain_on(fine)
-    tumour = AtlasTransform.identity().masks_to_patient(patient.masks, fine).whole
-    np.testing.assert_array_equal(there, mask | tumour)
+    assert patient.brain_drawn.grid == own
+    tumour = carry.masks_to_patient(patient.masks, own).whole
+    np.testing.assert_array_equal(patient.brain_on(own), mask | tumour)
 
 
 @pytest.mark.parametrize(
