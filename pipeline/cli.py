@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable
 
 import typer
+from rich.markup import escape
 
 from .printing import one_line
 from .progress import console
@@ -61,10 +62,10 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(arguments, prog_name="glioquery")
     except (ValueError, FileNotFoundError, FileExistsError, ConnectionError, ImportError) as error:
-        console.print(f"[bold red]error:[/] {one_line(error)}")
+        console.print(f"[bold red]error:[/] {escape(one_line(error))}")
         sys.exit(2)
     except (RuntimeError, OSError) as error:
-        console.print(f"[bold red]failed:[/] {one_line(error)}")
+        console.print(f"[bold red]failed:[/] {escape(one_line(error))}")
         sys.exit(1)
 
 

@@ -27,6 +27,7 @@ from .nifti import InputError
 from .outputs import RESULT_FILE, prepare_output
 from .patient import load_patient
 from .pictures import draw_thumbnail
+from .printing import one_line
 
 SCANS = ("t1", "t1c", "flair", "seg", "brain_mask", "seg_reference", "recurrence")
 """Files of a patient, as `load_patient` takes them."""
@@ -191,10 +192,10 @@ def invert_cohort(
     """
     out = prepare_output(out)
     options = dict(options or {})
+    folders = [out / f"sub-{case.subject}" for case in cases]
     outcomes: dict[int, Outcome] = {}
     todo: dict[int, dict[str, Any]] = {}
-    for i, case in enumerate(cases):
-        folder = out / f"sub-{case.subject}"
+    for i, (case, folder) in enumerate(zip(cases, folders, strict=True)):
         try:
             request = describe_request(case, database, options)
         except OSError as unread:  # it could be read a moment ago
@@ -212,8 +213,7 @@ def invert_cohort(
         task = ray.remote(invert_case).options(max_retries=0, **_resources(ray))
 
         def begin(i: int) -> Any:
-            folder = out / f"sub-{cases[i].subject}"
-            return task.remote(database.path, cases[i], folder, todo[i], options)
+            return task.remote(database.path, cases[i], folders[i], todo[i], options)
 
         running = {begin(i): (i, 1) for i in todo}
         while running:
@@ -227,8 +227,7 @@ def invert_cohort(
                         running[begin(i)] = i, trial + 1
                         continue
                     error = f"the worker died: {_last_line(lost)}"
-                folder = out / f"sub-{cases[i].subject}"
-                outcomes[i] = Outcome(cases[i], folder, kept=False, error=error)
+                outcomes[i] = Outcome(cases[i], folders[i], kept=False, error=error)
                 progress(len(outcomes), len(cases))
     return [outcomes[i] for i in range(len(cases))]
 
@@ -268,7 +267,7 @@ def invert_case(
         # Last, and bound to this very result: another may be written over it by hand.
         write_json(folder / REQUEST_FILE, _fulfilled(request, folder))
     except Exception as error:  # whatever it is, it is this patient's and not the cohort's
-        return " ".join(str(error).split()) or type(error).__name__
+        return one_line(error)
     return None
 
 

@@ -32,6 +32,10 @@ class LabelConvention:
     core: frozenset[int]
     whole: frozenset[int]
 
+    def row(self) -> dict[str, str | list[int]]:
+        """Plain values by name, as `result.json` shows them."""
+        return {"name": self.name, "core": sorted(self.core), "whole": sorted(self.whole)}
+
 
 CONVENTIONS = MappingProxyType(
     {

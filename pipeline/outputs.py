@@ -247,20 +247,9 @@ def _provenance(database: Database, patient: Patient, inversion: Inversion) -> d
         },
         "thresholds": dataclasses.asdict(database.thresholds),
         "inputs_sha256": dict(inversion.checksums),
-        "labels": _labels(patient),
+        "labels": None if patient.convention is None else patient.convention.row(),
         "registration": inversion.transform.settings,
         "options": inversion.options,
-    }
-
-
-def _labels(patient: Patient) -> dict[str, Any] | None:
-    convention = patient.convention
-    if convention is None:
-        return None
-    return {
-        "name": convention.name,
-        "core": sorted(convention.core),
-        "whole": sorted(convention.whole),
     }
 
 

@@ -1,9 +1,9 @@
-"""A patient's files, read, checked and brought into one world.
+"""A patient: the files' contents brought into one world.
 
-All that can be told from the files is checked first. Then, where they need it, come the steps that
-take time: the patient's own images are aligned (`coregistration`), the brain is found (`brain`).
-Neither resamples an image that is measured later: motions enter affines, and only the outlines'
-version on the T1's grid is interpolated, from the segmentation's own voxels.
+All that can be told from the files is checked first (`patient_files`). Then, where they need it,
+come the steps that take time: the patient's own images are aligned (`coregistration`), the brain is
+found (`brain`). Neither resamples an image that is measured later: motions enter affines, and only
+the outlines' version on the T1's grid is interpolated, from the segmentation's own voxels.
 """
 
 from __future__ import annotations
@@ -11,43 +11,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from nibabel.orientations import aff2axcodes
 from numpy.typing import NDArray
 
 from ..atlas import Grid
 from ..solver import TumorMasks
 from .brain import extract_brain
 from .coregistration import align, measure_agreement, move
-from .foreground import (
-    BRAIN_ML,
-    above_background,
-    foreground,
-    require_brain,
-    require_intensities,
-    shows_head,
-)
-from .labels import LabelConvention, label_convention, outlines_from_labels
+from .foreground import foreground, require_brain, shows_head
+from .labels import LabelConvention, label_convention
 from .learned_brain import extract_learned
-from .nifti import InputError, NiftiFile, Scan, read_nifti
+from .nifti import InputError, Scan
+from .patient_files import ROLES, PatientFiles, carry_mask, find_outside, read_patient_files
 from .transform import AtlasTransform
 
 __all__ = ["InputError", "Patient", "Scan", "load_patient"]
-
-MIN_IN_BRAIN = 0.5
-"""Share of an outlined tumour inside the brain, or the field of view, below which the images are
-no pair."""
-
-MOST_SHEAR = 1e-3
-"""Largest cosine between two voxel axes; headers are rounded, ITK's images have right angles."""
-
-SAME_GRID_VOXELS = 0.05
-"""Corners of two files' grids nearer than this are of one grid: headers are rounded."""
 
 MIN_AGREEMENT = 0.06
 """Normalised mutual information of two aligned images of one head. In the native case the T1 and
@@ -194,301 +177,109 @@ def load_patient(
         If ANTs fails.
     """
     convention = label_convention(labels, core_labels=core_labels, whole_labels=whole_labels)
-    modality: Literal["t1", "t1c"] = "t1" if t1 is not None else "t1c"
-    main = t1 if t1 is not None else t1c
-    if main is None:
-        raise InputError("a T1-weighted image is needed for the registration: give a T1 or a T1c")
-    paths = {
-        "t1": t1,
-        "t1c": t1c,
-        "flair": flair,
-        "seg": seg,
-        "brain_mask": brain_mask,
-        "seg_reference": seg_reference,
-        "recurrence": recurrence,
-    }
-    files = {k: read_nifti(p, _ROLES[k]) for k, p in paths.items() if p is not None}
-    names = {k: f"{_ROLES[k]} {paths[k]}" for k in files}
-    for role, file in files.items():
-        for other in (modality, "seg_reference"):
-            if other in files and _is_same_grid(file.grid, files[other].grid):
-                files[role] = replace(file, grid=files[other].grid)
-                break
-
-    scan = _scan(files[modality], names[modality])
-    require_intensities(scan.values, names[modality])
-    seg_grid = files["seg"].grid
-    _require_right_angles(seg_grid, names["seg"])
-    drawn = outlines_from_labels(files["seg"].values, seg_grid, convention, name=names["seg"])
-    mask = brain_drawn = None
-    if brain_mask is not None:
-        mask, brain_drawn = _read_mask(files["brain_mask"], names["brain_mask"], scan)
-    later, share_seen = None, 1.0
-    if recurrence is not None:
-        later, share_seen = _read_recurrence(
-            files["recurrence"], names["recurrence"], scan.grid, convention
-        )
-    apart = {
-        role: _scan(files[role], names[role])
-        for role in ("seg_reference", "flair", "t1c")
-        if role in files and role != modality
-    }
-    reference = apart.get("seg_reference")
-    if reference is None:
-        _require_overlap(scan, names[modality], drawn, names["seg"])
-    elif reference.grid != seg_grid:
-        raise InputError(
-            f"{names['seg_reference']}: the segmentation must lie on its grid, but it has "
-            f"{_geometry(reference.grid)}, where the segmentation has {_geometry(seg_grid)}; name "
-            "the image that was segmented"
-        )
-    elif files["seg_reference"].sha256 == files[modality].sha256:
-        del apart["seg_reference"]
-    else:
-        require_intensities(reference.values, names["seg_reference"])
-    is_head = mask is None and shows_head(scan)
+    files = read_patient_files(
+        {
+            "t1": t1,
+            "t1c": t1c,
+            "flair": flair,
+            "seg": seg,
+            "brain_mask": brain_mask,
+            "seg_reference": seg_reference,
+            "recurrence": recurrence,
+        },
+        convention,
+    )
+    name, grid = files.names[files.modality], files.image.grid
+    mask, brain_drawn = files.brain_mask, files.brain_drawn
+    is_head = mask is None and shows_head(files.image)
     if not is_head:
-        scan = Scan(scan.values if mask is None else np.where(mask, scan.values, 0), scan.grid)
-        require_brain(scan, names[modality])
+        scan = files.image if mask is None else _within(files.image, mask)
+        require_brain(scan, name)
 
-    notices = [] if seg_reference or seg_grid == scan.grid else [_apart(seg_grid, scan, modality)]
-    timings: dict[str, float] = {}
-    own = [role for role, image in apart.items() if image.grid != scan.grid]
-    if own:
+    others, drawn = dict(files.others), files.outlines
+    notices, timings = list(files.notices), dict[str, float]()
+    if any(image.grid != grid for image in others.values()):
         began = time.perf_counter()
         step("align images")
-        head = _scan(files[modality], names[modality])
-        with ThreadPoolExecutor(2) as pool:
-            motions = pool.map(lambda role: align(apart[role], head), own)
-            for role, motion in zip(own, motions, strict=True):
-                apart[role] = Scan(apart[role].values, move(apart[role].grid, motion))
-                doubt = _doubt_of(apart[role], head, names[role], names[modality])
-                if role == "seg_reference":
-                    drawn = TumorMasks(drawn.core, drawn.whole, move(seg_grid, motion))
-                    if doubt:
-                        raise InputError(doubt)
-                elif doubt:
-                    notices.append(doubt)
+        others, drawn, doubts = _align(files)
+        notices += doubts
         timings["align images"] = round(time.perf_counter() - began, 3)
     if is_head:
         began = time.perf_counter()
         step("extract brain")
-        reference = apart.get("seg_reference")
-        if reference is not None and not shows_head(reference):
-            brain_drawn = Scan(foreground(reference.values).astype(np.float32), reference.grid)
-            mask = _carry_mask(brain_drawn, scan.grid)
-            source = "that of the segmentation's reference"
-        else:
-            mask, source = extract_learned(scan), "found by a network (deepbet)"
-            if mask is None:
-                mask, source = extract_brain(scan), "found with the help of the atlas"
-        scan = Scan(np.where(mask, scan.values, 0).astype(np.float32), scan.grid)
-        require_brain(scan, names[modality])
+        mask, brain_drawn, source = _find_brain(files.image, others.get("seg_reference"))
+        scan = _within(files.image, mask)
+        require_brain(scan, name)
         notices.append(
-            f"The {_ROLES[modality]} shows a head with its skull; its brain is {source}. Look at "
-            "the pictures, or give a brain mask."
+            f"The {ROLES[files.modality]} shows a head with its skull; its brain is {source}. Look "
+            "at the pictures, or give a brain mask."
         )
         timings["extract brain"] = round(time.perf_counter() - began, 3)
 
-    masks, has_own_grid = drawn, drawn.grid != scan.grid
+    masks, has_own_grid = drawn, drawn.grid != grid
     if has_own_grid:
-        masks = AtlasTransform.identity().masks_to_patient(drawn, scan.grid)
+        masks = AtlasTransform.identity().masks_to_patient(drawn, grid)
     brain = foreground(scan.values) if mask is None else mask
-    notices += _header_notices(files)
-    if not masks.core.any():
-        notices.append(
-            "The segmentation has no core (no enhancing or necrotic tumour): the score is the "
-            "Dice of the whole tumour alone."
-        )
-    notices += _place_notices(
-        drawn, brain, scan.grid, "the outlined tumour",
+    notices += find_outside(
+        drawn, brain, grid, "the outlined tumour",
         "check that segmentation and image belong together, and name the image that was segmented "
         "as the segmentation's reference (--seg-reference)",
     )  # fmt: skip
-    if later is not None:
-        if share_seen < 1:
-            notices.append(
-                f"Only {share_seen:.0%} of the recurrence lies in the field of view of the "
-                "registered image: the coverage is that of this part."
-            )
-        notices += _place_notices(
-            later, brain, scan.grid, "the recurrence",
+    if files.recurrence is not None:
+        notices += find_outside(
+            files.recurrence, brain, grid, "the recurrence",
             "co-register the follow-up scan to the registered image first",
         )  # fmt: skip
     return Patient(
         t1=scan,
-        modality=modality,
+        modality=files.modality,
         masks=masks,
-        flair=apart.get("flair"),
-        t1c=apart.get("t1c"),
-        checksums={role: file.sha256 for role, file in files.items()},
+        flair=others.get("flair"),
+        t1c=others.get("t1c"),
+        checksums=files.checksums,
         notices=tuple(notices),
         drawn=drawn if has_own_grid else None,
-        seg_grid=seg_grid if has_own_grid else None,
+        seg_grid=files.outlines.grid if has_own_grid else None,
         brain_mask=brain,
         brain_drawn=brain_drawn,
-        recurrence=later,
+        recurrence=files.recurrence,
         convention=convention,
         timings_s=timings,
     )
 
 
-_ROLES = {
-    "t1": "T1",
-    "t1c": "T1c",
-    "flair": "FLAIR",
-    "seg": "segmentation",
-    "brain_mask": "brain mask",
-    "seg_reference": "segmentation's reference",
-    "recurrence": "recurrence",
-}
+def _within(image: Scan, mask: NDArray[np.bool_]) -> Scan:
+    return Scan(np.where(mask, image.values, np.float32(0)), image.grid)
 
 
-def _scan(file: NiftiFile, name: str) -> Scan:
-    values = file.values.astype(np.float32)
-    if not np.isfinite(values).all():
-        n = int(np.size(values) - np.isfinite(values).sum())
-        raise InputError(
-            f"{name}: expected finite intensities, got {n} voxels of NaN or infinity; "
-            "replace them by 0 or export the image again"
-        )
-    if not (values > 0).any():
-        raise InputError(f"{name}: it holds no positive intensity; is it the right file?")
-    _require_right_angles(file.grid, name)
-    return Scan(values, file.grid)
+def _align(files: PatientFiles) -> tuple[dict[str, Scan], TumorMasks, list[str]]:
+    """The further images and the outlines in the registered image's world, and what is doubtful."""
+    others, outlines, doubts = dict(files.others), files.outlines, []
+    own = [role for role, image in others.items() if image.grid != files.image.grid]
+    with ThreadPoolExecutor(2) as pool:
+        motions = pool.map(lambda role: align(files.others[role], files.image), own)
+        for role, motion in zip(own, motions, strict=True):
+            others[role] = Scan(others[role].values, move(others[role].grid, motion))
+            agreement = measure_agreement(files.image, others[role])
+            if agreement < MIN_AGREEMENT:
+                doubts.append(
+                    f"{files.names[role]}: aligned with the {files.names[files.modality]}, it "
+                    "shares too little with it (normalised mutual information "
+                    f"{agreement:.2f}, at least {MIN_AGREEMENT}): are they of one head?"
+                )
+                if role == "seg_reference":  # all that follows hangs on it
+                    raise InputError(doubts[-1])
+            if role == "seg_reference":
+                outlines = TumorMasks(outlines.core, outlines.whole, move(outlines.grid, motion))
+    return others, outlines, doubts
 
 
-def _require_right_angles(grid: Grid, name: str) -> None:
-    axes = grid.affine[:3, :3] / grid.spacing_mm
-    if not np.allclose(axes.T @ axes, np.eye(3), atol=MOST_SHEAR):
-        raise InputError(
-            f"{name}: expected voxel axes at right angles, got a sheared grid, which neither the "
-            "registration nor distances in mm can take; resample the image first"
-        )
-
-
-def _is_same_grid(grid: Grid, other: Grid) -> bool:
-    if grid.shape != other.shape:
-        return False
-    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(grid.shape) - 1)
-    apart = other.to_voxel(grid.to_world(corners)) - corners
-    return bool(np.abs(apart).max() < SAME_GRID_VOXELS)
-
-
-def _read_mask(file: NiftiFile, name: str, scan: Scan) -> tuple[NDArray[np.bool_], Scan | None]:
-    """A brain mask on the registered image's grid, and on its own where that is another."""
-    found = np.unique(file.values)
-    if len(found) > 2 or found[0] != 0 or not np.isfinite(found).all():
-        raise InputError(
-            f"{name}: expected 0 outside and one other value inside the brain, got "
-            f"{len(found)} values from {found[0]:g} to {found[-1]:g}; threshold it first"
-        )
-    mask = file.values > 0
-    volume_ml = float(mask.sum() * file.grid.voxel_ml)
-    if not BRAIN_ML[0] <= volume_ml <= BRAIN_ML[1]:
-        raise InputError(
-            f"{name}: expected a brain (900-1900 ml), but the mask measures {volume_ml:.0f} ml"
-        )
-    drawn = None if file.grid == scan.grid else Scan(mask.astype(np.float32), file.grid)
-    carried = mask if drawn is None else _carry_mask(drawn, scan.grid)
-    lit = float(above_background(scan.values)[carried].mean()) if carried.any() else 0.0
-    if carried.sum() * scan.grid.voxel_ml < 0.8 * volume_ml or lit < 0.8:
-        raise InputError(
-            f"{name}: it does not lie on the brain of the image ({lit:.0%} of what it covers "
-            "there is bright); both must share one world frame, as a mask made from that image does"
-        )
-    return carried, drawn
-
-
-def _read_recurrence(
-    file: NiftiFile, name: str, grid: Grid, convention: LabelConvention
-) -> tuple[TumorMasks, float]:
-    """A follow-up segmentation on the registered image's grid, and the share that is seen there."""
-    masks = outlines_from_labels(file.values, file.grid, convention, name=name)
-    if file.grid == grid:
-        return masks, 1.0
-    share = _share_in_view(masks, grid)
-    if share < MIN_IN_BRAIN:
-        raise InputError(
-            f"{name}: only {share:.0%} of it lies in the field of view of the registered image "
-            f"({_geometry(grid)}, where it has {_geometry(file.grid)}); co-register the follow-up "
-            "scan to that image first"
-        )
-    carried = AtlasTransform.identity().masks_to_patient(masks, grid)
-    if not carried.whole.any():
-        raise InputError(
-            f"{name}: it vanishes on the voxels of the registered image ({_geometry(grid)}, where "
-            f"it has {_geometry(file.grid)}); it is too small to be covered there"
-        )
-    return carried, share
-
-
-def _share_in_view(masks: TumorMasks, grid: Grid) -> float:
-    voxels = grid.to_voxel(masks.grid.to_world(np.argwhere(masks.whole)))
-    inside = ((voxels > -0.5) & (voxels < np.array(grid.shape) - 0.5)).all(axis=1)
-    return float(inside.mean())
-
-
-def _carry_mask(mask: Scan, grid: Grid) -> NDArray[np.bool_]:
-    return AtlasTransform.identity().image_to_patient(mask, grid).values >= 0.5
-
-
-def _geometry(grid: Grid) -> str:
-    return f"{grid}, axes {''.join(aff2axcodes(grid.affine))}"
-
-
-def _apart(seg_grid: Grid, scan: Scan, modality: str) -> str:
-    return (
-        f"The segmentation lies on another grid ({_geometry(seg_grid)}) than the "
-        f"{_ROLES[modality]} ({_geometry(scan.grid)}); their headers' frames were taken for one. "
-        "If they are not, name the image that was segmented as its reference."
-    )
-
-
-def _require_overlap(scan: Scan, name: str, masks: TumorMasks, seg_name: str) -> None:
-    share = _share_in_view(masks, scan.grid)
-    if share < MIN_IN_BRAIN:
-        raise InputError(
-            f"{seg_name}: only {share:.0%} of the outlined tumour lies in the field of "
-            f"view of the {name} ({_geometry(scan.grid)}); name the image that was segmented as "
-            "the segmentation's reference (--seg-reference), so that it can be aligned"
-        )
-
-
-def _doubt_of(moved: Scan, fixed: Scan, name: str, fixed_name: str) -> str:
-    """Why two aligned images may not be of one head; empty where they may."""
-    found = measure_agreement(fixed, moved)
-    if found >= MIN_AGREEMENT:
-        return ""
-    return (
-        f"{name}: aligned with the {fixed_name}, it shares too little with it (normalised mutual "
-        f"information {found:.2f}, at least {MIN_AGREEMENT}): are they of one head?"
-    )
-
-
-def _header_notices(files: Mapping[str, NiftiFile]) -> list[str]:
-    return [
-        f"The {_ROLES[role]} declares no orientation (sform and qform codes are 0): left and right "
-        "were taken as nibabel assumes them and may be exchanged."
-        for role, file in files.items()
-        if not file.has_orientation
-    ] + [
-        f"The {_ROLES[role]} declares two frames that differ (sform and qform): the sform was "
-        "taken, other programs may take the qform."
-        for role, file in files.items()
-        if file.has_two_frames
-    ]
-
-
-def _place_notices(
-    masks: TumorMasks, brain: NDArray[np.bool_], grid: Grid, what: str, advice: str
-) -> list[str]:
-    """What to tell of outlines that lie partly outside the brain; mostly outside is an error."""
-    at = np.rint(grid.to_voxel(masks.grid.to_world(np.argwhere(masks.whole)))).astype(int)
-    seen = ((at >= 0) & (at < grid.shape)).all(axis=1)
-    share = float(brain[tuple(at[seen].T)].sum() / len(at))
-    if share < MIN_IN_BRAIN:
-        raise InputError(f"only {share:.0%} of {what} lies inside the brain of the image; {advice}")
-    if share < 0.8:
-        return [f"Only {share:.0%} of {what} lies inside the brain of the image; {advice}."]
-    return []
+def _find_brain(head: Scan, reference: Scan | None) -> tuple[NDArray[np.bool_], Scan | None, str]:
+    """The brain of a head, the same on its own voxels where those are others, and its source."""
+    if reference is not None and not shows_head(reference):
+        drawn = Scan(foreground(reference.values).astype(np.float32), reference.grid)
+        return carry_mask(drawn, head.grid), drawn, "that of the segmentation's reference"
+    mask = extract_learned(head)
+    if mask is not None:
+        return mask, None, "found by a network (deepbet)"
+    return extract_brain(head), None, "found with the help of the atlas"

@@ -64,7 +64,7 @@ def table(rows: list[dict[str, Any]]) -> Table:
 
 def one_line(error: Exception) -> str:
     """An error's message on one line."""
-    return escape(" ".join(str(error).split()) or type(error).__name__)
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def print_step(name: str) -> None:

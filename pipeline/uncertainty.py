@@ -63,7 +63,6 @@ own anatomy. The last has the constants of the second."""
 
 Calibrated = Literal["matches", "refinement"]
 
-
 LEAST_SPREAD: Mapping[Calibrated, Mapping[str, float]] = {
     "matches": {
         "origin_x_mm": 6.0,

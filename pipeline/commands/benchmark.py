@@ -11,7 +11,7 @@ from rich.markup import escape
 from ..opening import open_database, open_index
 from ..outputs import prepare_output
 from ..predict_gbm import find_exams, predict_exam, read_exam
-from ..printing import print_step, show
+from ..printing import one_line, print_step, show
 from ..progress import console
 from .options import Json
 
@@ -53,7 +53,7 @@ def predict_gbm_command(
             )
             written[exam.identifier] = str(path)
         except Exception as error:  # whatever it is, it is this patient's alone
-            failed[folder.name] = " ".join(str(error).split()) or type(error).__name__
+            failed[folder.name] = one_line(error)
             console.print(f"[bold red]{folder.name} failed:[/] {escape(failed[folder.name])}")
     show({"maps": written, "failed": failed}, as_json)
     if failed:

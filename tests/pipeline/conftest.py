@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from glioquery.atlas import SIMULATION_GRID, Grid
 from glioquery.atlas.brain import block_mean
-from glioquery.pipeline.nifti import Scan
+from glioquery.pipeline.nifti import Scan, write_nifti
 from glioquery.pipeline.patient import Patient
 from glioquery.pipeline.transform import AtlasTransform
 from glioquery.solver import TumorMasks
@@ -66,6 +66,29 @@ def virtual(atlas, known, lesion):
 @pytest.fixture(scope="session")
 def brain_2mm(atlas):
     return Scan(block_mean(atlas.t1), SIMULATION_GRID)
+
+
+@pytest.fixture(scope="session")
+def segmentation(lesion):
+    """Its labels: 2 whole, 4 core."""
+    labels = np.zeros(lesion.grid.shape, np.uint8)
+    labels[lesion.whole], labels[lesion.core] = 2, 4
+    return labels
+
+
+@pytest.fixture
+def files(tmp_path, brain_2mm, segmentation):
+    """A patient's files, as `load_patient` takes them."""
+    write_nifti(tmp_path / "t1.nii", brain_2mm.values, SIMULATION_GRID)
+    write_nifti(tmp_path / "seg.nii", segmentation, SIMULATION_GRID)
+    return {"t1": tmp_path / "t1.nii", "seg": tmp_path / "seg.nii", "labels": "brats2021"}
+
+
+@pytest.fixture
+def still(monkeypatch):
+    """Alignment that finds nothing to move, and no work of ANTs at all."""
+    monkeypatch.setattr("glioquery.pipeline.patient.align", lambda moving, fixed: np.eye(4))
+    monkeypatch.setattr("glioquery.pipeline.ants_worker._run_apart", None)
 
 
 @pytest.fixture(scope="session")

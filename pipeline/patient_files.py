@@ -1,0 +1,313 @@
+"""A patient's files, read and checked against each other before any step that takes time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from nibabel.orientations import aff2axcodes
+from numpy.typing import NDArray
+
+from ..atlas import Grid
+from ..solver import TumorMasks
+from .foreground import BRAIN_ML, above_background, require_intensities
+from .labels import LabelConvention, outlines_from_labels
+from .nifti import InputError, NiftiFile, Scan, read_nifti
+from .transform import AtlasTransform
+
+ROLES = {
+    "t1": "T1",
+    "t1c": "T1c",
+    "flair": "FLAIR",
+    "seg": "segmentation",
+    "brain_mask": "brain mask",
+    "seg_reference": "segmentation's reference",
+    "recurrence": "recurrence",
+}
+"""What each file is to the user."""
+
+MIN_IN_BRAIN = 0.5
+"""Share of an outlined tumour inside the brain, or the field of view, below which the images are
+no pair."""
+
+MOST_SHEAR = 1e-3
+"""Largest cosine between two voxel axes; headers are rounded, ITK's images have right angles."""
+
+SAME_GRID_VOXELS = 0.05
+"""Corners of two files' grids nearer than this are of one grid: headers are rounded."""
+
+
+@dataclass(frozen=True, eq=False)
+class PatientFiles:
+    """What a patient's files hold.
+
+    Attributes
+    ----------
+    modality : "t1" or "t1c"
+        What is registered.
+    image : Scan
+        That image as it came, with skull or without.
+    outlines : TumorMasks
+        Core and whole tumour on the segmentation's own grid.
+    others : mapping of str to Scan
+        Further images by role: seg_reference, if it is another than the registered image, flair,
+        and t1c beside a T1. Those whose grid is not the registered image's lie in their own world.
+    brain_mask : bool array or None
+        A given brain on the grid of `image`.
+    brain_drawn : Scan or None
+        The same on its own voxels, where those are others.
+    recurrence : TumorMasks or None
+        Outlines of a follow-up scan on the grid of `image`.
+    names : mapping of str to str
+        How messages call each file.
+    checksums : mapping of str to str
+        SHA-256 of each file by its role.
+    notices : tuple of str
+        What the user should know although it is no error.
+    """
+
+    modality: Literal["t1", "t1c"]
+    image: Scan
+    outlines: TumorMasks
+    others: Mapping[str, Scan]
+    brain_mask: NDArray[np.bool_] | None
+    brain_drawn: Scan | None
+    recurrence: TumorMasks | None
+    names: Mapping[str, str]
+    checksums: Mapping[str, str]
+    notices: tuple[str, ...]
+
+
+def read_patient_files(
+    paths: Mapping[str, str | Path | None], convention: LabelConvention
+) -> PatientFiles:
+    """Read a patient's files and see that they fit together.
+
+    Parameters
+    ----------
+    paths : mapping of str to path
+        By role, of `ROLES`; see `load_patient`.
+    convention : LabelConvention
+        Of segmentation and recurrence.
+
+    Raises
+    ------
+    InputError
+        One line that says what was expected, what came and what to do.
+    """
+    modality: Literal["t1", "t1c"] = "t1c" if paths["t1"] is None else "t1"
+    if paths[modality] is None:
+        raise InputError("a T1-weighted image is needed for the registration: give a T1 or a T1c")
+    files = {role: read_nifti(p, ROLES[role]) for role, p in paths.items() if p is not None}
+    names = {role: f"{ROLES[role]} {paths[role]}" for role in files}
+    files = _with_common_grids(files, modality)
+    image = _scan(files[modality], names[modality])
+    require_intensities(image.values, names[modality])
+    grid = files["seg"].grid
+    _require_right_angles(grid, names["seg"])
+    outlines = outlines_from_labels(files["seg"].values, grid, convention, name=names["seg"])
+    notices = _header_notices(files)
+    mask = brain_drawn = recurrence = None
+    if "brain_mask" in files:
+        mask, brain_drawn = _read_mask(files["brain_mask"], names["brain_mask"], image)
+    if "recurrence" in files:
+        recurrence, told = _read_recurrence(
+            files["recurrence"], names["recurrence"], image.grid, convention
+        )
+        notices += told
+    others: dict[str, Scan] = {
+        role: _scan(files[role], names[role])
+        for role in ("seg_reference", "flair", "t1c")
+        if role in files and role != modality
+    }
+    reference = others.get("seg_reference")
+    if reference is None:
+        _require_overlap(image, names[modality], outlines, names["seg"])
+        if grid != image.grid:
+            notices.append(
+                f"The segmentation lies on another grid ({_geometry(grid)}) than the "
+                f"{ROLES[modality]} ({_geometry(image.grid)}); their headers' frames were taken "
+                "for one. If they are not, name the image that was segmented as its reference."
+            )
+    elif reference.grid != grid:
+        raise InputError(
+            f"{names['seg_reference']}: the segmentation must lie on its grid, but it has "
+            f"{_geometry(reference.grid)}, where the segmentation has {_geometry(grid)}; name "
+            "the image that was segmented"
+        )
+    elif files["seg_reference"].sha256 == files[modality].sha256:
+        del others["seg_reference"]
+    else:
+        require_intensities(reference.values, names["seg_reference"])
+    if not outlines.core.any():
+        notices.append(
+            "The segmentation has no core (no enhancing or necrotic tumour): the score is the "
+            "Dice of the whole tumour alone."
+        )
+    return PatientFiles(
+        modality=modality,
+        image=image,
+        outlines=outlines,
+        others=others,
+        brain_mask=mask,
+        brain_drawn=brain_drawn,
+        recurrence=recurrence,
+        names=names,
+        checksums={role: file.sha256 for role, file in files.items()},
+        notices=tuple(notices),
+    )
+
+
+def carry_mask(mask: Scan, grid: Grid) -> NDArray[np.bool_]:
+    """A mask of 0 and 1 on another grid of the same world."""
+    return AtlasTransform.identity().image_to_patient(mask, grid).values >= 0.5
+
+
+def find_outside(
+    masks: TumorMasks, brain: NDArray[np.bool_], grid: Grid, what: str, advice: str
+) -> list[str]:
+    """What to tell of outlines that lie partly outside a brain on a grid of their world.
+
+    Raises
+    ------
+    InputError
+        If they lie mostly outside.
+    """
+    at = np.rint(grid.to_voxel(masks.grid.to_world(np.argwhere(masks.whole)))).astype(int)
+    seen = ((at >= 0) & (at < grid.shape)).all(axis=1)
+    share = float(brain[tuple(at[seen].T)].sum() / len(at))
+    if share < MIN_IN_BRAIN:
+        raise InputError(f"only {share:.0%} of {what} lies inside the brain of the image; {advice}")
+    if share < 0.8:
+        return [f"Only {share:.0%} of {what} lies inside the brain of the image; {advice}."]
+    return []
+
+
+def _with_common_grids(files: Mapping[str, NiftiFile], modality: str) -> dict[str, NiftiFile]:
+    """The same files; grids that differ by rounding from the image's or the reference's are its."""
+    common = [files[role].grid for role in (modality, "seg_reference") if role in files]
+    return {
+        role: replace(file, grid=next((g for g in common if _is_same(file.grid, g)), file.grid))
+        for role, file in files.items()
+    }
+
+
+def _is_same(grid: Grid, other: Grid) -> bool:
+    if grid.shape != other.shape:
+        return False
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(grid.shape) - 1)
+    apart = other.to_voxel(grid.to_world(corners)) - corners
+    return bool(np.abs(apart).max() < SAME_GRID_VOXELS)
+
+
+def _scan(file: NiftiFile, name: str) -> Scan:
+    values = file.values.astype(np.float32)
+    if not np.isfinite(values).all():
+        n = int(np.size(values) - np.isfinite(values).sum())
+        raise InputError(
+            f"{name}: expected finite intensities, got {n} voxels of NaN or infinity; "
+            "replace them by 0 or export the image again"
+        )
+    if not (values > 0).any():
+        raise InputError(f"{name}: it holds no positive intensity; is it the right file?")
+    _require_right_angles(file.grid, name)
+    return Scan(values, file.grid)
+
+
+def _require_right_angles(grid: Grid, name: str) -> None:
+    axes = grid.affine[:3, :3] / grid.spacing_mm
+    if not np.allclose(axes.T @ axes, np.eye(3), atol=MOST_SHEAR):
+        raise InputError(
+            f"{name}: expected voxel axes at right angles, got a sheared grid, which neither the "
+            "registration nor distances in mm can take; resample the image first"
+        )
+
+
+def _read_mask(file: NiftiFile, name: str, scan: Scan) -> tuple[NDArray[np.bool_], Scan | None]:
+    """A brain mask on the registered image's grid, and on its own where that is another."""
+    found = np.unique(file.values)
+    if len(found) > 2 or found[0] != 0 or not np.isfinite(found).all():
+        raise InputError(
+            f"{name}: expected 0 outside and one other value inside the brain, got "
+            f"{len(found)} values from {found[0]:g} to {found[-1]:g}; threshold it first"
+        )
+    mask = file.values > 0
+    volume_ml = float(mask.sum() * file.grid.voxel_ml)
+    if not BRAIN_ML[0] <= volume_ml <= BRAIN_ML[1]:
+        raise InputError(
+            f"{name}: expected a brain (900-1900 ml), but the mask measures {volume_ml:.0f} ml"
+        )
+    drawn = None if file.grid == scan.grid else Scan(mask.astype(np.float32), file.grid)
+    carried = mask if drawn is None else carry_mask(drawn, scan.grid)
+    lit = float(above_background(scan.values)[carried].mean()) if carried.any() else 0.0
+    if carried.sum() * scan.grid.voxel_ml < 0.8 * volume_ml or lit < 0.8:
+        raise InputError(
+            f"{name}: it does not lie on the brain of the image ({lit:.0%} of what it covers "
+            "there is bright); both must share one world frame, as a mask made from that image does"
+        )
+    return carried, drawn
+
+
+def _read_recurrence(
+    file: NiftiFile, name: str, grid: Grid, convention: LabelConvention
+) -> tuple[TumorMasks, list[str]]:
+    """A follow-up segmentation on the registered image's grid, and what of it is not seen there."""
+    masks = outlines_from_labels(file.values, file.grid, convention, name=name)
+    if file.grid == grid:
+        return masks, []
+    share = _share_in_view(masks, grid)
+    if share < MIN_IN_BRAIN:
+        raise InputError(
+            f"{name}: only {share:.0%} of it lies in the field of view of the registered image "
+            f"({_geometry(grid)}, where it has {_geometry(file.grid)}); co-register the follow-up "
+            "scan to that image first"
+        )
+    carried = AtlasTransform.identity().masks_to_patient(masks, grid)
+    if not carried.whole.any():
+        raise InputError(
+            f"{name}: it vanishes on the voxels of the registered image ({_geometry(grid)}, where "
+            f"it has {_geometry(file.grid)}); it is too small to be covered there"
+        )
+    if share == 1:
+        return carried, []
+    return carried, [
+        f"Only {share:.0%} of the recurrence lies in the field of view of the registered image: "
+        "the coverage is that of this part."
+    ]
+
+
+def _share_in_view(masks: TumorMasks, grid: Grid) -> float:
+    voxels = grid.to_voxel(masks.grid.to_world(np.argwhere(masks.whole)))
+    inside = ((voxels > -0.5) & (voxels < np.array(grid.shape) - 0.5)).all(axis=1)
+    return float(inside.mean())
+
+
+def _require_overlap(scan: Scan, name: str, masks: TumorMasks, seg_name: str) -> None:
+    share = _share_in_view(masks, scan.grid)
+    if share < MIN_IN_BRAIN:
+        raise InputError(
+            f"{seg_name}: only {share:.0%} of the outlined tumour lies in the field of "
+            f"view of the {name} ({_geometry(scan.grid)}); name the image that was segmented as "
+            "the segmentation's reference (--seg-reference), so that it can be aligned"
+        )
+
+
+def _geometry(grid: Grid) -> str:
+    return f"{grid}, axes {''.join(aff2axcodes(grid.affine))}"
+
+
+def _header_notices(files: Mapping[str, NiftiFile]) -> list[str]:
+    return [
+        f"The {ROLES[role]} declares no orientation (sform and qform codes are 0): left and right "
+        "were taken as nibabel assumes them and may be exchanged."
+        for role, file in files.items()
+        if not file.has_orientation
+    ] + [
+        f"The {ROLES[role]} declares two frames that differ (sform and qform): the sform was "
+        "taken, other programs may take the qform."
+        for role, file in files.items()
+        if file.has_two_frames
+    ]
