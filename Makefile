@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)
 	$(BIN)/glioquery demo -o demo-output
 
-test: lint
+test: $(STAMP)
 	$(BIN)/python -m pytest
 
 test-slow: $(STAMP)

@@ -1,6 +1,7 @@
 """Small anatomies for tests, and how far two densities are apart."""
 
 import numpy as np
+
 from glioquery.atlas import Grid
 from glioquery.solver import Tissue
 

@@ -1,4 +1,5 @@
 import pytest
+
 from glioquery.atlas import load_atlas
 from glioquery.dbgen.cluster import connected
 from glioquery.solver import Tissue

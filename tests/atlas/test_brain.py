@@ -5,6 +5,7 @@ import hashlib
 import nibabel as nib
 import numpy as np
 import pytest
+
 from glioquery.atlas import SIMULATION_GRID, Grid, load_atlas
 from glioquery.atlas.brain import FOLDER, PADDING, block_mean
 

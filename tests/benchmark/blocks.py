@@ -14,11 +14,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from shapes import unseen_tumors
+
 from glioquery.dbgen import Database
 from glioquery.query import Index, dice_from_counts, outlines_of, search
 from glioquery.solver import TumorMasks
-from numpy.typing import NDArray
-from shapes import unseen_tumors
 
 EDGES = (4, 8, 16, 32, 128)
 """Voxels along the edge of a block; the last is larger than the box."""

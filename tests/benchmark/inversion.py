@@ -23,6 +23,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
+
 from glioquery.atlas import load_atlas
 from glioquery.dbgen import Database, Plan
 from glioquery.dbgen.drawing import draw_samples
@@ -43,7 +45,6 @@ from glioquery.pipeline.uncertainty import (
 )
 from glioquery.query import Index, dice_of_masks, search
 from glioquery.solver import Accuracy, GrowthParameters, Tissue, TumorMasks, on_grid
-from scipy import ndimage
 
 UNSEEN_SEED = 20_220
 N_RANKED = 60

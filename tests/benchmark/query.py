@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+from shapes import Replicated, Shapes, blob, on_grid, roughen, synthetic_source, unseen_tumors
+
 from glioquery.atlas import SIMULATION_GRID
 from glioquery.dbgen import Database
 from glioquery.dbgen.machine import processor
@@ -35,7 +37,6 @@ from glioquery.query import (
     search_many,
 )
 from glioquery.solver import TumorMasks
-from shapes import Replicated, Shapes, blob, on_grid, roughen, synthetic_source, unseen_tumors
 
 N_QUERIES, N_UNSEEN, N_BLOBS = 100, 80, 10
 GROWTH = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000)
@@ -162,6 +163,7 @@ def report_batch(index: Index, queries: list[TumorMasks], k: int) -> None:
 def report_gpu(index: Index, queries: list[TumorMasks], k: int) -> None:
     """Print times on JAX's default device, and see that the matches are the same."""
     import jax
+
     from glioquery.query.device import DeviceIndex
 
     start = time.perf_counter()

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from glioquery.atlas import load_atlas
 from glioquery.pipeline.patient import load_patient
 from glioquery.pipeline.quality import assess_registration

@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
 from glioquery.dbgen import Database, ParameterSpace, Plan, generate
 from glioquery.dbgen.shard import read_record, shard_path
 from glioquery.pipeline.cases import find_cases
 from glioquery.query import Index, build_index, outlines_of, search
 from glioquery.solver import Accuracy, TumorMasks
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 WAYS = {
     "trajectory, 4 a run": {"snapshots_per_run": 4},

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
+
 from glioquery.atlas import SIMULATION_GRID, load_atlas
 from glioquery.dbgen import Database
 from glioquery.dbgen.drawing import draw_samples
@@ -14,7 +16,6 @@ from glioquery.query import Index, Portion
 from glioquery.query.blocks import join_blocks
 from glioquery.solver import Thresholds, Tissue, TumorMasks
 from glioquery.solver import on_grid as density_on_grid
-from scipy import ndimage
 
 SIZES_PER_SEED = 4
 VOXELS_PER_ML = 125

@@ -22,6 +22,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from euler_reference import explicit_limit_days, grow
+
 from glioquery.atlas import load_atlas
 from glioquery.dbgen import ParameterSpace, Plan
 from glioquery.dbgen.drawing import draw_samples

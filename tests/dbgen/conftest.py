@@ -1,6 +1,7 @@
 import shutil
 
 import pytest
+
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 
 SMALL = Plan(ParameterSpace(whole_ml=Range(5, 15), snapshots_per_run=2), seed=7)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from glioquery.dbgen.curve import along_curve, decode_outlines, encode_outline, hilbert_rank
 
 

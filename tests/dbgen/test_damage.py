@@ -11,6 +11,7 @@ from typing import ClassVar
 import netCDF4
 import numpy as np
 import pytest
+
 from glioquery.dbgen import Database, DatabaseError, Plan, generate, verify
 from glioquery.dbgen.files import completed, sha256_of, write_json
 from glioquery.dbgen.shard import read_record, shard_path

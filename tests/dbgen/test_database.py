@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import xarray as xr
+
 from glioquery.dbgen import generate
 
 

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+
 from glioquery.dbgen import Database
 from glioquery.dbgen.datacard import card_text, describe_database
 from glioquery.dbgen.machine import processor

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+
 from glioquery.dbgen import Plan
 from glioquery.dbgen.embedded import EMBEDDED, companion_folder, embedded_database, is_embedded
 from glioquery.dbgen.header import read_header

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+
 from glioquery.dbgen import Database, DatabaseError, Plan, generate, verify, workers
 from glioquery.dbgen.cluster import connected
 from glioquery.dbgen.shard import shard_path

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.dbgen.datacard import describe_database
 from glioquery.dbgen.drawing import Rejection, draw_samples

@@ -4,6 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from scipy.stats import qmc
+
 from glioquery.dbgen import Database, DatabaseError, ParameterSpace, Plan, Range, generate, verify
 from glioquery.dbgen.drawing import Rejection, draw_attempt, draw_samples
 from glioquery.dbgen.sampling import (
@@ -16,10 +21,6 @@ from glioquery.dbgen.sampling import (
     origin_at,
 )
 from glioquery.solver import Thresholds, simulate
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy import stats
-from scipy.stats import qmc
 
 INDEPENDENT = ("uniform", "sobol")
 DRAWN = ("trajectory", "uniform", "sobol", "identifiable")

@@ -4,12 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from glioquery.dbgen import ParameterSpace, Plan, Range
 from glioquery.dbgen.drawing import Rejection, draw_samples
 from glioquery.dbgen.values import Choices
 from glioquery.solver import FisherKolmogorov
-from hypothesis import given
-from hypothesis import strategies as st
 
 SPACES = [
     {},

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
+
 from glioquery.atlas import SIMULATION_GRID, Grid
 from glioquery.atlas.brain import block_mean
 from glioquery.pipeline.nifti import Scan, write_nifti
 from glioquery.pipeline.patient import Patient
 from glioquery.pipeline.transform import AtlasTransform
 from glioquery.solver import TumorMasks
-from scipy import ndimage
 
 
 @pytest.fixture(scope="session")

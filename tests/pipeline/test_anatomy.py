@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import ndimage
+
 from glioquery.atlas import load_atlas
 from glioquery.pipeline.anatomy import (
     TissueMaps,
@@ -25,7 +27,6 @@ from glioquery.solver import (
     simulate,
 )
 from glioquery.solver.models import FisherKolmogorovTensor, TensorField
-from scipy import ndimage
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from command_line import run
+
 from glioquery.atlas import SIMULATION_GRID
 from glioquery.dbgen import Database, ParameterSpace, Plan, Range, generate
 from glioquery.pipeline.nifti import write_nifti

@@ -11,6 +11,9 @@ from collections import UserDict
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
+from ray import cloudpickle
+
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.pipeline import cli
 from glioquery.pipeline.cohort import (
@@ -36,8 +39,6 @@ from glioquery.pipeline.opening import open_index
 from glioquery.pipeline.outputs import REPORT_FILE, RESULT_FILE
 from glioquery.query import build_index, dice_of_masks
 from glioquery.query.outlines import INDEX_FOLDER
-from matplotlib.image import imread
-from ray import cloudpickle
 
 
 @pytest.fixture(scope="module")

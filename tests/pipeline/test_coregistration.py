@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
 from glioquery.atlas import SIMULATION_GRID, Grid
 from glioquery.pipeline.brain import extract_brain, find_pose
 from glioquery.pipeline.coregistration import SPACING_MM, align, measure_agreement, move
@@ -9,8 +12,6 @@ from glioquery.pipeline.foreground import foreground, shows_head
 from glioquery.pipeline.nifti import Scan
 from glioquery.pipeline.resampling import coarsen
 from glioquery.pipeline.transform import AtlasTransform
-from scipy import ndimage
-from scipy.spatial.transform import Rotation
 
 CENTRE = np.array([-120.0, 115, 75])
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from command_line import run
+
 from glioquery.dbgen import Database
 from glioquery.dbgen.generation import FinishedShard
 from glioquery.pipeline.progress import GenerationProgress, Speed, duration

@@ -7,6 +7,7 @@ import command_line
 import nibabel as nib
 import numpy as np
 import pytest
+
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.pipeline.cases import find_cases
 from glioquery.pipeline.labels import label_convention

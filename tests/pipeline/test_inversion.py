@@ -11,6 +11,7 @@ import shutil
 import nibabel as nib
 import numpy as np
 import pytest
+
 from glioquery.atlas import Grid, load_atlas
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.pipeline import answer

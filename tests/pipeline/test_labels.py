@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from glioquery.atlas import Grid
 from glioquery.pipeline.labels import label_convention, outlines_from_labels
 from glioquery.pipeline.nifti import InputError

@@ -3,6 +3,7 @@
 import nibabel as nib
 import numpy as np
 import pytest
+
 from glioquery.atlas import Grid
 from glioquery.pipeline.nifti import InputError, read_nifti, write_nifti
 

@@ -1,4 +1,5 @@
 import pytest
+
 from glioquery.dbgen import DatabaseError
 from glioquery.dbgen.embedded import EMBEDDED
 from glioquery.pipeline.opening import open_database, open_index

@@ -5,6 +5,7 @@ import gzip
 import nibabel as nib
 import numpy as np
 import pytest
+
 from glioquery.atlas import SIMULATION_GRID, Grid
 from glioquery.pipeline.nifti import InputError, Scan, write_nifti
 from glioquery.pipeline.patient import load_patient

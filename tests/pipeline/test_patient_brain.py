@@ -7,13 +7,14 @@ import types
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
+
 from glioquery.atlas import SIMULATION_GRID, Grid
 from glioquery.pipeline.foreground import foreground
 from glioquery.pipeline.learned_brain import extract_learned
 from glioquery.pipeline.nifti import InputError, Scan, read_nifti, write_nifti
 from glioquery.pipeline.patient import load_patient
 from glioquery.pipeline.transform import AtlasTransform
-from scipy import ndimage
 
 
 @pytest.fixture

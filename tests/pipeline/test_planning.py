@@ -2,6 +2,10 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
 from glioquery.atlas import Grid
 from glioquery.pipeline.planning import (
     LEAST_DENSITY,
@@ -12,9 +16,6 @@ from glioquery.pipeline.planning import (
 )
 from glioquery.pipeline.recurrence import cover_recurrence
 from glioquery.solver import TumorDensity, TumorMasks
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.spatial.transform import Rotation
 
 SHAPE = (36, 30, 28)
 SPACING = (1.5, 2.0, 2.5)

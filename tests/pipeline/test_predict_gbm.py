@@ -5,6 +5,7 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+
 from glioquery.atlas import SIMULATION_GRID
 from glioquery.atlas.brain import block_mean
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from glioquery.atlas import Grid
 from glioquery.pipeline.descent import Interior, descend
 from glioquery.pipeline.overlap import Comparison

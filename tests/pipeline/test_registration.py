@@ -5,6 +5,8 @@ import sys
 
 import numpy as np
 import pytest
+from scipy import ndimage
+
 from glioquery.atlas import Grid
 from glioquery.pipeline.coregistration import move
 from glioquery.pipeline.nifti import Scan
@@ -14,7 +16,6 @@ from glioquery.pipeline.registration import RegistrationError, register
 from glioquery.pipeline.resampling import coarsen, even_out
 from glioquery.pipeline.transform import AtlasTransform
 from glioquery.solver import TumorMasks
-from scipy import ndimage
 
 CASES = ("BraTS2021_00006", "BraTS2021_01476", "BraTS2021_01479", "BraTS2021_01481")
 

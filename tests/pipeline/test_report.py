@@ -9,6 +9,9 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
+from scipy import ndimage
+
 from glioquery.atlas import Grid
 from glioquery.pipeline.nifti import Scan
 from glioquery.pipeline.page import DISCLAIMER
@@ -18,8 +21,6 @@ from glioquery.pipeline.quality import OutlineQuality, RegistrationQuality
 from glioquery.pipeline.report import ReportContent, Section, Table, render_report, write_report
 from glioquery.pipeline.viewer import view_density
 from glioquery.solver import TumorDensity
-from matplotlib.image import imread
-from scipy import ndimage
 
 EVIL = "<script>alert('x')</script>&\"'"
 

@@ -10,6 +10,7 @@ import command_line
 import nibabel as nib
 import numpy as np
 import pytest
+
 from glioquery.atlas import SIMULATION_GRID
 from glioquery.dbgen import Database, DatabaseError, ParameterSpace, Plan, Range, generate
 from glioquery.pipeline.nifti import write_nifti

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
+
 from glioquery.atlas import SIMULATION_GRID, Grid
 from glioquery.pipeline.ants_worker import from_ants, to_ants
 from glioquery.pipeline.nifti import Scan
@@ -13,7 +15,6 @@ from glioquery.pipeline.transform import (
     extend_from_tissue,
 )
 from glioquery.solver import TumorDensity, TumorMasks
-from scipy import ndimage
 
 OBLIQUE = np.array(
     [[0.9, 0.3, 0.1, -8], [-0.3, 0.9, 0.2, 5], [-0.02, -0.22, 0.97, 3], [0, 0, 0, 1]]

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from anatomies import uniform_tissue
+
 from glioquery.atlas import Grid
 from glioquery.pipeline import several
 from glioquery.pipeline.refinement import refine

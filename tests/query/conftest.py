@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+
 from glioquery.atlas import Grid
 from glioquery.query import Match, Portion, build_index
 from glioquery.solver import Thresholds, TumorMasks

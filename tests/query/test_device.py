@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from glioquery.query import MEASURES, find_measure, search
 from glioquery.query import device as device_module
 from glioquery.query.device import DeviceIndex

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from glioquery.atlas import Grid
 from glioquery.query import dice_from_counts, dice_of_masks
 from glioquery.solver import TumorMasks
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @given(st.integers(0, 2**21), st.integers(0, 2**21), st.integers(0, 2**21))

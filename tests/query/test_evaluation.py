@@ -5,6 +5,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
+
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.query import evaluation, search
 from glioquery.query.evaluation import Contestant, QuerySet, Row, evaluate, time_naive

@@ -4,6 +4,9 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from glioquery.atlas import SIMULATION_GRID, Grid, load_atlas
 from glioquery.query import (
     Portion,
@@ -15,8 +18,6 @@ from glioquery.query import (
     search_many,
 )
 from glioquery.solver import TumorMasks
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 @st.composite

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+
 from glioquery.query import Index, build, build_index
 from glioquery.solver import Thresholds
 

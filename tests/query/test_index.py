@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from glioquery.query import Index, build, build_index, search
 from glioquery.query.index import ARRAYS
 from glioquery.solver import Thresholds

@@ -6,6 +6,9 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from glioquery.atlas import Grid
 from glioquery.query import (
     MEASURES,
@@ -20,8 +23,6 @@ from glioquery.query import (
 )
 from glioquery.query.measures import hausdorff95
 from glioquery.solver import TumorMasks
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def dice(a, b, empty):

@@ -6,6 +6,7 @@ import signal
 
 import numpy as np
 import pytest
+
 from glioquery.query import MEASURES, build_index, search, search_many
 from glioquery.query.measures import Measure, find_measure
 from glioquery.query.sharded import sharded

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from anatomies import blocky_tissue, middle, relative_l2, uniform_tissue
+
 from glioquery.solver import (
     Accuracy,
     GrowthParameters,

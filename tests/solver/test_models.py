@@ -12,6 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
+
 from glioquery.atlas import Grid
 from glioquery.dbgen import Database, ParameterSpace, Plan, Range, generate, verify
 from glioquery.dbgen.cluster import connected
@@ -35,9 +39,6 @@ from glioquery.solver.models import (
     parse_settings,
     registry,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.integrate import solve_ivp
 
 BUILT_IN = [FisherKolmogorov, FisherKolmogorovTensor, ProliferativeNecrotic]
 

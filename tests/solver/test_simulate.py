@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from anatomies import blocky_tissue, middle, relative_l2, uniform_tissue
 from euler_reference import explicit_limit_days, grow
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from glioquery.atlas import Grid
 from glioquery.solver import (
     Accuracy,
@@ -17,8 +20,6 @@ from glioquery.solver import (
     simulate,
 )
 from glioquery.solver.seed import SEED_MASS_MM3, SEED_SD_MM, seed_density
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize("spacing", [(2.0, 2.0, 2.0), (1.0, 2.0, 3.0)])

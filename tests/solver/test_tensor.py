@@ -5,14 +5,15 @@ import math
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from glioquery.atlas import Grid
 from glioquery.solver import Accuracy, FisherKolmogorov, GrowthParameters, Tissue, simulate
 from glioquery.solver.models import FisherKolmogorovTensor, TensorField, describe_model, find_model
 from glioquery.solver.models.fisher_kolmogorov_tensor import _link
 from glioquery.solver.seed import SEED_CUT, SEED_MASS_MM3, SEED_SD_MM
 from glioquery.solver.selling import decompose, touched_voxels
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 UPPER = (..., [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2])
 FSL_ORDER = "xx,xy,xz,yy,yz,zz"

@@ -9,6 +9,7 @@ import itertools
 import numpy as np
 import pytest
 from convergence import slope
+
 from glioquery.atlas import Grid, load_probabilities
 from glioquery.atlas.brain import PADDING, block_mean
 from glioquery.dbgen import Plan

@@ -13,6 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from convergence import slope
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.polynomial import Polynomial
+from scipy.optimize import minimize_scalar
+
 from glioquery.atlas import Grid
 from glioquery.dbgen.space import ParameterSpace
 from glioquery.solver import (
@@ -36,10 +41,6 @@ from glioquery.solver.supertime import (
     thrifty_step,
 )
 from glioquery.solver.window import DiffusionOperator, Window
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.polynomial import Polynomial
-from scipy.optimize import minimize_scalar
 
 STAGE_NUMBERS = range(4, MAX_STAGES + 1, 3)
 """Those that `stages_for` chooses from."""

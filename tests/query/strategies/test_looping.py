@@ -5,6 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
 from glioquery.atlas import Grid
 from glioquery.query import build_index, search
 from glioquery.query.strategies import (
@@ -18,9 +22,6 @@ from glioquery.query.strategies.base import nearest
 from glioquery.query.strategies.downsampled import FACTORS, taken_voxels
 from glioquery.query.strategies.naive import Naive
 from glioquery.solver import TumorMasks
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy import ndimage
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.integers(1, 40))

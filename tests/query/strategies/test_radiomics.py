@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import SimpleITK
+
 from glioquery.query.strategies import open_strategy, prepare_strategy, radiomics
 from glioquery.query.strategies.shape import (
     FEATURES,
