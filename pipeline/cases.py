@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..atlas import SIMULATION_GRID
@@ -10,6 +10,7 @@ from ..solver import TumorMasks
 from .labels import LabelConvention, outlines_from_labels
 from .names import map_name
 from .nifti import InputError, read_nifti
+from .placement import TO_SRI24, judge_placement
 from .transform import AtlasTransform
 
 WRITTEN_BY_INVERT = LabelConvention("glioquery", frozenset({2}), frozenset({1, 2}))
@@ -29,11 +30,14 @@ class Cases:
         Paths relative to the folder, without .nii.gz.
     files : tuple of Path
     convention : LabelConvention
+    notices : tuple of str
+        A sentence for each patient whose outlines lie in the atlas's brain in small part only.
     """
 
     names: tuple[str, ...]
     files: tuple[Path, ...]
     convention: LabelConvention
+    notices: tuple[str, ...] = ()
 
     def load(self, i: int) -> TumorMasks:
         """Outlines of the i-th patient on the simulation grid.
@@ -41,19 +45,28 @@ class Cases:
         Raises
         ------
         InputError
-            If the file is no segmentation of the convention, or misses the atlas.
+            If the file is no segmentation of the convention.
+        """
+        masks = self._read(i)
+        if masks.grid == SIMULATION_GRID:
+            return masks
+        return AtlasTransform.identity().masks_to_atlas(masks, SIMULATION_GRID)
+
+    def notice_of(self, i: int) -> str | None:
+        """What to tell of the place of the i-th patient's outlines.
+
+        Raises
+        ------
+        InputError
+            As `load`, or if they miss the atlas's brain.
         """
         name = f"segmentation {self.files[i]}"
+        return judge_placement(self._read(i), name=name, remedy=TO_SRI24).notice
+
+    def _read(self, i: int) -> TumorMasks:
         file = read_nifti(self.files[i], "segmentation")
-        masks = outlines_from_labels(file.values, file.grid, self.convention, name=name)
-        if masks.grid != SIMULATION_GRID:
-            masks = AtlasTransform.identity().masks_to_atlas(masks, SIMULATION_GRID)
-        if not masks.whole.any():
-            raise InputError(
-                f"{name}: no voxel of the outlines lies in SRI24's part of the world: they are on "
-                f"a grid of {file.grid}, the atlas on one of {SIMULATION_GRID}"
-            )
-        return masks
+        name = f"segmentation {self.files[i]}"
+        return outlines_from_labels(file.values, file.grid, self.convention, name=name)
 
 
 def find_cases(
@@ -72,7 +85,7 @@ def find_cases(
     Raises
     ------
     InputError
-        If there are none, or one cannot be read as such; before any work.
+        If there are none, one cannot be read as such or misses the atlas's brain.
     """
     files = sorted(path for path in folder.glob(pattern) if path.is_file())
     if not files:
@@ -84,6 +97,5 @@ def find_cases(
         str(path.relative_to(folder)).removesuffix(".nii.gz").removesuffix(".nii") for path in files
     )
     cases = Cases(names, tuple(files), convention)
-    for i in range(len(files)):
-        cases.load(i)
-    return cases
+    notices = [cases.notice_of(i) for i in range(len(files))]
+    return replace(cases, notices=tuple(notice for notice in notices if notice))

@@ -26,6 +26,7 @@ from .opening import open_index
 from .outputs import prepare_output, remove_results, write_maps, write_page, write_result
 from .patient import Patient
 from .pictures import draw_overlays, draw_registration
+from .placement import judge_placement, require_overlap
 from .planning import DENSITIES
 from .quality import assess_registration
 from .recurrence import cover_recurrence
@@ -140,7 +141,8 @@ def invert(
     InputError
         If thresholds are to be fitted or another anatomy used without a refinement, the model is
         bound to the atlas, tissue maps do not lie on the brain, the output folder cannot be
-        written, or the subject is no label.
+        written, or the subject is no label; later, if the registered outline misses the atlas's
+        brain or every stored tumour.
     """
     timings: dict[str, float] = dict(patient.timings_s)
 
@@ -176,15 +178,14 @@ def invert(
         )
     with timed("warp outlines"):
         masks = transform.masks_to_atlas(patient.outlines, database.grid)
+    name, remedy = "the registered outline", "see that segmentation and T1 are of one patient"
+    placement = judge_placement(masks, name=name, remedy=remedy)
     with timed("assess registration"):
         quality = assess_registration(patient, transform, masks, atlas)
-    if not masks.whole.any():
-        raise InputError(
-            "the registered outline misses the atlas: are segmentation and T1 of one patient? "
-            f"The image lies on {patient.grid}, the atlas on {atlas.grid}"
-        )
     with timed("query"):
-        ranked = rank_matches(database, search(index, masks, k=max(k, DEFAULT_MATCHES)))
+        matches = search(index, masks, k=max(k, DEFAULT_MATCHES))
+        require_overlap(matches, name=name, remedy=remedy)
+        ranked = rank_matches(database, matches)
         ensemble_of = ranked[:DEFAULT_MATCHES]  # however many are listed
     with timed("refine" if refined else "assess uncertainty"):
         findings = find_answer(
@@ -199,6 +200,8 @@ def invert(
         )
     own = None
     notices = [*patient.notices, *findings.notices]
+    if placement.notice:
+        notices.append(placement.notice)
     if own_anatomy and findings.refinement is not None:
         with timed("refine in the own anatomy"):
             try:

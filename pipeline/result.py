@@ -17,6 +17,7 @@ from .answer import Answer, Findings, growth_row
 from .maps import PatientMaps
 from .matches import RankedMatch
 from .nifti import Scan
+from .placement import share_in_brain
 from .planning import PlanningVolumes
 from .quality import RegistrationQuality
 from .recurrence import Coverage
@@ -139,6 +140,7 @@ class Inversion:
         """Plain values of what was found beyond the matches, as `result.json` shows them."""
         fitted = self.findings.fitted
         return {
+            "share_in_brain": share_in_brain(self.masks),
             "answer": self.answer.row(),
             "tried": [answer.row() for answer in self.findings.tried],
             "own_anatomy": None if self.own is None else self.own.row(),

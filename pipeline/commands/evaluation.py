@@ -11,11 +11,12 @@ from typing import Annotated, Any
 
 import jax
 import typer
+from rich.markup import escape
 
 from ...dbgen import Database
 from ...dbgen.files import completed
 from ...dbgen.machine import processor
-from ...query import Index
+from ...query import Index, search
 from ...query.evaluation import (
     DEPTH,
     Contestant,
@@ -37,6 +38,7 @@ from ..labels import label_convention
 from ..nifti import InputError
 from ..opening import open_database, open_index, open_outlines
 from ..outputs import prepare_output
+from ..placement import TO_SRI24, require_overlap
 from ..printing import show, table
 from ..progress import console, progress_bar
 from .options import (
@@ -92,7 +94,8 @@ def train_command(
 
 
 def evaluate_command(
-    database: OptionalDatabase,
+    *,
+    database: OptionalDatabase = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")],
     synthetic: Annotated[int, typer.Option(metavar="N", help="Synthetic queries; 0: none.")] = 1000,
     cases: Annotated[
@@ -115,7 +118,6 @@ def evaluate_command(
 ) -> None:
     """Compare query strategies: the paper's Tables 1 and 2 on this database. Resumes by itself."""
     source = open_database(database)
-    index = open_index(source)
     names = list(dict.fromkeys(["direct", *_names(strategies)]))
     if not synthetic and cases is None:
         raise InputError("there is nothing to ask: give --synthetic N, --cases FOLDER, or both")
@@ -124,11 +126,11 @@ def evaluate_command(
             f"{source.path} was merged from {len(source.parts)} databases and has no space of its "
             "own to draw queries from: evaluate its parts, or give --synthetic 0 and --cases"
         )
-    least = min(DEPTH, index.n_samples)
+    least = min(DEPTH, source.n_samples)
     if rerank and rerank < least:
         raise InputError(f"--rerank is {least} or more, as many as are looked at, got {rerank}")
     prepare_output(output)
-    drawn, sets = None, []
+    found = None
     if cases is not None:
         convention = WRITTEN_BY_INVERT
         if labels or core_labels or whole_labels:
@@ -136,6 +138,14 @@ def evaluate_command(
                 labels, core_labels=numbers(core_labels), whole_labels=numbers(whole_labels)
             )
         found = find_cases(cases, pattern=case_files, convention=convention)
+        for notice in found.notices:
+            console.print(f"[yellow]notice:[/] {escape(notice)}")
+    index = open_index(source)
+    drawn, sets = None, []
+    if found is not None:
+        for i, file in enumerate(found.files):
+            best = search(index, found.load(i), k=1)
+            require_overlap(best, name=f"segmentation {file}", remedy=TO_SRI24)
         sets.append(QuerySet("real", found.names, found.load))
     _prepare(index, names)
     if synthetic:

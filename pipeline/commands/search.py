@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from rich.markup import escape
 
 from ...atlas import SIMULATION_GRID
 from ...dbgen import Database
@@ -22,11 +23,13 @@ from ...query import (
 from ...query.sharded import sharded
 from ...query.source import ABSOLUTE
 from ...query.strategies import open_strategy, search_with
+from ...query.strategies.registry import check_name
 from ...solver import TumorMasks
 from ..labels import label_convention, outlines_from_labels
 from ..matches import DEFAULT_MATCHES, rank_matches
 from ..nifti import InputError, read_nifti
 from ..opening import open_index, open_outlines
+from ..placement import TO_SRI24, judge_placement, require_overlap
 from ..printing import show, table
 from ..progress import console, progress_bar
 from ..transform import AtlasTransform
@@ -101,27 +104,31 @@ def query_command(
 ) -> None:
     """Find the stored tumours that overlap outlines in SRI24 world coordinates best."""
     chosen = find_measure(measure, weights=(core_weight, 2 - core_weight))
-    outlines = open_outlines(database, core_threshold, whole_threshold, normalise)
-    index = open_index(
-        outlines.database, thresholds=outlines.thresholds, normalisation=outlines.normalisation
-    )
-    opened = None if strategy == "direct" else open_strategy(index, strategy)
-    if opened is not None and (measure, core_weight, empty_score) != ("dice", 1, 0):
+    check_name(strategy)
+    if strategy != "direct" and (measure, core_weight, empty_score) != ("dice", 1, 0):
         raise InputError(
             f"the strategy {strategy} ranks by its own measure: leave --measure, --core-weight and "
             "--empty-score to --strategy direct"
         )
-    if opened is not None and address is not None:
+    if strategy != "direct" and address is not None:
         raise InputError("a cluster searches with --strategy direct alone")
-    if opened is None and rerank:
+    if strategy == "direct" and rerank:
         raise InputError("--strategy direct ranks by the exact score as it is: leave --rerank out")
+    outlines = open_outlines(database, core_threshold, whole_threshold, normalise)
     if seg is not None and core is None and whole is None:
-        masks = _segmentation(seg, labels, core_labels, whole_labels)
+        name = f"segmentation {seg}"
+        masks = _segmentation(seg, name, labels, core_labels, whole_labels)
     elif seg is None and core is not None and whole is not None:
+        name = f"outlines {core} and {whole}"
         masks = _outlines(core, whole)
     else:
         raise InputError("give either --seg with --labels, or both --core and --whole")
-    masks = _on_atlas(masks)
+    placement = judge_placement(masks, name=name, remedy=TO_SRI24)
+    masks = _on_atlas(masks, name)
+    index = open_index(
+        outlines.database, thresholds=outlines.thresholds, normalisation=outlines.normalisation
+    )
+    opened = None if strategy == "direct" else open_strategy(index, strategy)
     index.verify()
     with contextlib.ExitStack() as stack:
         options: dict[str, Any] = {"measure": chosen, "empty_score": empty_score}
@@ -135,6 +142,10 @@ def query_command(
             matches = search(index, masks, k=wanted, **options)
         else:
             matches = search_with(opened, index, masks, k=wanted, rerank=rerank)
+    require_overlap(matches, name=name, remedy=TO_SRI24)
+    console.print(f"{placement.share:.0%} of the whole outline lies in the atlas's brain")
+    if placement.notice:
+        console.print(f"[yellow]notice:[/] {escape(placement.notice)}")
     in_tissue = score_samples(
         index,
         masks,
@@ -153,6 +164,7 @@ def query_command(
             "core_threshold": index.thresholds.core,
             "whole_threshold": index.thresholds.whole,
             "normalisation": index.normalisation,
+            "share_in_brain": placement.share,
         }
         show({**facts, "matches": rows}, as_json)
     else:
@@ -172,29 +184,32 @@ def _rows(database: Database, matches: list[Match], in_tissue: list[Match]) -> l
     return rows
 
 
-def _on_atlas(masks: TumorMasks) -> TumorMasks:
+def _on_atlas(masks: TumorMasks, name: str) -> TumorMasks:
     """Outlines in SRI24 world coordinates, resampled to the simulation grid where need be."""
     if masks.grid == SIMULATION_GRID:
         return masks
     on_atlas = AtlasTransform.identity().masks_to_atlas(masks, SIMULATION_GRID)
     if not on_atlas.whole.any():
         raise InputError(
-            f"no voxel of the outlines lies in SRI24's part of the world: they are on a grid of "
-            f"{masks.grid}, the atlas on one of {SIMULATION_GRID}; register them to SRI24 first, "
-            "or let `glioquery invert` do it"
+            f"{name}: the whole outline is too small, it fills half of no voxel of the atlas's "
+            f"grid, {SIMULATION_GRID}"
         )
     console.print(f"[yellow]notice:[/] outlines resampled from {masks.grid} to {SIMULATION_GRID}")
     return on_atlas
 
 
 def _segmentation(
-    seg: Path, labels: str | None, core_labels: str | None, whole_labels: str | None
+    seg: Path,
+    name: str,
+    labels: str | None,
+    core_labels: str | None,
+    whole_labels: str | None,
 ) -> TumorMasks:
     convention = label_convention(
         labels, core_labels=numbers(core_labels), whole_labels=numbers(whole_labels)
     )
     file = read_nifti(seg, "segmentation")
-    return outlines_from_labels(file.values, file.grid, convention, name=f"segmentation {seg}")
+    return outlines_from_labels(file.values, file.grid, convention, name=name)
 
 
 def _outlines(core: Path, whole: Path) -> TumorMasks:

@@ -120,5 +120,13 @@ def test_cases_are_found_in_order_and_checked(patients, tmp_path, database):
     affine[:3, 3] += 900
     far = nib.Nifti1Image(np.asarray(image.dataobj), affine)
     nib.save(far, tmp_path / "far.nii.gz")
-    with pytest.raises(InputError, match="no voxel of the outlines lies in SRI24"):
+    with pytest.raises(InputError, match="no voxel of the outlines lies in the atlas's brain"):
         find_cases(tmp_path, pattern="*.nii.gz", convention=brats)
+
+
+def test_evaluate_takes_the_database_that_comes_along(capsys, tmp_path):
+    code, _, err = run(capsys, "evaluate", "-o", tmp_path, "--synthetic", 0)
+    assert code == 2 and "there is nothing to ask" in err
+    code, _, err = run(capsys, "evaluate", "-o", tmp_path, "--synthetic", 0, "--cases", tmp_path)
+    assert code == 2 and f"{tmp_path} holds no file" in err
+    assert "index" not in err  # which takes seconds, and comes after what is refused

@@ -14,7 +14,7 @@ import pytest
 
 from glioquery.atlas import Grid, load_atlas
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
-from glioquery.pipeline import answer
+from glioquery.pipeline import answer, placement
 from glioquery.pipeline.answer import AnswerSource, find_answer
 from glioquery.pipeline.demonstration import compare, demonstrate
 from glioquery.pipeline.inversion import doubts_of_core, invert
@@ -74,10 +74,12 @@ def inverted(ray, truth, tmp_path_factory):
     own = Grid(moved.shape, turn @ moved.affine)
     patient = dataclasses.replace(patient, drawn=drawn, seg_grid=own)
     steps = []
-    inversion = invert(
-        database, patient, folder / "out", k=4, title="<b>case</b>", step=steps.append,
-        levels=(0.35, 0.1),
-    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(placement, "LEAST_SHARE", 1.01)  # so that its notice is given
+        inversion = invert(
+            database, patient, folder / "out", k=4, title="<b>case</b>", step=steps.append,
+            levels=(0.35, 0.1),
+        )  # fmt: skip
     return database, patient, inversion, folder / "out", steps
 
 
@@ -151,6 +153,15 @@ def test_result_says_where_everything_came_from(inverted, truth):
     assert provenance["options"]["levels"] == [0.1, 0.35] and provenance["options"]["k"] == 4
     assert set(result["timings_s"]) == set(steps)
     assert result["quality"]["brain_dice"] > 0.95
+
+
+def test_the_share_of_the_outline_in_the_brain_is_told(inverted):
+    _, _, inversion, out, _ = inverted
+    result = json.loads((out / "result.json").read_text())
+    brain, whole = load_atlas().brain, inversion.masks.whole
+    assert result["share_in_brain"] == (whole & brain).sum() / whole.sum() > 0.9
+    assert any("the registered outline: only" in notice for notice in result["notices"])
+    assert "the registered outline: only" in (out / "report.html").read_text()
 
 
 def test_report_is_one_page_with_the_title_escaped(inverted):
