@@ -227,7 +227,7 @@ def _pieces(
     address: str | None,
 ) -> Iterator[_Piece]:
     """The pieces of the spans, in order."""
-    if n_workers is None and len(spans) * SPAN <= PARALLEL_FROM:
+    if address is None and n_workers is None and len(spans) * SPAN <= PARALLEL_FROM:
         n_workers = 1
     if n_workers == 1 and address is None:
         for span in spans:

@@ -8,17 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from ...dbgen import Database, ParameterSpace, Plan, generate, merge, verify
+from ...dbgen import ParameterSpace, Plan, generate, merge, verify
 from ...dbgen.datacard import describe_database
+from ...dbgen.embedded import EMBEDDED
 from ...dbgen.generation import SHARD_SIZE, complete_request
 from ...dbgen.pilot import forecast
 from ...dbgen.sampling import SAMPLERS
 from ...solver import FisherKolmogorov
 from ...solver.models import find_model, parse_settings
 from ..database_picture import draw_database
+from ..opening import open_database
 from ..printing import show
 from ..progress import generation_progress, progress_bar
-from .options import Address, DatabaseFolder, Json, ModelSettings
+from .options import Address, DatabaseFolder, Json, ModelSettings, OptionalDatabase
 
 
 def generate_command(
@@ -107,12 +109,12 @@ def merge_command(
 
 
 def describe_command(
-    database: DatabaseFolder,
+    database: OptionalDatabase = None,
     picture: Annotated[Path | None, typer.Option(help="Draw what it covers as PNG.")] = None,
     as_json: Json = False,
 ) -> None:
     """What a database holds: model, ranges, counts, sizes, time and space it took."""
-    source = Database.open(database)
+    source = open_database(database)
     facts = dataclasses.asdict(describe_database(source)) | {"path": str(source.path.absolute())}
     if picture is not None:
         picture.write_bytes(draw_database(source))
@@ -121,15 +123,16 @@ def describe_command(
 
 
 def verify_command(
-    database: DatabaseFolder,
+    database: OptionalDatabase = None,
     seed: Annotated[
         int, typer.Option(min=0, help="Decides which 1 % of the tumours are simulated anew.")
     ] = 0,
     as_json: Json = False,
 ) -> None:
     """Check a database against its format; exit code 1 if it has faults."""
+    folder = EMBEDDED if database is None else database
     with progress_bar("verify", "shards") as progress:
-        faults = verify(database, seed=seed, progress=progress)
-    show({"database": str(database), "faults": faults}, as_json)
+        faults = verify(folder, seed=seed, progress=progress)
+    show({"database": str(folder), "faults": faults}, as_json)
     if faults:
         raise typer.Exit(1)

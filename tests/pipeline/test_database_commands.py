@@ -6,7 +6,9 @@ import pytest
 from command_line import run
 
 from glioquery.dbgen import Database
+from glioquery.dbgen.embedded import EMBEDDED
 from glioquery.dbgen.generation import FinishedShard
+from glioquery.pipeline.commands import database as commands
 from glioquery.pipeline.progress import GenerationProgress, Speed, duration
 
 STUDY = """
@@ -113,3 +115,18 @@ def test_where_there_is_no_terminal_each_shard_is_a_line(capsys):
 )
 def test_durations(seconds, said):
     assert duration(seconds) == said
+
+
+def test_without_a_folder_the_database_that_comes_along_is_described_and_verified(
+    capsys, monkeypatch
+):
+    code, out, err = run(capsys, "describe", "--json")
+    assert code == 0, err
+    facts = json.loads(out)
+    assert (facts["path"], facts["n_samples"]) == (str(EMBEDDED), 6500)
+    verified = []
+    monkeypatch.setattr(commands, "verify", lambda folder, **_: verified.append(folder) or [])
+    code, out, err = run(capsys, "verify", "--json")
+    assert code == 0, err
+    assert verified == [EMBEDDED]
+    assert json.loads(out) == {"database": str(EMBEDDED), "faults": []}

@@ -66,6 +66,18 @@ def test_a_cluster_finds_what_one_process_finds(run, ray, database, query):
     assert json.loads(alone)["matches"][0]["sample"] == 3
 
 
+def test_a_cluster_indexes_a_small_database_as_one_process_does(run, ray, database, tmp_path):
+    shutil.copytree(database.path, tmp_path / "db")
+    shutil.rmtree(tmp_path / "db" / "index")
+    address = ("--address", ray.get_runtime_context().gcs_address)
+    code, _, err = run("index", tmp_path / "db", *address)
+    assert code == 0, err
+    assert Index.open(tmp_path / "db" / "index").files == outlines_of(database).open_index().files
+    shutil.rmtree(tmp_path / "db" / "index")
+    code, _, err = run("index", tmp_path / "db", *address, "--workers", 2)
+    assert code == 2 and "give one of the two" in err
+
+
 def test_a_query_works_without_jax_and_what_draws(run, database, query):
     arguments = [str(a) for a in ("query", database.path, *query, "-k", 4, "--json")]
     program = (
