@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from rich.markup import escape
-from rich.table import Table
 
 from .progress import console
 
@@ -21,11 +19,83 @@ def show(facts: dict[str, Any], as_json: bool) -> None:
         return
     for name, value in facts.items():
         if isinstance(value, dict):
-            console.print(f"{name}:")
-            for key, item in value.items():
-                console.print(f"    {escape(str(key))}: {said(item)}")
+            _print_lines([f"{name}:", *(f"    {key}: {said(item)}" for key, item in value.items())])
         else:
-            console.print(f"{name}: {said(value)}")
+            _print_lines([f"{name}: {said(value)}"])
+
+
+def show_table(rows: Sequence[Mapping[str, Any]], *, n_keys: int = 1) -> None:
+    """Print a table for people on stderr: all of it, whatever the width.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        With the same keys, the names of the columns, the most important first. At least one.
+    n_keys : int
+        The first of them name a row: they begin each of its lines, where it takes several.
+    """
+    _print_lines(lay_out(rows, n_keys=n_keys, width=console.width if console.is_terminal else None))
+
+
+def lay_out(
+    rows: Sequence[Mapping[str, Any]], *, n_keys: int = 1, width: int | None = None
+) -> list[str]:
+    """Aligned lines of a table; see `show_table`.
+
+    The columns that do not fit into the width follow in further blocks, each with the columns that
+    name the rows. Where not even one fits beside these, each row is a list of its values.
+
+    Parameters
+    ----------
+    width : int, optional
+        Characters a line; without, a row is one line however long.
+    """
+    columns = [_Column(name, [row[name] for row in rows]) for name in rows[0]]
+    keys, others = columns[:n_keys], columns[n_keys:]
+    if width is None:
+        return _joined(columns)
+    if any(_width_of([*keys, column]) > width for column in others):
+        lines: list[str] = []
+        for i in range(len(rows)):
+            lines += [f"{column.name}: {column.texts[i]}" for column in columns] + [""]
+        return lines[:-1]
+    blocks = [keys]
+    for column in others:
+        if _width_of([*blocks[-1], column]) > width:
+            blocks.append(keys)
+        blocks[-1] = [*blocks[-1], column]
+    return [line for block in blocks for line in ["", *_joined(block)]][1:]
+
+
+class _Column:
+    """A column of a table as text: numbers end below each other, all else begins so."""
+
+    def __init__(self, name: str, values: list[Any]) -> None:
+        self.name, self.texts = name, [said(value) for value in values]
+        self.width = max(map(len, [name, *self.texts]))
+        self._is_number = all(isinstance(v, int | float | np.number) for v in values)
+
+    def lines(self) -> list[str]:
+        """The name and the texts, padded to one width."""
+        texts = [self.name, *self.texts]
+        if self._is_number:
+            return [text.rjust(self.width) for text in texts]
+        return [text.ljust(self.width) for text in texts]
+
+
+def _joined(columns: list[_Column]) -> list[str]:
+    rows = zip(*(column.lines() for column in columns), strict=True)
+    return ["  ".join(row).rstrip() for row in rows]
+
+
+def _width_of(columns: list[_Column]) -> int:
+    return sum(column.width for column in columns) + 2 * (len(columns) - 1)
+
+
+def _print_lines(lines: list[str]) -> None:
+    """Print text as it is: nothing in it is markup."""
+    for line in lines:
+        console.print(line, markup=False)
 
 
 def plain(value: Any) -> Any:
@@ -44,22 +114,14 @@ def plain(value: Any) -> Any:
 def said(value: Any) -> str:
     """A value as a person reads it."""
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
     if isinstance(value, dict):
-        return ", ".join(f"{escape(str(key))} {said(item)}" for key, item in value.items())
+        return ", ".join(f"{key} {said(item)}" for key, item in value.items())
     if isinstance(value, tuple):
         return ", ".join(map(said, value))
     if isinstance(value, list):
         return "; ".join(map(said, value))
-    return escape(str(value))
-
-
-def table(rows: list[dict[str, Any]]) -> Table:
-    """A table of rows with the same keys."""
-    drawn = Table(*rows[0])
-    for row in rows:
-        drawn.add_row(*map(said, row.values()))
-    return drawn
+    return str(value)
 
 
 def one_line(error: Exception) -> str:

@@ -21,7 +21,7 @@ from rich.progress import (
 if TYPE_CHECKING:
     from ..dbgen.generation import FinishedShard
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 LINE_EVERY_S = 10.0
 """Where there is no terminal, a line is printed at most this often."""

@@ -18,7 +18,7 @@ from ...solver import FisherKolmogorov
 from ...solver.models import find_model, parse_settings
 from ..database_picture import draw_database
 from ..opening import open_database
-from ..printing import show
+from ..printing import said, show, show_table
 from ..progress import generation_progress, progress_bar
 from .options import Address, DatabaseFolder, Json, ModelSettings, OptionalDatabase
 
@@ -119,7 +119,33 @@ def describe_command(
     if picture is not None:
         picture.write_bytes(draw_database(source))
         facts["picture"] = str(picture.absolute())
-    show(facts, as_json)
+    if as_json:
+        show(facts, as_json)
+    else:
+        _print_description(facts)
+
+
+def _print_description(facts: dict[str, Any]) -> None:
+    """The facts of a database for people: what has rows as tables."""
+    in_tables = ("parts", "stored", "volume_edges_ml", "volume_counts")
+    show({name: value for name, value in facts.items() if name not in in_tables}, as_json=False)
+    parts = facts["parts"]
+    for number, part in enumerate(parts, start=1):
+        asked = {name: value for name, value in part.items() if name != "space"} | part["space"]
+        show({f"part {number} of {len(parts)}": asked}, as_json=False)
+    show_table(
+        [
+            {"stored": name, "least": least, "median": median, "greatest": greatest}
+            for name, (least, median, greatest) in facts["stored"].items()
+        ]
+    )
+    edges, counts = facts["volume_edges_ml"], facts["volume_counts"]
+    show_table(
+        [
+            {"whole outline, ml": f"{said(low)} to {said(high)}", "tumours": count}
+            for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
+        ]
+    )
 
 
 def verify_command(

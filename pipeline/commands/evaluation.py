@@ -30,7 +30,7 @@ from ...query.source import ABSOLUTE
 from ...query.strategies import STRATEGIES, needs_preparation, prepare_strategy
 from ...query.strategies.registry import LEARNED, STATELESS, check_name
 from ...query.strategies.store import read_manifest, remedy
-from ...query.summary import describe_queries, summarise, write_markdown
+from ...query.summary import TOP, describe_queries, summarise, write_markdown
 from ...query.synthetic import draw_queries
 from ..cases import PATTERN, WRITTEN_BY_INVERT, find_cases
 from ..evaluation_pictures import draw_dice, draw_strategies
@@ -39,7 +39,7 @@ from ..nifti import InputError
 from ..opening import open_database, open_index, open_outlines
 from ..outputs import prepare_output
 from ..placement import TO_SRI24, require_overlap
-from ..printing import show, table
+from ..printing import show, show_table
 from ..progress import console, progress_bar
 from .options import (
     CoreThreshold,
@@ -168,8 +168,8 @@ def evaluate_command(
     if as_json:
         show({"folder": str(output.absolute()), **provenance, "summary": summaries}, as_json)
     else:
-        console.print(table([_short(summary) for summary in summaries]))
-        console.print(f"written to {output.absolute()}")
+        show_table([_short(summary) for summary in summaries], n_keys=2)
+        console.print(f"written to {output.absolute()}", markup=False)
 
 
 def _names(text: str) -> list[str]:
@@ -194,14 +194,15 @@ def _prepare(index: Index, names: list[str]) -> None:
             prepare_strategy(index, name, bars=progress_bar)
 
 
-def _short(summary: dict[str, Any]) -> dict[str, str]:
-    """A summary as a row of a terminal's table."""
+def _short(summary: dict[str, Any]) -> dict[str, Any]:
+    """A summary as a row of a table for people."""
     return {
         "queries": f"{summary['n']} {summary['queries']}",
         "strategy": summary["strategy"],
-        "top 1, 5, 15 (%)": ", ".join(f"{summary[f'top{n}']:.1f}" for n in (1, 5, 15)),
+        **{f"top {n} (%)": round(summary[f"top{n}"], 1) for n in TOP},
         "a query (s)": f"{summary['seconds']:.3g}" + (" scaled" if summary["is_scaled"] else ""),
-        "regret: mean, worst": f"{summary['regret_mean']:.3f}, {summary['regret_worst']:.3f}",
+        "mean regret": round(summary["regret_mean"], 4),
+        "worst regret": round(summary["regret_worst"], 4),
     }
 
 

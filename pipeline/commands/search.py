@@ -30,7 +30,7 @@ from ..matches import DEFAULT_MATCHES, rank_matches
 from ..nifti import InputError, read_nifti
 from ..opening import open_index, open_outlines
 from ..placement import TO_SRI24, judge_placement, require_overlap
-from ..printing import show, table
+from ..printing import show, show_table
 from ..progress import console, progress_bar
 from ..transform import AtlasTransform
 from .options import (
@@ -168,7 +168,7 @@ def query_command(
         }
         show({**facts, "matches": rows}, as_json)
     else:
-        console.print(table(rows))
+        show_table(rows, n_keys=2)
 
 
 def _rows(database: Database, matches: list[Match], in_tissue: list[Match]) -> list[dict[str, Any]]:
