@@ -1,4 +1,4 @@
-"""A cohort: one patient a row of a CSV file, each inverted by a Ray worker.
+"""A cohort: many patients, each inverted by a Ray worker.
 
 A patient's results lie in `sub-<label>/`. A patient counts as done when the result there was made
 from the same request: the same bytes of the inputs, the same database, version and options. So the
@@ -8,9 +8,7 @@ recorded and never stops the others; one whose worker dies is tried once more.
 
 from __future__ import annotations
 
-import csv
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,19 +18,12 @@ from typing import Any
 from ..dbgen import Database
 from ..dbgen.cluster import connected
 from ..dbgen.files import completed, sha256_of, write_json
+from .case_table import Case
 from .inversion import invert
-from .labels import label_convention
-from .names import subject_label
-from .nifti import InputError
 from .outputs import RESULT_FILE, prepare_output
 from .patient import load_patient
 from .pictures import draw_thumbnail
 from .printing import one_line
-
-SCANS = ("t1", "t1c", "flair", "seg", "brain_mask", "seg_reference", "recurrence")
-"""Files of a patient, as `load_patient` takes them."""
-
-COLUMNS = ("id", *SCANS, "labels")
 
 REQUEST_FILE = "request.json"
 PICTURE_FILE = "thumbnail.png"
@@ -45,34 +36,8 @@ TRIALS = 2
 
 BYTES_A_PATIENT = 2 * 2**30
 
-SHOWN_FAULTS = 10
-
 Progress = Callable[[int, int], None]
 """Called with the number of patients that are done, or failed, and their total."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """A row of the CSV file.
-
-    Attributes
-    ----------
-    identifier : str
-        What the user calls the patient.
-    scans : mapping of str to Path
-        Files by role, of `SCANS`; only those that are given.
-    labels : str
-        Name of the segmentation's label convention.
-    """
-
-    identifier: str
-    scans: Mapping[str, Path]
-    labels: str
-
-    @property
-    def subject(self) -> str:
-        """BIDS label in file names."""
-        return subject_label(self.identifier)
 
 
 @dataclass(frozen=True)
@@ -94,62 +59,6 @@ class Outcome:
     folder: Path
     kept: bool
     error: str | None
-
-
-def read_cases(path: str | Path, *, labels: str | None = None) -> list[Case]:
-    """Read a cohort's CSV file and check all its rows.
-
-    Parameters
-    ----------
-    path : str or Path
-        `COLUMNS` in any order; all but id, seg and one of t1 and t1c may be left out, cells may be
-        empty where a T1 or T1c remains. Paths are relative to the file.
-    labels : str, optional
-        Convention of the rows that name none.
-
-    Raises
-    ------
-    InputError
-        With all faults on one line, each with its line in the file.
-    """
-    path = Path(path)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            columns = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cases {path}: cannot be read as a CSV file ({error})") from None
-    _require_columns(path, columns)
-    if not rows:
-        raise InputError(f"cases {path}: no row follows the head; give one patient a row")
-    faults: list[str] = []
-    cases: list[Case] = []
-    seen: dict[str, str] = {}
-    for line, row in rows:
-        where = f"line {line}"
-        if None in row or None in row.values():
-            faults.append(f"{where}: expected {len(columns)} cells, as in the head")
-            continue
-        cells = {name: value.strip() for name, value in row.items()}
-        case, found = _read_case(cells, path.parent, labels)
-        label = case.subject.lower()  # some file systems know no capitals
-        if label in seen:
-            found.append(
-                f"the ids {case.identifier!r} and {seen[label]!r} share the label {label!r}, of "
-                "letters and digits alone, that names the folder"
-                if seen[label] != case.identifier
-                else f"the id {case.identifier!r} occurs twice"
-            )
-        seen.setdefault(label, case.identifier)
-        faults += [f"{where}: {fault}" for fault in found]
-        cases.append(case)
-    if faults:
-        more = len(faults) - SHOWN_FAULTS
-        listed = "; ".join(faults[:SHOWN_FAULTS]) + (f"; and {more} more" if more > 0 else "")
-        raise InputError(f"cases {path}: {listed}")
-    return cases
 
 
 def invert_cohort(
@@ -298,46 +207,6 @@ def is_done(folder: Path, request: Mapping[str, Any]) -> bool:
 def _fulfilled(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """A request with the checksum of the result that a folder holds."""
     return {**request, "result_sha256": sha256_of(folder / RESULT_FILE)}
-
-
-def _require_columns(path: Path, columns: Sequence[str]) -> None:
-    known = ", ".join(COLUMNS)
-    strange = [name for name in columns if name not in COLUMNS]
-    if strange:
-        raise InputError(f"cases {path}: no column {strange[0]!r} is known; there are {known}")
-    twice = [name for name in COLUMNS if columns.count(name) > 1]
-    if twice:
-        raise InputError(f"cases {path}: the column {twice[0]!r} occurs twice")
-    if not {"id", "seg"} <= set(columns) or not {"t1", "t1c"} & set(columns):
-        raise InputError(
-            f"cases {path}: expected the columns id, seg and t1 or t1c, among {known}; "
-            f"got {', '.join(columns) or 'none'}"
-        )
-
-
-def _read_case(
-    cells: Mapping[str, str], folder: Path, labels: str | None
-) -> tuple[Case, list[str]]:
-    faults = []
-    identifier = cells["id"]
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", identifier):
-        faults.append(
-            f"the id {identifier!r} is not safe as a name: use letters, digits, '.', '_' and '-', "
-            "a letter or digit first, 64 at most"
-        )
-    scans = {role: folder / cells[role] for role in SCANS if cells.get(role)}
-    if "t1" not in scans and "t1c" not in scans:
-        faults.append("neither t1 nor t1c is given")
-    if "seg" not in scans:
-        faults.append("no seg is given")
-    faults += [f"{role}: no file {path}" for role, path in scans.items() if not path.is_file()]
-    convention = cells.get("labels") or labels or None
-    try:
-        label_convention(convention)
-    except InputError as error:
-        faults.append(str(error))
-    absolute = {role: path.absolute() for role, path in scans.items()}
-    return Case(identifier, absolute, convention or ""), faults
 
 
 def _resources(ray: Any) -> dict[str, Any]:

@@ -82,11 +82,30 @@ class DiceScores:
     whole: NDArray[np.float64]
 
 
+def other_fields(outcomes: Sequence[Outcome]) -> dict[str, str]:
+    """Columns of the summary for those of the cases' table that were not read, by their heads.
+
+    A head that the summary has itself gets `cases_` before it.
+    """
+    fields: dict[str, str] = {}
+    for head in dict.fromkeys(head for outcome in outcomes for head in outcome.case.others):
+        key = head
+        while key in FIELDS or key in fields.values():
+            key = f"cases_{key}"
+        fields[head] = key
+    return fields
+
+
 def cohort_rows(outcomes: Sequence[Outcome], out: Path) -> list[dict[str, Any]]:
-    """One row a patient, with the keys of `FIELDS`; what a failed one has not is None."""
+    """One row a patient, with the keys of `FIELDS` and `other_fields`.
+
+    What a failed patient has not is None.
+    """
     rows = []
+    others = other_fields(outcomes)
     for outcome in outcomes:
         row: dict[str, Any] = dict.fromkeys(FIELDS) | {"id": outcome.case.identifier}
+        row |= {key: outcome.case.others.get(head) for head, key in others.items()}
         if outcome.error is not None:
             rows.append(row | {"status": "failed", "error": outcome.error})
             continue
@@ -137,8 +156,9 @@ def write_cohort(
         Of stored tumours, to draw beside the patients'.
     """
     rows = cohort_rows(outcomes, out)
+    others = list(other_fields(outcomes).values())
     table = io.StringIO()
-    writer = csv.DictWriter(table, fieldnames=list(FIELDS), lineterminator="\n")
+    writer = csv.DictWriter(table, fieldnames=[*FIELDS, *others], lineterminator="\n")
     writer.writeheader()
     writer.writerows(plain(rows))
     with completed(out / TABLE_FILE) as temporary:
@@ -158,6 +178,7 @@ def write_cohort(
             if key not in OFF_PAGE
             and (key not in WHERE_GIVEN or any(row[key] is not None for row in rows))
         },
+        others=[key for key in others if any(row[key] for row in rows)],
         decimals=DECIMALS,
         pictures=pictures,
         n_failed=len(rows) - len(done),

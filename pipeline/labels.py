@@ -69,6 +69,7 @@ def label_convention(
             "not both"
         )
     if name is not None:
+        name = name.lower()  # BraTS2021, as the challenge writes it
         if name not in CONVENTIONS:
             raise InputError(
                 f"labels: unknown convention {name!r}; there are {known}, or give explicit core "

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from rich.markup import escape
 
 from .progress import console
 
@@ -132,3 +133,8 @@ def one_line(error: Exception) -> str:
 def print_step(name: str) -> None:
     """Name a step that begins."""
     console.print(f"[dim]{name} ...[/]")
+
+
+def print_notice(text: str) -> None:
+    """Tell what a person should know although it is no error."""
+    console.print(f"[yellow]notice:[/] {escape(text)}")

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from ..anatomy import require_own_model
-from ..cohort import COLUMNS, invert_cohort, read_cases
+from ..case_table import COLUMNS, read_cases
+from ..cohort import invert_cohort
 from ..cohort_report import PAGE_FILE, TABLE_FILE, match_stored, write_cohort
 from ..inversion import checked_k
 from ..nifti import InputError
 from ..opening import open_database, open_index
 from ..outputs import prepare_output
-from ..printing import show
+from ..printing import print_notice, show
 from ..progress import console, progress_bar
 from ..registration import check_registration_options
 from .options import Address, Json, Labels, Matches
@@ -26,7 +27,7 @@ def cohort_command(
         typer.Argument(
             metavar="[DB] CASES.csv",
             help="The database (default: the one that comes along) and the cases: columns "
-            f"{', '.join(COLUMNS)}; paths relative to the file.",
+            f"{', '.join(COLUMNS)}; paths relative to the file. Others go to the summary.",
         ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")],
@@ -60,8 +61,10 @@ def cohort_command(
             raise InputError("--own-anatomy works with --refine: give both")
         require_own_model(source.model)
     checked_k(k, index.n_samples)
+    table = read_cases(cases, labels=labels)
+    for notice in table.notices:
+        print_notice(notice)
     prepare_output(output)
-    rows = read_cases(cases, labels=labels)
     options = {
         "k": k,
         "refined": refine,
@@ -72,7 +75,7 @@ def cohort_command(
     }
     with progress_bar("cohort", "patients") as progress:
         outcomes = invert_cohort(
-            source, rows, output, address=address, n_workers=workers, options=options,
+            source, table.cases, output, address=address, n_workers=workers, options=options,
             progress=progress,
         )  # fmt: skip
     write_cohort(output.absolute(), outcomes, reference=match_stored(source, index))

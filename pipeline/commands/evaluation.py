@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import jax
 import typer
-from rich.markup import escape
 
 from ...dbgen import Database
 from ...dbgen.files import completed
@@ -39,7 +38,7 @@ from ..nifti import InputError
 from ..opening import open_database, open_index, open_outlines
 from ..outputs import prepare_output
 from ..placement import TO_SRI24, require_overlap
-from ..printing import show, show_table
+from ..printing import print_notice, show, show_table
 from ..progress import console, progress_bar
 from .options import (
     CoreThreshold,
@@ -139,7 +138,7 @@ def evaluate_command(
             )
         found = find_cases(cases, pattern=case_files, convention=convention)
         for notice in found.notices:
-            console.print(f"[yellow]notice:[/] {escape(notice)}")
+            print_notice(notice)
     index = open_index(source)
     drawn, sets = None, []
     if found is not None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from ..anatomy import read_tissue_maps, require_own_model
 from ..demonstration import demonstrate
@@ -18,7 +17,7 @@ from ..opening import open_database, open_index
 from ..outputs import prepare_output
 from ..patient import load_patient
 from ..planning import DENSITIES
-from ..printing import print_step, show
+from ..printing import print_notice, print_step, show
 from ..progress import console
 from ..registration import check_registration_options
 from ..result import Inversion, InversionStatus
@@ -101,7 +100,7 @@ def invert_command(
         step=print_step,
     )
     for notice in patient.notices:
-        console.print(f"[yellow]notice:[/] {escape(notice)}")
+        print_notice(notice)
     inversion = invert(
         source, patient, output, k=k, refined=refine, thresholds_fitted=fit_thresholds,
         own_anatomy=own_anatomy, tissue=maps, levels=levels, registration=kind,

@@ -16,15 +16,14 @@ from ray import cloudpickle
 
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.pipeline import cli
+from glioquery.pipeline.case_table import Case, read_cases
 from glioquery.pipeline.cohort import (
     PICTURE_FILE,
     REQUEST_FILE,
-    Case,
     Outcome,
     describe_request,
     invert_cohort,
     is_done,
-    read_cases,
 )
 from glioquery.pipeline.cohort_report import (
     PAGE_FILE,
@@ -34,7 +33,7 @@ from glioquery.pipeline.cohort_report import (
     match_stored,
     write_cohort,
 )
-from glioquery.pipeline.nifti import InputError, write_nifti
+from glioquery.pipeline.nifti import write_nifti
 from glioquery.pipeline.opening import open_index
 from glioquery.pipeline.outputs import REPORT_FILE, RESULT_FILE
 from glioquery.query import build_index, dice_of_masks
@@ -64,72 +63,6 @@ def table(folder, text):
 
 
 GOOD = "id,t1,seg,labels\n"
-
-
-def test_rows_are_read_with_paths_relative_to_the_file(files, monkeypatch, tmp_path_factory):
-    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
-    path = table(
-        files,
-        "\ufefflabels,seg,id, t1c ,t1\n"
-        "brats2021,seg.nii.gz,P_1,,t1.nii.gz\n,seg.nii.gz,b,t1.nii.gz,\n",
-    )
-    first, second = read_cases(path, labels="brats2023")
-    assert first.scans == {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}
-    assert (first.identifier, first.subject, first.labels) == ("P_1", "P1", "brats2021")
-    assert second.scans["t1c"] == files / "t1.nii.gz" and "t1" not in second.scans
-    assert second.labels == "brats2023"
-
-
-def test_a_row_names_a_brain_mask_and_a_reference(files):
-    head = "id,t1,seg,labels,seg_reference,brain_mask\n"
-    (case,) = read_cases(
-        table(files, head + "a,t1.nii.gz,seg.nii.gz,brats2021,t1.nii.gz,seg.nii.gz\n")
-    )
-    assert case.scans["seg_reference"] == files / "t1.nii.gz"
-    assert case.scans["brain_mask"] == files / "seg.nii.gz"
-    with pytest.raises(InputError, match="line 2: brain_mask: no file"):
-        read_cases(table(files, head + "a,t1.nii.gz,seg.nii.gz,brats2021,,none.nii.gz\n"))
-
-
-@pytest.mark.parametrize(
-    ("text", "messages"),
-    [
-        ("", ["expected the columns id, seg and t1 or t1c"]),
-        ("id,t1\n", ["expected the columns id, seg and t1 or t1c"]),
-        ("id,t1,seg,age\n", ["no column 'age' is known; there are id, t1"]),
-        ("id,t1,seg,t1\n", ["'t1' occurs twice"]),
-        (GOOD, ["no row follows the head"]),
-        (GOOD + "a,t1.nii.gz,seg.nii.gz\n", ["line 2: expected 4 cells"]),
-        (GOOD + "a,t1.nii.gz,seg.nii.gz,brats2021,x\n", ["line 2: expected 4 cells"]),
-        (GOOD + "a,,seg.nii.gz,brats2021\n", ["line 2: neither t1 nor t1c"]),
-        (GOOD + "a,t1.nii.gz,,brats2021\n", ["line 2: no seg"]),
-        (GOOD + "a,none.nii.gz,seg.nii.gz,brats2021\n", ["line 2: t1: no file", "none.nii.gz"]),
-        (GOOD + "a,t1.nii.gz,seg.nii.gz,brats1999\n", ["unknown convention 'brats1999'"]),
-        (GOOD + "a,t1.nii.gz,seg.nii.gz,\n", ["never guessed"]),
-        (GOOD + "../a,t1.nii.gz,seg.nii.gz,brats2021\n", ["'../a' is not safe"]),
-        (GOOD + ",t1.nii.gz,seg.nii.gz,brats2021\n", ["'' is not safe"]),
-        (GOOD + "a,t1.nii.gz,seg.nii.gz,brats2021\n" * 2, ["line 3: the id 'a' occurs twice"]),
-        (
-            GOOD + "A.1,t1.nii.gz,seg.nii.gz,brats2021\na1,t1.nii.gz,seg.nii.gz,brats2021\n",
-            ["line 3: the ids 'a1' and 'A.1' share the label 'a1'"],
-        ),
-        # All faults are told at once, so that a long list is mended once.
-        (GOOD + "a,,seg.nii.gz,brats2021\nb b,t1.nii.gz,,x\n", ["line 2", "line 3: no seg"]),
-    ],
-)  # fmt: skip
-def test_rows_are_refused_with_their_line(files, text, messages):
-    with pytest.raises(InputError) as error:
-        read_cases(table(files, text))
-    for message in messages:
-        assert message in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_what_is_no_table_is_refused(tmp_path):
-    (tmp_path / "cases.csv").write_bytes(b"\xff\xfe\x00")
-    for path in (tmp_path / "cases.csv", tmp_path / "missing.csv", tmp_path):
-        with pytest.raises(InputError, match="cannot be read as a CSV file"):
-            read_cases(path)
 
 
 def pretend(folder, request, **found):
@@ -186,16 +119,17 @@ def test_one_failing_patient_stops_no_other(capsys, database, files, atlas):
     write_nifti(files / "odd.nii.gz", np.full(atlas.t1.shape, 9, np.uint8), atlas.t1_grid)
     path = table(
         files,
-        GOOD + "broken,t1.nii.gz,seg.nii.gz,brats2021\n"
-        "done,t1.nii.gz,seg.nii.gz,brats2021\n"
-        "odd,whole.nii.gz,odd.nii.gz,brats2021\n",
+        "id,t1,seg,labels,age\n"
+        "broken,t1.nii.gz,seg.nii.gz,brats2021,57\n"
+        "done,t1.nii.gz,seg.nii.gz,brats2021,58\n"
+        "odd,whole.nii.gz,odd.nii.gz,brats2021,59\n",
     )
     out = files / "out"
     options = {
         "k": 3, "refined": False, "own_anatomy": False,
         "registration": "syn", "resolution_mm": 2.0, "seed": 1,
     }  # fmt: skip
-    done = read_cases(path)[1]
+    done = read_cases(path).cases[1]
     pretend(out / "sub-done", describe_request(done, database, options))
     before = (out / "sub-done" / RESULT_FILE).stat().st_mtime_ns
     with pytest.raises(SystemExit) as end:
@@ -204,6 +138,7 @@ def test_one_failing_patient_stops_no_other(capsys, database, files, atlas):
     captured = capsys.readouterr()
     facts = json.loads(captured.out)
     assert facts["patients"] == 3 and facts["kept"] == 1
+    assert "not read otherwise: 'age'." in " ".join(captured.err.split())
     assert "cannot be read as one" in facts["failed"]["broken"]
     assert "do not fit brats2021" in facts["failed"]["odd"]
     assert (out / "sub-done" / RESULT_FILE).stat().st_mtime_ns == before
@@ -220,6 +155,42 @@ def test_one_failing_patient_stops_no_other(capsys, database, files, atlas):
     assert page.count('<tr class="failed">') == 2 and "2 failed" in page
     assert 'href="sub-done/report.html"' in page
     assert page.index("<h2>Failed") < page.index("cannot be read as one")
+
+
+def test_other_columns_of_the_table_stand_in_the_summary(files, database):
+    """In table and page, as they are written, also those that the summary has itself."""
+    path = table(
+        files,
+        "age;status;id;t1;seg;labels;notes;nothing\n"
+        "57,3;alive;a;t1.nii.gz;seg.nii.gz;brats2021;<b>left</b>;\n"
+        '9,5;n/a;b;t1.nii.gz;seg.nii.gz;brats2021;"two\nlines";\n',
+    )
+    done, failed = read_cases(path).cases
+    pretend(files / "sub-a", describe_request(done, database, {}))
+    outcomes = [
+        Outcome(done, (files / "sub-a").absolute(), True, None),
+        Outcome(failed, files / "sub-b", False, "no image"),
+    ]
+    write_cohort(files, outcomes)
+    with (files / TABLE_FILE).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["age"] for row in rows] == ["57,3", "9,5"]
+    assert [row["status"] for row in rows] == ["plausible match", "failed"]
+    assert [row["cases_status"] for row in rows] == ["alive", "n/a"]
+    assert [row["notes"] for row in rows] == ["<b>left</b>", "two\nlines"]
+    page = (files / PAGE_FILE).read_text()
+    heads = re.findall(r"<button type=.button.>([^<]*)</button>", page)
+    assert heads[-3:] == ["age", "cases_status", "notes"]
+    assert page.count("57,3") == 2 and "&lt;b&gt;left" in page and "<b>left" not in page
+
+
+def test_other_columns_are_no_part_of_what_is_kept(files, database):
+    requests = []
+    for age in ("57", "58"):
+        path = table(files, f"id,t1,seg,labels,age\na,t1.nii.gz,seg.nii.gz,brats2021,{age}\n")
+        (case,) = read_cases(path).cases
+        requests.append(describe_request(case, database, {}))
+    assert requests[0] == requests[1]
 
 
 @pytest.mark.parametrize(
@@ -349,7 +320,7 @@ def test_a_cohort_of_virtual_patients_is_inverted_and_resumed(database, tmp_path
         tmp_path,
         GOOD + f"virtual,{truth.t1},{truth.seg},brats2021\nbad,{truth.seg},{truth.seg},brats2021\n",
     )
-    cases = read_cases(path)
+    cases = read_cases(path).cases
     virtual, bad = invert_cohort(database, cases, tmp_path / "out")
     assert virtual.error is None and bad.error is not None
     result = json.loads((virtual.folder / RESULT_FILE).read_text())
