@@ -9,6 +9,7 @@ from ..atlas import SIMULATION_GRID
 from ..solver import TumorMasks
 from .labels import LabelConvention, outlines_from_labels
 from .names import map_name
+from .nesting import doubts_of_nesting
 from .nifti import InputError, read_nifti
 from .placement import TO_SRI24, judge_placement
 from .transform import AtlasTransform
@@ -31,7 +32,8 @@ class Cases:
     files : tuple of Path
     convention : LabelConvention
     notices : tuple of str
-        A sentence for each patient whose outlines lie in the atlas's brain in small part only.
+        A sentence for each patient whose outlines lie in the atlas's brain in small part only, and
+        for each whose core surrounds the rest of the tumour.
     """
 
     names: tuple[str, ...]
@@ -52,8 +54,8 @@ class Cases:
             return masks
         return AtlasTransform.identity().masks_to_atlas(masks, SIMULATION_GRID)
 
-    def notice_of(self, i: int) -> str | None:
-        """What to tell of the place of the i-th patient's outlines.
+    def notices_of(self, i: int) -> list[str]:
+        """What to tell of the i-th patient's outlines.
 
         Raises
         ------
@@ -61,7 +63,9 @@ class Cases:
             As `load`, or if they miss the atlas's brain.
         """
         name = f"segmentation {self.files[i]}"
-        return judge_placement(self._read(i), name=name, remedy=TO_SRI24).notice
+        masks = self._read(i)
+        placed = judge_placement(masks, name=name, remedy=TO_SRI24).notice
+        return [*([placed] if placed else []), *doubts_of_nesting(masks, name)]
 
     def _read(self, i: int) -> TumorMasks:
         file = read_nifti(self.files[i], "segmentation")
@@ -97,5 +101,5 @@ def find_cases(
         str(path.relative_to(folder)).removesuffix(".nii.gz").removesuffix(".nii") for path in files
     )
     cases = Cases(names, tuple(files), convention)
-    notices = [cases.notice_of(i) for i in range(len(files))]
-    return replace(cases, notices=tuple(notice for notice in notices if notice))
+    notices = [notice for i in range(len(files)) for notice in cases.notices_of(i)]
+    return replace(cases, notices=tuple(notices))

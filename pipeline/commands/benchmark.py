@@ -11,7 +11,7 @@ from rich.markup import escape
 from ..opening import open_database, open_index
 from ..outputs import prepare_output
 from ..predict_gbm import find_exams, predict_exam, read_exam
-from ..printing import one_line, print_step, show
+from ..printing import one_line, print_notice, print_step, show
 from ..progress import console
 from .options import Json
 
@@ -50,6 +50,7 @@ def predict_gbm_command(
                 details=None if details is None else details / exam.identifier,
                 refined=refine,
                 step=print_step,
+                notice=print_notice,
             )
             written[exam.identifier] = str(path)
         except Exception as error:  # whatever it is, it is this patient's alone

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.markup import escape
 
 from ...atlas import SIMULATION_GRID
 from ...dbgen import Database
@@ -27,10 +26,11 @@ from ...query.strategies.registry import check_name
 from ...solver import TumorMasks
 from ..labels import label_convention, outlines_from_labels
 from ..matches import DEFAULT_MATCHES, rank_matches
+from ..nesting import doubts_of_nesting
 from ..nifti import InputError, read_nifti
 from ..opening import open_index, open_outlines
 from ..placement import TO_SRI24, judge_placement, require_overlap
-from ..printing import show, show_table
+from ..printing import print_notice, show, show_table
 from ..progress import console, progress_bar
 from ..transform import AtlasTransform
 from .options import (
@@ -124,6 +124,7 @@ def query_command(
     else:
         raise InputError("give either --seg with --labels, or both --core and --whole")
     placement = judge_placement(masks, name=name, remedy=TO_SRI24)
+    doubts = doubts_of_nesting(masks, name)
     masks = _on_atlas(masks, name)
     index = open_index(
         outlines.database, thresholds=outlines.thresholds, normalisation=outlines.normalisation
@@ -144,8 +145,8 @@ def query_command(
             matches = search_with(opened, index, masks, k=wanted, rerank=rerank)
     require_overlap(matches, name=name, remedy=TO_SRI24)
     console.print(f"{placement.share:.0%} of the whole outline lies in the atlas's brain")
-    if placement.notice:
-        console.print(f"[yellow]notice:[/] {escape(placement.notice)}")
+    for notice in (*([placement.notice] if placement.notice else []), *doubts):
+        print_notice(notice)
     in_tissue = score_samples(
         index,
         masks,
@@ -194,7 +195,7 @@ def _on_atlas(masks: TumorMasks, name: str) -> TumorMasks:
             f"{name}: the whole outline is too small, it fills half of no voxel of the atlas's "
             f"grid, {SIMULATION_GRID}"
         )
-    console.print(f"[yellow]notice:[/] outlines resampled from {masks.grid} to {SIMULATION_GRID}")
+    print_notice(f"outlines resampled from {masks.grid} to {SIMULATION_GRID}")
     return on_atlas
 
 
@@ -235,5 +236,5 @@ def _outlines(core: Path, whole: Path) -> TumorMasks:
         raise InputError(f"the whole outline {whole} is empty")
     if (masks["core"] & ~masks["whole"]).any():
         n = int((masks["core"] & ~masks["whole"]).sum())
-        console.print(f"[yellow]notice:[/] {n} voxels of the core lie outside the whole outline")
+        print_notice(f"{n} voxels of the core lie outside the whole outline")
     return TumorMasks(masks["core"], masks["whole"], files["whole"].grid)

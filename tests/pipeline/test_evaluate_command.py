@@ -114,7 +114,10 @@ def test_cases_are_found_in_order_and_checked(patients, tmp_path, database):
     brats = label_convention("brats2021")
     with pytest.raises(InputError, match="label"):
         find_cases(patients, convention=label_convention(core_labels=[1], whole_labels=[1]))
-    assert find_cases(patients, pattern="*/*dseg*", convention=brats).load(0).core.sum() > 0
+    assert found.notices == ()
+    swapped = find_cases(patients, pattern="*/*dseg*", convention=brats)
+    assert (swapped.load(0).core == stored.whole & ~stored.core).all()
+    assert "sub-01_space-SRI24_dseg.nii.gz, core surrounds" in swapped.notices[0]
     image = nib.load(patients / "01" / "sub-01_space-SRI24_dseg.nii.gz")
     affine = image.affine.copy()
     affine[:3, 3] += 900

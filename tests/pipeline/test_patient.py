@@ -87,6 +87,16 @@ def test_empty_core_is_a_notice(files, segmentation):
     assert any("no core" in notice for notice in patient.notices)
 
 
+def test_labels_that_turn_the_tumour_outside_in_are_a_notice(files, segmentation, tmp_path):
+    exchanged = np.choose(segmentation, [0, 0, 4, 0, 2])
+    write_nifti(tmp_path / "later.nii", exchanged, SIMULATION_GRID)
+    (notice,) = load_patient(**files, recurrence=tmp_path / "later.nii").notices
+    assert "In the recurrence, core surrounds 100% of the tumour beyond it" in notice
+    write_nifti(files["seg"], exchanged, SIMULATION_GRID)
+    (notice,) = load_patient(**files).notices
+    assert "In the segmentation, core surrounds 100% of the tumour beyond it" in notice
+
+
 def test_undeclared_orientation_is_a_notice(files, brain_2mm):
     image = nib.load(files["t1"])
     data = np.asarray(image.dataobj)

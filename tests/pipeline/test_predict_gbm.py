@@ -86,6 +86,24 @@ def test_labels_of_later_years_are_core_and_of_any_type(given, tmp_path, monkeyp
         predict_exam(None, read_exam(given), tmp_path / "out")
 
 
+def test_what_is_odd_of_a_patient_is_told(given, tmp_path, monkeypatch, capsys):
+    seg = given / "00000-tumorseg.nii.gz"
+    image = nib.load(seg)
+    exchanged = np.choose(np.asarray(image.dataobj), [0, 2, 1, 1]).astype(np.uint8)
+    nib.save(nib.Nifti1Image(exchanged, image.affine), seg)
+
+    def see(database, patient, folder, **options):
+        raise LookupError("seen")
+
+    monkeypatch.setattr("glioquery.pipeline.predict_gbm.invert", see)
+    command = ["predict-gbm", "--input", str(given.parent), "--output", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as end:
+        cli.main(command)
+    said = " ".join(capsys.readouterr().err.split())
+    assert end.value.code == 1 and "Patient-00000 failed: seen" in said
+    assert "notice: In the segmentation, core surrounds 100% of the tumour" in said
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("has_t1c", [False, True], ids=["tissue maps", "t1c"])
 def test_the_container_ranks_every_voxel_of_the_brain(ray, given, tmp_path, atlas, capsys, has_t1c):

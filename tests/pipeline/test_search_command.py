@@ -282,3 +282,20 @@ def test_a_core_outside_the_whole_is_said_and_kept(run, database, tmp_path):
     )  # fmt: skip
     assert n_outside > 0 and f"{n_outside} voxels of the core lie outside the whole" in err
     assert code == 0 and json.loads(out)["matches"][0]["dice_core"] < 1
+
+
+def test_a_core_that_surrounds_the_rest_is_said(run, database, tmp_path):
+    masks = database.outlines(3)
+    labels = np.select([masks.core, masks.whole], [1, 2], 0).astype(np.uint8)
+    write_nifti(tmp_path / "seg.nii.gz", labels, masks.grid)
+    write_nifti(tmp_path / "shell.nii.gz", masks.whole & ~masks.core, masks.grid)
+    write_nifti(tmp_path / "whole.nii.gz", masks.whole, masks.grid)
+    seg = ["--seg", tmp_path / "seg.nii.gz", "--whole-labels", "1,2", "--core-labels"]
+    outlines = ["--core", tmp_path / "shell.nii.gz", "--whole", tmp_path / "whole.nii.gz"]
+    for options, is_said in (
+        ([*seg, "1"], False),
+        ([*seg, "2"], True),
+        (outlines, True),
+    ):
+        code, _, err = run("query", database.path, *options, "--json")
+        assert code == 0 and ("core surrounds" in err) == is_said, err
