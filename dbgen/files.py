@@ -1,11 +1,18 @@
-"""Files that appear under their final name only when complete."""
+"""Files that appear under their final name only when complete, and folders for temporary ones."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import functools
 import hashlib
 import json
 import os
+import re
+import shutil
+import socket
+import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,17 +24,26 @@ PROBE = 1 << 16
 UNFINISHED = ".part"
 """Ending of the names of files that are being written."""
 
+SCRATCH = "glioquery-scratch-"
+"""How the names of temporary folders begin."""
+
+ABANDONED_S = 60.0
+"""Age below which a temporary folder may be one that its owner has yet to lock."""
+
 
 @contextlib.contextmanager
 def completed(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, given its name when the block ends without an error.
+
+    What killed processes left in the folder is removed first.
 
     Raises
     ------
     OSError
         If the file system refuses what is written, whatever the writing library made of it.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{UNFINISHED}")
+    _tidy_once(path.parent, os.getpid())
+    temporary = path.with_name(own_name(path.name, UNFINISHED))
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -46,10 +62,87 @@ def completed(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def own_name(name: str, ending: str) -> str:
+    """A hidden name for what this process makes of a file or folder before it is complete."""
+    return f".{name}.{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}{ending}"
+
+
+def remove_abandoned(folder: Path, *endings: str) -> None:
+    """Remove from a folder what has an `own_name` of a process of this machine that is no more."""
+    ending = "|".join(map(re.escape, endings))
+    owned = re.compile(rf"\..*\.{_machine()}-(\d+)-[0-9a-f]{{8}}({ending})")
+    for path in folder.iterdir():
+        found = owned.fullmatch(path.name)
+        if found and not _is_alive(int(found[1])):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+
+@functools.cache
+def _tidy_once(folder: Path, process: int) -> None:
+    """Once for each process, since a folder of many files takes long to list."""
+    with contextlib.suppress(OSError):  # whoever cannot list a folder may still write to it
+        remove_abandoned(folder, UNFINISHED)
+
+
+@functools.cache
+def _machine() -> str:
+    """Short name of what numbers this process: a machine, or a container on it."""
+    numbered_by = socket.gethostname()
+    with contextlib.suppress(OSError):  # Linux has it
+        numbered_by += str(Path("/proc/self/ns/pid").readlink())
+    return hashlib.sha256(numbered_by.encode()).hexdigest()[:8]
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
 def remove_unfinished(folder: Path) -> None:
     """Remove what processes that were killed left half written. None may be at work."""
     for path in folder.glob(f".*{UNFINISHED}"):
         path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A private folder among the temporary files, for the duration of the block.
+
+    Its owner holds a lock on it, which the kernel frees however the owner ends. By that those that
+    killed processes of this user left are known, and removed first.
+    """
+    _remove_unlocked(Path(tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, ignore_cleanup_errors=True) as name:
+        handle = os.open(name, os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):  # some file systems lock no folders
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield Path(name)
+        finally:
+            os.close(handle)
+
+
+def _remove_unlocked(folder: Path) -> None:
+    for path in folder.glob(f"{SCRATCH}*"):
+        with contextlib.suppress(OSError):
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                found = os.fstat(handle)
+                is_new = time.time() - found.st_mtime < ABANDONED_S
+                if found.st_uid == os.geteuid() and not is_new:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(handle)
 
 
 def _refusal(path: Path) -> OSError | None:

@@ -7,15 +7,35 @@ import platform
 import sys
 from pathlib import Path
 
+CONTROL_GROUP = Path("/sys/fs/cgroup")
+"""Where Linux says what a container may use."""
+
 
 def available_cores() -> int:
-    """Cores that this process may use: as OMP_NUM_THREADS says, which Ray sets, or the system."""
-    chosen = os.environ.get("OMP_NUM_THREADS", "")
-    if chosen.isdecimal() and int(chosen) > 0:
-        return int(chosen)
+    """Cores that this process may use: those it is bound to, and no more than its quota."""
+    cores = os.cpu_count() or 1
     if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = min(cores, len(os.sched_getaffinity(0)))
+    quota = _quota()
+    return cores if quota is None else max(1, min(cores, int(quota)))
+
+
+def available_threads() -> int:
+    """Threads for the work of this process: OMP_NUM_THREADS, which Ray sets, or all its cores."""
+    chosen = os.environ.get("OMP_NUM_THREADS", "")
+    return int(chosen) if chosen.isdecimal() and int(chosen) > 0 else available_cores()
+
+
+def _quota() -> float | None:
+    """Processor time a second that a container gets; None where it is not limited."""
+    for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):  # versions 2, 1
+        try:
+            texts = [(CONTROL_GROUP / name).read_text(encoding="utf-8") for name in files]
+            quota, period = map(int, " ".join(texts).split())
+        except (OSError, ValueError):  # the other version, no container, or "max"
+            continue
+        return quota / period if quota > 0 < period else None
+    return None
 
 
 def processor() -> str:

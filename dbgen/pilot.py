@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..atlas import load_atlas
 from ..solver import Tissue
 from .drawing import Rejection, Sample, attempts_of, draw_attempt, no_acceptable_tumor
+from .files import scratch_folder
 from .generation import SHARD_SIZE, number_of_samples
+from .machine import available_cores
 from .plan import Plan
 from .shard import write_shard
 
@@ -98,7 +97,7 @@ def forecast(
         limits rejected the draws.
     """
     n_samples = number_of_samples(n_samples, plan.space)
-    n_workers = n_workers or os.cpu_count() or 1
+    n_workers = n_workers or available_cores()
     tissue = Tissue.from_atlas(load_atlas())
     n_runs = math.ceil(n_samples / plan.space.snapshots_per_run)
     run_pilot(tissue, plan, 1)  # compiles the programs, which is not to be counted
@@ -166,9 +165,9 @@ def run_pilot(
 
 def _shard_bytes(tissue: Tissue, plan: Plan, samples: list[Sample], store: str) -> int:
     """Size of a shard of the tumours."""
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         return write_shard(
-            Path(folder) / "shard.nc",
+            folder / "shard.nc",
             samples,
             first=0,
             last=len(samples),

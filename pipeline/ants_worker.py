@@ -1,31 +1,38 @@
-"""ANTs, in a process of its own; the one module that imports `ants`.
+"""ANTs, in a process of its own.
 
 ITK reads the number of its threads when its library is loaded, so that each job gets a fresh
 process with the number in its environment. That also keeps everything ANTs prints away from
 stdout, its memory out of ours, and turns a crash into an error. A job is a folder: images as plain
 arrays and antsRegistration's arguments go in, transforms come out; nothing is pickled.
+
+ANTs reads its arguments by a syntax of its own, to which brackets and commas belong. So the process
+works in the job's folder and is told names relative to it, never a path of the user's.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from ..atlas import Grid
+from ..dbgen.files import scratch_folder
+from .ants_job import IMAGES_FILE, JOB_FILE
 from .nifti import Scan
 from .transform import LPS
 
-JOB_FILE = "job.npz"
+SCRIPT = Path(__file__).with_name("ants_job.py").absolute()
+
+LIMIT_S = 3600.0
+"""Time after which a job is given up. The longest, SyN at 1 mm, takes minutes on one core."""
 
 
 class RegistrationError(RuntimeError):
@@ -45,14 +52,15 @@ def run_registration(
     images : mapping of str to Scan
         By name; the grids without shear.
     arguments : sequence of str
-        Of antsRegistration, with `{name}` for the image of that name and `{out}` for the folder.
+        Of antsRegistration, with `{name}` for the image of that name and `{out}` for the folder,
+        which is the working folder of ANTs; any file is named relative to it.
     n_threads : int
         ITK threads.
 
     Raises
     ------
     RegistrationError
-        If ANTs fails.
+        If ANTs fails, or takes longer than `LIMIT_S`.
     """
     _run_apart(folder, "antsRegistration", images, arguments, n_threads)
 
@@ -75,9 +83,9 @@ def correct_bias(scan: Scan, mask: NDArray[np.bool_]) -> Scan:
     images = {"scan": scan, "mask": Scan(mask.astype(np.float32), scan.grid)}
     arguments = ["-d", "3", "-i", "{scan}", "-x", "{mask}", "-o", "{out}n4.nii"]
     arguments += ["-s", "2", "-c", "[50x50x30,1e-4]", "-b", "[160]"]
-    with tempfile.TemporaryDirectory(prefix="glioquery-") as name:
-        _run_apart(Path(name), "N4BiasFieldCorrection", images, arguments, n_threads=1)
-        values = np.asarray(nib.load(Path(name, "n4.nii")).dataobj, np.float32)
+    with scratch_folder() as folder:
+        _run_apart(folder, "N4BiasFieldCorrection", images, arguments, n_threads=1)
+        values = np.asarray(nib.load(folder / "n4.nii").dataobj, np.float32)
     return Scan(values, scan.grid)
 
 
@@ -88,17 +96,43 @@ def _run_apart(
     arguments: Sequence[str],
     n_threads: int,
 ) -> None:
-    arrays: dict[str, NDArray] = {}
-    for name, scan in images.items():
-        arrays[name], arrays[f"{name}.affine"] = scan.values, scan.grid.affine
-    job = {"function": function, "images": list(images), "arguments": list(arguments)}
-    np.savez(folder / JOB_FILE, allow_pickle=False, job=np.array(json.dumps(job)), **arrays)
+    job = {
+        "function": function,
+        "arguments": list(arguments),
+        "geometry": {name: itk_geometry(scan.grid) for name, scan in images.items()},
+        "path": _further_path(),
+        "parent": os.getpid(),
+    }
+    (folder / JOB_FILE).write_text(json.dumps(job), encoding="utf-8")
+    arrays = {name: scan.values for name, scan in images.items()}
+    np.savez(folder / IMAGES_FILE, allow_pickle=False, **arrays)
     environment = dict(os.environ, ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=str(n_threads))
     # Grid engines' NSLOTS and a chosen threader would change how ITK divides its work.
     for name in ("NSLOTS", "ITK_NUMBER_OF_THREADS_ENV_LIST", "ITK_GLOBAL_DEFAULT_THREADER"):
         environment.pop(name, None)
-    command = [sys.executable, "-m", __name__, str(folder)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", str(SCRIPT)],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=LIMIT_S,
+            process_group=0,  # a terminal's Ctrl-C is for this process, which ends the other
+        )
+    except subprocess.TimeoutExpired:
+        raise RegistrationError(
+            f"ANTs was ended after {LIMIT_S / 60:.0f} min, which no registration takes: see "
+            "whether the machine is overloaded, then give the same command again"
+        ) from None
+    if done.returncode < 0:
+        raise RegistrationError(
+            f"ANTs was ended by {signal.Signals(-done.returncode).name}, as a rule for lack of "
+            "memory or by a fault of ITK's"
+        )
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines()
         raise RegistrationError(
@@ -106,56 +140,38 @@ def _run_apart(
         )
 
 
-def to_ants(scan: Scan) -> Any:
-    """Make an ANTs image of a scan: NIfTI's RAS affine becomes ITK's LPS frame.
+def _further_path() -> list[str]:
+    """Where this process imports from, for an installation that an isolated Python does not find.
+
+    Without the working folder and that of the user's script, unless NumPy itself lies there: they
+    hold files of any name.
+    """
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    left_out = {Path.cwd()} | ({Path(script).resolve().parent} if script else set())
+    left_out -= {Path(np.__file__).resolve().parents[1]}
+    return [
+        str(Path(place).absolute())
+        for place in sys.path
+        if Path(place).is_dir() and Path(place).resolve() not in left_out
+    ]
+
+
+def itk_geometry(grid: Grid) -> tuple[list[float], list[float], list[list[float]]]:
+    """A grid as ITK takes it: NIfTI's RAS affine becomes ITK's LPS frame.
+
+    Returns
+    -------
+    origin, spacing : three numbers, mm
+    direction : 3 x 3 numbers
 
     Raises
     ------
     ValueError
         If the affine is sheared, which ITK cannot express.
     """
-    import ants
-
-    lps = LPS @ scan.grid.affine
-    spacing = np.array(scan.grid.spacing_mm)
+    lps = LPS @ grid.affine
+    spacing = np.array(grid.spacing_mm)
     direction = lps[:3, :3] / spacing
     if np.abs(direction.T @ direction - np.eye(3)).max() > 1e-3:
-        raise ValueError(
-            f"ITK has no sheared grids, and the axes of {scan.grid} are not orthogonal"
-        )
-    return ants.from_numpy(
-        np.ascontiguousarray(scan.values, np.float32),
-        origin=lps[:3, 3].tolist(),
-        spacing=spacing.tolist(),
-        direction=direction,
-    )
-
-
-def from_ants(image: Any) -> Scan:
-    """Values and RAS grid of an ANTs image; the inverse of `to_ants`."""
-    lps = np.eye(4)
-    lps[:3, :3] = np.asarray(image.direction) * np.asarray(image.spacing)
-    lps[:3, 3] = image.origin
-    values = image.numpy().astype(np.float32)
-    return Scan(values, Grid(values.shape, LPS @ lps))
-
-
-def _run_job(folder: Path) -> None:
-    """Call one of ANTs' programs on a prepared folder (in the process of its own)."""
-    from ants.internal import get_lib_fn, get_pointer_string
-
-    with np.load(folder / JOB_FILE, allow_pickle=False) as content:
-        job = json.loads(str(content["job"]))
-        images = {
-            name: to_ants(Scan(content[name], Grid(content[name].shape, content[f"{name}.affine"])))
-            for name in job["images"]
-        }
-    places = {name: get_pointer_string(image) for name, image in images.items()}
-    places["out"] = f"{folder}{os.sep}"
-    status = get_lib_fn(job["function"])([text.format_map(places) for text in job["arguments"]])
-    if status != 0:
-        sys.exit(f"{job['function']} returned {status}")
-
-
-if __name__ == "__main__":
-    _run_job(Path(sys.argv[1]))
+        raise ValueError(f"ITK has no sheared grids, and the axes of {grid} are not orthogonal")
+    return lps[:3, 3].tolist(), spacing.tolist(), direction.tolist()

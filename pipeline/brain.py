@@ -12,8 +12,6 @@ is the head's brain. A learned extraction does better: see `learned_brain`, or g
 from __future__ import annotations
 
 import itertools
-import tempfile
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +19,7 @@ from scipy import ndimage, optimize
 from scipy.spatial.transform import Rotation
 
 from ..atlas import Atlas, load_atlas
+from ..dbgen.files import scratch_folder
 from .ants_worker import correct_bias, run_registration
 from .foreground import foreground
 from .nifti import Scan
@@ -195,8 +194,7 @@ def _warp(alike: Scan, template: Scan, pose: NDArray[np.float64], seed: int) -> 
         "moving": alike,
         "near": Scan(shell.astype(np.float32), fixed.grid),
     }
-    with tempfile.TemporaryDirectory(prefix="glioquery-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         write_itk_affine(folder / "pose.mat", pose)
         arguments = ["-d", "3", "-r", "[{out}pose.mat]", "-o", "[{out}]"]
         arguments += ["-m", "GC[{fixed},{moving},1,1,Regular,0.5]", "-t", "Affine[0.1]"]

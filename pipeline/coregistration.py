@@ -15,14 +15,12 @@ chest using free-form deformations", IEEE Transactions on Medical Imaging 22(1):
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..atlas import Grid
+from ..dbgen.files import scratch_folder
 from .ants_worker import run_registration
 from .brain import find_pose, make_brainlike
 from .foreground import foreground, shows_head
@@ -141,8 +139,7 @@ def _improve(
         images["near"] = Scan((outside <= SURFACE_MM).astype(np.float32), even.grid)
         arguments += ["-x", "[{near},NA]"]
     arguments += ["--random-seed", str(seed), "--float", "1", "-u", "0", "-z", "1"]
-    with tempfile.TemporaryDirectory(prefix="glioquery-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         write_itk_affine(folder / "start.mat", start)
         run_registration(folder, images, arguments, n_threads=1)
         return read_itk_affine(folder / "0GenericAffine.mat")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dbgen.machine import available_cores
+from ..dbgen.machine import available_threads
 from ..solver import Accuracy, GrowthParameters, TumorDensity, simulate
 from .descent import Descent, Interior, Place, descend
 from .overlap import Comparison
@@ -163,7 +163,7 @@ def refine(
     growths = list(starts)
     passed: list[Place] = []
     n_runs = 0
-    with ThreadPoolExecutor(n_threads or available_cores()) as pool:
+    with ThreadPoolExecutor(n_threads or available_threads()) as pool:
         for stage in stages:
             comparison = Comparison.of(target, stage.blur_mm)
 

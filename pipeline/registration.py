@@ -16,7 +16,6 @@ with cross-correlation", Medical Image Analysis 12(1):26-41, 2008.
 from __future__ import annotations
 
 import importlib.metadata
-import tempfile
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -25,7 +24,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..atlas import Atlas, Grid, load_atlas
-from ..dbgen.machine import available_cores
+from ..dbgen.files import scratch_folder
+from ..dbgen.machine import available_threads
 from .ants_worker import RegistrationError, run_registration
 from .nifti import InputError, Scan
 from .patient import Patient
@@ -123,7 +123,7 @@ def register(
         If ANTs fails.
     """
     check_registration_options(kind=kind, resolution_mm=resolution_mm, seed=seed)
-    n_threads = available_cores() if n_threads is None else n_threads
+    n_threads = available_threads() if n_threads is None else n_threads
     if n_threads < 1:
         raise ValueError(f"at least one thread is needed, got {n_threads}")
     atlas = load_atlas() if atlas is None else atlas
@@ -141,8 +141,7 @@ def register(
         "antspyx": importlib.metadata.version("antspyx"),
     }
     images = _prepare(patient, atlas, resolution_mm)
-    with tempfile.TemporaryDirectory(prefix="glioquery-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         affine_file = _align(folder, images, kind, seed)
         if kind != "syn":
             return AtlasTransform.linear(read_itk_affine(affine_file), settings)
@@ -192,7 +191,7 @@ def _align(folder: Path, images: dict[str, Scan], kind: Kind, seed: int) -> Path
 def _deform(
     folder: Path, images: dict[str, Scan], affine_file: Path, seed: int, n_threads: int
 ) -> None:
-    arguments = ["-d", "3", "-r", str(affine_file), "-o", "[{out}syn]"]
+    arguments = ["-d", "3", "-r", "{out}" + affine_file.name, "-o", "[{out}syn]"]
     arguments += ["-m", "CC[{fixed},{moving},1,2]"]
     arguments += ["-m", "MeanSquares[{fixed_brain},{moving_brain},1,0]"]
     arguments += ["-t", "SyN[0.2,3,0]", *SYN_SCHEDULE, "-x", "[NA,{moving_mask}]"]
@@ -203,8 +202,8 @@ def _deform(
 def _affine_shift_mm(patient: Patient, atlas: Atlas, seed: int) -> float:
     """Median distance over the atlas's brain that an affine registration would move it by."""
     images = _prepare(patient, atlas, CHECK_MM)
-    with tempfile.TemporaryDirectory(prefix="glioquery-") as name:
-        affine = read_itk_affine(_align(Path(name), images, "affine", seed))
+    with scratch_folder() as folder:
+        affine = read_itk_affine(_align(folder, images, "affine", seed))
     points = atlas.grid.to_world(np.argwhere(atlas.brain))
     moved = points @ affine[:3, :3].T + affine[:3, 3]
     return float(np.median(np.linalg.norm(moved - points, axis=1)))

@@ -26,7 +26,7 @@ from scipy import ndimage
 
 from ..atlas import SIMULATION_GRID, Grid
 from ..dbgen.files import completed, write_json
-from ..dbgen.machine import available_cores
+from ..dbgen.machine import available_threads
 from ..solver import TumorDensity, TumorMasks
 from .nifti import Scan, save_nifti
 
@@ -417,7 +417,7 @@ def _carry_all(
         for out, total in zip(outs, totals, strict=True):
             out[region] = (total / len(offsets)).reshape([len(a) for a in axes])
 
-    with ThreadPoolExecutor(available_cores()) as pool:
+    with ThreadPoolExecutor(available_threads()) as pool:
         for _ in pool.map(fill, _blocks(way.find_box(support, source, grid))):
             pass
     return outs

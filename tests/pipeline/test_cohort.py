@@ -228,7 +228,7 @@ class Telling(UserDict):
         import glioquery.dbgen.machine as machine
 
         with (self["t1"].parent / "cores.txt").open("a") as file:
-            file.write(f"{machine.available_cores()}\n")
+            file.write(f"{machine.available_threads()}\n")
         return super().get(role, default)
 
 

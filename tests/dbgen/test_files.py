@@ -1,0 +1,81 @@
+"""What is left of killed processes goes; what living ones work at stays."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from glioquery.dbgen import files
+from glioquery.dbgen.files import completed, own_name, remove_abandoned, scratch_folder
+
+HALVES = """
+import os, sys
+from pathlib import Path
+from glioquery.dbgen import files
+for ending in (".part", ".partial"):
+    print(files.own_name("map.nii", ending))
+"""
+
+
+@pytest.fixture(scope="module")
+def names():
+    """Of what a process that has ended had begun."""
+    done = subprocess.run(
+        [sys.executable, "-c", HALVES], capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
+@pytest.fixture(autouse=True)
+def first_time():
+    files._tidy_once.cache_clear()
+
+
+def test_the_next_run_removes_files_that_a_killed_one_left(tmp_path, names):
+    part, partial = names
+    (tmp_path / part).write_bytes(b"half")
+    (tmp_path / partial).mkdir()
+    others = own_name("map.nii", ".part"), ".map.nii.12345678-1-12345678.part", "map.nii.part"
+    for name in others:
+        (tmp_path / name).write_bytes(b"somebody's")
+    with completed(tmp_path / "other.nii") as temporary:
+        temporary.write_bytes(b"whole")
+    assert {path.name for path in tmp_path.iterdir()} == {partial, *others, "other.nii"}
+    remove_abandoned(tmp_path, ".partial", ".old")
+    assert {path.name for path in tmp_path.iterdir()} == {*others, "other.nii"}
+
+
+def test_temporary_folders_are_private_and_go_with_their_block(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with scratch_folder() as folder:
+        assert folder.stat().st_mode & 0o777 == 0o700
+        (folder / "file").write_bytes(b"something")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_temporary_folders_of_killed_processes_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    old = time.time() - 10 * files.ABANDONED_S
+    for name in ("glioquery-scratch-left", "glioquery-scratch-used", "precious"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(b"something")
+        os.utime(tmp_path / name, (old, old))
+    (tmp_path / "glioquery-scratch-new").mkdir()
+    (tmp_path / "glioquery-scratch-link").symlink_to(tmp_path / "precious")
+    handle = os.open(tmp_path / "glioquery-scratch-used", os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        with scratch_folder():
+            pass
+    finally:
+        os.close(handle)
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.name != "file") == [
+        "glioquery-scratch-link",
+        "glioquery-scratch-new",
+        "glioquery-scratch-used",
+        "precious",
+    ]
+    assert (tmp_path / "precious" / "file").exists()
