@@ -1,7 +1,8 @@
 """The command line: `glioquery COMMAND`.
 
 People's messages and progress go to stderr; `--json` prints one JSON object on stdout. Exit codes:
-0 done, 1 failed, 2 bad usage or bad input.
+0 done, 1 failed, 2 bad usage or bad input, 128 and more stopped by a signal: 130 by Ctrl-C, 143 by
+SIGTERM.
 
 Only the command that is asked for is imported: a query needs neither JAX nor what draws reports,
 which take 250 MB together.
@@ -18,6 +19,7 @@ from rich.markup import escape
 
 from .printing import one_line
 from .progress import console
+from .stopping import Stopped, stoppable
 
 COMMANDS = {
     "atlas": "growth:atlas_command",
@@ -36,6 +38,15 @@ COMMANDS = {
     "demo": "patient:demo_command",
 }
 """Module of `commands` and the function in it."""
+
+KEPT = {
+    "generate": "finished shards are kept, and the same command goes on with the others",
+    "cohort": "finished patients are kept, and the same command goes on with the others",
+    "train": "finished strategies are kept, and the same command goes on with the others",
+}
+"""What a stopped command leaves behind, and how it goes on."""
+
+NOTHING_KEPT = "nothing unfinished is kept, and the same command begins anew"
 
 
 def application(names: Iterable[str]) -> typer.Typer:
@@ -58,9 +69,14 @@ def application(names: Iterable[str]) -> typer.Typer:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; bad input ends with one line on stderr and exit code 2."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    app = application([name for name in arguments[:1] if name in COMMANDS] or COMMANDS)
+    name = arguments[0] if arguments else ""
     try:
-        app(arguments, prog_name="glioquery")
+        with stoppable():
+            app = application([name] if name in COMMANDS else COMMANDS)
+            app(arguments, prog_name="glioquery")
+    except Stopped as stopped:
+        console.print(f"[bold red]{stopped}:[/] {KEPT.get(name, NOTHING_KEPT)}")
+        sys.exit(stopped.exit_code)
     except (ValueError, FileNotFoundError, FileExistsError, ConnectionError, ImportError) as error:
         console.print(f"[bold red]error:[/] {escape(one_line(error))}")
         sys.exit(2)
