@@ -16,7 +16,7 @@ from typing import Any
 
 from ..atlas import ATLAS_VARIABLE, atlas_checksum, load_atlas
 from ..solver import Tissue
-from .cluster import carried_by_value
+from .cluster import carried_by_value, reason_of, remote
 from .drawing import Sample, draw_samples
 from .header import HEADER, shard_spans
 from .plan import Plan
@@ -89,7 +89,7 @@ def make_shards(
     database; what workers return is nothing, they write to the folder.
     """
     # Ray's own retries would hide how often a shard killed its worker.
-    task = ray.remote(make_shard_here).options(num_cpus=1, max_retries=0, name="make_shard")
+    task = remote(ray, make_shard_here, num_cpus=1, max_retries=0, name="make_shard")
     with carried_by_value(type(plan.model)):
         shared_plan = ray.put(plan)
     waiting = list(reversed(todo))
@@ -135,5 +135,5 @@ def _is_final(error: Exception) -> bool:
 
 
 def _give_up(index: int, n_times: int, error: Exception) -> None:
-    last_line = str(error).strip().splitlines()[-1]
-    raise RuntimeError(f"shard {index} failed {n_times} times, last: {last_line}") from error
+    message = f"shard {index} failed {n_times} times, last: {reason_of(error)}"
+    raise RuntimeError(message) from error

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .labels import label_convention
-from .names import subject_label
+from .names import checked_identifier, subject_label
 from .nifti import InputError
 from .table_file import Table, listed, read_table
 
@@ -143,11 +142,10 @@ def _read_case(
 ) -> tuple[Case, list[str]]:
     faults = []
     identifier = cells["id"]
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", identifier):
-        faults.append(
-            f"the id {identifier!r} is not safe as a name: use letters, digits, '.', '_' and '-', "
-            "a letter or digit first, 64 at most"
-        )
+    try:
+        checked_identifier(identifier)
+    except InputError as error:
+        faults.append(str(error))
     given = {key: text for key, text in cells.items() if text and text.lower() not in NOTHING}
     scans = {role: _path(folder, given[role]) for role in SCANS if role in given}
     if "t1" not in scans and "t1c" not in scans:

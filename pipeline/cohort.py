@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..dbgen import Database
-from ..dbgen.cluster import connected
+from ..dbgen.cluster import connected, reason_of, remote
 from ..dbgen.files import completed, sha256_of, write_json
 from .case_table import Case
 from .inversion import invert
@@ -119,25 +119,30 @@ def invert_cohort(
     if not todo:
         return [outcomes[i] for i in range(len(cases))]
     with connected(address, n_workers=n_workers) as ray:
-        task = ray.remote(invert_case).options(max_retries=0, **_resources(ray))
+        task = remote(ray, invert_case, max_retries=0, **_resources(ray))
 
         def begin(i: int) -> Any:
             return task.remote(database.path, cases[i], folders[i], todo[i], options)
 
         running = {begin(i): (i, 1) for i in todo}
-        while running:
-            ready, _ = ray.wait(list(running), timeout=1.0)
-            for reference in ready:
-                i, trial = running.pop(reference)
-                try:
-                    error = ray.get(reference)
-                except ray.exceptions.RayError as lost:
-                    if trial < TRIALS:
-                        running[begin(i)] = i, trial + 1
-                        continue
-                    error = f"the worker died: {_last_line(lost)}"
-                outcomes[i] = Outcome(cases[i], folders[i], kept=False, error=error)
-                progress(len(outcomes), len(cases))
+        try:
+            while running:
+                ready, _ = ray.wait(list(running), timeout=1.0)
+                for reference in ready:
+                    i, trial = running.pop(reference)
+                    try:
+                        error = ray.get(reference)
+                    except ray.exceptions.RayError as lost:
+                        if trial < TRIALS:
+                            running[begin(i)] = i, trial + 1
+                            continue
+                        error = f"the worker died: {reason_of(lost)}"
+                    outcomes[i] = Outcome(cases[i], folders[i], kept=False, error=error)
+                    progress(len(outcomes), len(cases))
+        finally:
+            # Nobody works at a patient any more when the command has ended, whatever ended it.
+            for reference in running:
+                ray.cancel(reference, force=True)
     return [outcomes[i] for i in range(len(cases))]
 
 
@@ -220,10 +225,5 @@ def _resources(ray: Any) -> dict[str, Any]:
         "num_cpus": cores,
         "memory": min(BYTES_A_PATIENT, memory),
         # In place of the one thread of workers that simulate.
-        "runtime_env": {"env_vars": {"OMP_NUM_THREADS": threads, "PJRT_NPROC": threads}},
+        "environment": {"OMP_NUM_THREADS": threads, "PJRT_NPROC": threads},
     }
-
-
-def _last_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[-1].strip() if lines else type(error).__name__

@@ -81,6 +81,22 @@ def checked_subject(subject: str) -> str:
     return subject
 
 
+def checked_identifier(identifier: str) -> str:
+    """What the user calls a patient, if it is safe as the name of a file.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", identifier):
+        raise InputError(
+            f"the id {identifier!r} is not safe as a name: use letters, digits, '.', '_' and '-', "
+            "a letter or digit first, 64 at most"
+        )
+    return identifier
+
+
 def subject_label(identifier: str) -> str:
     """The BIDS label for an identifier: its letters and digits."""
     return re.sub("[^A-Za-z0-9]", "", identifier)

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import shutil
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,7 +23,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ..dbgen import Database
-from ..dbgen.cluster import carried_by_value, connected
+from ..dbgen.cluster import carried_by_value, connected, remote
+from ..dbgen.files import own_name, remove_abandoned
 from .blocks import WORDS, block_shape, coarse_shape, count_voxels, cut_blocks, sum_coarse
 from .index import ARRAYS, MANIFEST, Index, manifest_of
 from .outlines import outlines_of
@@ -35,6 +35,9 @@ SPAN = 256
 
 PARALLEL_FROM = 20_000
 """Samples to read from which on several processes are worth the seconds that Ray takes to start."""
+
+PARTIAL, REPLACED = ".partial", ".old"
+"""Endings of the folders of an index that is being built, and of one whose place another took."""
 
 Progress = Callable[[int, int], None]
 
@@ -96,9 +99,10 @@ def build_index(
     if old is not None and old.database_checksum == source.checksum:
         return old
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    remove_abandoned(path.parent, PARTIAL, REPLACED)
+    folder = path.with_name(own_name(path.name, PARTIAL))
+    folder.mkdir()
     try:
-        folder.chmod(0o755)  # mkdtemp makes it private, an index may be shared
         np.save(folder / "tissue.npy", tissue)
         spans = [
             (start, min(start + SPAN, source.n_samples))
@@ -236,7 +240,7 @@ def _pieces(
     with connected(address, n_workers=n_workers) as ray:
         with carried_by_value(type(source)):
             shared, shared_tissue = ray.put(source), ray.put(tissue)
-        make = ray.remote(_make_piece).options(num_cpus=1)
+        make = remote(ray, _make_piece, num_cpus=1)
         ahead = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
         under_way: deque = deque()
         try:
@@ -333,7 +337,7 @@ def _fsync(path: Path) -> None:
 
 def _replace(folder: Path, path: Path) -> None:
     """Bring a complete folder to its final name; what was there goes away afterwards."""
-    old = folder.with_suffix(".old")
+    old = path.with_name(own_name(path.name, REPLACED))
     if path.exists():
         path.rename(old)
     folder.rename(path)

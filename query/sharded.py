@@ -16,7 +16,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
-from ..dbgen.cluster import carried_by_value, connected
+from ..dbgen.cluster import carried_by_value, connected, remote
 from ..solver import TumorMasks
 from .exact import SHARED, Progress, check_request, search_many
 from .index import Index
@@ -167,7 +167,9 @@ def sharded(
         ends = [n * i // n_shards for i in range(n_shards + 1)]
         spans = tuple(pairwise(ends))
         # No core is reserved: an actor whose node was lost has to find a place on another.
-        kind = ray.remote(_Searcher).options(
+        kind = remote(
+            ray,
+            _Searcher,
             num_cpus=0,
             scheduling_strategy="SPREAD",
             max_restarts=MAX_DEATHS,
