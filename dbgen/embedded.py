@@ -7,12 +7,14 @@ It is made, and after its removal made anew when the default plan or the solver'
 
 from __future__ import annotations
 
-import getpass
+import os
+import stat
 import tempfile
 from pathlib import Path
 
-from ..solver.compilation import cache_folder
+from ..solver.compilation import CACHE_VARIABLE, cache_folder
 from .database import Database
+from .header import DatabaseError
 
 EMBEDDED = Path(__file__).parent / "default_database"
 """Where it lies in the installed package, which may be read-only."""
@@ -39,8 +41,30 @@ def companion_folder(database: Database) -> Path:
 
     That is the database's own folder; for the one that comes with the package a folder of its
     checksum's name in the user's cache, or among temporary files where no cache is wanted.
+
+    Raises
+    ------
+    DatabaseError
+        If others may write to the folder among temporary files.
     """
     if not is_embedded(database):
         return database.path
-    cache = cache_folder() or Path(tempfile.gettempdir()) / f"glioquery-{getpass.getuser()}"
+    cache = cache_folder() or _private_folder()
     return cache / "databases" / database.checksum[:16]
+
+
+def _private_folder() -> Path:
+    """A folder among temporary files, of the same name in each process of this user.
+
+    Anybody may have made it before, to put in it what this user then trusts.
+    """
+    folder = Path(tempfile.gettempdir(), f"glioquery-{os.geteuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    is_open = stat.S_IMODE(found.st_mode) & 0o022
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or is_open:
+        raise DatabaseError(
+            f"{folder} is another user's, or others may write to it: remove it, or let "
+            f"{CACHE_VARIABLE} name a folder of yours"
+        )
+    return folder

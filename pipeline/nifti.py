@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
-import os
-import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atlas import Grid
+from ..dbgen.files import completed
 
 Intent = Literal["none", "estimate", "label"]
 Space = Literal["scanner", "template"]
@@ -23,6 +23,10 @@ Space = Literal["scanner", "template"]
 FRAMES_APART_MM = 0.5
 """Distance of a corner of the image in its sform from that in its qform that is more than
 rounding in a header."""
+
+
+COMPRESSION = 1
+"""Level of gzip: higher ones take much longer and gain little."""
 
 
 class InputError(ValueError):
@@ -188,22 +192,15 @@ def write_nifti(
 
 
 def save_nifti(image: nib.Nifti1Image, path: str | Path) -> None:
-    """Save under a temporary name in the same folder, then rename; see `write_nifti`."""
+    """Write an image; the file appears when complete, and its bytes depend on the image alone."""
     path = Path(path)
-    suffix = ".nii.gz" if path.name.endswith(".gz") else ".nii"
-    handle, temporary = tempfile.mkstemp(prefix=".", suffix=suffix, dir=path.parent)
-    os.close(handle)
-    try:
-        nib.save(image, temporary)
-        with Path(temporary).open("rb") as file:
-            os.fsync(file.fileno())
-        # mkstemp makes files for the owner alone; a result has the permissions of any new file.
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(temporary).chmod(0o666 & ~mask)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with completed(path) as temporary, temporary.open("wb") as file:
+        if path.name.endswith(".gz"):
+            # Neither the time nor a name goes into the file.
+            with gzip.GzipFile("", "wb", COMPRESSION, file, mtime=0) as packed:
+                image.to_stream(packed)
+        else:
+            image.to_stream(file)
 
 
 def _set_geometry(image: nib.Nifti1Image, grid: Grid, space: Space) -> None:

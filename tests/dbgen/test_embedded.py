@@ -1,9 +1,10 @@
 import json
+import os
 
 import numpy as np
 import pytest
 
-from glioquery.dbgen import Plan
+from glioquery.dbgen import DatabaseError, Plan
 from glioquery.dbgen.embedded import EMBEDDED, companion_folder, embedded_database, is_embedded
 from glioquery.dbgen.header import read_header
 
@@ -34,5 +35,27 @@ def test_what_is_made_from_it_lies_in_the_users_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("GLIOQUERY_CACHE", str(tmp_path))
     assert is_embedded(database)
     assert companion_folder(database).is_relative_to(tmp_path)
+
+
+def test_without_a_cache_it_lies_in_a_folder_that_is_the_users_alone(monkeypatch, tmp_path):
+    database = embedded_database()
     monkeypatch.setenv("GLIOQUERY_CACHE", "")
-    assert not companion_folder(database).is_relative_to(EMBEDDED)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    place = companion_folder(database)
+    (private,) = tmp_path.iterdir()
+    assert place.is_relative_to(private) and private.stat().st_mode & 0o777 == 0o700
+    assert companion_folder(database) == place
+    for others in (0o777, 0o720):
+        private.chmod(others)
+        with pytest.raises(DatabaseError, match="others may write to it: remove it, or let GLIO"):
+            companion_folder(database)
+    private.rmdir()
+    private.symlink_to(EMBEDDED)
+    with pytest.raises(DatabaseError, match="is another user's"):
+        companion_folder(database)
+    private.unlink()
+    other = os.geteuid() + 1
+    (tmp_path / f"glioquery-{other}").mkdir(mode=0o700)
+    monkeypatch.setattr("os.geteuid", lambda: other)
+    with pytest.raises(DatabaseError, match="is another user's"):
+        companion_folder(database)

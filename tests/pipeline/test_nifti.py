@@ -1,5 +1,8 @@
 """What is written is read again, with geometry and nothing else in its header, or not written."""
 
+import gzip
+import os
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -34,6 +37,26 @@ def test_written_header_has_geometry_and_nothing_else(tmp_path, affine):
     assert read.grid == grid
     np.testing.assert_array_equal(read.values, values.astype(np.float32))
     assert [path.name for path in tmp_path.iterdir()] == ["a.nii.gz"]
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_a_file_has_the_permissions_of_any_other_and_no_moment_of_its_own(
+    tmp_path, monkeypatch, mask
+):
+    before = os.umask(mask)
+    try:
+        # Asking for the mask by setting it would open what another thread makes meanwhile.
+        monkeypatch.setattr("os.umask", None)
+        for name in ("a.nii", "a.nii.gz", "b.nii.gz"):
+            write_nifti(tmp_path / name, np.ones(ROOM.shape), ROOM)
+            assert (tmp_path / name).stat().st_mode & 0o777 == 0o666 & ~mask
+    finally:
+        monkeypatch.undo()
+        os.umask(before)
+    assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+    assert (
+        gzip.decompress((tmp_path / "a.nii.gz").read_bytes()) == (tmp_path / "a.nii").read_bytes()
+    )
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):

@@ -68,6 +68,19 @@ def test_what_does_not_keep_the_contract_is_refused(given, tmp_path, atlas):
         read_exam(given)
 
 
+def test_ids_are_safe_as_names_before_any_work(given, capsys, monkeypatch):
+    monkeypatch.setattr("glioquery.pipeline.commands.benchmark.predict_exam", None)
+    for name in ("a b", "-x", ".", "é", "x" * 65):
+        (given.parent / f"Patient-{name}").mkdir()
+    with pytest.raises(InputError) as refused:
+        find_exams(given.parent)
+    assert str(refused.value).count("is not safe as a name") == 5
+    with pytest.raises(SystemExit) as end:
+        cli.main(["predict-gbm", "--input", str(given.parent), "--output", str(given / "out")])
+    assert end.value.code == 2
+    assert "the id 'a b' is not safe as a name" in capsys.readouterr().err
+
+
 def test_labels_of_later_years_are_core_and_of_any_type(given, tmp_path, monkeypatch):
     """A cavity, label 4, counts as the benchmark's evaluation counts it."""
     seg = given / "00000-tumorseg.nii.gz"
