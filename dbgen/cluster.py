@@ -131,7 +131,7 @@ def remote(
 ) -> Any:
     """A function as Ray's task or a class as its actor, in the environment of glioquery's workers.
 
-    That goes with each task, since this process may have joined the cluster before.
+    Where this process joined the cluster in another way, it goes with each task.
 
     Parameters
     ----------
@@ -144,7 +144,10 @@ def remote(
         As Ray's own `options`.
     """
     variables = worker_environment(**(environment or {}))
-    return ray.remote(work).options(runtime_env={"env_vars": variables}, **options)
+    inherited = ray.get_runtime_context().runtime_env.get("env_vars", {})
+    if not variables.items() <= inherited.items():  # Ray starts further workers for another one
+        options["runtime_env"] = {"env_vars": variables}
+    return ray.remote(work).options(**options)
 
 
 def reason_of(error: Exception) -> str:

@@ -91,7 +91,13 @@ def find_cases(
     InputError
         If there are none, one cannot be read as such or misses the atlas's brain.
     """
-    files = sorted(path for path in folder.glob(pattern) if path.is_file())
+    try:
+        files = sorted(path for path in folder.glob(pattern) if path.is_file())
+    except (ValueError, NotImplementedError) as error:
+        raise InputError(
+            f"case files: expected a pattern of paths inside {folder}, such as '**/*.nii.gz', got "
+            f"{pattern!r} ({error})"
+        ) from None
     if not files:
         raise InputError(
             f"{folder} holds no file {pattern}: give results of `glioquery invert`, or name "

@@ -64,6 +64,7 @@ def draw_database(database: Database, atlas: Atlas | None = None) -> bytes:
         f"{database.n_samples:,} tumours in {len(first_of_run):,} runs: "
         f"{database.header['plan']['model']['name']}, sampler {', '.join(samplers)}",
         fontsize=12,
+        parse_math=False,
     )
     stream = io.BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})

@@ -53,7 +53,8 @@ def draw_dice(rows: Sequence[Row], title: str) -> bytes:
         axis.legend(loc="upper right", fontsize=8, framealpha=0.9)
         axis.margins(x=0.01)
     if len(ordered) <= MANY:
-        axes[-1].set_xticks(places, [row.query for row in ordered], rotation=90, fontsize=6)
+        names = [row.query for row in ordered]
+        axes[-1].set_xticks(places, names, rotation=90, fontsize=6, parse_math=False)
     axes[-1].set_xlabel("queries, by falling score")
     figure.suptitle(title)
     return _png(figure)

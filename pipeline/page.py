@@ -40,7 +40,8 @@ def render_page(template: str, **values: object) -> str:
 def write_page(path: Path, html: str) -> None:
     """Write a page, complete or not at all."""
     with completed(path) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+        # Names of files may hold bytes that are no text.
+        temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
 
 
 def number(value: object, decimals: int | None = None) -> str:

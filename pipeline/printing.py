@@ -96,7 +96,7 @@ def _width_of(columns: list[_Column]) -> int:
 def _print_lines(lines: list[str]) -> None:
     """Print text as it is: nothing in it is markup."""
     for line in lines:
-        console.print(line, markup=False)
+        console.print(visible(line), markup=False)
 
 
 def plain(value: Any) -> Any:
@@ -127,7 +127,12 @@ def said(value: Any) -> str:
 
 def one_line(error: Exception) -> str:
     """An error's message on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    return visible(" ".join(str(error).split())) or type(error).__name__
+
+
+def visible(text: str) -> str:
+    """Text without what a terminal obeys or no file in UTF-8 holds, as names of files may have."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def print_step(name: str) -> None:

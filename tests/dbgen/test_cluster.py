@@ -18,7 +18,7 @@ class StandIn:
     """A `ray` that starts nothing and remembers how it was asked to."""
 
     def __init__(self, then=lambda: None):
-        self.then, self.asked, self.options_of = then, {}, {}
+        self.then, self.asked = then, {}
 
     def is_initialized(self):
         return False
@@ -29,6 +29,9 @@ class StandIn:
 
     def shutdown(self):
         pass
+
+    def get_runtime_context(self):
+        return SimpleNamespace(runtime_env=self.asked.get("runtime_env", {}))
 
     def remote(self, work):
         return SimpleNamespace(options=lambda **options: options)
@@ -114,7 +117,12 @@ def test_a_signal_does_to_a_driver_what_it_did_before(ray_instead):
         signal.signal(signal.SIGTERM, before)
 
 
-def test_each_task_brings_the_workers_settings_along(monkeypatch):
+def test_tasks_bring_along_what_the_cluster_was_not_told(ray_instead, monkeypatch):
+    ray_instead()
+    with connected() as ray:
+        assert remote(ray, print, num_cpus=1) == {"num_cpus": 1}
+        options = remote(ray, print, environment={"OMP_NUM_THREADS": "2"})
+        assert options["runtime_env"]["env_vars"]["OMP_NUM_THREADS"] == "2"
     monkeypatch.setenv("GLIOQUERY_ATLAS", "some/atlas")
     options = remote(StandIn(), print, environment={"OMP_NUM_THREADS": "2"}, num_cpus=2)
     variables = options["runtime_env"]["env_vars"]

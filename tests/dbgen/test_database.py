@@ -5,8 +5,10 @@ import pickle
 import numpy as np
 import pytest
 import xarray as xr
+from odd_names import ODD
 
-from glioquery.dbgen import generate
+from glioquery.dbgen import Database, generate, verify
+from glioquery.query import Index, build_index
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +112,15 @@ def test_a_database_of_outlines_opens_whole(outlines_only):
     bits = np.unpackbits(whole.core_bits[2].values, count=whole.sizes["voxel"])
     mask[outlines_only.box][tuple(whole.voxel_index.values.T)] = bits
     np.testing.assert_array_equal(mask, outlines_only.outlines(2).core)
+
+
+def test_the_name_of_a_folder_is_no_syntax(copy, tmp_path):
+    (tmp_path / ODD).mkdir()
+    moved = Database.open(copy.rename(tmp_path / ODD / "db"))
+    assert moved.outlines(7).whole.any()
+    assert moved.density(7).u.max() > 0.6
+    with moved.to_xarray() as lazy:
+        assert float(lazy.density[7].max()) > 0.6
+    index = build_index(moved, moved.path / "index")
+    assert Index.open(index.path).outlines(7).whole.sum() == moved.outlines(7).whole.sum()
+    assert verify(moved.path) == []

@@ -245,6 +245,7 @@ def test_shards_under_way_are_bounded(small_plan):
 
     stand_in = SimpleNamespace(
         remote=lambda function: Task(),
+        get_runtime_context=lambda: SimpleNamespace(runtime_env={}),
         put=lambda plan: plan,
         cluster_resources=lambda: {"CPU": 3.0},
         wait=lambda references, timeout: ([open_references.pop()], []),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from child_processes import WAITING, alive, wait_for
+from odd_names import ODD
 
 from glioquery.atlas import Grid
 from glioquery.pipeline import ants_worker
@@ -16,7 +17,6 @@ from glioquery.pipeline.ants_worker import RegistrationError, correct_bias, run_
 from glioquery.pipeline.nifti import Scan
 from glioquery.pipeline.transform import read_itk_affine, write_itk_affine
 
-ODD = "a,b [c]; {d} {out} 'e' \"f\" %g $HOME #h ~ é 雪"
 ROOM = Grid((12, 13, 14), np.diag([2, 2, 2, 1.0]))
 X, Y, Z = np.indices(ROOM.shape)
 BALL = Scan(np.exp(-((X - 6) ** 2 + (Y - 6) ** 2 + (Z - 7) ** 2) / 18).astype(np.float32), ROOM)

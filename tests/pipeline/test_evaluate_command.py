@@ -10,9 +10,11 @@ import pytest
 
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.pipeline.cases import find_cases
+from glioquery.pipeline.evaluation_pictures import draw_dice
 from glioquery.pipeline.labels import label_convention
 from glioquery.pipeline.nifti import InputError, write_nifti
 from glioquery.query import build_index, outlines_of
+from glioquery.query.evaluation import Row
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +120,9 @@ def test_cases_are_found_in_order_and_checked(patients, tmp_path, database):
     swapped = find_cases(patients, pattern="*/*dseg*", convention=brats)
     assert (swapped.load(0).core == stored.whole & ~stored.core).all()
     assert "sub-01_space-SRI24_dseg.nii.gz, core surrounds" in swapped.notices[0]
+    for pattern in ("", "/tmp/*.nii.gz"):
+        with pytest.raises(InputError, match="expected a pattern of paths inside"):
+            find_cases(patients, pattern=pattern)
     image = nib.load(patients / "01" / "sub-01_space-SRI24_dseg.nii.gz")
     affine = image.affine.copy()
     affine[:3, 3] += 900
@@ -133,3 +138,8 @@ def test_evaluate_takes_the_database_that_comes_along(capsys, tmp_path):
     code, _, err = run(capsys, "evaluate", "-o", tmp_path, "--synthetic", 0, "--cases", tmp_path)
     assert code == 2 and f"{tmp_path} holds no file" in err
     assert "index" not in err  # which takes seconds, and comes after what is refused
+
+
+def test_names_of_queries_are_no_formulas():
+    row = Row("real", r"$\frac{$", "direct", 1, 1, 0.5, 0.5, 1, 1, 1, 0.5, 0.5, 0, 0.1, 0.1)
+    assert draw_dice([row], "one").startswith(b"\x89PNG")

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import gzip
 import hashlib
+import html
 import json
 import re
 import shutil
@@ -11,6 +12,8 @@ import shutil
 import nibabel as nib
 import numpy as np
 import pytest
+from markupsafe import escape
+from odd_names import ODD
 
 from glioquery.atlas import Grid, load_atlas
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
@@ -59,7 +62,8 @@ def truth(tmp_path_factory):
 @pytest.fixture(scope="module")
 def inverted(ray, truth, tmp_path_factory):
     """A virtual patient against a database of six tumours, none of them alike."""
-    folder = tmp_path_factory.mktemp("inversion")
+    folder = tmp_path_factory.mktemp("inversion") / ODD
+    folder.mkdir()
     plan = Plan(ParameterSpace(whole_ml=Range(5, 15), snapshots_per_run=2), seed=7)
     database = generate(folder / "db", 6, plan=plan)
     build_index(database, database.path / INDEX_FOLDER)
@@ -75,9 +79,10 @@ def inverted(ray, truth, tmp_path_factory):
     patient = dataclasses.replace(patient, drawn=drawn, seg_grid=own)
     steps = []
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(folder))
         patch.setattr(placement, "LEAST_SHARE", 1.01)  # so that its notice is given
         inversion = invert(
-            database, patient, folder / "out", k=4, title="<b>case</b>", step=steps.append,
+            database, patient, folder / "out", k=4, title=f"<b>case</b> {ODD}", step=steps.append,
             levels=(0.35, 0.1),
         )  # fmt: skip
     return database, patient, inversion, folder / "out", steps
@@ -167,7 +172,8 @@ def test_the_share_of_the_outline_in_the_brain_is_told(inverted):
 def test_report_is_one_page_with_the_title_escaped(inverted):
     *_, out, _ = inverted
     page = (out / "report.html").read_text()
-    assert "&lt;b&gt;case&lt;/b&gt;" in page and "<b>case</b>" not in page
+    assert f"<h1>Tumour map: {escape(f'<b>case</b> {ODD}')}</h1>" in page
+    assert "<b>case</b>" not in page
     assert page.count("data:image/png;base64,") >= 2
     assert not re.search("(src|href)=.?http", page)
 
@@ -175,7 +181,8 @@ def test_report_is_one_page_with_the_title_escaped(inverted):
 def test_a_browser_opens_the_report_without_an_error(inverted, chromium):
     *_, out, _ = inverted
     done = chromium(out / "report.html", "--dump-dom")
-    assert "<h1>Tumour map: &lt;b&gt;case&lt;/b&gt;</h1>" in done.stdout
+    title = html.escape(f"<b>case</b> {ODD}", quote=False)
+    assert f"<h1>Tumour map: {title}</h1>" in done.stdout
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
 
 

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from glioquery.pipeline import printing
 from glioquery.pipeline.commands.evaluation import _short
-from glioquery.pipeline.printing import lay_out, said, show, show_table
+from glioquery.pipeline.page import write_page
+from glioquery.pipeline.printing import lay_out, one_line, said, show, show_table
 
 MATCHES = [
     {
@@ -123,3 +124,14 @@ def test_a_database_is_described_in_tables(capsys):
     ]
     assert sum(int(row[-1]) for row in cells(table[9:19])) == 6500
     assert "    rho: low 0.002, high 0.2, scale uniform" in lines
+
+
+def test_what_names_of_files_may_hold_is_shown_and_not_obeyed(tmp_path, terminal):
+    name = "scan\x1b[2J\udcff\n.nii"  # clears a screen; a byte that is no text; a second line
+    shown = r"scan\x1b[2J\udcff .nii"
+    assert one_line(FileNotFoundError(f"no {name}")) == f"no {shown}"
+    text = terminal(80)
+    show({"file": name}, False)
+    assert text() == "file: " + r"scan\x1b[2J\udcff\n.nii" + "\n"
+    write_page(tmp_path / "page.html", f"<p>{name}</p>")
+    assert r"\udcff" in (tmp_path / "page.html").read_text(encoding="utf-8")
