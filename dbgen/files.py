@@ -42,8 +42,8 @@ def completed(path: Path) -> Iterator[Path]:
     OSError
         If the file system refuses what is written, whatever the writing library made of it.
     """
-    _tidy_once(path.parent, os.getpid())
-    temporary = path.with_name(own_name(path.name, UNFINISHED))
+    _remove_abandoned(path.parent, os.getpid())
+    temporary = path.with_name(_own_name(path))
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -62,30 +62,23 @@ def completed(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def own_name(name: str, ending: str) -> str:
-    """A hidden name for what this process makes of a file or folder before it is complete."""
-    return f".{name}.{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}{ending}"
-
-
-def remove_abandoned(folder: Path, *endings: str) -> None:
-    """Remove from a folder what has an `own_name` of a process of this machine that is no more."""
-    ending = "|".join(map(re.escape, endings))
-    owned = re.compile(rf"\..*\.{_machine()}-(\d+)-[0-9a-f]{{8}}({ending})")
-    for path in folder.iterdir():
-        found = owned.fullmatch(path.name)
-        if found and not _is_alive(int(found[1])):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                with contextlib.suppress(OSError):
-                    path.unlink()
+def _own_name(path: Path) -> str:
+    """A hidden name, by which others know its owner, for what this process makes of a file."""
+    return f".{path.name}.{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}{UNFINISHED}"
 
 
 @functools.cache
-def _tidy_once(folder: Path, process: int) -> None:
-    """Once for each process, since a folder of many files takes long to list."""
+def _remove_abandoned(folder: Path, process: int) -> None:
+    """Remove unfinished files of processes of this machine that are no more.
+
+    Once for each process and folder, since one of many files takes long to list.
+    """
+    owned = re.compile(rf"\..*\.{_machine()}-(\d+)-[0-9a-f]{{8}}{re.escape(UNFINISHED)}")
     with contextlib.suppress(OSError):  # whoever cannot list a folder may still write to it
-        remove_abandoned(folder, UNFINISHED)
+        for path in folder.iterdir():
+            found = owned.fullmatch(path.name)
+            if found and not _is_alive(int(found[1])):
+                path.unlink()
 
 
 @functools.cache

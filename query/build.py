@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import shutil
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ from numpy.typing import NDArray
 
 from ..dbgen import Database
 from ..dbgen.cluster import carried_by_value, connected, remote
-from ..dbgen.files import own_name, remove_abandoned
 from .blocks import WORDS, block_shape, coarse_shape, count_voxels, cut_blocks, sum_coarse
 from .index import ARRAYS, MANIFEST, Index, manifest_of
 from .outlines import outlines_of
@@ -35,9 +35,6 @@ SPAN = 256
 
 PARALLEL_FROM = 20_000
 """Samples to read from which on several processes are worth the seconds that Ray takes to start."""
-
-PARTIAL, REPLACED = ".partial", ".old"
-"""Endings of the folders of an index that is being built, and of one whose place another took."""
 
 Progress = Callable[[int, int], None]
 
@@ -99,10 +96,9 @@ def build_index(
     if old is not None and old.database_checksum == source.checksum:
         return old
     path.parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(path.parent, PARTIAL, REPLACED)
-    folder = path.with_name(own_name(path.name, PARTIAL))
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     try:
+        folder.chmod(0o755)  # mkdtemp makes it private, an index may be shared
         np.save(folder / "tissue.npy", tissue)
         spans = [
             (start, min(start + SPAN, source.n_samples))
@@ -337,7 +333,7 @@ def _fsync(path: Path) -> None:
 
 def _replace(folder: Path, path: Path) -> None:
     """Bring a complete folder to its final name; what was there goes away afterwards."""
-    old = path.with_name(own_name(path.name, REPLACED))
+    old = folder.with_suffix(".old")
     if path.exists():
         path.rename(old)
     folder.rename(path)

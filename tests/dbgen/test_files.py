@@ -6,46 +6,30 @@ import subprocess
 import sys
 import time
 
-import pytest
-
 from glioquery.dbgen import files
-from glioquery.dbgen.files import completed, own_name, remove_abandoned, scratch_folder
+from glioquery.dbgen.files import completed, scratch_folder
 
-HALVES = """
-import os, sys
+HALF = """
+import sys
 from pathlib import Path
 from glioquery.dbgen import files
-for ending in (".part", ".partial"):
-    print(files.own_name("map.nii", ending))
+print(files._own_name(Path("map.nii")))
 """
 
 
-@pytest.fixture(scope="module")
-def names():
-    """Of what a process that has ended had begun."""
-    done = subprocess.run(
-        [sys.executable, "-c", HALVES], capture_output=True, text=True, check=True
-    )
-    return done.stdout.split()
-
-
-@pytest.fixture(autouse=True)
-def first_time():
-    files._tidy_once.cache_clear()
-
-
-def test_the_next_run_removes_files_that_a_killed_one_left(tmp_path, names):
-    part, partial = names
-    (tmp_path / part).write_bytes(b"half")
-    (tmp_path / partial).mkdir()
-    others = own_name("map.nii", ".part"), ".map.nii.12345678-1-12345678.part", "map.nii.part"
-    for name in others:
-        (tmp_path / name).write_bytes(b"somebody's")
+def test_the_next_run_removes_files_that_a_killed_one_left(tmp_path):
+    done = subprocess.run([sys.executable, "-c", HALF], capture_output=True, text=True, check=True)
+    files._remove_abandoned.cache_clear()
+    kept = {
+        files._own_name(tmp_path / "map.nii"),  # of a process that is at work
+        ".map.nii.12345678-1-12345678.part",  # of another machine
+        "map.nii.part",
+    }
+    for name in (done.stdout.strip(), *kept):
+        (tmp_path / name).write_bytes(b"half")
     with completed(tmp_path / "other.nii") as temporary:
         temporary.write_bytes(b"whole")
-    assert {path.name for path in tmp_path.iterdir()} == {partial, *others, "other.nii"}
-    remove_abandoned(tmp_path, ".partial", ".old")
-    assert {path.name for path in tmp_path.iterdir()} == {*others, "other.nii"}
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "other.nii"}
 
 
 def test_temporary_folders_are_private_and_go_with_their_block(tmp_path, monkeypatch):

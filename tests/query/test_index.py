@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -201,14 +199,3 @@ def test_released_bits_do_not_count_as_memory(index):
     index.release_bits()
     assert resident_kb() == 0
     np.testing.assert_array_equal(index.mixed_bits, bits)
-
-
-def test_what_a_killed_build_left_goes_with_the_next(source, tmp_path):
-    script = "from glioquery.dbgen.files import own_name; print(own_name('index', '.partial'))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    left = tmp_path / done.stdout.strip()
-    for folder in (left, left.with_suffix(".old")):
-        folder.mkdir()
-        (folder / "coarse.npy").write_bytes(b"half")
-    build_index(source, tmp_path / "index")
-    assert [path.name for path in tmp_path.iterdir()] == ["index"]
