@@ -38,6 +38,12 @@ SESSION_BYTES = 72
 
 SHORT_FOLDER = "/tmp"
 
+GREETING_S = 15.0
+"""Time for a busy cluster to greet."""
+
+FRAME_HEAD, SETTINGS = 9, b"\x04"
+"""Bytes of the head of an HTTP/2 frame, and its fourth where the frame holds settings."""
+
 
 @contextlib.contextmanager
 def connected(address: str | None = None, *, n_workers: int | None = None) -> Iterator[Any]:
@@ -80,6 +86,7 @@ def connected(address: str | None = None, *, n_workers: int | None = None) -> It
     if address == "auto":
         address = _recorded_address()
         _refuse_unreachable(address)
+    _refuse_stranger(address)
     with contextlib.ExitStack() as stack:
         common = {
             "runtime_env": {
@@ -281,13 +288,33 @@ def _session_folder() -> Iterator[str]:
 
 def _refuse_unreachable(address: str | None) -> None:
     """Fail at once where nobody listens; Ray itself would try for minutes."""
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    if not port.isdigit():
+    if place := _host_and_port(address):
+        try:
+            socket.create_connection(place, timeout=5).close()
+        except OSError as error:
+            raise ConnectionError(f"no Ray cluster at {address}: {error}") from None
+
+
+def _refuse_stranger(address: str | None) -> None:
+    """Fail where another program listens than Ray, which would try for ever.
+
+    Ray's greeting, as gRPC's, is a frame of HTTP/2's settings; where it is encrypted it waits.
+    """
+    place = _host_and_port(address)
+    if place is None or os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
         return
     try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-    except OSError as error:
-        raise ConnectionError(f"no Ray cluster at {address}: {error}") from None
+        with socket.create_connection(place, timeout=GREETING_S) as line:
+            greeting = line.recv(FRAME_HEAD)
+    except OSError:  # silence
+        greeting = b""
+    if greeting[3:4] != SETTINGS:
+        raise ConnectionError(f"no Ray cluster at {address}: another program listens there")
+
+
+def _host_and_port(address: str | None) -> tuple[str, int] | None:
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    return (host.strip("[]"), int(port)) if port.isdigit() else None
 
 
 def _recorded_address() -> str:

@@ -3,8 +3,11 @@
 import importlib
 import json
 import signal
+import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -95,6 +98,27 @@ def test_no_cluster_to_join_is_said_at_once(ray_instead, monkeypatch, tmp_path, 
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:2")
     with pytest.raises(ConnectionError, match=r"no Ray cluster at 127\.0\.0\.1:2"):
         connected("auto").__enter__()
+    assert ray.asked == {}
+
+
+@pytest.mark.parametrize("greeting", [b"", b"220 a mail server\r\n"])
+def test_another_program_is_not_taken_for_a_cluster(ray_instead, monkeypatch, greeting):
+    ray = ray_instead()
+    monkeypatch.setattr(cluster, "GREETING_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+
+        def greet():
+            for _ in range(2):  # asked whether it listens, then what it is
+                line, _ = somebody.accept()
+                with line:
+                    line.sendall(greeting)
+                    time.sleep(0.3)
+
+        address = f"127.0.0.1:{somebody.getsockname()[1]}"
+        with ThreadPoolExecutor() as pool:
+            pool.submit(greet)
+            with pytest.raises(ConnectionError, match=f"{address}: another program listens"):
+                connected(address).__enter__()
     assert ray.asked == {}
 
 

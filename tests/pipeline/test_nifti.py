@@ -6,6 +6,7 @@ import os
 import nibabel as nib
 import numpy as np
 import pytest
+from odd_names import ODD
 
 from glioquery.atlas import Grid
 from glioquery.pipeline.nifti import InputError, read_nifti, write_nifti
@@ -57,6 +58,13 @@ def test_a_file_has_the_permissions_of_any_other_and_no_moment_of_its_own(
     assert (
         gzip.decompress((tmp_path / "a.nii.gz").read_bytes()) == (tmp_path / "a.nii").read_bytes()
     )
+
+
+def test_the_name_of_a_folder_is_no_syntax(tmp_path):
+    (tmp_path / ODD).mkdir()
+    for name in ("a.nii", "a.nii.gz"):
+        write_nifti(tmp_path / ODD / name, np.ones(ROOM.shape), ROOM)
+        assert read_nifti(tmp_path / ODD / name, "map").values.all()
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):
