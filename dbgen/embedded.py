@@ -19,6 +19,9 @@ from .header import DatabaseError
 EMBEDDED = Path(__file__).parent / "default_database"
 """Where it lies in the installed package, which may be read-only."""
 
+COMPANIONS = "databases"
+"""Name of the folder of its companion folders."""
+
 
 def embedded_database() -> Database:
     """Open the database that comes with the package.
@@ -50,7 +53,15 @@ def companion_folder(database: Database) -> Path:
     if not is_embedded(database):
         return database.path
     cache = cache_folder() or _private_folder()
-    return cache / "databases" / database.checksum[:16]
+    return cache / COMPANIONS / database.checksum[:16]
+
+
+def is_companion(folder: Path, checksum: str) -> bool:
+    """Whether a folder is the companion of the embedded database with a checksum, by its name.
+
+    Nothing is opened: the database may be of another atlas than the one in use.
+    """
+    return (folder.parent.name, folder.name) == (COMPANIONS, checksum[:16])
 
 
 def _private_folder() -> Path:

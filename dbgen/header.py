@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ def read_header(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise DatabaseError(
             f"{folder} holds no database (no {HEADER}): make one with "
-            f"`glioquery generate {folder} --n 1000`"
+            f"`glioquery generate {shlex.quote(str(folder))} --n 1000`"
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatabaseError(f"{path} is not a database's description: {error}") from None
@@ -109,7 +110,7 @@ def mending(folder: Path, header: dict[str, Any]) -> str:
     """What makes missing and damaged shards anew."""
     if "parts" in header:
         return "merging its parts again, into a new folder,"
-    return f"`glioquery generate {folder} --n {header['n_samples']}`"
+    return f"`glioquery generate {shlex.quote(str(folder))} --n {header['n_samples']}`"
 
 
 def _described_parts(header: dict[str, Any]) -> list[dict[str, Any]]:

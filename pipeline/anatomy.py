@@ -26,6 +26,7 @@ from ..solver.models import TensorField
 from . import uncertainty
 from .answer import Answer, AnswerSource, Findings, measure
 from .descent import Interior
+from .factors import reach_of
 from .nifti import InputError, Scan, read_nifti
 from .patient import Patient
 from .refinement import Refinement, choose_starts, refine
@@ -228,7 +229,12 @@ def grow_in_patient(
         grown=measure(target, AnswerSource.OWN_ANATOMY, found, refinement.density),
         refinement=refinement,
         uncertainty=uncertainty.of_refinement(
-            target, refinement, levels, source="own anatomy", accuracy=database.accuracy
+            target,
+            refinement,
+            levels,
+            reach_of(database, "own anatomy"),
+            source="own anatomy",
+            accuracy=database.accuracy,
         ),
     )
 

@@ -16,6 +16,7 @@ from ..dbgen import Database
 from ..query import Index, search
 from ..solver import GrowthParameters, Tissue, TumorDensity, TumorMasks
 from . import uncertainty
+from .factors import reach_of
 from .refinement import N_STARTS, NoGrowthError, Refinement, choose_starts, refine
 from .several import combine, join, split_outlines
 from .trajectory import Target
@@ -174,11 +175,14 @@ def find_answer(
                 tried.append(_refined_parts(database, index, target))
             except NoGrowthError as error:
                 notices.append(f"The refinement of several tumours found nothing: {error}.")
-    told = (
-        uncertainty.of_matches(database, members, samples, levels)
-        if refinement is None
-        else uncertainty.of_refinement(target, refinement, levels, accuracy=database.accuracy)
-    )
+    if refinement is None:
+        reach = reach_of(database, "matches")
+        told = uncertainty.of_matches(database, members, samples, levels, reach)
+    else:
+        reach = reach_of(database, "refinement")
+        told = uncertainty.of_refinement(
+            target, refinement, levels, reach, accuracy=database.accuracy
+        )
     answer = max(tried, key=lambda found: found.score)
     return Findings(answer, tuple(tried), refinement, fitted, told, tuple(notices))
 

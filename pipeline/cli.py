@@ -35,6 +35,7 @@ COMMANDS = {
     "predict-gbm": "benchmark:predict_gbm_command",
     "train": "evaluation:train_command",
     "evaluate": "evaluation:evaluate_command",
+    "calibrate": "calibration:calibrate_command",
     "demo": "patient:demo_command",
 }
 """Module of `commands` and the function in it."""

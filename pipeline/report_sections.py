@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from .answer import AnswerSource
+from .factors import LEVEL, SEGMENTATION_NOISE
 from .patient import Patient
 from .pictures import draw_exceedance, draw_volumes
 from .planning import MARGIN_MM
 from .report import Section, Table
 from .result import Inversion
-from .uncertainty import CALIBRATION, LEVEL, SEGMENTATION_NOISE
 
 SHOWN_LEVEL = 0.01
 """The exceedance of the density nearest to this is drawn: far beyond what the scan shows."""
@@ -131,20 +131,27 @@ def describe_certainty(inversion: Inversion, patient: Patient) -> Section:
     sentences = [
         f"Of {len(told.members)} members ({where}), weighted by their scores. Origins are in the "
         f"world of {'the atlas' if inversion.answer.is_on_atlas else 'the registered image'}.",
-        f"The intervals are meant to hold the truth in {LEVEL:.0%} of simulated tumours under this "
-        f"model of segmentation noise: {SEGMENTATION_NOISE} (calibration: "
-        f"{CALIBRATION[told.source]}). The errors of model, anatomy and registration come on top; "
-        "for a real patient nothing is claimed.",
     ]
+    tables = []
+    if told.intervals is None:
+        sentences.append(f"No intervals are claimed. {told.calibration}")
+    else:
+        sentences.append(
+            f"The intervals are meant to hold the truth in {LEVEL:.0%} of simulated tumours under "
+            f"this model of segmentation noise: {SEGMENTATION_NOISE} (calibration: "
+            f"{told.calibration}). The errors of model, anatomy and registration come on top; for "
+            "a real patient nothing is claimed."
+        )
+        rows = [
+            (name, f"{told.intervals[key].low:.1f} to {told.intervals[key].high:.1f}")
+            for key, name in QUANTITY_NAMES.items()
+        ]
+        tables.append(Table(("Quantity", f"{LEVEL:.0%} interval"), rows))
     if len(inversion.answer.growths) > 1:
         sentences.append(
-            "The members are of one tumour, while the map is of several: the intervals and the "
-            "probabilities below are those of the best single tumours."
+            "The members are of one tumour, while the map is of several: what is told here is of "
+            "the best single tumours."
         )
-    rows = [
-        (name, f"{told.intervals[key].low:.1f} to {told.intervals[key].high:.1f}")
-        for key, name in QUANTITY_NAMES.items()
-    ]
     level = min(inversion.levels, key=lambda x: abs(x - SHOWN_LEVEL))
     picture = draw_exceedance(
         patient, inversion.ensemble.exceedance[level], inversion.ensemble.grid
@@ -153,7 +160,7 @@ def describe_certainty(inversion: Inversion, patient: Patient) -> Section:
     return Section(
         "Uncertainty",
         sentences,
-        [Table(("Quantity", f"{LEVEL:.0%} interval"), rows)],
+        tables,
         {caption: picture},
     )
 

@@ -11,10 +11,10 @@ A quantity's interval is m +- f sqrt(v + b^2) with the members' weighted mean m 
 factor f makes 90 % of the intervals hold the truth (split conformal calibration: Lei et al. 2018),
 b is what the database's spacing leaves open at least; lambda and rho T are judged by logarithms.
 
-f was calibrated on simulated tumours whose outlines were disturbed like segmentations (see
-`SEGMENTATION_NOISE`). It knows of no error of the model, the anatomy or the registration: for a
-real patient the intervals say how well the outlines determine the model, and nothing is claimed of
-the truth.
+f belongs to one database and is calibrated on simulated tumours whose outlines are disturbed like
+segmentations (`calibration`, `factors`); where it was not, there are no intervals. It knows of no
+error of the model, the anatomy or the registration: for a real patient the intervals say how well
+the outlines determine the model, and nothing is claimed of the truth.
 
 References
 ----------
@@ -27,7 +27,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +35,7 @@ from ..atlas import Grid
 from ..dbgen import Database
 from ..solver import Accuracy, GrowthParameters, TumorDensity, simulate
 from .descent import LAMBDA_MM, Interior
+from .factors import LEVEL, QUANTITIES, SEGMENTATION_NOISE, Calibrated, Reach, Source, kind_of
 from .refinement import Refinement
 from .trajectory import Target
 
@@ -45,23 +45,7 @@ TEMPERATURE = 0.1
 N_DRAWS = 15
 """Members drawn from the valley of a refinement."""
 
-LEVEL = 0.9
-"""Share of the intervals that are to hold the truth."""
-
-SEGMENTATION_NOISE = (
-    "each outline's boundary displaced by a smooth random field of standard deviation 2 mm, "
-    "correlated over 8 mm, core and whole tumour independently"
-)
-"""What disturbed the outlines of the calibration."""
-
-QUANTITIES = ("origin_x_mm", "origin_y_mm", "origin_z_mm", "lambda_mm", "rho_t")
 LOGARITHMIC = ("lambda_mm", "rho_t")
-
-Source = Literal["matches", "refinement", "own anatomy"]
-"""Where an ensemble comes from: the best matches, or a refinement on the atlas or in the patient's
-own anatomy. The last has the constants of the second."""
-
-Calibrated = Literal["matches", "refinement"]
 
 LEAST_SPREAD: Mapping[Calibrated, Mapping[str, float]] = {
     "matches": {
@@ -80,32 +64,6 @@ LEAST_SPREAD: Mapping[Calibrated, Mapping[str, float]] = {
     },
 }
 """b, in mm or in natural logarithms."""
-
-FACTORS: Mapping[Calibrated, Mapping[str, float]] = {
-    "matches": {
-        "origin_x_mm": 0.96,
-        "origin_y_mm": 0.81,
-        "origin_z_mm": 0.92,
-        "lambda_mm": 1.38,
-        "rho_t": 1.30,
-    },
-    "refinement": {
-        "origin_x_mm": 0.93,
-        "origin_y_mm": 1.01,
-        "origin_z_mm": 1.11,
-        "lambda_mm": 1.34,
-        "rho_t": 1.29,
-    },
-}
-"""f, by `python tests/benchmark/inversion.py calibrate --n 200`, and the same with --refined, both
-with the embedded database."""
-
-CALIBRATION: Mapping[Source, str] = {
-    "matches": "200 simulated tumours, with the database that comes along",
-    "refinement": "200 simulated tumours, refined on the atlas from the database that comes along",
-    "own anatomy": "200 simulated tumours refined on the atlas; none in an anatomy of their own",
-}
-"""What `FACTORS` rest on, said with every interval."""
 
 VALLEY_SCALE = 1.0
 """Standard deviations of a refinement's draws per that of its valley."""
@@ -162,8 +120,10 @@ class Uncertainty:
     members : tuple of Member
     weights : (n,) float64 array
         Sum to 1.
-    intervals : mapping of str to Interval
-        For each of `QUANTITIES`.
+    intervals : mapping of str to Interval, or None
+        For each of `QUANTITIES`; None where none is claimed.
+    calibration : str
+        What the intervals rest on, or why there are none and how to get them.
     maps : DensityMaps
         On the atlas.
     """
@@ -171,7 +131,8 @@ class Uncertainty:
     source: Source
     members: tuple[Member, ...]
     weights: NDArray[np.float64]
-    intervals: Mapping[str, Interval]
+    intervals: Mapping[str, Interval] | None
+    calibration: str
     maps: DensityMaps
 
     def row(self) -> dict[str, object]:
@@ -181,10 +142,15 @@ class Uncertainty:
             "source": self.source,
             "effective_members": float(1 / (self.weights**2).sum()),
             "level": LEVEL,
-            "calibration": CALIBRATION[self.source],
             "noise": SEGMENTATION_NOISE,
-            "intervals": {name: [i.low, i.high] for name, i in self.intervals.items()},
+            **self._told_intervals(),
         }
+
+    def _told_intervals(self) -> dict[str, object]:
+        if self.intervals is None:
+            return {"calibration": None, "intervals": None, "no_intervals": self.calibration}
+        intervals = {name: [i.low, i.high] for name, i in self.intervals.items()}
+        return {"calibration": self.calibration, "intervals": intervals, "no_intervals": None}
 
 
 def weigh(scores: Sequence[float]) -> NDArray[np.float64]:
@@ -209,19 +175,25 @@ def spread(
     values = np.array([quantities_of(member.parameters) for member in members])
     centre = weights @ values
     variance = weights @ (values - centre) ** 2
-    least = np.array([LEAST_SPREAD[_calibrated(source)][name] for name in QUANTITIES])
+    least = np.array([LEAST_SPREAD[kind_of(source)][name] for name in QUANTITIES])
     return centre, np.sqrt(variance + least**2)
 
 
-def _calibrated(source: Source) -> Calibrated:
-    return "matches" if source == "matches" else "refinement"
+def find_intervals(
+    members: Sequence[Member], source: Source, factors: Mapping[str, float]
+) -> dict[str, Interval]:
+    """The interval of each of `QUANTITIES`, in its own unit.
 
-
-def find_intervals(members: Sequence[Member], source: Source) -> dict[str, Interval]:
-    """The interval of each of `QUANTITIES`, in its own unit."""
+    Parameters
+    ----------
+    members : sequence of Member
+    source : Source
+    factors : mapping of str to float
+        f of each of `QUANTITIES`.
+    """
     found = {}
     for name, m, s in zip(QUANTITIES, *spread(members, source), strict=True):
-        reach = FACTORS[_calibrated(source)][name] * s
+        reach = factors[name] * s
         ends = float(m - reach), float(m + reach)
         if name in LOGARITHMIC:
             ends = math.exp(ends[0]), math.exp(ends[1])
@@ -264,7 +236,11 @@ def average(
 
 
 def of_matches(
-    database: Database, members: Sequence[Member], samples: Sequence[int], levels: Sequence[float]
+    database: Database,
+    members: Sequence[Member],
+    samples: Sequence[int],
+    levels: Sequence[float],
+    reach: Reach,
 ) -> Uncertainty:
     """The uncertainty that the best matches tell.
 
@@ -277,16 +253,19 @@ def of_matches(
         Their ids.
     levels : sequence of float
         Densities whose exceedance is mapped.
+    reach : Reach
+        Of the intervals.
     """
     weights = weigh([member.score for member in members])
     maps = average((database.density(sample) for sample in samples), weights, levels)
-    return Uncertainty("matches", tuple(members), weights, find_intervals(members, "matches"), maps)
+    return _told("matches", members, weights, reach, maps)
 
 
 def of_refinement(
     target: Target,
     refinement: Refinement,
     levels: Sequence[float],
+    reach: Reach,
     *,
     source: Source = "refinement",
     accuracy: Accuracy = Accuracy(),
@@ -301,6 +280,8 @@ def of_refinement(
     refinement : Refinement
     levels : sequence of float
         Densities whose exceedance is mapped.
+    reach : Reach
+        Of the intervals.
     source : "refinement" or "own anatomy"
         Where it was refined.
     accuracy : Accuracy
@@ -312,7 +293,20 @@ def of_refinement(
     members = [member for member, _ in found]
     weights = weigh([member.score for member in members])
     maps = average((density for _, density in found), weights, levels)
-    return Uncertainty(source, tuple(members), weights, find_intervals(members, source), maps)
+    return _told(source, members, weights, reach, maps)
+
+
+def _told(
+    source: Source,
+    members: Sequence[Member],
+    weights: NDArray[np.float64],
+    reach: Reach,
+    maps: DensityMaps,
+) -> Uncertainty:
+    intervals = None
+    if reach.factors is not None:
+        intervals = find_intervals(members, source, reach.factors)
+    return Uncertainty(source, tuple(members), weights, intervals, reach.said, maps)
 
 
 def draw_members(

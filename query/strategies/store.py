@@ -10,6 +10,7 @@ files with their sizes and SHA-256; where it is, the others are complete.
 from __future__ import annotations
 
 import json
+import shlex
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...dbgen.embedded import companion_folder, embedded_database
+from ...dbgen.embedded import is_companion
 from ...dbgen.files import completed, sha256_of, write_json
 from ..index import Index
 from ..outlines import INDEX_FOLDER
@@ -36,8 +37,9 @@ def folder_of(index: Index, name: str) -> Path:
 def remedy(index: Index, name: str) -> str:
     """The command that makes a strategy ready."""
     parts = ["glioquery train"]
-    if index.path.parent != companion_folder(embedded_database()):  # that is in a cache
-        parts.append(str(index.path.parent))
+    folder = index.path.parent
+    if not is_companion(folder, index.database_checksum):  # else it is the one that comes along
+        parts.append(shlex.quote(str(folder)))
     parts.append(f"--strategy {name}")
     if index.path.name != INDEX_FOLDER:
         thresholds = index.thresholds

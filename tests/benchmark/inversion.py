@@ -2,71 +2,41 @@
 
     refine --n 50                     refinement of unseen tumours: Dice, error of the origin
     refine --n 50 --jitter            the same, and what jittered parameters find in the same time
-    calibrate --n 200                 factors of the intervals, to be stored in uncertainty.py
     coverage --n 300 --first 200      how often the intervals hold the truth, and their widths
 
-The database is the embedded one, unless one is named after the verb. `--refined` calibrates or
-tests the intervals of a refinement instead of those of the matches; with `--rows FILE` the same
-command resumes. The tumours are drawn from the database's own space with another seed; what is
-asked for are their outlines on the atlas, exact for `refine`, disturbed like segmentations for the
-other two (see `disturb`). No patient, and so no registration, takes part.
+The database is the embedded one, unless one is named after the verb; its intervals are those that
+`glioquery calibrate` made. `--refined` tests those of a refinement instead of those of the matches;
+with `--rows FILE` the same command resumes. The tumours are drawn from the database's own space
+with another seed; what is asked for are their outlines on the atlas, exact for `refine`, disturbed
+like segmentations for `coverage`. No patient, and so no registration, takes part.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
 from glioquery.atlas import load_atlas
-from glioquery.dbgen import Database, Plan
-from glioquery.dbgen.drawing import draw_samples
+from glioquery.dbgen import Database
+from glioquery.pipeline.answer import N_RANKED
+from glioquery.pipeline.calibration import SEED, draw_unseen, read_tumours
 from glioquery.pipeline.descent import Interior
+from glioquery.pipeline.factors import LEVEL, QUANTITIES, Calibrated, read_calibration
 from glioquery.pipeline.opening import open_database, open_index
+from glioquery.pipeline.progress import progress_bar
 from glioquery.pipeline.refinement import choose_starts, refine
 from glioquery.pipeline.trajectory import Target, follow
-from glioquery.pipeline.uncertainty import (
-    FACTORS,
-    LEVEL,
-    LOGARITHMIC,
-    QUANTITIES,
-    Calibrated,
-    Member,
-    draw_members,
-    quantities_of,
-    spread,
-)
-from glioquery.query import Index, dice_of_masks, search
-from glioquery.solver import Accuracy, GrowthParameters, Tissue, TumorMasks, on_grid
+from glioquery.pipeline.uncertainty import LOGARITHMIC, quantities_of
+from glioquery.query import Index, search
+from glioquery.solver import Accuracy, GrowthParameters, Tissue
 
-UNSEEN_SEED = 20_220
-N_RANKED = 60
-N_MATCHES = 15
-NOISE_MM = 2.0
 JITTER_ACCURACY = Accuracy.for_error(0.05)
-NOISE_SD_MM = 8.0
-
-
-@dataclass(frozen=True, eq=False)
-class Unseen:
-    """A tumour that is in no database."""
-
-    parameters: GrowthParameters
-    masks: TumorMasks
-
-
-def draw_unseen(plan: Plan, tissue: Tissue, seed: int, i: int) -> Unseen:
-    """Tumour i of a seed: one snapshot of a run of its own."""
-    samples = draw_samples(tissue, replace(plan, seed=seed), i)
-    sample = samples[i % len(samples)]
-    return Unseen(sample.parameters, on_grid(tissue, sample.snapshot.u).outlines(plan.thresholds))
 
 
 def jitter(
@@ -102,7 +72,7 @@ def run_refine(database: Database, index: Index, arguments: argparse.Namespace) 
     tissue = Tissue.from_atlas(load_atlas())
     rows, jittered = [], []
     for i in range(arguments.first, arguments.first + arguments.n):
-        truth = draw_unseen(database.plan, tissue, arguments.seed, i)
+        truth = draw_unseen(database, tissue, arguments.seed, i)
         began, cpu = time.perf_counter(), time.process_time()
         matches = search(index, truth.masks, k=min(N_RANKED, index.n_samples))
         ranked = [database.growth_parameters(match.sample) for match in matches]
@@ -143,101 +113,47 @@ def run_refine(database: Database, index: Index, arguments: argparse.Namespace) 
         )
 
 
-def disturb(masks: TumorMasks, tissue: Tissue, rng: np.random.Generator) -> TumorMasks:
-    """Move each outline's boundary in and out by a smooth random field, inside the tissue.
-
-    The field has a standard deviation of `NOISE_MM`; it is white noise under a Gaussian of
-    standard deviation `NOISE_SD_MM` / 2, so that it is correlated over `NOISE_SD_MM`.
-    """
-    spacing = np.array(masks.grid.spacing_mm)
-
-    def moved(mask: np.ndarray) -> np.ndarray:
-        inside = ndimage.distance_transform_edt(mask, spacing)
-        outside = ndimage.distance_transform_edt(~mask, spacing)
-        noise = rng.standard_normal(mask.shape).astype(np.float32)
-        noise = ndimage.gaussian_filter(noise, NOISE_SD_MM / 2 / spacing, mode="wrap")
-        return (inside - outside + NOISE_MM * noise / noise.std() > 0) & tissue.domain
-
-    whole = moved(masks.whole)
-    return TumorMasks(moved(masks.core) & whole, whole, masks.grid)
-
-
-def seen_through_noise(
-    database: Database, index: Index, tissue: Tissue, arguments: argparse.Namespace, i: int
-) -> tuple[np.ndarray, list[Member], float]:
-    """The true quantities of a tumour, the ensemble found for it, and the Dice of its noise."""
-    truth = draw_unseen(database.plan, tissue, arguments.seed, i)
-    masks = disturb(truth.masks, tissue, np.random.default_rng([arguments.seed, i]))
-    noise = float(np.mean(dice_of_masks(truth.masks, masks)))
-    k = N_RANKED if arguments.refined else N_MATCHES
-    matches = search(index, masks, k=min(k, index.n_samples))
-    ranked = [database.growth_parameters(match.sample) for match in matches]
-    if arguments.refined:
-        target = Target(masks, tissue, database.model, database.thresholds)
-        found = refine(target, choose_starts(ranked), accuracy=database.accuracy)
-        members = [member for member, _ in draw_members(target, found, seed=i)]
-    else:
-        members = [Member(p, match.score) for p, match in zip(ranked, matches, strict=True)]
-    return quantities_of(truth.parameters), members, noise
-
-
-def read_rows(path: Path) -> dict[int, np.ndarray]:
-    """What a file tells by tumour: Dice of the noise, errors, spreads."""
-    if not path.exists():
-        return {}
-    rows = np.loadtxt(path, ndmin=2)
-    return {int(row[0]): row[1:] for row in rows}
-
-
-def run_intervals(database: Database, index: Index, arguments: argparse.Namespace) -> None:
-    """Calibrate the intervals' factors, or test those that are stored."""
-    tissue = Tissue.from_atlas(load_atlas())
+def run_coverage(database: Database, index: Index, arguments: argparse.Namespace) -> None:
+    """Test the intervals that are stored beside the database."""
     source: Calibrated = "refinement" if arguments.refined else "matches"
-    known = {} if arguments.rows is None else read_rows(arguments.rows)
-    for done, i in enumerate(range(arguments.first, arguments.first + arguments.n), start=1):
-        if i not in known:
-            truth, members, noise = seen_through_noise(database, index, tissue, arguments, i)
-            centre, width = spread(members, source)
-            known[i] = np.array([noise, *np.abs(truth - centre), *width])
-            if arguments.rows is not None:
-                with arguments.rows.open("a", encoding="utf-8") as file:
-                    print(i, *known[i].tolist(), file=file)
-        if done % 10 == 0:
-            print(f"{done} of {arguments.n} tumours", file=sys.stderr, flush=True)
-    rows = np.array([known[arguments.first + i] for i in range(arguments.n)])
-    noises, error, width = np.split(rows, [1, 1 + len(QUANTITIES)], axis=1)
-    n = len(error)
-    print(f"{n} tumours, mean Dice of disturbed and true outlines {noises.mean():.3f}")
-    ratio = error / width
-    # The ceil((n + 1) 0.9)-th smallest ratio: split conformal calibration.
-    conformal = np.sort(ratio, axis=0)[min(math.ceil((n + 1) * LEVEL), n) - 1]
-    stored = np.array([FACTORS[source][name] for name in QUANTITIES])
-    factors = conformal if arguments.what == "calibrate" else stored
+    stored = read_calibration(database).factors[source]
+    tumours = range(arguments.first, arguments.first + arguments.n)
+    with progress_bar(f"coverage: {source}", "tumours") as progress:
+        readings = read_tumours(
+            database,
+            index,
+            tumours,
+            source,
+            seed=arguments.seed,
+            rows=arguments.rows,
+            progress=progress,
+        )
+    noise = np.mean([reading.noise_dice for reading in readings])
+    print(f"{len(readings)} tumours, mean Dice of disturbed and true outlines {noise:.3f}")
+    error = np.array([reading.error for reading in readings])
+    width = np.array([reading.spread for reading in readings])
     prior = np.array([quantities_of(database.growth_parameters(s)) for s in database])
     low, high = np.quantile(prior, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     for q, name in enumerate(QUANTITIES):
-        half, unit = factors[q] * np.median(width[:, q]), "mm"
+        half, unit = stored[name] * np.median(width[:, q]), "mm"
         own, whole = 2 * half, high[q] - low[q]
         if name in LOGARITHMIC:
             own, whole, unit = math.exp(own), math.exp(whole), "times"
         print(
-            f"{name:12} factor {factors[q]:.2f}: holds the truth in "
-            f"{(ratio[:, q] <= factors[q]).mean():.1%}; median error {np.median(error[:, q]):.3f}; "
-            f"median width {own:.3g} {unit}, the prior's {whole:.3g}"
+            f"{name:12} factor {stored[name]:.2f}: holds the truth in "
+            f"{(error[:, q] <= stored[name] * width[:, q]).mean():.1%}; median error "
+            f"{np.median(error[:, q]):.3f}; median width {own:.3g} {unit}, the prior's {whole:.3g}"
         )
-    if arguments.what == "calibrate":
-        rounded = {name: round(float(f), 2) for name, f in zip(QUANTITIES, factors, strict=True)}
-        print(f'FACTORS["{source}"] = {rounded}')
 
 
 def main() -> None:
     """Parse the command line and run one benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("refine", "calibrate", "coverage"))
+    parser.add_argument("what", choices=("refine", "coverage"))
     parser.add_argument("database", nargs="?", type=Path, help="default: the embedded one")
     parser.add_argument("--n", type=int, default=50)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--seed", type=int, default=UNSEEN_SEED)
+    parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--refined", action="store_true", help="the intervals of a refinement")
     parser.add_argument("--rows", type=Path, help="file that keeps what is measured, to resume")
     parser.add_argument("--jitter", action="store_true", help="the baseline as well")
@@ -247,7 +163,7 @@ def main() -> None:
     if arguments.what == "refine":
         run_refine(database, index, arguments)
     else:
-        run_intervals(database, index, arguments)
+        run_coverage(database, index, arguments)
 
 
 if __name__ == "__main__":

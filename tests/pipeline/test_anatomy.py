@@ -8,6 +8,8 @@ import pytest
 from scipy import ndimage
 
 from glioquery.atlas import load_atlas
+from glioquery.dbgen.embedded import embedded_database
+from glioquery.pipeline import anatomy
 from glioquery.pipeline.anatomy import (
     TissueMaps,
     grow_in_patient,
@@ -17,6 +19,7 @@ from glioquery.pipeline.anatomy import (
     tissue_of,
 )
 from glioquery.pipeline.answer import AnswerSource, measure
+from glioquery.pipeline.factors import reach_of
 from glioquery.pipeline.nifti import InputError, Scan, write_nifti
 from glioquery.pipeline.trajectory import Target
 from glioquery.solver import (
@@ -27,6 +30,12 @@ from glioquery.solver import (
     simulate,
 )
 from glioquery.solver.models import FisherKolmogorovTensor, TensorField
+
+
+def reach_of_own_anatomy(database, source):
+    """What the database that comes along says of growth in the patient's own anatomy."""
+    assert source == "own anatomy"
+    return reach_of(embedded_database(), source)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +79,9 @@ def test_given_maps_hold_outside_the_outline_and_the_atlas_inside(virtual, known
     np.testing.assert_array_equal(found.wm[both & outlined], own.wm[both & outlined])
 
 
-def test_a_growth_in_the_patients_tissue_is_found_there(own, virtual, known, atlas, tissue):
+def test_a_growth_in_the_patients_tissue_is_found_there(
+    own, virtual, known, atlas, tissue, monkeypatch
+):
     """The truth grows in the patient; what begins on the atlas is bent and goes on to it."""
     white = own.voxels[own.wm[tuple(own.voxels.T)] > 0.9]
     distance = np.linalg.norm(own.grid.to_world(white) - own.grid.to_world(white).mean(0), axis=1)
@@ -92,6 +103,7 @@ def test_a_growth_in_the_patients_tissue_is_found_there(own, virtual, known, atl
         answer=measure(target, AnswerSource.REFINEMENT, (start,), density),
         refinement=SimpleNamespace(best=SimpleNamespace(parameters=start), arrivals=()),
     )
+    monkeypatch.setattr(anatomy, "reach_of", reach_of_own_anatomy)
     database = SimpleNamespace(
         model=FisherKolmogorov(), accuracy=Accuracy(), thresholds=Thresholds()
     )

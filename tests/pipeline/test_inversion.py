@@ -169,6 +169,16 @@ def test_the_share_of_the_outline_in_the_brain_is_told(inverted):
     assert "the registered outline: only" in (out / "report.html").read_text()
 
 
+def test_no_interval_is_claimed_of_a_database_that_was_not_calibrated(inverted):
+    *_, out, _ = inverted
+    told = json.loads((out / "result.json").read_text())["uncertainty"]
+    assert told["intervals"] is None and told["calibration"] is None
+    assert "`glioquery calibrate DB`" in told["no_intervals"]
+    page = (out / "report.html").read_text()
+    assert f"No intervals are claimed. {told['no_intervals']}" in page
+    assert "90% interval" not in page
+
+
 def test_report_is_one_page_with_the_title_escaped(inverted):
     *_, out, _ = inverted
     page = (out / "report.html").read_text()

@@ -9,13 +9,12 @@ from anatomies import uniform_tissue
 
 from glioquery.atlas import Grid
 from glioquery.pipeline import several
+from glioquery.pipeline.factors import QUANTITIES, Reach
 from glioquery.pipeline.refinement import refine
 from glioquery.pipeline.several import LEAST_ML, combine, join, split_outlines
 from glioquery.pipeline.trajectory import Target
 from glioquery.pipeline.uncertainty import (
-    FACTORS,
     LOGARITHMIC,
-    QUANTITIES,
     TEMPERATURE,
     Member,
     average,
@@ -35,6 +34,7 @@ from glioquery.solver import (
     simulate,
 )
 
+FACTORS = dict(zip(QUANTITIES, (0.93, 1.01, 1.11, 1.34, 1.29), strict=True))
 GROWTH = GrowthParameters((30.0, 32.0, 29.0), 0.04, 0.01, 700.0)
 
 
@@ -104,7 +104,8 @@ def members(shift=0.0, widen=1.0):
 
 def test_intervals_move_with_the_members_and_widen_with_them():
     base, moved, wide = (
-        find_intervals(m, "matches") for m in (members(), members(shift=7.0), members(widen=4.0))
+        find_intervals(m, "matches", FACTORS)
+        for m in (members(), members(shift=7.0), members(widen=4.0))
     )
     assert list(base) == list(QUANTITIES)
     for name in QUANTITIES:
@@ -119,14 +120,14 @@ def test_intervals_move_with_the_members_and_widen_with_them():
 
 def test_intervals_are_centre_and_spread_times_the_factor():
     centre, width = spread(members(), "refinement")
-    found = find_intervals(members(), "refinement")
+    found = find_intervals(members(), "refinement", FACTORS)
     for q, name in enumerate(QUANTITIES):
         low, high = found[name].low, found[name].high
         if name in LOGARITHMIC:
             low, high = math.log(low), math.log(high)
         assert (low + high) / 2 == pytest.approx(centre[q])
-        assert (high - low) / 2 == pytest.approx(FACTORS["refinement"][name] * width[q])
-    assert find_intervals(members(), "own anatomy") == found
+        assert (high - low) / 2 == pytest.approx(FACTORS[name] * width[q])
+    assert find_intervals(members(), "own anatomy", FACTORS) == found
 
 
 def test_draws_surround_the_refined_growth_and_score_no_better_than_chance(target, refinement):
@@ -143,12 +144,22 @@ def test_draws_surround_the_refined_growth_and_score_no_better_than_chance(targe
 
 
 def test_uncertainty_of_a_refinement_surrounds_its_growth(target, refinement):
-    told = of_refinement(target, refinement, (0.01, 0.2))
+    told = of_refinement(target, refinement, (0.01, 0.2), Reach(FACTORS, "20 tumours"))
     interval = told.intervals["origin_x_mm"]
     assert interval.low < refinement.best.parameters.origin_mm[0] < interval.high
     assert told.weights.sum() == pytest.approx(1)
     assert (told.maps.exceedance[0.01] >= told.maps.exceedance[0.2]).all()
-    assert told.maps.mean.max() <= 1 and told.row()["members"] == len(told.members)
+    assert told.maps.mean.max() <= 1
+    row = told.row()
+    assert (row["members"], row["calibration"]) == (len(told.members), "20 tumours")
+    assert row["intervals"]["origin_x_mm"] == [interval.low, interval.high]
+
+
+def test_without_factors_no_interval_is_claimed(target, refinement):
+    told = of_refinement(target, refinement, (0.2,), Reach(None, "Calibrate it."))
+    row = told.row()
+    assert (told.intervals, row["intervals"], row["calibration"]) == (None, None, None)
+    assert row["no_intervals"] == "Calibrate it."
 
 
 def test_fitted_thresholds_are_those_of_the_outlines(brain):

@@ -1,7 +1,8 @@
 """Strategies that loop over volumes, full or coarse, and what all strategies share."""
 
 import json
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ from glioquery.query.strategies import (
 from glioquery.query.strategies.base import nearest
 from glioquery.query.strategies.downsampled import FACTORS, taken_voxels
 from glioquery.query.strategies.naive import Naive
-from glioquery.solver import TumorMasks
+from glioquery.query.strategies.store import remedy
+from glioquery.solver import Thresholds, TumorMasks
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.integers(1, 40))
@@ -143,6 +145,24 @@ def test_an_unprepared_strategy_names_its_command(name, index):
         command = f"glioquery train {index.path.parent} --strategy {name}"
     with pytest.raises(FileNotFoundError, match=command):
         open_strategy(index, name)
+
+
+def test_a_remedy_opens_no_database(index, tmp_path, monkeypatch):
+    """The embedded one cannot be opened where another atlas is in use."""
+    monkeypatch.setenv("GLIOQUERY_ATLAS", str(tmp_path / "nowhere"))
+    assert remedy(index, "ds32") == f"run `glioquery train {index.path.parent} --strategy ds32`"
+    own = replace(
+        index,
+        path=tmp_path / "databases" / "0123456789abcdef" / "index",
+        database_checksum=4 * "0123456789abcdef",
+    )
+    assert remedy(own, "ds32") == "run `glioquery train --strategy ds32`"
+    named = replace(index, path=tmp_path / "my databases" / "DB 1" / "index-0.5-0.2")
+    said = remedy(replace(named, thresholds=Thresholds(core=0.5, whole=0.2)), "ae,vae")
+    assert shlex.split(said.removeprefix("run `").removesuffix("`")) == [
+        "glioquery", "train", str(tmp_path / "my databases" / "DB 1"), "--strategy", "ae,vae",
+        "--core-threshold", "0.5", "--whole-threshold", "0.2", "--normalise", "absolute",
+    ]  # fmt: skip
 
 
 def test_what_was_made_for_another_database_is_refused(index, make_source, source, tmp_path):

@@ -1,0 +1,36 @@
+"""The command about intervals: calibrate."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..calibration import N_TUMOURS, SEED, calibrate
+from ..factors import FILE, QUANTITIES
+from ..opening import open_database, open_index
+from ..printing import show, show_table
+from ..progress import progress_bar
+from .options import DatabaseFolder, Json
+
+
+def calibrate_command(
+    database: DatabaseFolder,
+    n: Annotated[int, typer.Option("--n", help="Simulated tumours to calibrate on.")] = N_TUMOURS,
+    seed: Annotated[int, typer.Option(help="Of their draws, another than the database's.")] = SEED,
+    as_json: Json = False,
+) -> None:
+    """Calibrate the intervals that `invert` gives with a database; the same command resumes."""
+    source = open_database(database)
+    found = calibrate(source, open_index(source), n=n, seed=seed, bars=progress_bar)
+    facts = {"calibration": str(source.path / FILE), "tumours": dict(found.n_tumours)}
+    if as_json:
+        show({**facts, "factors": found.factors}, as_json)
+        return
+    show(facts, as_json)
+    show_table(
+        [
+            {"factor of": name, **{kind: found.factors[kind][name] for kind in found.factors}}
+            for name in QUANTITIES
+        ]
+    )
