@@ -23,7 +23,8 @@ def given(tmp_path, atlas):
     folder.mkdir(parents=True)
     grid = atlas.grid
     x, y, z = (grid.axis_mm(a).reshape([-1 if b == a else 1 for b in range(3)]) for a in range(3))
-    r = np.sqrt((x + 150) ** 2 + (y - 100) ** 2 + (z - 70) ** 2)
+    # Where the database of the slow test has a tumour.
+    r = np.sqrt((x + 140) ** 2 + (y - 100) ** 2 + (z - 120) ** 2)
     labels = np.where(r < 6, 1, np.where(r < 9, 3, np.where(r < 15, 2, 0))).astype(np.uint8)
     for name in ("wm", "gm", "csf"):
         write_nifti(folder / f"00000-{name}.nii.gz", getattr(atlas, name), grid)
