@@ -107,6 +107,8 @@ def invert_command(
         resolution_mm=resolution, seed=seed, title=title,
         subject=subject, step=print_step,
     )  # fmt: skip
+    for notice in inversion.notices[len(patient.notices) :]:
+        print_notice(notice)
     _show_inversion(inversion, output, subject, as_json)
 
 
