@@ -42,8 +42,7 @@ def completed(path: Path) -> Iterator[Path]:
     OSError
         If the file system refuses what is written, whatever the writing library made of it.
     """
-    _remove_abandoned(path.parent, os.getpid())
-    temporary = path.with_name(_own_name(path))
+    temporary = begun(path)
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -62,14 +61,19 @@ def completed(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _own_name(path: Path) -> str:
-    """A hidden name, by which others know its owner, for what this process makes of a file."""
-    return f".{path.name}.{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}{UNFINISHED}"
+def begun(path: Path) -> Path:
+    """Where a file or folder is made that is to appear at `path` when it is complete.
+
+    Its hidden name tells its owner: what killed processes began in the same folder is removed.
+    """
+    _remove_abandoned(path.parent, os.getpid())
+    owner = f"{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    return path.with_name(f".{path.name}.{owner}{UNFINISHED}")
 
 
 @functools.cache
 def _remove_abandoned(folder: Path, process: int) -> None:
-    """Remove unfinished files of processes of this machine that are no more.
+    """Remove what processes of this machine that are no more did not finish.
 
     Once for each process and folder, since one of many files takes long to list.
     """
@@ -78,7 +82,10 @@ def _remove_abandoned(folder: Path, process: int) -> None:
         for path in folder.iterdir():
             found = owned.fullmatch(path.name)
             if found and not _is_alive(int(found[1])):
-                path.unlink()
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
 
 
 @functools.cache

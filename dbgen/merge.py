@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +18,7 @@ import netCDF4
 
 from .database import Database
 from .datacard import write_card
-from .files import UNFINISHED, sha256_of, write_json
+from .files import begun, sha256_of, write_json
 from .header import HEADER, SCHEMA, SCHEMA_VERSION, DatabaseError, mending
 from .shard import VOXELS, ShardRecord, shard_path
 
@@ -65,7 +64,7 @@ def merge(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DatabaseError(f"{out} is there already and not empty: choose another folder")
     out.parent.mkdir(parents=True, exist_ok=True)
-    folder = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}{UNFINISHED}")
+    folder = begun(out)
     try:
         shard_path(folder, 0).parent.mkdir(parents=True)
         shutil.copyfile(databases[0].path / VOXELS, folder / VOXELS)

@@ -13,20 +13,22 @@ HALF = """
 import sys
 from pathlib import Path
 from glioquery.dbgen import files
-print(files._own_name(Path("map.nii")))
+print(files.begun(Path("map.nii")), files.begun(Path("db")))
 """
 
 
-def test_the_next_run_removes_files_that_a_killed_one_left(tmp_path):
+def test_the_next_run_removes_what_a_killed_one_left(tmp_path):
     done = subprocess.run([sys.executable, "-c", HALF], capture_output=True, text=True, check=True)
-    files._remove_abandoned.cache_clear()
     kept = {
-        files._own_name(tmp_path / "map.nii"),  # of a process that is at work
+        files.begun(tmp_path / "map.nii").name,  # of a process that is at work
         ".map.nii.12345678-1-12345678.part",  # of another machine
         "map.nii.part",
     }
-    for name in (done.stdout.strip(), *kept):
+    file, folder = done.stdout.split()
+    files._remove_abandoned.cache_clear()
+    for name in (file, *kept):
         (tmp_path / name).write_bytes(b"half")
+    (tmp_path / folder / "shards").mkdir(parents=True)
     with completed(tmp_path / "other.nii") as temporary:
         temporary.write_bytes(b"whole")
     assert {path.name for path in tmp_path.iterdir()} == {*kept, "other.nii"}
