@@ -13,6 +13,14 @@ from ..atlas import Grid
 from ..solver import TumorMasks
 from .nifti import InputError
 
+ROUNDING = 0.01
+"""Distance from an integer that is taken for rounding in a scaled file."""
+
+LARGEST_LABEL = 2**31 - 1
+
+MANY_LABELS = 12
+"""No convention of tumours has more."""
+
 
 @dataclass(frozen=True)
 class LabelConvention:
@@ -95,6 +103,21 @@ def label_convention(
     return LabelConvention("explicit", core, whole)
 
 
+def rounded_labels(values: NDArray) -> NDArray[np.integer | np.bool_] | None:
+    """Labels as integers, where all are within `ROUNDING` of them; else None.
+
+    Scaled files (scl_slope) hold 1.000015 for 1.
+    """
+    if values.dtype.kind in "bui":
+        return values
+    nearest = np.rint(values)
+    with np.errstate(invalid="ignore"):  # NaN and infinity are near nothing
+        is_near = bool((np.abs(values - nearest) <= ROUNDING).all())
+    if not is_near or np.abs(nearest).max() > LARGEST_LABEL:
+        return None
+    return nearest.astype(np.int32)
+
+
 def outlines_from_labels(
     segmentation: NDArray, grid: Grid, convention: LabelConvention, *, name: str = "segmentation"
 ) -> TumorMasks:
@@ -103,7 +126,7 @@ def outlines_from_labels(
     Parameters
     ----------
     segmentation : array of the grid's shape
-        Integers, whatever their type.
+        Integers, whatever their type; floating-point numbers are rounded by `ROUNDING` at most.
     name : str
         Opens the messages.
 
@@ -113,22 +136,35 @@ def outlines_from_labels(
         If values are not integers, labels occur that the convention does not have, or nothing
         is labelled.
     """
-    if segmentation.dtype.kind == "f" and not (
-        np.isfinite(segmentation).all() and np.array_equal(segmentation, np.rint(segmentation))
-    ):
+    labels = rounded_labels(segmentation)
+    if labels is None:
         raise InputError(
-            f"{name}: expected integer labels, got fractions, NaN or infinity; a segmentation "
-            "must be resampled with a nearest-neighbour or label interpolator"
+            f"{name}: expected integer labels (to {ROUNDING}), got {_summary(segmentation)}; give "
+            "the segmentation, or resample it with a nearest-neighbour or label interpolator"
         )
-    found = {int(label) for label in np.unique(segmentation)} - {0}
+    found = {int(label) for label in np.unique(labels)} - {0}
     if not found:
         raise InputError(f"{name}: it is empty, no voxel carries a label; is it the right file?")
+    if len(found) > MANY_LABELS and not found <= convention.whole:
+        raise InputError(
+            f"{name}: expected the labels {sorted(convention.whole)} of {convention.name}, got "
+            f"{_summary(labels)}, as an image or a parcellation has them; give the tumour's "
+            "segmentation"
+        )
     if not found <= convention.whole:
         raise InputError(
             f"{name}: the labels {sorted(found)} do not fit {convention.name} "
             f"{sorted(convention.whole)}: {sorted(found - convention.whole)} unknown; name the "
             f"convention that fits ({', '.join(CONVENTIONS)}) or give explicit labels"
         )
-    core = np.isin(segmentation, sorted(convention.core))
-    whole = np.isin(segmentation, sorted(convention.whole))
+    core = np.isin(labels, sorted(convention.core))
+    whole = np.isin(labels, sorted(convention.whole))
     return TumorMasks(core, whole, grid)
+
+
+def _summary(values: NDArray) -> str:
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return "NaN or infinity alone"
+    counted = f"{len(np.unique(finite))} different values from {finite.min():g} to {finite.max():g}"
+    return counted if finite.size == values.size else f"{counted}, and NaN or infinity"

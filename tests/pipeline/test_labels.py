@@ -47,6 +47,9 @@ def test_refused_conventions(arguments, message):
         ([1, 1.5], "integer"),
         ([1, np.nan], "integer"),
         ([1, np.inf], "integer"),
+        ([1, 1.02], "integer"),
+        ([1, 1e12], "integer"),
+        ([-1, 1], "[-1, 1] do not fit"),
     ],
 )
 def test_refused_labels(labels, message):
@@ -54,3 +57,26 @@ def test_refused_labels(labels, message):
     with pytest.raises(InputError) as caught:
         outlines_from_labels(values, ROOM, label_convention("brats2023"))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.int16, ">i2", bool])
+def test_labels_of_any_type_are_integers(dtype):
+    labels = np.resize([0, 1], ROOM.shape).astype(dtype)
+    masks = outlines_from_labels(labels, ROOM, label_convention("brats2023"))
+    np.testing.assert_array_equal(masks.core, np.resize([False, True], ROOM.shape))
+
+
+def test_scaled_labels_are_rounded():
+    """As nibabel, SPM and others store 0, 1, 2, 4 with a scl_slope."""
+    labels = np.resize([-1e-6, 1.00392163, 1.99215698, 4.00000024], ROOM.shape)
+    masks = outlines_from_labels(labels, ROOM, label_convention("brats2021"))
+    np.testing.assert_array_equal(masks.core, np.resize([False, True, False, True], ROOM.shape))
+    np.testing.assert_array_equal(masks.whole, np.resize([False, True, True, True], ROOM.shape))
+
+
+@pytest.mark.parametrize("values", [np.arange(6000), np.linspace(0, 1, 6000)])
+def test_an_image_in_place_of_a_segmentation_gets_a_short_line(values):
+    grid = Grid((10, 20, 30), np.eye(4))
+    with pytest.raises(InputError, match="6000 different values from 0 to") as caught:
+        outlines_from_labels(values.reshape(grid.shape), grid, label_convention("brats2021"))
+    assert len(str(caught.value)) < 200 and "\n" not in str(caught.value)
