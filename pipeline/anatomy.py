@@ -12,7 +12,7 @@ better one is kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from . import uncertainty
 from .answer import Answer, AnswerSource, Findings, measure
 from .descent import Interior
 from .factors import reach_of
+from .frames import require_one_world
+from .headers import Frames
 from .nifti import InputError, Scan, read_nifti
 from .patient import Patient
 from .refinement import Refinement, choose_starts, refine
@@ -59,12 +61,15 @@ class TissueMaps:
         Grey matter, white matter, cerebrospinal fluid, in [0, 1].
     checksums : mapping of str to str
         SHA-256 of each file by its role.
+    frames : mapping of str to Frames
+        What each file's header says of its place.
     """
 
     gm: Scan
     wm: Scan
     csf: Scan
     checksums: Mapping[str, str]
+    frames: Mapping[str, Frames] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +112,9 @@ def read_tissue_maps(gm: str | Path, wm: str | Path, csf: str | Path) -> TissueM
     InputError
         If a file cannot be read or holds no probabilities.
     """
-    scans, checksums = {}, {}
+    scans, checksums, frames = {}, {}, {}
     for role, path in zip(TISSUES, (gm, wm, csf), strict=True):
-        file = read_nifti(path, f"tissue map {role}")
+        file = read_nifti(path, f"tissue map {role}", of_head=True)
         values = file.values.astype(np.float32)
         low, high = float(values.min()), float(values.max())
         if not (low >= -0.01 and 0.5 <= high <= 1.01):  # rounding may leave [0, 1]
@@ -119,7 +124,8 @@ def read_tissue_maps(gm: str | Path, wm: str | Path, csf: str | Path) -> TissueM
             )
         scans[role] = Scan(np.clip(values, 0, 1), file.grid)
         checksums[f"tissue_{role}"] = file.sha256
-    return TissueMaps(**scans, checksums=checksums)
+        frames[role] = file.frames
+    return TissueMaps(**scans, checksums=checksums, frames=frames)
 
 
 def require_cover(maps: TissueMaps, patient: Patient) -> None:
@@ -128,8 +134,11 @@ def require_cover(maps: TissueMaps, patient: Patient) -> None:
     Raises
     ------
     InputError
-        If they do not.
+        If they do not, or if their headers leave open whether they do.
     """
+    if patient.frames is not None:
+        for role, frames in maps.frames.items():
+            require_one_world(frames, f"tissue map {role}", patient.frames, "registered image")
     grid = _grid_of(patient)
     brain = patient.brain_on(grid)
     total = np.sum([_onto(getattr(maps, role), grid) for role in TISSUES], axis=0)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..atlas import SIMULATION_GRID
 from ..solver import TumorMasks
+from .frames import require_one_frame
 from .labels import LabelConvention, outlines_from_labels
 from .names import map_name
 from .nesting import doubts_of_nesting
@@ -32,8 +33,8 @@ class Cases:
     files : tuple of Path
     convention : LabelConvention
     notices : tuple of str
-        A sentence for each patient whose outlines lie in the atlas's brain in small part only, and
-        for each whose core surrounds the rest of the tumour.
+        What the user should know of their headers, of outlines that lie in the atlas's brain in
+        small part only, and of a core that surrounds the rest of the tumour.
     """
 
     names: tuple[str, ...]
@@ -49,28 +50,31 @@ class Cases:
         InputError
             If the file is no segmentation of the convention.
         """
-        masks = self._read(i)
+        masks, _ = self._read(i)
         if masks.grid == SIMULATION_GRID:
             return masks
         return AtlasTransform.identity().masks_to_atlas(masks, SIMULATION_GRID)
 
     def notices_of(self, i: int) -> list[str]:
-        """What to tell of the i-th patient's outlines.
+        """What to tell of the i-th patient's header and outlines.
 
         Raises
         ------
         InputError
             As `load`, or if they miss the atlas's brain.
         """
+        masks, notices = self._read(i)
         name = f"segmentation {self.files[i]}"
-        masks = self._read(i)
         placed = judge_placement(masks, name=name, remedy=TO_SRI24).notice
-        return [*([placed] if placed else []), *doubts_of_nesting(masks, name)]
+        told = [f"{self.names[i]}: {notice}" for notice in notices]
+        return [*told, *([placed] if placed else []), *doubts_of_nesting(masks, name)]
 
-    def _read(self, i: int) -> TumorMasks:
-        file = read_nifti(self.files[i], "segmentation")
+    def _read(self, i: int) -> tuple[TumorMasks, tuple[str, ...]]:
         name = f"segmentation {self.files[i]}"
-        return outlines_from_labels(file.values, file.grid, self.convention, name=name)
+        file = read_nifti(self.files[i], "segmentation")
+        require_one_frame(file.frames, name)
+        masks = outlines_from_labels(file.values, file.grid, self.convention, name=name)
+        return masks, file.notices
 
 
 def find_cases(

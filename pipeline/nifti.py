@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
+import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,26 +11,32 @@ from typing import Literal
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from numpy.typing import NDArray
 
 from ..atlas import Grid
-from ..dbgen.files import completed
+from ..dbgen.files import completed, sha256_of
+from .errors import InputError
+from .file_kinds import require_nifti
+from .headers import SIDE_MM, Frames, Header, read_header, require_sizes
+
+__all__ = [
+    "InputError",
+    "Intent",
+    "NiftiFile",
+    "Scan",
+    "Space",
+    "read_nifti",
+    "save_nifti",
+    "write_nifti",
+]
 
 Intent = Literal["none", "estimate", "label"]
 Space = Literal["scanner", "template"]
 
 
-FRAMES_APART_MM = 0.5
-"""Distance of a corner of the image in its sform from that in its qform that is more than
-rounding in a header."""
-
-
 COMPRESSION = 1
 """Level of gzip: higher ones take much longer and gain little."""
-
-
-class InputError(ValueError):
-    """A file or option of the user's does not fit; the message is one line that says what to do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,23 +62,26 @@ class NiftiFile:
     values : three-dimensional array
         Scaled values in the file's order of axes.
     grid : Grid
-    has_orientation : bool
-        False where neither sform nor qform is declared, so that left and right are unknown.
-    has_two_frames : bool
-        Whether sform and qform are both declared and lay a corner `FRAMES_APART_MM` or more apart.
+        In the frame that is taken.
+    frames : Frames
+        What the header says of it.
+    notices : tuple of str
+        What the user should know of the header.
     sha256 : str
         Of the file's bytes.
     """
 
     values: NDArray
     grid: Grid
-    has_orientation: bool
-    has_two_frames: bool
+    frames: Frames
+    notices: tuple[str, ...]
     sha256: str
 
 
-def read_nifti(path: str | Path, role: str) -> NiftiFile:
-    """Read one volume.
+def read_nifti(
+    path: str | Path, role: str, *, of_head: bool = False, grid: Grid | None = None
+) -> NiftiFile:
+    """Read one volume; its header is judged before its data are read.
 
     Parameters
     ----------
@@ -80,70 +89,56 @@ def read_nifti(path: str | Path, role: str) -> NiftiFile:
         A `.nii` or `.nii.gz`; trailing axes of length one are dropped.
     role : str
         What the file is to the user ("T1", "segmentation"); opens every message.
+    of_head : bool
+        Whether the field of view must hold the larger part of a brain. Outlines may be cropped.
+    grid : Grid, optional
+        Taken in place of what the header says of its frame and its sizes.
 
     Raises
     ------
     InputError
-        If the file is missing, not a readable NIfTI, holds other than one 3-D volume of real
-        numbers, or its affine is not invertible.
+        If the file is missing, no NIfTI or not named as one, damaged, holds other than one 3-D
+        volume of real numbers, or its header is refused by `headers.RULES`.
     """
     path = Path(path)
     name = f"{role} {path}"
-    if not path.is_file():
-        raise InputError(f"{name}: no such file; check the path")
+    header, layout = read_header(require_nifti(path, name), name, grid=grid)
+    require_sizes(header.frames.grid, name, least_side_mm=SIDE_MM[0] if of_head else 0)
+    _require_length(path, header, name)
     try:
-        image = nib.load(path)
-    except Exception as error:  # nibabel raises many kinds, by the way a header is broken
-        reason = "; ".join(str(error).split("\n"))
-        raise InputError(
-            f"{name}: expected a NIfTI image (.nii or .nii.gz), but it cannot be read as one "
-            f"({reason}); convert it first, for instance with dcm2niix"
-        ) from error
-    if not isinstance(image, nib.Nifti1Image):  # a pair of files is another class
-        raise InputError(
-            f"{name}: expected a NIfTI image in one file (.nii or .nii.gz), got "
-            f"{type(image).__name__}; convert it to .nii.gz"
-        )
-    shape = image.shape
-    if len(shape) < 3 or min(shape) < 1 or any(n != 1 for n in shape[3:]):
-        raise InputError(
-            f"{name}: expected one 3-D volume, got an array of {' x '.join(map(str, shape))}; "
-            "extract the volume that is wanted"
-        )
-    try:
-        values = np.asarray(image.dataobj).reshape(shape[:3])
+        # No memory map: a file that shrinks while it is used would kill the process.
+        values = np.asarray(ArrayProxy(path, layout, mmap=False)).reshape(header.frames.grid.shape)
+        digest = sha256_of(path)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(
             f"{name}: the image data cannot be read, the file is truncated or damaged; "
             "copy or export it again"
         ) from error
-    if values.dtype.kind not in "buif":
-        raise InputError(f"{name}: expected real numbers, got voxels of type {values.dtype}")
-    try:
-        grid = Grid(shape[:3], image.affine)
-    except ValueError as error:
-        raise InputError(
-            f"{name}: {error}; the header's orientation is broken, export the image again"
-        ) from error
-    codes = int(image.header["sform_code"]), int(image.header["qform_code"])
     return NiftiFile(
         values=values,
-        grid=grid,
-        has_orientation=any(code > 0 for code in codes),
-        has_two_frames=all(code > 0 for code in codes) and _frames_differ(image),
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        grid=header.frames.grid,
+        frames=header.frames,
+        notices=tuple(f"The {role} {notice}" for notice in header.notices),
+        sha256=digest,
     )
 
 
-def _frames_differ(image: nib.Nifti1Image) -> bool:
-    try:
-        qform = image.get_qform()
-    except ValueError:  # no unit quaternion
-        return True
-    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(image.shape[:3]) - 1)
-    apart = image.get_sform() - qform
-    moved = corners @ apart[:3, :3].T + apart[:3, 3]
-    return bool(np.linalg.norm(moved, axis=1).max() >= FRAMES_APART_MM)
+def _require_length(path: Path, header: Header, name: str) -> None:
+    """See that a file does not hold more than its header says, but for padding."""
+    shape, size = header.frames.grid.shape, header.dtype.itemsize
+    expected = header.offset + int(np.prod(shape, dtype=np.int64)) * size
+    with path.open("rb") as file:
+        if path.name.lower().endswith(".gz"):  # its last four bytes tell the length, modulo 2^32
+            file.seek(-4, os.SEEK_END)
+            found = int.from_bytes(file.read(4), "little")
+        else:
+            found = file.seek(0, os.SEEK_END)
+    if found > expected + max(shape[0] * shape[1] * size, 4096):
+        raise InputError(
+            f"{name}: its header says {' x '.join(map(str, shape))} voxels of {size} bytes, which "
+            f"end after {expected:,} bytes, but the file holds {found:,}; the header is wrong, "
+            "export the image again"
+        )
 
 
 def write_nifti(

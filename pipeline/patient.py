@@ -23,11 +23,19 @@ from ..atlas import Grid
 from ..solver import TumorMasks
 from .brain import extract_brain
 from .coregistration import align, measure_agreement, move
-from .foreground import foreground, require_brain, shows_head
+from .foreground import View, foreground, require_brain, shows_head, view_of
+from .headers import Frames
 from .labels import LabelConvention, label_convention
 from .learned_brain import extract_learned
+from .lesion import add_tumour, judge_recurrence, judge_tumour
 from .nifti import InputError, Scan
-from .patient_files import ROLES, PatientFiles, carry_mask, find_outside, read_patient_files
+from .patient_files import (
+    ROLES,
+    PatientFiles,
+    advise,
+    carry_mask,
+    read_patient_files,
+)
 from .transform import AtlasTransform
 
 __all__ = ["InputError", "Patient", "Scan", "load_patient"]
@@ -74,6 +82,8 @@ class Patient:
         Outlines of a follow-up scan on the grid of `t1`.
     convention : LabelConvention or None
         What the segmentation's labels mean; None where no file was read.
+    frames : Frames or None
+        What the header of `t1` says of its place; None where no file was read.
     timings_s : mapping of str to float
         Seconds a step of the preparation.
     """
@@ -91,6 +101,7 @@ class Patient:
     brain_drawn: Scan | None = None
     recurrence: TumorMasks | None = None
     convention: LabelConvention | None = None
+    frames: Frames | None = None
     timings_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -132,6 +143,7 @@ def load_patient(
     seg: str | Path,
     brain_mask: str | Path | None = None,
     seg_reference: str | Path | None = None,
+    seg_grid: str = "own",
     recurrence: str | Path | None = None,
     labels: str | None = None,
     core_labels: Sequence[int] | None = None,
@@ -159,6 +171,9 @@ def load_patient(
     seg_reference : path, optional
         The image on whose grid the segmentation lies, another one of the same head, with skull
         or without; it is aligned rigidly to the registered image.
+    seg_grid : "own" or "t1"
+        Whose voxels the segmentation has: those that its header says, or, whatever that says,
+        those of the registered image, whose shape it must have then.
     recurrence : path, optional
         Label image of a follow-up scan, of the same convention, in the registered image's world,
         to which that scan has been co-registered; on any grid.
@@ -188,48 +203,62 @@ def load_patient(
             "recurrence": recurrence,
         },
         convention,
+        seg_grid=seg_grid,
     )
     name, grid = files.names[files.modality], files.image.grid
     mask, brain_drawn = files.brain_mask, files.brain_drawn
-    is_head = mask is None and shows_head(files.image)
-    if not is_head:
-        scan = files.image if mask is None else _within(files.image, mask)
-        require_brain(scan, name)
+    view = view_of(files.image) if mask is None else View.BRAIN
+    if view is View.BRIGHT:
+        raise InputError(
+            f"{name}: expected dark air around a head or 0 around a brain, but the corners of the "
+            "field of view are as bright as tissue; set the background to 0, or give an image of "
+            "the whole head"
+        )
+    if view is not View.HEAD:
+        require_brain(files.image if mask is None else _within(files.image, mask), name)
+    advice = f"check that they belong together, and {advise(files.outlines.grid, grid)}"
+    if view is View.HEAD and "seg_reference" not in files.others:  # before its brain is looked for
+        judge_tumour(files.outlines, foreground(files.image.values), grid, advice)
 
     others, drawn = dict(files.others), files.outlines
     notices, timings = list(files.notices), dict[str, float]()
+    if view is View.CUT_BRAIN:
+        notices.append(
+            f"The {ROLES[files.modality]} shows {view.value}: the registration rests on what is "
+            "seen, and nothing is known of the rest."
+        )
     if any(image.grid != grid for image in others.values()):
         began = time.perf_counter()
         step("align images")
         others, drawn, doubts = _align(files)
         notices += doubts
         timings["align images"] = round(time.perf_counter() - began, 3)
-    if is_head:
+    if view is View.HEAD:
         began = time.perf_counter()
         step("extract brain")
         mask, brain_drawn, source = _find_brain(files.image, others.get("seg_reference"))
-        scan = _within(files.image, mask)
-        require_brain(scan, name)
+        require_brain(_within(files.image, mask), name)
         notices.append(
-            f"The {ROLES[files.modality]} shows a head with its skull; its brain is {source}. Look "
-            "at the pictures, or give a brain mask."
+            f"The {ROLES[files.modality]} shows {view.value}; its brain is {source}. Look at the "
+            "pictures, or give a brain mask."
         )
         timings["extract brain"] = round(time.perf_counter() - began, 3)
 
     masks, has_own_grid = drawn, drawn.grid != grid
     if has_own_grid:
         masks = AtlasTransform.identity().masks_to_patient(drawn, grid)
-    brain = foreground(scan.values) if mask is None else mask
-    notices += find_outside(
-        drawn, brain, grid, "the outlined tumour",
-        "check that segmentation and image belong together, and name the image that was segmented "
-        "as the segmentation's reference (--seg-reference)",
-    )  # fmt: skip
+    brain = foreground(files.image.values) if mask is None else mask
+    is_left_out, told = judge_tumour(drawn, brain, grid, advice)
+    notices += told
+    if is_left_out:
+        brain = add_tumour(brain, masks.whole)
+        if brain_drawn is not None:
+            outlined = AtlasTransform.identity().masks_to_patient(drawn, brain_drawn.grid)
+            both = add_tumour(brain_drawn.values >= 0.5, outlined.whole)
+            brain_drawn = Scan(both.astype(np.float32), brain_drawn.grid)
+    scan = files.image if mask is None else _within(files.image, brain)
     if files.recurrence is not None:
-        notices += find_outside(
-            files.recurrence, brain, grid, "the recurrence",
-            "co-register the follow-up scan to the registered image first",
-        )  # fmt: skip
+        notices += judge_recurrence(files.recurrence, brain, grid)
     return Patient(
         t1=scan,
         modality=files.modality,
@@ -244,6 +273,7 @@ def load_patient(
         brain_drawn=brain_drawn,
         recurrence=files.recurrence,
         convention=convention,
+        frames=files.frames,
         timings_s=timings,
     )
 

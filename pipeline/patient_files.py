@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from nibabel.orientations import aff2axcodes
 from numpy.typing import NDArray
 
 from ..atlas import Grid
 from ..solver import TumorMasks
-from .foreground import BRAIN_ML, above_background, require_intensities
-from .labels import LabelConvention, outlines_from_labels
+from .foreground import BRAIN_ML, above_background, darken_background
+from .frames import describe, settle
+from .headers import Frames
+from .labels import LabelConvention, outlines_from_labels, rounded_labels
+from .lesion import MIN_IN_BRAIN
 from .nesting import doubts_of_nesting
 from .nifti import InputError, NiftiFile, Scan, read_nifti
 from .transform import AtlasTransform
@@ -30,15 +32,11 @@ ROLES = {
 }
 """What each file is to the user."""
 
-MIN_IN_BRAIN = 0.5
-"""Share of an outlined tumour inside the brain, or the field of view, below which the images are
-no pair."""
-
 MOST_SHEAR = 1e-3
 """Largest cosine between two voxel axes; headers are rounded, ITK's images have right angles."""
 
-SAME_GRID_VOXELS = 0.05
-"""Corners of two files' grids nearer than this are of one grid: headers are rounded."""
+SEG_GRIDS = ("own", "t1")
+"""Whose voxels a segmentation has: those of its header, or the registered image's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +64,8 @@ class PatientFiles:
         How messages call each file.
     checksums : mapping of str to str
         SHA-256 of each file by its role.
+    frames : Frames
+        What the header of `image` says of its place.
     notices : tuple of str
         What the user should know although it is no error.
     """
@@ -79,11 +79,15 @@ class PatientFiles:
     recurrence: TumorMasks | None
     names: Mapping[str, str]
     checksums: Mapping[str, str]
+    frames: Frames
     notices: tuple[str, ...]
 
 
 def read_patient_files(
-    paths: Mapping[str, str | Path | None], convention: LabelConvention
+    paths: Mapping[str, str | Path | None],
+    convention: LabelConvention,
+    *,
+    seg_grid: str = "own",
 ) -> PatientFiles:
     """Read a patient's files and see that they fit together.
 
@@ -93,6 +97,8 @@ def read_patient_files(
         By role, of `ROLES`; see `load_patient`.
     convention : LabelConvention
         Of segmentation and recurrence.
+    seg_grid : "own" or "t1"
+        Whose voxels the segmentation has.
 
     Raises
     ------
@@ -100,17 +106,41 @@ def read_patient_files(
         One line that says what was expected, what came and what to do.
     """
     modality: Literal["t1", "t1c"] = "t1c" if paths["t1"] is None else "t1"
-    if paths[modality] is None:
+    path = paths[modality]
+    if path is None:
         raise InputError("a T1-weighted image is needed for the registration: give a T1 or a T1c")
-    files = {role: read_nifti(p, ROLES[role]) for role, p in paths.items() if p is not None}
+    if seg_grid not in SEG_GRIDS:
+        raise InputError(f"--seg-grid: expected one of {', '.join(SEG_GRIDS)}, got {seg_grid!r}")
+    if seg_grid == "t1" and paths["seg_reference"] is not None:
+        raise InputError(
+            "--seg-grid t1 says that the segmentation has the voxels of the registered image, "
+            "--seg-reference that it has those of another one: give one of them"
+        )
+    first = read_nifti(path, ROLES[modality], of_head=True)
+    files = {
+        role: first if role == modality else read_nifti(
+            given,
+            ROLES[role],
+            of_head=role not in ("seg", "recurrence"),
+            grid=first.grid if role == "seg" and seg_grid == "t1" else None,
+        )
+        for role, given in paths.items()
+        if given is not None
+    }  # fmt: skip
     names = {role: f"{ROLES[role]} {paths[role]}" for role in files}
-    files = _with_common_grids(files, modality)
-    image = _scan(files[modality], names[modality])
-    require_intensities(image.values, names[modality])
+    notices = [notice for file in files.values() for notice in file.notices]
+    files, settled = settle(files, modality, names)
+    notices += settled
     grid = files["seg"].grid
     _require_right_angles(grid, names["seg"])
     outlines = outlines_from_labels(files["seg"].values, grid, convention, name=names["seg"])
-    notices = _header_notices(files)
+    scans: dict[str, Scan] = {}
+    for role in (modality, "seg_reference", "flair", "t1c"):
+        if role in files and role not in scans:
+            scans[role], told = _scan(files[role], role, names[role])
+            notices += told
+    image = scans[modality]
+    others = {role: scan for role, scan in scans.items() if role != modality}
     mask = brain_drawn = recurrence = None
     if "brain_mask" in files:
         mask, brain_drawn = _read_mask(files["brain_mask"], names["brain_mask"], image)
@@ -119,30 +149,23 @@ def read_patient_files(
             files["recurrence"], names["recurrence"], image.grid, convention
         )
         notices += told
-    others: dict[str, Scan] = {
-        role: _scan(files[role], names[role])
-        for role in ("seg_reference", "flair", "t1c")
-        if role in files and role != modality
-    }
     reference = others.get("seg_reference")
     if reference is None:
         _require_overlap(image, names[modality], outlines, names["seg"])
         if grid != image.grid:
             notices.append(
-                f"The segmentation lies on another grid ({_geometry(grid)}) than the "
-                f"{ROLES[modality]} ({_geometry(image.grid)}); their headers' frames were taken "
-                "for one. If they are not, name the image that was segmented as its reference."
+                f"The segmentation lies on another grid ({describe(grid)}) than the "
+                f"{ROLES[modality]} ({describe(image.grid)}); their headers' frames were taken "
+                f"for one. If they are not, {advise(grid, image.grid)}."
             )
     elif reference.grid != grid:
         raise InputError(
             f"{names['seg_reference']}: the segmentation must lie on its grid, but it has "
-            f"{_geometry(reference.grid)}, where the segmentation has {_geometry(grid)}; name "
-            "the image that was segmented"
+            f"{describe(reference.grid)}, where the segmentation has {describe(grid)}; "
+            f"{advise(grid, image.grid)}"
         )
     elif files["seg_reference"].sha256 == files[modality].sha256:
         del others["seg_reference"]
-    else:
-        require_intensities(reference.values, names["seg_reference"])
     if not outlines.core.any():
         notices.append(
             "The segmentation has no core (no enhancing or necrotic tumour): the score is the "
@@ -159,6 +182,7 @@ def read_patient_files(
         recurrence=recurrence,
         names=names,
         checksums={role: file.sha256 for role, file in files.items()},
+        frames=first.frames,
         notices=tuple(notices),
     )
 
@@ -168,55 +192,31 @@ def carry_mask(mask: Scan, grid: Grid) -> NDArray[np.bool_]:
     return AtlasTransform.identity().image_to_patient(mask, grid).values >= 0.5
 
 
-def find_outside(
-    masks: TumorMasks, brain: NDArray[np.bool_], grid: Grid, what: str, advice: str
-) -> list[str]:
-    """What to tell of outlines that lie partly outside a brain on a grid of their world.
-
-    Raises
-    ------
-    InputError
-        If they lie mostly outside.
-    """
-    at = np.rint(grid.to_voxel(masks.grid.to_world(np.argwhere(masks.whole)))).astype(int)
-    seen = ((at >= 0) & (at < grid.shape)).all(axis=1)
-    share = float(brain[tuple(at[seen].T)].sum() / len(at))
-    if share < MIN_IN_BRAIN:
-        raise InputError(f"only {share:.0%} of {what} lies inside the brain of the image; {advice}")
-    if share < 0.8:
-        return [f"Only {share:.0%} of {what} lies inside the brain of the image; {advice}."]
-    return []
+def advise(grid: Grid, image: Grid) -> str:
+    """What to do where a segmentation and the registered image lie apart."""
+    advice = "name the image that was segmented as the segmentation's reference (--seg-reference)"
+    if grid.shape == image.shape and grid != image:
+        advice = f"give --seg-grid t1 where the segmentation has its voxels, or else {advice}"
+    return advice
 
 
-def _with_common_grids(files: Mapping[str, NiftiFile], modality: str) -> dict[str, NiftiFile]:
-    """The same files; grids that differ by rounding from the image's or the reference's are its."""
-    common = [files[role].grid for role in (modality, "seg_reference") if role in files]
-    return {
-        role: replace(file, grid=next((g for g in common if _is_same(file.grid, g)), file.grid))
-        for role, file in files.items()
-    }
-
-
-def _is_same(grid: Grid, other: Grid) -> bool:
-    if grid.shape != other.shape:
-        return False
-    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(grid.shape) - 1)
-    apart = other.to_voxel(grid.to_world(corners)) - corners
-    return bool(np.abs(apart).max() < SAME_GRID_VOXELS)
-
-
-def _scan(file: NiftiFile, name: str) -> Scan:
-    values = file.values.astype(np.float32)
+def _scan(file: NiftiFile, role: str, name: str) -> tuple[Scan, list[str]]:
+    """An image with a dark background, and what was done for that."""
+    with np.errstate(over="ignore"):  # becomes infinite, and is refused as that
+        values = file.values.astype(np.float32)
     if not np.isfinite(values).all():
         n = int(np.size(values) - np.isfinite(values).sum())
         raise InputError(
             f"{name}: expected finite intensities, got {n} voxels of NaN or infinity; "
             "replace them by 0 or export the image again"
         )
-    if not (values > 0).any():
-        raise InputError(f"{name}: it holds no positive intensity; is it the right file?")
     _require_right_angles(file.grid, name)
-    return Scan(values, file.grid)
+    values, level = darken_background(values, name)
+    told = [] if level is None else [
+        f"The {ROLES[role]} has a background of {level:.4g}: it was set to 0, and all else was "
+        "shifted to begin there."
+    ]  # fmt: skip
+    return Scan(values, file.grid), told
 
 
 def _require_right_angles(grid: Grid, name: str) -> None:
@@ -230,13 +230,14 @@ def _require_right_angles(grid: Grid, name: str) -> None:
 
 def _read_mask(file: NiftiFile, name: str, scan: Scan) -> tuple[NDArray[np.bool_], Scan | None]:
     """A brain mask on the registered image's grid, and on its own where that is another."""
-    found = np.unique(file.values)
-    if len(found) > 2 or found[0] != 0 or not np.isfinite(found).all():
+    labels = rounded_labels(file.values)
+    found = np.unique(file.values if labels is None else labels)
+    if labels is None or len(found) > 2 or found[0] != 0:
         raise InputError(
             f"{name}: expected 0 outside and one other value inside the brain, got "
             f"{len(found)} values from {found[0]:g} to {found[-1]:g}; threshold it first"
         )
-    mask = file.values > 0
+    mask = labels > 0
     volume_ml = float(mask.sum() * file.grid.voxel_ml)
     if not BRAIN_ML[0] <= volume_ml <= BRAIN_ML[1]:
         raise InputError(
@@ -265,14 +266,14 @@ def _read_recurrence(
     if share < MIN_IN_BRAIN:
         raise InputError(
             f"{name}: only {share:.0%} of it lies in the field of view of the registered image "
-            f"({_geometry(grid)}, where it has {_geometry(file.grid)}); co-register the follow-up "
+            f"({describe(grid)}, where it has {describe(file.grid)}); co-register the follow-up "
             "scan to that image first"
         )
     carried = AtlasTransform.identity().masks_to_patient(masks, grid)
     if not carried.whole.any():
         raise InputError(
-            f"{name}: it vanishes on the voxels of the registered image ({_geometry(grid)}, where "
-            f"it has {_geometry(file.grid)}); it is too small to be covered there"
+            f"{name}: it vanishes on the voxels of the registered image ({describe(grid)}, where "
+            f"it has {describe(file.grid)}); it is too small to be covered there"
         )
     if share == 1:
         return carried, doubts
@@ -294,24 +295,6 @@ def _require_overlap(scan: Scan, name: str, masks: TumorMasks, seg_name: str) ->
     if share < MIN_IN_BRAIN:
         raise InputError(
             f"{seg_name}: only {share:.0%} of the outlined tumour lies in the field of "
-            f"view of the {name} ({_geometry(scan.grid)}); name the image that was segmented as "
-            "the segmentation's reference (--seg-reference), so that it can be aligned"
+            f"view of the {name} ({describe(scan.grid)}, where it has {describe(masks.grid)}); "
+            f"{advise(masks.grid, scan.grid)}"
         )
-
-
-def _geometry(grid: Grid) -> str:
-    return f"{grid}, axes {''.join(aff2axcodes(grid.affine))}"
-
-
-def _header_notices(files: Mapping[str, NiftiFile]) -> list[str]:
-    return [
-        f"The {ROLES[role]} declares no orientation (sform and qform codes are 0): left and right "
-        "were taken as nibabel assumes them and may be exchanged."
-        for role, file in files.items()
-        if not file.has_orientation
-    ] + [
-        f"The {ROLES[role]} declares two frames that differ (sform and qform): the sform was "
-        "taken, other programs may take the qform."
-        for role, file in files.items()
-        if file.has_two_frames
-    ]

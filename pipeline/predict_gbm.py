@@ -35,6 +35,7 @@ from ..atlas.brain import block_mean
 from ..dbgen import Database
 from ..dbgen.files import scratch_folder
 from .inversion import Step, invert
+from .labels import rounded_labels
 from .names import checked_identifier
 from .nifti import InputError, NiftiFile, read_nifti, write_nifti
 from .outputs import prepare_output
@@ -119,7 +120,10 @@ def read_exam(folder: Path) -> Exam:
     names = [*TISSUES, "tumorseg"]
     if (folder / f"{identifier}-t1c.nii.gz").is_file():
         names.append("t1c")
-    files = {n: read_nifti(folder / f"{identifier}-{n}.nii.gz", n) for n in names}
+    files = {
+        n: read_nifti(folder / f"{identifier}-{n}.nii.gz", n, of_head=n != "tumorseg")
+        for n in names
+    }
     wm = files["wm"].grid
     for name, file in files.items():
         if file.values.shape != wm.shape:
@@ -127,10 +131,16 @@ def read_exam(folder: Path) -> Exam:
                 f"{name} of {folder.name}: expected the shape of the tissue maps, "
                 f"{' x '.join(map(str, wm.shape))}, got {' x '.join(map(str, file.values.shape))}"
             )
+    labels = rounded_labels(files["tumorseg"].values)
+    if labels is None:
+        raise InputError(
+            f"tumorseg of {folder.name}: expected integer labels, got fractions, NaN or infinity; "
+            "give the tumour's segmentation"
+        )
     return Exam(
         identifier,
         {name: _probabilities(name, files[name], folder.name) for name in TISSUES},
-        files["tumorseg"].values,
+        labels,
         files["t1c"].values.astype(np.float32) if "t1c" in files else None,
         wm,
         files["tumorseg"].grid,

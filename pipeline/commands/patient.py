@@ -38,6 +38,9 @@ def invert_command(
     seg_reference: Annotated[
         Path | None, typer.Option(help="Image that was segmented, if it is not the T1.")
     ] = None,
+    seg_grid: Annotated[
+        str, typer.Option(metavar="own|t1", help="Whose voxels it has: its header's, or the T1's.")
+    ] = "own",
     labels: Labels = None,
     core_labels: LabelList = None,
     whole_labels: LabelList = None,
@@ -93,6 +96,7 @@ def invert_command(
         seg=seg,
         brain_mask=brain_mask,
         seg_reference=seg_reference,
+        seg_grid=seg_grid,
         recurrence=recurrence,
         labels=labels,
         core_labels=numbers(core_labels),

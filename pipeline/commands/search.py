@@ -24,10 +24,11 @@ from ...query.source import ABSOLUTE
 from ...query.strategies import open_strategy, search_with
 from ...query.strategies.registry import check_name
 from ...solver import TumorMasks
-from ..labels import label_convention, outlines_from_labels
+from ..frames import require_one_frame
+from ..labels import label_convention, outlines_from_labels, rounded_labels
 from ..matches import DEFAULT_MATCHES, rank_matches
 from ..nesting import doubts_of_nesting
-from ..nifti import InputError, read_nifti
+from ..nifti import InputError, NiftiFile, read_nifti
 from ..opening import open_index, open_outlines
 from ..placement import TO_SRI24, judge_placement, require_overlap
 from ..printing import print_notice, show, show_table
@@ -209,17 +210,28 @@ def _segmentation(
     convention = label_convention(
         labels, core_labels=numbers(core_labels), whole_labels=numbers(whole_labels)
     )
-    file = read_nifti(seg, "segmentation")
+    file = _read(seg, "segmentation")
     return outlines_from_labels(file.values, file.grid, convention, name=name)
+
+
+def _read(path: Path, role: str) -> NiftiFile:
+    """A file that lies in the atlas's world by its header; what that leaves open is told."""
+    file = read_nifti(path, role)
+    require_one_frame(file.frames, f"{role} {path}")
+    for notice in file.notices:
+        print_notice(notice)
+    return file
 
 
 def _outlines(core: Path, whole: Path) -> TumorMasks:
     files = {
-        name: read_nifti(path, f"{name} outline")
-        for name, path in (("core", core), ("whole", whole))
+        name: _read(path, f"{name} outline") for name, path in (("core", core), ("whole", whole))
     }
+    labels = {}
     for name, file in files.items():
-        strange = np.setdiff1d(file.values, (0, 1))
+        rounded = rounded_labels(file.values)
+        labels[name] = file.values if rounded is None else rounded
+        strange = np.setdiff1d(labels[name], (0, 1))
         if strange.size:
             few = ", ".join(f"{value:g}" for value in strange[:3]) + (" ..." * (strange.size > 3))
             raise InputError(
@@ -231,7 +243,7 @@ def _outlines(core: Path, whole: Path) -> TumorMasks:
             f"core and whole outline lie on one grid, got {files['core'].grid} and "
             f"{files['whole'].grid}"
         )
-    masks = {name: file.values.astype(bool) for name, file in files.items()}
+    masks = {name: values.astype(bool) for name, values in labels.items()}
     if not masks["whole"].any():
         raise InputError(f"the whole outline {whole} is empty")
     if (masks["core"] & ~masks["whole"]).any():

@@ -5,6 +5,7 @@ import gzip
 import nibabel as nib
 import numpy as np
 import pytest
+from raw_nifti import write_raw
 
 from glioquery.atlas import SIMULATION_GRID, Grid
 from glioquery.pipeline.nifti import InputError, Scan, write_nifti
@@ -270,11 +271,107 @@ def test_a_sheared_segmentation_is_refused(files, segmentation):
     assert "segmentation" in message and "got a sheared grid" in message
 
 
-def test_a_normalised_t1_is_refused(files, brain_2mm):
+@pytest.mark.parametrize("level", [0, 0.44])
+def test_a_normalised_t1_on_a_constant_is_taken_and_told(files, brain_2mm, level):
     v = brain_2mm.values
-    scored = np.where(v > 0, (v - v[v > 0].mean()) / v[v > 0].std(), 0).astype(np.float32)
-    write_nifti(files["t1"], scored, SIMULATION_GRID)
+    scored = level + np.where(v > 0, (v - v[v > 0].mean()) / v[v > 0].std(), 0) / 10
+    brain = load_patient(**files).brain
+    write_nifti(files["t1"], scored.astype(np.float32), SIMULATION_GRID)
+    patient = load_patient(**files)
+    assert [f"a background of {level:g}: it was set to 0" in n for n in patient.notices] == [True]
+    assert 2 * (patient.brain & brain).sum() / (patient.brain.sum() + brain.sum()) > 0.99
+    assert patient.t1.values.min() == 0 == patient.t1.values[0, 0, 0]
+
+
+def test_a_normalised_t1_on_noise_is_refused(files, brain_2mm):
+    noise = np.random.default_rng(0).normal(size=brain_2mm.values.shape)
+    write_nifti(files["t1"], noise, SIMULATION_GRID)
     assert "before it was normalised" in refusal(**files)
+
+
+def test_a_background_as_bright_as_tissue_is_called_so(files, brain_2mm):
+    noise = np.random.default_rng(0).uniform(500, 600, brain_2mm.values.shape)
+    write_nifti(files["t1"], brain_2mm.values + noise, SIMULATION_GRID)
+    assert "the corners of the field of view are as bright as tissue" in refusal(**files)
+
+
+def test_a_brain_that_the_field_of_view_cuts_is_taken_and_told(files, brain_2mm, still):
+    box = np.ix_(range(26, 102), range(12, 112), range(50, 86))
+    affine = SIMULATION_GRID.affine.copy()
+    affine[:3, 3] = SIMULATION_GRID.to_world([26, 12, 50])
+    values = brain_2mm.values[box]
+    write_nifti(files["t1"], values, Grid(values.shape, affine))
+    notices = load_patient(**files).notices
+    assert any("shows a brain that the field of view cuts" in notice for notice in notices)
+    assert not any("skull" in notice for notice in notices)
+
+
+LOST = np.eye(4), np.diag([-1.0, -1, 1, 1]), np.diag([2.0, 2, 2, 1])
+"""As nibabel and SimpleITK write an array without its header."""
+
+
+@pytest.mark.parametrize("affine", LOST)
+def test_a_segmentation_that_lost_its_header_has_the_voxels_of_the_t1_if_so_said(
+    files, segmentation, affine, still
+):
+    write_nifti(files["seg"], segmentation, Grid(segmentation.shape, affine))
+    for reference in ({}, {"seg_reference": files["t1"]}):  # no advice leads in a circle
+        message = refusal(**files, **reference)
+        assert "header is lost" in message and message.endswith("say so with --seg-grid t1")
+    patient = load_patient(**files, seg_grid="t1")
+    assert patient.notices == () and patient.drawn is None
+    np.testing.assert_array_equal(patient.masks.whole, segmentation > 0)
+
+
+def test_the_t1_may_have_lost_its_header_too(files, brain_2mm, segmentation):
+    lost = Grid(segmentation.shape, LOST[2])
+    write_nifti(files["t1"], brain_2mm.values, lost)
+    assert "but that one's header is lost" in refusal(**files)
+    write_nifti(files["seg"], segmentation, lost)
+    notices = load_patient(**files).notices
+    assert [notice.split(" has ")[0] for notice in notices] == ["The T1", "The segmentation"]
+    assert all("axes and its sides may be wrong" in notice for notice in notices)
+
+
+def test_any_header_is_passed_over_with_seg_grid_t1(files, segmentation):
+    huge = Grid(segmentation.shape, np.diag([200.0, 1, 1, 1]))
+    write_nifti(files["seg"], segmentation, huge)
+    assert "voxels from" in refusal(**files)
+    masks = load_patient(**files, seg_grid="t1").masks
+    np.testing.assert_array_equal(masks.whole, segmentation > 0)
+
+
+def test_refused_seg_grids(files, segmentation):
+    assert "expected one of own, t1, got 'flair'" in refusal(**files, seg_grid="flair")
+    message = refusal(**files, seg_grid="t1", seg_reference=files["t1"])
+    assert "give one of them" in message
+    write_nifti(files["seg"], segmentation[1:], Grid((127, 128, 128), SIMULATION_GRID.affine))
+    message = refusal(**files, seg_grid="t1")
+    assert "expected the shape" in message and "127 x 128 x 128" in message
+
+
+@pytest.mark.parametrize("two", ["t1", "seg"])
+def test_a_segmentation_in_the_other_frame_of_a_header_is_taken_voxel_for_voxel(
+    files, brain_2mm, segmentation, two
+):
+    """Sform and qform of one file 17 mm apart: the tumour stays where it was drawn."""
+    values = {"t1": brain_2mm.values, "seg": segmentation}[two]
+    moved = SIMULATION_GRID.affine + 17 * np.eye(4, 4, 3)
+    fields = {f"srow_{axis}": moved[i] for i, axis in enumerate("xyz")}
+    write_raw(files[two], values, SIMULATION_GRID.affine, **fields)
+    patient = load_patient(**files)
+    np.testing.assert_array_equal(patient.masks.whole, segmentation > 0)
+    assert patient.drawn is None
+    (declared, taken) = patient.notices
+    assert "two frames that differ" in declared and "voxels were taken for that image's" in taken
+
+
+def test_headers_and_labels_are_judged_before_any_work(files, segmentation, monkeypatch):
+    monkeypatch.setattr("glioquery.pipeline.patient_files.darken_background", None)
+    write_nifti(files["seg"], segmentation, Grid(segmentation.shape, np.diag([10.0, 10, 10, 1])))
+    assert "field of view up to 400 mm a side" in refusal(**files)
+    files["seg"] = files["t1"]
+    assert "different values" in refusal(**files)
 
 
 def test_headers_that_differ_by_rounding_are_of_one_grid(

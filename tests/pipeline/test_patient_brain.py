@@ -145,6 +145,66 @@ def test_refused_brain_masks(files, head, tmp_path, still, change, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.fixture
+def brain_without_tumour(brain_2mm, segmentation):
+    lesion = ndimage.binary_dilation(segmentation > 0)
+    return foreground(brain_2mm.values) & ~lesion
+
+
+def test_a_mask_that_leaves_the_tumour_out_gets_it_back(
+    files, brain_2mm, brain_without_tumour, segmentation, tmp_path, still
+):
+    write_nifti(tmp_path / "mask.nii", brain_without_tumour, SIMULATION_GRID)
+    patient = load_patient(**files, brain_mask=tmp_path / "mask.nii")
+    whole = ndimage.binary_fill_holes(brain_without_tumour | (segmentation > 0))
+    np.testing.assert_array_equal(patient.brain, whole)
+    np.testing.assert_array_equal(patient.t1.values, np.where(whole, brain_2mm.values, 0))
+    (notice,) = patient.notices
+    assert notice.startswith("Only 0% of the outlined tumour") and "added to the brain" in notice
+
+
+def test_a_core_that_is_left_out_is_added_on_the_masks_own_voxels(
+    files, brain_2mm, segmentation, tmp_path, still
+):
+    own = Grid(SIMULATION_GRID.shape, SIMULATION_GRID.affine + np.eye(4, 4, 3))
+    mask = foreground(brain_2mm.values) & (segmentation != 4)
+    write_nifti(tmp_path / "mask.nii", mask, own)
+    patient = load_patient(**files, brain_mask=tmp_path / "mask.nii")
+    assert patient.brain[patient.masks.whole].all()
+    assert patient.brain_drawn.grid == own
+    assert patient.brain_drawn.values[segmentation == 4].mean() > 0.95
+    (notice,) = patient.notices
+    assert "added to the brain" in notice
+
+
+def test_an_image_with_the_tumour_bitten_off_gets_it_back(files, brain_2mm):
+    """A lesion at the surface, which no filling of holes brings back."""
+    brain = foreground(brain_2mm.values)
+    shallow = np.argwhere(brain & (ndimage.distance_transform_edt(brain) < 5))
+    centre = shallow[len(shallow) // 2].reshape(3, 1, 1, 1)
+    lesion = brain & (np.linalg.norm(np.indices(brain.shape) - centre, axis=0) < 12)
+    write_nifti(files["seg"], lesion.astype(np.uint8) * 2, SIMULATION_GRID)
+    write_nifti(files["t1"], np.where(lesion, 0, brain_2mm.values), SIMULATION_GRID)
+    patient = load_patient(**files)
+    assert patient.brain[lesion].all()
+    assert any("added to the brain" in notice for notice in patient.notices)
+
+
+def test_a_tumour_beside_the_brain_is_none_that_was_left_out(files, head, segmentation, still):
+    """Refused before the brain is looked for: ANTs would not run."""
+    write_nifti(files["seg"], np.roll(segmentation, 60, axis=2), SIMULATION_GRID)
+    with pytest.raises(InputError, match=r"only \d+% of the outlined tumour lies inside the brain"):
+        load_patient(**files)
+
+
+def test_a_scaled_brain_mask_is_one(files, brain_2mm, tmp_path):
+    mask = foreground(brain_2mm.values)
+    write_nifti(tmp_path / "mask.nii", mask * np.float32(1.003) - 1e-5, SIMULATION_GRID)
+    np.testing.assert_array_equal(
+        load_patient(**files, brain_mask=tmp_path / "mask.nii").brain, mask
+    )
+
+
 def test_slightly_negative_background_is_no_head(brain_2mm):
     rng = np.random.default_rng(0)
     noisy = brain_2mm.values + np.where(brain_2mm.values > 0, 0, rng.normal(-10, 5, (128,) * 3))
