@@ -10,6 +10,7 @@ import command_line
 import nibabel as nib
 import numpy as np
 import pytest
+from raw_nifti import write_raw
 
 from glioquery.atlas import SIMULATION_GRID
 from glioquery.dbgen import Database, DatabaseError, ParameterSpace, Plan, Range, generate
@@ -267,6 +268,28 @@ def test_masks_on_another_grid(run, database, query, tmp_path):
     code, _, err = run("query", database.path, *query)
     assert code == 2 and "9 x 9 x 9 voxels of 1 x 1 x 1 mm from (500, 500, 500)" in err
     assert "128 x 128 x 128 voxels of 2 x 2 x 2 mm" in err
+
+
+def test_headers_of_a_query(run, database, query):
+    """A header's doubts are told or refused, and scaled outlines are rounded."""
+    masks, (core, whole) = database.outlines(3), query[1::2]
+    affine = SIMULATION_GRID.affine
+    for name, path in (("core", core), ("whole", whole)):
+        values = getattr(masks, name).astype(np.uint8)
+        write_raw(path, values, affine, scl_slope=1.00002, sform_code=0, xyzt_units=0)
+    code, out, err = run("query", database.path, *query, "--json")
+    assert code == 0 and json.loads(out)["matches"][0]["score"] == 2 and "notice" not in err
+    moved = affine + 17 * np.eye(4, 4, 3)
+    fields = {f"srow_{axis}": moved[i] for i, axis in enumerate("xyz")}
+    write_raw(whole, masks.whole.astype(np.uint8), affine, **fields)
+    code, _, err = run("query", database.path, *query)
+    assert code == 2 and f"whole outline {whole}: its header declares two frames 17 mm" in err
+    units = np.diag([0.001, 0.001, 0.001, 1]) @ affine
+    write_raw(whole, masks.whole.astype(np.uint8) * 2, units, xyzt_units=1)
+    options = ("--seg", whole, "--core-labels", 1, "--whole-labels", "1,2", "--json")
+    code, out, err = run("query", database.path, *options)
+    assert code == 0 and json.loads(out)["matches"][0]["dice_whole"] == 1
+    assert "notice: The segmentation gives its sizes in metres" in " ".join(err.split())
 
 
 def test_a_core_outside_the_whole_is_said_and_kept(run, database, tmp_path):
