@@ -12,12 +12,13 @@ from pathlib import Path
 from .labels import label_convention
 from .names import checked_identifier, subject_label
 from .nifti import InputError
+from .patient_files import SEG_GRIDS
 from .table_file import Table, listed, read_table
 
 SCANS = ("t1", "t1c", "flair", "seg", "brain_mask", "seg_reference", "recurrence")
 """Files of a patient, as `load_patient` takes them."""
 
-COLUMNS = ("id", *SCANS, "labels")
+COLUMNS = ("id", *SCANS, "labels", "seg_grid")
 """What is read of a table; its other columns are carried to the cohort's summary."""
 
 NOTHING = frozenset({"n/a", "na", "nan", "none", "null"})
@@ -38,12 +39,15 @@ class Case:
         Name of the segmentation's label convention.
     others : mapping of str to str
         The row's cells under further heads, as they are written; no part of the request.
+    seg_grid : "own" or "t1"
+        Whose voxels the segmentation has; see `load_patient`.
     """
 
     identifier: str
     scans: Mapping[str, Path]
     labels: str
     others: Mapping[str, str] = field(default_factory=dict)
+    seg_grid: str = "own"
 
     @property
     def subject(self) -> str:
@@ -159,8 +163,11 @@ def _read_case(
     except InputError as error:
         known = ""
         faults.append(str(error))
+    seg_grid = given.get("seg_grid", "own").lower()
+    if seg_grid not in SEG_GRIDS:
+        faults.append(f"seg_grid: expected one of {', '.join(SEG_GRIDS)}, got {seg_grid!r}")
     others = {head: text for head, text in cells.items() if head not in COLUMNS}
-    return Case(identifier, scans, known, others), faults
+    return Case(identifier, scans, known, others, seg_grid), faults
 
 
 def _path(folder: Path, text: str) -> Path:

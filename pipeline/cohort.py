@@ -165,6 +165,7 @@ def invert_case(
             seg=case.scans["seg"],
             brain_mask=case.scans.get("brain_mask"),
             seg_reference=case.scans.get("seg_reference"),
+            seg_grid=case.seg_grid,
             recurrence=case.scans.get("recurrence"),
             labels=case.labels,
         )
@@ -191,6 +192,7 @@ def describe_request(case: Case, database: Database, options: Mapping[str, Any])
         "id": case.identifier,
         "inputs_sha256": {role: sha256_of(path) for role, path in case.scans.items()},
         "labels": case.labels,
+        "seg_grid": case.seg_grid,
         "database": database.checksum,
         "options": dict(options),
         "version": version("glioquery"),

@@ -44,7 +44,7 @@ SKULL_DEPTHS_MM = np.arange(2.0, 26.0, 2.0)
 SKULL_FALL = 0.3
 """Fall of intensity from one shell to a deeper one, in units of the deep inside, that tells a
 scalp. One native case has 1.3 (T1), 0.8 (T1c) and 0.6 (FLAIR); skull-stripped images of five
-patients rise to the inside, with falls of at most 0.07, and 0.16 on FLAIR."""
+patients rise to the inside, with falls of at most 0.05, and 0.2 on FLAIR."""
 
 
 class View(Enum):

@@ -47,6 +47,14 @@ def test_a_row_names_a_brain_mask_and_a_reference(files):
         read_cases(table(files, head + "a,t1.nii.gz,seg.nii.gz,brats2021,,none.nii.gz\n"))
 
 
+def test_a_row_tells_whose_voxels_its_segmentation_has(files):
+    head = "id,t1,seg,labels,seg_grid\n"
+    rows = "a,t1.nii.gz,seg.nii.gz,brats2021,T1\nb,t1.nii.gz,seg.nii.gz,brats2021,n/a\n"
+    assert [case.seg_grid for case in read_cases(table(files, head + rows)).cases] == ["t1", "own"]
+    with pytest.raises(InputError, match="line 2: seg_grid: expected one of own, t1, got 'flair'"):
+        read_cases(table(files, head + "a,t1.nii.gz,seg.nii.gz,brats2021,flair\n"))
+
+
 @pytest.mark.parametrize(
     ("text", "messages"),
     [
