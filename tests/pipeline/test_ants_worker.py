@@ -139,7 +139,7 @@ def test_the_job_of_a_killed_process_ends_by_itself(tmp_path):
 
 
 def test_a_job_whose_process_has_ended_already_does_nothing(tmp_path):
-    job = '{"parent": 1, "path": [], "geometry": {}, "arguments": [], "function": "none"}'
+    job = '{"parent": -1, "path": [], "geometry": {}, "arguments": [], "function": "none"}'
     (tmp_path / "job.json").write_text(job)
     script = [sys.executable, "-I", str(ants_worker.SCRIPT)]
     done = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True)
