@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.metadata import distribution
 from pathlib import Path
 
 import nibabel as nib
@@ -30,6 +31,9 @@ from .nifti import Scan
 from .transform import LPS
 
 SCRIPT = Path(__file__).with_name("ants_job.py").absolute()
+
+NEEDED = ("antspyx", "numpy")
+"""Distributions that a job imports from."""
 
 LIMIT_S = 3600.0
 """Time after which a job is given up. The longest, SyN at 1 mm, takes minutes on one core."""
@@ -143,12 +147,12 @@ def _run_apart(
 def _further_path() -> list[str]:
     """Where this process imports from, for an installation that an isolated Python does not find.
 
-    Without the working folder and that of the user's script, unless NumPy itself lies there: they
-    hold files of any name.
+    Without the working folder and that of the user's script, which hold files of any name, unless
+    what the job needs is installed there.
     """
     script = getattr(sys.modules["__main__"], "__file__", None)
     left_out = {Path.cwd()} | ({Path(script).resolve().parent} if script else set())
-    left_out -= {Path(np.__file__).resolve().parents[1]}
+    left_out -= {Path(str(distribution(name).locate_file(""))).resolve() for name in NEEDED}
     return [
         str(Path(place).absolute())
         for place in sys.path
