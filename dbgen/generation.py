@@ -18,6 +18,7 @@ import numpy as np
 
 from ..atlas import load_atlas
 from ..solver import Tissue
+from ..solver.own_settings import own_arithmetic
 from .cluster import connected
 from .database import Database
 from .datacard import write_card
@@ -57,6 +58,7 @@ class FinishedShard:
     n_draws: int
 
 
+@own_arithmetic()
 def generate(
     path: str | os.PathLike[str],
     n_samples: int | None = None,

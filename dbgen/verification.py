@@ -11,6 +11,7 @@ import numpy as np
 
 from ..atlas import load_atlas
 from ..solver import Tissue
+from ..solver.own_settings import own_arithmetic
 from .curve import decode_outlines
 from .database import Database
 from .files import sha256_of
@@ -38,6 +39,7 @@ REPRODUCED_SHARE = 0.01
 """Share of the samples that is simulated anew."""
 
 
+@own_arithmetic()
 def verify(
     path: str | os.PathLike[str],
     *,

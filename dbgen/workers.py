@@ -16,6 +16,7 @@ from typing import Any
 
 from ..atlas import ATLAS_VARIABLE, atlas_checksum, load_atlas
 from ..solver import Tissue
+from ..solver.compilation import keep_compiled_programs
 from .cluster import carried_by_value, reason_of, remote
 from .drawing import Sample, draw_samples
 from .header import HEADER, shard_spans
@@ -62,6 +63,7 @@ def make_shard_here(
     folder: Path, header: dict[str, Any], plan: Plan, index: int, package_version: str
 ) -> None:
     """`make_shard`, on a node that may not be the driver's."""
+    keep_compiled_programs()
     node = socket.gethostname()
     if version("glioquery") != package_version:
         raise UnfitNodeError(

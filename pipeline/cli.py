@@ -17,6 +17,7 @@ from collections.abc import Iterable
 import typer
 from rich.markup import escape
 
+from ..solver.own_settings import printed_warnings
 from .printing import one_line
 from .progress import console
 from .stopping import Stopped, stoppable
@@ -72,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     name = arguments[0] if arguments else ""
     try:
-        with stoppable():
+        with stoppable(), printed_warnings():
             app = application([name] if name in COMMANDS else COMMANDS)
             app(arguments, prog_name="glioquery")
     except Stopped as stopped:

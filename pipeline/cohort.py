@@ -18,7 +18,9 @@ from typing import Any
 from ..dbgen import Database
 from ..dbgen.cluster import connected, reason_of, remote
 from ..dbgen.files import completed, sha256_of, write_json
+from ..solver.compilation import keep_compiled_programs
 from .case_table import Case
+from .drawing import drawn
 from .inversion import invert
 from .outputs import RESULT_FILE, prepare_output
 from .patient import load_patient
@@ -154,6 +156,7 @@ def invert_case(
     options: Mapping[str, Any],
 ) -> str | None:
     """Invert one patient of a cohort; return the error's line if it fails, never raise one."""
+    keep_compiled_programs()
     try:
         prepare_output(folder)
         for name in (REQUEST_FILE, RESULT_FILE, PICTURE_FILE):
@@ -177,8 +180,10 @@ def invert_case(
             subject=case.subject,
             **options,
         )
-        with completed(folder / PICTURE_FILE) as temporary:
-            temporary.write_bytes(draw_thumbnail(patient, inversion.density))
+        thumbnail = drawn("The thumbnail", lambda: draw_thumbnail(patient, inversion.density), [])
+        if thumbnail is not None:  # why it is not there, its larger sister tells in the result
+            with completed(folder / PICTURE_FILE) as temporary:
+                temporary.write_bytes(thumbnail)
         # Last, and bound to this very result: another may be written over it by hand.
         write_json(folder / REQUEST_FILE, _fulfilled(request, folder))
     except Exception as error:  # whatever it is, it is this patient's and not the cohort's

@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ..dbgen import Database
 from ..dbgen.files import completed
 from ..query import Index, search
 from .cohort import PICTURE_FILE, Outcome
+from .drawing import MaxNLocator, drawn, new_figure, own_style, png_of
 from .outputs import REPORT_FILE, RESULT_FILE
 from .page import render_page, write_page
 from .printing import plain
@@ -144,7 +142,7 @@ def cohort_rows(outcomes: Sequence[Outcome], out: Path) -> list[dict[str, Any]]:
 
 def write_cohort(
     out: Path, outcomes: Sequence[Outcome], *, reference: DiceScores | None = None
-) -> None:
+) -> list[str]:
     """Write `cohort.csv` and `cohort.html`.
 
     Parameters
@@ -154,6 +152,11 @@ def write_cohort(
     outcomes : sequence of Outcome
     reference : DiceScores, optional
         Of stored tumours, to draw beside the patients'.
+
+    Returns
+    -------
+    list of str
+        A sentence for each picture or page that could not be made.
     """
     rows = cohort_rows(outcomes, out)
     others = list(other_fields(outcomes).values())
@@ -167,25 +170,34 @@ def write_cohort(
     pictures = {
         outcome.case.identifier: (outcome.folder / PICTURE_FILE).read_bytes()
         for outcome in outcomes
-        if outcome.error is None
+        if outcome.error is None and (outcome.folder / PICTURE_FILE).is_file()
     }
-    html = render_page(
-        "cohort.html.jinja",
-        rows=rows,
-        fields={
+    failures: list[str] = []
+    plot = None
+    if done:
+        scores = _scores_of_matches(outcomes)
+        plot = drawn("The picture of all Dice", lambda: draw_dice(scores, reference), failures)
+    values: dict[str, object] = {
+        "rows": rows,
+        "fields": {
             key: name
             for key, name in FIELDS.items()
             if key not in OFF_PAGE
             and (key not in WHERE_GIVEN or any(row[key] is not None for row in rows))
         },
-        others=[key for key in others if any(row[key] for row in rows)],
-        decimals=DECIMALS,
-        pictures=pictures,
-        n_failed=len(rows) - len(done),
-        plausible=sum(row["status"] == "plausible match" for row in done),
-        plot=draw_dice(_scores_of_matches(outcomes), reference) if done else None,
+        "others": [key for key in others if any(row[key] for row in rows)],
+        "decimals": DECIMALS,
+        "pictures": pictures,
+        "n_failed": len(rows) - len(done),
+        "plausible": sum(row["status"] == "plausible match" for row in done),
+        "plot": plot,
+    }
+    page = out / PAGE_FILE
+    page.unlink(missing_ok=True)  # an earlier one would not belong to the table
+    drawn(
+        "The page", lambda: write_page(page, render_page("cohort.html.jinja", **values)), failures
     )
-    write_page(out / PAGE_FILE, html)
+    return failures
 
 
 def _result_of(outcome: Outcome) -> dict[str, Any]:
@@ -231,6 +243,7 @@ def match_stored(database: Database, index: Index, n: int = N_REFERENCE) -> Dice
     return DiceScores(core, whole)
 
 
+@own_style()
 def draw_dice(patients: DiceScores, stored: DiceScores | None = None) -> bytes:
     """Draw every tumour's Dice with its best match, as the paper's Figures 2 and 3 do; a PNG.
 
@@ -240,8 +253,7 @@ def draw_dice(patients: DiceScores, stored: DiceScores | None = None) -> bytes:
     columns = [(f"{len(patients.whole)} patients", patients)]
     if stored is not None:
         columns.append((f"{len(stored.whole)} stored tumours, each without its own run", stored))
-    figure = Figure(figsize=(4.4 * len(columns), 6.0), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(4.4 * len(columns), 6.0, layout="constrained")
     axes = figure.subplots(3, len(columns), squeeze=False)
     for column, (name, scores) in enumerate(columns):
         drawn = (
@@ -265,6 +277,4 @@ def draw_dice(patients: DiceScores, stored: DiceScores | None = None) -> bytes:
                 )  # fmt: skip
         axes[0, column].set_title(name, fontsize=10)
         axes[-1, column].set_xlabel("tumours, best match first")
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
+    return png_of(figure)

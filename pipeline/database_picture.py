@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from ..atlas import Atlas, load_atlas
 from ..dbgen import Database
+from .drawing import (
+    Axes,
+    FuncFormatter,
+    LogLocator,
+    LogNorm,
+    NullFormatter,
+    new_figure,
+    own_style,
+    png_of,
+)
 from .planes import AXES, LETTERS
 
 COLOURS = "viridis"
@@ -26,6 +30,7 @@ LEAST_ML = 0.05
 MARGIN_MM = 14.0
 
 
+@own_style()
 def draw_database(database: Database, atlas: Atlas | None = None) -> bytes:
     """Draw the coverage of a database.
 
@@ -43,8 +48,7 @@ def draw_database(database: Database, atlas: Atlas | None = None) -> bytes:
     """
     atlas = load_atlas() if atlas is None else atlas
     values = database.parameters
-    figure = Figure(figsize=(11, 8), dpi=110, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11, 8, facecolor="white", layout="constrained")
     parts: Any = figure.subfigures(2, 1, height_ratios=(1, 0.95))
     above, below = parts
     growth, sizes = above.subplots(1, 2, width_ratios=(1.25, 1))
@@ -66,9 +70,7 @@ def draw_database(database: Database, atlas: Atlas | None = None) -> bytes:
         fontsize=12,
         parse_math=False,
     )
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
+    return png_of(figure)
 
 
 def _point_size(n: int) -> float:

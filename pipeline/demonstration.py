@@ -11,6 +11,7 @@ from ..dbgen.embedded import embedded_database
 from ..dbgen.files import write_json
 from ..query import dice_of_masks
 from ..solver import TumorDensity
+from ..solver.own_settings import own_arithmetic
 from .inversion import Step, invert
 from .patient import load_patient
 from .result import Inversion
@@ -53,6 +54,7 @@ def compare(found: TumorDensity, truth: TumorDensity) -> Agreement:
     )
 
 
+@own_arithmetic()
 def demonstrate(
     out: Path, *, seed: int = 0, step: Step = lambda name: None
 ) -> tuple[Inversion, VirtualPatient, Agreement]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ..query.evaluation import Row
 from ..query.summary import Summary
+from .drawing import FuncFormatter, LogLocator, NullFormatter, new_figure, own_style, png_of
 
 BAR, LINE = "#2a788e", "#fd8d3c"
 MANY = 100
@@ -21,6 +18,7 @@ MOST_FOR_FINE_TICKS = 500
 """Ratio of the longest time to the shortest from which on only decades are named."""
 
 
+@own_style()
 def draw_dice(rows: Sequence[Row], title: str) -> bytes:
     """Dice of every query with its best match: core, whole, and their sum.
 
@@ -41,8 +39,7 @@ def draw_dice(rows: Sequence[Row], title: str) -> bytes:
         "whole (FLAIR)": [row.best_dice_whole for row in ordered],
         "core + whole": [row.best_score for row in ordered],
     }
-    figure = Figure(figsize=(11, 7), dpi=110, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11, 7, facecolor="white", layout="constrained")
     axes = figure.subplots(3, 1, sharex=True)
     places = np.arange(len(ordered))
     for axis, (name, values) in zip(axes, panels.items(), strict=True):
@@ -57,9 +54,10 @@ def draw_dice(rows: Sequence[Row], title: str) -> bytes:
         axes[-1].set_xticks(places, names, rotation=90, fontsize=6, parse_math=False)
     axes[-1].set_xlabel("queries, by falling score")
     figure.suptitle(title)
-    return _png(figure)
+    return png_of(figure)
 
 
+@own_style()
 def draw_strategies(summaries: Sequence[Summary], title: str) -> bytes:
     """How often each strategy finds the best tumours, what it loses, and how long it takes.
 
@@ -71,8 +69,7 @@ def draw_strategies(summaries: Sequence[Summary], title: str) -> bytes:
     """
     names = [s.strategy + (" (time scaled)" if s.is_scaled else "") for s in summaries]
     places = np.arange(len(summaries))
-    figure = Figure(figsize=(12, 1.4 + 0.32 * len(summaries)), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(12, 1.4 + 0.32 * len(summaries), layout="constrained")
     tops, regrets, times = figure.subplots(1, 3, sharey=True)
     for label, shade, values in (
         ("Top-15", "#c6dbdf", [s.top15 for s in summaries]),
@@ -100,10 +97,4 @@ def draw_strategies(summaries: Sequence[Summary], title: str) -> bytes:
     times.tick_params(axis="x", labelsize=8)
     times.grid(axis="x", linewidth=0.4)
     figure.suptitle(title)
-    return _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
+    return png_of(figure)

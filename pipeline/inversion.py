@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 from ..atlas import load_atlas
 from ..dbgen import Database
 from ..query import search
 from ..solver import Tissue
+from ..solver.own_settings import own_arithmetic, require_device
 from .anatomy import (
     TissueMaps,
     grow_in_patient,
@@ -18,6 +21,7 @@ from .anatomy import (
     require_own_model,
 )
 from .answer import find_answer
+from .drawing import drawn
 from .maps import map_to_patient
 from .matches import DEFAULT_MATCHES, rank_matches
 from .names import DEFAULT_SUBJECT, checked_subject, exceedance_label
@@ -77,6 +81,7 @@ def checked_k(k: int | None, n_samples: int) -> int:
     return k
 
 
+@own_arithmetic()
 def invert(
     database: Database,
     patient: Patient,
@@ -154,6 +159,7 @@ def invert(
         timings[name] = round(time.perf_counter() - began, 3)
 
     checked_subject(subject)
+    require_device()
     own_anatomy = own_anatomy or tissue is not None
     levels = checked_levels(levels)
     check_registration_options(kind=registration, resolution_mm=resolution_mm, seed=seed)
@@ -253,11 +259,40 @@ def invert(
     )
     with timed("write maps"):
         write_maps(out, inversion, patient, subject)
+    return _present(out, inversion, patient, database, title, timed)
+
+
+def _present(
+    out: Path,
+    inversion: Inversion,
+    patient: Patient,
+    database: Database,
+    title: str,
+    timed: Callable[[str], AbstractContextManager[None]],
+) -> Inversion:
+    """Draw and write what people look at, then `result.json`, whatever of the first fails.
+
+    Returns the inversion with a notice for each picture that is missing.
+    """
+    failures: list[str] = []
     with timed("draw pictures"):
-        overlays = draw_overlays(patient, maps.density, inversion.shown_levels)
-        aligned = {"Registration to the atlas": draw_registration(patient, transform, masks, atlas)}
+        overlays = draw_overlays(
+            patient, inversion.density, inversion.shown_levels, failures=failures
+        )
+        aligned = drawn(
+            "The picture of the registration",
+            lambda: draw_registration(patient, inversion.transform, inversion.masks),
+            failures,
+        )
     with timed("write report"):
-        write_page(out, inversion, patient, database, title, overlays, aligned)
+        drawn(
+            "The report",
+            lambda: write_page(
+                out, inversion, patient, database, title, overlays, aligned, failures
+            ),
+            failures,
+        )
+    inversion = replace(inversion, notices=(*inversion.notices, *failures))
     write_result(out, inversion, patient, database)
     return inversion
 

@@ -18,22 +18,22 @@ FRAME_MS = 150
 LAST_FRAME_MS = 1500
 
 
-def write_movie(
-    path: Path,
-    atlas: Atlas,
-    parameters: GrowthParameters,
-    *,
-    model: GrowthModel = FisherKolmogorov(),
-) -> None:
-    """Write iso-lines on the atlas T1, at equal steps of time, as an animated GIF.
+def require_gif(path: Path) -> None:
+    """See that a movie's file is named as one.
 
     Raises
     ------
     InputError
-        If the file's name does not end in `.gif`.
+        If its name does not end in `.gif`.
     """
     if path.suffix.lower() != ".gif":
         raise InputError(f"a movie is written as .gif, got {path.name}")
+
+
+def draw_movie(
+    atlas: Atlas, parameters: GrowthParameters, *, model: GrowthModel = FisherKolmogorov()
+) -> bytes:
+    """Draw iso-lines on the atlas T1, at equal steps of time, as an animated GIF."""
     tissue = Tissue.from_atlas(atlas)
     times = np.linspace(0, parameters.days, FRAMES + 1)[1:]
     run = simulate(tissue, parameters, model=model, snapshot_days=times.tolist())
@@ -44,10 +44,13 @@ def write_movie(
     ]
     palette = frames[-1].convert("RGB").quantize(128)
     images = [f.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE) for f in frames]
+    stream = io.BytesIO()
     images[0].save(
-        path,
+        stream,
+        format="gif",
         save_all=True,
         append_images=images[1:],
         duration=[FRAME_MS] * (len(images) - 1) + [LAST_FRAME_MS],
         loop=0,
     )
+    return stream.getvalue()

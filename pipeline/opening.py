@@ -7,12 +7,15 @@ import fcntl
 import shutil
 from pathlib import Path
 
+from rich.markup import escape
+
 from ..dbgen import Database
-from ..dbgen.embedded import embedded_database, is_embedded
+from ..dbgen.embedded import companion_folders, embedded_database, is_embedded
 from ..query import DatabaseOutlines, Index, build_index, outlines_of
 from ..query.source import ABSOLUTE
 from ..solver import Thresholds
-from .progress import progress_bar
+from ..solver.compilation import CACHE_VARIABLE
+from .progress import console, progress_bar
 
 
 def open_database(path: Path | None) -> Database:
@@ -55,25 +58,48 @@ def open_index(
     """The index of a database's outlines (see `outlines_of`).
 
     That of the embedded database is built when it is missing or damaged, in the user's cache
-    folder.
+    folder or, where that cannot be written, among temporary files.
 
     Raises
     ------
     ValueError, FileNotFoundError
         If there is none (the message names the command that builds it), it is damaged, or belongs
         to another state of the database.
+    OSError
+        If that of the embedded database can be written nowhere.
     """
     outlines = outlines_of(database, thresholds=thresholds, normalisation=normalisation)
     if not is_embedded(database):
         return outlines.open_index()
-    with contextlib.suppress(ValueError, FileNotFoundError):
-        return outlines.open_index()
-    outlines.path.parent.mkdir(parents=True, exist_ok=True)
-    with outlines.path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building it
+    for folder in companion_folders(database):
+        with contextlib.suppress(ValueError, OSError):
+            return outlines.open_index_at(folder / outlines.index_name)
+    refusals = []
+    for folder in companion_folders(database):
+        path = folder / outlines.index_name
+        try:
+            return _build(outlines, path)
+        except OSError as error:
+            refusals.append(f"{error.filename or path}: {error.strerror or error}")
+            console.print(
+                f"[yellow]notice:[/] the index cannot be kept in {escape(refusals[-1])}; "
+                f"{CACHE_VARIABLE} names another folder"
+            )
+    raise OSError(
+        f"the index of the embedded database has no place ({'; '.join(refusals)}): let "
+        f"{CACHE_VARIABLE} name a folder that can be written and has 50 MB of space"
+    )
+
+
+def _build(outlines: DatabaseOutlines, path: Path) -> Index:
+    """Build an index at a path, unless another process has done so meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        with contextlib.suppress(OSError):  # some file systems have no locks: then twice
+            fcntl.flock(lock, fcntl.LOCK_EX)
         with contextlib.suppress(ValueError, FileNotFoundError):
-            return outlines.open_index()
+            return outlines.open_index_at(path)
         # Caches are cleaned, and what an older version of the package left in them does not fit.
-        shutil.rmtree(outlines.path, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
         with progress_bar("index the embedded database, once", "tumours") as progress:
-            return build_index(outlines, outlines.path, progress=progress)
+            return build_index(outlines, path, progress=progress)

@@ -45,6 +45,7 @@ from numpy.typing import NDArray
 from ..atlas import Grid, load_atlas
 from ..dbgen import Database
 from ..dbgen.files import completed
+from .drawing import drawn
 from .maps import PatientMaps
 from .names import DEFAULT_SUBJECT, Space, Suffix, exceedance_label, map_name
 from .nifti import InputError, Intent, write_nifti
@@ -84,7 +85,8 @@ def prepare_output(folder: Path) -> Path:
 
 def remove_results(folder: Path, subject: str) -> None:
     """Remove of an earlier result what would outlast a new one or call it complete too early."""
-    (folder / RESULT_FILE).unlink(missing_ok=True)
+    for name in (RESULT_FILE, REPORT_FILE):
+        (folder / name).unlink(missing_ok=True)
     chosen = map_name(subject, "T1w", "probseg", desc="exceeds*")
     for pattern in (chosen, f"sub-{subject}_space-seg_*"):
         for path in folder.glob(pattern):
@@ -152,9 +154,30 @@ def write_page(
     database: Database,
     title: str,
     maps: Mapping[str, bytes],
-    registration: Mapping[str, bytes],
+    registration: bytes | None,
+    failures: list[str],
 ) -> None:
-    """Write `report.html` with its pictures."""
+    """Write `report.html` with its pictures.
+
+    Parameters
+    ----------
+    out, inversion, patient, database
+    title : str
+        What the page is headed with.
+    maps : mapping of str to bytes
+        PNGs by caption.
+    registration : bytes, optional
+        PNG.
+    failures : list of str
+        What could not be drawn so far; gets what of the page cannot.
+    """
+    answers = [describe_planning(inversion, patient, failures)]
+    evidence = [describe_answer(inversion), describe_certainty(inversion, patient, failures)]
+    slices = drawn(
+        "The view of slices",
+        lambda: view_density(patient, inversion.density, inversion.shown_levels),
+        failures,
+    )
     matches = [match.row() for match in inversion.matches]
     answer = inversion.answer.row()
     if not inversion.masks.core.any():
@@ -166,12 +189,12 @@ def write_page(
             case=title,
             is_plausible=inversion.status is not InversionStatus.NO_PLAUSIBLE_MATCH,
             status=_status_sentence(inversion),
-            notices=inversion.notices,
+            notices=(*inversion.notices, *failures),
             maps=maps,
-            viewer=view_density(patient, inversion.density, inversion.shown_levels),
-            answers=[describe_planning(inversion, patient)],
-            evidence=[describe_answer(inversion), describe_certainty(inversion, patient)],
-            registration=registration,
+            viewer=slices or "",
+            answers=answers,
+            evidence=evidence,
+            registration={"Registration to the atlas": registration} if registration else {},
             answer=answer,
             matches=matches,
             volumes=_volumes(patient, inversion),

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ..atlas import Grid
 from ..solver import TumorMasks
+from ..solver.own_settings import own_arithmetic
 from .brain import extract_brain
 from .coregistration import align, measure_agreement, move
 from .foreground import View, foreground, require_brain, shows_head, view_of
@@ -135,6 +136,7 @@ class Patient:
         return (brain.values >= 0.5) | outlines.whole
 
 
+@own_arithmetic()
 def load_patient(
     *,
     t1: str | Path | None = None,

@@ -8,19 +8,26 @@ Warm colours show the model, cool ones what was outlined on the scan.
 
 from __future__ import annotations
 
-import io
+import functools
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import ListedColormap, to_hex, to_rgb
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ..atlas import Atlas, Grid, load_atlas
 from ..solver import TumorDensity, TumorMasks
+from .drawing import (
+    Axes,
+    Figure,
+    Line2D,
+    ListedColormap,
+    drawn,
+    new_figure,
+    own_style,
+    png_of,
+    to_hex,
+    to_rgb,
+)
 from .nifti import Scan
 from .patient import Patient
 from .planes import ACROSS, LETTERS, STEP_MM, Plane, centre_of, planes_through, tumour_planes
@@ -42,6 +49,7 @@ PANEL_INCHES = 3.1
 THUMBNAIL_INCHES = 1.8
 
 
+@own_style()
 def draw_density(
     patient: Patient,
     density: TumorDensity,
@@ -74,7 +82,7 @@ def draw_density(
     """
     scan = patient.t1 if scan is None else scan
     planes = tumour_planes(patient) if planes is None else planes
-    figure, axes = _new_figure(2, planes)
+    figure, axes = _panels(2, planes)
     top = white_level(scan)
     for column, plane in enumerate(planes):
         background = plane.sample(scan.values, scan.grid)
@@ -95,12 +103,12 @@ def draw_density(
     return _finish(figure, lines)
 
 
+@own_style()
 def draw_thumbnail(patient: Patient, density: TumorDensity) -> bytes:
     """Draw a density map with iso-lines and outlines on the axial slice of the T1, small; a PNG."""
     plane = tumour_planes(patient)[0]
     height, width = plane.points_mm.shape[:2]
-    figure = Figure(figsize=(THUMBNAIL_INCHES * width / height, THUMBNAIL_INCHES), dpi=110)
-    FigureCanvasAgg(figure)
+    figure = new_figure(THUMBNAIL_INCHES * width / height, THUMBNAIL_INCHES)
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set_axis_off()
     background = plane.sample(patient.t1.values, patient.grid)
@@ -109,9 +117,10 @@ def draw_thumbnail(patient: Patient, density: TumorDensity) -> bytes:
     _isolines(axis, u, LEVELS, 0.8)
     _outlines(axis, plane, patient.masks)
     axis.set_aspect("equal")
-    return _png(figure)
+    return png_of(figure)
 
 
+@own_style()
 def draw_volumes(patient: Patient, standard: NDArray[np.bool_], model: NDArray[np.bool_]) -> bytes:
     """Draw the borders of two planning volumes and of both outlines on the T1; a PNG.
 
@@ -122,6 +131,7 @@ def draw_volumes(patient: Patient, standard: NDArray[np.bool_], model: NDArray[n
     return _draw_contours(patient, contours, patient.grid, lines)
 
 
+@own_style()
 def draw_exceedance(patient: Patient, probability: NDArray[np.float32], grid: Grid) -> bytes:
     """Draw where a density is exceeded with given probabilities, on the T1; a PNG.
 
@@ -139,7 +149,7 @@ def _draw_contours(
     lines: Sequence[tuple[str, str]],
 ) -> bytes:
     planes = tumour_planes(patient)
-    figure, axes = _new_figure(1, planes)
+    figure, axes = _panels(1, planes)
     for axis, plane in zip(axes[0], planes, strict=True):
         _show(axis, plane.sample(patient.t1.values, patient.grid), white_level(patient.t1), plane)
         _outlines(axis, plane, patient.masks)
@@ -149,22 +159,32 @@ def _draw_contours(
     return _finish(figure, [*lines, *outlined])
 
 
+@own_style()
 def draw_overlays(
-    patient: Patient, density: TumorDensity, levels: Sequence[float] = LEVELS
+    patient: Patient,
+    density: TumorDensity,
+    levels: Sequence[float] = LEVELS,
+    *,
+    failures: list[str],
 ) -> dict[str, bytes]:
-    """Draw the map on the registered image and, where given, on FLAIR and T1c, by caption."""
+    """Draw the map on the registered image and, where given, on FLAIR and T1c, by caption.
+
+    What cannot be drawn is left out, and told in the list of failures (see `drawn`).
+    """
     shown = {"T1" if patient.modality == "t1" else "T1c": patient.t1}
     for name, scan in (("FLAIR", patient.flair), ("T1c", patient.t1c)):
         if scan is not None:
             shown[name] = scan
-    return {
-        f"Predicted tumour cell density on {name}": draw_density(
-            patient, density, scan, title=name, levels=levels
-        )
-        for name, scan in shown.items()
-    }
+    pictures = {}
+    for name, scan in shown.items():
+        draw = functools.partial(draw_density, patient, density, scan, title=name, levels=levels)
+        png = drawn(f"The picture of the map on {name}", draw, failures)
+        if png is not None:
+            pictures[f"Predicted tumour cell density on {name}"] = png
+    return pictures
 
 
+@own_style()
 def draw_registration(
     patient: Patient,
     transform: AtlasTransform,
@@ -191,7 +211,7 @@ def draw_registration(
     masks = transform.masks_to_atlas(patient.masks, atlas.grid) if masks is None else masks
     brain = (patient.t1.values > 0).astype(np.float32)
     planes = planes_through(centre_of(masks.whole, masks.grid), atlas.t1 > 0, atlas.t1_grid)
-    figure, axes = _new_figure(3, planes)
+    figure, axes = _panels(3, planes)
     atlas_top, patient_top = white_level(Scan(atlas.t1, atlas.t1_grid)), white_level(patient.t1)
     atlas_brain = (atlas.t1 > 0).astype(np.float32)
     for column, plane in enumerate(planes):
@@ -224,6 +244,7 @@ def draw_registration(
     return _finish(figure, lines)
 
 
+@own_style()
 def draw_on_atlas(
     atlas: Atlas, density: TumorDensity | None = None, *, centre: TumorDensity | None = None
 ) -> bytes:
@@ -235,7 +256,7 @@ def draw_on_atlas(
     middle = density if centre is None else centre
     seen = atlas.brain if middle is None else middle.u >= min(LEVELS[2], middle.u.max())
     planes = planes_through(centre_of(seen, atlas.grid), atlas.t1 > 0, atlas.t1_grid)
-    figure, axes = _new_figure(1, planes)
+    figure, axes = _panels(1, planes)
     for axis, plane in zip(axes[0], planes, strict=True):
         _show(axis, plane.sample(scan.values, scan.grid), white_level(scan), plane)
         if density is None:
@@ -256,14 +277,13 @@ def white_level(scan: Scan) -> float:
     return float(np.percentile(positive, 99.5)) if positive.size else 1.0
 
 
-def _new_figure(n_rows: int, planes: Sequence[Plane]) -> tuple[Figure, list[list[Axes]]]:
+def _panels(n_rows: int, planes: Sequence[Plane]) -> tuple[Figure, list[list[Axes]]]:
     heights = max(plane.points_mm.shape[0] for plane in planes)
     widths = [plane.points_mm.shape[1] for plane in planes]
     scale = PANEL_INCHES / heights
     legend = 0.45
     size = (sum(widths) * scale + 0.35, n_rows * PANEL_INCHES + legend)
-    figure = Figure(figsize=size, dpi=110, facecolor="black")
-    FigureCanvasAgg(figure)
+    figure = new_figure(*size, facecolor="black")
     grid = figure.add_gridspec(
         n_rows,
         len(planes),
@@ -397,10 +417,4 @@ def _finish(figure: Figure, lines: Sequence[tuple[str, str]]) -> bytes:
         handlelength=1.4,
         columnspacing=1.4,
     )
-    return _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
+    return png_of(figure)

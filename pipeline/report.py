@@ -88,7 +88,8 @@ class ReportContent:
     volumes : Table
     quality : RegistrationQuality
     maps, registration : mapping of str to bytes
-        PNGs by caption; the first map is the answer at the top of the page.
+        PNGs by caption; the first map is the answer at the top of the page. None where they
+        could not be drawn.
     viewer : str
         HTML of the slices that a reader moves through; none where empty.
     answers : sequence of Section
@@ -126,14 +127,14 @@ def write_report(path: str | Path, report: ReportContent) -> None:
 
 def render_report(report: ReportContent) -> str:
     """Return the page as HTML without any reference to another file or address."""
-    first, *others = report.maps.items()
+    pictures = list(report.maps.items())
     growths = report.answer["growths"]
     return render_page(
         "report.html.jinja",
         report=report,
         best=report.answer,
-        first_map=first,
-        other_maps=others,
+        first_map=pictures[:1],
+        other_maps=pictures[1:],
         growths=growths,
         parameters=_parameters(growths),
         is_under_resolved=any(growth["under_resolved"] for growth in growths),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .answer import AnswerSource
+from .drawing import drawn
 from .factors import LEVEL, SEGMENTATION_NOISE
 from .patient import Patient
 from .pictures import draw_exceedance, draw_volumes
@@ -85,8 +86,11 @@ def describe_answer(inversion: Inversion) -> Section:
     return Section("How the answer was found", sentences, tables)
 
 
-def describe_planning(inversion: Inversion, patient: Patient) -> Section:
-    """The two volumes of one size, and what they hold of a recurrence."""
+def describe_planning(inversion: Inversion, patient: Patient, failures: list[str]) -> Section:
+    """The two volumes of one size, and what they hold of a recurrence.
+
+    The list gets what could not be drawn.
+    """
     row = inversion.planning.row()
     around = "core" if inversion.planning.gross == "core" else "whole tumour, as there is no core"
     tables = [
@@ -115,17 +119,24 @@ def describe_planning(inversion: Inversion, patient: Patient) -> Section:
         "and the volume of the same size that the model ranks highest. Neither is edited at "
         "anatomical barriers other than the brain's surface."
     )
-    picture = draw_volumes(patient, inversion.planning.standard, inversion.planning.model)
+    picture = drawn(
+        "The picture of the planning volumes",
+        lambda: draw_volumes(patient, inversion.planning.standard, inversion.planning.model),
+        failures,
+    )
     return Section(
         "Volumes for planning",
         [sentence],
         tables,
-        {"Both volumes on the registered image": picture},
+        {"Both volumes on the registered image": picture} if picture else {},
     )
 
 
-def describe_certainty(inversion: Inversion, patient: Patient) -> Section:
-    """Intervals of what one scan can tell, and where an isoline may lie."""
+def describe_certainty(inversion: Inversion, patient: Patient, failures: list[str]) -> Section:
+    """Intervals of what one scan can tell, and where an isoline may lie.
+
+    The list gets what could not be drawn.
+    """
     told = inversion.uncertainty
     where = "the best matches" if told.source == "matches" else "growths around the refined one"
     sentences = [
@@ -153,15 +164,18 @@ def describe_certainty(inversion: Inversion, patient: Patient) -> Section:
             "the best single tumours."
         )
     level = min(inversion.levels, key=lambda x: abs(x - SHOWN_LEVEL))
-    picture = draw_exceedance(
-        patient, inversion.ensemble.exceedance[level], inversion.ensemble.grid
+    ensemble = inversion.ensemble
+    picture = drawn(
+        f"The picture of the probability of {level:g}",
+        lambda: draw_exceedance(patient, ensemble.exceedance[level], ensemble.grid),
+        failures,
     )
     caption = f"Probability among the members that the density is at least {level:g}"
     return Section(
         "Uncertainty",
         sentences,
         tables,
-        {caption: picture},
+        {caption: picture} if picture else {},
     )
 
 

@@ -27,6 +27,7 @@ from ..solver import (
     TumorDensity,
     TumorMasks,
 )
+from ..solver.own_settings import own_jax
 from ..solver.stepper import Stepper
 from ..solver.window import DiffusionOperator
 
@@ -212,6 +213,7 @@ def _operator(tissue: Tissue, model: GrowthModel) -> DiffusionOperator:
     return DiffusionOperator(tissue, model)
 
 
+@own_jax()
 def follow(
     target: Target,
     parameters: GrowthParameters,

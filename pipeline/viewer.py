@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import nibabel as nib
 import numpy as np
-from nilearn.plotting import view_img
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..atlas import Grid
 from ..solver import TumorDensity
+from .drawing import own_style
 from .nifti import Scan
 from .patient import Patient
 from .pictures import LEVELS, density_colours, white_level
@@ -38,6 +38,7 @@ if (window.frameElement) {
 """Gives the frame in the report the height of what it holds."""
 
 
+@own_style()
 def view_density(patient: Patient, density: TumorDensity, levels: Sequence[float] = LEVELS) -> str:
     """HTML of three planes through a density on the registered image, moved by clicks.
 
@@ -52,6 +53,8 @@ def view_density(patient: Patient, density: TumorDensity, levels: Sequence[float
     levels : sequence of float
         Rising densities that the colours tell; below the first nothing is shown.
     """
+    from nilearn.plotting import view_img  # here: it looks for a backend that works
+
     grid = _upright_grid(patient.brain, patient.grid)
     top = white_level(patient.t1)
     background = np.clip(_sample(patient.t1, grid) / top, 0, 1)

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from ..dbgen import Database
 from ..dbgen.cluster import carried_by_value, connected, remote
+from ..solver.own_settings import own_arithmetic
 from .blocks import WORDS, block_shape, coarse_shape, count_voxels, cut_blocks, sum_coarse
 from .index import ARRAYS, MANIFEST, Index, manifest_of
 from .outlines import outlines_of
@@ -39,6 +40,7 @@ PARALLEL_FROM = 20_000
 Progress = Callable[[int, int], None]
 
 
+@own_arithmetic()
 def build_index(
     source: Database | OutlineSource,
     path: str | Path,

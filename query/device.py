@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..solver import TumorMasks
+from ..solver.own_settings import own_jax
 from .counting import CutQuery
 from .exact import check_request, make_matches
 from .index import Index
@@ -47,6 +48,7 @@ class DeviceIndex:
     arrays: tuple[jax.Array, ...]
 
     @classmethod
+    @own_jax()
     def load(cls, index: Index, device: Any = None) -> DeviceIndex:
         """Copy an index to a device, JAX's default one unless another is named."""
         arrays: list[NDArray] = []
@@ -58,6 +60,7 @@ class DeviceIndex:
         arrays.append(np.asarray(index.mixed_bits).view(np.uint32))
         return cls(index, tuple(jax.device_put(array, device) for array in arrays))
 
+    @own_jax()
     def search_many(
         self,
         queries: Iterable[TumorMasks],

@@ -36,6 +36,7 @@ from ..dbgen.cluster import connected
 from ..dbgen.files import write_json
 from ..dbgen.machine import processor
 from ..solver import TumorMasks
+from ..solver.own_settings import own_arithmetic
 from .exact import score_samples, search
 from .index import Index
 from .match import Match
@@ -144,6 +145,7 @@ class NaiveTiming:
     n_queries: int
 
 
+@own_arithmetic()
 def evaluate(
     index: Index,
     sets: Sequence[QuerySet],

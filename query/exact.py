@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..solver import TumorMasks
+from ..solver.own_settings import own_arithmetic
 from .counting import CutQuery, bound_intersections, intersect
 from .dice import dice_from_counts
 from .index import Index
@@ -63,6 +64,7 @@ class SearchResult:
     n_scored: int
 
 
+@own_arithmetic()
 def search(
     index: Index,
     masks: TumorMasks,
@@ -106,6 +108,7 @@ def search(
     ).matches
 
 
+@own_arithmetic()
 def search_counted(
     index: Index,
     masks: TumorMasks,
@@ -124,6 +127,7 @@ def search_counted(
     return _search_bounded(index, query, bounds, k, measure, empty_score)
 
 
+@own_arithmetic()
 def search_many(
     index: Index,
     queries: Iterable[TumorMasks],
@@ -147,6 +151,7 @@ def search_many(
     return found
 
 
+@own_arithmetic()
 def score_samples(
     index: Index,
     masks: TumorMasks,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..atlas import Grid, load_atlas
 from ..dbgen import Database
-from ..dbgen.embedded import companion_folder
+from ..dbgen.embedded import companion_path
 from ..solver import Thresholds, Tissue
 from .index import Index
 from .source import ABSOLUTE, NORMALISATIONS, OWN_MAXIMUM, Portion
@@ -72,13 +72,18 @@ class DatabaseOutlines:
 
     @property
     def path(self) -> Path:
-        """The folder of their index, inside the database's (see `companion_folder`)."""
+        """The folder of their index, inside the database's where it can be (`companion_path`)."""
+        return companion_path(self.database, self.index_name)
+
+    @property
+    def index_name(self) -> str:
+        """Name of the folder of their index."""
         if self._are_stored:
-            return companion_folder(self.database) / INDEX_FOLDER
+            return INDEX_FOLDER
         name = f"{INDEX_FOLDER}-{self.thresholds.core:g}-{self.thresholds.whole:g}"
         if self.normalisation != ABSOLUTE:
             name += f"-{self.normalisation}"
-        return companion_folder(self.database) / name
+        return name
 
     def open_index(self) -> Index:
         """Open their index.
@@ -89,7 +94,11 @@ class DatabaseOutlines:
             If there is none (the message names the command that builds it), it is damaged, or
             belongs to another state of the database.
         """
-        index = Index.open(self.path, thresholds=self.thresholds, normalisation=self.normalisation)
+        return self.open_index_at(self.path)
+
+    def open_index_at(self, path: Path) -> Index:
+        """Open their index in a folder; raises as `open_index`."""
+        index = Index.open(path, thresholds=self.thresholds, normalisation=self.normalisation)
         index.check_source(self)
         return index
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from .compilation import keep_compiled_programs
 from .deferred import deferred
 from .density import Thresholds, TumorDensity, TumorMasks
 from .parameters import GrowthParameters
@@ -48,6 +49,7 @@ __all__ = [
     "Tissue",
     "TumorDensity",
     "TumorMasks",
+    "keep_compiled_programs",
     "on_grid",
     "sensitivity",
     "simulate",

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .density import Thresholds
 from .laplacian import Laplacian
 from .models import FisherKolmogorov, GrowthModel
+from .own_settings import own_jax
 from .parameters import GrowthParameters
 from .schedule import Accuracy
 from .seed import seed_density
@@ -47,6 +48,7 @@ class BatchResult:
     clipped: NDArray[np.float32]
 
 
+@own_jax()
 def simulate_batch(
     tissue: Tissue,
     parameters: Sequence[GrowthParameters],

@@ -6,6 +6,8 @@ import functools
 import os
 from pathlib import Path
 
+from .own_settings import require_device
+
 CACHE_VARIABLE = "GLIOQUERY_CACHE"
 """Environment variable that names the cache folder; empty, nothing is kept."""
 
@@ -16,20 +18,39 @@ def cache_folder() -> Path | None:
     Returns
     -------
     Path or None
-        None where `GLIOQUERY_CACHE` is set and empty.
+        It need be neither there nor writable. None where `GLIOQUERY_CACHE` is set and empty, or
+        the user has no home.
     """
     named = os.environ.get(CACHE_VARIABLE)
-    if named is not None:
-        return Path(named) if named else None
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "glioquery"
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        if named is not None:
+            return Path(named).expanduser().absolute() if named else None
+        return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "glioquery"
+    except RuntimeError:  # a user id without a name has no home
+        return None
+
+
+def prepare_jax() -> None:
+    """Begin a process of one's own that will use JAX: what would fail late fails now (1 s).
+
+    Raises
+    ------
+    DeviceError
+        If JAX finds no device (see `own_settings.require_device`).
+    """
+    require_device()
+    keep_compiled_programs()
 
 
 @functools.cache
 def keep_compiled_programs() -> None:
-    """Switch on JAX's persistent compilation cache, unless the user has set one up.
+    """Let JAX keep the programs of this process on disk, unless the user has set that up.
 
-    Where the folder cannot be written, programs are compiled anew and nothing is said.
+    This is for a process of one's own: it is the setting of all programs of the process, the user's
+    among them. The commands and the workers call it; in a script or a notebook, call it once to
+    spare the two seconds that the growth models take to compile. Where the cache folder cannot be
+    written, programs are compiled anew and nothing is said.
     """
     import jax  # here: who only wants the folder can spare it
 

@@ -12,6 +12,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from .models import FisherKolmogorov, GrowthModel
+from .own_settings import own_jax
 from .parameters import GrowthParameters
 from .schedule import Accuracy
 from .seed import SEED_MASS_MM3, SEED_SD_MM, seed_density
@@ -70,13 +71,25 @@ def sensitivity(
     model : GrowthModel
     accuracy : Accuracy
     dtype : float32 or float64
-        The latter needs JAX's `jax_enable_x64`.
+        Whatever `jax_enable_x64` says.
 
     Raises
     ------
     ValueError
         If the origin lies outside the tissue.
     """
+    with own_jax(x64=dtype is np.float64):
+        return _differentiate(tissue, parameters, scalar, model, accuracy, dtype)
+
+
+def _differentiate(
+    tissue: Tissue,
+    parameters: GrowthParameters,
+    scalar: Callable[[Array], Array],
+    model: GrowthModel,
+    accuracy: Accuracy,
+    dtype: type[np.floating],
+) -> Sensitivity:
     laplacian_of = DiffusionOperator(tissue, model, dtype)
     whole = Window((0, 0, 0), tissue.box_shape)
     laplacian = laplacian_of.on(whole)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .density import Thresholds, TumorDensity
 from .models import FisherKolmogorov, GrowthModel
+from .own_settings import own_jax
 from .parameters import GrowthParameters
 from .schedule import Accuracy
 from .stepper import State, Stepper
@@ -104,6 +105,7 @@ def _operator(tissue: Tissue, model: GrowthModel) -> DiffusionOperator:
     return DiffusionOperator(tissue, model)
 
 
+@own_jax()
 def simulate(
     tissue: Tissue,
     parameters: GrowthParameters,

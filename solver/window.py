@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from .compilation import keep_compiled_programs
 from .laplacian import Laplacian
 from .models import GrowthModel
 from .tissue import Tissue
@@ -81,7 +80,6 @@ class DiffusionOperator:
     """
 
     def __init__(self, tissue: Tissue, model: GrowthModel, dtype: type = np.float32) -> None:
-        keep_compiled_programs()
         self.box_shape = tissue.box_shape
         self._links: dict[tuple[int, int, int], NDArray[np.floating]] = {
             offset: np.asarray(weights, dtype) for offset, weights in model.links(tissue).items()

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from ...solver.compilation import prepare_jax
 from ..opening import open_database, open_index
 from ..outputs import prepare_output
 from ..predict_gbm import find_exams, predict_exam, read_exam
@@ -35,6 +36,7 @@ def predict_gbm_command(
     as_json: Json = False,
 ) -> None:
     """Rank the brain's voxels for each patient of the PREDICT-GBM benchmark."""
+    prepare_jax()
     source = open_database(database)
     open_index(source)
     prepare_output(output)

@@ -15,12 +15,14 @@ from ...dbgen.generation import SHARD_SIZE, complete_request
 from ...dbgen.pilot import forecast
 from ...dbgen.sampling import SAMPLERS
 from ...solver import FisherKolmogorov
+from ...solver.compilation import prepare_jax
 from ...solver.models import find_model, parse_settings
 from ..database_picture import draw_database
 from ..opening import open_database
 from ..printing import said, show, show_table
 from ..progress import generation_progress, progress_bar
 from .options import Address, DatabaseFolder, Json, ModelSettings, OptionalDatabase
+from .pictures import require_places, save_picture
 
 
 def generate_command(
@@ -114,11 +116,11 @@ def describe_command(
     as_json: Json = False,
 ) -> None:
     """What a database holds: model, ranges, counts, sizes, time and space it took."""
+    require_places(picture)
     source = open_database(database)
     facts = dataclasses.asdict(describe_database(source)) | {"path": str(source.path.absolute())}
     if picture is not None:
-        picture.write_bytes(draw_database(source))
-        facts["picture"] = str(picture.absolute())
+        save_picture(picture, lambda: draw_database(source), facts)
     if as_json:
         show(facts, as_json)
     else:
@@ -156,6 +158,7 @@ def verify_command(
     as_json: Json = False,
 ) -> None:
     """Check a database against its format; exit code 1 if it has faults."""
+    prepare_jax()
     folder = EMBEDDED if database is None else database
     with progress_bar("verify", "shards") as progress:
         faults = verify(folder, seed=seed, progress=progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +32,7 @@ from ...query.strategies.registry import LEARNED, STATELESS, check_name
 from ...query.strategies.store import read_manifest, remedy
 from ...query.summary import TOP, describe_queries, summarise, write_markdown
 from ...query.synthetic import draw_queries
+from ...solver.compilation import prepare_jax
 from ..cases import PATTERN, WRITTEN_BY_INVERT, find_cases
 from ..evaluation_pictures import draw_dice, draw_strategies
 from ..labels import label_convention
@@ -50,6 +52,7 @@ from .options import (
     WholeThreshold,
     numbers,
 )
+from .pictures import save_picture
 
 
 def train_command(
@@ -71,6 +74,7 @@ def train_command(
 
     What is ready is kept; the same command resumes.
     """
+    prepare_jax()
     outlines = open_outlines(database, core_threshold, whole_threshold, normalise)
     index = open_index(
         outlines.database, thresholds=outlines.thresholds, normalisation=outlines.normalisation
@@ -116,6 +120,7 @@ def evaluate_command(
     as_json: Json = False,
 ) -> None:
     """Compare query strategies: the paper's Tables 1 and 2 on this database. Resumes by itself."""
+    prepare_jax()
     source = open_database(database)
     names = list(dict.fromkeys(["direct", *_names(strategies)]))
     if not synthetic and cases is None:
@@ -248,14 +253,12 @@ def _write(
             title = (
                 f"{len(chosen)} {kind} tumours and their best match (the paper's Figure {number})"
             )
-            _write_bytes(output / f"figure{number}_{kind}.png", draw_dice(chosen, title))
-            _write_bytes(
-                output / f"strategies_{kind}.png",
-                draw_strategies(
-                    [one for one in summaries if one.queries == kind],
-                    f"Strategies on {len(chosen)} {kind} tumours",
-                ),
-            )
+            compared = [one for one in summaries if one.queries == kind]
+            heading = f"Strategies on {len(chosen)} {kind} tumours"
+            figure = functools.partial(draw_dice, chosen, title)
+            save_picture(output / f"figure{number}_{kind}.png", figure, {})
+            figure = functools.partial(draw_strategies, compared, heading)
+            save_picture(output / f"strategies_{kind}.png", figure, {})
 
 
 def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -9,13 +9,14 @@ import typer
 
 from ...atlas import load_atlas
 from ...solver import FisherKolmogorov, GrowthParameters, Status, Tissue, simulate
+from ...solver.compilation import prepare_jax
 from ...solver.models import find_model, parse_settings
-from ..movie import write_movie
+from ..movie import draw_movie, require_gif
 from ..nifti import write_nifti
-from ..outputs import prepare_output
 from ..pictures import draw_on_atlas
 from ..printing import show
 from .options import Json, ModelName, ModelSettings
+from .pictures import require_places, save_picture
 
 
 def atlas_command(
@@ -23,6 +24,7 @@ def atlas_command(
     as_json: Json = False,
 ) -> None:
     """What the atlas holds."""
+    require_places(picture)
     atlas = load_atlas()
     tissue = Tissue.from_atlas(atlas)
     x, y, z = tissue.box
@@ -35,8 +37,7 @@ def atlas_command(
         "tissue_box_voxels": [[s.start, s.stop] for s in (x, y, z)],
     }
     if picture is not None:
-        picture.write_bytes(draw_on_atlas(atlas))
-        facts["picture"] = str(picture.absolute())
+        save_picture(picture, lambda: draw_on_atlas(atlas), facts)
     show(facts, as_json)
 
 
@@ -56,8 +57,11 @@ def simulate_command(
     as_json: Json = False,
 ) -> None:
     """Grow one tumour in the atlas."""
+    prepare_jax()
     chosen = find_model(model, **parse_settings(settings or ()))
-    prepare_output(output.absolute().parent)
+    if movie is not None:
+        require_gif(movie)
+    require_places(output, picture, movie)
     atlas = load_atlas()
     parameters = GrowthParameters(origin, dw, rho, days)
     run = simulate(Tissue.from_atlas(atlas), parameters, model=chosen)
@@ -76,9 +80,9 @@ def simulate_command(
         "steps": run.n_steps,
     }
     if picture is not None:
-        picture.write_bytes(draw_on_atlas(atlas, run.density))
-        facts["picture"] = str(picture.absolute())
+        save_picture(picture, lambda: draw_on_atlas(atlas, run.density), facts)
     if movie is not None:
-        write_movie(movie, atlas, run.parameters, model=chosen)
-        facts["movie"] = str(movie.absolute())
+        save_picture(
+            movie, lambda: draw_movie(atlas, run.parameters, model=chosen), facts, name="movie"
+        )
     show(facts, as_json)

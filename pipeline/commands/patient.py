@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ...solver.compilation import prepare_jax
 from ..anatomy import read_tissue_maps, require_own_model
 from ..demonstration import demonstrate
 from ..inversion import checked_k, checked_levels, invert
@@ -17,11 +18,12 @@ from ..opening import open_database, open_index
 from ..outputs import prepare_output
 from ..patient import load_patient
 from ..planning import DENSITIES
-from ..printing import print_notice, print_step, show
+from ..printing import print_step, show
 from ..progress import console
 from ..registration import check_registration_options
 from ..result import Inversion, InversionStatus
 from .options import Json, LabelList, Labels, Matches, OptionalDatabase, decimals, numbers
+from .pictures import tell
 
 
 def invert_command(
@@ -75,6 +77,7 @@ def invert_command(
     as_json: Json = False,
 ) -> None:
     """Invert one patient, end to end."""
+    prepare_jax()
     checked_subject(subject)
     source = open_database(database)
     checked_k(k, open_index(source).n_samples)
@@ -103,8 +106,7 @@ def invert_command(
         whole_labels=numbers(whole_labels),
         step=print_step,
     )
-    for notice in patient.notices:
-        print_notice(notice)
+    tell(patient.notices)
     inversion = invert(
         source, patient, output, k=k, refined=refine, thresholds_fitted=fit_thresholds,
         own_anatomy=own_anatomy, tissue=maps, levels=levels, registration=kind,
@@ -122,6 +124,7 @@ def demo_command(
     as_json: Json = False,
 ) -> None:
     """The whole story on a virtual patient with a known answer."""
+    prepare_jax()
     prepare_output(output)
     inversion, _, agreement = demonstrate(output, seed=seed, step=print_step)
     _show_inversion(

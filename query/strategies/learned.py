@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ...dbgen.files import completed
 from ...solver import TumorMasks
+from ...solver.own_settings import own_jax
 from ..dice import OUTLINES
 from ..index import Index
 from .base import Bars, check_grid, nearest
@@ -44,6 +45,7 @@ BATCH = 64
 """Tumours encoded at a time."""
 
 
+@own_jax()
 def train(index: Index, kind: str, *, preset: str = "small", seed: int = 0, bars: Bars) -> None:
     """Train both networks of a strategy and encode all tumours of the database, if not done yet.
 
@@ -117,6 +119,7 @@ class Learned:
     fingerprint: str
 
     @classmethod
+    @own_jax()
     def open(cls, index: Index, name: str) -> Learned:
         """Open what `train` made.
 
@@ -148,6 +151,7 @@ class Learned:
         """Ids of the n tumours of least distance."""
         return nearest(self.distances(masks), n)
 
+    @own_jax()
     def distances(self, masks: TumorMasks) -> NDArray[np.float64]:
         """Distance of every tumour."""
         check_grid(self.index, masks)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ...dbgen.embedded import is_companion
 from ...dbgen.files import completed, sha256_of, write_json
+from ...dbgen.header import HEADER
 from ..index import Index
 from ..outlines import INDEX_FOLDER
 
@@ -38,8 +39,10 @@ def remedy(index: Index, name: str) -> str:
     """The command that makes a strategy ready."""
     parts = ["glioquery train"]
     folder = index.path.parent
-    if not is_companion(folder, index.database_checksum):  # else it is the one that comes along
+    if (folder / HEADER).is_file():
         parts.append(shlex.quote(str(folder)))
+    elif not is_companion(folder, index.database_checksum):  # of the one that comes along
+        parts.append("DB")  # one that cannot be written: its index is in a cache
     parts.append(f"--strategy {name}")
     if index.path.name != INDEX_FOLDER:
         thresholds = index.thresholds

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...dbgen.files import completed
+from ...solver.own_settings import own_jax
 from ..dice import OUTLINES
 from ..index import Index
 from .base import Progress, silent
@@ -124,6 +125,7 @@ class Trained:
     training: NDArray[np.intp]
 
 
+@own_jax()
 def train_network(
     index: Index,
     kind: str,

@@ -37,7 +37,8 @@ COARSE_ERROR = 0.05
 COMPILE = """
 import time
 from glioquery.atlas import load_atlas
-from glioquery.solver import GrowthParameters, Tissue, simulate
+from glioquery.solver import GrowthParameters, Tissue, keep_compiled_programs, simulate
+keep_compiled_programs()
 tissue = Tissue.from_atlas(load_atlas())
 runs = []
 for _ in range(2):

@@ -1,5 +1,6 @@
 """A virtual patient, end to end: registration, query, map, files; and the demo's promises."""
 
+import contextlib
 import csv
 import dataclasses
 import gzip
@@ -20,11 +21,12 @@ from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.pipeline import answer, placement
 from glioquery.pipeline.answer import AnswerSource, find_answer
 from glioquery.pipeline.demonstration import compare, demonstrate
-from glioquery.pipeline.inversion import doubts_of_core, invert
+from glioquery.pipeline.inversion import _present, doubts_of_core, invert
 from glioquery.pipeline.nifti import InputError, Scan, write_nifti
 from glioquery.pipeline.opening import open_index
 from glioquery.pipeline.outputs import remove_results
 from glioquery.pipeline.patient import load_patient
+from glioquery.pipeline.printing import plain
 from glioquery.pipeline.refinement import NoGrowthError
 from glioquery.pipeline.result import InversionStatus
 from glioquery.pipeline.transform import AtlasTransform
@@ -134,6 +136,29 @@ def test_the_map_in_the_patient_is_the_map_on_the_atlas(inverted):
     there = inversion.density_atlas.u
     visible = there > 0.05
     assert np.corrcoef(back[visible], there[visible])[0, 1] > 0.97
+
+
+@pytest.mark.parametrize("broken", ["pictures.png_of", "page.png_address"])
+def test_pictures_that_fail_cost_no_result(inverted, tmp_path, monkeypatch, broken):
+    database, patient, inversion, _, _ = inverted
+
+    def fail(picture):
+        raise RuntimeError("latex could not be found")
+
+    monkeypatch.setattr(f"glioquery.pipeline.{broken}", fail)
+    told = _present(
+        tmp_path, inversion, patient, database, "case", lambda name: contextlib.nullcontext()
+    )
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["answer"] == json.loads(json.dumps(plain(inversion.row())))["answer"]
+    new = list(told.notices[len(inversion.notices) :])
+    assert result["notices"] == [*inversion.notices, *new]
+    assert all(notice.endswith("is missing (latex could not be found).") for notice in new)
+    if broken == "page.png_address":
+        assert len(new) == 1 and not (tmp_path / "report.html").exists()
+    else:
+        assert len(new) == 6  # the map on three scans, the registration, volumes, probabilities
+        assert all(notice in (tmp_path / "report.html").read_text() for notice in new)
 
 
 def test_a_tumor_like_none_is_said_to_be_so(inverted):

@@ -304,9 +304,11 @@ def test_pictures_are_drawn_for_each_scan_and_repeat_exactly(virtual, known, les
     coarse = Grid((60, 70, 30), np.diag([4, 4, 6, 1]) + np.outer([-240, 0, -20, 0], [0, 0, 0, 1]))
     flair = Scan(np.ones(coarse.shape, np.float32), coarse)
     patient = dataclasses.replace(virtual, flair=flair)
-    pictures = draw_overlays(patient, density)
+    failures = []
+    pictures = draw_overlays(patient, density, failures=failures)
     assert [name.rsplit(" ", 1)[1] for name in pictures] == ["T1", "FLAIR"]
-    assert draw_overlays(patient, density) == pictures
+    assert draw_overlays(patient, density, failures=failures) == pictures
+    assert failures == []
     for png in (*pictures.values(), draw_registration(patient, known, atlas=atlas)):
         image = imread(io.BytesIO(png), format="png")
         red = (image[..., 0] > 0.9) & (image[..., 1] < 0.3) & (image[..., 2] < 0.3)

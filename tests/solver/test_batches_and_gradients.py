@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -49,14 +48,7 @@ def test_a_batch_needs_members():
         simulate_batch(uniform_tissue((12, 12, 12)), [])
 
 
-@pytest.fixture
-def x64():
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", False)
-
-
-def test_derivatives_agree_with_central_differences(x64):
+def test_derivatives_agree_with_central_differences():
     tissue = blocky_tissue()
     target = np.random.default_rng(0).uniform(size=tissue.box_shape)
     # A step that no perturbation lets cross a stage boundary: all runs share their schedule.
@@ -92,7 +84,7 @@ def test_the_value_is_that_of_the_simulation():
     assert found.dw > 0 and found.rho > 0 and found.days > 0
 
 
-def test_scaling_law_ties_the_derivatives(x64):
+def test_scaling_law_ties_the_derivatives():
     # u depends on (dw T, rho T) alone: dw u_dw + rho u_rho - T u_T = 0.
     tissue = uniform_tissue((14, 14, 14))
     p = GrowthParameters((13.0, 13.4, 12.8), dw=0.2, rho=0.1, days=40)

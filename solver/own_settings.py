@@ -1,0 +1,142 @@
+"""The settings that this library computes under, whatever its user has set for other work.
+
+A debugging switch, a precision or a platform that is meant for the user's own programs must neither
+change a result nor end a long computation. So every public function that computes does so inside
+`own_arithmetic`, and inside `own_jax` where it uses JAX; both end with the function.
+docs/environment.md lists what is covered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+
+import numpy as np
+
+
+class DeviceError(ValueError):
+    """JAX finds none of the devices that it is told to use."""
+
+
+class Shared:
+    """A scope of settings that a whole process has: the first to enter makes it, the last ends it.
+
+    What such scopes restore when they end would be wrong if those of several threads overlapped.
+    Called, it gives a context manager, which is a decorator, too.
+
+    Parameters
+    ----------
+    scope : callable
+        Makes the context manager of the settings.
+    """
+
+    def __init__(self, scope: Callable[[], AbstractContextManager[object]]) -> None:
+        self._scope, self._lock = scope, threading.Lock()
+        self._n_inside, self._made = 0, ExitStack()
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Enter the scope, or join those who are in it."""
+        with self._lock:
+            if self._n_inside == 0:
+                self._made.enter_context(self._scope())
+            self._n_inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_inside -= 1
+                if self._n_inside == 0:
+                    self._made.close()
+
+
+@contextlib.contextmanager
+def _printed_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filters = [
+            ("default" if action == "error" else action, *rest)  # type: ignore[misc]
+            for action, *rest in warnings.filters
+        ]
+        yield
+
+
+printed_warnings = Shared(_printed_warnings)
+"""Warnings that are to be errors are printed instead: most are other libraries' plans."""
+
+
+@contextlib.contextmanager
+def own_arithmetic() -> Iterator[None]:
+    """NumPy's error states as they are by default, and warnings that end nothing."""
+    with (
+        printed_warnings(),
+        np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def own_jax(*, x64: bool = False) -> Iterator[None]:
+    """`own_arithmetic`, and JAX's settings as they are by default; of this thread alone.
+
+    Which device is used, how much memory and how many threads, remains the user's choice.
+
+    Parameters
+    ----------
+    x64 : bool
+        Whether arrays may have 64 bits.
+
+    Raises
+    ------
+    DeviceError
+        As `require_device`.
+    """
+    import jax
+
+    require_device()
+    with own_arithmetic(), ExitStack() as stack:
+        for setting in (
+            jax.enable_x64(x64),
+            jax.default_matmul_precision(None),
+            jax.numpy_rank_promotion("allow"),
+            jax.numpy_dtype_promotion("standard"),
+            jax.default_prng_impl("threefry2x32"),
+            jax.threefry_partitionable(True),
+            jax.debug_nans(False),
+            jax.debug_infs(False),
+            jax.debug_key_reuse(False),
+            jax.check_tracer_leaks(False),
+            jax.disable_jit(False),
+            jax.transfer_guard("allow"),
+        ):
+            stack.enter_context(setting)
+        yield
+
+
+@functools.cache
+def require_device() -> None:
+    """See that JAX finds a device, which takes it half a second; once a process.
+
+    Raises
+    ------
+    DeviceError
+        If it finds none: `JAX_PLATFORMS` may name what this machine has not.
+    """
+    import jax
+
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        named = {name: os.environ.get(name) for name in ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")}
+        chosen = getattr(jax.config, "jax_platforms", None)  # however it was set
+        named |= {"JAX_PLATFORMS": chosen} if chosen else {}
+        told = " and ".join(f"{name}={value}" for name, value in named.items() if value)
+        reason = str(error).strip().partition("\n")[0] or "it says no more"
+        raise DeviceError(
+            f"JAX finds no device with {told or 'its settings'} ({reason}): unset that, or set "
+            "JAX_PLATFORMS=cpu"
+        ) from None
