@@ -68,7 +68,7 @@ def companion_folders(database: Database) -> Iterator[Path]:
     except (OSError, DatabaseError) as error:
         if cache is None and is_embedded(database):
             raise DatabaseError(
-                f"{error}; or let {CACHE_VARIABLE} name a folder of yours"
+                f"{error}, or let {CACHE_VARIABLE} name a folder of yours"
             ) from None
         return
     yield temporary / place
