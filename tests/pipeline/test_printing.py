@@ -1,5 +1,6 @@
 """What commands print is complete at every width, and nothing in it is taken for markup."""
 
+import errno
 import io
 import re
 
@@ -135,3 +136,29 @@ def test_what_names_of_files_may_hold_is_shown_and_not_obeyed(tmp_path, terminal
     assert text() == "file: " + r"scan\x1b[2J\udcff\n.nii" + "\n"
     write_page(tmp_path / "page.html", f"<p>{name}</p>")
     assert r"\udcff" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "It is full", "/x/y"), ["/x/y: It is full", "free some"]),
+        (OSError(errno.ENOSPC, "It is full"), ["It is full", "TMPDIR", "(GLIOQUERY_"]),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/x/y"),
+            ["/x/y: Perm", "name another"],
+        ),
+        (
+            OSError(errno.EROFS, "Read-only file system", "/x/y"),
+            ["/x/y: Read-only", "name another"],
+        ),
+        (OSError(errno.EMFILE, "Too many open files"), ["Too many open files", "ulimit -n"]),
+        (OSError(errno.ENOLCK, "No locks available", "/x/y"), ["/x/y: No locks", "flock"]),
+        (OSError(errno.EIO, "Input/output error", "/x/y"), ["/x/y: Input/output error"]),
+        (FileNotFoundError("there is no index:\nmake one"), ["there is no index: make one"]),
+    ],
+)
+def test_an_error_of_the_system_names_path_cause_and_need(monkeypatch, error, told):
+    monkeypatch.setenv("GLIOQUERY_CACHE", "/cache")
+    line = one_line(error)
+    assert "\n" not in line and "Errno" not in line
+    assert all(part in line for part in told), line

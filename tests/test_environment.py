@@ -1,0 +1,109 @@
+"""What docs/environment.md says of a user's environment: one test a row."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from glioquery.dbgen import generate, verify
+from glioquery.pipeline.demonstration import demonstrate
+from glioquery.pipeline.inversion import invert
+from glioquery.pipeline.patient import load_patient
+from glioquery.pipeline.trajectory import follow
+from glioquery.query import build_index, score_samples, search, search_counted, search_many
+from glioquery.query.evaluation import evaluate
+from glioquery.solver import simulate, simulate_batch
+from glioquery.solver.own_settings import own_arithmetic
+
+PAGE = Path(__file__).parent.parent / "docs" / "environment.md"
+
+HARMLESS = {
+    "MATPLOTLIBRC": {"MATPLOTLIBRC": "{tmp}/matplotlibrc"},
+    "MPLBACKEND": {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},
+    "PYTHONWARNINGS": {"PYTHONWARNINGS": "error"},
+    "PYTHONOPTIMIZE": {"PYTHONOPTIMIZE": "2"},
+    "PYTHONUTF8": {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "LC_ALL": "C"},
+    "LC_ALL": {"LC_ALL": "tr_TR.UTF-8", "TZ": "Asia/Kathmandu"},
+    "COLUMNS": {"COLUMNS": "7", "NO_COLOR": "1", "TERM": "dumb"},
+    "HOME": {"HOME": "{tmp}/matplotlibrc/home", "XDG_CACHE_HOME": ""},
+    "OMP_NUM_THREADS": {"OMP_NUM_THREADS": "many"},
+}
+
+REFUSED = {
+    "JAX_PLATFORMS": ({"JAX_PLATFORMS": "cuda_of_none"}, "JAX_PLATFORMS=cuda_of_none"),
+    "JAX_PLATFORM_NAME": ({"JAX_PLATFORM_NAME": "none"}, "JAX_PLATFORM_NAME=none"),
+    "JAX_ENABLE_X64": ({"JAX_ENABLE_X64": "perhaps"}, "JAX_ENABLE_X64"),
+}
+
+
+def glioquery(*arguments, **environment):
+    """Exit code, stdout and stderr of the command in a process of its own."""
+    program = "from glioquery.pipeline.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    picture = tmp_path_factory.mktemp("undisturbed") / "atlas.png"
+    code, out, _ = glioquery("atlas", "--json", "--picture", picture)
+    assert code == 0
+    return json.loads(out) | {"picture": None}, picture.read_bytes()
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_a_harmless_setting_changes_nothing(undisturbed, tmp_path, name):
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nsavefig.dpi: 37\nfont.size: 30\n")
+    environment = {key: value.format(tmp=tmp_path) for key, value in HARMLESS[name].items()}
+    picture = tmp_path / "atlas.png"
+    code, out, err = glioquery("atlas", "--json", "--picture", picture, **environment)
+    assert code == 0, err
+    facts, drawn = undisturbed
+    assert json.loads(out) | {"picture": None} == facts
+    assert picture.read_bytes() == drawn
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_setting_that_cannot_be_obeyed_is_refused_before_any_work(tmp_path, name):
+    environment, named = REFUSED[name]
+    seg, out = tmp_path / "seg.nii.gz", tmp_path / "out"
+    code, _, err = glioquery("invert", "--t1", seg, "--seg", seg, "-o", out, **environment)
+    assert code == 2
+    (line,) = err.strip().splitlines()
+    assert named in line
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        simulate, simulate_batch, follow, build_index, search, search_counted, search_many,
+        score_samples, evaluate, generate, verify, load_patient, invert, demonstrate,
+    ],
+    ids=lambda function: function.__name__,
+)  # fmt: skip
+def test_what_computes_does_so_in_settings_of_its_own(function):
+    assert function.__code__ is own_arithmetic()(len).__code__
+
+
+def test_help_is_printed_in_any_encoding_and_width():
+    for name in ("invert", "evaluate"):
+        code, out, err = glioquery(
+            name, "--help", PYTHONUTF8="0", PYTHONIOENCODING="ascii", LC_ALL="C", COLUMNS="20"
+        )
+        assert code == 0 and "Usage" in out, err
+
+
+def test_the_page_names_every_setting_that_is_tested():
+    page = PAGE.read_text(encoding="utf-8")
+    for settings in (*HARMLESS.values(), *(settings for settings, _ in REFUSED.values())):
+        for name in settings.keys() - {"XDG_CACHE_HOME"}:
+            assert f"`{name}" in page, name
