@@ -19,7 +19,6 @@ from ..printing import print_notice, show
 from ..progress import console, progress_bar
 from ..registration import check_registration_options
 from .options import Address, Json, Labels, Matches
-from .pictures import tell
 
 
 def cohort_command(
@@ -79,7 +78,9 @@ def cohort_command(
             source, table.cases, output, address=address, n_workers=workers, options=options,
             progress=progress,
         )  # fmt: skip
-    tell(write_cohort(output.absolute(), outcomes, reference=match_stored(source, index)))
+    reference = match_stored(source, index)
+    for failure in write_cohort(output.absolute(), outcomes, reference=reference):
+        print_notice(failure)
     failed = {o.case.identifier: o.error for o in outcomes if o.error is not None}
     show(
         {

@@ -18,12 +18,11 @@ from ..opening import open_database, open_index
 from ..outputs import prepare_output
 from ..patient import load_patient
 from ..planning import DENSITIES
-from ..printing import print_step, show
+from ..printing import print_notice, print_step, show
 from ..progress import console
 from ..registration import check_registration_options
 from ..result import Inversion, InversionStatus
 from .options import Json, LabelList, Labels, Matches, OptionalDatabase, decimals, numbers
-from .pictures import tell
 
 
 def invert_command(
@@ -106,7 +105,8 @@ def invert_command(
         whole_labels=numbers(whole_labels),
         step=print_step,
     )
-    tell(patient.notices)
+    for notice in patient.notices:
+        print_notice(notice)
     inversion = invert(
         source, patient, output, k=k, refined=refine, thresholds_fitted=fit_thresholds,
         own_anatomy=own_anatomy, tissue=maps, levels=levels, registration=kind,

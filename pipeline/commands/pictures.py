@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,9 @@ def save_picture(
     """Draw a picture to a file and add it to the facts; where that fails, say so."""
     failures: list[str] = []
     picture = drawn(f"The {name} {path}", draw, failures)
-    tell(failures)
+    for failure in failures:
+        print_notice(failure)
     if picture is not None:
         with completed(path) as temporary:
             temporary.write_bytes(picture)
         facts[name] = str(path.absolute())
-
-
-def tell(notices: Iterable[str]) -> None:
-    """Print what a person should know."""
-    for notice in notices:
-        print_notice(notice)
