@@ -48,8 +48,12 @@ class Grid:
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """Distance between neighbouring voxel centres along each array axis."""
-        return tuple(np.linalg.norm(self.affine[:3, :3], axis=0).tolist())
+        """Distance between neighbouring voxel centres along each array axis, to 1e-5 mm.
+
+        Headers hold seven digits, and a turn rounds them anew. Whole millimetres stay whole here,
+        or a distance of one voxel would lie now within a limit of its size and now beyond.
+        """
+        return tuple(np.linalg.norm(self.affine[:3, :3], axis=0).round(5).tolist())
 
     @property
     def voxel_ml(self) -> float:

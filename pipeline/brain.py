@@ -11,26 +11,18 @@ is the head's brain. A learned extraction does better: see `learned_brain`, or g
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, optimize
-from scipy.spatial.transform import Rotation
+from scipy import ndimage
 
 from ..atlas import Atlas, load_atlas
 from ..dbgen.files import scratch_folder
 from .ants_worker import correct_bias, run_registration
 from .foreground import foreground
+from .linear import SHELL_MM, find_pose
 from .nifti import Scan
 from .resampling import coarsen, even_out
 from .transform import AtlasTransform, read_itk_affine, read_itk_warp, write_itk_affine
-
-SHELL_MM = 8.0
-"""Fluid and bone around a brain; the scalp begins farther out."""
-
-POSE_MM = 6.0
-"""Resolution of the search over poses."""
 
 WARP_MM = 3.0
 """Resolution of the registrations."""
@@ -46,18 +38,6 @@ TISSUE = 0.6
 
 BRIDGE_MM = 6.0
 """Dura, vessels and marrow that touch the brain are thinner than this."""
-
-CROWN_MM = 130.0
-"""From the top of the head down to the base of its brain."""
-
-PITCHES, YAWS, SHIFTS_Y, SHIFTS_Z = (-30, -15, 0, 15, 30), (-15, 0, 15), (-15, 0, 15), (-25, 0, 25)
-"""Poses to start from, in degrees and mm."""
-
-N_STARTS = 4
-"""The best of them are improved."""
-
-SIMPLEX = np.array([8, 8, 8, 10, 10, 10.0])
-"""First steps of the improvement, in degrees and mm."""
 
 
 def extract_brain(head: Scan, atlas: Atlas | None = None, *, seed: int = 1) -> NDArray[np.bool_]:
@@ -83,7 +63,7 @@ def extract_brain(head: Scan, atlas: Atlas | None = None, *, seed: int = 1) -> N
     atlas = load_atlas() if atlas is None else atlas
     alike = make_brainlike(head)
     template = Scan(atlas.t1, atlas.t1_grid)
-    transform = _warp(alike, template, find_pose(alike, template), seed)
+    transform = _warp(alike, template, find_pose(template, alike, head=True), seed)
     brain = ndimage.binary_fill_holes(atlas.t1 > 0).astype(np.float32)
     prior = transform.image_to_patient(Scan(brain, atlas.t1_grid), alike.grid).values >= 0.5
     found = Scan(_cut(alike, prior).astype(np.float32), alike.grid)
@@ -99,66 +79,6 @@ def make_brainlike(head: Scan) -> Scan:
     values = values / np.median(values[depth > min(DEEP_MM, 0.8 * depth.max())])
     fat = ndimage.binary_dilation(values > FAT)
     return Scan(np.where(fat, 0, np.clip(values, 0, FAT)).astype(np.float32), even.grid)
-
-
-def find_pose(alike: Scan, stripped: Scan) -> NDArray[np.float64]:
-    """Lay a stripped brain into a head by correlation.
-
-    Parameters
-    ----------
-    alike : Scan
-        The head, see `make_brainlike`.
-    stripped : Scan
-        The same person's brain or another's.
-
-    Returns
-    -------
-    (4, 4) float array
-        Rigid motion from the stripped image's world to the head's.
-    """
-    image = even_out(alike, POSE_MM)
-    model = coarsen(stripped, POSE_MM)
-    brain = foreground(model.values)
-    shell = ndimage.distance_transform_edt(~brain, model.grid.spacing_mm) <= SHELL_MM
-    points = model.grid.to_world(np.argwhere(shell)).T
-    expected = np.where(brain, model.values, 0)[shell].astype(np.float64)
-    expected = np.minimum(expected, np.percentile(expected, 98))
-    centre = model.grid.to_world(np.argwhere(brain)).mean(axis=0)
-    to_voxel = np.linalg.inv(image.grid.affine)
-
-    def motion(pose: NDArray[np.float64]) -> NDArray[np.float64]:
-        affine = np.eye(4)
-        affine[:3, :3] = Rotation.from_euler("xyz", pose[:3], degrees=True).as_matrix()
-        affine[:3, 3] = pose[3:] - affine[:3, :3] @ centre
-        return affine
-
-    def loss(pose: NDArray[np.float64]) -> float:
-        matrix = to_voxel @ motion(pose)
-        at = matrix[:3, :3] @ points + matrix[:3, 3:]
-        found = ndimage.map_coordinates(image.values, at, order=1)
-        return -float(np.corrcoef(found, expected)[0, 1]) if found.any() else 1.0
-
-    seen = image.grid.to_world(np.argwhere(image.values > 0.1))
-    crown = seen[seen[:, 2] > np.percentile(seen[:, 2], 99.5) - CROWN_MM].mean(axis=0)
-    starts = [
-        np.array([pitch, 0, yaw, crown[0], crown[1] + y, crown[2] + z])
-        for pitch, yaw, y, z in itertools.product(PITCHES, YAWS, SHIFTS_Y, SHIFTS_Z)
-    ]
-    found = [
-        optimize.minimize(
-            loss,
-            start,
-            method="Nelder-Mead",
-            options={
-                "initial_simplex": np.vstack([start, start + np.diag(SIMPLEX)]),
-                "maxfev": 500,
-                "xatol": 0.2,
-                "fatol": 1e-4,
-            },
-        )
-        for start in sorted(starts, key=loss)[:N_STARTS]
-    ]
-    return motion(min(found, key=lambda result: result.fun).x)
 
 
 def _cut(alike: Scan, prior: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -1,11 +1,11 @@
-"""Registration of a patient to the atlas with ANTs: rigid, affine, SyN.
+"""Registration of a patient to the atlas: rigid and affine (`linear`), then SyN by ANTs.
 
 Reproducible by construction, bit for bit, on any number of cores. ANTs' usual Mattes mutual
 information adds up histograms in the order in which threads happen to finish, so that two runs
-differ even under one seed. Here the linear stages use global correlation, whose sums depend on the
-number of threads alone, and that number is fixed; SyN uses neighbourhood cross-correlation plus the
-mean square difference of the brain masks, whose updates are made voxel by voxel, so that it may use
-every core. (Another processor or version of ITK may round differently.)
+differ even under one seed. Here the linear stages compute in one thread; SyN uses neighbourhood
+cross-correlation plus the mean square difference of the brain masks, whose updates are made voxel
+by voxel, so that it may use every core. (Another processor or version of ITK may round
+differently.)
 
 References
 ----------
@@ -27,10 +27,17 @@ from ..atlas import Atlas, Grid, load_atlas
 from ..dbgen.files import scratch_folder
 from ..dbgen.machine import available_threads
 from .ants_worker import RegistrationError, run_registration
+from .linear import LinearKind, find_pose, fit_linear
 from .nifti import InputError, Scan
 from .patient import Patient
 from .resampling import coarsen
-from .transform import AtlasTransform, read_itk_affine, read_itk_warp
+from .transform import (
+    AtlasTransform,
+    inverse,
+    read_itk_affine,
+    read_itk_warp,
+    write_itk_affine,
+)
 
 __all__ = ["AtlasTransform", "RegistrationError", "check_registration_options", "register"]
 
@@ -45,16 +52,9 @@ MARGIN_MM = 12.0
 LESION_MARGIN_MM = 2.0
 """The outline is widened by this before it is left out of the metric: its rim shows as well."""
 
-LINEAR_THREADS = 2
-"""Part of the result: sums over threads round by their number."""
-
-LINEAR_SCHEDULE = ("-c", "[500x250x100,1e-6,10]", "-s", "3x2x1", "-f", "4x3x2")
 SYN_SCHEDULE = ("-c", "[40x20x0,1e-6,8]", "-s", "2x1x0", "-f", "4x2x1")
 """Iterations, smoothing in voxels and shrink factors. None at full resolution: 10 of them took
 four times as long as all others together and gained nothing in brain Dice."""
-
-CHECK_MM = 4.0
-"""Resolution of the affine registration that checks an input said to be in atlas space."""
 
 MIN_OVERLAP = 0.8
 """Brain Dice without any registration below which an image is not in atlas space. BraTS images,
@@ -130,23 +130,27 @@ def register(
     settings: dict[str, object] = {"registration": kind, "moving": patient.modality}
     if kind == "none":
         require_atlas_space(patient, atlas)
-        shift_mm = _affine_shift_mm(patient, atlas, seed)
+        shift_mm = _affine_shift_mm(patient, atlas)
         return AtlasTransform.linear(np.eye(4), settings | {"affine_shift_mm": shift_mm})
     settings |= {
         "resolution_mm": resolution_mm,
-        "linear_metric": "global correlation",
-        "linear_threads": LINEAR_THREADS,
+        "linear_metric": "correlation",
         "lesion_masked": True,
         "seed": seed,
         "antspyx": importlib.metadata.version("antspyx"),
     }
+    affine = align_linearly(patient, atlas, "rigid" if kind == "rigid" else "affine")
+    if kind != "syn":
+        return AtlasTransform.linear(affine, settings)
     images = _prepare(patient, atlas, resolution_mm)
+    # ANTs sees the patient along its own voxel axes: what a header makes of them can't matter.
+    frame = _own_frame(images["moving"].grid)
+    for image in ("moving", "moving_brain", "moving_mask"):
+        values, grid = images[image].values, images[image].grid
+        images[image] = Scan(values, Grid(grid.shape, inverse(frame) @ grid.affine))
     with scratch_folder() as folder:
-        affine_file = _align(folder, images, kind, seed)
-        if kind != "syn":
-            return AtlasTransform.linear(read_itk_affine(affine_file), settings)
-        _deform(folder, images, affine_file, seed, n_threads)
-        affine = read_itk_affine(folder / "syn0GenericAffine.mat")
+        _deform(folder, images, inverse(frame) @ affine, seed, n_threads)
+        affine = frame @ read_itk_affine(folder / "syn0GenericAffine.mat")
         warp, grid = read_itk_warp(folder / "syn1Warp.nii.gz")
         inverse_warp, inverse_grid = read_itk_warp(folder / "syn1InverseWarp.nii.gz")
     if grid != inverse_grid:
@@ -175,23 +179,30 @@ def require_atlas_space(patient: Patient, atlas: Atlas) -> None:
         )
 
 
-def _align(folder: Path, images: dict[str, Scan], kind: Kind, seed: int) -> Path:
-    """Rigid and, unless that is all, affine; returns ANTs' file."""
-    mask = ["-x", "[NA,{moving_mask}]"]
-    arguments = ["-d", "3", "-r", "[{fixed},{moving},1]", "-o", "[{out}linear]"]
-    for stage in ("Rigid[0.1]",) if kind == "rigid" else ("Rigid[0.1]", "Affine[0.1]"):
-        arguments += ["-m", "GC[{fixed},{moving},1,1,Regular,0.25]", "-t", stage]
-        arguments += [*LINEAR_SCHEDULE, *mask]
-    arguments += ["--random-seed", str(seed), *COMMON]
-    shown = {name: images[name] for name in ("fixed", "moving", "moving_mask")}
-    run_registration(folder, shown, arguments, n_threads=LINEAR_THREADS)
-    return folder / "linear0GenericAffine.mat"
+def align_linearly(
+    patient: Patient, atlas: Atlas, kind: LinearKind = "affine"
+) -> NDArray[np.float64]:
+    """Find the affine or rigid map of atlas coordinates to a patient's; the tumour does not count.
+
+    Returns
+    -------
+    (4, 4) float array
+    """
+    template = Scan(atlas.t1, atlas.t1_grid)
+    brain = Scan(np.where(patient.brain, patient.t1.values, np.float32(0)), patient.grid)
+    counts = 1 - patient.masks.whole.astype(np.float32)
+    return fit_linear(template, brain, find_pose(template, brain), kind=kind, counts=counts)
 
 
 def _deform(
-    folder: Path, images: dict[str, Scan], affine_file: Path, seed: int, n_threads: int
+    folder: Path,
+    images: dict[str, Scan],
+    affine: NDArray[np.float64],
+    seed: int,
+    n_threads: int,
 ) -> None:
-    arguments = ["-d", "3", "-r", "{out}" + affine_file.name, "-o", "[{out}syn]"]
+    write_itk_affine(folder / "linear.mat", affine)
+    arguments = ["-d", "3", "-r", "{out}linear.mat", "-o", "[{out}syn]"]
     arguments += ["-m", "CC[{fixed},{moving},1,2]"]
     arguments += ["-m", "MeanSquares[{fixed_brain},{moving_brain},1,0]"]
     arguments += ["-t", "SyN[0.2,3,0]", *SYN_SCHEDULE, "-x", "[NA,{moving_mask}]"]
@@ -199,11 +210,14 @@ def _deform(
     run_registration(folder, images, arguments, n_threads=n_threads)
 
 
-def _affine_shift_mm(patient: Patient, atlas: Atlas, seed: int) -> float:
+def _own_frame(grid: Grid) -> NDArray[np.float64]:
+    """From the frame of a grid's own voxel axes, in mm from its first voxel, to its world."""
+    return grid.affine @ np.diag([*(1 / np.array(grid.spacing_mm)), 1])
+
+
+def _affine_shift_mm(patient: Patient, atlas: Atlas) -> float:
     """Median distance over the atlas's brain that an affine registration would move it by."""
-    images = _prepare(patient, atlas, CHECK_MM)
-    with scratch_folder() as folder:
-        affine = read_itk_affine(_align(folder, images, "affine", seed))
+    affine = align_linearly(patient, atlas)
     points = atlas.grid.to_world(np.argwhere(atlas.brain))
     moved = points @ affine[:3, :3].T + affine[:3, 3]
     return float(np.median(np.linalg.norm(moved - points, axis=1)))

@@ -5,6 +5,7 @@ import hashlib
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from glioquery.atlas import SIMULATION_GRID, Grid, load_atlas
 from glioquery.atlas.brain import FOLDER, PADDING, block_mean
@@ -118,3 +119,11 @@ def test_grid_maps_there_and_back():
     np.testing.assert_allclose(grid.to_voxel(grid.to_world(voxels)), voxels, atol=1e-12)
     with pytest.raises(ValueError, match="run along world"):
         grid.axis_mm(0)
+
+
+@pytest.mark.parametrize("angles", [(0, 0, 0), (8, -5, 12), (-25, 28, -20), (45, 1, 3)])
+def test_whole_spacings_stay_whole_in_a_turned_header(angles):
+    affine = np.eye(4)
+    turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+    affine[:3, :3] = (turn * [2, 1, 5.5]).astype(np.float32)  # as a NIfTI header holds it
+    assert Grid((4, 5, 6), affine).spacing_mm == (2.0, 1.0, 5.5)

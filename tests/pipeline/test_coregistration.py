@@ -6,9 +6,10 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from glioquery.atlas import SIMULATION_GRID, Grid
-from glioquery.pipeline.brain import extract_brain, find_pose
+from glioquery.pipeline.brain import extract_brain
 from glioquery.pipeline.coregistration import SPACING_MM, align, measure_agreement, move
 from glioquery.pipeline.foreground import foreground, shows_head
+from glioquery.pipeline.linear import find_pose
 from glioquery.pipeline.nifti import Scan
 from glioquery.pipeline.resampling import coarsen
 from glioquery.pipeline.transform import AtlasTransform
@@ -81,11 +82,15 @@ def test_a_head_is_one_and_a_brain_is_none(head, brain_2mm):
     assert not shows_head(brain_2mm)
 
 
-def test_pose_of_a_brain_in_a_head(head, brain_2mm, motion):
+@pytest.mark.parametrize("angles", [(8, -3, 5), (-25, 20, -15)])
+def test_pose_of_a_brain_in_a_head(head, brain_2mm, angles):
     scan, brain = head
+    true = np.eye(4)
+    true[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+    true[:3, 3] = CENTRE - true[:3, :3] @ CENTRE + [12, -9, 6]
     alike = coarsen(Scan(np.where(brain, scan.values, 0) / 700, scan.grid), 4.0)
-    moved = Scan(brain_2mm.values, move(brain_2mm.grid, np.linalg.inv(motion)))
-    assert error_mm(find_pose(alike, moved), motion) < 4.0
+    moved = Scan(brain_2mm.values, move(brain_2mm.grid, np.linalg.inv(true)))
+    assert error_mm(find_pose(moved, alike, head=True), true) < 2.0
 
 
 @pytest.mark.slow
