@@ -32,10 +32,10 @@ from .patient import Patient
 from .pictures import draw_overlays, draw_registration
 from .placement import judge_placement, require_overlap
 from .planning import DENSITIES
-from .quality import assess_registration
 from .recurrence import cover_recurrence
 from .refinement import NoGrowthError
-from .registration import Kind, check_registration_options, register
+from .registration import Kind, check_registration_options
+from .restart import register_and_assess
 from .result import Inversion
 from .transform import AtlasTransform
 from .uncertainty import Member
@@ -179,15 +179,17 @@ def invert(
     with timed("load atlas"):
         atlas = load_atlas()
     with timed("register"):
-        transform = register(
-            patient, atlas, kind=registration, resolution_mm=resolution_mm, seed=seed
+        registered = register_and_assess(
+            patient,
+            atlas,
+            database.grid,
+            kind=registration,
+            resolution_mm=resolution_mm,
+            seed=seed,
         )
-    with timed("warp outlines"):
-        masks = transform.masks_to_atlas(patient.outlines, database.grid)
+    transform, masks, quality = registered.transform, registered.masks, registered.quality
     name, remedy = "the registered outline", "see that segmentation and T1 are of one patient"
     placement = judge_placement(masks, name=name, remedy=remedy)
-    with timed("assess registration"):
-        quality = assess_registration(patient, transform, masks, atlas)
     with timed("query"):
         matches = search(index, masks, k=max(k, DEFAULT_MATCHES))
         require_overlap(matches, name=name, remedy=remedy)
@@ -205,7 +207,7 @@ def invert(
             levels=levels,
         )
     own = None
-    notices = [*patient.notices, *findings.notices]
+    notices = [*patient.notices, *registered.notices, *findings.notices]
     if placement.notice:
         notices.append(placement.notice)
     if own_anatomy and findings.refinement is not None:

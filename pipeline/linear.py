@@ -68,8 +68,16 @@ FIT_MM = (6.0, 4.0)
 MOST_TURNED = 40
 """Degrees about each axis that are searched. Headers of scanners are tilted by 5 to 25."""
 
-ROTATIONS = (-MOST_TURNED, -MOST_TURNED / 2, 0, MOST_TURNED / 2, MOST_TURNED)
-"""About each axis, in degrees."""
+TURNS = [
+    Rotation.from_euler("xyz", MOST_TURNED / 2 * np.array(steps), degrees=True)
+    for steps in itertools.product((-2, -1, 0, 1, 2), repeat=3)
+]
+ANY_TURNS = [
+    Rotation.from_euler("xyz", MOST_TURNED / 2 * np.array(steps), degrees=True) * axes
+    for axes in Rotation.create_group("O")
+    for steps in itertools.product((-1, 0, 1), repeat=3)
+]
+"""That a search begins with: about each axis, and after each exchange of axes."""
 
 HEAD_SHIFTS_MM = (-25, 0, 25)
 """A brain is looked for in a head along each axis, around the centre of what is deep inside."""
@@ -81,7 +89,7 @@ N_STEPS = 150
 """Evaluations of a search over poses, and of its improvement."""
 
 FIRST_STEPS = np.array([8, 8, 8, 5, 5, 5.0])
-"""Of the search over poses, in degrees and mm; a third of them for the improvement."""
+"""Of the search over poses, in degrees and mm; a third or a sixth of them later."""
 
 RADIUS_MM = 60.0
 """Turns a change of a matrix into a displacement: the unit in which a fit's numbers are alike."""
@@ -91,7 +99,12 @@ CUT_CM2 = 1.0
 
 
 def find_pose(
-    model: Scan, image: Scan, *, measure: Measure = "correlation", head: bool = False
+    model: Scan,
+    image: Scan,
+    *,
+    measure: Measure = "correlation",
+    head: bool = False,
+    anyhow: bool = False,
 ) -> NDArray[np.float64]:
     """Find where what one image shows lies in another, from any start (0.5 to 2 s).
 
@@ -105,6 +118,9 @@ def find_pose(
         The latter where contrasts may differ.
     head : bool
         Whether a brain is looked for in a head, whose centre is not the brain's.
+    anyhow : bool
+        Whether the image may be turned by any angle, as after the loss of its header, and not by
+        `MOST_TURNED` alone.
 
     Returns
     -------
@@ -116,8 +132,8 @@ def find_pose(
     shifts = HEAD_SHIFTS_MM if head else (0,)
     centre = _deepest(search.image) if head else _centre(search.image)
     starts = [
-        np.array([*angles, *(centre + shift)])
-        for angles in itertools.product(ROTATIONS, repeat=3)
+        np.array([*turn.as_rotvec(degrees=True), *(centre + shift)])
+        for turn in (ANY_TURNS if anyhow else TURNS)
         for shift in itertools.product(shifts, repeat=3)
     ]
     starts.append(np.array([0, 0, 0, *search.centre]))  # as the headers have it
@@ -132,8 +148,8 @@ def refine_pose(
 ) -> NDArray[np.float64]:
     """Improve a pose on voxels of `REFINED_MM` (1 to 2 s); parameters and result as `find_pose`."""
     fine = _Comparison(model, image, REFINED_MM)
-    angles = Rotation.from_matrix(start[:3, :3]).as_euler("xyz", degrees=True)
-    pose = np.array([*angles, *(start[:3, :3] @ fine.centre + start[:3, 3])])
+    turn = Rotation.from_matrix(start[:3, :3]).as_rotvec(degrees=True)
+    pose = np.array([*turn, *(start[:3, :3] @ fine.centre + start[:3, 3])])
     return fine.motion(_improve(fine.loss_by(measure), pose, FIRST_STEPS / 6).x)
 
 
@@ -200,9 +216,9 @@ class _Comparison:
             self.counts[(slice(None),) * axis + (place,)] = 0
 
     def motion(self, pose: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Three angles in degrees, and the place of the model's centre, as a matrix."""
+        """A rotation vector in degrees, and the place of the model's centre, as a matrix."""
         affine = np.eye(4)
-        affine[:3, :3] = Rotation.from_euler("xyz", pose[:3], degrees=True).as_matrix()
+        affine[:3, :3] = Rotation.from_rotvec(pose[:3], degrees=True).as_matrix()
         affine[:3, 3] = pose[3:] - affine[:3, :3] @ self.centre
         return affine
 

@@ -93,6 +93,7 @@ def register(
     resolution_mm: float = 2.0,
     seed: int = 1,
     n_threads: int | None = None,
+    anyhow: bool = False,
 ) -> AtlasTransform:
     """Register a patient's T1 (or T1c) to the atlas's T1.
 
@@ -114,6 +115,8 @@ def register(
     n_threads : int, optional
         ITK threads of SyN, which do not change the result: by default OMP_NUM_THREADS, which
         Ray sets for its workers, or else the cores that this process may use.
+    anyhow : bool
+        Whether the header may be turned by any angle, see `find_pose`.
 
     Raises
     ------
@@ -137,9 +140,10 @@ def register(
         "linear_metric": "correlation",
         "lesion_masked": True,
         "seed": seed,
+        "any_turn": anyhow,
         "antspyx": importlib.metadata.version("antspyx"),
     }
-    affine = align_linearly(patient, atlas, "rigid" if kind == "rigid" else "affine")
+    affine = align_linearly(patient, atlas, "rigid" if kind == "rigid" else "affine", anyhow=anyhow)
     if kind != "syn":
         return AtlasTransform.linear(affine, settings)
     images = _prepare(patient, atlas, resolution_mm)
@@ -180,7 +184,7 @@ def require_atlas_space(patient: Patient, atlas: Atlas) -> None:
 
 
 def align_linearly(
-    patient: Patient, atlas: Atlas, kind: LinearKind = "affine"
+    patient: Patient, atlas: Atlas, kind: LinearKind = "affine", *, anyhow: bool = False
 ) -> NDArray[np.float64]:
     """Find the affine or rigid map of atlas coordinates to a patient's; the tumour does not count.
 
@@ -191,7 +195,8 @@ def align_linearly(
     template = Scan(atlas.t1, atlas.t1_grid)
     brain = Scan(np.where(patient.brain, patient.t1.values, np.float32(0)), patient.grid)
     counts = 1 - patient.masks.whole.astype(np.float32)
-    return fit_linear(template, brain, find_pose(template, brain), kind=kind, counts=counts)
+    pose = find_pose(template, brain, anyhow=anyhow)
+    return fit_linear(template, brain, pose, kind=kind, counts=counts)
 
 
 def _deform(

@@ -12,9 +12,12 @@ from .quality import (
     MAX_FOLDING_FRACTION,
     MAX_INVERSE_ERROR_MM,
     MAX_VOLUME_ERROR,
+    MAX_WARP_TURN_DEG,
     MIN_BRAIN_DICE,
+    MIN_EDGE_ADVANTAGE,
     MIN_EDGE_AGREEMENT,
     MIN_ROUND_TRIP_DICE,
+    MOVES,
     OutlineQuality,
     RegistrationQuality,
 )
@@ -179,6 +182,16 @@ def _quality_rows(q: RegistrationQuality) -> list[tuple[str, str, str]]:
             "Agreement of tissue edges (1 perfect, 0 chance)",
             number(q.edge_agreement, 2),
             f"≥ {MIN_EDGE_AGREEMENT}",
+        ),
+        (
+            f"The same, less the best after a move of {MOVES[0]:g}° or {MOVES[1]:g} mm",
+            number(q.edge_advantage, 2),
+            f"≥ {MIN_EDGE_ADVANTAGE:g}",
+        ),
+        (
+            "Turn of the brain by the deformation alone",
+            f"{q.warp_turn_deg:.1f}°",
+            f"≤ {MAX_WARP_TURN_DEG:g}°",
         ),
         (
             "Local volume change (Jacobian) in the brain",

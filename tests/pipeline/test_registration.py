@@ -6,16 +6,27 @@ import sys
 import numpy as np
 import pytest
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
-from glioquery.atlas import Grid
+from glioquery.atlas import SIMULATION_GRID, Grid
 from glioquery.pipeline.coregistration import move
 from glioquery.pipeline.nifti import Scan
 from glioquery.pipeline.patient import Patient, load_patient
 from glioquery.pipeline.quality import OutlineQuality, assess_registration
 from glioquery.pipeline.registration import RegistrationError, register
 from glioquery.pipeline.resampling import coarsen, even_out
+from glioquery.pipeline.restart import register_and_assess
 from glioquery.pipeline.transform import AtlasTransform
 from glioquery.solver import TumorMasks
+
+
+def motion(angles, shift):
+    """A turn about the middle of the brain, and a shift."""
+    affine, centre = np.eye(4), np.array([-120.0, 115, 75])
+    affine[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+    affine[:3, 3] = centre - affine[:3, :3] @ centre + shift
+    return affine
+
 
 CASES = ("BraTS2021_00006", "BraTS2021_01476", "BraTS2021_01479", "BraTS2021_01481")
 
@@ -98,6 +109,7 @@ def test_threads_follow_the_machine_or_what_ray_allots(virtual, monkeypatch):
         raise RegistrationError("enough")
 
     monkeypatch.setattr("glioquery.pipeline.registration.run_registration", stop)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(7)))
     for allotted, expected in (("", 7), ("3", 3)):
         monkeypatch.setenv("OMP_NUM_THREADS", allotted)
@@ -166,14 +178,57 @@ def test_coarsening_keeps_mass_and_place(virtual):
     assert coarsen(thick, 1.0).values.shape == thick.values.shape
 
 
-def test_a_bad_registration_is_called_one(virtual, known):
-    shifted = known.affine.copy()
-    shifted[:3, 3] += [15, 0, 0]
-    quality = assess_registration(virtual, dataclasses.replace(known, affine=shifted))
-    assert quality.brain_dice < 0.95
-    assert any("Dice" in problem for problem in quality.problems)
-    assert quality.edge_agreement < 0.2
-    assert any("tissue edges" in problem for problem in quality.problems)
+WRONG = {
+    "turned by 5 degrees": motion((0, 5, 0), (0, 0, 0)),
+    "turned by 20 degrees": motion((20, 0, 0), (0, 0, 0)),
+    "shifted by 5 mm": motion((0, 0, 0), (5, 0, 0)),
+    "shifted by 15 mm": motion((0, 0, 0), (0, 15, 0)),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_map_that_is_off_is_told_by_the_inside_of_the_brain(virtual, known, wrong):
+    quality = assess_registration(
+        virtual, dataclasses.replace(known, affine=WRONG[wrong] @ known.affine)
+    )
+    assert quality.edge_advantage < 0
+    assert any("inside of the brain" in problem for problem in quality.problems)
+
+
+def test_a_deformation_that_makes_up_for_a_wrong_affine_part_is_told(virtual, known):
+    # The same map of points, ten degrees of which are displacements now.
+    turn = motion((0, 0, 10), (0, 0, 0))
+    voxels = np.moveaxis(np.indices(known.grid.shape), 0, -1)
+    points = known.grid.to_world(voxels)
+    there = points + known.warp
+    displaced = there @ turn[:3, :3].T + turn[:3, 3] - points
+    hidden = dataclasses.replace(
+        known, affine=known.affine @ np.linalg.inv(turn), warp=displaced.astype(np.float32)
+    )
+    quality = assess_registration(virtual, hidden)
+    assert quality.edge_agreement > 0.9  # every edge lies where it should, and yet
+    assert quality.warp_turn_deg == pytest.approx(10, abs=1)
+    assert any("turns the brain by" in problem for problem in quality.problems)
+
+
+def test_a_header_turned_by_any_angle_gets_another_start(virtual, known, atlas):
+    turn = motion((0, 0, 170), (30, -20, 10))
+    patient = dataclasses.replace(
+        virtual,
+        t1=Scan(virtual.t1.values, move(virtual.grid, turn)),
+        masks=TumorMasks(virtual.masks.core, virtual.masks.whole, move(virtual.masks.grid, turn)),
+    )
+    lost = register(patient, atlas, kind="affine")
+    found = register_and_assess(patient, atlas, SIMULATION_GRID, kind="affine")
+    assert found.restarted
+    assert "turned by 17" in found.notices[0]
+    points = known.grid.to_world([[20, 30, 30], [40, 30, 30], [30, 40, 35]])
+    true = known.patient_from_atlas(points) @ turn[:3, :3].T + turn[:3, 3]
+    for transform, near in ((found.transform, True), (lost, False)):
+        error = np.linalg.norm(transform.patient_from_atlas(points) - true, axis=1).max()
+        assert (error < 10) == near
+    straight = register_and_assess(virtual, atlas, SIMULATION_GRID, kind="affine")
+    assert not straight.restarted and straight.notices == []
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +251,8 @@ def test_the_true_map_has_no_problems(true_quality):
         ({"brain_dice": float("nan")}, "overlap"),
         ({"edge_agreement": 0.3}, "agree to 0.30"),
         ({"edge_agreement": float("nan")}, "tissue edges"),
+        ({"edge_advantage": -0.1}, "better by 0.10"),
+        ({"warp_turn_deg": 5.0}, "turns the brain by 5.0 degrees"),
         ({"affine_shift_mm": 4.0}, "4.0 mm in the median"),
         ({"folding_fraction": 0.01}, "folds in 1.00%"),
         ({"inverse_error_mm": 3.0}, "3.00 mm"),
