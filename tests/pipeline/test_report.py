@@ -56,7 +56,9 @@ def content():
         },
         matches=[match, match | {"rank": 2, "sample": 99, "under_resolved": True}],
         volumes=Table(("outline", "patient (ml)"), [("whole tumour", 50.0)]),
-        quality=RegistrationQuality(0.98, 0.6, 0.4, 1.0, 2.1, 0.0, 0.05, outline, outline),
+        quality=RegistrationQuality(
+            0.98, 0.6, 0.1, 0.5, 0.4, 1.0, 2.1, 0.0, 0.05, outline, outline
+        ),
         maps={"Map on T1": b"png 1", "Map on FLAIR": b"png 2"},
         registration={"Checkerboard": b"png 3"},
         provenance={"versions": {"glioquery": "0.1.0"}, "seed": 1},
