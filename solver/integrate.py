@@ -25,6 +25,10 @@ VOLUME_TOLERANCE = 0.02
 MAX_SIDE_STEPS = 6
 """How well, and in how many trials, the time of a volume snapshot is found."""
 
+FULL_DENSITY = 1 - 1e-5
+"""Density that a tumour has in every voxel of a tissue that it fills: none is below it by more than
+what a density differs by between two processors."""
+
 
 class Status(enum.Enum):
     """How a simulation ended; the value says it to a person."""
@@ -65,7 +69,8 @@ class Simulation:
     Attributes
     ----------
     parameters : GrowthParameters
-        As asked for, with `days` replaced by the time reached.
+        As asked for, with `days` replaced by the time reached. A tumour that has filled the tissue
+        (`FULL_DENSITY` everywhere) does not change until the time asked for.
     status : Status
     snapshots : tuple of Snapshot
         Those asked for that were reached, in the order of time.
@@ -151,7 +156,8 @@ def simulate(
     """
     times, volumes = _checked(parameters, snapshot_days, snapshot_ml)
     stepper = Stepper(tissue, _operator(tissue, model), model, parameters, thresholds)
-    n_domain = int(tissue.domain.sum())
+    domain = tissue.domain[tissue.box]
+    n_domain = int(domain.sum())
     ml = tissue.grid.voxel_ml
     state = stepper.start()
     snapshots: list[Snapshot] = []
@@ -182,7 +188,12 @@ def simulate(
         if state.whole_voxels * ml >= stop_ml:
             status = Status.STOPPED_AT_VOLUME
             break
-        if state.core_voxels == n_domain and days < parameters.days:
+        # The outlines are counted anyway: densities are looked at where no voxel is without core.
+        if (
+            state.core_voxels == n_domain
+            and days < parameters.days
+            and (stepper.density(state)[domain] >= FULL_DENSITY).all()
+        ):
             status = Status.TISSUE_FULL
             break
     return Simulation(

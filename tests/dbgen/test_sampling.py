@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.stats import qmc
 
+from glioquery.atlas import Grid
 from glioquery.dbgen import Database, DatabaseError, ParameterSpace, Plan, Range, generate, verify
 from glioquery.dbgen.drawing import Rejection, draw_attempt, draw_samples
 from glioquery.dbgen.sampling import (
@@ -20,7 +21,7 @@ from glioquery.dbgen.sampling import (
     draw_uniform,
     origin_at,
 )
-from glioquery.solver import Thresholds, simulate
+from glioquery.solver import Thresholds, Tissue, simulate
 
 INDEPENDENT = ("uniform", "sobol")
 DRAWN = ("trajectory", "uniform", "sobol", "identifiable")
@@ -269,6 +270,22 @@ def test_a_sweep_keeps_every_tumour_as_it_is(tissue):
         assert sample.parameters == draw_grid(tissue, plan.space, 0, run, 0).parameters
         volumes.append(sample.snapshot.whole_voxels * tissue.grid.voxel_ml)
     assert volumes[0] < plan.space.whole_ml.low < volumes[2]
+
+
+def test_a_sweep_keeps_the_tumour_of_its_days_where_it_fills_the_tissue():
+    shape, centre = (10, 10, 10), np.array([-150.0, 100.0, 60.0])
+    affine = np.diag([2.0, 2, 2, 1])
+    affine[:3, 3] = centre - np.array(shape)
+    ones = np.ones(shape)
+    tissue = Tissue.from_probabilities(ones, 0 * ones, 0 * ones, Grid(shape, affine))
+    values = {"sampler": "grid", "origin_mm": centre.tolist(), "dw": 1.0, "rho": 0.1}
+    plan = Plan(ParameterSpace.from_dict(values | {"days": [100, 110, 120, 600]}))
+    samples = [draw_samples(tissue, plan, run)[0] for run in range(4)]
+    lowest = [sample.snapshot.u.min() for sample in samples]
+    assert 0.6 < lowest[0] < lowest[1] < lowest[2] < 0.999
+    for sample in samples[:3]:
+        assert sample.snapshot.days == sample.parameters.days
+    np.testing.assert_allclose(samples[3].snapshot.u, 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("draw", [draw_trajectory, draw_uniform, draw_sobol, draw_identifiable])

@@ -1,6 +1,7 @@
 """The solver against an independent reference, analytic solutions and invariants of the physics."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -217,7 +218,31 @@ def test_stops_at_a_volume_and_when_the_tissue_is_full():
     full = simulate(tissue, p)
     assert full.status is Status.TISSUE_FULL
     assert full.parameters.days < 5000
-    assert (full.density.u[tissue.domain] >= 0.6).all()
+    # No later density differs from this one by more than 1e-5: none exceeds 1.
+    assert (full.density.u[tissue.domain] >= 1 - 1e-5).all()
+
+
+def test_a_tumour_that_is_all_core_grows_on_to_the_time_asked_for():
+    tissue = blocky_tissue()
+    p = GrowthParameters(middle(tissue), dw=0.5, rho=0.2, days=5000)
+    filled = simulate(tissue, p).parameters.days
+    days = [float(d) for d in np.linspace(0.5, 0.98, 9) * filled]
+    runs = [simulate(tissue, replace(p, days=d)) for d in days]
+    all_core = [r for r in runs if r.final.core_voxels == tissue.domain.sum()]
+    assert len(all_core) > 2
+    for run, asked in zip(runs, days, strict=True):
+        assert (run.status, run.parameters.days) == (Status.DONE, asked)
+    means = [r.density.u[tissue.domain].mean() for r in all_core]
+    assert 0.6 < means[0] < means[1] < means[2] < 1
+
+
+def test_what_only_spreads_never_fills_the_tissue():
+    tissue = blocky_tissue()
+    faint = Thresholds(core=2e-5, whole=1e-5)
+    p = GrowthParameters(middle(tissue), dw=0.5, rho=0, days=2000)
+    run = simulate(tissue, p, thresholds=faint)
+    assert run.final.core_voxels == tissue.domain.sum()
+    assert (run.status, run.parameters.days) == (Status.DONE, 2000)
 
 
 def test_a_model_that_fails_is_a_status_not_a_map():
