@@ -8,11 +8,9 @@ import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,9 +31,18 @@ from ..solver import (
     TumorMasks,
 )
 from .curve import decode_outlines
-from .files import sha256_of
 from .header import DatabaseError, Part, identity, mending, parts_of, read_header, shard_spans
-from .shard import VARIABLES, VOXELS, ShardRecord, read_record, read_voxels, shard_path
+from .netcdf import computed_once
+from .shard import (
+    VARIABLES,
+    VOXEL_INDEX,
+    VOXELS,
+    ShardRecord,
+    read_record,
+    read_voxels,
+    shard_path,
+)
+from .stored import StoredShard
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -55,6 +62,8 @@ class Database:
     Open one with `Database.open`. Samples are numbered 0 to n_samples - 1. As with a mapping, its
     length is the number of samples and iteration yields their ids, which every method takes:
     `for sample in database: database.outlines(sample)`.
+
+    Any number of threads may read one; where they need its files, they take turns.
 
     Attributes
     ----------
@@ -125,12 +134,12 @@ class Database:
         """Whether densities are stored, or re-simulated on demand."""
         return bool(self.header["store"] == "density")
 
-    @cached_property
+    @computed_once
     def thresholds(self) -> Thresholds:
         """Densities at which the stored outlines were drawn."""
         return Thresholds(**self.header["plan"]["thresholds"])
 
-    @cached_property
+    @computed_once
     def parts(self) -> tuple[Part, ...]:
         """One, or those that the database was merged from; they share all but what is drawn."""
         return tuple(parts_of(self.header))
@@ -161,7 +170,7 @@ class Database:
         """Bounds of the time step of its simulations."""
         return self.parts[0].plan.accuracy
 
-    @cached_property
+    @computed_once
     def checksum(self) -> str:
         """SHA-256 that identifies the content, from the plan and the shards' checksums."""
         digest = hashlib.sha256(identity(self.header["plan"]).encode())
@@ -169,28 +178,25 @@ class Database:
             digest.update(record.sha256.encode())
         return digest.hexdigest()
 
-    @cached_property
+    @computed_once
     def parameters(self) -> xr.Dataset:
-        """All variables along `sample`, in memory, with units (see FORMAT.md)."""
+        """All variables along `sample`, in memory, with units (see FORMAT.md).
+
+        Raises
+        ------
+        DatabaseError
+            If a shard's are not what was written; the message names it.
+        """
         import xarray as xr  # here and below: 40 MB that workers, who import this module, can spare
 
-        columns: dict[str, list[NDArray]] = {name: [] for name in ("sample", *VARIABLES)}
-        for index in range(len(self.records)):
-            with netCDF4.Dataset(shard_path(self.path, index)) as shard:
-                for name, parts in columns.items():
-                    parts.append(np.asarray(shard[name][:]))
+        tables = [shard.table() for shard in self._shards]
+        columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
         return xr.Dataset(
             {
-                name: (
-                    "sample",
-                    np.concatenate(columns[name]),
-                    {"units": units, "long_name": text},
-                )
+                name: ("sample", columns[name], {"units": units, "long_name": text})
                 for name, (_, units, text) in VARIABLES.items()
             },
-            coords={
-                "sample": ("sample", np.concatenate(columns["sample"]), {"long_name": "sample id"})
-            },
+            coords={"sample": ("sample", columns["sample"], {"long_name": "sample id"})},
         )
 
     def select(self, **bounds: slice | float) -> NDArray[np.int64]:
@@ -233,22 +239,22 @@ class Database:
         they are stored, densities (`density`) are read from the shards when their values are
         asked for: select first, then compute, as in
         `database.to_xarray().density.isel(sample=[3, 17]).mean("sample")`.
+
+        Raises
+        ------
+        DatabaseError
+            If a shard that is read, here or later, is not what was written; the message names it.
         """
         import xarray as xr
 
-        from .lazy import ShardFile, lazy_variable
+        from .lazy import lazy_variable, read_variable
 
-        shards = [
-            ShardFile(shard_path(self.path.absolute(), i), record.first, record.last)
-            for i, record in enumerate(self.records)
-        ]
         names = ["core_bits", "whole_bits"] + (["density"] if self.stores_density else [])
-        with xr.open_dataset(shards[0].path) as first:
-            axes = {axis: first[axis].variable.load() for axis in "xyz"}
-            attributes = dict(first.attrs)
-        joined = {name: lazy_variable(name, shards) for name in names}
-        with xr.open_dataset(self.path / VOXELS) as file:
-            axes["voxel_index"] = file["voxel_index"].variable.load()
+        with self._shards[0].opened() as first:
+            axes = {axis: read_variable(first, axis) for axis in "xyz"}
+            attributes = {name: first.getncattr(name) for name in first.ncattrs()}
+        joined = {name: lazy_variable(name, self._shards) for name in names}
+        axes["voxel_index"] = xr.Variable(("voxel", "axis"), self._voxels, VOXEL_INDEX)
         return self.parameters.assign_coords(axes).assign(joined).assign_attrs(attributes)
 
     def growth_parameters(self, sample: int) -> GrowthParameters:
@@ -271,11 +277,12 @@ class Database:
         """
         core: list[NDArray[np.uint8]] = []
         whole: list[NDArray[np.uint8]] = []
-        for file, rows in self._rows(start, stop):
-            with netCDF4.Dataset(file) as shard:
-                for bits, packed in ((shard["core_bits"], core), (shard["whole_bits"], whole)):
-                    masks = decode_outlines(np.asarray(bits[rows]), self._voxels, self._box_shape)
-                    packed += [np.packbits(mask, axis=-1) for mask in masks]
+        for shard, rows in self._rows(start, stop):
+            with shard.opened() as file:
+                stored = [np.asarray(file[name][rows]) for name in ("core_bits", "whole_bits")]
+            for bits, packed in zip(stored, (core, whole), strict=True):
+                masks = decode_outlines(bits, self._voxels, self._box_shape)
+                packed += [np.packbits(mask, axis=-1) for mask in masks]
         return np.stack(core), np.stack(whole)
 
     def outlines(self, sample: int) -> TumorMasks:
@@ -306,10 +313,10 @@ class Database:
                     "the stored one: the database was made by another version of the solver"
                 )
             return density
-        ((file, rows),) = self._rows(i, i + 1)
+        ((shard, rows),) = self._rows(i, i + 1)
         u = np.zeros(self.grid.shape, dtype=np.float32)
-        with netCDF4.Dataset(file) as shard:
-            u[self.box] = np.asarray(shard["density"][rows])[0]
+        with shard.opened() as file:
+            u[self.box] = np.asarray(file["density"][rows])[0]
         return TumorDensity(u, self.grid)
 
     def simulate_again(self, sample: int) -> TumorDensity:
@@ -348,9 +355,12 @@ class Database:
         DatabaseError
             If one is damaged; the message names it and the command that makes it anew.
         """
-        for index, record in enumerate(self.records):
-            self._compare(shard_path(self.path, index), record)
-            self._intact.add(index)
+        for shard in self._shards:
+            shard.require_intact()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to another process, which reads for itself what it needs."""
+        return {"path": self.path, "header": self.header, "records": self.records}
 
     def __len__(self) -> int:
         return self.n_samples
@@ -365,11 +375,8 @@ class Database:
             )
         return int(sample)
 
-    def _rows(self, start: int, stop: int) -> Iterator[tuple[Path, slice]]:
-        """The shards that hold samples start <= i < stop, and which of their rows.
-
-        Before a shard is read for the first time, it is compared with its checksum.
-        """
+    def _rows(self, start: int, stop: int) -> Iterator[tuple[StoredShard, slice]]:
+        """The shards that hold samples start <= i < stop, and which of their rows."""
         if not 0 <= start < stop <= self.n_samples:
             raise IndexError(
                 f"{self.path} holds samples 0 to {self.n_samples - 1}, there is no range "
@@ -377,24 +384,23 @@ class Database:
             )
         firsts = [record.first for record in self.records]
         for index in range(bisect_right(firsts, start) - 1, bisect_left(firsts, stop)):
-            record = self.records[index]
-            file = shard_path(self.path, index)
-            if index not in self._intact:
-                self._compare(file, record)
-                self._intact.add(index)
-            yield (
-                file,
-                slice(
-                    max(start, record.first) - record.first, min(stop, record.last) - record.first
-                ),
-            )
+            first, last = self.records[index].first, self.records[index].last
+            yield self._shards[index], slice(max(start, first) - first, min(stop, last) - first)
+
+    @computed_once
+    def _shards(self) -> tuple[StoredShard, ...]:
+        remedy = f"{mending(self.path, self.header)} makes it anew"
+        return tuple(
+            StoredShard(shard_path(self.path, index), record, remedy)
+            for index, record in enumerate(self.records)
+        )
 
     @property
     def _box_shape(self) -> tuple[int, int, int]:
         x, y, z = (s.stop - s.start for s in self.box)
         return x, y, z
 
-    @cached_property
+    @computed_once
     def _voxels(self) -> NDArray[np.int16]:
         """The voxels that the bits of an outline stand for."""
         try:
@@ -404,18 +410,6 @@ class Database:
                 f"{self.path / VOXELS} is missing or not readable ({error}): "
                 f"{mending(self.path, self.header)} writes it anew"
             ) from None
-
-    @cached_property
-    def _intact(self) -> set[int]:
-        """The shards that were found to be what was written."""
-        return set()
-
-    def _compare(self, file: Path, record: ShardRecord) -> None:
-        if not file.exists() or sha256_of(file) != record.sha256:
-            raise DatabaseError(
-                f"{file} is damaged, its SHA-256 is not that of the file that was written: "
-                f"{mending(self.path, self.header)} makes it anew"
-            )
 
 
 def _ends(name: str, bound: slice | float) -> tuple[float, float]:

@@ -7,8 +7,6 @@ so that there is nothing to gain from a scheduler: xarray's own lazy indexing is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import netCDF4
@@ -18,17 +16,16 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-
-@dataclass(frozen=True)
-class ShardFile:
-    """Where samples first <= i < last are stored."""
-
-    path: Path
-    first: int
-    last: int
+from .stored import StoredShard
 
 
-def lazy_variable(name: str, shards: Sequence[ShardFile]) -> xr.Variable:
+def read_variable(file: netCDF4.Dataset, name: str) -> xr.Variable:
+    """A variable with its attributes, in memory."""
+    variable = file[name]
+    return xr.Variable(variable.dimensions, np.asarray(variable[:]), _attributes(variable))
+
+
+def lazy_variable(name: str, shards: Sequence[StoredShard]) -> xr.Variable:
     """A variable along `sample`, joined over all shards, whose values are read when asked for.
 
     Files are opened for each reading and closed after it: the variable holds none open, and can be
@@ -38,14 +35,13 @@ def lazy_variable(name: str, shards: Sequence[ShardFile]) -> xr.Variable:
     ----------
     name : str
         A variable that every shard has, with `sample` as its first dimension.
-    shards : sequence of ShardFile
+    shards : sequence of StoredShard
         In the order of their samples, the first from sample 0.
     """
-    with netCDF4.Dataset(shards[0].path) as shard:
+    with shards[0].opened() as shard:
         variable = shard[name]
-        dimensions = variable.dimensions
-        attributes = {key: variable.getncattr(key) for key in variable.ncattrs()}
-        shape = (shards[-1].last, *variable.shape[1:])
+        dimensions, attributes = variable.dimensions, _attributes(variable)
+        shape = (shards[-1].record.last, *variable.shape[1:])
         dtype = np.dtype(variable.dtype)
     stacked = _StackedShards(name, tuple(shards), shape, dtype)
     return xr.Variable(dimensions, indexing.LazilyIndexedArray(stacked), attributes)
@@ -55,11 +51,11 @@ class _StackedShards(BackendArray):
     """One variable of all shards as xarray's lazy indexing asks for it."""
 
     def __init__(
-        self, name: str, shards: tuple[ShardFile, ...], shape: tuple[int, ...], dtype: np.dtype
+        self, name: str, shards: tuple[StoredShard, ...], shape: tuple[int, ...], dtype: np.dtype
     ) -> None:
         self.name, self.shards = name, shards
         self.shape, self.dtype = shape, dtype
-        self.firsts = np.array([shard.first for shard in shards])
+        self.firsts = np.array([shard.record.first for shard in shards])
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         return indexing.explicit_indexing_adapter(
@@ -75,17 +71,21 @@ class _StackedShards(BackendArray):
         shard_of = np.searchsorted(self.firsts, rows, side="right") - 1
         for index in np.unique(shard_of):
             shard = self.shards[index]
-            with netCDF4.Dataset(shard.path) as file:
+            with shard.opened() as file:
                 variable = file[self.name]
                 variable.set_auto_maskandscale(False)
                 for place in np.flatnonzero(shard_of == index):
-                    values[place] = _on_each_axis(variable[rows[place] - shard.first], inner)
+                    values[place] = _on_each_axis(variable[rows[place] - shard.record.first], inner)
         if np.ndim(samples) == 0:
             return values[0]
         if not values:
             empty = np.empty(self.shape[1:], self.dtype)
             return np.empty((0, *_on_each_axis(empty, inner).shape), self.dtype)
         return np.stack(values)
+
+
+def _attributes(variable: netCDF4.Variable) -> dict[str, Any]:
+    return {key: variable.getncattr(key) for key in variable.ncattrs()}
 
 
 def _on_each_axis(values: NDArray, key: Sequence[Any]) -> NDArray:

@@ -14,13 +14,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import netCDF4
-
 from .database import Database
 from .datacard import write_card
 from .files import begun, sha256_of, write_json
 from .header import HEADER, SCHEMA, SCHEMA_VERSION, DatabaseError, mending
-from .shard import VOXELS, ShardRecord, shard_path
+from .netcdf import opened
+from .shard import VOXELS, ShardRecord, read_table, shard_path, table_sha256
 
 DRAWN = ("space", "sampler", "seed")
 """What of their plans the parts of a database need not share."""
@@ -152,9 +151,10 @@ def _copy_shards(
 
 def _renumber(path: Path, record: ShardRecord, n_samples: int, n_runs: int) -> None:
     """Raise the numbers of a shard's samples and runs, and write its record."""
-    with netCDF4.Dataset(path, "a") as shard:
+    with opened(path, "a") as shard:
         shard["sample"][:] += n_samples
         shard["run"][:] += n_runs
+        table = read_table(shard)
     with path.open("rb+") as file:
         os.fsync(file.fileno())
     renumbered = dataclasses.replace(
@@ -163,5 +163,6 @@ def _renumber(path: Path, record: ShardRecord, n_samples: int, n_runs: int) -> N
         last=record.last + n_samples,
         bytes=path.stat().st_size,
         sha256=sha256_of(path),
+        table_sha256=table_sha256(table),
     )
     write_json(path.with_suffix(".json"), dataclasses.asdict(renumbered))

@@ -7,9 +7,10 @@ samples it holds, its size and its SHA-256.
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from ..solver import Tissue
 from .curve import along_curve, encode_outline
 from .files import completed, sha256_of, write_json
 from .machine import processor
+from .netcdf import alone_in_netcdf, created, opened
 
 if TYPE_CHECKING:
     from .drawing import Sample
@@ -49,6 +51,12 @@ VARIABLES: dict[str, tuple[str, str, str]] = {
 }
 """Variables along `sample`: dtype, units, long name."""
 
+VOXEL_INDEX = {
+    "units": "1",
+    "long_name": "place x, y, z in the box of the voxel whose outline bit this is",
+}
+"""Attributes of the list of voxels."""
+
 
 @dataclass(frozen=True)
 class ShardRecord:
@@ -65,6 +73,8 @@ class ShardRecord:
         Processor time spent on it: other load of the machine does not count.
     processor : str
         What it was simulated on; empty where that was not recorded.
+    table_sha256 : str
+        Of the values along `sample`, by `table_sha256`; empty where that was not recorded.
     """
 
     first: int
@@ -73,6 +83,7 @@ class ShardRecord:
     sha256: str
     seconds: float
     processor: str = ""
+    table_sha256: str = ""
 
 
 def shard_path(folder: Path, index: int) -> Path:
@@ -86,6 +97,20 @@ def read_record(path: Path) -> ShardRecord | None:
         return ShardRecord(**json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def table_sha256(table: Mapping[str, NDArray]) -> str:
+    """SHA-256 of `sample` and `VARIABLES`, one after the other, as little-endian bytes."""
+    digest = hashlib.sha256()
+    digest.update(np.ascontiguousarray(table["sample"], "<i8").tobytes())
+    for name, (dtype, _, _) in VARIABLES.items():
+        digest.update(np.ascontiguousarray(table[name], f"<{dtype}").tobytes())
+    return digest.hexdigest()
+
+
+def read_table(shard: netCDF4.Dataset) -> dict[str, NDArray]:
+    """The values of `sample` and of each of `VARIABLES`, of a shard that is open."""
+    return {name: np.asarray(shard[name][:]) for name in ("sample", *VARIABLES)}
 
 
 def packing_box(tissue: Tissue) -> tuple[slice, slice, slice]:
@@ -112,14 +137,13 @@ def outline_voxels(tissue: Tissue) -> NDArray[np.int16]:
 def write_voxels(path: Path, tissue: Tissue) -> None:
     """Write the list of voxels that every outline's bits follow."""
     voxels = outline_voxels(tissue)
-    with completed(path) as temporary, netCDF4.Dataset(temporary, "w", format="NETCDF4") as file:
+    with completed(path) as temporary, created(temporary) as file, alone_in_netcdf():
         file.createDimension("voxel", len(voxels))
         file.createDimension("axis", 3)
         variable = file.createVariable(
             "voxel_index", "i2", ("voxel", "axis"), compression="zlib", shuffle=True
         )
-        variable.units = "1"
-        variable.long_name = "place x, y, z in the box of the voxel whose outline bit this is"
+        variable.setncatts(VOXEL_INDEX)
         variable[:] = voxels
 
 
@@ -132,7 +156,7 @@ def read_voxels(path: Path) -> NDArray[np.int16]:
         If the file is missing or damaged.
     """
     try:
-        with netCDF4.Dataset(path) as file:
+        with opened(path) as file:
             return np.asarray(file["voxel_index"][:])
     except (IndexError, RuntimeError) as error:  # RuntimeError is what NetCDF calls damage
         raise OSError(f"{path} is damaged ({error})") from error
@@ -185,12 +209,17 @@ def write_shard(
     """
     began = time.process_time()
     with completed(path) as temporary:
-        with _created(temporary, tissue, description, store_density, last - first) as shard:
-            ids = np.arange(first, last)
-            shard["sample"][:] = ids
-            shard["run"][:] = ids // snapshots_per_run
+        with created(temporary) as shard:
+            with alone_in_netcdf():
+                _define(shard, tissue, description, store_density, last - first)
+                ids = np.arange(first, last)
+                shard["sample"][:] = ids
+                shard["run"][:] = ids // snapshots_per_run
             for row, sample in zip(range(last - first), samples, strict=True):
-                _write_sample(shard, row, sample, tissue)
+                with alone_in_netcdf():
+                    _write_sample(shard, row, sample, tissue)
+            with alone_in_netcdf():
+                table = read_table(shard)
         record = ShardRecord(
             first=first,
             last=last,
@@ -198,16 +227,20 @@ def write_shard(
             sha256=sha256_of(temporary),
             seconds=round(time.process_time() - began, 3),
             processor=processor(),
+            table_sha256=table_sha256(table),
         )
         write_json(path.with_suffix(".json"), asdict(record))
     return record
 
 
-def _created(
-    path: Path, tissue: Tissue, description: dict[str, Any], store_density: bool, n_samples: int
-) -> netCDF4.Dataset:
-    """A new file with all its dimensions, variables and attributes, and its coordinates' values."""
-    shard = netCDF4.Dataset(path, "w", format="NETCDF4")
+def _define(
+    shard: netCDF4.Dataset,
+    tissue: Tissue,
+    description: dict[str, Any],
+    store_density: bool,
+    n_samples: int,
+) -> None:
+    """Give a new file all its dimensions, variables and attributes, and its coordinates' values."""
     atlas = description["plan"]["atlas"]["name"]
     shard.title = f"Simulated glioma growth in the atlas {atlas}"
     shard.Conventions = "CF-1.11"
@@ -272,7 +305,6 @@ def _created(
     for variable in large:
         # A sample is a chunk and is written once: kept in HDF5's cache, it would only fill memory.
         variable.set_var_chunk_cache(size=0)
-    return shard
 
 
 def _write_sample(shard: netCDF4.Dataset, row: int, sample: Sample, tissue: Tissue) -> None:

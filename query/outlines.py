@@ -10,7 +10,6 @@ that close to a threshold may fall on its other side.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from ..atlas import Grid, load_atlas
 from ..dbgen import Database
 from ..dbgen.embedded import companion_path
+from ..dbgen.netcdf import computed_once
 from ..solver import Thresholds, Tissue
 from .index import Index
 from .source import ABSOLUTE, NORMALISATIONS, OWN_MAXIMUM, Portion
@@ -127,7 +127,7 @@ class DatabaseOutlines:
         """The shards."""
         return tuple(Portion(r.first, r.last, r.sha256) for r in self.database.records)
 
-    @cached_property
+    @computed_once
     def tissue(self) -> NDArray[np.bool_]:
         """Voxels of the box where tumours grow."""
         return Tissue.from_atlas(load_atlas()).domain[self.box]

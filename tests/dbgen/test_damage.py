@@ -14,7 +14,13 @@ import pytest
 
 from glioquery.dbgen import Database, DatabaseError, Plan, generate, verify
 from glioquery.dbgen.files import completed, sha256_of, write_json
-from glioquery.dbgen.shard import read_record, shard_path
+from glioquery.dbgen.shard import (
+    VARIABLES,
+    read_record,
+    read_table,
+    shard_path,
+    table_sha256,
+)
 from glioquery.dbgen.workers import make_shard
 from glioquery.query import build_index
 from glioquery.solver import FisherKolmogorov
@@ -76,6 +82,77 @@ def test_a_damaged_list_of_voxels_is_named_and_made_anew(database, copy, damage)
     assert verify(copy) == []
 
 
+def flip_in_the_parameters(path):
+    """Change one bit of a value along `sample`, which leaves the size as it was."""
+    with netCDF4.Dataset(path) as shard:
+        value = np.asarray(shard["rho"][:]).tobytes()
+    content = bytearray(path.read_bytes())
+    assert content.count(value) == 1
+    content[content.index(value) + 3] ^= 1
+    path.write_bytes(content)
+
+
+def flip_in_the_densities(path):
+    damage_flip(path)
+
+
+READINGS = {
+    "parameters": lambda database: database.parameters,
+    "growth_parameters": lambda database: database.growth_parameters(0),
+    "select": lambda database: database.select(rho=slice(0, 1)),
+    "to_xarray": lambda database: database.to_xarray(),
+    "values of the whole": lambda database: database.to_xarray().density[5].values,
+    "outlines": lambda database: database.outlines(5),
+    "density": lambda database: database.density(5),
+}
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_every_reading_compares_what_it_reads(copy, reading):
+    path = shard_path(copy, 1)
+    flip_in_the_parameters(path)
+    with pytest.raises(DatabaseError, match=r"shard-00001\.nc is damaged, .*makes it anew"):
+        READINGS[reading](Database.open(copy))
+
+
+def test_damaged_densities_are_found_when_they_are_read_alone(copy):
+    flip_in_the_densities(shard_path(copy, 1))
+    opened = Database.open(copy)
+    assert len(opened.parameters.sample) == 11  # nothing of the densities is read for these
+    whole = opened.to_xarray()
+    assert whole.density[3].values.any()
+    with pytest.raises(DatabaseError, match=r"shard-00001\.nc is damaged, its SHA-256"):
+        whole.density[4].load()
+
+
+def test_damage_after_a_first_reading_is_found(copy):
+    opened = Database.open(copy)
+    opened.outlines(5)
+    flip_in_the_densities(shard_path(copy, 1))
+    with pytest.raises(DatabaseError, match=r"shard-00001\.nc is damaged, its SHA-256"):
+        opened.outlines(5)
+
+
+def test_parameters_without_a_checksum_of_their_own_are_compared_with_the_file(copy):
+    for index in range(3):
+        path = shard_path(copy, index)
+        record = vars(read_record(path))
+        assert len(record.pop("table_sha256")) == 64
+        write_json(path.with_suffix(".json"), record)
+    assert len(Database.open(copy).parameters.sample) == 11
+    flip_in_the_parameters(shard_path(copy, 2))
+    with pytest.raises(DatabaseError, match=r"shard-00002\.nc is damaged, its SHA-256"):
+        Database.open(copy).parameters.load()
+
+
+def test_verify_compares_the_parameters_with_their_checksum(copy):
+    path = shard_path(copy, 1)
+    write_json(path.with_suffix(".json"), vars(read_record(path)) | {"table_sha256": "0" * 64})
+    (fault,) = verify(copy)
+    assert fault.startswith("shard-00001.nc") and "table_sha256" in fault
+    assert verify(generate(copy, 11).path) == []
+
+
 @pytest.mark.parametrize("record", ["", "[]", '{"first": 4}'])
 def test_a_damaged_record_has_its_shard_made_anew(database, copy, record):
     (copy / "shards" / "shard-00002.json").write_text(record)
@@ -89,7 +166,13 @@ def tamper(folder, index, change):
     path = shard_path(folder, index)
     with netCDF4.Dataset(path, "a") as shard:
         change(shard)
-    record = vars(read_record(path)) | {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        lacks_none = {"sample", *VARIABLES} <= set(shard.variables)
+        table = table_sha256(read_table(shard)) if lacks_none else ""
+    record = vars(read_record(path)) | {
+        "bytes": path.stat().st_size,
+        "sha256": sha256_of(path),
+        "table_sha256": table,
+    }
     write_json(path.with_suffix(".json"), record)
 
 
