@@ -135,9 +135,9 @@ def describe_database(database: Database) -> DatabaseFacts:
         parts=tuple(
             PartFacts(
                 part.last - part.first,
-                part.plan.space.sampler,
-                part.plan.seed,
-                part.plan.describe()["space"],
+                part.space.sampler,
+                part.seed,
+                {key: value for key, value in part.space.to_dict().items() if key != "sampler"},
             )
             for part in database.parts
         ),
@@ -171,7 +171,7 @@ def _outside(database: Database) -> NDArray[np.bool_]:
     whole, core = values.whole_ml.values, values.core_ml.values
     outside = np.zeros(database.n_samples, dtype=bool)
     for part in database.parts:
-        rows, space = slice(part.first, part.last), part.plan.space
+        rows, space = slice(part.first, part.last), part.space
         outside[rows] = (
             (whole[rows] < space.whole_ml.low)
             | (whole[rows] > space.whole_ml.high)
@@ -182,7 +182,7 @@ def _outside(database: Database) -> NDArray[np.bool_]:
 
 def _volume_edges(database: Database, outside_ml: NDArray[np.float64]) -> NDArray[np.float64]:
     """Edges that hold the sizes asked for, and those of the tumours outside them."""
-    limits = [part.plan.space.whole_ml for part in database.parts]
+    limits = [part.space.whole_ml for part in database.parts]
     low = min([limit.low for limit in limits] + outside_ml.tolist())
     high = max([limit.high for limit in limits] + outside_ml.tolist())
     inner = np.linspace(np.cbrt(low), np.cbrt(high), N_VOLUME_BINS + 1)[1:-1] ** 3

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import functools
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -17,6 +19,12 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Errors of a file system that no second try mends."""
 
 PROBE = 1 << 16
 """Bytes by which a file system is asked whether it still takes any."""
@@ -155,6 +163,33 @@ def _refusal(path: Path) -> OSError | None:
     except OSError as error:
         return error
     return None
+
+
+def reserved_array(path: Path, dtype: str, shape: tuple[int, ...]) -> np.memmap:
+    """A new .npy file, mapped for writing, whose space on the disk is taken at once.
+
+    Without that a full disk would show when a page of the map is written, and end the process by a
+    signal.
+
+    Raises
+    ------
+    OSError
+        If the file system has no room for it, or refuses the file.
+    """
+    head = {"descr": npy.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    try:
+        with path.open("wb") as file:
+            npy.write_array_header_1_0(file, head)
+            file.flush()
+            if hasattr(os, "posix_fallocate") and n_bytes:
+                os.posix_fallocate(file.fileno(), file.tell(), n_bytes)
+            else:  # macOS
+                for start in range(0, n_bytes, PROBE):
+                    file.write(bytes(min(PROBE, n_bytes - start)))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    return npy.open_memmap(path, mode="r+")
 
 
 def write_json(path: Path, value: Any) -> None:

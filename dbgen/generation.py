@@ -7,27 +7,30 @@ import fcntl
 import json
 import os
 import socket
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import netCDF4
 import numpy as np
 
 from ..atlas import load_atlas
-from ..solver import Tissue
+from ..solver import GrowthModel, Tissue
+from ..solver.models import register_model
 from ..solver.own_settings import own_arithmetic
 from .cluster import connected
 from .database import Database
 from .datacard import write_card
-from .files import remove_unfinished, sha256_of, write_json
+from .files import REFUSALS, remove_unfinished, write_json
 from .header import HEADER, SCHEMA, SCHEMA_VERSION, DatabaseError, read_header, shard_spans
+from .netcdf import opened
 from .plan import Plan
 from .shard import VOXELS, holds_voxels, packing_box, read_record, shard_path, write_voxels
 from .space import ParameterSpace
-from .workers import REFUSALS, make_shards
+from .stored import StoredShard
+from .workers import make_shards
 
 SHARD_SIZE = 48
 """A multiple of the snapshots of a run by default, so that no run is simulated for two shards."""
@@ -83,7 +86,8 @@ def generate(
     n_samples : int
         Number of tumours, >= 1; by default all of a sweep, else that of the database in the folder.
     plan : Plan, optional
-        What is drawn; by default that of the database in the folder, else the default plan.
+        What is drawn; by default that of the database in the folder, else the default plan. Its
+        model counts as registered from then on (see `solver.models.register_model`).
     store : {'density', 'outlines'}, optional
         Whether to store densities beside the outlines; by default as the database in the folder
         does, else densities.
@@ -116,9 +120,16 @@ def generate(
     if shard_size < 1:
         raise ValueError(f"shard_size is a number from 1 up, got {shard_size}")
     folder = Path(path).absolute()
-    n_samples, plan, store = complete_request(folder, n_samples, plan, store)
-    header = _prepare(folder, n_samples, plan, store, shard_size)
+    if plan is not None:
+        register_model(type(plan.model))
+        if type(plan.model).__module__ == "__main__":
+            warnings.warn(_unreadable_elsewhere(plan.model), stacklevel=2)
+    complete_request(folder, n_samples, plan, store)  # refuses before a folder is made
+    _make_folder(folder)
     with _refusals_told(), _only_one(folder):
+        # By what stands there now: another process may have changed it until a moment ago.
+        n_samples, plan, store = complete_request(folder, n_samples, plan, store)
+        header = _prepare(folder, n_samples, plan, store, shard_size)
         shards = shard_path(folder, 0).parent
         remove_unfinished(folder)
         write_json(folder / HEADER, header)  # first: by it others know the folder as a database
@@ -215,12 +226,35 @@ def _own_header(folder: Path) -> dict[str, Any]:
     return header
 
 
+def _unreadable_elsewhere(model: GrowthModel) -> str:
+    """What to know of a model that was defined in a notebook, a console or the script that runs."""
+    return (
+        f"the growth model {model.name!r} is defined in __main__, which no command and no other "
+        "program imports: elsewhere, the tumours of this database are searched but not simulated. "
+        f"Put the class {type(model).__qualname__} into a module of its own and import it there"
+    )
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a database's folder, if need be; refuse one that holds something else."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+    except OSError as error:
+        raise DatabaseError(f"cannot make the folder {folder}: {error.strerror}") from None
+    if names and HEADER not in names:
+        raise DatabaseError(
+            f"{folder} is not empty and holds no database (found {names[0]}): choose another folder"
+        )
+
+
 def _prepare(
     folder: Path, n_samples: int, plan: Plan, store: str, shard_size: int
 ) -> dict[str, Any]:
     """The header for the database in a folder: new, or that of the one to resume or extend.
 
-    A description of which no shard was finished yet binds nobody.
+    A description of which no shard was finished yet binds nobody. The folder is locked, so that the
+    header stays as it is read here until the new one is written.
     """
     if (folder / HEADER).exists():
         header = _own_header(folder)
@@ -236,17 +270,6 @@ def _prepare(
                 f"({n_samples})"
             )
             raise DatabaseError(f"{folder} {what}. Choose another folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
-        strangers = [] if HEADER in names else names
-    except OSError as error:
-        raise DatabaseError(f"cannot make the folder {folder}: {error.strerror}") from None
-    if strangers:
-        raise DatabaseError(
-            f"{folder} is not empty and holds no database (found {strangers[0]}): "
-            "choose another folder"
-        )
     tissue = Tissue.from_atlas(load_atlas())
     return {
         "schema": SCHEMA,
@@ -283,7 +306,7 @@ def _differences(have: Any, asked: Any, name: str = "") -> list[str]:
 
 def _count_draws(path: Path) -> tuple[int, int]:
     """Accepted runs in a shard, and runs that were drawn for them."""
-    with netCDF4.Dataset(path) as shard:
+    with opened(path) as shard:
         runs, attempts = np.asarray(shard["run"][:]), np.asarray(shard["attempt"][:])
     _, first_of_run = np.unique(runs, return_index=True)
     return len(first_of_run), int((attempts[first_of_run] + 1).sum())
@@ -292,13 +315,15 @@ def _count_draws(path: Path) -> tuple[int, int]:
 def _is_finished(folder: Path, index: int, span: tuple[int, int]) -> bool:
     path = shard_path(folder, index)
     record = read_record(path)
-    return (
-        record is not None
-        and (record.first, record.last) == span
-        and path.exists()
-        and path.stat().st_size == record.bytes
-        and sha256_of(path) == record.sha256
-    )
+    if record is None or (record.first, record.last) != span:
+        return False
+    shard = StoredShard(path, record, remedy="making it anew")
+    try:
+        shard.require_intact()
+        shard.table()
+    except DatabaseError:
+        return False
+    return path.stat().st_size == record.bytes
 
 
 @contextlib.contextmanager

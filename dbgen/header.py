@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .netcdf import computed_once
+from .space import ParameterSpace
+
 if TYPE_CHECKING:
     from .plan import Plan
 
@@ -69,24 +72,41 @@ class Part:
     ----------
     first, last : int
         Samples first <= i < last; sample i of the database is sample i - first of the plan.
-    plan : Plan
+    space : ParameterSpace
+    seed : int
+    description : dict
+        Of the plan, as `Plan.describe` gives it.
     """
 
     first: int
     last: int
-    plan: Plan
+    space: ParameterSpace
+    seed: int
+    description: dict[str, Any]
+
+    @computed_once
+    def plan(self) -> Plan:
+        """The whole plan, with the growth model.
+
+        Raises
+        ------
+        ValueError
+            If the model cannot be made again (see `recall_model`).
+        """
+        from .plan import Plan  # here: it imports JAX, which a search can spare
+
+        return Plan.from_description(self.description)
 
 
 def parts_of(header: dict[str, Any]) -> list[Part]:
     """The parts of a database: one, unless it was merged."""
-    from .plan import Plan  # here: it imports JAX, which a search can spare
-
     parts: list[Part] = []
     for part in _described_parts(header):
         first = parts[-1].last if parts else 0
         drawn = {key: part[key] for key in ("space", "sampler", "seed")}
-        plan = Plan.from_description(header["plan"] | drawn)
-        parts.append(Part(first, first + part["n_samples"], plan))
+        space = ParameterSpace.from_dict(part["space"] | {"sampler": part["sampler"]})
+        last = first + part["n_samples"]
+        parts.append(Part(first, last, space, part["seed"], header["plan"] | drawn))
     return parts
 
 

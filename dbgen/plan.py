@@ -11,7 +11,7 @@ from typing import Any
 
 from ..atlas import atlas_checksum, atlas_folder, atlas_name, load_atlas
 from ..solver import SCHEME, Accuracy, FisherKolmogorov, GrowthModel, Thresholds, Tissue
-from ..solver.models import describe_model, find_model
+from ..solver.models import describe_model, find_model, recall_model
 from .space import ParameterSpace
 
 
@@ -73,13 +73,13 @@ class Plan:
         Raises
         ------
         ValueError
-            If the growth model or the sampler is unknown here, or the model cannot be made again.
+            If the sampler is unknown here, or the growth model cannot be made again (see
+            `recall_model`).
         """
-        model = plan["model"]
         return cls(
             space=ParameterSpace.from_dict(plan["space"] | {"sampler": plan["sampler"]}),
             seed=plan["seed"],
-            model=find_model(model.get("class", model["name"]), **model["settings"]),
+            model=recall_model(plan["model"]),
             thresholds=Thresholds(**plan["thresholds"]),
             accuracy=Accuracy(**plan["accuracy"]),
         )

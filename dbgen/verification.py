@@ -16,6 +16,7 @@ from .curve import decode_outlines
 from .database import Database
 from .files import sha256_of
 from .header import parts_of, read_header, shard_spans
+from .netcdf import opened
 from .sampling import find_sampler
 from .shard import (
     DENSITY_BITS,
@@ -25,7 +26,9 @@ from .shard import (
     holds_voxels,
     outline_voxels,
     read_record,
+    read_table,
     shard_path,
+    table_sha256,
 )
 
 LARGE = {
@@ -65,9 +68,14 @@ def verify(
     ------
     DatabaseError
         If the folder holds no database, or one of another schema.
+    ValueError
+        If its growth model cannot be made (see `solver.models.recall_model`).
     """
+    from ..solver.models import recall_model  # here: it imports JAX, which a search can spare
+
     folder = Path(path)
     header = read_header(folder)
+    recall_model(header["plan"]["model"])  # without it there is nothing to compare samples with
     spans = shard_spans(header)
     faults = _voxel_faults(folder / VOXELS)
     for index, span in enumerate(spans):
@@ -102,9 +110,12 @@ def _shard_faults(file: Path, span: tuple[int, int], header: dict) -> list[str]:
         ]
     if file.stat().st_size != record.bytes or sha256_of(file) != record.sha256:
         return ["is not the file that was written (size or SHA-256 differ)"]
-    with netCDF4.Dataset(file) as shard:
+    with opened(file) as shard:
         shard.set_auto_mask(False)
-        return _content_faults(shard, span, header)
+        faults = _content_faults(shard, span, header)
+        if not faults and record.table_sha256 not in ("", table_sha256(read_table(shard))):
+            faults = ["has other parameters than its record says (table_sha256 differs)"]
+        return faults
 
 
 def _content_faults(shard: netCDF4.Dataset, span: tuple[int, int], header: dict) -> list[str]:
@@ -133,7 +144,7 @@ def _content_faults(shard: netCDF4.Dataset, span: tuple[int, int], header: dict)
         faults.append("attempt is below 0")
     if not np.array_equal(values["sample"], np.arange(*span)):
         faults.append("its sample ids are not consecutive from its first")
-    (space,) = (part.plan.space for part in parts_of(header) if part.first <= span[0] < part.last)
+    (space,) = (part.space for part in parts_of(header) if part.first <= span[0] < part.last)
     # A sweep keeps the tumour of each of its points, whatever size it has.
     limited = () if find_sampler(space.sampler).sweeps else ("whole_ml",)
     for name in ("dw", "rho", "days", *limited):

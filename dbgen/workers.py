@@ -6,7 +6,6 @@ alone, which is planned again.
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from ..solver import Tissue
 from ..solver.compilation import keep_compiled_programs
 from .cluster import carried_by_value, reason_of, remote
 from .drawing import Sample, draw_samples
+from .files import REFUSALS
 from .header import HEADER, shard_spans
 from .plan import Plan
 from .shard import shard_path, write_shard
@@ -27,9 +27,6 @@ MAX_FAILURES = 3
 """Errors after which a shard is given up."""
 MAX_DEATHS = 10
 """Workers that may die over one shard: nodes come and go, but some deaths are the shard's fault."""
-
-REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
-"""Errors of a file system that no second try mends."""
 
 
 class UnfitNodeError(RuntimeError):

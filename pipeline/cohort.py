@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ..dbgen import Database
-from ..dbgen.cluster import connected, reason_of, remote
+from ..dbgen.cluster import carried_by_value, connected, reason_of, remote
 from ..dbgen.files import completed, sha256_of, write_json
 from ..solver.compilation import keep_compiled_programs
+from ..solver.models import register_model
 from .case_table import Case
 from .drawing import drawn
 from .inversion import invert
@@ -122,9 +123,11 @@ def invert_cohort(
         return [outcomes[i] for i in range(len(cases))]
     with connected(address, n_workers=n_workers) as ray:
         task = remote(ray, invert_case, max_retries=0, **_resources(ray))
+        with carried_by_value(type(database.model)):
+            model = ray.put(type(database.model))
 
         def begin(i: int) -> Any:
-            return task.remote(database.path, cases[i], folders[i], todo[i], options)
+            return task.remote(database.path, model, cases[i], folders[i], todo[i], options)
 
         running = {begin(i): (i, 1) for i in todo}
         try:
@@ -150,14 +153,19 @@ def invert_cohort(
 
 def invert_case(
     database: Path,
+    model: type,
     case: Case,
     folder: Path,
     request: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> str | None:
-    """Invert one patient of a cohort; return the error's line if it fails, never raise one."""
+    """Invert one patient of a cohort; return the error's line if it fails, never raise one.
+
+    The database's path alone does not bring the class of a growth model of the user's own.
+    """
     keep_compiled_programs()
     try:
+        register_model(model)
         prepare_output(folder)
         for name in (REQUEST_FILE, RESULT_FILE, PICTURE_FILE):
             (folder / name).unlink(missing_ok=True)

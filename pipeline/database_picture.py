@@ -63,7 +63,7 @@ def draw_database(database: Database, atlas: Atlas | None = None) -> bytes:
     for axis, name in zip(panels, AXES, strict=True):
         _draw_origins(axis, name, origins, atlas)
     below.suptitle("Origins of the runs, projected on the brain", fontsize=10)
-    samplers = dict.fromkeys(part.plan.space.sampler for part in database.parts)
+    samplers = dict.fromkeys(part.space.sampler for part in database.parts)
     figure.suptitle(
         f"{database.n_samples:,} tumours in {len(first_of_run):,} runs: "
         f"{database.header['plan']['model']['name']}, sampler {', '.join(samplers)}",

@@ -29,6 +29,32 @@ def open_database(path: Path | None) -> Database:
     return embedded_database() if path is None else Database.open(path)
 
 
+def open_to_simulate(path: Path | None, model: str | None = None) -> Database:
+    """As `open_database`, for what simulates with the database's growth model.
+
+    Parameters
+    ----------
+    path : Path, optional
+    model : str, optional
+        The model's class, as module:Class, where no installed package offers it: a person names it
+        here, what the database itself names is not imported.
+
+    Raises
+    ------
+    DatabaseError
+        As `open_database`.
+    ValueError
+        If the model cannot be made; the message says how to name it.
+    """
+    from ..solver.models import find_class, recall_model, register_model  # here: they need JAX
+
+    if model is not None:
+        register_model(find_class(model))
+    database = open_database(path)
+    recall_model(database.header["plan"]["model"])
+    return database
+
+
 def open_outlines(
     path: Path | None,
     core: float | None = None,

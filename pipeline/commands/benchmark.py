@@ -9,12 +9,12 @@ import typer
 from rich.markup import escape
 
 from ...solver.compilation import prepare_jax
-from ..opening import open_database, open_index
+from ..opening import open_index, open_to_simulate
 from ..outputs import prepare_output
 from ..predict_gbm import find_exams, predict_exam, read_exam
 from ..printing import one_line, print_notice, print_step, show
 from ..progress import console
-from .options import Json
+from .options import DatabaseModel, Json
 
 
 def predict_gbm_command(
@@ -27,6 +27,7 @@ def predict_gbm_command(
     database: Annotated[
         Path | None, typer.Option(metavar="DB", help="Default: the one that comes along.")
     ] = None,
+    model: DatabaseModel = None,
     details: Annotated[
         Path | None, typer.Option(help="Keep each patient's report and files in this folder.")
     ] = None,
@@ -37,7 +38,7 @@ def predict_gbm_command(
 ) -> None:
     """Rank the brain's voxels for each patient of the PREDICT-GBM benchmark."""
     prepare_jax()
-    source = open_database(database)
+    source = open_to_simulate(database, model)
     open_index(source)
     prepare_output(output)
     written: dict[str, str] = {}

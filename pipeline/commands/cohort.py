@@ -13,12 +13,12 @@ from ..cohort import invert_cohort
 from ..cohort_report import PAGE_FILE, TABLE_FILE, match_stored, write_cohort
 from ..inversion import checked_k
 from ..nifti import InputError
-from ..opening import open_database, open_index
+from ..opening import open_index, open_to_simulate
 from ..outputs import prepare_output
 from ..printing import print_notice, show
 from ..progress import console, progress_bar
 from ..registration import check_registration_options
-from .options import Address, Json, Labels, Matches
+from .options import Address, DatabaseModel, Json, Labels, Matches
 
 
 def cohort_command(
@@ -45,6 +45,7 @@ def cohort_command(
     ] = "syn",
     resolution: Annotated[float, typer.Option(help="Of the registration, mm.")] = 2.0,
     seed: Annotated[int, typer.Option(help="Of the registration.")] = 1,
+    model: DatabaseModel = None,
     workers: Annotated[int | None, typer.Option(help="Cores; default: all.")] = None,
     address: Address = None,
     as_json: Json = False,
@@ -53,7 +54,7 @@ def cohort_command(
     if len(inputs) > 2:
         raise InputError(f"a cohort takes [DB] CASES.csv, got {len(inputs)} paths")
     *database, cases = inputs
-    source = open_database(database[0] if database else None)
+    source = open_to_simulate(database[0] if database else None, model)
     index = open_index(source)
     kind = check_registration_options(kind=registration, resolution_mm=resolution, seed=seed)
     if own_anatomy:

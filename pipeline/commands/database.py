@@ -16,12 +16,19 @@ from ...dbgen.pilot import forecast
 from ...dbgen.sampling import SAMPLERS
 from ...solver import FisherKolmogorov
 from ...solver.compilation import prepare_jax
-from ...solver.models import find_model, parse_settings
+from ...solver.models import find_class, find_model, parse_settings, register_model
 from ..database_picture import draw_database
 from ..opening import open_database
 from ..printing import said, show, show_table
 from ..progress import generation_progress, progress_bar
-from .options import Address, DatabaseFolder, Json, ModelSettings, OptionalDatabase
+from .options import (
+    Address,
+    DatabaseFolder,
+    DatabaseModel,
+    Json,
+    ModelSettings,
+    OptionalDatabase,
+)
 from .pictures import require_places, save_picture
 
 
@@ -155,11 +162,14 @@ def verify_command(
     seed: Annotated[
         int, typer.Option(min=0, help="Decides which 1 % of the tumours are simulated anew.")
     ] = 0,
+    model: DatabaseModel = None,
     as_json: Json = False,
 ) -> None:
     """Check a database against its format; exit code 1 if it has faults."""
     prepare_jax()
     folder = EMBEDDED if database is None else database
+    if model is not None:
+        register_model(find_class(model))
     with progress_bar("verify", "shards") as progress:
         faults = verify(folder, seed=seed, progress=progress)
     show({"database": str(folder), "faults": faults}, as_json)

@@ -37,13 +37,14 @@ from ..cases import PATTERN, WRITTEN_BY_INVERT, find_cases
 from ..evaluation_pictures import draw_dice, draw_strategies
 from ..labels import label_convention
 from ..nifti import InputError
-from ..opening import open_database, open_index, open_outlines
+from ..opening import open_database, open_index, open_outlines, open_to_simulate
 from ..outputs import prepare_output
 from ..placement import TO_SRI24, require_overlap
 from ..printing import print_notice, show, show_table
 from ..progress import console, progress_bar
 from .options import (
     CoreThreshold,
+    DatabaseModel,
     Json,
     LabelList,
     Labels,
@@ -117,11 +118,12 @@ def evaluate_command(
     seed: Annotated[
         int | None, typer.Option(help="Of synthetic queries; default: the database's plus one.")
     ] = None,
+    model: DatabaseModel = None,
     as_json: Json = False,
 ) -> None:
     """Compare query strategies: the paper's Tables 1 and 2 on this database. Resumes by itself."""
     prepare_jax()
-    source = open_database(database)
+    source = open_to_simulate(database, model) if synthetic else open_database(database)
     names = list(dict.fromkeys(["direct", *_names(strategies)]))
     if not synthetic and cases is None:
         raise InputError("there is nothing to ask: give --synthetic N, --cases FOLDER, or both")

@@ -38,6 +38,12 @@ Normalise = Annotated[
     str, typer.Option(help=f"What thresholds are a share of: {' or '.join(NORMALISATIONS)}.")
 ]
 ModelName = Annotated[str, typer.Option("--model", help="Growth model: a name or module:Class.")]
+DatabaseModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model", metavar="MODULE:CLASS", help="Class of the database's growth model, if your own."
+    ),
+]
 ModelSettings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Setting of the model, a TOML value; repeats."),

@@ -14,7 +14,7 @@ from ..demonstration import demonstrate
 from ..inversion import checked_k, checked_levels, invert
 from ..names import DEFAULT_SUBJECT, checked_subject, map_name
 from ..nifti import InputError
-from ..opening import open_database, open_index
+from ..opening import open_index, open_to_simulate
 from ..outputs import prepare_output
 from ..patient import load_patient
 from ..planning import DENSITIES
@@ -22,7 +22,16 @@ from ..printing import print_notice, print_step, show
 from ..progress import console
 from ..registration import check_registration_options
 from ..result import Inversion, InversionStatus
-from .options import Json, LabelList, Labels, Matches, OptionalDatabase, decimals, numbers
+from .options import (
+    DatabaseModel,
+    Json,
+    LabelList,
+    Labels,
+    Matches,
+    OptionalDatabase,
+    decimals,
+    numbers,
+)
 
 
 def invert_command(
@@ -71,6 +80,7 @@ def invert_command(
     ] = "syn",
     resolution: Annotated[float, typer.Option(help="Of the registration, mm.")] = 2.0,
     seed: Annotated[int, typer.Option(help="Of the registration.")] = 1,
+    model: DatabaseModel = None,
     title: Annotated[str, typer.Option(help="Heading of the report.")] = "Patient",
     subject: Annotated[str, typer.Option(help="Label in file names.")] = DEFAULT_SUBJECT,
     as_json: Json = False,
@@ -78,7 +88,7 @@ def invert_command(
     """Invert one patient, end to end."""
     prepare_jax()
     checked_subject(subject)
-    source = open_database(database)
+    source = open_to_simulate(database, model)
     checked_k(k, open_index(source).n_samples)
     levels = checked_levels(DENSITIES if densities is None else decimals(densities))
     if fit_thresholds and not refine:

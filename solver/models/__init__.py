@@ -4,7 +4,15 @@ from .base import GrowthModel, Links
 from .fisher_kolmogorov import FisherKolmogorov
 from .fisher_kolmogorov_tensor import FisherKolmogorovTensor
 from .proliferative_necrotic import ProliferativeNecrotic
-from .registry import describe_model, find_model, model_names, parse_settings
+from .registry import (
+    describe_model,
+    find_class,
+    find_model,
+    model_names,
+    parse_settings,
+    recall_model,
+    register_model,
+)
 from .tensor_field import TensorField
 
 __all__ = [
@@ -15,7 +23,10 @@ __all__ = [
     "ProliferativeNecrotic",
     "TensorField",
     "describe_model",
+    "find_class",
     "find_model",
     "model_names",
     "parse_settings",
+    "recall_model",
+    "register_model",
 ]

@@ -1,4 +1,8 @@
-"""Growth models by name: the built-in ones, those of installed packages, and any class at all."""
+"""Growth models by name: the built-in ones, those of installed packages, and any class at all.
+
+What is named by a person, `find_model` imports. What is named by a file, a database say, is not:
+`recall_model` knows the classes that come with installed packages or were registered.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,10 @@ import dataclasses
 import importlib
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .base import GrowthModel
 from .fisher_kolmogorov import FisherKolmogorov
@@ -22,6 +26,11 @@ PARTS = ("name", "equation", "links", "initial", "diffusivities", "react", "dens
 BUILT_IN: dict[str, type] = {
     model.name: model for model in (FisherKolmogorov, FisherKolmogorovTensor, ProliferativeNecrotic)
 }
+
+_registered: dict[str, type] = {}
+"""Classes by their own names, as `register_model` took them."""
+
+Class = TypeVar("Class", bound=type)
 
 
 def model_names() -> list[str]:
@@ -51,13 +60,77 @@ def find_model(name: str, /, **settings: Any) -> GrowthModel:
     >>> find_model("fisher-kolmogorov", ratio=5.0)
     FisherKolmogorov(ratio=5.0, face_mean='harmonic')
     """
-    model_class = find_class(name)
+    return _make(find_class(name), name, settings)
+
+
+def register_model(model_class: Class) -> Class:
+    """Let files name a class of your own in this process: databases that were made with it.
+
+    Parameters
+    ----------
+    model_class : type
+
+    Returns
+    -------
+    type
+        The class, so that this decorates it too.
+
+    Raises
+    ------
+    ValueError
+        If it is no growth model.
+    """
+    _require_model(model_class, model_class.__qualname__)
+    _registered[model_class.__qualname__] = model_class
+    return model_class
+
+
+def recall_model(described: Mapping[str, Any]) -> GrowthModel:
+    """Make the model that `describe_model` described, wherever the description comes from.
+
+    A file does not decide what code runs: the class that it names is not imported. It is taken from
+    those that were registered, by its own name; its module may have moved.
+
+    Raises
+    ------
+    ValueError
+        If no installed package offers the model and no such class was registered (the message says
+        how to), or that class has another name or equation.
+    """
+    name = described["name"]
+    if "class" not in described:
+        return _make(_offered(name), name, described["settings"])
+    given = str(described["class"])
+    model_class: Any = _registered.get(given.partition(":")[2])
+    if model_class is None:
+        raise ValueError(
+            f"the growth model {name!r} is the class {given}, which is not imported because a file "
+            f"names it: if you trust it, name it yourself with --model {given}, or in Python with "
+            "glioquery.solver.models.register_model"
+        )
+    for part in ("name", "equation"):
+        if getattr(model_class, part) != described[part]:
+            raise ValueError(
+                f"the growth model {name!r} is the class {given} with the {part} "
+                f"{described[part]!r}, the class registered under this name has "
+                f"{getattr(model_class, part)!r}"
+            )
+    return _make(model_class, given, described["settings"])
+
+
+def _require_model(model_class: Any, name: str) -> None:
+    """Refuse a class that is no growth model."""
     missing = [part for part in PARTS if not hasattr(model_class, part)]
     if missing:
         raise ValueError(f"{name} is no growth model: it lacks {', '.join(missing)}")
     is_value = dataclasses.is_dataclass(model_class) and getattr(model_class, "__hash__", None)
     if not is_value:
         raise ValueError(f"{name} is no growth model: make it a frozen dataclass")
+
+
+def _make(model_class: Any, name: str, settings: Mapping[str, Any]) -> GrowthModel:
+    """A model of a class, which messages call by a name."""
+    _require_model(model_class, name)
     known = [f.name for f in dataclasses.fields(model_class) if f.init]
     unknown = sorted(set(settings) - set(known))
     if unknown:
@@ -73,11 +146,14 @@ def find_model(name: str, /, **settings: Any) -> GrowthModel:
 
 
 def find_class(name: str) -> Any:
-    """The class that a name stands for; see `find_model`."""
+    """The class that a person's name for it stands for; see `find_model`."""
+    return _imported(name) if ":" in name else _offered(name)
+
+
+def _offered(name: str) -> Any:
+    """The class of a built-in model, or of one that an installed package offers."""
     if name in BUILT_IN:
         return BUILT_IN[name]
-    if ":" in name:
-        return _imported(name)
     for point in entry_points(group=ENTRY_POINTS, name=name):
         try:
             return point.load()
@@ -90,7 +166,7 @@ def find_class(name: str) -> Any:
 
 
 def describe_model(model: GrowthModel) -> dict[str, Any]:
-    """A model in plain values, from which `find_model` makes it again.
+    """A model in plain values, from which `recall_model` makes it again.
 
     Returns
     -------
@@ -105,7 +181,7 @@ def describe_model(model: GrowthModel) -> dict[str, Any]:
     described = {"name": model.name, "equation": model.equation, "settings": settings}
     model_class = type(model)
     try:
-        by_name = find_class(model.name)
+        by_name = _offered(model.name)
     except ValueError:
         by_name = None
     if by_name is not model_class:

@@ -1,5 +1,6 @@
 """Generating databases: the same samples however they are made, nothing lost, nothing mixed up."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -14,6 +15,7 @@ from glioquery.dbgen import (
     Range,
     drawing,
     generate,
+    generation,
     verify,
 )
 from glioquery.dbgen.cluster import connected
@@ -110,6 +112,25 @@ def test_another_plan_is_refused_by_its_differences(copy):
     with pytest.raises(DatabaseError, match=r"11 samples, fewer were asked for \(4\)"):
         generate(copy, 4)
     assert verify(copy) == []
+
+
+def test_what_changed_before_the_lock_is_taken_counts(copy, monkeypatch):
+    """Another process may extend the database between a call and its turn."""
+    only_one = generation._only_one
+
+    @contextlib.contextmanager
+    def late(folder):
+        monkeypatch.setattr(generation, "_only_one", only_one)
+        assert len(generate(folder, 13)) == 13
+        with only_one(folder):
+            yield
+
+    monkeypatch.setattr(generation, "_only_one", late)
+    with pytest.raises(DatabaseError, match=r"13 samples, fewer were asked for \(12\)"):
+        generate(copy, 12)
+    assert len(Database.open(copy)) == 13
+    monkeypatch.setattr(generation, "_only_one", late)
+    assert len(generate(copy)) == 13  # as many as there are, not as there were
 
 
 @pytest.mark.parametrize("key", ["scheme", "atlas"])

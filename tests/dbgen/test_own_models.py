@@ -1,0 +1,148 @@
+"""Databases of models that no package offers: searched anywhere, simulated by who names them."""
+
+import json
+import pickle
+import sys
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from command_line import run
+
+from glioquery.dbgen import Database, Plan, generate, verify
+from glioquery.dbgen.datacard import describe_database
+from glioquery.query import build_index, search
+from glioquery.solver import FisherKolmogorov
+from glioquery.solver.models import registry
+
+pytestmark = pytest.mark.usefixtures("ray")
+
+HOSTILE = """
+from pathlib import Path
+Path(__file__).with_name("it-ran").touch()
+from glioquery.solver import FisherKolmogorov as Model
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """A module that could be imported, and shows whether it was."""
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    (folder / "stranger.py").write_text(HOSTILE)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setattr(registry, "_registered", {})
+    yield folder
+    sys.modules.pop("stranger", None)
+
+
+def rename_model(folder, **changes):
+    header = json.loads((folder / "database.json").read_text())
+    header["plan"]["model"] |= changes
+    (folder / "database.json").write_text(json.dumps(header))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"class": "stranger:Model"}, {"name": "stranger:Model"}], ids=["class", "name"]
+)
+def test_what_a_database_names_is_not_imported(copy, module, changes):
+    rename_model(copy, **changes)
+    opened = Database.open(copy)
+    # What needs no simulation works without the model.
+    assert opened.density(3).u.any() and len(opened.select(rho=slice(0, 1))) == 11
+    (best,) = search(build_index(opened, copy / "index"), opened.outlines(2), k=1)
+    assert best.sample == 2
+    assert describe_database(opened).n_samples == 11
+    for use in (
+        lambda: opened.model,
+        lambda: opened.plan,
+        lambda: opened.simulate_again(0),
+        lambda: verify(copy),
+        lambda: generate(copy, 12),
+    ):
+        with pytest.raises(ValueError, match=r"no growth model|--model stranger:Model") as refused:
+            use()
+        assert "\n" not in str(refused.value)
+    assert "stranger" not in sys.modules and not (module / "it-ran").exists()
+
+
+OWN = """
+from dataclasses import dataclass
+from glioquery.solver import FisherKolmogorov
+
+@dataclass(frozen=True)
+class Own(FisherKolmogorov):
+    name = "own"
+"""
+
+
+def test_a_person_names_it_on_the_command_line(copy, module, capsys):
+    (module / "growing.py").write_text(OWN)
+    rename_model(copy, name="own", **{"class": "growing:Own"})
+    code, _, err = run(capsys, "verify", copy)
+    assert code == 2 and "--model growing:Own" in " ".join(err.split())
+    assert "growing" not in sys.modules
+    code, out, _ = run(capsys, "verify", copy, "--model", "growing:Own", "--json")
+    assert code == 0 and json.loads(out)["faults"] == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["invert", "DB", "--seg", "seg.nii.gz", "--t1", "t1.nii.gz", "-o", "OUT"],
+        ["cohort", "DB", "cases.csv", "-o", "OUT"],
+        ["predict-gbm", "--database", "DB", "--input", "exams", "--output", "OUT"],
+        ["evaluate", "DB", "-o", "OUT"],
+        ["generate", "DB", "--n", "20"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_commands_that_simulate_refuse_at_once(copy, module, capsys, tmp_path, arguments):
+    rename_model(copy, **{"class": "stranger:Model"})
+    places = {"DB": copy, "OUT": tmp_path / "out"}
+    code, _, err = run(capsys, *(places.get(text, text) for text in arguments))
+    assert code == 2 and "--model stranger:Model" in " ".join(err.split())
+    assert not (tmp_path / "out").exists() and not (module / "it-ran").exists()
+
+
+@dataclass(frozen=True)
+class Own(FisherKolmogorov):
+    """A class of this module."""
+
+    name: ClassVar[str] = "own"
+
+
+def test_a_registered_class_is_found_by_its_own_name(copy, monkeypatch):
+    monkeypatch.setattr(registry, "_registered", {})
+    rename_model(copy, name="own", **{"class": "where.it.was:Own"})
+    with pytest.raises(ValueError, match=r"--model where\.it\.was:Own"):
+        Database.open(copy).plan.model.ratio  # noqa: B018
+    assert registry.register_model(Own) is Own
+    model = Database.open(copy).plan.model
+    assert model == Own() and type(model) is Own
+    rename_model(copy, equation="du/dt = 0")
+    with pytest.raises(ValueError, match=r"with the equation 'du/dt = 0', the class registered"):
+        Database.open(copy).plan.model.ratio  # noqa: B018
+    with pytest.raises(ValueError, match="no growth model"):
+        registry.register_model(dict)
+    assert list(registry._registered) == ["Own"]
+
+
+def test_a_model_of_main_is_said_to_be_read_nowhere_else(monkeypatch, tmp_path):
+    monkeypatch.setattr(Own, "__module__", "__main__")
+    with (
+        pytest.warns(UserWarning, match="'own' is defined in __main__.*class Own into a module"),
+        pytest.raises(ValueError, match="n_samples"),
+    ):
+        generate(tmp_path / "db", 0, plan=Plan(model=Own()))
+
+
+def test_what_is_known_of_a_database_stays_with_its_process(database):
+    database.parameters.load()
+    database.parts[0].plan.describe()
+    travelling = pickle.dumps(database)
+    assert b"FisherKolmogorov" not in travelling and b"xarray" not in travelling
+    again = pickle.loads(travelling)
+    np.testing.assert_array_equal(again.outlines(4).whole, database.outlines(4).whole)
+    assert again.plan == database.plan
