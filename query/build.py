@@ -8,16 +8,19 @@ older index holds already are copied from it.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import math
 import os
 import shutil
 import tempfile
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -25,9 +28,10 @@ from numpy.typing import NDArray
 
 from ..dbgen import Database
 from ..dbgen.cluster import carried_by_value, connected, remote
+from ..dbgen.files import REFUSALS, reserved_array
 from ..solver.own_settings import own_arithmetic
 from .blocks import WORDS, block_shape, coarse_shape, count_voxels, cut_blocks, sum_coarse
-from .index import ARRAYS, MANIFEST, Index, manifest_of
+from .index import ARRAYS, ARRAYS_FOLDER, MANIFEST, Index, manifest_of
 from .outlines import outlines_of
 from .source import OutlineSource
 
@@ -36,6 +40,9 @@ SPAN = 256
 
 PARALLEL_FROM = 20_000
 """Samples to read from which on several processes are worth the seconds that Ray takes to start."""
+
+PARTIAL = ".partial"
+"""Ending of the name of the folder in which an index is built."""
 
 Progress = Callable[[int, int], None]
 
@@ -54,7 +61,8 @@ def build_index(
     Where the index at the path was built from the same outlines, those of the portions that the
     database still has unchanged are kept and only the others are read; if it lacks nothing it
     stays as it is. Otherwise it is replaced. Either way the result is that of a fresh build, bit
-    for bit. Memory does not grow with the size. The index appears at the path only when complete.
+    for bit. Memory does not grow with the size. The index appears at the path only when complete,
+    and readers find the older one until then. Two builds at one path follow each other.
 
     Parameters
     ----------
@@ -82,6 +90,8 @@ def build_index(
         DatabaseError, if a shard of it is damaged.
     FileExistsError
         If something that is no index stands at the path.
+    OSError
+        If the file system has no room for it, or refuses it; it names the path.
     """
     path = Path(path).absolute()
     if isinstance(source, Database):
@@ -91,22 +101,46 @@ def build_index(
         raise ValueError(f"n_workers is a number from 1 up, got {n_workers}")
     if path.exists() and not (path / MANIFEST).is_file():
         raise FileExistsError(f"{path} exists and is not an index: remove it or name another path")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _one_at_a_time(path) as is_alone:
+            return _build(source, path, is_alone, n_workers, address, progress)
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        need = f"{error.strerror}, where the index is to be: make room, or the folder writable"
+        raise OSError(error.errno, need, str(path)) from error
+
+
+def _build(
+    source: OutlineSource,
+    path: Path,
+    is_alone: bool,
+    n_workers: int | None,
+    address: str | None,
+    progress: Progress,
+) -> Index:
+    """Build what the index at a path lacks, and put the whole in its place."""
     tissue = cut_blocks(np.packbits(source.tissue, axis=-1))
     old = _usable(path, source, tissue)
     n_kept = _n_unchanged(old, source) if old is not None else 0
     progress(n_kept, source.n_samples)
     if old is not None and old.database_checksum == source.checksum:
         return old
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    if is_alone:
+        for left in path.parent.glob(f".{path.name}.*{PARTIAL}"):  # by a build that was killed
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent))
+    arrays = folder / f"{ARRAYS_FOLDER}{uuid.uuid4().hex[:8]}"
     try:
         folder.chmod(0o755)  # mkdtemp makes it private, an index may be shared
-        np.save(folder / "tissue.npy", tissue)
+        arrays.mkdir()
+        np.save(arrays / "tissue.npy", tissue)
         spans = [
             (start, min(start + SPAN, source.n_samples))
             for start in range(n_kept, source.n_samples, SPAN)
         ]
-        with _Writer(folder, source.n_samples, coarse_shape(_shape(source))) as writer:
+        with _Writer(arrays, source.n_samples, coarse_shape(_shape(source))) as writer:
             if old is not None:
                 for start in range(0, n_kept, SPAN):
                     writer.append(_Piece.of_index(old, start, min(start + SPAN, n_kept)))
@@ -115,13 +149,14 @@ def build_index(
                 writer.append(piece)
                 progress(writer.n_written, source.n_samples)
         with (folder / MANIFEST).open("w", encoding="utf-8") as file:
-            json.dump(manifest_of(source, version("glioquery"), folder), file)
-        for file_path in [*folder.iterdir(), folder]:
+            json.dump(manifest_of(source, version("glioquery"), arrays), file)
+        for file_path in [*arrays.iterdir(), arrays, folder / MANIFEST, folder]:
             _fsync(file_path)
-        _replace(folder, path)
-    except BaseException:
+        _install(folder, arrays.name, path)
+    finally:
         shutil.rmtree(folder, ignore_errors=True)
-        raise
+    if is_alone:
+        _remove_replaced(path, arrays.name)
     return Index.open(path)
 
 
@@ -260,11 +295,8 @@ class _Writer(contextlib.ExitStack):
     def __init__(self, folder: Path, n_samples: int, shape: tuple[int, int, int]) -> None:
         super().__init__()
         self._folder, self.n_written = folder, 0
-        self._coarse = npy.open_memmap(
-            folder / "coarse.npy",
-            mode="w+",
-            dtype=ARRAYS["coarse"],
-            shape=(2, int(np.prod(shape)), n_samples),
+        self._coarse = reserved_array(
+            folder / "coarse.npy", ARRAYS["coarse"], (2, math.prod(shape), n_samples)
         )
         self._volumes = np.zeros((2, n_samples), ARRAYS["volumes"])
         self._lengths = {kind: np.zeros(2 * n_samples + 1, np.int64) for kind in ("full", "mixed")}
@@ -333,11 +365,54 @@ def _fsync(path: Path) -> None:
         os.close(handle)
 
 
-def _replace(folder: Path, path: Path) -> None:
-    """Bring a complete folder to its final name; what was there goes away afterwards."""
-    old = folder.with_suffix(".old")
+def _install(folder: Path, arrays: str, path: Path) -> None:
+    """Bring a complete index to its place in one step, before which readers find the older one."""
     if path.exists():
-        path.rename(old)
-    folder.rename(path)
+        (folder / arrays).rename(path / arrays)
+        (folder / MANIFEST).replace(path / MANIFEST)
+        _fsync(path)
+    else:
+        folder.rename(path)
     _fsync(path.parent)
-    shutil.rmtree(old, ignore_errors=True)
+
+
+def _remove_replaced(path: Path, arrays: str) -> None:
+    """Remove arrays that an index names no more; whoever has mapped them keeps them."""
+    for old in path.glob(f"{ARRAYS_FOLDER}*"):
+        if old.name != arrays:
+            shutil.rmtree(old, ignore_errors=True)
+    for name in ARRAYS:  # where older versions kept them
+        (path / f"{name}.npy").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(path: Path) -> Iterator[bool]:
+    """Wait until no other process builds the index at a path, and keep others waiting.
+
+    Yields whether that is sure: some file systems lock no files, some take none at all.
+    """
+    place = path.with_name(f".{path.name}.lock")
+    lock = _locked(place)
+    try:
+        yield lock is not None
+    finally:
+        with contextlib.suppress(OSError):
+            place.unlink()
+        if lock is not None:
+            lock.close()
+
+
+def _locked(place: Path) -> IO[str] | None:
+    """The open file of a lock that is held; None where there can be none."""
+    while True:
+        with contextlib.ExitStack() as stack:
+            try:
+                file = stack.enter_context(place.open("a", encoding="utf-8"))
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError:
+                return None
+            # Who held it may have removed it since it was opened here.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), place.stat()):
+                    stack.pop_all()
+                    return file

@@ -1,6 +1,8 @@
 """The index: what exact search needs of a database, in files that are mapped, not read.
 
-An index is a directory. `index.json` says what it was built from; its arrays are .npy files.
+An index is a directory. `index.json` says what it was built from and names the folder beside it
+with the arrays, .npy files. Another index takes its place by arrays in another folder and then by
+the one file that names them: a reader gets the old or the new one, never some of both.
 
     tissue.npy         (n_blocks, 8) uint64        where tumours can be, block by block
     volumes.npy        (2, n_samples) int32        voxels of core and whole
@@ -39,6 +41,8 @@ from .source import ABSOLUTE, Indexed, OutlineSource, Portion
 
 SCHEMA_VERSION = 2
 MANIFEST = "index.json"
+ARRAYS_FOLDER = "arrays-"
+"""How the names of folders of arrays begin."""
 REMEDY = "build it again with `glioquery index DB`"
 
 ARRAYS = {
@@ -62,6 +66,8 @@ class Index:
     ----------
     path : Path
         The directory.
+    folder : Path
+        Where in it the arrays lie.
     n_samples : int
         Number of tumours; their ids are 0 .. n_samples - 1.
     thresholds : Thresholds
@@ -81,6 +87,7 @@ class Index:
     """
 
     path: Path
+    folder: Path
     n_samples: int
     thresholds: Thresholds
     normalisation: str
@@ -125,7 +132,13 @@ class Index:
         """
         path = Path(path)
         fields = read_manifest(path)
-        arrays: dict[str, Any] = {name: _map_array(path, name, fields) for name in ARRAYS}
+        try:
+            arrays: dict[str, Any] = {name: _map_array(name, fields) for name in ARRAYS}
+        except FileNotFoundError:
+            if read_manifest(path)["folder"] == fields["folder"]:
+                raise
+            # It was replaced since its manifest was read.
+            return cls.open(path, thresholds=thresholds, normalisation=normalisation)
         index = cls(path=path, **fields, **arrays)
         index._check_shapes()
         asked = thresholds or index.thresholds, normalisation or index.normalisation
@@ -216,9 +229,9 @@ class Index:
             If a file was altered.
         """
         for name, expected in self.files.items():
-            if sha256(self.path / name) != expected["sha256"]:
+            if sha256(self.folder / name) != expected["sha256"]:
                 raise ValueError(
-                    f"{self.path / name} was altered since the index was built: its SHA-256 is "
+                    f"{self.folder / name} was altered since the index was built: its SHA-256 is "
                     f"not the one that {MANIFEST} records; {REMEDY}"
                 )
 
@@ -253,7 +266,7 @@ class Index:
             array = getattr(self, name)
             if array.shape != shape or array.dtype != np.dtype(ARRAYS[name]):
                 raise ValueError(
-                    f"{self.path / name}.npy should hold {ARRAYS[name]} of shape {shape}, but "
+                    f"{self.folder / name}.npy should hold {ARRAYS[name]} of shape {shape}, but "
                     f"holds {array.dtype.str} of shape {array.shape}; {REMEDY}"
                 )
 
@@ -292,6 +305,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
         starts, stops = manifest["box"]
         x, y, z = (slice(*pair) for pair in zip(starts, stops, strict=True))
         return {
+            # Older versions kept the arrays beside the manifest.
+            "folder": path / Path(manifest.get("arrays", "")).name,
             "n_samples": int(manifest["n_samples"]),
             "thresholds": Thresholds(**manifest["thresholds"]),
             "normalisation": str(manifest["normalisation"]),
@@ -306,7 +321,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def manifest_of(source: OutlineSource, package_version: str, folder: Path) -> dict[str, Any]:
-    """Describe a freshly written index: the content of `index.json`."""
+    """Describe an index whose arrays are freshly written in a folder: `index.json`."""
     files = {}
     for name in ARRAYS:
         file = folder / f"{name}.npy"
@@ -314,6 +329,7 @@ def manifest_of(source: OutlineSource, package_version: str, folder: Path) -> di
     return {
         "schema_version": SCHEMA_VERSION,
         "package_version": package_version,
+        "arrays": folder.name,
         "n_samples": source.n_samples,
         "thresholds": {"core": source.thresholds.core, "whole": source.thresholds.whole},
         "normalisation": source.normalisation,
@@ -325,8 +341,8 @@ def manifest_of(source: OutlineSource, package_version: str, folder: Path) -> di
     }
 
 
-def _map_array(path: Path, name: str, fields: dict[str, Any]) -> NDArray[Any]:
-    file = path / f"{name}.npy"
+def _map_array(name: str, fields: dict[str, Any]) -> NDArray[Any]:
+    file = fields["folder"] / f"{name}.npy"
     expected = fields["files"][file.name]["bytes"]
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing from the index; {REMEDY}")

@@ -21,10 +21,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from ...dbgen.files import completed
+from ...dbgen.files import completed, reserved_array
 from ...solver import TumorMasks
 from ..dice import OUTLINES, dice_from_counts
 from ..index import Index
@@ -64,7 +63,7 @@ def prepare(index: Index, name: str, *, progress: Progress = silent) -> None:
     volumes = np.zeros((2, n), np.int32)
     n_words = -(-int(union.sum()) // 64)
     with completed(folder / "bits.npy") as temporary:
-        bits = npy.open_memmap(temporary, mode="w+", dtype="<u8", shape=(2, n_words, n))
+        bits = reserved_array(temporary, "<u8", (2, n_words, n))
         for start in range(0, n, CHUNK):
             stop = min(start + CHUNK, n)
             for outline, packed in enumerate(index.packed_outlines(start, stop)):

@@ -17,10 +17,9 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from ...dbgen.files import completed
+from ...dbgen.files import completed, reserved_array
 from ...solver import TumorMasks
 from ...solver.own_settings import own_jax
 from ..dice import OUTLINES
@@ -194,7 +193,7 @@ def _write_latents(
         write_array(folder / "medians.npy", medians)
     dtype, width = ("<u8", settings.latent // 64) if hashes else ("<f4", settings.latent)
     with completed(folder / "latents.npy") as temporary, bars(f"encode {kind}", "tumours") as told:
-        latents = npy.open_memmap(temporary, mode="w+", dtype=dtype, shape=(2, n, width))
+        latents = reserved_array(temporary, dtype, (2, n, width))
         for start in range(0, n, BATCH):
             stop = min(start + BATCH, n)
             for outline, one in enumerate(trained):

@@ -170,7 +170,7 @@ def test_an_index_follows_its_database(run, copy, query, tmp_path):
 
 @pytest.mark.parametrize("name", ["volumes.npy", "mixed_bits.npy", "index.json"])
 def test_a_truncated_index_is_refused_and_built_again(run, copy, query, name):
-    file = copy / "index" / name
+    (file,) = (copy / "index").rglob(name)
     file.write_bytes(file.read_bytes()[:-8])
     code, _, err = run("query", copy, *query)
     assert code == 2 and name in err and "build it again with `glioquery index DB`" in err
@@ -179,7 +179,7 @@ def test_a_truncated_index_is_refused_and_built_again(run, copy, query, name):
 
 
 def test_an_altered_index_is_refused_and_built_again(run, copy, query):
-    file = copy / "index" / "mixed_bits.npy"
+    (file,) = (copy / "index").rglob("mixed_bits.npy")
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
