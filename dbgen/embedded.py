@@ -3,6 +3,7 @@
 It is made, and after its removal made anew when the default plan or the solver's scheme changes, by
 
     glioquery generate dbgen/default_database --n 6500 --store outlines --shard-size 500
+    glioquery calibrate dbgen/default_database
 """
 
 from __future__ import annotations

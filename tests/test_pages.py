@@ -117,8 +117,8 @@ def test_every_benchmark_that_is_named_exists_with_its_options(page):
 
 
 @contextlib.contextmanager
-def two_nodes():
-    """The address of a cluster of this machine's own with two nodes."""
+def two_nodes(log):
+    """The address of a cluster of this machine's own with two nodes; what it says is logged."""
     script = (
         "import sys\n"
         "from ray.cluster_utils import Cluster\n"
@@ -129,12 +129,15 @@ def two_nodes():
         "sys.stdin.read()\n"
         "cluster.shutdown()\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True, env=environment(),
-    )  # fmt: skip
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=errors, text=True, env=environment(),
+        )  # fmt: skip
     try:
-        yield next(line.split()[1] for line in process.stdout if line.startswith("at "))
+        address = next((x.split()[1] for x in process.stdout if x.startswith("at ")), None)
+        assert address, log.read_text()
+        yield address
     finally:
         process.stdin.close()
         process.wait(timeout=120)
@@ -176,7 +179,7 @@ def test_every_command_of_the_cluster_page_runs_on_two_nodes(atlas, tmp_path):
         "cohort",
         "generate",
     ]
-    with two_nodes() as address:
+    with two_nodes(tmp_path / "cluster.log") as address:
         for line in lines:
             line = line.replace("/shared", str(shared)).replace("50000", "6")
             run_line(line, shared, RAY_ADDRESS=address)
