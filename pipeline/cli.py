@@ -45,6 +45,7 @@ KEPT = {
     "generate": "finished shards are kept, and the same command goes on with the others",
     "cohort": "finished patients are kept, and the same command goes on with the others",
     "train": "finished strategies are kept, and the same command goes on with the others",
+    "calibrate": "measured tumours are kept, and the same command goes on with the others",
 }
 """What a stopped command leaves behind, and how it goes on."""
 
