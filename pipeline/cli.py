@@ -11,6 +11,8 @@ which take 250 MB together.
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
 from collections.abc import Iterable
 
@@ -73,6 +75,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; bad input ends with one line on stderr and exit code 2."""
     arguments = sys.argv[1:] if arguments is None else arguments
     name = arguments[0] if arguments else ""
+    # Shards are complete when they have their names; some file systems (NFS) have no locks.
+    os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: no letter ends a command
     try:
         with stoppable(), printed_warnings():
             app = application([name] if name in COMMANDS else COMMANDS)

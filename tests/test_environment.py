@@ -2,13 +2,16 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import xarray as xr
 
 from glioquery.dbgen import generate, verify
+from glioquery.dbgen.embedded import embedded_database
 from glioquery.pipeline.demonstration import demonstrate
 from glioquery.pipeline.inversion import invert
 from glioquery.pipeline.patient import load_patient
@@ -99,6 +102,37 @@ def test_a_setting_that_cannot_be_obeyed_is_refused_before_any_work(tmp_path, na
 )  # fmt: skip
 def test_what_computes_does_so_in_settings_of_its_own(function):
     assert function.__code__ is own_arithmetic()(len).__code__
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"keep_attrs": False},
+        {"arithmetic_join": "exact"},
+        {"arithmetic_broadcast": False},
+        {"use_flox": False, "use_bottleneck": False, "use_numbagg": False},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_an_option_of_xarray_changes_no_value(options):
+    expected = embedded_database().parameters
+    with xr.set_options(**options):
+        assert embedded_database().parameters.identical(expected)
+
+
+NO_LOCKS = """
+#include <errno.h>
+int flock(int file, int operation) { errno = ENOLCK; return -1; }
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not shutil.which("gcc"), reason="needs gcc, Linux")
+def test_a_database_on_a_disk_without_locks_is_read(tmp_path):
+    (tmp_path / "locks.c").write_text(NO_LOCKS)
+    library = tmp_path / "locks.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, tmp_path / "locks.c"], check=True)
+    code, out, err = glioquery("describe", "--json", LD_PRELOAD=str(library))
+    assert code == 0 and json.loads(out)["n_samples"] == 6500, err
 
 
 def test_help_is_printed_in_any_encoding_and_width():
