@@ -115,7 +115,7 @@ class Plan:
             If the file is not TOML or does not describe a plan; the message names the file.
         """
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
             table = values.pop("model", {"name": FisherKolmogorov.name})
             if not isinstance(table, dict) or not isinstance(table.get("name"), str):
                 raise ValueError(

@@ -164,6 +164,12 @@ def test_a_study_names_its_model(study):
     assert plan == Plan(ParameterSpace(rho=Range(0.05, 0.05)), 3, FisherKolmogorov(ratio=5.0))
 
 
+def test_a_study_may_begin_with_the_mark_of_a_windows_editor(study):
+    plan = Plan.from_toml(study)
+    study.write_text(STUDY, encoding="utf-8-sig")
+    assert Plan.from_toml(study) == plan
+
+
 def test_what_is_asked_for_by_name_replaces_the_study(study):
     assert Plan.from_toml(study, settings={"ratio": 7.0}).model == FisherKolmogorov(ratio=7.0)
     arithmetic = FisherKolmogorov(face_mean="arithmetic")
