@@ -30,3 +30,24 @@ def test_the_linter_finds_nothing_in_a_folder_of_any_name(tmp_path, name):
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["glioquery", "elsewhere"])
+def test_types_and_tests_are_checked_in_a_folder_of_any_name(tmp_path, name):
+    ignored = shutil.ignore_patterns("__pycache__", "default_database")
+    for folder in (".typing", *COPIED):
+        shutil.copytree(ROOT / folder, tmp_path / name / folder, symlinks=True, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path / name)
+    for arguments in (
+        ["mypy", "--cache-dir", str(tmp_path / "cache")],
+        ["pytest", "-q", "-p", "no:cacheprovider", "tests/pipeline/test_labels.py"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *arguments],
+            cwd=tmp_path / name,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
