@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LOWEST := $(VENV)/lowest
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint bench pictures clean
+.PHONY: demo test test-slow test-lowest lint bench pictures clean
 
 demo: $(STAMP)
 	$(BIN)/glioquery demo -o demo-output
@@ -14,6 +15,13 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow or not slow"
+
+# With the lowest versions that pyproject.toml allows, in an environment of its own.
+test-lowest: $(STAMP)
+	$(BIN)/python -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[test]'
+	$(LOWEST)/bin/python -m pytest
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
