@@ -54,17 +54,17 @@ def cohort_command(
     if len(inputs) > 2:
         raise InputError(f"a cohort takes [DB] CASES.csv, got {len(inputs)} paths")
     *database, cases = inputs
+    kind = check_registration_options(kind=registration, resolution_mm=resolution, seed=seed)
+    table = read_cases(cases, labels=labels)
+    for notice in table.notices:
+        print_notice(notice)
     source = open_to_simulate(database[0] if database else None, model)
     index = open_index(source)
-    kind = check_registration_options(kind=registration, resolution_mm=resolution, seed=seed)
     if own_anatomy:
         if not refine:
             raise InputError("--own-anatomy works with --refine: give both")
         require_own_model(source.model)
     checked_k(k, index.n_samples)
-    table = read_cases(cases, labels=labels)
-    for notice in table.notices:
-        print_notice(notice)
     prepare_output(output)
     options = {
         "k": k,

@@ -212,6 +212,17 @@ def test_options_are_checked_before_any_work(capsys, database, files, option, me
     assert not list(out.glob("sub-*"))
 
 
+def test_the_table_is_checked_before_the_database_is_opened(capsys, files):
+    """Which may take minutes to index."""
+    path = table(files, GOOD + "a,t1.nii.gz,none.nii.gz,brats2021\n")
+    with pytest.raises(SystemExit) as end:
+        cli.main(["cohort", str(files / "no database"), str(path), "-o", str(files / "out")])
+    assert end.value.code == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"error: cases {path}: line 2: seg: no file {files}/none.nii.gz" in said
+    assert not (files / "out").exists()
+
+
 def test_a_file_that_cannot_be_read_any_more_is_one_failed_patient(database, files):
     scans = {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}
     gone = {**scans, "t1": files / "gone.nii.gz"}
