@@ -166,6 +166,11 @@ class Database:
         return self.parts[0].plan.model
 
     @property
+    def core_min_ml(self) -> float:
+        """Least volume of a core that any of its parts keeps."""
+        return min(part.plan.space.core_min_ml for part in self.parts)
+
+    @property
     def accuracy(self) -> Accuracy:
         """Bounds of the time step of its simulations."""
         return self.parts[0].plan.accuracy

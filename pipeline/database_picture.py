@@ -82,7 +82,7 @@ def _draw_growth(axis: Axes, lambda_mm: NDArray, rho_t: NDArray, whole_ml: NDArr
     points = axis.scatter(
         lambda_mm,
         rho_t,
-        c=whole_ml,
+        c=np.maximum(whole_ml, LEAST_ML),
         s=_point_size(len(rho_t)),
         cmap=COLOURS,
         norm=LogNorm(),
@@ -108,8 +108,9 @@ def _plain_numbers(axis: Any) -> None:
 
 
 def _draw_sizes(axis: Axes, whole_ml: NDArray, core_ml: NDArray) -> None:
-    least = max(min(core_ml.min(), whole_ml.min()), LEAST_ML)
-    edges = np.geomspace(least, whole_ml.max() * 1.001, N_BINS + 1)
+    core_ml, whole_ml = np.maximum(core_ml, LEAST_ML), np.maximum(whole_ml, LEAST_ML)
+    least = min(core_ml.min(), whole_ml.min())
+    edges = np.geomspace(least, max(whole_ml.max() * 1.001, 2 * least), N_BINS + 1)
     for volumes, colour, name in (
         (whole_ml, WHOLE_COLOUR, "whole"),
         (core_ml, CORE_COLOUR, "core"),

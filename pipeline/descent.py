@@ -191,6 +191,8 @@ class _Walk:
         """A step that lowers |r|^2, if any is found; the best place so far; the next damping."""
         scaled = jacobian * SCALES
         curvature, slope = scaled.T @ scaled, scaled.T @ place.residual
+        if not curvature.any():  # too far from the patient's tumour to be seen from there
+            return None, best, damping
         diagonal = np.diag(np.diag(curvature) + 1e-3 * np.trace(curvature) / len(SCALES))
         for _ in range(MAX_TRIALS):
             step = -SCALES * np.linalg.solve(curvature + damping * diagonal, slope)

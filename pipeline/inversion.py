@@ -171,11 +171,12 @@ def invert(
         require_own_model(database.model)
     if tissue is not None:
         require_cover(tissue, patient)
-    out = prepare_output(out)
-    remove_results(out, subject)
+    least_core_ml = database.core_min_ml
     with timed("open index"):
         index = open_index(database)
     k = checked_k(k, index.n_samples)
+    out = prepare_output(out)
+    remove_results(out, subject)
     with timed("load atlas"):
         atlas = load_atlas()
     with timed("register"):
@@ -231,7 +232,7 @@ def invert(
             # On the moved grid, so that atlas, motion and voxels make one chain and one lookup.
             brain = patient.brain_on(patient.drawn.grid)
             there = map_to_patient(answer, uncertainty, chain, domain, patient.drawn, brain)
-    notices += doubts_of_core(patient, database.plan.space.core_min_ml)
+    notices += doubts_of_core(patient, least_core_ml)
     inversion = Inversion(
         matches=ranked[:k],
         masks=masks,

@@ -87,6 +87,11 @@ class Patient:
         What the header of `t1` says of its place; None where no file was read.
     timings_s : mapping of str to float
         Seconds a step of the preparation.
+
+    Raises
+    ------
+    InputError
+        If there is no voxel of a tumour in `masks`, or outlines lie on another grid than `t1`.
     """
 
     t1: Scan
@@ -104,6 +109,19 @@ class Patient:
     convention: LabelConvention | None = None
     frames: Frames | None = None
     timings_s: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.masks.whole.any():
+            raise InputError(
+                f"the outlined tumour vanishes on the voxels of the registered image ({self.grid}):"
+                " it is too small to be covered there, or nothing was outlined"
+            )
+        for name, masks in (("outlines", self.masks), ("recurrence", self.recurrence)):
+            if masks is not None and masks.grid != self.grid:
+                raise InputError(
+                    f"{name}: expected on the grid of the registered image, {self.grid}, got "
+                    f"{masks.grid}"
+                )
 
     @property
     def grid(self) -> Grid:

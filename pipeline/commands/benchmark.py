@@ -40,10 +40,13 @@ def predict_gbm_command(
     prepare_jax()
     source = open_to_simulate(database, model)
     open_index(source)
-    prepare_output(output)
+    exams = find_exams(input_)
+    for folder in (output, details):
+        if folder is not None:
+            prepare_output(folder)
     written: dict[str, str] = {}
     failed: dict[str, str] = {}
-    for folder in find_exams(input_):
+    for folder in exams:
         try:
             exam = read_exam(folder)
             path = predict_exam(

@@ -66,6 +66,7 @@ def cohort_command(
         require_own_model(source.model)
     checked_k(k, index.n_samples)
     prepare_output(output)
+    reference = match_stored(source, index)
     options = {
         "k": k,
         "refined": refine,
@@ -79,7 +80,6 @@ def cohort_command(
             source, table.cases, output, address=address, n_workers=workers, options=options,
             progress=progress,
         )  # fmt: skip
-    reference = match_stored(source, index)
     for failure in write_cohort(output.absolute(), outcomes, reference=reference):
         print_notice(failure)
     failed = {o.case.identifier: o.error for o in outcomes if o.error is not None}

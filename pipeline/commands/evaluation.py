@@ -28,10 +28,15 @@ from ...query.evaluation import (
 )
 from ...query.source import ABSOLUTE
 from ...query.strategies import STRATEGIES, needs_preparation, prepare_strategy
-from ...query.strategies.registry import LEARNED, STATELESS, check_name
+from ...query.strategies.registry import (
+    LEARNED,
+    STATELESS,
+    check_name,
+    check_preparation,
+)
 from ...query.strategies.store import read_manifest, remedy
 from ...query.summary import TOP, describe_queries, summarise, write_markdown
-from ...query.synthetic import draw_queries
+from ...query.synthetic import draw_queries, plan_queries
 from ...solver.compilation import prepare_jax
 from ..cases import PATTERN, WRITTEN_BY_INVERT, find_cases
 from ..evaluation_pictures import draw_dice, draw_strategies
@@ -81,6 +86,8 @@ def train_command(
         outlines.database, thresholds=outlines.thresholds, normalisation=outlines.normalisation
     )
     names = [name for name in _names(strategy) if name not in STATELESS]
+    for name in names:  # before the first of them takes hours
+        check_preparation(index, name, preset=preset)
     for name in names:
         if name in LEARNED or needs_preparation(index, name):
             prepare_strategy(index, name, preset=preset, seed=seed, bars=progress_bar)
@@ -127,11 +134,8 @@ def evaluate_command(
     names = list(dict.fromkeys(["direct", *_names(strategies)]))
     if not synthetic and cases is None:
         raise InputError("there is nothing to ask: give --synthetic N, --cases FOLDER, or both")
-    if synthetic and len(source.parts) > 1:
-        raise InputError(
-            f"{source.path} was merged from {len(source.parts)} databases and has no space of its "
-            "own to draw queries from: evaluate its parts, or give --synthetic 0 and --cases"
-        )
+    if synthetic:
+        plan_queries(source, seed)
     least = min(DEPTH, source.n_samples)
     if rerank and rerank < least:
         raise InputError(f"--rerank is {least} or more, as many as are looked at, got {rerank}")
@@ -195,6 +199,8 @@ def _prepare(index: Index, names: list[str]) -> None:
             f"{', '.join(untrained)}: not trained for this database: "
             f"{remedy(index, ','.join(untrained))}, or leave them out with --strategies"
         )
+    for name in missing:
+        check_preparation(index, name)
     for name in missing:
         if needs_preparation(index, name):  # both kinds of radiomics share one table
             prepare_strategy(index, name, bars=progress_bar)

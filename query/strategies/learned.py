@@ -38,10 +38,31 @@ from .store import (
     remedy,
     write_array,
 )
-from .training import PRESETS, Settings, Trained, remove_checkpoints, train_network
+from .training import (
+    PRESETS,
+    Settings,
+    Trained,
+    remove_checkpoints,
+    share_out,
+    train_network,
+)
 
 BATCH = 64
 """Tumours encoded at a time."""
+
+
+def check_trainable(index: Index, preset: str) -> Settings:
+    """See, without work, that encoders can be trained for a database.
+
+    Raises
+    ------
+    ValueError
+        If the preset is unknown or the database too small.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"the preset is one of {', '.join(PRESETS)}, got {preset!r}")
+    share_out(index, PRESETS[preset], seed=0)
+    return PRESETS[preset]
 
 
 @own_jax()
@@ -68,9 +89,7 @@ def train(index: Index, kind: str, *, preset: str = "small", seed: int = 0, bars
     ValueError
         If the preset is unknown or the database too small.
     """
-    if preset not in PRESETS:
-        raise ValueError(f"the preset is one of {', '.join(PRESETS)}, got {preset!r}")
-    settings = PRESETS[preset]
+    settings = check_trainable(index, preset)
     if _is_trained(index, kind, settings, seed):
         return
     trained, seconds = [], []

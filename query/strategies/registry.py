@@ -95,6 +95,23 @@ def prepare_strategy(
         learned.train(index, name, preset=preset, seed=seed, bars=bars)
 
 
+def check_preparation(index: Index, name: str, *, preset: str = "small") -> None:
+    """See, without work, that `prepare_strategy` can begin.
+
+    Raises
+    ------
+    ValueError, ImportError
+        As `prepare_strategy`.
+    """
+    check_name(name)
+    if name.startswith("radiomics"):
+        from . import radiomics  # noqa: F401 - refuses where its extra is not installed
+    elif name in LEARNED:
+        from . import learned
+
+        learned.check_trainable(index, preset)
+
+
 def open_strategy(index: Index, name: str) -> Strategy:
     """Open a strategy for the database of an index.
 

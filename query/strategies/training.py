@@ -154,7 +154,7 @@ def train_network(
     ValueError
         If the database is too small for a batch to train on and one to validate with.
     """
-    training, validation = _share_out(index, settings, seed)
+    training, validation = share_out(index, settings, seed)
     path = _checkpoint_path(index, kind, outline, settings, seed)
     optimiser = _optimiser(settings, len(training) // settings.batch)
     key = jax.random.key(seed + outline)
@@ -244,10 +244,16 @@ def _optimiser(settings: Settings, steps_an_epoch: int) -> Any:
     return optax.chain(optax.clip_by_global_norm(CLIP_NORM), optax.adam(rate))
 
 
-def _share_out(
+def share_out(
     index: Index, settings: Settings, seed: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Samples to train on, and the last ones, which share no run with most, to validate with."""
+    """Samples to train on, and the last ones, which share no run with most, to validate with.
+
+    Raises
+    ------
+    ValueError
+        If the database is too small.
+    """
     n_validation = min(settings.n_validation, max(index.n_samples // 11, settings.batch))
     n_training = min(settings.n_training, index.n_samples - n_validation)
     if n_training < settings.batch:

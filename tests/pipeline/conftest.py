@@ -13,8 +13,12 @@ from glioquery.atlas import SIMULATION_GRID, Grid
 from glioquery.atlas.brain import block_mean
 from glioquery.pipeline.nifti import Scan, write_nifti
 from glioquery.pipeline.patient import Patient
+from glioquery.pipeline.quality import OutlineQuality, RegistrationQuality
 from glioquery.pipeline.transform import AtlasTransform
 from glioquery.solver import TumorMasks
+
+PNG = b"\x89PNG"
+"""What stands for a picture where none is drawn."""
 
 
 @pytest.fixture(scope="session")
@@ -123,3 +127,36 @@ def chromium(tmp_path_factory):
         )  # fmt: skip
 
     return browse
+
+
+@pytest.fixture
+def quick(monkeypatch, known):
+    """Inversions without ANTs and pictures: the map to the atlas is the known one."""
+    outline = OutlineQuality(20.0, 20.0, 1.0, 1.0, 0.99)
+    quality = RegistrationQuality(0.98, 0.5, 0.9, 1.0, 1.1, 0.0, 0.1, outline, outline)
+    for place, stands_in in (
+        ("inversion.register", lambda *_, **__: known),
+        ("inversion.assess_registration", lambda *_, **__: quality),
+        ("inversion.draw_overlays", lambda *_: {"t1": PNG}),
+        ("inversion.draw_registration", lambda *_: PNG),
+        ("report_sections.draw_exceedance", lambda *_: PNG),
+        ("report_sections.draw_volumes", lambda *_: PNG),
+        ("outputs.view_density", lambda *_: ""),
+    ):
+        monkeypatch.setattr(f"glioquery.pipeline.{place}", stands_in)
+
+
+@pytest.fixture(scope="session")
+def coarse(tmp_path_factory, atlas, known, lesion):
+    """Folder of a patient on voxels of 4 mm, the atlas under the known map: `t1.nii`, `seg.nii`."""
+    folder = tmp_path_factory.mktemp("coarse")
+    grid = Grid(
+        (50, 60, 45), np.array([[-4, 0, 0, -15], [0, -4, 0, 235], [0, 0, 4, -20], [0, 0, 0, 1.0]])
+    )
+    masks = known.masks_to_patient(lesion, grid)
+    labels = np.where(masks.core, 4, np.where(masks.whole, 2, 0)).astype(np.uint8)
+    write_nifti(
+        folder / "t1.nii", known.image_to_patient(Scan(atlas.t1, atlas.t1_grid), grid).values, grid
+    )
+    write_nifti(folder / "seg.nii", labels, grid)
+    return folder

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from glioquery.atlas import Grid
-from glioquery.pipeline.descent import Interior, descend
+from glioquery.pipeline.descent import Interior, _Walk, descend
 from glioquery.pipeline.overlap import Comparison
 from glioquery.pipeline.refinement import choose_starts, refine
 from glioquery.pipeline.trajectory import Target, follow, logit
@@ -219,3 +219,12 @@ def test_thresholds_move_the_growth_that_fits(brain, truth):
     found = refine(Target(masks, brain, thresholds=levels), [truth[0]])
     assert found.best.score > 1.97
     assert found.best.parameters.rho_t == pytest.approx(truth[0].rho_t, rel=0.03)
+
+
+def test_a_descent_from_where_nothing_is_seen_ends_there(target, brain, start, monkeypatch):
+    """Too far away, no change of the growth changes the residual."""
+    monkeypatch.setattr(_Walk, "_jacobian", lambda self, place: np.zeros((len(place.residual), 5)))
+    comparison = Comparison.of(target, 6.0)
+    found = descend(comparison, Interior(brain), start, accuracy=Accuracy(), n_steps=3)
+    assert found.n_runs == 1 and not found.curvature.any()
+    assert found.best.best.origin_mm == start.origin_mm
