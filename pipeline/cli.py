@@ -35,6 +35,7 @@ COMMANDS = {
     "query": "search:query_command",
     "invert": "patient:invert_command",
     "cohort": "cohort:cohort_command",
+    "check": "results:check_command",
     "predict-gbm": "benchmark:predict_gbm_command",
     "train": "evaluation:train_command",
     "evaluate": "evaluation:evaluate_command",

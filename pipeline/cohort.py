@@ -17,16 +17,16 @@ from typing import Any
 
 from ..dbgen import Database
 from ..dbgen.cluster import carried_by_value, connected, reason_of, remote
-from ..dbgen.files import completed, sha256_of, write_json
+from ..dbgen.files import sha256_of
 from ..solver.compilation import keep_compiled_programs
 from ..solver.models import register_model
 from .case_table import Case
 from .drawing import drawn
 from .inversion import invert
-from .outputs import RESULT_FILE, prepare_output
 from .patient import load_patient
 from .pictures import draw_thumbnail
 from .printing import one_line
+from .result_folder import RESULT_FILE, has_all_files, only_run, prepare_output
 
 REQUEST_FILE = "request.json"
 PICTURE_FILE = "thumbnail.png"
@@ -166,34 +166,33 @@ def invert_case(
     keep_compiled_programs()
     try:
         register_model(model)
-        prepare_output(folder)
-        for name in (REQUEST_FILE, RESULT_FILE, PICTURE_FILE):
-            (folder / name).unlink(missing_ok=True)
-        patient = load_patient(
-            t1=case.scans.get("t1"),
-            t1c=case.scans.get("t1c"),
-            flair=case.scans.get("flair"),
-            seg=case.scans["seg"],
-            brain_mask=case.scans.get("brain_mask"),
-            seg_reference=case.scans.get("seg_reference"),
-            seg_grid=case.seg_grid,
-            recurrence=case.scans.get("recurrence"),
-            labels=case.labels,
-        )
-        inversion = invert(
-            Database.open(database),
-            patient,
-            folder,
-            title=case.identifier,
-            subject=case.subject,
-            **options,
-        )
-        thumbnail = drawn("The thumbnail", lambda: draw_thumbnail(patient, inversion.density), [])
-        if thumbnail is not None:  # why it is not there, its larger sister tells in the result
-            with completed(folder / PICTURE_FILE) as temporary:
-                temporary.write_bytes(thumbnail)
-        # Last, and bound to this very result: another may be written over it by hand.
-        write_json(folder / REQUEST_FILE, _fulfilled(request, folder))
+        with only_run(folder):
+            patient = load_patient(
+                t1=case.scans.get("t1"),
+                t1c=case.scans.get("t1c"),
+                flair=case.scans.get("flair"),
+                seg=case.scans["seg"],
+                brain_mask=case.scans.get("brain_mask"),
+                seg_reference=case.scans.get("seg_reference"),
+                seg_grid=case.seg_grid,
+                recurrence=case.scans.get("recurrence"),
+                labels=case.labels,
+            )
+            invert(
+                Database.open(database),
+                patient,
+                folder,
+                title=case.identifier,
+                subject=case.subject,
+                further={
+                    # Why it may be missing, its larger sister tells in the result.
+                    PICTURE_FILE: lambda found: drawn(
+                        "The thumbnail", lambda: draw_thumbnail(patient, found.density), []
+                    ),
+                    REQUEST_FILE: lambda _: json.dumps(request, indent=2).encode(),
+                },
+                **options,
+            )
     except Exception as error:  # whatever it is, it is this patient's and not the cohort's
         return one_line(error)
     return None
@@ -217,16 +216,14 @@ def is_done(folder: Path, request: Mapping[str, Any]) -> bool:
     try:
         made_from = json.loads((folder / REQUEST_FILE).read_text(encoding="utf-8"))
         result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+        # Another result may have been written over it by hand.
+        is_of_result = result["files"][REQUEST_FILE]["sha256"] == sha256_of(folder / REQUEST_FILE)
         inputs = result["provenance"]["inputs_sha256"]
-        is_as_asked: bool = made_from == _fulfilled(request, folder)
+        is_whole = has_all_files(folder, result)
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return is_as_asked and inputs == request["inputs_sha256"]
-
-
-def _fulfilled(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """A request with the checksum of the result that a folder holds."""
-    return {**request, "result_sha256": sha256_of(folder / RESULT_FILE)}
+    is_as_asked: bool = made_from == request and inputs == request["inputs_sha256"]
+    return is_as_asked and is_of_result and is_whole
 
 
 def _resources(ray: Any) -> dict[str, Any]:

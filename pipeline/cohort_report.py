@@ -18,9 +18,10 @@ from ..dbgen.files import completed
 from ..query import Index, search
 from .cohort import PICTURE_FILE, Outcome
 from .drawing import MaxNLocator, drawn, new_figure, own_style, png_of
-from .outputs import REPORT_FILE, RESULT_FILE
+from .outputs import REPORT_FILE
 from .page import render_page, write_page
 from .printing import plain
+from .result_folder import RESULT_FILE
 
 TABLE_FILE = "cohort.csv"
 PAGE_FILE = "cohort.html"

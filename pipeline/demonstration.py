@@ -15,7 +15,10 @@ from ..solver.own_settings import own_arithmetic
 from .inversion import Step, invert
 from .patient import load_patient
 from .result import Inversion
+from .result_folder import only_run
 from .virtual_patient import VirtualPatient, make_virtual_patient
+
+SUMMARY_FILE = "summary.json"
 
 VISIBLE_DENSITY = 0.01
 """The agreement of the densities is measured inside the true isoline of this density."""
@@ -71,14 +74,16 @@ def demonstrate(
     step : callable
         Told the name of each step as it begins.
     """
-    out = out.absolute()
-    step("make virtual patient")
-    truth = make_virtual_patient(out / "patient", seed=seed)
-    patient = load_patient(t1=truth.t1, seg=truth.seg, labels="brats2021")
-    inversion = invert(
-        embedded_database(), patient, out / "result", refined=True, own_anatomy=True,
-        title="Virtual patient", step=step,
-    )  # fmt: skip
-    agreement = compare(inversion.density, truth.density)
-    write_json(out / "summary.json", asdict(agreement))
+    with only_run(out) as out:
+        # Written last: where it is, patient and result are those of one run.
+        (out / SUMMARY_FILE).unlink(missing_ok=True)
+        step("make virtual patient")
+        truth = make_virtual_patient(out / "patient", seed=seed)
+        patient = load_patient(t1=truth.t1, seg=truth.seg, labels="brats2021")
+        inversion = invert(
+            embedded_database(), patient, out / "result", refined=True, own_anatomy=True,
+            title="Virtual patient", step=step,
+        )  # fmt: skip
+        agreement = compare(inversion.density, truth.density)
+        write_json(out / SUMMARY_FILE, asdict(agreement))
     return inversion, truth, agreement

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from ..atlas import load_atlas
 from ..dbgen import Database
-from ..query import search
+from ..dbgen.files import completed
+from ..query import Index, search
 from ..solver import Tissue
 from ..solver.own_settings import own_arithmetic, require_device
 from .anatomy import (
@@ -27,7 +29,7 @@ from .matches import DEFAULT_MATCHES, rank_matches
 from .names import DEFAULT_SUBJECT, checked_subject, exceedance_label
 from .nifti import InputError
 from .opening import open_index
-from .outputs import prepare_output, remove_results, write_maps, write_page, write_result
+from .outputs import write_maps, write_page, write_result
 from .patient import Patient
 from .pictures import draw_overlays, draw_registration
 from .placement import judge_placement, require_overlap
@@ -37,11 +39,15 @@ from .refinement import NoGrowthError
 from .registration import Kind, check_registration_options
 from .restart import register_and_assess
 from .result import Inversion
+from .result_folder import only_run, replaced
 from .transform import AtlasTransform
 from .uncertainty import Member
 
 MOST_LEVELS = 20
 """Densities that are mapped at most; each is a file."""
+
+Further = Mapping[str, Callable[[Inversion], bytes | None]]
+"""Further files of a result by name, and what makes their contents of an inversion."""
 
 Step = Callable[[str], None]
 """Told the name of each step as it begins."""
@@ -98,6 +104,7 @@ def invert(
     seed: int = 1,
     title: str = "Patient",
     subject: str = DEFAULT_SUBJECT,
+    further: Further = MappingProxyType({}),
     step: Step = lambda name: None,
 ) -> Inversion:
     """Find the simulated tumour that is most like a patient's, and bring it to the patient.
@@ -108,7 +115,8 @@ def invert(
         With its index beside it.
     patient : Patient
     out : Path
-        Folder of the results (see `outputs`).
+        Folder of the results (see `outputs`). An earlier result there stays as it is until this
+        one is complete, and is then replaced (see `result_folder`).
     k : int
         Number of matches to list; 15, or all there are, by default.
     refined : bool
@@ -131,6 +139,9 @@ def invert(
         Heads the report.
     subject : str
         BIDS label in the names of the maps: letters and digits.
+    further : mapping of str to callable, optional
+        Further files of the result by name, and what makes their bytes of the inversion; None for
+        no file.
     step : callable
         Told the name of each step as it begins.
 
@@ -146,8 +157,8 @@ def invert(
     InputError
         If thresholds are to be fitted or another anatomy used without a refinement, the model is
         bound to the atlas, tissue maps do not lie on the brain, the output folder cannot be
-        written, or the subject is no label; later, if the registered outline misses the atlas's
-        brain or every stored tumour.
+        written or another run writes to it, or the subject is no label; later, if the registered
+        outline misses the atlas's brain or every stored tumour.
     """
     timings: dict[str, float] = dict(patient.timings_s)
 
@@ -171,12 +182,40 @@ def invert(
         require_own_model(database.model)
     if tissue is not None:
         require_cover(tissue, patient)
-    least_core_ml = database.core_min_ml
+    _ = database.model  # one that cannot be found is told now
     with timed("open index"):
         index = open_index(database)
     k = checked_k(k, index.n_samples)
-    out = prepare_output(out)
-    remove_results(out, subject)
+    with only_run(out) as out:
+        inversion = _find(
+            database, index, patient, k=k, refined=refined, thresholds_fitted=thresholds_fitted,
+            own_anatomy=own_anatomy, tissue=tissue, levels=levels, registration=registration,
+            resolution_mm=resolution_mm, seed=seed, timed=timed, timings=timings,
+        )  # fmt: skip
+        with replaced(out) as stage:
+            with timed("write maps"):
+                write_maps(stage, inversion, patient, subject)
+            return _present(stage, inversion, patient, database, title, timed, further)
+
+
+def _find(
+    database: Database,
+    index: Index,
+    patient: Patient,
+    *,
+    k: int,
+    refined: bool,
+    thresholds_fitted: bool,
+    own_anatomy: bool,
+    tissue: TissueMaps | None,
+    levels: tuple[float, ...],
+    registration: Kind,
+    resolution_mm: float,
+    seed: int,
+    timed: Callable[[str], AbstractContextManager[None]],
+    timings: dict[str, float],
+) -> Inversion:
+    """The way from a patient to what is found; nothing is written."""
     with timed("load atlas"):
         atlas = load_atlas()
     with timed("register"):
@@ -232,8 +271,8 @@ def invert(
             # On the moved grid, so that atlas, motion and voxels make one chain and one lookup.
             brain = patient.brain_on(patient.drawn.grid)
             there = map_to_patient(answer, uncertainty, chain, domain, patient.drawn, brain)
-    notices += doubts_of_core(patient, least_core_ml)
-    inversion = Inversion(
+    notices += doubts_of_core(patient, database.core_min_ml)
+    return Inversion(
         matches=ranked[:k],
         masks=masks,
         thresholds=database.thresholds,
@@ -260,9 +299,6 @@ def invert(
         notices=tuple(notices),
         timings_s=timings,
     )
-    with timed("write maps"):
-        write_maps(out, inversion, patient, subject)
-    return _present(out, inversion, patient, database, title, timed)
 
 
 def _present(
@@ -272,6 +308,7 @@ def _present(
     database: Database,
     title: str,
     timed: Callable[[str], AbstractContextManager[None]],
+    further: Further = MappingProxyType({}),
 ) -> Inversion:
     """Draw and write what people look at, then `result.json`, whatever of the first fails.
 
@@ -296,6 +333,11 @@ def _present(
             failures,
         )
     inversion = replace(inversion, notices=(*inversion.notices, *failures))
+    for name, make in further.items():
+        content = make(inversion)
+        if content is not None:
+            with completed(out / name) as temporary:
+                temporary.write_bytes(content)
     write_result(out, inversion, patient, database)
     return inversion
 

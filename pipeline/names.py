@@ -50,6 +50,18 @@ def map_name(subject: str, space: Space, suffix: Suffix, *, label: str = "", des
     return "_".join([*entities, suffix]) + ".nii.gz"
 
 
+MAP_NAME = re.compile(
+    "sub-[A-Za-z0-9]+_space-(T1w|SRI24|seg)(_label-CTV)?"
+    "(_desc-(match|mean|sd|exceeds[0-9p]+permille|ranking|isodensity|standard|model|difference))?"
+    r"_(density|probseg|dseg|mask)\.nii\.gz"
+)
+
+
+def is_map_name(name: str) -> bool:
+    """Whether a file has the name of a map that an inversion writes."""
+    return MAP_NAME.fullmatch(name) is not None
+
+
 def exceedance_label(level: float) -> str:
     """BIDS label, of letters and digits alone, of a density's exceedance: 10permille for 0.01.
 

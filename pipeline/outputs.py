@@ -32,7 +32,6 @@ import csv
 import dataclasses
 import io
 import json
-import os
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -48,49 +47,18 @@ from ..dbgen.files import completed
 from .drawing import drawn
 from .maps import PatientMaps
 from .names import DEFAULT_SUBJECT, Space, Suffix, exceedance_label, map_name
-from .nifti import InputError, Intent, write_nifti
+from .nifti import Intent, write_nifti
 from .patient import Patient
 from .planning import isodensity_labels
 from .printing import plain
 from .report import ReportContent, Table, write_report
 from .report_sections import describe_answer, describe_certainty, describe_planning
 from .result import Inversion, InversionStatus
+from .result_folder import RESULT_FILE, list_files
 from .viewer import view_density
 
-RESULT_FILE = "result.json"
 REPORT_FILE = "report.html"
 PACKAGES = ("glioquery", "antspyx", "jax", "jaxlib", "nibabel", "netCDF4", "numpy", "xarray")
-
-
-def prepare_output(folder: Path) -> Path:
-    """Make the output folder and see that it can be written.
-
-    Raises
-    ------
-    InputError
-        If it cannot.
-    """
-    folder = folder.absolute()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".glioquery-{os.getpid()}"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise InputError(
-            f"the output folder {folder} cannot be written ({error.strerror}): choose another"
-        ) from None
-    return folder
-
-
-def remove_results(folder: Path, subject: str) -> None:
-    """Remove of an earlier result what would outlast a new one or call it complete too early."""
-    for name in (RESULT_FILE, REPORT_FILE):
-        (folder / name).unlink(missing_ok=True)
-    chosen = map_name(subject, "T1w", "probseg", desc="exceeds*")
-    for pattern in (chosen, f"sub-{subject}_space-seg_*"):
-        for path in folder.glob(pattern):
-            path.unlink()
 
 
 def write_maps(
@@ -206,7 +174,7 @@ def write_page(
 
 
 def write_result(out: Path, inversion: Inversion, patient: Patient, database: Database) -> None:
-    """Write `result.json`, the last file: where it is, the others are complete."""
+    """Write `result.json`, the last file: it lists all others of the folder."""
     result = {
         "status": inversion.status.value,
         "mean_dice": inversion.mean_dice,
@@ -218,6 +186,7 @@ def write_result(out: Path, inversion: Inversion, patient: Patient, database: Da
         "predicted_ml": {f"{u:g}": inversion.predicted_ml(u) for u in inversion.shown_levels},
         "timings_s": inversion.timings_s,
         "provenance": _provenance(database, patient, inversion),
+        "files": list_files(out),
     }
     _write_text(out / RESULT_FILE, json.dumps(plain(result), indent=2) + "\n")
 

@@ -38,9 +38,9 @@ from .inversion import Step, invert
 from .labels import rounded_labels
 from .names import checked_identifier
 from .nifti import InputError, NiftiFile, read_nifti, write_nifti
-from .outputs import prepare_output
 from .patient import load_patient
 from .planning import rank_brain
+from .result_folder import only_run, prepare_output
 
 TISSUES = ("wm", "gm", "csf")
 CORE_LABELS = (1, 3, 4)
@@ -181,7 +181,10 @@ def predict_exam(
         Of the map.
     """
     output = prepare_output(output)
-    with scratch_folder() as scratch:
+    with (
+        scratch_folder() as scratch,
+        only_run(scratch / "result" if details is None else details) as folder,
+    ):
         scan, seg = scratch / "scan.nii.gz", scratch / "seg.nii.gz"
         values = tissue_t1(exam, load_atlas()) if exam.t1c is None else exam.t1c
         write_nifti(scan, values, exam.grid)
@@ -195,7 +198,6 @@ def predict_exam(
         )
         for text in patient.notices:
             notice(text)
-        folder = scratch / "result" if details is None else details
         inversion = invert(
             database, patient, folder, title=f"Patient {exam.identifier}", step=step, **options
         )

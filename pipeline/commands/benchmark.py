@@ -10,14 +10,15 @@ from rich.markup import escape
 
 from ...solver.compilation import prepare_jax
 from ..opening import open_index, open_to_simulate
-from ..outputs import prepare_output
 from ..predict_gbm import find_exams, predict_exam, read_exam
 from ..printing import one_line, print_notice, print_step, show
 from ..progress import console
+from ..result_folder import only_run, prepare_output
 from .options import DatabaseModel, Json
 
 
 def predict_gbm_command(
+    context: typer.Context,
     input_: Annotated[
         Path, typer.Option("--input", help="Folder with Patient-<id>/ as PREDICT-GBM makes it.")
     ] = Path("/mlcube_io0"),
@@ -41,9 +42,9 @@ def predict_gbm_command(
     source = open_to_simulate(database, model)
     open_index(source)
     exams = find_exams(input_)
-    for folder in (output, details):
-        if folder is not None:
-            prepare_output(folder)
+    context.with_resource(only_run(output))
+    if details is not None:
+        prepare_output(details)
     written: dict[str, str] = {}
     failed: dict[str, str] = {}
     for folder in exams:

@@ -14,14 +14,15 @@ from ..cohort_report import PAGE_FILE, TABLE_FILE, match_stored, write_cohort
 from ..inversion import checked_k
 from ..nifti import InputError
 from ..opening import open_index, open_to_simulate
-from ..outputs import prepare_output
 from ..printing import print_notice, show
 from ..progress import console, progress_bar
 from ..registration import check_registration_options
+from ..result_folder import only_run
 from .options import Address, DatabaseModel, Json, Labels, Matches
 
 
 def cohort_command(
+    context: typer.Context,
     inputs: Annotated[
         list[Path],
         typer.Argument(
@@ -65,7 +66,7 @@ def cohort_command(
             raise InputError("--own-anatomy works with --refine: give both")
         require_own_model(source.model)
     checked_k(k, index.n_samples)
-    prepare_output(output)
+    context.with_resource(only_run(output))
     reference = match_stored(source, index)
     options = {
         "k": k,

@@ -19,7 +19,6 @@ from ...solver.compilation import prepare_jax
 from ...solver.models import find_class, find_model, parse_settings, register_model
 from ..database_picture import draw_database
 from ..opening import open_database
-from ..outputs import prepare_output
 from ..printing import said, show, show_table
 from ..progress import generation_progress, progress_bar
 from .options import (
@@ -126,8 +125,6 @@ def describe_command(
     """What a database holds: model, ranges, counts, sizes, time and space it took."""
     require_places(picture)
     source = open_database(database)
-    if picture is not None:
-        prepare_output(picture.absolute().parent)
     facts = dataclasses.asdict(describe_database(source)) | {"path": str(source.path.absolute())}
     if picture is not None:
         save_picture(picture, lambda: draw_database(source), facts)

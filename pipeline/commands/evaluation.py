@@ -43,10 +43,10 @@ from ..evaluation_pictures import draw_dice, draw_strategies
 from ..labels import label_convention
 from ..nifti import InputError
 from ..opening import open_database, open_index, open_outlines, open_to_simulate
-from ..outputs import prepare_output
 from ..placement import TO_SRI24, require_overlap
 from ..printing import print_notice, show, show_table
 from ..progress import console, progress_bar
+from ..result_folder import only_run
 from .options import (
     CoreThreshold,
     DatabaseModel,
@@ -106,6 +106,7 @@ def train_command(
 
 def evaluate_command(
     *,
+    context: typer.Context,
     database: OptionalDatabase = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")],
     synthetic: Annotated[int, typer.Option(metavar="N", help="Synthetic queries; 0: none.")] = 1000,
@@ -139,7 +140,7 @@ def evaluate_command(
     least = min(DEPTH, source.n_samples)
     if rerank and rerank < least:
         raise InputError(f"--rerank is {least} or more, as many as are looked at, got {rerank}")
-    prepare_output(output)
+    context.with_resource(only_run(output))
     found = None
     if cases is not None:
         convention = WRITTEN_BY_INVERT

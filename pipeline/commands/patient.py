@@ -15,13 +15,13 @@ from ..inversion import checked_k, checked_levels, invert
 from ..names import DEFAULT_SUBJECT, checked_subject, map_name
 from ..nifti import InputError
 from ..opening import open_index, open_to_simulate
-from ..outputs import prepare_output
 from ..patient import load_patient
 from ..planning import DENSITIES
 from ..printing import print_notice, print_step, show
 from ..progress import console
 from ..registration import check_registration_options
 from ..result import Inversion, InversionStatus
+from ..result_folder import only_run
 from .options import (
     DatabaseModel,
     Json,
@@ -36,6 +36,7 @@ from .options import (
 
 def invert_command(
     *,
+    context: typer.Context,
     database: OptionalDatabase = None,
     seg: Annotated[Path, typer.Option(help="Segmentation.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")],
@@ -100,7 +101,7 @@ def invert_command(
         require_own_model(source.model)
     kind = check_registration_options(kind=registration, resolution_mm=resolution, seed=seed)
     maps = None if tissue is None else read_tissue_maps(*tissue)
-    prepare_output(output)
+    context.with_resource(only_run(output))
     patient = load_patient(
         t1=t1,
         t1c=t1c,
@@ -129,13 +130,14 @@ def invert_command(
 
 
 def demo_command(
+    context: typer.Context,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder.")] = Path("demo-output"),
     seed: Annotated[int, typer.Option(help="Of the virtual patient.")] = 0,
     as_json: Json = False,
 ) -> None:
     """The whole story on a virtual patient with a known answer."""
     prepare_jax()
-    prepare_output(output)
+    context.with_resource(only_run(output))
     inversion, _, agreement = demonstrate(output, seed=seed, step=print_step)
     _show_inversion(
         inversion,

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...dbgen.files import completed
 from ..drawing import drawn
-from ..outputs import prepare_output
+from ..result_folder import prepare_output
 from ..printing import print_notice
 
 

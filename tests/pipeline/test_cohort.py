@@ -1,7 +1,6 @@
 """A cohort: checked before any work, resumed, not stopped by one patient, summed up."""
 
 import csv
-import hashlib
 import io
 import json
 import os
@@ -35,7 +34,8 @@ from glioquery.pipeline.cohort_report import (
 )
 from glioquery.pipeline.nifti import write_nifti
 from glioquery.pipeline.opening import open_index
-from glioquery.pipeline.outputs import REPORT_FILE, RESULT_FILE
+from glioquery.pipeline.outputs import REPORT_FILE
+from glioquery.pipeline.result_folder import RESULT_FILE, list_files, replaced
 from glioquery.query import build_index, dice_of_masks
 from glioquery.query.outlines import INDEX_FOLDER
 
@@ -83,12 +83,11 @@ def pretend(folder, request, **found):
         "provenance": {"inputs_sha256": request["inputs_sha256"]},
         **found,
     }  # fmt: skip
-    folder.mkdir(parents=True)
-    (folder / RESULT_FILE).write_text(json.dumps(result))
-    digest = hashlib.sha256((folder / RESULT_FILE).read_bytes()).hexdigest()
-    (folder / REQUEST_FILE).write_text(json.dumps({**request, "result_sha256": digest}))
-    (folder / REPORT_FILE).write_text("<html></html>")
-    (folder / PICTURE_FILE).write_bytes(b"\x89PNG")
+    with replaced(folder) as stage:
+        (stage / REQUEST_FILE).write_text(json.dumps(request))
+        (stage / REPORT_FILE).write_text("<html></html>")
+        (stage / PICTURE_FILE).write_bytes(b"\x89PNG")
+        (stage / RESULT_FILE).write_text(json.dumps({**result, "files": list_files(stage)}))
 
 
 def test_done_means_made_from_the_same_request(database, files):
@@ -102,10 +101,16 @@ def test_done_means_made_from_the_same_request(database, files):
     other = Case("a", case.scans, "brats2023")
     assert not is_done(folder, describe_request(other, database, {"seed": 1}))
     result = (folder / RESULT_FILE).read_text()
-    by_hand = {**json.loads(result), "status": "another inversion, of the same files"}
+    by_hand = json.loads(result)
+    del by_hand["files"][REQUEST_FILE]  # as where another inversion, of the same files, wrote it
     (folder / RESULT_FILE).write_text(json.dumps(by_hand))
     assert not is_done(folder, request)
     (folder / RESULT_FILE).write_text(result)
+    assert is_done(folder, request)
+    page = (folder / REPORT_FILE).read_bytes()
+    (folder / REPORT_FILE).unlink()
+    assert not is_done(folder, request)
+    (folder / REPORT_FILE).write_bytes(page)
     assert is_done(folder, request)
     (files / "t1.nii.gz").write_bytes(b"another image")
     assert not is_done(folder, describe_request(case, database, {"seed": 1}))

@@ -22,13 +22,14 @@ from glioquery.pipeline import answer, placement
 from glioquery.pipeline.answer import AnswerSource, find_answer
 from glioquery.pipeline.demonstration import compare, demonstrate
 from glioquery.pipeline.inversion import _present, doubts_of_core, invert
+from glioquery.pipeline.names import is_map_name
 from glioquery.pipeline.nifti import InputError, Scan, write_nifti
 from glioquery.pipeline.opening import open_index
-from glioquery.pipeline.outputs import remove_results
 from glioquery.pipeline.patient import load_patient
 from glioquery.pipeline.printing import plain
 from glioquery.pipeline.refinement import NoGrowthError
 from glioquery.pipeline.result import InversionStatus
+from glioquery.pipeline.result_folder import find_faults
 from glioquery.pipeline.transform import AtlasTransform
 from glioquery.pipeline.uncertainty import Member
 from glioquery.pipeline.virtual_patient import make_virtual_patient
@@ -252,6 +253,18 @@ def test_no_free_text_of_the_inputs_headers_reaches_an_output(inverted, truth):
         assert SECRET not in content, path.name
 
 
+def test_the_result_lists_its_files(inverted):
+    *_, out, _ = inverted
+    listed = json.loads((out / "result.json").read_text())["files"]
+    written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert set(listed) == written - {"result.json"} and "transform/transform.json" in listed
+    for name, entry in listed.items():
+        content = (out / name).read_bytes()
+        assert entry == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    assert find_faults(out) == []
+    assert {is_map_name(path.name) for path in out.glob("*.nii.gz")} == {True}
+
+
 def test_no_file_is_left_half_written(inverted):
     *_, out, _ = inverted
     assert not [p for p in out.rglob("*") if p.name.startswith(".") or p.name.endswith(".part")]
@@ -387,20 +400,6 @@ def test_where_no_start_grows_the_best_match_stands_and_it_is_said(inverted, mon
     )  # fmt: skip
     assert found.answer.source is AnswerSource.MATCH and found.refinement is None
     assert found.notices == ("The refinement found nothing: no start grows.",)
-
-
-def test_what_an_earlier_result_left_does_not_outlast_it(tmp_path):
-    stale = (
-        "result.json",
-        "sub-a_space-T1w_desc-exceeds50permille_probseg.nii.gz",
-        "sub-a_space-seg_density.nii.gz",
-        "sub-a_space-seg_label-CTV_desc-model_mask.nii.gz",
-    )
-    kept = ("sub-a_T1w.nii.gz", "sub-b_space-T1w_desc-exceeds50permille_probseg.nii.gz")
-    for name in (*stale, *kept):
-        (tmp_path / name).touch()
-    remove_results(tmp_path, "a")
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
 
 
 @pytest.mark.slow

@@ -160,7 +160,7 @@ def test_a_cohorts_patient_takes_a_kind_of_database(databases, coarse, tmp_path,
     scans = {"t1": coarse / "t1.nii", "seg": coarse / "seg.nii"}
     case = Case("P-1", scans, "brats2021")
     request = describe_request(case, database, {})
-    assert invert_case(database.path, case, tmp_path / "sub-P1", request, {}) is None
+    assert invert_case(database.path, type(database.model), case, tmp_path / "sub-P1", request, {}) is None
 
 
 @pytest.mark.slow

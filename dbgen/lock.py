@@ -1,0 +1,107 @@
+"""One process at a time: a lock file that goes when its holder does."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What file systems answer that know no flock (Lustre and NFS as some mount them)."""
+
+
+class HeldError(Exception):
+    """Another process holds the lock; the message names it and what to do."""
+
+
+@contextlib.contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Hold a lock file, which is there as long as the lock is held.
+
+    The kernel frees the lock when its holder ends, however it ends. Where the file system knows no
+    flock, the file's being there is the lock; one that was left by a process of this machine which
+    has ended is taken over.
+
+    Raises
+    ------
+    HeldError
+        If another process, or another thread of this one, holds it.
+    OSError
+        If the file cannot be written.
+    """
+    file = _take(path)
+    try:
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while it is held: see `_take`
+        file.close()
+
+
+def _take(path: Path) -> IO[str]:
+    while True:
+        is_new, file = _open(path)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_held = True
+        except BlockingIOError:
+            raise _held(file, "wait for it to end") from None
+        except OSError as error:
+            if error.errno not in WITHOUT_LOCKS:
+                raise
+            is_held = is_new
+            if not is_new and not _was_left(file):
+                raise _held(file, f"wait for it to end, or remove {path} if it has") from None
+            if not is_new:
+                path.unlink(missing_ok=True)
+        # Whoever held it may have removed the file since it was opened: then it locks nothing.
+        if is_held and _is_at(path, file):
+            return file
+        file.close()
+
+
+def _open(path: Path) -> tuple[bool, IO[str]]:
+    """The file, and whether it was not there."""
+    try:
+        return True, path.open("x+", encoding="utf-8")
+    except FileExistsError:
+        return False, path.open("a+", encoding="utf-8")
+
+
+def _is_at(path: Path, file: IO[str]) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _was_left(file: IO[str]) -> bool:
+    """Whether the process that wrote the file ran on this machine and has ended."""
+    owner = re.fullmatch(r"process (\d+) on (.*)", _read(file))
+    if owner is None or owner[2] != socket.gethostname():
+        return False
+    try:
+        os.kill(int(owner[1]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
+
+
+def _held(file: IO[str], advice: str) -> HeldError:
+    with file:
+        return HeldError(f"{_read(file) or 'another process'}: {advice}")
+
+
+def _read(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read().strip()
