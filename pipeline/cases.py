@@ -13,6 +13,7 @@ from .names import map_name
 from .nesting import doubts_of_nesting
 from .nifti import InputError, read_nifti
 from .placement import TO_SRI24, judge_placement
+from .result_folder import STAGE
 from .transform import AtlasTransform
 
 WRITTEN_BY_INVERT = LabelConvention("glioquery", frozenset({2}), frozenset({1, 2}))
@@ -96,7 +97,9 @@ def find_cases(
         If there are none, one cannot be read as such or misses the atlas's brain.
     """
     try:
-        files = sorted(path for path in folder.glob(pattern) if path.is_file())
+        files = sorted(
+            path for path in folder.glob(pattern) if path.is_file() and STAGE not in path.parts
+        )
     except (ValueError, NotImplementedError) as error:
         raise InputError(
             f"case files: expected a pattern of paths inside {folder}, such as '**/*.nii.gz', got "

@@ -87,7 +87,7 @@ def invert_cohort(
         As in `dbgen.cluster.connected`. Every patient takes two cores and 2 GB, or all that a
         smaller node has.
     options : mapping, optional
-        Keywords of `invert`; JSON values.
+        Keywords of `invert`, and `keep_islands` of `load_patient`; JSON values.
     progress : callable
 
     Returns
@@ -166,6 +166,8 @@ def invert_case(
     keep_compiled_programs()
     try:
         register_model(model)
+        options = dict(options)
+        keep_islands = options.pop("keep_islands", False)
         with only_run(folder):
             patient = load_patient(
                 t1=case.scans.get("t1"),
@@ -177,6 +179,7 @@ def invert_case(
                 seg_grid=case.seg_grid,
                 recurrence=case.scans.get("recurrence"),
                 labels=case.labels,
+                keep_islands=keep_islands,
             )
             invert(
                 Database.open(database),

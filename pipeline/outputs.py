@@ -180,6 +180,7 @@ def write_result(out: Path, inversion: Inversion, patient: Patient, database: Da
         "mean_dice": inversion.mean_dice,
         "best": inversion.matches[0].row(),
         **inversion.row(),
+        "islands": None if patient.islands is None else patient.islands.row(),
         "quality": dataclasses.asdict(inversion.quality),
         "problems": inversion.quality.problems,
         "notices": inversion.notices,

@@ -26,6 +26,7 @@ from .brain import extract_brain
 from .coregistration import align, measure_agreement, move
 from .foreground import View, foreground, require_brain, shows_head, view_of
 from .headers import Frames
+from .islands import Islands
 from .labels import LabelConvention, label_convention
 from .learned_brain import extract_learned
 from .lesion import add_tumour, judge_recurrence, judge_tumour
@@ -85,6 +86,8 @@ class Patient:
         What the segmentation's labels mean; None where no file was read.
     frames : Frames or None
         What the header of `t1` says of its place; None where no file was read.
+    islands : Islands or None
+        What was far and small in the outlines; None where no file was read.
     timings_s : mapping of str to float
         Seconds a step of the preparation.
 
@@ -108,6 +111,7 @@ class Patient:
     recurrence: TumorMasks | None = None
     convention: LabelConvention | None = None
     frames: Frames | None = None
+    islands: Islands | None = None
     timings_s: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -168,6 +172,7 @@ def load_patient(
     labels: str | None = None,
     core_labels: Sequence[int] | None = None,
     whole_labels: Sequence[int] | None = None,
+    keep_islands: bool = False,
     step: Step = lambda name: None,
 ) -> Patient:
     """Read a patient's files, check them, align what lies apart and find the brain.
@@ -201,6 +206,9 @@ def load_patient(
         Name of a convention, see `CONVENTIONS` in `labels`.
     core_labels, whole_labels : sequence of int
         In place of a named convention.
+    keep_islands : bool
+        Whether components of the outlines that are small and far from the rest stay part of them
+        (see `islands`).
     step : callable
         Told the name of each long step as it begins.
 
@@ -224,6 +232,7 @@ def load_patient(
         },
         convention,
         seg_grid=seg_grid,
+        keep_islands=keep_islands,
     )
     name, grid = files.names[files.modality], files.image.grid
     mask, brain_drawn = files.brain_mask, files.brain_drawn
@@ -294,6 +303,7 @@ def load_patient(
         recurrence=files.recurrence,
         convention=convention,
         frames=files.frames,
+        islands=files.islands,
         timings_s=timings,
     )
 

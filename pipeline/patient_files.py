@@ -15,6 +15,7 @@ from ..solver import TumorMasks
 from .foreground import BRAIN_ML, above_background, darken_background
 from .frames import describe, settle
 from .headers import Frames
+from .islands import Islands, part_islands
 from .labels import LabelConvention, outlines_from_labels, rounded_labels
 from .lesion import MIN_IN_BRAIN
 from .nesting import doubts_of_nesting
@@ -51,6 +52,8 @@ class PatientFiles:
         That image as it came, with skull or without.
     outlines : TumorMasks
         Core and whole tumour on the segmentation's own grid.
+    islands : Islands
+        What was left out of them.
     others : mapping of str to Scan
         Further images by role: seg_reference, if it is another than the registered image, flair,
         and t1c beside a T1. Those whose grid is not the registered image's lie in their own world.
@@ -73,6 +76,7 @@ class PatientFiles:
     modality: Literal["t1", "t1c"]
     image: Scan
     outlines: TumorMasks
+    islands: Islands
     others: Mapping[str, Scan]
     brain_mask: NDArray[np.bool_] | None
     brain_drawn: Scan | None
@@ -88,6 +92,7 @@ def read_patient_files(
     convention: LabelConvention,
     *,
     seg_grid: str = "own",
+    keep_islands: bool = False,
 ) -> PatientFiles:
     """Read a patient's files and see that they fit together.
 
@@ -99,6 +104,8 @@ def read_patient_files(
         Of segmentation and recurrence.
     seg_grid : "own" or "t1"
         Whose voxels the segmentation has.
+    keep_islands : bool
+        Whether islands stay part of the outlines, see `islands`.
 
     Raises
     ------
@@ -133,7 +140,10 @@ def read_patient_files(
     notices += settled
     grid = files["seg"].grid
     _require_right_angles(grid, names["seg"])
-    outlines = outlines_from_labels(files["seg"].values, grid, convention, name=names["seg"])
+    drawn = outlines_from_labels(files["seg"].values, grid, convention, name=names["seg"])
+    outlines, islands = part_islands(drawn, keep=keep_islands)
+    if islands.notice is not None:
+        notices.append(islands.notice)
     scans: dict[str, Scan] = {}
     for role in (modality, "seg_reference", "flair", "t1c"):
         if role in files and role not in scans:
@@ -167,15 +177,17 @@ def read_patient_files(
     elif files["seg_reference"].sha256 == files[modality].sha256:
         del others["seg_reference"]
     if not outlines.core.any():
+        without = "besides islands " if drawn.core.any() else ""
         notices.append(
-            "The segmentation has no core (no enhancing or necrotic tumour): the score is the "
-            "Dice of the whole tumour alone."
+            f"The segmentation has no core {without}(no enhancing or necrotic tumour): the score "
+            "is the Dice of the whole tumour alone."
         )
     notices += doubts_of_nesting(outlines, ROLES["seg"])
     return PatientFiles(
         modality=modality,
         image=image,
         outlines=outlines,
+        islands=islands,
         others=others,
         brain_mask=mask,
         brain_drawn=brain_drawn,

@@ -153,6 +153,7 @@ def predict_exam(
     output: Path,
     *,
     details: Path | None = None,
+    keep_islands: bool = False,
     step: Step = lambda name: None,
     notice: Callable[[str], None] = lambda text: None,
     **options: Any,
@@ -168,6 +169,8 @@ def predict_exam(
         Folder of the maps.
     details : Path, optional
         Folder for all that `invert` writes; thrown away by default.
+    keep_islands : bool
+        As `load_patient`.
     step : callable
         Told the name of each step as it begins.
     notice : callable
@@ -195,6 +198,7 @@ def predict_exam(
             seg=seg,
             core_labels=CORE_LABELS,
             whole_labels=WHOLE_LABELS,
+            keep_islands=keep_islands,
         )
         for text in patient.notices:
             notice(text)

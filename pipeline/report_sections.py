@@ -101,6 +101,7 @@ def describe_planning(inversion: Inversion, patient: Patient, failures: list[str
                 ("Model: as much brain, by predicted density", f"{row['model_ml']:.1f}"),
                 ("In the standard volume alone", f"{row['standard_only_ml']:.1f}"),
                 ("In the model's alone", f"{row['model_only_ml']:.1f}"),
+                *_islands(patient),
             ],
         )
     ]
@@ -130,6 +131,22 @@ def describe_planning(inversion: Inversion, patient: Patient, failures: list[str
         tables,
         {"Both volumes on the registered image": picture} if picture else {},
     )
+
+
+def _islands(patient: Patient) -> list[tuple[str, str]]:
+    """Rows of what is far and small in the outlines."""
+    islands = patient.islands
+    if islands is None:
+        return []
+    fate = "left out" if islands.left_out else "kept"
+    return [
+        (f"{n} islands of the outlined {name}, {fate}", f"{ml:.2g}")
+        for name, n, ml in (
+            ("core", islands.n_core, islands.core_ml),
+            ("whole tumour", islands.n_whole, islands.whole_ml),
+        )
+        if n
+    ]
 
 
 def describe_certainty(inversion: Inversion, patient: Patient, failures: list[str]) -> Section:

@@ -14,7 +14,7 @@ from ..predict_gbm import find_exams, predict_exam, read_exam
 from ..printing import one_line, print_notice, print_step, show
 from ..progress import console
 from ..result_folder import only_run, prepare_output
-from .options import DatabaseModel, Json
+from .options import DatabaseModel, Json, KeepIslands
 
 
 def predict_gbm_command(
@@ -35,6 +35,7 @@ def predict_gbm_command(
     refine: Annotated[
         bool, typer.Option("--refine", help="Improve the growth beyond the matches.")
     ] = False,
+    keep_islands: KeepIslands = False,
     as_json: Json = False,
 ) -> None:
     """Rank the brain's voxels for each patient of the PREDICT-GBM benchmark."""
@@ -55,6 +56,7 @@ def predict_gbm_command(
                 exam,
                 output,
                 details=None if details is None else details / exam.identifier,
+                keep_islands=keep_islands,
                 refined=refine,
                 step=print_step,
                 notice=print_notice,

@@ -18,7 +18,7 @@ from ..printing import print_notice, show
 from ..progress import console, progress_bar
 from ..registration import check_registration_options
 from ..result_folder import only_run
-from .options import Address, DatabaseModel, Json, Labels, Matches
+from .options import Address, DatabaseModel, Json, KeepIslands, Labels, Matches
 
 
 def cohort_command(
@@ -33,6 +33,7 @@ def cohort_command(
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")],
     labels: Labels = None,
+    keep_islands: KeepIslands = False,
     k: Matches = None,
     refine: Annotated[
         bool, typer.Option("--refine", help="Improve each growth beyond the matches.")
@@ -69,6 +70,7 @@ def cohort_command(
     context.with_resource(only_run(output))
     reference = match_stored(source, index)
     options = {
+        "keep_islands": keep_islands,
         "k": k,
         "refined": refine,
         "own_anatomy": own_anatomy,

@@ -25,6 +25,13 @@ LabelList = Annotated[
     str | None, typer.Option(metavar="L,L,...", help="Labels, instead of a convention.")
 ]
 Matches = Annotated[int | None, typer.Option("-k", help="Number of matches to list; default: 15.")]
+KeepIslands = Annotated[
+    bool,
+    typer.Option(
+        "--keep-islands",
+        help="Keep small components of the outlines far from the rest; default: leave them out.",
+    ),
+]
 Address = Annotated[
     str | None, typer.Option(metavar="RAY", help="Address of a Ray cluster; default: a local one.")
 ]

@@ -25,6 +25,7 @@ from ..result_folder import only_run
 from .options import (
     DatabaseModel,
     Json,
+    KeepIslands,
     LabelList,
     Labels,
     Matches,
@@ -55,6 +56,7 @@ def invert_command(
     labels: Labels = None,
     core_labels: LabelList = None,
     whole_labels: LabelList = None,
+    keep_islands: KeepIslands = False,
     k: Matches = None,
     refine: Annotated[
         bool, typer.Option("--refine", help="Improve the growth beyond the matches.")
@@ -114,6 +116,7 @@ def invert_command(
         labels=labels,
         core_labels=numbers(core_labels),
         whole_labels=numbers(whole_labels),
+        keep_islands=keep_islands,
         step=print_step,
     )
     for notice in patient.notices:

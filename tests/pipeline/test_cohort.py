@@ -131,7 +131,7 @@ def test_one_failing_patient_stops_no_other(capsys, database, files, atlas):
     )
     out = files / "out"
     options = {
-        "k": 3, "refined": False, "own_anatomy": False,
+        "keep_islands": False, "k": 3, "refined": False, "own_anatomy": False,
         "registration": "syn", "resolution_mm": 2.0, "seed": 1,
     }  # fmt: skip
     done = read_cases(path).cases[1]

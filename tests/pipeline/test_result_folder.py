@@ -232,7 +232,9 @@ def test_check_refuses_what_is_no_result(capsys, tmp_path):
 
 @pytest.fixture(scope="module")
 def database(ray, tmp_path_factory):
-    plan = Plan(ParameterSpace(whole_ml=Range(5, 15), snapshots_per_run=2), seed=7)
+    origin = (-85.0, 125.0, 85.0)  # where the patient's tumour is
+    space = ParameterSpace(whole_ml=Range(5, 15), snapshots_per_run=2, origin_mm=(origin,))
+    plan = Plan(space, seed=7)
     made = generate(tmp_path_factory.mktemp("transaction") / "db", 2, plan=plan)
     build_index(made, made.path / INDEX_FOLDER)
     return made
