@@ -45,9 +45,7 @@ def prepare_output(folder: Path) -> Path:
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
-        raise InputError(
-            f"the output folder {folder} cannot be written ({error.strerror}): choose another"
-        ) from None
+        raise _unwritable(folder, error) from None
     return folder
 
 
@@ -81,6 +79,8 @@ def only_run(folder: Path) -> Iterator[Path]:
                 f"another run writes to the output folder {folder}, {error}, or choose another "
                 "folder"
             ) from None
+        except OSError as error:
+            raise _unwritable(folder, error) from None
         token = _held.set(_held.get() | {place})
         stack.callback(_held.reset, token)
         shutil.rmtree(folder / STAGE, ignore_errors=True)
@@ -184,6 +184,12 @@ def find_faults(folder: Path) -> list[str]:
         for path in sorted(folder.iterdir())
         if is_map_name(path.name) and path.name not in listed
     ]
+
+
+def _unwritable(folder: Path, error: OSError) -> InputError:
+    return InputError(
+        f"the output folder {folder} cannot be written ({error.strerror}): choose another"
+    )
 
 
 def _holds_result(folder: Path) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 
 from ...dbgen.files import completed
 from ..drawing import drawn
-from ..result_folder import prepare_output
 from ..printing import print_notice
+from ..result_folder import prepare_output
 
 
 def require_places(*files: Path | None) -> None:

@@ -134,7 +134,11 @@ def chromium(tmp_path_factory):
 def quick(monkeypatch, known):
     """Inversions without ANTs and pictures: the map to the atlas is the known one."""
     outline = OutlineQuality(20.0, 20.0, 1.0, 1.0, 0.99)
-    quality = RegistrationQuality(0.98, 0.5, 0.9, 1.0, 1.1, 0.0, 0.1, outline, outline)
+    quality = RegistrationQuality(
+        brain_dice=0.98, edge_agreement=0.6, edge_advantage=0.1, warp_turn_deg=0.5,
+        jacobian_min=0.9, jacobian_mean=1.0, jacobian_max=1.1, folding_fraction=0.0,
+        inverse_error_mm=0.1, core=outline, whole=outline,
+    )  # fmt: skip
 
     def registered(patient, atlas, grid, **_):
         return Registered(known, known.masks_to_atlas(patient.outlines, grid), quality, False)

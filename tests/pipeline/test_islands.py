@@ -194,7 +194,9 @@ def test_a_cohort_keeps_islands_where_it_is_asked_to(database, specked, tmp_path
         options = {"keep_islands": keep}
         request = describe_request(case, database, options)
         folder = tmp_path / f"{keep}"
-        assert invert_case(database.path, type(database.model), case, folder, request, options) is None
+        assert (
+            invert_case(database.path, type(database.model), case, folder, request, options) is None
+        )
         result = json.loads((folder / "result.json").read_text())
         assert result["islands"]["left_out"] is not keep
     assert Database.open(database.path).path == database.path

@@ -299,7 +299,9 @@ def test_request_and_thumbnail_of_a_cohort_belong_to_the_result(database, coarse
     assert {"request.json", "thumbnail.png"} <= set(listed)
     assert is_done(tmp_path, request) and find_faults(tmp_path) == []
     failing = dataclasses.replace(case, labels="brats2023")  # label 4 does not fit
-    assert "do not fit" in invert_case(database.path, type(database.model), failing, tmp_path, request, {})
+    assert "do not fit" in invert_case(
+        database.path, type(database.model), failing, tmp_path, request, {}
+    )
     assert is_done(tmp_path, request) and find_faults(tmp_path) == []
     patient = load_patient(**case.scans, labels="brats2021")
     invert(database, patient, tmp_path, subject="a")  # by hand, over it
