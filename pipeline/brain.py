@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..atlas import Atlas, load_atlas
-from ..dbgen.files import scratch_folder
-from .ants_worker import correct_bias, run_registration
+from .ants_worker import correct_bias
 from .foreground import foreground
-from .linear import SHELL_MM, find_pose
+from .linear import SHELL_MM, find_pose, fit_linear
 from .nifti import Scan
 from .resampling import coarsen, even_out
-from .transform import AtlasTransform, read_itk_affine, read_itk_warp, write_itk_affine
+from .syn import bend
+from .transform import AtlasTransform
 
 WARP_MM = 3.0
 """Resolution of the registrations."""
@@ -38,6 +38,11 @@ TISSUE = 0.6
 
 BRIDGE_MM = 6.0
 """Dura, vessels and marrow that touch the brain are thinner than this."""
+
+SYN_STAGE = (
+    *("-m", "CC[{fixed},{moving},1,2]", "-t", "SyN[0.2,3,0]"),
+    *("-c", "[40x20,1e-6,8]", "-s", "1x0", "-f", "2x1", "-x", "[{near},NA]"),
+)
 
 
 def extract_brain(head: Scan, atlas: Atlas | None = None, *, seed: int = 1) -> NDArray[np.bool_]:
@@ -63,7 +68,7 @@ def extract_brain(head: Scan, atlas: Atlas | None = None, *, seed: int = 1) -> N
     atlas = load_atlas() if atlas is None else atlas
     alike = make_brainlike(head)
     template = Scan(atlas.t1, atlas.t1_grid)
-    transform = _warp(alike, template, find_pose(template, alike, head=True), seed)
+    transform = _warp(alike, template, seed)
     brain = ndimage.binary_fill_holes(atlas.t1 > 0).astype(np.float32)
     prior = transform.image_to_patient(Scan(brain, atlas.t1_grid), alike.grid).values >= 0.5
     found = Scan(_cut(alike, prior).astype(np.float32), alike.grid)
@@ -103,8 +108,9 @@ def _cut(alike: Scan, prior: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return ndimage.binary_fill_holes(closed | brain) & prior
 
 
-def _warp(alike: Scan, template: Scan, pose: NDArray[np.float64], seed: int) -> AtlasTransform:
-    """Bend a stripped brain from its pose into a head."""
+def _warp(alike: Scan, template: Scan, seed: int) -> AtlasTransform:
+    """Lay a stripped brain into a head, and bend it into place."""
+    affine = fit_linear(template, alike, find_pose(template, alike, head=True))
     fixed = coarsen(template, WARP_MM)
     brain = foreground(fixed.values)
     scale = np.median(fixed.values[brain])
@@ -114,16 +120,4 @@ def _warp(alike: Scan, template: Scan, pose: NDArray[np.float64], seed: int) -> 
         "moving": alike,
         "near": Scan(shell.astype(np.float32), fixed.grid),
     }
-    with scratch_folder() as folder:
-        write_itk_affine(folder / "pose.mat", pose)
-        arguments = ["-d", "3", "-r", "[{out}pose.mat]", "-o", "[{out}]"]
-        arguments += ["-m", "GC[{fixed},{moving},1,1,Regular,0.5]", "-t", "Affine[0.1]"]
-        arguments += ["-c", "[200x100,1e-6,10]", "-s", "1x0", "-f", "2x1", "-x", "[{near},NA]"]
-        arguments += ["-m", "CC[{fixed},{moving},1,2]", "-t", "SyN[0.2,3,0]"]
-        arguments += ["-c", "[40x20,1e-6,8]", "-s", "1x0", "-f", "2x1", "-x", "[{near},NA]"]
-        arguments += ["--random-seed", str(seed), "--float", "1", "-u", "0", "-z", "1"]
-        run_registration(folder, images, arguments, n_threads=2)
-        affine = read_itk_affine(folder / "0GenericAffine.mat")
-        warp, grid = read_itk_warp(folder / "1Warp.nii.gz")
-        inverse_warp, _ = read_itk_warp(folder / "1InverseWarp.nii.gz")
-    return AtlasTransform(affine, warp, inverse_warp, grid)
+    return bend(images, affine, SYN_STAGE, seed=seed, n_threads=2)

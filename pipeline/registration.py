@@ -15,8 +15,8 @@ with cross-correlation", Medical Image Analysis 12(1):26-41, 2008.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -24,20 +24,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..atlas import Atlas, Grid, load_atlas
-from ..dbgen.files import scratch_folder
 from ..dbgen.machine import available_threads
-from .ants_worker import RegistrationError, run_registration
+from .ants_worker import RegistrationError
 from .linear import LinearKind, find_pose, fit_linear
 from .nifti import InputError, Scan
 from .patient import Patient
 from .resampling import coarsen
-from .transform import (
-    AtlasTransform,
-    inverse,
-    read_itk_affine,
-    read_itk_warp,
-    write_itk_affine,
-)
+from .syn import bend
+from .transform import AtlasTransform
 
 __all__ = ["AtlasTransform", "RegistrationError", "check_registration_options", "register"]
 
@@ -52,15 +46,17 @@ MARGIN_MM = 12.0
 LESION_MARGIN_MM = 2.0
 """The outline is widened by this before it is left out of the metric: its rim shows as well."""
 
-SYN_SCHEDULE = ("-c", "[40x20x0,1e-6,8]", "-s", "2x1x0", "-f", "4x2x1")
-"""Iterations, smoothing in voxels and shrink factors. None at full resolution: 10 of them took
-four times as long as all others together and gained nothing in brain Dice."""
+SYN_STAGE = (
+    *("-m", "CC[{fixed},{moving},1,2]", "-m", "MeanSquares[{fixed_brain},{moving_brain},1,0]"),
+    *("-t", "SyN[0.2,3,0]", "-c", "[40x20x0,1e-6,8]", "-s", "2x1x0", "-f", "4x2x1"),
+    *("-x", "[NA,{moving_mask}]"),
+)
+"""Metrics, iterations, smoothing in voxels, shrink factors. None at full resolution: 10 of them
+took four times as long as all others together and gained nothing in brain Dice."""
 
 MIN_OVERLAP = 0.8
 """Brain Dice without any registration below which an image is not in atlas space. BraTS images,
 which are affinely in it, have about 0.9."""
-
-COMMON = ("--float", "1", "-u", "0", "-z", "1")
 
 
 def check_registration_options(
@@ -147,20 +143,9 @@ def register(
     if kind != "syn":
         return AtlasTransform.linear(affine, settings)
     images = _prepare(patient, atlas, resolution_mm)
-    # ANTs sees the patient along its own voxel axes: what a header makes of them can't matter.
-    frame = _own_frame(images["moving"].grid)
-    for image in ("moving", "moving_brain", "moving_mask"):
-        values, grid = images[image].values, images[image].grid
-        images[image] = Scan(values, Grid(grid.shape, inverse(frame) @ grid.affine))
-    with scratch_folder() as folder:
-        _deform(folder, images, inverse(frame) @ affine, seed, n_threads)
-        affine = frame @ read_itk_affine(folder / "syn0GenericAffine.mat")
-        warp, grid = read_itk_warp(folder / "syn1Warp.nii.gz")
-        inverse_warp, inverse_grid = read_itk_warp(folder / "syn1InverseWarp.nii.gz")
-    if grid != inverse_grid:
-        raise RegistrationError(f"ANTs wrote warps on two grids, {grid} and {inverse_grid}")
+    found = bend(images, affine, SYN_STAGE, seed=seed, n_threads=n_threads)
     settings["syn_metric"] = "cross-correlation, radius 2 voxels + mean squares of the brain masks"
-    return AtlasTransform(affine, warp, inverse_warp, grid, settings)
+    return dataclasses.replace(found, settings=settings)
 
 
 def require_atlas_space(patient: Patient, atlas: Atlas) -> None:
@@ -197,27 +182,6 @@ def align_linearly(
     counts = 1 - patient.masks.whole.astype(np.float32)
     pose = find_pose(template, brain, anyhow=anyhow)
     return fit_linear(template, brain, pose, kind=kind, counts=counts)
-
-
-def _deform(
-    folder: Path,
-    images: dict[str, Scan],
-    affine: NDArray[np.float64],
-    seed: int,
-    n_threads: int,
-) -> None:
-    write_itk_affine(folder / "linear.mat", affine)
-    arguments = ["-d", "3", "-r", "{out}linear.mat", "-o", "[{out}syn]"]
-    arguments += ["-m", "CC[{fixed},{moving},1,2]"]
-    arguments += ["-m", "MeanSquares[{fixed_brain},{moving_brain},1,0]"]
-    arguments += ["-t", "SyN[0.2,3,0]", *SYN_SCHEDULE, "-x", "[NA,{moving_mask}]"]
-    arguments += ["--random-seed", str(seed), *COMMON]
-    run_registration(folder, images, arguments, n_threads=n_threads)
-
-
-def _own_frame(grid: Grid) -> NDArray[np.float64]:
-    """From the frame of a grid's own voxel axes, in mm from its first voxel, to its world."""
-    return grid.affine @ np.diag([*(1 / np.array(grid.spacing_mm)), 1])
 
 
 def _affine_shift_mm(patient: Patient, atlas: Atlas) -> float:

@@ -108,7 +108,7 @@ def test_threads_follow_the_machine_or_what_ray_allots(virtual, monkeypatch):
         used.append(n_threads)
         raise RegistrationError("enough")
 
-    monkeypatch.setattr("glioquery.pipeline.registration.run_registration", stop)
+    monkeypatch.setattr("glioquery.pipeline.syn.run_registration", stop)
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(7)))
     for allotted, expected in (("", 7), ("3", 3)):
