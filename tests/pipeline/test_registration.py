@@ -5,10 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+from benchmark.registration import apart_mm, find_cases, named, surface, turn_files
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from glioquery.atlas import SIMULATION_GRID, Grid
+from glioquery.atlas import SIMULATION_GRID, Grid, load_atlas
 from glioquery.pipeline.coregistration import move
 from glioquery.pipeline.nifti import Scan
 from glioquery.pipeline.patient import Patient, load_patient
@@ -306,3 +307,27 @@ def test_a_real_native_scan_is_registered_with_the_help_of_its_reference(cases):
     quality = assess_registration(patient, register(patient))
     assert quality.problems == []
     assert quality.brain_dice >= 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("case", "angles", "shift"),
+    [
+        ("BraTS2021_01476", (-25, 28, -20), (-40, 50, 60)),
+        ("TCGA-FG-6692", (30, 0, 0), (0, 60, 0)),
+    ],
+)
+def test_a_real_head_is_registered_whatever_its_header_makes_of_it(
+    cases, tmp_path, case, angles, shift
+):
+    (files,) = [found for found in find_cases(cases) if named(found) == case]
+    there = []
+    for turn in ((0, 0, 0), (0, 0, 0)), (angles, shift):
+        turned = turn_files(files, *turn, tmp_path)
+        patient = load_patient(**turned, labels="brats2021")
+        registered = register_and_assess(patient, load_atlas(), SIMULATION_GRID)
+        assert registered.quality.problems == [] and not registered.restarted
+        there.append(registered.transform.atlas_from_patient(surface(patient)))
+    apart = apart_mm(*there)
+    assert np.median(apart) < 1.5
+    assert np.percentile(apart, 95) < 3
