@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+from importlib.metadata import version
 
 import nibabel as nib
 import numpy as np
@@ -11,7 +12,7 @@ from glioquery.atlas import ATLAS_VARIABLE, load_atlas
 from glioquery.atlas.brain import FOLDER
 from glioquery.dbgen import Database, DatabaseError, Plan, generate, verify
 from glioquery.dbgen.cluster import connected
-from glioquery.dbgen.workers import make_shard
+from glioquery.dbgen.workers import UnfitNodeError, make_shard, make_shard_here
 from glioquery.pipeline import cli
 
 
@@ -81,11 +82,24 @@ def test_workers_find_atlas_and_database_wherever_they_run(mirrored, tmp_path, m
     assert Database.open("db").path == tmp_path / "db"
 
 
-def test_workers_with_another_atlas_are_refused(ray, mirrored, tmp_path, monkeypatch):
-    """This cluster was started before the variable was set."""
+def test_a_node_with_another_atlas_is_refused(mirrored, tmp_path, monkeypatch):
+    folder, plan = tmp_path / "db", Plan(seed=3)
+    monkeypatch.setattr("glioquery.dbgen.generation.connected", without_cluster)
+    monkeypatch.setattr("glioquery.dbgen.generation.make_shards", one_after_the_other)
+    header = generate(folder, 2, plan=plan, store="outlines").header
+    monkeypatch.setenv(ATLAS_VARIABLE, str(mirrored))  # on that node alone
+    with pytest.raises(UnfitNodeError, match="another atlas in use than the driver"):
+        make_shard_here(folder, header, plan, 0, version("glioquery"))
+
+
+@pytest.mark.slow
+def test_workers_of_a_cluster_that_was_begun_before_use_the_drivers_atlas(
+    ray, mirrored, tmp_path, monkeypatch
+):
     monkeypatch.setenv(ATLAS_VARIABLE, str(mirrored))
-    with pytest.raises(RuntimeError, match="another atlas in use than the driver"):
-        generate(tmp_path / "db", 2, plan=Plan(seed=3))
+    made = generate(tmp_path / "db", 2, plan=Plan(seed=3))
+    assert made.header["plan"]["atlas"]["name"] == "mirrored"
+    assert verify(tmp_path / "db") == []
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_a_person_names_it_on_the_command_line(copy, module, capsys):
     "arguments",
     [
         ["invert", "DB", "--seg", "seg.nii.gz", "--t1", "t1.nii.gz", "-o", "OUT"],
-        ["cohort", "DB", "cases.csv", "-o", "OUT"],
+        ["cohort", "DB", "CASES", "-o", "OUT"],
         ["predict-gbm", "--database", "DB", "--input", "exams", "--output", "OUT"],
         ["evaluate", "DB", "-o", "OUT"],
         ["generate", "DB", "--n", "20"],
@@ -100,7 +100,11 @@ def test_a_person_names_it_on_the_command_line(copy, module, capsys):
 )
 def test_commands_that_simulate_refuse_at_once(copy, module, capsys, tmp_path, arguments):
     rename_model(copy, **{"class": "stranger:Model"})
-    places = {"DB": copy, "OUT": tmp_path / "out"}
+    for name in ("t1.nii.gz", "seg.nii.gz"):
+        (tmp_path / name).touch()
+    cases = tmp_path / "cases.csv"  # what a table lacks is told before a database is opened
+    cases.write_text("id,t1,seg,labels\na,t1.nii.gz,seg.nii.gz,brats2021\n")
+    places = {"DB": copy, "CASES": cases, "OUT": tmp_path / "out"}
     code, _, err = run(capsys, *(places.get(text, text) for text in arguments))
     assert code == 2 and "--model stranger:Model" in " ".join(err.split())
     assert not (tmp_path / "out").exists() and not (module / "it-ran").exists()

@@ -12,6 +12,7 @@ from glioquery.pipeline import inversion, placement
 from glioquery.pipeline.inversion import invert
 from glioquery.pipeline.nifti import InputError, write_nifti
 from glioquery.pipeline.placement import judge_placement, require_overlap, share_in_brain
+from glioquery.pipeline.restart import Registered
 from glioquery.pipeline.transform import AtlasTransform
 from glioquery.query import Match, build_index, outlines_of
 from glioquery.solver import TumorMasks
@@ -169,7 +170,6 @@ def test_an_inversion_whose_outline_lands_elsewhere_is_refused(
     database, virtual, known, surface, monkeypatch, tmp_path
 ):
     """Registrations that go wrong: one out of the brain, one away from all that is stored."""
-    monkeypatch.setattr(inversion, "assess_registration", lambda *_: None)
     lesion = np.array([-85.0, 125, 85])
     for target, told in (
         (surface + OUTWARD, "the registered outline: no voxel of the outlines lies in"),
@@ -177,9 +177,13 @@ def test_an_inversion_whose_outline_lands_elsewhere_is_refused(
     ):
         shift = np.eye(4)
         shift[:3, 3] = known.patient_from_atlas(lesion[None])[0] - target
-        monkeypatch.setattr(
-            inversion, "register", lambda *_, affine=shift, **__: AtlasTransform.linear(affine)
-        )
+        transform = AtlasTransform.linear(shift)
+
+        def land(patient, atlas, grid, transform=transform, **_):
+            masks = transform.masks_to_atlas(patient.outlines, grid)
+            return Registered(transform, masks, quality=None, restarted=False)
+
+        monkeypatch.setattr(inversion, "register_and_assess", land)
         with pytest.raises(InputError, match=told):
             invert(database, virtual, tmp_path)
         assert not (tmp_path / "result.json").exists()

@@ -11,8 +11,10 @@ from child_processes import WAITING, alive, wait_for
 from glioquery.pipeline.stopping import Stopped, stoppable
 
 RUNNER = """
-import sys, types
+import signal, sys, types
 from pathlib import Path
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup, if these tests run in it, ignores
 
 from glioquery.dbgen.files import completed, scratch_folder
 from glioquery.pipeline import ants_worker, cli
@@ -28,6 +30,14 @@ sys.modules["glioquery.pipeline.commands.stand_in"] = types.SimpleNamespace(work
 cli.COMMANDS[sys.argv[1]] = "stand_in:work"
 cli.main()
 """
+
+
+@pytest.fixture
+def hangup():
+    """SIGHUP as in a terminal, though these tests may run in nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +116,7 @@ def test_a_second_signal_does_not_disturb_the_tidying_and_handlers_come_back():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_what_a_library_makes_of_it_is_still_it():
+def test_what_a_library_makes_of_it_is_still_it(hangup):
     with pytest.raises(Stopped, match="stopped by SIGHUP"), stoppable():
         try:
             signal.raise_signal(signal.SIGHUP)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from glioquery.atlas import Grid
+from glioquery.dbgen.header import HEADER
 from glioquery.query import build_index, search
 from glioquery.query.strategies import (
     STRATEGIES,
@@ -140,6 +141,7 @@ def test_what_cannot_be_asked_is_refused(source, shared_index, tumor):
 @pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in ("direct", "naive")])
 def test_an_unprepared_strategy_names_its_command(name, index):
     assert needs_preparation(index, name)
+    (index.path.parent / HEADER).touch()  # what tells a database's folder
     command = f"glioquery train {index.path.parent} --strategy radiomics"
     if not name.startswith("radiomics"):
         command = f"glioquery train {index.path.parent} --strategy {name}"
@@ -150,6 +152,8 @@ def test_an_unprepared_strategy_names_its_command(name, index):
 def test_a_remedy_opens_no_database(index, tmp_path, monkeypatch):
     """The embedded one cannot be opened where another atlas is in use."""
     monkeypatch.setenv("GLIOQUERY_ATLAS", str(tmp_path / "nowhere"))
+    assert remedy(index, "ds32") == "run `glioquery train DB --strategy ds32`"  # index in a cache
+    (index.path.parent / HEADER).touch()
     assert remedy(index, "ds32") == f"run `glioquery train {index.path.parent} --strategy ds32`"
     own = replace(
         index,
@@ -158,6 +162,8 @@ def test_a_remedy_opens_no_database(index, tmp_path, monkeypatch):
     )
     assert remedy(own, "ds32") == "run `glioquery train --strategy ds32`"
     named = replace(index, path=tmp_path / "my databases" / "DB 1" / "index-0.5-0.2")
+    named.path.parent.mkdir(parents=True)
+    (named.path.parent / HEADER).touch()
     said = remedy(replace(named, thresholds=Thresholds(core=0.5, whole=0.2)), "ae,vae")
     assert shlex.split(said.removeprefix("run `").removesuffix("`")) == [
         "glioquery", "train", str(tmp_path / "my databases" / "DB 1"), "--strategy", "ae,vae",
