@@ -32,7 +32,6 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from glioquery.atlas import Atlas, load_atlas
@@ -141,16 +140,17 @@ def turn_headers(cases: list[dict[str, Path]]) -> None:
     print("| case | turn (degrees) | shift (mm) | median (mm) | 95 % (mm) | brain Dice | edges |")
     print("|---|---|---|---|---|---|---|")
     for case in cases:
-        still = None
+        voxels = still = None
         for angles, shift in (((0, 0, 0), (0, 0, 0)), *TURNS):
             with tempfile.TemporaryDirectory() as name:
                 files = turn_files(case, angles, shift, Path(name))
                 patient = load_patient(**files, labels="brats2021")
             transform = register(patient, atlas)
             quality = assess_registration(patient, transform, atlas=atlas)
-            there = transform.atlas_from_patient(surface(patient))
+            voxels = surface_of(patient) if still is None else voxels
+            there = transform.atlas_from_patient(patient.grid.to_world(voxels))
             still = there if still is None else still
-            apart = apart_mm(there, still)
+            apart = np.linalg.norm(there - still, axis=1)
             print(
                 f"| {named(case)} | {', '.join(map(str, angles))} | {', '.join(map(str, shift))} "
                 f"| {np.median(apart):.2f} | {np.percentile(apart, 95):.2f} "
@@ -175,17 +175,10 @@ def turn_files(
     return files
 
 
-def surface(patient: Patient) -> NDArray:
-    """World coordinates of the outline's surface voxels, in the order of the array."""
+def surface_of(patient: Patient) -> NDArray:
+    """Voxels (n, 3) of the surface of the whole outline."""
     whole = patient.masks.whole
-    return patient.grid.to_world(np.argwhere(whole & ~ndimage.binary_erosion(whole)))
-
-
-def apart_mm(points: NDArray, others: NDArray) -> NDArray:
-    """Distance of each point from the nearest of the others: outlines may differ by a voxel."""
-    if len(points) == len(others):
-        return np.linalg.norm(points - others, axis=1)
-    return cKDTree(others).query(points)[0]
+    return np.argwhere(whole & ~ndimage.binary_erosion(whole))
 
 
 @dataclasses.dataclass(frozen=True)

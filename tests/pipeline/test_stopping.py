@@ -14,7 +14,9 @@ RUNNER = """
 import signal, sys, types
 from pathlib import Path
 
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup, if these tests run in it, ignores
+# What a shell ignores for jobs in the background, and nohup, is as in a terminal here.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from glioquery.dbgen.files import completed, scratch_folder
 from glioquery.pipeline import ants_worker, cli
