@@ -301,7 +301,7 @@ def test_an_empty_or_tiny_outline_is_not_judged(true_quality):
 def register_real(folder, case):
     files = {role: folder / case / f"{case}_{role}.nii.gz" for role in ("t1", "seg")}
     patient = load_patient(**files, labels="brats2021")
-    assert patient.notices == ()
+    assert all("islands" in notice for notice in patient.notices)  # nothing else is odd in them
     quality = assess_registration(patient, register(patient))
     assert quality.problems == []
     for outline in (quality.core, quality.whole):
