@@ -1,6 +1,7 @@
 """A cohort's table: all its rows are checked before any work, and nothing of it gets lost."""
 
 import pytest
+from case_tables import GOOD, table, unread_files
 
 from glioquery.pipeline.case_table import read_cases
 from glioquery.pipeline.nifti import InputError
@@ -8,18 +9,7 @@ from glioquery.pipeline.nifti import InputError
 
 @pytest.fixture
 def files(tmp_path):
-    for name in ("t1.nii.gz", "seg.nii.gz"):
-        (tmp_path / name).write_bytes(b"no image")
-    return tmp_path
-
-
-def table(folder, text):
-    path = folder / "cases.csv"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-GOOD = "id,t1,seg,labels\n"
+    return unread_files(tmp_path)
 
 
 def test_rows_are_read_with_paths_relative_to_the_file(files, monkeypatch, tmp_path_factory):

@@ -10,6 +10,7 @@ from collections import UserDict
 
 import numpy as np
 import pytest
+from case_tables import GOOD, table, unread_files
 from matplotlib.image import imread
 from ray import cloudpickle
 
@@ -51,18 +52,7 @@ def database(ray, tmp_path_factory):
 
 @pytest.fixture
 def files(tmp_path):
-    for name in ("t1.nii.gz", "seg.nii.gz"):
-        (tmp_path / name).write_bytes(b"no image")
-    return tmp_path
-
-
-def table(folder, text):
-    path = folder / "cases.csv"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-GOOD = "id,t1,seg,labels\n"
+    return unread_files(tmp_path)
 
 
 def pretend(folder, request, **found):
