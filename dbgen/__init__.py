@@ -2,19 +2,19 @@
 
 from typing import TYPE_CHECKING
 
-from ..solver.deferred import deferred
-from .database import Database
-from .header import DatabaseError
-from .merge import merge
-from .space import ParameterSpace
-from .values import Choices, Range
+from ..deferred import deferred
+from .merging import merge
+from .store.database import Database
+from .store.header import DatabaseError
+from .study.space import ParameterSpace
+from .study.values import Choices, Range
 from .verification import verify
 
 if TYPE_CHECKING:
     from .generation import generate
-    from .plan import Plan
+    from .study.plan import Plan
 else:
-    __getattr__, __dir__ = deferred(__name__, {"generate": ".generation", "Plan": ".plan"})
+    __getattr__, __dir__ = deferred(__name__, {"generate": ".generation", "Plan": ".study.plan"})
 
 __all__ = [
     "Choices",

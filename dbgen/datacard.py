@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .database import Database
-from .files import completed
-from .sampling import find_sampler
-from .shard import VARIABLES
-from .space import ParameterSpace
-from .values import Choices
+from .machine.files import completed
+from .store.database import Database
+from .store.shard import VARIABLES
+from .study.sampling import find_sampler
+from .study.space import ParameterSpace
+from .study.values import Choices
 
 CARD = "DATACARD.md"
 N_VOLUME_BINS = 10

@@ -20,16 +20,16 @@ from ..atlas import load_atlas
 from ..solver import GrowthModel, Tissue
 from ..solver.models import register_model
 from ..solver.own_settings import own_arithmetic
-from .cluster import connected
-from .database import Database
 from .datacard import write_card
-from .files import REFUSALS, remove_unfinished, write_json
-from .header import HEADER, SCHEMA, SCHEMA_VERSION, DatabaseError, read_header, shard_spans
-from .netcdf import opened
-from .plan import Plan
-from .shard import VOXELS, holds_voxels, packing_box, read_record, shard_path, write_voxels
-from .space import ParameterSpace
-from .stored import StoredShard
+from .machine.cluster import connected
+from .machine.files import REFUSALS, remove_unfinished, write_json
+from .store.database import Database
+from .store.header import HEADER, SCHEMA, SCHEMA_VERSION, DatabaseError, read_header, shard_spans
+from .store.netcdf import opened
+from .store.shard import VOXELS, holds_voxels, packing_box, read_record, shard_path, write_voxels
+from .store.stored import StoredShard
+from .study.plan import Plan
+from .study.space import ParameterSpace
 from .workers import make_shards
 
 SHARD_SIZE = 48

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 from ..atlas import load_atlas
 from ..solver import Tissue
-from .drawing import Rejection, Sample, attempts_of, draw_attempt, no_acceptable_tumor
-from .files import scratch_folder
 from .generation import SHARD_SIZE, number_of_samples
-from .machine import available_cores
-from .plan import Plan
-from .shard import write_shard
+from .machine.cores import available_cores
+from .machine.files import scratch_folder
+from .store.shard import write_shard
+from .study.drawing import Rejection, Sample, attempts_of, draw_attempt, no_acceptable_tumor
+from .study.plan import Plan
 
 N_RUNS = 24
 """Accepted runs with which a pilot ends."""

@@ -12,13 +12,12 @@ import numpy as np
 from ..atlas import load_atlas
 from ..solver import Tissue
 from ..solver.own_settings import own_arithmetic
-from .curve import decode_outlines
-from .database import Database
-from .files import sha256_of
-from .header import parts_of, read_header, shard_spans
-from .netcdf import opened
-from .sampling import find_sampler
-from .shard import (
+from .machine.files import sha256_of
+from .store.curve import decode_outlines
+from .store.database import Database
+from .store.header import parts_of, read_header, shard_spans
+from .store.netcdf import opened
+from .store.shard import (
     DENSITY_BITS,
     DENSITY_FLOOR,
     VARIABLES,
@@ -30,6 +29,7 @@ from .shard import (
     shard_path,
     table_sha256,
 )
+from .study.sampling import find_sampler
 
 LARGE = {
     "core_bits": ("u1", ("sample", "voxel_byte")),

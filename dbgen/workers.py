@@ -16,12 +16,12 @@ from typing import Any
 from ..atlas import ATLAS_VARIABLE, atlas_checksum, load_atlas
 from ..solver import Tissue
 from ..solver.compilation import keep_compiled_programs
-from .cluster import carried_by_value, reason_of, remote
-from .drawing import Sample, draw_samples
-from .files import REFUSALS
-from .header import HEADER, shard_spans
-from .plan import Plan
-from .shard import shard_path, write_shard
+from .machine.cluster import carried_by_value, reason_of, remote
+from .machine.files import REFUSALS
+from .store.header import HEADER, shard_spans
+from .store.shard import shard_path, write_shard
+from .study.drawing import Sample, draw_samples
+from .study.plan import Plan
 
 MAX_FAILURES = 3
 """Errors after which a shard is given up."""

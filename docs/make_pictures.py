@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from glioquery.atlas import load_atlas
-from glioquery.pipeline.demonstration import demonstrate
-from glioquery.pipeline.patient import load_patient
-from glioquery.pipeline.pictures import draw_density, draw_on_atlas, draw_registration
+from glioquery.pipeline.patient.patient import load_patient
+from glioquery.pipeline.report.pictures import draw_density, draw_on_atlas, draw_registration
+from glioquery.pipeline.virtual.demonstration import demonstrate
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"

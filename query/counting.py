@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..solver import TumorMasks
-from .blocks import count_voxels, cut_blocks, sum_coarse
 from .dice import OUTLINES
-from .index import Index
+from .index.blocks import count_voxels, cut_blocks, sum_coarse
+from .index.index import Index
 from .measures import Measure
 
 TILE = 2**16

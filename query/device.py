@@ -24,7 +24,7 @@ from ..solver import TumorMasks
 from ..solver.own_settings import own_jax
 from .counting import CutQuery
 from .exact import check_request, make_matches
-from .index import Index
+from .index.index import Index
 from .match import Match
 from .measures import DICE, Measure
 

@@ -32,7 +32,7 @@ from ..solver import TumorMasks
 from ..solver.own_settings import own_arithmetic
 from .counting import CutQuery, bound_intersections, intersect
 from .dice import dice_from_counts
-from .index import Index
+from .index.index import Index
 from .match import Match
 from .measures import DICE, Measure
 

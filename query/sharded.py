@@ -16,10 +16,10 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
-from ..dbgen.cluster import carried_by_value, connected, remote
+from ..dbgen.machine.cluster import carried_by_value, connected, remote
 from ..solver import TumorMasks
 from .exact import SHARED, Progress, check_request, search_many
-from .index import Index
+from .index.index import Index
 from .match import Match
 from .measures import DICE, Measure, UserFunction
 

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from ..deferred import deferred
 from .compilation import keep_compiled_programs
-from .deferred import deferred
 from .density import Thresholds, TumorDensity, TumorMasks
 from .parameters import GrowthParameters
 from .tissue import Tissue

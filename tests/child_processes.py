@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from glioquery.pipeline import ants_job
+from glioquery.pipeline.alignment import ants_job
 
 WAITING = f"""
 import json, os, pathlib, sys, time

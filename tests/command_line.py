@@ -1,6 +1,6 @@
 """The command line as a test runs it, inside its own process."""
 
-from glioquery.pipeline import cli
+from glioquery.pipeline.commands import cli
 
 
 def run(capsys, *arguments):

@@ -1,7 +1,7 @@
 import pytest
 
 from glioquery.atlas import load_atlas
-from glioquery.dbgen.cluster import connected
+from glioquery.dbgen.machine.cluster import connected
 from glioquery.solver import Tissue
 
 

@@ -11,13 +11,13 @@ import pytest
 import xarray as xr
 
 from glioquery.dbgen import generate, verify
-from glioquery.dbgen.embedded import embedded_database
-from glioquery.pipeline.demonstration import demonstrate
-from glioquery.pipeline.inversion import invert
-from glioquery.pipeline.patient import load_patient
-from glioquery.pipeline.trajectory import follow
+from glioquery.dbgen.store.embedded import embedded_database
+from glioquery.pipeline.fit.trajectory import follow
+from glioquery.pipeline.inversion.inversion import invert
+from glioquery.pipeline.patient.patient import load_patient
+from glioquery.pipeline.virtual.demonstration import demonstrate
 from glioquery.query import build_index, score_samples, search, search_counted, search_many
-from glioquery.query.evaluation import evaluate
+from glioquery.query.evaluation.asking import evaluate
 from glioquery.solver import simulate, simulate_batch
 from glioquery.solver.own_settings import own_arithmetic
 
@@ -51,7 +51,7 @@ REFUSED = {
 
 def glioquery(*arguments, **environment):
     """Exit code, stdout and stderr of the command in a process of its own."""
-    program = "from glioquery.pipeline.cli import main; main()"
+    program = "from glioquery.pipeline.commands.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", program, *map(str, arguments)],
         env={**os.environ, **environment},

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-COPIED = ("atlas", "solver", "dbgen", "query", "pipeline", "tests", "docs")
+COPIED = ("glioquery", "atlas", "solver", "dbgen", "query", "pipeline", "tests", "docs")
 
 
 @pytest.mark.parametrize("name", ["glioquery", "elsewhere"])
@@ -41,7 +41,7 @@ def test_types_and_tests_are_checked_in_a_folder_of_any_name(tmp_path, name):
     shutil.copy(ROOT / "pyproject.toml", tmp_path / name)
     for arguments in (
         ["mypy", "--cache-dir", str(tmp_path / "cache")],
-        ["pytest", "-q", "-p", "no:cacheprovider", "tests/pipeline/test_labels.py"],
+        ["pytest", "-q", "-p", "no:cacheprovider", "tests/pipeline/images/test_labels.py"],
     ):
         done = subprocess.run(
             [sys.executable, "-m", *arguments],

@@ -14,8 +14,8 @@ import typer
 
 from glioquery.atlas.brain import block_mean
 from glioquery.dbgen import Database
-from glioquery.pipeline.cli import COMMANDS, application
-from glioquery.pipeline.nifti import write_nifti
+from glioquery.pipeline.commands.cli import COMMANDS, application
+from glioquery.pipeline.images.nifti import write_nifti
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", *(f"docs/{name}.md" for name in ("cluster", "outputs", "results")))
@@ -153,7 +153,7 @@ def run_line(line, folder, **more):
     program, *arguments = shlex.split(line, comments=True)
     assert program == "glioquery"
     done = subprocess.run(
-        [sys.executable, "-m", "glioquery.pipeline.cli", *arguments],
+        [sys.executable, "-m", "glioquery.pipeline.commands.cli", *arguments],
         cwd=folder, capture_output=True, text=True, env=environment(**more),
     )  # fmt: skip
     assert done.returncode == 0, f"{line}\n{done.stderr}"

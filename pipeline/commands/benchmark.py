@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from ...query.index.opening import open_index, open_to_simulate
 from ...solver.compilation import prepare_jax
-from ..opening import open_index, open_to_simulate
-from ..predict_gbm import find_exams, predict_exam, read_exam
-from ..printing import one_line, print_notice, print_step, show
-from ..progress import console
-from ..result_folder import only_run, prepare_output
+from ..cohort.predict_gbm import find_exams, predict_exam, read_exam
+from ..results.result_folder import only_run, prepare_output
+from ..terminal.printing import one_line, print_notice, print_step, show
+from ..terminal.progress import console
 from .options import DatabaseModel, Json, KeepIslands
 
 

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from ..calibration import N_TUMOURS, SEED, calibrate
-from ..factors import FILE, QUANTITIES
-from ..opening import open_database, open_index
-from ..printing import show, show_table
-from ..progress import progress_bar
+from ...query.index.opening import open_database, open_index
+from ..fit.factors import FILE, QUANTITIES
+from ..terminal.printing import show, show_table
+from ..terminal.progress import progress_bar
+from ..virtual.calibration import N_TUMOURS, SEED, calibrate
 from .options import DatabaseFolder, Json
 
 

@@ -7,17 +7,17 @@ from typing import Annotated
 
 import typer
 
-from ..anatomy import require_own_model
-from ..case_table import COLUMNS, read_cases
-from ..cohort import invert_cohort
-from ..cohort_report import PAGE_FILE, TABLE_FILE, match_stored, write_cohort
-from ..inversion import checked_k
-from ..nifti import InputError
-from ..opening import open_index, open_to_simulate
-from ..printing import print_notice, show
-from ..progress import console, progress_bar
-from ..registration import check_registration_options
-from ..result_folder import only_run
+from ...query.index.opening import open_index, open_to_simulate
+from ..cohort.case_table import COLUMNS, read_cases
+from ..cohort.cohort import invert_cohort
+from ..cohort.cohort_report import PAGE_FILE, TABLE_FILE, match_stored, write_cohort
+from ..fit.anatomy import require_own_model
+from ..images.nifti import InputError
+from ..inversion.inversion import checked_k
+from ..registration.registration import check_registration_options
+from ..results.result_folder import only_run
+from ..terminal.printing import print_notice, show
+from ..terminal.progress import console, progress_bar
 from .options import Address, DatabaseModel, Json, KeepIslands, Labels, Matches
 
 

@@ -10,17 +10,17 @@ import typer
 
 from ...dbgen import ParameterSpace, Plan, generate, merge, verify
 from ...dbgen.datacard import describe_database
-from ...dbgen.embedded import EMBEDDED
 from ...dbgen.generation import SHARD_SIZE, complete_request
 from ...dbgen.pilot import forecast
-from ...dbgen.sampling import SAMPLERS
+from ...dbgen.store.embedded import EMBEDDED
+from ...dbgen.study.sampling import SAMPLERS
+from ...query.index.opening import open_database
 from ...solver import FisherKolmogorov
 from ...solver.compilation import prepare_jax
 from ...solver.models import find_class, find_model, parse_settings, register_model
-from ..database_picture import draw_database
-from ..opening import open_database
-from ..printing import said, show, show_table
-from ..progress import generation_progress, progress_bar
+from ..report.database_picture import draw_database
+from ..terminal.printing import said, show, show_table
+from ..terminal.progress import generation_progress, progress_bar
 from .options import (
     Address,
     DatabaseFolder,

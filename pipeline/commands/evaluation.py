@@ -14,10 +14,10 @@ import jax
 import typer
 
 from ...dbgen import Database
-from ...dbgen.files import completed
-from ...dbgen.machine import processor
+from ...dbgen.machine.cores import processor
+from ...dbgen.machine.files import completed
 from ...query import Index, search
-from ...query.evaluation import (
+from ...query.evaluation.asking import (
     DEPTH,
     Contestant,
     NaiveTiming,
@@ -26,7 +26,10 @@ from ...query.evaluation import (
     evaluate,
     time_naive,
 )
-from ...query.source import ABSOLUTE
+from ...query.evaluation.summary import TOP, describe_queries, summarise, write_markdown
+from ...query.evaluation.synthetic import draw_queries, plan_queries
+from ...query.index.opening import open_database, open_index, open_outlines, open_to_simulate
+from ...query.index.source import ABSOLUTE
 from ...query.strategies import STRATEGIES, needs_preparation, prepare_strategy
 from ...query.strategies.registry import (
     LEARNED,
@@ -35,18 +38,15 @@ from ...query.strategies.registry import (
     check_preparation,
 )
 from ...query.strategies.store import read_manifest, remedy
-from ...query.summary import TOP, describe_queries, summarise, write_markdown
-from ...query.synthetic import draw_queries, plan_queries
 from ...solver.compilation import prepare_jax
-from ..cases import PATTERN, WRITTEN_BY_INVERT, find_cases
-from ..evaluation_pictures import draw_dice, draw_strategies
-from ..labels import label_convention
-from ..nifti import InputError
-from ..opening import open_database, open_index, open_outlines, open_to_simulate
-from ..placement import TO_SRI24, require_overlap
-from ..printing import print_notice, show, show_table
-from ..progress import console, progress_bar
-from ..result_folder import only_run
+from ..cohort.cases import PATTERN, WRITTEN_BY_INVERT, find_cases
+from ..images.labels import label_convention
+from ..images.nifti import InputError
+from ..registration.placement import TO_SRI24, require_overlap
+from ..report.evaluation_pictures import draw_dice, draw_strategies
+from ..results.result_folder import only_run
+from ..terminal.printing import print_notice, show, show_table
+from ..terminal.progress import console, progress_bar
 from .options import (
     CoreThreshold,
     DatabaseModel,

@@ -11,10 +11,10 @@ from ...atlas import load_atlas
 from ...solver import FisherKolmogorov, GrowthParameters, Status, Tissue, simulate
 from ...solver.compilation import prepare_jax
 from ...solver.models import find_model, parse_settings
-from ..movie import draw_movie, require_gif
-from ..nifti import write_nifti
-from ..pictures import draw_on_atlas
-from ..printing import show
+from ..images.nifti import write_nifti
+from ..report.movie import draw_movie, require_gif
+from ..report.pictures import draw_on_atlas
+from ..terminal.printing import show
 from .options import Json, ModelName, ModelSettings
 from .pictures import require_places, save_picture
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ...query.source import NORMALISATIONS
-from ..nifti import InputError
+from ...query.index.source import NORMALISATIONS
+from ..images.nifti import InputError
 
 DatabaseFolder = Annotated[Path, typer.Argument(metavar="DB", help="The database's folder.")]
 OptionalDatabase = Annotated[

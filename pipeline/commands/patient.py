@@ -8,20 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
+from ...query.index.opening import open_index, open_to_simulate
 from ...solver.compilation import prepare_jax
-from ..anatomy import read_tissue_maps, require_own_model
-from ..demonstration import demonstrate
-from ..inversion import checked_k, checked_levels, invert
-from ..names import DEFAULT_SUBJECT, checked_subject, map_name
-from ..nifti import InputError
-from ..opening import open_index, open_to_simulate
-from ..patient import load_patient
-from ..planning import DENSITIES
-from ..printing import print_notice, print_step, show
-from ..progress import console
-from ..registration import check_registration_options
-from ..result import Inversion, InversionStatus
-from ..result_folder import only_run
+from ..fit.anatomy import read_tissue_maps, require_own_model
+from ..images.nifti import InputError
+from ..inversion.inversion import checked_k, checked_levels, invert
+from ..inversion.result import Inversion, InversionStatus
+from ..patient.patient import load_patient
+from ..prediction.planning import DENSITIES
+from ..registration.registration import check_registration_options
+from ..results.names import DEFAULT_SUBJECT, checked_subject, map_name
+from ..results.result_folder import only_run
+from ..terminal.printing import print_notice, print_step, show
+from ..terminal.progress import console
+from ..virtual.demonstration import demonstrate
 from .options import (
     DatabaseModel,
     Json,

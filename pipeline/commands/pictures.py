@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ...dbgen.files import completed
-from ..drawing import drawn
-from ..printing import print_notice
-from ..result_folder import prepare_output
+from ...dbgen.machine.files import completed
+from ..report.drawing import drawn
+from ..results.result_folder import prepare_output
+from ..terminal.printing import print_notice
 
 
 def require_places(*files: Path | None) -> None:

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from ..printing import show
-from ..progress import console
-from ..result_folder import find_faults, find_results
+from ..results.result_folder import find_faults, find_results
+from ..terminal.printing import show
+from ..terminal.progress import console
 from .options import Json
 
 

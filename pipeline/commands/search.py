@@ -19,21 +19,21 @@ from ...query import (
     score_samples,
     search,
 )
+from ...query.index.opening import open_index, open_outlines
+from ...query.index.source import ABSOLUTE
 from ...query.sharded import sharded
-from ...query.source import ABSOLUTE
 from ...query.strategies import open_strategy, search_with
 from ...query.strategies.registry import check_name
 from ...solver import TumorMasks
-from ..frames import require_one_frame
-from ..labels import label_convention, outlines_from_labels, rounded_labels
-from ..matches import DEFAULT_MATCHES, rank_matches
-from ..nesting import doubts_of_nesting
-from ..nifti import InputError, NiftiFile, read_nifti
-from ..opening import open_index, open_outlines
-from ..placement import TO_SRI24, judge_placement, require_overlap
-from ..printing import print_notice, show, show_table
-from ..progress import console, progress_bar
-from ..transform import AtlasTransform
+from ..alignment.transform import AtlasTransform
+from ..fit.matches import DEFAULT_MATCHES, rank_matches
+from ..images.frames import require_one_frame
+from ..images.labels import label_convention, outlines_from_labels, rounded_labels
+from ..images.nifti import InputError, NiftiFile, read_nifti
+from ..patient.nesting import doubts_of_nesting
+from ..registration.placement import TO_SRI24, judge_placement, require_overlap
+from ..terminal.printing import print_notice, show, show_table
+from ..terminal.progress import console, progress_bar
 from .options import (
     Address,
     CoreThreshold,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...solver import TumorMasks
 from ..exact import score_samples
-from ..index import Index
+from ..index.index import Index
 from ..match import Match
 
 Progress = Callable[[int, int], None]

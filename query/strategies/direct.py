@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...solver import TumorMasks
 from ..exact import search
-from ..index import Index
+from ..index.index import Index
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...dbgen.files import completed, reserved_array
+from ...dbgen.machine.files import completed, reserved_array
 from ...solver import TumorMasks
 from ..dice import OUTLINES, dice_from_counts
-from ..index import Index
+from ..index.index import Index
 from .base import Progress, check_grid, nearest, silent
 from .store import begin, fingerprint_of, finish, map_array, read_manifest, write_array
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...solver import TumorMasks
 from ..dice import OUTLINES
-from ..index import Index
+from ..index.index import Index
 
 
 def pool_packed(packed: NDArray[np.uint8], edge: int) -> NDArray[np.float32]:

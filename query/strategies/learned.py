@@ -19,11 +19,11 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from ...dbgen.files import completed, reserved_array
+from ...dbgen.machine.files import completed, reserved_array
 from ...solver import TumorMasks
 from ...solver.own_settings import own_jax
 from ..dice import OUTLINES
-from ..index import Index
+from ..index.index import Index
 from .base import Bars, check_grid, nearest
 from .inputs import pool_packed, pool_query
 from .networks import Autoencoder, encode_batch, eqx

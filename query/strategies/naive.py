@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...dbgen.cluster import connected
+from ...dbgen.machine.cluster import connected
 from ...solver import TumorMasks
 from ..dice import OUTLINES, dice_from_counts
-from ..index import Index
+from ..index.index import Index
 from .base import check_grid, nearest
 
 TASKS_PER_CORE = 4

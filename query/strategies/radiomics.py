@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...dbgen.cluster import connected
+from ...dbgen.machine.cluster import connected
 from ...solver import TumorMasks
 from ..dice import OUTLINES
-from ..index import Index
+from ..index.index import Index
 from .base import Progress, check_grid, nearest, silent
 from .shape import FEATURES, centre_of_mass, shape_features, sitk
 from .store import begin, fingerprint_of, finish, map_array, read_manifest, write_array

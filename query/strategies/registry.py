@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 
-from ..index import Index
+from ..index.index import Index
 from . import downsampled
 from .base import Bars, Progress, Strategy, silent
 from .direct import Direct

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...dbgen.embedded import is_companion
-from ...dbgen.files import completed, sha256_of, write_json
-from ...dbgen.header import HEADER
-from ..index import Index
-from ..outlines import INDEX_FOLDER
+from ...dbgen.machine.files import completed, sha256_of, write_json
+from ...dbgen.store.embedded import is_companion
+from ...dbgen.store.header import HEADER
+from ..index.index import Index
+from ..index.outlines import INDEX_FOLDER
 
 MANIFEST = "strategy.json"
 

@@ -24,10 +24,10 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from ...dbgen.files import completed
+from ...dbgen.machine.files import completed
 from ...solver.own_settings import own_jax
 from ..dice import OUTLINES
-from ..index import Index
+from ..index.index import Index
 from .base import Progress, silent
 from .inputs import pool_packed
 from .networks import FLAT_EDGE, Autoencoder, eqx

@@ -24,16 +24,16 @@ import numpy as np
 
 from glioquery.atlas import load_atlas
 from glioquery.dbgen import Database
-from glioquery.pipeline.answer import N_RANKED
-from glioquery.pipeline.calibration import SEED, draw_unseen, read_tumours
-from glioquery.pipeline.descent import Interior
-from glioquery.pipeline.factors import LEVEL, QUANTITIES, Calibrated, read_calibration
-from glioquery.pipeline.opening import open_database, open_index
-from glioquery.pipeline.progress import progress_bar
-from glioquery.pipeline.refinement import choose_starts, refine
-from glioquery.pipeline.trajectory import Target, follow
-from glioquery.pipeline.uncertainty import LOGARITHMIC, quantities_of
+from glioquery.pipeline.fit.answer import N_RANKED
+from glioquery.pipeline.fit.descent import Interior
+from glioquery.pipeline.fit.factors import LEVEL, QUANTITIES, Calibrated, read_calibration
+from glioquery.pipeline.fit.refinement import choose_starts, refine
+from glioquery.pipeline.fit.trajectory import Target, follow
+from glioquery.pipeline.fit.uncertainty import LOGARITHMIC, quantities_of
+from glioquery.pipeline.terminal.progress import progress_bar
+from glioquery.pipeline.virtual.calibration import SEED, draw_unseen, read_tumours
 from glioquery.query import Index, search
+from glioquery.query.index.opening import open_database, open_index
 from glioquery.solver import Accuracy, GrowthParameters, Tissue
 
 JITTER_ACCURACY = Accuracy.for_error(0.05)

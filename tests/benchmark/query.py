@@ -24,10 +24,10 @@ from shapes import Replicated, Shapes, blob, on_grid, roughen, synthetic_source,
 
 from glioquery.atlas import SIMULATION_GRID
 from glioquery.dbgen import Database
-from glioquery.dbgen.machine import processor
-from glioquery.pipeline.labels import label_convention, outlines_from_labels
-from glioquery.pipeline.nifti import read_nifti
-from glioquery.pipeline.transform import AtlasTransform
+from glioquery.dbgen.machine.cores import processor
+from glioquery.pipeline.alignment.transform import AtlasTransform
+from glioquery.pipeline.images.labels import label_convention, outlines_from_labels
+from glioquery.pipeline.images.nifti import read_nifti
 from glioquery.query import (
     Index,
     build_index,

@@ -35,12 +35,12 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from glioquery.atlas import Atlas, load_atlas
-from glioquery.pipeline import registration
-from glioquery.pipeline.drawing import new_figure, png_of
-from glioquery.pipeline.patient import Patient, load_patient
-from glioquery.pipeline.quality import assess_registration
-from glioquery.pipeline.registration import register
-from glioquery.pipeline.transform import AtlasTransform
+from glioquery.pipeline.alignment.transform import AtlasTransform
+from glioquery.pipeline.patient.patient import Patient, load_patient
+from glioquery.pipeline.registration import registration
+from glioquery.pipeline.registration.quality import assess_registration
+from glioquery.pipeline.registration.registration import register
+from glioquery.pipeline.report.drawing import new_figure, png_of
 
 KINDS = ("rigid", "affine", "syn")
 

@@ -11,9 +11,9 @@ import pytest
 from glioquery.atlas import ATLAS_VARIABLE, load_atlas
 from glioquery.atlas.brain import FOLDER
 from glioquery.dbgen import Database, DatabaseError, Plan, generate, verify
-from glioquery.dbgen.cluster import connected
+from glioquery.dbgen.machine.cluster import connected
 from glioquery.dbgen.workers import UnfitNodeError, make_shard, make_shard_here
-from glioquery.pipeline import cli
+from glioquery.pipeline.commands import cli
 
 
 @pytest.fixture

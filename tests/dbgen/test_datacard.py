@@ -8,7 +8,7 @@ import pytest
 
 from glioquery.dbgen import Database
 from glioquery.dbgen.datacard import card_text, describe_database
-from glioquery.dbgen.machine import processor
+from glioquery.dbgen.machine.cores import processor
 
 
 def test_facts_are_those_of_the_samples(database):

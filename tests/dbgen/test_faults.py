@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from glioquery.dbgen import Database, DatabaseError, Plan, generate, verify, workers
-from glioquery.dbgen.cluster import connected
-from glioquery.dbgen.shard import shard_path
+from glioquery.dbgen.machine.cluster import connected
+from glioquery.dbgen.store.shard import shard_path
 from glioquery.dbgen.workers import UnfitNodeError
 from glioquery.solver import FisherKolmogorov
 

@@ -13,13 +13,13 @@ from glioquery.dbgen import (
     ParameterSpace,
     Plan,
     Range,
-    drawing,
     generate,
     generation,
     verify,
 )
-from glioquery.dbgen.cluster import connected
-from glioquery.dbgen.drawing import draw_samples
+from glioquery.dbgen.machine.cluster import connected
+from glioquery.dbgen.study import drawing
+from glioquery.dbgen.study.drawing import draw_samples
 from glioquery.solver import simulate
 
 pytestmark = pytest.mark.usefixtures("ray")

@@ -11,11 +11,11 @@ from scipy import ndimage
 
 from glioquery.atlas import SIMULATION_GRID, Grid
 from glioquery.atlas.brain import block_mean
-from glioquery.pipeline.nifti import Scan, write_nifti
-from glioquery.pipeline.patient import Patient
-from glioquery.pipeline.quality import OutlineQuality, RegistrationQuality
-from glioquery.pipeline.restart import Registered
-from glioquery.pipeline.transform import AtlasTransform
+from glioquery.pipeline.alignment.transform import AtlasTransform
+from glioquery.pipeline.images.nifti import Scan, write_nifti
+from glioquery.pipeline.patient.patient import Patient
+from glioquery.pipeline.registration.quality import OutlineQuality, RegistrationQuality
+from glioquery.pipeline.registration.restart import Registered
 from glioquery.solver import TumorMasks
 
 PNG = b"\x89PNG"
@@ -93,8 +93,8 @@ def files(tmp_path, brain_2mm, segmentation):
 @pytest.fixture
 def still(monkeypatch):
     """Alignment that finds nothing to move, and no work of ANTs at all."""
-    monkeypatch.setattr("glioquery.pipeline.patient.align", lambda moving, fixed: np.eye(4))
-    monkeypatch.setattr("glioquery.pipeline.ants_worker._run_apart", None)
+    monkeypatch.setattr("glioquery.pipeline.patient.patient.align", lambda moving, fixed: np.eye(4))
+    monkeypatch.setattr("glioquery.pipeline.alignment.ants_worker._run_apart", None)
 
 
 @pytest.fixture(scope="session")

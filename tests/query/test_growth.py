@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from glioquery.query import Index, build, build_index
+from glioquery.query import Index, build_index
+from glioquery.query.index import build
 from glioquery.solver import Thresholds
 
 

@@ -18,7 +18,7 @@ from scipy.integrate import solve_ivp
 
 from glioquery.atlas import Grid
 from glioquery.dbgen import Database, ParameterSpace, Plan, Range, generate, verify
-from glioquery.dbgen.cluster import connected
+from glioquery.dbgen.machine.cluster import connected
 from glioquery.query import build_index, search
 from glioquery.solver import (
     Accuracy,

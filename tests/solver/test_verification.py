@@ -19,7 +19,7 @@ from numpy.polynomial import Polynomial
 from scipy.optimize import minimize_scalar
 
 from glioquery.atlas import Grid
-from glioquery.dbgen.space import ParameterSpace
+from glioquery.dbgen.study.space import ParameterSpace
 from glioquery.solver import (
     FisherKolmogorov,
     GrowthParameters,

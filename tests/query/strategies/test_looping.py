@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from glioquery.atlas import Grid
-from glioquery.dbgen.header import HEADER
+from glioquery.dbgen.store.header import HEADER
 from glioquery.query import build_index, search
 from glioquery.query.strategies import (
     STRATEGIES,

@@ -1,0 +1,1 @@
+../../glioquery/__init__.py

@@ -1,0 +1,1 @@
+../../glioquery/deferred.py

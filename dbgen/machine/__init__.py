@@ -1,0 +1,1 @@
+"""What long work needs of a machine: files that appear whole, locks, cores, Ray."""

@@ -1,0 +1,1 @@
+"""A database on disk: its header, shards and outlines, read and written."""

@@ -1,0 +1,443 @@
+"""A finished database on disk, read the same whether it stores densities or outlines only."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atlas import (
+    ATLAS_VARIABLE,
+    SIMULATION_GRID,
+    Grid,
+    atlas_checksum,
+    atlas_folder,
+    atlas_name,
+    load_atlas,
+)
+from ...solver import (
+    GrowthParameters,
+    Thresholds,
+    Tissue,
+    TumorDensity,
+    TumorMasks,
+)
+from .curve import decode_outlines
+from .header import DatabaseError, Part, identity, mending, parts_of, read_header, shard_spans
+from .netcdf import computed_once
+from .shard import (
+    VARIABLES,
+    VOXEL_INDEX,
+    VOXELS,
+    ShardRecord,
+    read_record,
+    read_voxels,
+    shard_path,
+)
+from .stored import StoredShard
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from ...solver import Accuracy
+    from ...solver.models import GrowthModel
+    from ..study.plan import Plan
+
+OUTLINE_TOLERANCE = 1e-4
+"""Densities this near to a threshold may lie on either side of it on another processor."""
+
+
+@dataclass(frozen=True, eq=False)
+class Database:
+    """Simulated tumours, their parameters and their outlines.
+
+    Open one with `Database.open`. Samples are numbered 0 to n_samples - 1. As with a mapping, its
+    length is the number of samples and iteration yields their ids, which every method takes:
+    `for sample in database: database.outlines(sample)`.
+
+    Any number of threads may read one; where they need its files, they take turns.
+
+    Attributes
+    ----------
+    path : Path
+    header : dict
+        The contents of `database.json`.
+    records : tuple of ShardRecord
+        One for each shard, in order.
+    """
+
+    path: Path
+    header: dict[str, Any]
+    records: tuple[ShardRecord, ...]
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Database:
+        """Open a database and see that it is complete.
+
+        Sizes are compared here, which is quick; `verify` compares checksums and contents.
+
+        Raises
+        ------
+        DatabaseError
+            If the folder holds no database, one of another schema or another atlas than the one in
+            use, or shards are missing or not of their recorded size; the message names them.
+        """
+        folder = Path(path).absolute()  # workers may run elsewhere
+        header = read_header(folder)
+        _require_atlas(folder, header)
+        records, bad = [], []
+        for index, (first, last) in enumerate(shard_spans(header)):
+            file = shard_path(folder, index)
+            record = read_record(file)
+            if record is None or not file.exists() or (record.first, record.last) != (first, last):
+                bad.append(f"{file.name} is missing")
+            elif file.stat().st_size != record.bytes:
+                bad.append(
+                    f"{file.name} has {file.stat().st_size} bytes where {record.bytes} were written"
+                )
+            else:
+                records.append(record)
+        if bad:
+            more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+            raise DatabaseError(
+                f"{folder} is incomplete: {'; '.join(bad[:3])}{more}. "
+                f"{mending(folder, header)} completes it"
+            )
+        return cls(folder, header, tuple(records))
+
+    @property
+    def n_samples(self) -> int:
+        """Number of tumours."""
+        return int(self.header["n_samples"])
+
+    @property
+    def grid(self) -> Grid:
+        """The simulation grid."""
+        return SIMULATION_GRID
+
+    @property
+    def box(self) -> tuple[slice, slice, slice]:
+        """The part of the grid that densities and outlines are stored on."""
+        x, y, z = (slice(*ends) for ends in self.header["box"])
+        return x, y, z
+
+    @property
+    def stores_density(self) -> bool:
+        """Whether densities are stored, or re-simulated on demand."""
+        return bool(self.header["store"] == "density")
+
+    @computed_once
+    def thresholds(self) -> Thresholds:
+        """Densities at which the stored outlines were drawn."""
+        return Thresholds(**self.header["plan"]["thresholds"])
+
+    @computed_once
+    def parts(self) -> tuple[Part, ...]:
+        """One, or those that the database was merged from; they share all but what is drawn."""
+        return tuple(parts_of(self.header))
+
+    @property
+    def plan(self) -> Plan:
+        """What decided the samples.
+
+        Raises
+        ------
+        DatabaseError
+            If the database was merged: each of its `parts` has a plan of its own.
+        """
+        if len(self.parts) > 1:
+            raise DatabaseError(
+                f"{self.path} was merged from {len(self.parts)} databases, each with a plan of its "
+                "own: see `parts`"
+            )
+        return self.parts[0].plan
+
+    @property
+    def model(self) -> GrowthModel:
+        """The growth model, one for all parts."""
+        return self.parts[0].plan.model
+
+    @property
+    def core_min_ml(self) -> float:
+        """Least volume of a core that any of its parts keeps."""
+        return min(part.plan.space.core_min_ml for part in self.parts)
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """Bounds of the time step of its simulations."""
+        return self.parts[0].plan.accuracy
+
+    @computed_once
+    def checksum(self) -> str:
+        """SHA-256 that identifies the content, from the plan and the shards' checksums."""
+        digest = hashlib.sha256(identity(self.header["plan"]).encode())
+        for record in self.records:
+            digest.update(record.sha256.encode())
+        return digest.hexdigest()
+
+    @computed_once
+    def parameters(self) -> xr.Dataset:
+        """All variables along `sample`, in memory, with units (see FORMAT.md).
+
+        Raises
+        ------
+        DatabaseError
+            If a shard's are not what was written; the message names it.
+        """
+        import xarray as xr  # here and below: 40 MB that workers, who import this module, can spare
+
+        tables = [shard.table() for shard in self._shards]
+        columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+        return xr.Dataset(
+            {
+                name: ("sample", columns[name], {"units": units, "long_name": text})
+                for name, (_, units, text) in VARIABLES.items()
+            },
+            coords={"sample": ("sample", columns["sample"], {"long_name": "sample id"})},
+        )
+
+    def select(self, **bounds: slice | float) -> NDArray[np.int64]:
+        """The samples whose variables lie within bounds, by rising id.
+
+        Parameters
+        ----------
+        **bounds : slice or number
+            For each variable of `parameters` that decides, `slice(low, high)`, both ends included
+            as in xarray's selection by label and None for an open end, or the one value it has:
+            `database.select(rho=slice(0.01, 0.05), lambda_mm=slice(2, None))`.
+
+        Returns
+        -------
+        (k,) int64 array
+            Sample ids, as `density`, `outlines` and `to_xarray().sel(sample=...)` take them. None
+            where no sample fits; all without bounds.
+
+        Raises
+        ------
+        ValueError
+            If there is no variable of that name (the message lists those there are), or a bound is
+            not a number or a slice from a lower to a higher one.
+        """
+        chosen = np.ones(self.n_samples, dtype=bool)
+        for name, bound in bounds.items():
+            if name not in VARIABLES:
+                raise ValueError(
+                    f"no variable {name!r} to select by: there are {', '.join(VARIABLES)}"
+                )
+            low, high = _ends(name, bound)
+            values = self.parameters[name].values
+            chosen &= (values >= low) & (values <= high)
+        return np.flatnonzero(chosen).astype(np.int64)
+
+    def to_xarray(self) -> xr.Dataset:
+        """The whole database as one dataset: every variable and coordinate of its shards.
+
+        What lies along `sample` alone is in memory. Outlines (`core_bits`, `whole_bits`) and, where
+        they are stored, densities (`density`) are read from the shards when their values are
+        asked for: select first, then compute, as in
+        `database.to_xarray().density.isel(sample=[3, 17]).mean("sample")`.
+
+        Raises
+        ------
+        DatabaseError
+            If a shard that is read, here or later, is not what was written; the message names it.
+        """
+        import xarray as xr
+
+        from .lazy import lazy_variable, read_variable
+
+        names = ["core_bits", "whole_bits"] + (["density"] if self.stores_density else [])
+        with self._shards[0].opened() as first:
+            axes = {axis: read_variable(first, axis) for axis in "xyz"}
+            attributes = {name: first.getncattr(name) for name in first.ncattrs()}
+        joined = {name: lazy_variable(name, self._shards) for name in names}
+        axes["voxel_index"] = xr.Variable(("voxel", "axis"), self._voxels, VOXEL_INDEX)
+        return self.parameters.assign_coords(axes).assign(joined).assign_attrs(attributes)
+
+    def growth_parameters(self, sample: int) -> GrowthParameters:
+        """The parameters of one tumour."""
+        row = self.parameters.isel(sample=self._checked(sample))
+        return GrowthParameters(
+            origin_mm=(float(row.origin_x_mm), float(row.origin_y_mm), float(row.origin_z_mm)),
+            dw=float(row.dw),
+            rho=float(row.rho),
+            days=float(row.days),
+        )
+
+    def packed_outlines(self, start: int, stop: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Outlines of samples start <= i < stop as bits.
+
+        Returns
+        -------
+        core, whole : (stop - start, bx, by, bz / 8) uint8 array
+            On `box`, eight voxels along z in a byte, the first in the highest bit.
+        """
+        core: list[NDArray[np.uint8]] = []
+        whole: list[NDArray[np.uint8]] = []
+        for shard, rows in self._rows(start, stop):
+            with shard.opened() as file:
+                stored = [np.asarray(file[name][rows]) for name in ("core_bits", "whole_bits")]
+            for bits, packed in zip(stored, (core, whole), strict=True):
+                masks = decode_outlines(bits, self._voxels, self._box_shape)
+                packed += [np.packbits(mask, axis=-1) for mask in masks]
+        return np.stack(core), np.stack(whole)
+
+    def outlines(self, sample: int) -> TumorMasks:
+        """The two outlines of one tumour on the simulation grid."""
+        i = self._checked(sample)
+        masks = []
+        for bits in self.packed_outlines(i, i + 1):
+            mask = np.zeros(self.grid.shape, dtype=bool)
+            mask[self.box] = np.unpackbits(bits[0], axis=-1)
+            masks.append(mask)
+        return TumorMasks(masks[0], masks[1], self.grid)
+
+    def density(self, sample: int) -> TumorDensity:
+        """The density of one tumour: as stored, or simulated anew from its parameters.
+
+        Raises
+        ------
+        DatabaseError
+            If a density simulated anew does not have the stored outlines (but for voxels within
+            1e-4 of a threshold): the database was made by another solver.
+        """
+        i = self._checked(sample)
+        if not self.stores_density:
+            density = self.simulate_again(i)
+            for name in self.differing_outlines(i, density):
+                raise DatabaseError(
+                    f"sample {i} of {self.path}, simulated anew, has another {name} outline than "
+                    "the stored one: the database was made by another version of the solver"
+                )
+            return density
+        ((shard, rows),) = self._rows(i, i + 1)
+        u = np.zeros(self.grid.shape, dtype=np.float32)
+        with shard.opened() as file:
+            u[self.box] = np.asarray(file["density"][rows])[0]
+        return TumorDensity(u, self.grid)
+
+    def simulate_again(self, sample: int) -> TumorDensity:
+        """The density of one tumour, unrounded, simulated from its stored parameters."""
+        from ...solver import simulate  # here: it imports JAX, which a search can spare
+
+        return simulate(
+            Tissue.from_atlas(load_atlas()),
+            self.growth_parameters(sample),
+            model=self.model,
+            thresholds=self.thresholds,
+            accuracy=self.accuracy,
+        ).density
+
+    def differing_outlines(self, sample: int, density: TumorDensity) -> list[str]:
+        """Which of its stored outlines, 'core' and 'whole', are not those of a density.
+
+        Voxels within 1e-4 of the threshold are left out: another processor may round them to the
+        other side.
+        """
+        stored = self.outlines(sample)
+        u = density.u
+        differing = []
+        for name in ("core", "whole"):
+            level = getattr(self.thresholds, name)
+            wrong = (u >= np.float32(level)) != getattr(stored, name)
+            if wrong[np.abs(u - level) > OUTLINE_TOLERANCE].any():
+                differing.append(name)
+        return differing
+
+    def require_intact(self) -> None:
+        """Compare every shard with its checksum; a read does that with what it reads.
+
+        Raises
+        ------
+        DatabaseError
+            If one is damaged; the message names it and the command that makes it anew.
+        """
+        for shard in self._shards:
+            shard.require_intact()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to another process, which reads for itself what it needs."""
+        return {"path": self.path, "header": self.header, "records": self.records}
+
+    def __len__(self) -> int:
+        return self.n_samples
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.n_samples))
+
+    def _checked(self, sample: int) -> int:
+        if not 0 <= sample < self.n_samples:
+            raise IndexError(
+                f"{self.path} holds samples 0 to {self.n_samples - 1}, there is no {sample}"
+            )
+        return int(sample)
+
+    def _rows(self, start: int, stop: int) -> Iterator[tuple[StoredShard, slice]]:
+        """The shards that hold samples start <= i < stop, and which of their rows."""
+        if not 0 <= start < stop <= self.n_samples:
+            raise IndexError(
+                f"{self.path} holds samples 0 to {self.n_samples - 1}, there is no range "
+                f"{start} to {stop}"
+            )
+        firsts = [record.first for record in self.records]
+        for index in range(bisect_right(firsts, start) - 1, bisect_left(firsts, stop)):
+            first, last = self.records[index].first, self.records[index].last
+            yield self._shards[index], slice(max(start, first) - first, min(stop, last) - first)
+
+    @computed_once
+    def _shards(self) -> tuple[StoredShard, ...]:
+        remedy = f"{mending(self.path, self.header)} makes it anew"
+        return tuple(
+            StoredShard(shard_path(self.path, index), record, remedy)
+            for index, record in enumerate(self.records)
+        )
+
+    @property
+    def _box_shape(self) -> tuple[int, int, int]:
+        x, y, z = (s.stop - s.start for s in self.box)
+        return x, y, z
+
+    @computed_once
+    def _voxels(self) -> NDArray[np.int16]:
+        """The voxels that the bits of an outline stand for."""
+        try:
+            return read_voxels(self.path / VOXELS)
+        except OSError as error:
+            raise DatabaseError(
+                f"{self.path / VOXELS} is missing or not readable ({error}): "
+                f"{mending(self.path, self.header)} writes it anew"
+            ) from None
+
+
+def _ends(name: str, bound: slice | float) -> tuple[float, float]:
+    """Least and largest value that a bound of `select` lets pass."""
+    if not isinstance(bound, slice):
+        bound = slice(bound, bound)
+    try:
+        low = -math.inf if bound.start is None else float(bound.start)
+        high = math.inf if bound.stop is None else float(bound.stop)
+    except (TypeError, ValueError):
+        low, high = math.nan, math.nan
+    if bound.step is not None or not low <= high:
+        raise ValueError(
+            f"{name} is selected by a number or by slice(low, high) with low <= high, got {bound}"
+        )
+    return low, high
+
+
+def _require_atlas(folder: Path, header: dict[str, Any]) -> None:
+    atlas = header["plan"]["atlas"]
+    if atlas["sha256"] != atlas_checksum():
+        raise DatabaseError(
+            f"{folder} was simulated in the atlas {atlas['name']} ({atlas['sha256'][:12]}), in use "
+            f"is {atlas_name(atlas_folder())} ({atlas_checksum()[:12]}): {ATLAS_VARIABLE} names "
+            "the folder of the atlas to use, SRI24 where it is not set"
+        )

@@ -1,0 +1,138 @@
+"""A database's own description, `database.json`: what it is, and how its samples are parted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..study.space import ParameterSpace
+from .netcdf import computed_once
+
+if TYPE_CHECKING:
+    from ..study.plan import Plan
+
+SCHEMA = "glioquery-database"
+SCHEMA_VERSION = 2
+HEADER = "database.json"
+KEYS = ("schema", "schema_version", "package_version", "plan", "store", "n_samples", "grid", "box")
+PART_KEYS = ("space", "sampler", "seed", "n_samples", "shard_size")
+"""What a merged database keeps of each of its parts; in one that was generated the first three
+stand in the plan, the others in the header itself."""
+
+
+class DatabaseError(ValueError):
+    """A folder that is not the database it should be; the message says what to do."""
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """The database's own description.
+
+    Raises
+    ------
+    DatabaseError
+        If the folder holds no database, or one of another schema.
+    """
+    path = folder / HEADER
+    try:
+        header = json.loads(path.read_text(encoding="utf-8"))
+        schema, version = header["schema"], header["schema_version"]
+    except FileNotFoundError:
+        raise DatabaseError(
+            f"{folder} holds no database (no {HEADER}): make one with "
+            f"`glioquery generate {shlex.quote(str(folder))} --n 1000`"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatabaseError(f"{path} is not a database's description: {error}") from None
+    if (schema, version) != (SCHEMA, SCHEMA_VERSION):
+        raise DatabaseError(
+            f"{folder} has schema {schema} {version}, this version of glioquery reads "
+            f"{SCHEMA} {SCHEMA_VERSION}: generate the database anew"
+        )
+    missing = [key for key in KEYS if key not in header]
+    if not missing:
+        parts = _described_parts(header)
+        missing = [key for key in PART_KEYS if any(key not in part for part in parts)]
+    if missing:
+        raise DatabaseError(
+            f"{path} was altered, it lacks {', '.join(missing)}: put it back as it was, or "
+            "generate the database anew in another folder"
+        )
+    return header
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive samples of a database that one plan decided.
+
+    Attributes
+    ----------
+    first, last : int
+        Samples first <= i < last; sample i of the database is sample i - first of the plan.
+    space : ParameterSpace
+    seed : int
+    description : dict
+        Of the plan, as `Plan.describe` gives it.
+    """
+
+    first: int
+    last: int
+    space: ParameterSpace
+    seed: int
+    description: dict[str, Any]
+
+    @computed_once
+    def plan(self) -> Plan:
+        """The whole plan, with the growth model.
+
+        Raises
+        ------
+        ValueError
+            If the model cannot be made again (see `recall_model`).
+        """
+        from ..study.plan import Plan  # here: it imports JAX, which a search can spare
+
+        return Plan.from_description(self.description)
+
+
+def parts_of(header: dict[str, Any]) -> list[Part]:
+    """The parts of a database: one, unless it was merged."""
+    parts: list[Part] = []
+    for part in _described_parts(header):
+        first = parts[-1].last if parts else 0
+        drawn = {key: part[key] for key in ("space", "sampler", "seed")}
+        space = ParameterSpace.from_dict(part["space"] | {"sampler": part["sampler"]})
+        last = first + part["n_samples"]
+        parts.append(Part(first, last, space, part["seed"], header["plan"] | drawn))
+    return parts
+
+
+def shard_spans(header: dict[str, Any]) -> list[tuple[int, int]]:
+    """First and last (exclusive) sample of each shard; none holds samples of two parts."""
+    spans: list[tuple[int, int]] = []
+    start = 0
+    for part in _described_parts(header):
+        end, size = start + part["n_samples"], part["shard_size"]
+        spans += [(first, min(first + size, end)) for first in range(start, end, size)]
+        start = end
+    return spans
+
+
+def identity(plan: dict[str, Any]) -> str:
+    """SHA-256 of a plan's description: two databases with one identity hold the same samples."""
+    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+
+
+def mending(folder: Path, header: dict[str, Any]) -> str:
+    """What makes missing and damaged shards anew."""
+    if "parts" in header:
+        return "merging its parts again, into a new folder,"
+    return f"`glioquery generate {shlex.quote(str(folder))} --n {header['n_samples']}`"
+
+
+def _described_parts(header: dict[str, Any]) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = header.get("parts") or [header["plan"] | header]
+    return parts

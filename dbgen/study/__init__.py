@@ -1,0 +1,1 @@
+"""What is simulated: parameter spaces, samplers, the plan, and the draws that follow from it."""

@@ -1,0 +1,219 @@
+"""The samples of a plan: runs that are drawn, simulated and accepted, or drawn again.
+
+Sample i is snapshot i mod m of run i div m. A run is drawn by the space's sampler from (seed, run,
+attempt), and drawn anew with the next attempt until it yields its m accepted snapshots: nothing
+else decides a sample. A sweep's run is one point of its grid: its tumour is the sample, whatever
+size it has.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...solver import GrowthParameters, Snapshot, Status, Thresholds, Tissue, simulate
+from ...solver.integrate import VOLUME_TOLERANCE
+from .plan import Plan
+from .sampling import Draw, find_sampler
+from .space import ParameterSpace
+
+MAX_ATTEMPTS = 300
+"""Draws of the first run after which the space is held to contain no acceptable tumour."""
+
+PATIENCE = 100
+"""Times as many draws that each later run has: where there are tumours, some runs are unlucky."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One tumour of a database.
+
+    Attributes
+    ----------
+    parameters : GrowthParameters
+        A simulation from these reproduces the density.
+    snapshot : Snapshot
+        The density on the tissue's box and the sizes of its outlines.
+    attempt : int
+        Which draw of the run was accepted.
+    """
+
+    parameters: GrowthParameters
+    snapshot: Snapshot
+    attempt: int
+
+
+class Rejection(enum.Enum):
+    """Why a draw is not accepted; the value says it to a person."""
+
+    TOO_SMALL = "a whole outline is smaller than whole_ml allows"
+    TOO_LARGE = "the whole outline is larger than whole_ml allows"
+    CORE_TOO_SMALL = "a core outline is smaller than core_min_ml"
+    TOO_SLOW = "the growth does not reach its volume within the longest days"
+    OUT_OF_RANGES = (
+        "dw, rho and days, scaled at constant dw days and rho days, do not fit into their ranges"
+    )
+    NOT_FINITE = "the density stopped being a number"
+
+
+def draw_samples(tissue: Tissue, plan: Plan, run: int) -> list[Sample]:
+    """Draw a run until it yields its accepted snapshots.
+
+    Returns
+    -------
+    list of Sample
+        `plan.space.snapshots_per_run` of them, by rising time.
+
+    Raises
+    ------
+    ValueError
+        If `attempts_of` the run yield none, or the simulation of a sweep's point fails.
+    """
+    rejections: Counter[Rejection] = Counter()
+    for attempt in attempts_of(run):
+        samples = draw_attempt(tissue, plan, run, attempt)
+        if not isinstance(samples, Rejection):
+            return samples
+        rejections[samples] += 1
+    raise no_acceptable_tumor(rejections)
+
+
+def attempts_of(run: int) -> range:
+    """The draws that a run has to be accepted in."""
+    return range(MAX_ATTEMPTS if run == 0 else PATIENCE * MAX_ATTEMPTS)
+
+
+def no_acceptable_tumor(rejections: Mapping[Rejection, int]) -> ValueError:
+    """The error of a space of which no draw is accepted; it says why, the most frequent first."""
+    why = sorted(rejections.items(), key=lambda item: -item[1])
+    return ValueError(
+        f"the parameter space yields no acceptable tumour in {sum(rejections.values())} draws: "
+        + "; ".join(f"in {count} {rejection.value}" for rejection, count in why)
+        + ". Widen its ranges or its size limits"
+    )
+
+
+def draw_attempt(tissue: Tissue, plan: Plan, run: int, attempt: int) -> list[Sample] | Rejection:
+    """The samples of one draw of a run, or why it is not accepted.
+
+    Raises
+    ------
+    ValueError
+        If the simulation of a sweep's point fails: it cannot be drawn again.
+    """
+    space = plan.space
+    sampler = find_sampler(space.sampler)
+    draw = sampler.draw(tissue, space, plan.seed, run, attempt)
+    volumes = _volumes_of(tissue, plan, draw)
+    if isinstance(volumes, Rejection):
+        return volumes
+    stop_ml = math.inf
+    if volumes:
+        stop_ml = volumes[-1]
+    elif not sampler.sweeps:
+        # A run that passes the largest volume is not acceptable any more.
+        stop_ml = math.nextafter(space.whole_ml.high, math.inf)
+    result = simulate(
+        tissue,
+        draw.parameters,
+        model=plan.model,
+        thresholds=plan.thresholds,
+        snapshot_ml=volumes,
+        stop_ml=stop_ml,
+        accuracy=plan.accuracy,
+    )
+    if sampler.sweeps:
+        if result.status is Status.NOT_FINITE:
+            raise ValueError(f"point {run} of the sweep, {draw.parameters}: {result.status.value}")
+        return [Sample(draw.parameters, result.final, attempt)]
+    if result.status is Status.NOT_FINITE:
+        return Rejection.NOT_FINITE
+    if volumes:
+        grown = [(snapshot.days, snapshot) for snapshot in result.snapshots]
+        if len(grown) < len(volumes):
+            return Rejection.TOO_SLOW
+    elif result.status is Status.STOPPED_AT_VOLUME:
+        return Rejection.TOO_LARGE
+    else:
+        grown = [(draw.parameters.days, result.final)]
+    samples = []
+    for days, snapshot in grown:
+        rejection = _size_fault(tissue, space, snapshot)
+        if rejection is not None:
+            return rejection
+        parameters = _into_ranges(dataclasses.replace(draw.parameters, days=days), space)
+        if parameters is None:
+            return Rejection.OUT_OF_RANGES
+        samples.append(Sample(parameters, snapshot, attempt))
+    return samples
+
+
+def _size_fault(tissue: Tissue, space: ParameterSpace, snapshot: Snapshot) -> Rejection | None:
+    """Which limit of the space a tumour's size breaks, if it does."""
+    whole_ml = snapshot.whole_voxels * tissue.grid.voxel_ml
+    if whole_ml < space.whole_ml.low:
+        return Rejection.TOO_SMALL
+    if whole_ml > space.whole_ml.high:
+        return Rejection.TOO_LARGE
+    if snapshot.core_voxels * tissue.grid.voxel_ml < space.core_min_ml:
+        return Rejection.CORE_TOO_SMALL
+    return None
+
+
+def _volumes_of(tissue: Tissue, plan: Plan, draw: Draw) -> tuple[float, ...] | Rejection:
+    """The volumes at which a draw's snapshots are kept, or why there are none.
+
+    Shares are counted from the growth's own least acceptable volume: that at which its core is
+    large enough, found by a run that ends there. A snapshot misses its volume by as much as
+    `VOLUME_TOLERANCE`: the ends are drawn in by that, so that none is lost.
+    """
+    if not draw.size_shares:
+        return draw.volumes_ml
+    space = plan.space
+    least = space.whole_ml.low
+    if space.core_min_ml > 0:
+        core = plan.thresholds.core
+        core_ml = space.core_min_ml * (1 + 2 * VOLUME_TOLERANCE)
+        start = simulate(
+            tissue,
+            draw.parameters,
+            model=plan.model,
+            thresholds=Thresholds(core=core, whole=core),  # volumes asked for are the core's
+            snapshot_ml=(core_ml,),
+            stop_ml=core_ml,
+            accuracy=plan.accuracy,
+        )
+        if start.status is Status.NOT_FINITE:
+            return Rejection.NOT_FINITE
+        if not start.snapshots:
+            return Rejection.TOO_SLOW
+        whole = start.snapshots[0].u >= np.float32(plan.thresholds.whole)
+        least = max(least, float(whole.sum()) * tissue.grid.voxel_ml)
+    low = math.cbrt(least * (1 + VOLUME_TOLERANCE))
+    high = math.cbrt(space.whole_ml.high / (1 + VOLUME_TOLERANCE))
+    if low >= high:
+        return Rejection.CORE_TOO_SMALL
+    return tuple((low + share * (high - low)) ** 3 for share in draw.size_shares)
+
+
+def _into_ranges(parameters: GrowthParameters, space: ParameterSpace) -> GrowthParameters | None:
+    """The growth scaled by the power of two nearest to 1 that brings all three into their ranges.
+
+    A power of two changes no digit of dw T and rho T: the scaled parameters reproduce the density
+    exactly.
+    """
+    for exponent in sorted(range(-8, 9), key=abs):
+        scaled = parameters.scaled(2.0**exponent)
+        if (
+            space.dw.holds(scaled.dw)
+            and space.rho.holds(scaled.rho)
+            and space.days.holds(scaled.days)
+        ):
+            return scaled
+    return None

@@ -1,0 +1,129 @@
+"""What decides every sample of a database."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...atlas import atlas_checksum, atlas_folder, atlas_name, load_atlas
+from ...solver import SCHEME, Accuracy, FisherKolmogorov, GrowthModel, Thresholds, Tissue
+from ...solver.models import describe_model, find_model, recall_model
+from .space import ParameterSpace
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything on which the samples depend.
+
+    Attributes
+    ----------
+    space : ParameterSpace
+    seed : int
+        Of the random draws.
+    model : GrowthModel
+    thresholds : Thresholds
+        Densities of the stored outlines.
+    accuracy : Accuracy
+        Of the solver.
+
+    Raises
+    ------
+    ValueError
+        If the seed is out of range, or an origin of the space lies outside the tissue.
+    """
+
+    space: ParameterSpace = field(default_factory=ParameterSpace)
+    seed: int = 0
+    model: GrowthModel = field(default_factory=FisherKolmogorov)
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    accuracy: Accuracy = field(default_factory=Accuracy)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed is a whole number from 0 to 2^32 - 1, got {self.seed}")
+        for origin in self.space.origin_mm or ():
+            try:
+                Tissue.from_atlas(load_atlas()).nearest_voxel(origin)
+            except ValueError as error:
+                raise ValueError(f"origin_mm: {error}") from None
+
+    def describe(self) -> dict[str, Any]:
+        """The plan in plain values, as `database.json` stores it."""
+        space = self.space.to_dict()
+        sampler = space.pop("sampler")
+        return {
+            "space": space,
+            "sampler": sampler,
+            "seed": self.seed,
+            "model": describe_model(self.model),
+            "thresholds": dataclasses.asdict(self.thresholds),
+            "scheme": SCHEME,
+            "accuracy": dataclasses.asdict(self.accuracy),
+            "atlas": {"name": atlas_name(atlas_folder()), "sha256": atlas_checksum()},
+        }
+
+    @classmethod
+    def from_description(cls, plan: dict[str, Any]) -> Plan:
+        """The plan that `describe` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the sampler is unknown here, or the growth model cannot be made again (see
+            `recall_model`).
+        """
+        return cls(
+            space=ParameterSpace.from_dict(plan["space"] | {"sampler": plan["sampler"]}),
+            seed=plan["seed"],
+            model=recall_model(plan["model"]),
+            thresholds=Thresholds(**plan["thresholds"]),
+            accuracy=Accuracy(**plan["accuracy"]),
+        )
+
+    @classmethod
+    def from_toml(
+        cls,
+        path: Path,
+        *,
+        seed: int = 0,
+        model: GrowthModel | None = None,
+        settings: Mapping[str, Any] | None = None,
+        **changes: Any,
+    ) -> Plan:
+        """A plan from a TOML file: a space, and a growth model in its table `model`.
+
+        The table holds the model's `name` and its settings; without it the model is the default.
+
+        Parameters
+        ----------
+        path : Path
+        seed : int
+        model : GrowthModel, optional
+            Replaces the file's.
+        settings : mapping, optional
+            Replace settings of the file's model.
+        **changes
+            Replace the file's values of the space.
+
+        Raises
+        ------
+        ValueError
+            If the file is not TOML or does not describe a plan; the message names the file.
+        """
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+            table = values.pop("model", {"name": FisherKolmogorov.name})
+            if not isinstance(table, dict) or not isinstance(table.get("name"), str):
+                raise ValueError(
+                    "the model is a table of its name and its settings, as in "
+                    f'[model] name = "{FisherKolmogorov.name}", got {table!r}'
+                )
+            space = ParameterSpace.from_dict(values | changes)
+            chosen = model or find_model(table.pop("name"), **(table | dict(settings or {})))
+            return cls(space=space, seed=seed, model=chosen)
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from None

@@ -1,0 +1,236 @@
+"""How tumours are drawn from a parameter space: one function for each sampler.
+
+A draw depends on the seed, the run and the attempt alone. A run whose tumours are not acceptable is
+drawn again with the next attempt, but for a sweep: its runs are the points of a grid, and all kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...solver import GrowthParameters, Tissue
+from .values import Choices
+
+if TYPE_CHECKING:
+    from .space import ParameterSpace
+
+SOBOL_DIMENSIONS = 6
+"""Coordinates of a Sobol point: origin x, y, z, then dw, rho, days."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One run of the solver to make, and what of it is kept.
+
+    Attributes
+    ----------
+    parameters : GrowthParameters
+        `days` is the time at which the run ends at the latest.
+    volumes_ml : tuple of float
+        Whole-tumour volumes, rising, at which a snapshot is kept.
+    size_shares : tuple of float
+        Where the volumes depend on the growth: shares in [0, 1), rising, of the cube roots from the
+        growth's least acceptable volume to the largest of the space.
+
+    Without volumes and shares, the end of the run is the one tumour that it yields.
+    """
+
+    parameters: GrowthParameters
+    volumes_ml: tuple[float, ...] = ()
+    size_shares: tuple[float, ...] = ()
+
+
+DrawFunction = Callable[[Tissue, "ParameterSpace", int, int, int], Draw]
+"""From tissue, space, seed, run and attempt to a draw."""
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A way to draw from a parameter space.
+
+    Attributes
+    ----------
+    draw : callable
+        From tissue, space, seed, run and attempt to a `Draw`.
+    independent : bool
+        Whether each tumour is drawn by itself, so that a run yields one.
+    sweeps : bool
+        Whether it takes every point of a grid once: run r is point r, its tumour is kept whatever
+        size it has, and never drawn again.
+    """
+
+    draw: DrawFunction
+    independent: bool
+    sweeps: bool = False
+
+
+def draw_trajectory(
+    tissue: Tissue, space: ParameterSpace, seed: int, run: int, attempt: int
+) -> Draw:
+    """A growth that is followed through the sizes of the space, whatever time that takes.
+
+    Origin, dw and rho are drawn independently; one volume is drawn in each of
+    `space.snapshots_per_run` equal parts of the range of cube roots of `space.whole_ml`.
+    """
+    rng = np.random.default_rng([seed, run, attempt])
+    origin = _draw_origin(tissue, space, rng)
+    dw, rho = space.dw.draw(rng), space.rho.draw(rng)
+    low, high = np.cbrt(space.whole_ml.low), np.cbrt(space.whole_ml.high)
+    volumes = (low + (high - low) * _draw_strata(space, rng) / space.snapshots_per_run) ** 3
+    growth = GrowthParameters(origin, dw, rho, _longest(space, dw, rho))
+    return Draw(growth, volumes_ml=tuple(volumes.tolist()))
+
+
+def draw_identifiable(
+    tissue: Tissue, space: ParameterSpace, seed: int, run: int, attempt: int
+) -> Draw:
+    """A growth that is followed from its own least acceptable size on to the largest.
+
+    Origin and lambda = sqrt(dw / rho) are drawn independently, and one volume in each of
+    `space.snapshots_per_run` equal parts of the range of cube roots; rho T follows from them. Of
+    the pairs (dw, rho) with this lambda one is drawn, log-uniformly: it decides no density.
+    """
+    if space.lambda_mm is None:
+        raise ValueError("the sampler 'identifiable' draws from a range lambda_mm, got none")
+    rng = np.random.default_rng([seed, run, attempt])
+    origin = _draw_origin(tissue, space, rng)
+    front = space.lambda_mm.draw(rng)
+    least = max(space.rho.low, space.dw.low / front**2)
+    greatest = min(space.rho.high, space.dw.high / front**2)
+    rho = least * (greatest / least) ** rng.uniform()
+    # Rounding may have moved an end of the pairs out of its range.
+    rho = min(max(rho, space.rho.low), space.rho.high)
+    dw = min(max(front**2 * rho, space.dw.low), space.dw.high)
+    growth = GrowthParameters(origin, dw, rho, _longest(space, dw, rho))
+    shares = _draw_strata(space, rng) / space.snapshots_per_run
+    return Draw(growth, size_shares=tuple(shares.tolist()))
+
+
+def draw_uniform(tissue: Tissue, space: ParameterSpace, seed: int, run: int, attempt: int) -> Draw:
+    """One tumour: origin, dw, rho and days drawn independently from their ranges."""
+    rng = np.random.default_rng([seed, run, attempt])
+    origin = _draw_origin(tissue, space, rng)
+    dw, rho, days = space.dw.draw(rng), space.rho.draw(rng), space.days.draw(rng)
+    return Draw(GrowthParameters(origin, dw, rho, days))
+
+
+def draw_sobol(tissue: Tissue, space: ParameterSpace, seed: int, run: int, attempt: int) -> Draw:
+    """One tumour: point `run` of a Sobol sequence in origin, dw, rho and days.
+
+    Each attempt has a sequence of its own, scrambled by (seed, attempt): attempt a of all runs
+    together covers the space evenly, and every run depends on itself alone.
+    """
+    from scipy.stats import qmc  # here: 25 MB that the other samplers' workers can spare
+
+    sequence = qmc.Sobol(SOBOL_DIMENSIONS, seed=np.random.default_rng([seed, attempt]))
+    if run > 0:  # scipy 1.15 fails to go forward by none
+        sequence.fast_forward(run)
+    shares = sequence.random(1)[0]
+    dw, rho, days = (
+        bounds.at(float(share))
+        for bounds, share in zip((space.dw, space.rho, space.days), shares[3:], strict=True)
+    )
+    if space.origin_mm is None:
+        origin = origin_at(tissue, shares[:3])
+    else:
+        origin = space.origin_mm[math.floor(shares[0] * len(space.origin_mm))]
+    return Draw(GrowthParameters(origin, dw, rho, days))
+
+
+def draw_grid(tissue: Tissue, space: ParameterSpace, seed: int, run: int, attempt: int) -> Draw:
+    """Point `run` of the sweep of all origins, dw, rho and days; the last changes fastest."""
+    at = np.unravel_index(run, space.sweep_shape)
+    if space.origin_mm is None:
+        raise ValueError("the sampler 'grid' sweeps the points of origin_mm, got none")
+    dw, rho, days = (
+        bounds.values[index] if isinstance(bounds, Choices) else bounds.low
+        for bounds, index in zip((space.dw, space.rho, space.days), at[1:], strict=True)
+    )
+    return Draw(GrowthParameters(space.origin_mm[at[0]], dw, rho, days))
+
+
+SAMPLERS = {
+    "trajectory": Sampler(draw_trajectory, independent=False),
+    "uniform": Sampler(draw_uniform, independent=True),
+    "sobol": Sampler(draw_sobol, independent=True),
+    "identifiable": Sampler(draw_identifiable, independent=False),
+    "grid": Sampler(draw_grid, independent=True, sweeps=True),
+}
+"""The samplers by name."""
+
+
+def find_sampler(name: str) -> Sampler:
+    """The sampler of a name.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message lists those there are.
+    """
+    if not isinstance(name, str) or name not in SAMPLERS:
+        raise ValueError(f"no sampler {name!r}: there are {', '.join(SAMPLERS)}")
+    return SAMPLERS[name]
+
+
+def origin_at(tissue: Tissue, shares: ArrayLike) -> tuple[float, float, float]:
+    """The point of the tissue at shares of its volume: evenly spread shares, evenly spread points.
+
+    The first share is that of the tissue with a lower x, the second that of the sagittal slice at
+    x with a lower y, the third that of the line at (x, y) with a lower z.
+
+    Parameters
+    ----------
+    tissue : Tissue
+    shares : (3,) array
+        In [0, 1).
+
+    Returns
+    -------
+    tuple of three float
+        RAS world, mm, in a voxel of the tissue.
+    """
+    part = tissue.domain
+    position = []
+    for share in np.asarray(shares, dtype=np.float64):
+        counts = part.reshape(len(part), -1).sum(axis=1)
+        ends = np.cumsum(counts)
+        reached = share * ends[-1]
+        index = int(np.searchsorted(ends, reached, side="right"))
+        within = (reached - (ends[index] - counts[index])) / counts[index]
+        # Off the faces of the voxel, where rounding might put the point into its neighbour.
+        position.append(index + min(max(within, 1e-6), 1 - 1e-6) - 0.5)
+        part = part[index]
+    x, y, z = tissue.grid.to_world(np.array(position)).tolist()
+    return x, y, z
+
+
+def _draw_origin(
+    tissue: Tissue, space: ParameterSpace, rng: np.random.Generator
+) -> tuple[float, float, float]:
+    """One of the space's points or, if it names none, a point uniform in the tissue."""
+    if space.origin_mm is not None:
+        return space.origin_mm[rng.integers(len(space.origin_mm))]
+    voxel = tissue.voxels[rng.integers(len(tissue.voxels))]
+    x, y, z = tissue.grid.to_world(voxel + rng.uniform(-0.5, 0.5, 3)).tolist()
+    return x, y, z
+
+
+def _draw_strata(space: ParameterSpace, rng: np.random.Generator) -> NDArray[np.float64]:
+    """A number in each of [0, 1), [1, 2), ... [m - 1, m), m being the snapshots of a run."""
+    m = space.snapshots_per_run
+    return np.arange(m) + rng.uniform(size=m)
+
+
+def _longest(space: ParameterSpace, dw: float, rho: float) -> float:
+    """Days that a run may last: as long as one scaled by a power of two may.
+
+    The density depends on dw T and rho T alone.
+    """
+    fastest = min(space.dw.high / dw, space.rho.high / rho)
+    return space.days.high * 2.0 ** math.floor(math.log2(fastest))

@@ -1,0 +1,1 @@
+"""glioquery: from an MRI and an outline of a glioma to a map of tumour-cell density."""

@@ -1,0 +1,1 @@
+"""Many patients through Ray; the PREDICT-GBM contract."""

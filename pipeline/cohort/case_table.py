@@ -1,0 +1,194 @@
+"""A cohort's cases: one patient a row of a table, checked before any work."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..images.labels import label_convention
+from ..images.nifti import InputError
+from ..patient.patient_files import SEG_GRIDS
+from ..results.names import checked_identifier, subject_label
+from ..results.table_file import Table, listed, read_table
+
+SCANS = ("t1", "t1c", "flair", "seg", "brain_mask", "seg_reference", "recurrence")
+"""Files of a patient, as `load_patient` takes them."""
+
+COLUMNS = ("id", *SCANS, "labels", "seg_grid")
+"""What is read of a table; its other columns are carried to the cohort's summary."""
+
+NOTHING = frozenset({"n/a", "na", "nan", "none", "null"})
+"""In any case, what an empty cell is called by BIDS, R, pandas, Python and databases."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row of the table.
+
+    Attributes
+    ----------
+    identifier : str
+        What the user calls the patient.
+    scans : mapping of str to Path
+        Files by role, of `SCANS`; only those that are given.
+    labels : str
+        Name of the segmentation's label convention.
+    others : mapping of str to str
+        The row's cells under further heads, as they are written; no part of the request.
+    seg_grid : "own" or "t1"
+        Whose voxels the segmentation has; see `load_patient`.
+    """
+
+    identifier: str
+    scans: Mapping[str, Path]
+    labels: str
+    others: Mapping[str, str] = field(default_factory=dict)
+    seg_grid: str = "own"
+
+    @property
+    def subject(self) -> str:
+        """BIDS label in file names."""
+        return subject_label(self.identifier)
+
+
+@dataclass(frozen=True)
+class CaseTable:
+    """The cases of a table.
+
+    Attributes
+    ----------
+    cases : tuple of Case
+        In the order of the rows.
+    notices : tuple of str
+        What the user should know although it is no error.
+    """
+
+    cases: tuple[Case, ...]
+    notices: tuple[str, ...]
+
+
+def read_cases(path: str | Path, *, labels: str | None = None) -> CaseTable:
+    """Read a cohort's table and check all its rows.
+
+    Parameters
+    ----------
+    path : str or Path
+        `COLUMNS` in any order; all but id, seg and one of t1 and t1c may be left out, cells may be
+        empty, or one of `NOTHING`, where a T1 or T1c remains. Paths are relative to the file; `~`
+        and `$NAME` mean what they mean to a shell. See `table_file` for what a table is.
+    labels : str, optional
+        Convention of the rows that name none.
+
+    Raises
+    ------
+    InputError
+        With all faults on one line, each with its line in the file.
+    """
+    path = Path(path)
+    name = f"cases {path}"
+    table = read_table(path, COLUMNS, name)
+    _require_columns(table, name)
+    faults: list[str] = []
+    cases: list[Case] = []
+    seen: dict[str, str] = {}
+    for line, cells in table.rows:
+        case, found = _read_case(cells, path.parent, labels)
+        label = case.subject.lower()  # some file systems know no capitals
+        if label in seen:
+            found.append(
+                f"the ids {case.identifier!r} and {seen[label]!r} share the label {label!r}, of "
+                "letters and digits alone, that names the folder"
+                if seen[label] != case.identifier
+                else f"the id {case.identifier!r} occurs twice"
+            )
+        seen.setdefault(label, case.identifier)
+        faults += [f"line {line}: {fault}" for fault in found]
+        cases.append(case)
+    if faults:
+        raise InputError(f"{name}: {listed(faults)}")
+    return CaseTable(tuple(cases), (*table.notices, *_tell_others(table.heads)))
+
+
+def _require_columns(table: Table, name: str) -> None:
+    heads = set(table.heads)
+    if not {"id", "seg"} <= heads or not {"t1", "t1c"} & heads:
+        raise InputError(
+            f"{name}: expected a head with id, seg and t1 or t1c, among {', '.join(COLUMNS)}, "
+            "separated by commas, semicolons or tabs; got "
+            f"{', '.join(map(repr, table.heads)) or 'none'}"
+        )
+    if not table.rows:
+        raise InputError(f"{name}: no row follows the head; give one patient a row")
+
+
+def _tell_others(heads: Sequence[str]) -> list[str]:
+    """Name the columns that are not read: one of them may be a known one, misspelt."""
+    others = [head for head in heads if head not in COLUMNS]
+    if not others:
+        return []
+    near = [
+        f"{head!r} for {match!r}"
+        for head in others
+        for match in difflib.get_close_matches(head.lower(), COLUMNS, n=1, cutoff=0.8)
+    ]
+    doubt = f" Did you write {' and '.join(near)}?" if near else ""
+    return [
+        f"Carried to the summary, and not read otherwise: {', '.join(map(repr, others))}.{doubt}"
+    ]
+
+
+def _read_case(
+    cells: Mapping[str, str], folder: Path, labels: str | None
+) -> tuple[Case, list[str]]:
+    faults = []
+    identifier = cells["id"]
+    try:
+        checked_identifier(identifier)
+    except InputError as error:
+        faults.append(str(error))
+    given = {key: text for key, text in cells.items() if text and text.lower() not in NOTHING}
+    scans = {role: _path(folder, given[role]) for role in SCANS if role in given}
+    if "t1" not in scans and "t1c" not in scans:
+        faults.append("neither t1 nor t1c is given")
+    if "seg" not in scans:
+        faults.append("no seg is given")
+    faults += [f"{role}: {fault}" for role, path in scans.items() if (fault := _fault_of(path))]
+    convention = given.get("labels") or labels or None
+    try:
+        known = label_convention(convention).name
+    except InputError as error:
+        known = ""
+        faults.append(str(error))
+    seg_grid = given.get("seg_grid", "own").lower()
+    if seg_grid not in SEG_GRIDS:
+        faults.append(f"seg_grid: expected one of {', '.join(SEG_GRIDS)}, got {seg_grid!r}")
+    others = {head: text for head, text in cells.items() if head not in COLUMNS}
+    return Case(identifier, scans, known, others, seg_grid), faults
+
+
+def _path(folder: Path, text: str) -> Path:
+    """The absolute path that a cell names."""
+    # Path.expanduser raises where there is no such user; a path without one is reported as such.
+    expanded = os.path.expandvars(os.path.expanduser(text))  # noqa: PTH111
+    return (folder / expanded).absolute()
+
+
+def _fault_of(path: Path) -> str | None:
+    """Why a path names no file that can be read."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return f"no file {path}"
+    except OSError as error:
+        return f"cannot read {path}: {error.strerror}"
+    if stat.S_ISDIR(mode):
+        return f"{path} is a folder; name the file in it"
+    if not stat.S_ISREG(mode):
+        return f"{path} is no plain file"
+    if not os.access(path, os.R_OK):
+        return f"cannot read {path}: you have no right to"
+    return None

@@ -1,0 +1,118 @@
+"""Real outlines for an evaluation: segmentations in SRI24 world coordinates, from a folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ...atlas import SIMULATION_GRID
+from ...solver import TumorMasks
+from ..alignment.transform import AtlasTransform
+from ..images.frames import require_one_frame
+from ..images.labels import LabelConvention, outlines_from_labels
+from ..images.nifti import InputError, read_nifti
+from ..patient.nesting import doubts_of_nesting
+from ..registration.placement import TO_SRI24, judge_placement
+from ..results.names import map_name
+from ..results.result_folder import STAGE
+
+WRITTEN_BY_INVERT = LabelConvention("glioquery", frozenset({2}), frozenset({1, 2}))
+"""Labels of `sub-X_space-SRI24_dseg.nii.gz`: 1 whole, 2 core."""
+
+PATTERN = "**/" + map_name("*", "SRI24", "dseg")
+"""The outlines on the atlas in results of `glioquery invert` and `glioquery cohort`."""
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Patients' outlines in files.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Paths relative to the folder, without .nii.gz.
+    files : tuple of Path
+    convention : LabelConvention
+    notices : tuple of str
+        What the user should know of their headers, of outlines that lie in the atlas's brain in
+        small part only, and of a core that surrounds the rest of the tumour.
+    """
+
+    names: tuple[str, ...]
+    files: tuple[Path, ...]
+    convention: LabelConvention
+    notices: tuple[str, ...] = ()
+
+    def load(self, i: int) -> TumorMasks:
+        """Outlines of the i-th patient on the simulation grid.
+
+        Raises
+        ------
+        InputError
+            If the file is no segmentation of the convention.
+        """
+        masks, _ = self._read(i)
+        if masks.grid == SIMULATION_GRID:
+            return masks
+        return AtlasTransform.identity().masks_to_atlas(masks, SIMULATION_GRID)
+
+    def notices_of(self, i: int) -> list[str]:
+        """What to tell of the i-th patient's header and outlines.
+
+        Raises
+        ------
+        InputError
+            As `load`, or if they miss the atlas's brain.
+        """
+        masks, notices = self._read(i)
+        name = f"segmentation {self.files[i]}"
+        placed = judge_placement(masks, name=name, remedy=TO_SRI24).notice
+        told = [f"{self.names[i]}: {notice}" for notice in notices]
+        return [*told, *([placed] if placed else []), *doubts_of_nesting(masks, name)]
+
+    def _read(self, i: int) -> tuple[TumorMasks, tuple[str, ...]]:
+        name = f"segmentation {self.files[i]}"
+        file = read_nifti(self.files[i], "segmentation")
+        require_one_frame(file.frames, name)
+        masks = outlines_from_labels(file.values, file.grid, self.convention, name=name)
+        return masks, file.notices
+
+
+def find_cases(
+    folder: Path, *, pattern: str = PATTERN, convention: LabelConvention = WRITTEN_BY_INVERT
+) -> Cases:
+    """Find the segmentations of a folder, in the order of their paths.
+
+    Parameters
+    ----------
+    folder : Path
+    pattern : str
+        Which of its files, as a glob; by default what `glioquery invert` writes.
+    convention : LabelConvention
+        Of their labels.
+
+    Raises
+    ------
+    InputError
+        If there are none, one cannot be read as such or misses the atlas's brain.
+    """
+    try:
+        files = sorted(
+            path for path in folder.glob(pattern) if path.is_file() and STAGE not in path.parts
+        )
+    except (ValueError, NotImplementedError) as error:
+        raise InputError(
+            f"case files: expected a pattern of paths inside {folder}, such as '**/*.nii.gz', got "
+            f"{pattern!r} ({error})"
+        ) from None
+    if not files:
+        raise InputError(
+            f"{folder} holds no file {pattern}: give results of `glioquery invert`, or name "
+            "segmentations in SRI24 world coordinates with --case-files and --labels"
+        )
+    names = tuple(
+        str(path.relative_to(folder)).removesuffix(".nii.gz").removesuffix(".nii") for path in files
+    )
+    cases = Cases(names, tuple(files), convention)
+    notices = [notice for i in range(len(files)) for notice in cases.notices_of(i)]
+    return replace(cases, notices=tuple(notices))

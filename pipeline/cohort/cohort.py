@@ -1,0 +1,244 @@
+"""A cohort: many patients, each inverted by a Ray worker.
+
+A patient's results lie in `sub-<label>/`. A patient counts as done when the result there was made
+from the same request: the same bytes of the inputs, the same database, version and options. So the
+same command resumes, does again what failed, and does anew what changed. One that fails is
+recorded and never stops the others; one whose worker dies is tried once more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ...dbgen import Database
+from ...dbgen.machine.cluster import carried_by_value, connected, reason_of, remote
+from ...dbgen.machine.files import sha256_of
+from ...solver.compilation import keep_compiled_programs
+from ...solver.models import register_model
+from ..inversion.inversion import invert
+from ..patient.patient import load_patient
+from ..report.drawing import drawn
+from ..report.pictures import draw_thumbnail
+from ..results.result_folder import RESULT_FILE, has_all_files, only_run, prepare_output
+from ..terminal.printing import one_line
+from .case_table import Case
+
+REQUEST_FILE = "request.json"
+PICTURE_FILE = "thumbnail.png"
+
+CORES_A_PATIENT = 2
+"""Threads of the registration, which takes most of a patient's time."""
+
+TRIALS = 2
+"""Of a patient whose worker dies. Ray's own retries have no end where memory runs out."""
+
+BYTES_A_PATIENT = 2 * 2**30
+
+Progress = Callable[[int, int], None]
+"""Called with the number of patients that are done, or failed, and their total."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a patient.
+
+    Attributes
+    ----------
+    case : Case
+    folder : Path
+        Where the results lie.
+    kept : bool
+        Whether it had been done before.
+    error : str or None
+        One line, where it failed.
+    """
+
+    case: Case
+    folder: Path
+    kept: bool
+    error: str | None
+
+
+def invert_cohort(
+    database: Database,
+    cases: Sequence[Case],
+    out: Path,
+    *,
+    address: str | None = None,
+    n_workers: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    progress: Progress = lambda done, total: None,
+) -> list[Outcome]:
+    """Invert every patient of a cohort that has not been done yet.
+
+    Parameters
+    ----------
+    database : Database
+        With its index; on a cluster, in a folder that all nodes see, as the patients' files are.
+    cases : sequence of Case
+    out : Path
+        Gets a folder for each patient.
+    address, n_workers
+        As in `dbgen.cluster.connected`. Every patient takes two cores and 2 GB, or all that a
+        smaller node has.
+    options : mapping, optional
+        Keywords of `invert`, and `keep_islands` of `load_patient`; JSON values.
+    progress : callable
+
+    Returns
+    -------
+    list of Outcome
+        In the order of the cases.
+
+    Raises
+    ------
+    InputError
+        If the output folder cannot be written.
+    ConnectionError
+        If there is no cluster at the address.
+    """
+    out = prepare_output(out)
+    options = dict(options or {})
+    folders = [out / f"sub-{case.subject}" for case in cases]
+    outcomes: dict[int, Outcome] = {}
+    todo: dict[int, dict[str, Any]] = {}
+    for i, (case, folder) in enumerate(zip(cases, folders, strict=True)):
+        try:
+            request = describe_request(case, database, options)
+        except OSError as unread:  # it could be read a moment ago
+            said = f"cannot read {unread.filename}: {unread.strerror}"
+            outcomes[i] = Outcome(case, folder, kept=False, error=said)
+            continue
+        if is_done(folder, request):
+            outcomes[i] = Outcome(case, folder, kept=True, error=None)
+        else:
+            todo[i] = request
+    progress(len(outcomes), len(cases))
+    if not todo:
+        return [outcomes[i] for i in range(len(cases))]
+    with connected(address, n_workers=n_workers) as ray:
+        task = remote(ray, invert_case, max_retries=0, **_resources(ray))
+        with carried_by_value(type(database.model)):
+            model = ray.put(type(database.model))
+
+        def begin(i: int) -> Any:
+            return task.remote(database.path, model, cases[i], folders[i], todo[i], options)
+
+        running = {begin(i): (i, 1) for i in todo}
+        try:
+            while running:
+                ready, _ = ray.wait(list(running), timeout=1.0)
+                for reference in ready:
+                    i, trial = running.pop(reference)
+                    try:
+                        error = ray.get(reference)
+                    except ray.exceptions.RayError as lost:
+                        if trial < TRIALS:
+                            running[begin(i)] = i, trial + 1
+                            continue
+                        error = f"the worker died: {reason_of(lost)}"
+                    outcomes[i] = Outcome(cases[i], folders[i], kept=False, error=error)
+                    progress(len(outcomes), len(cases))
+        finally:
+            # Nobody works at a patient any more when the command has ended, whatever ended it.
+            for reference in running:
+                ray.cancel(reference, force=True)
+    return [outcomes[i] for i in range(len(cases))]
+
+
+def invert_case(
+    database: Path,
+    model: type,
+    case: Case,
+    folder: Path,
+    request: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> str | None:
+    """Invert one patient of a cohort; return the error's line if it fails, never raise one.
+
+    The database's path alone does not bring the class of a growth model of the user's own.
+    """
+    keep_compiled_programs()
+    try:
+        register_model(model)
+        options = dict(options)
+        keep_islands = options.pop("keep_islands", False)
+        with only_run(folder):
+            patient = load_patient(
+                t1=case.scans.get("t1"),
+                t1c=case.scans.get("t1c"),
+                flair=case.scans.get("flair"),
+                seg=case.scans["seg"],
+                brain_mask=case.scans.get("brain_mask"),
+                seg_reference=case.scans.get("seg_reference"),
+                seg_grid=case.seg_grid,
+                recurrence=case.scans.get("recurrence"),
+                labels=case.labels,
+                keep_islands=keep_islands,
+            )
+            invert(
+                Database.open(database),
+                patient,
+                folder,
+                title=case.identifier,
+                subject=case.subject,
+                further={
+                    # Why it may be missing, its larger sister tells in the result.
+                    PICTURE_FILE: lambda found: drawn(
+                        "The thumbnail", lambda: draw_thumbnail(patient, found.density), []
+                    ),
+                    REQUEST_FILE: lambda _: json.dumps(request, indent=2).encode(),
+                },
+                **options,
+            )
+    except Exception as error:  # whatever it is, it is this patient's and not the cohort's
+        return one_line(error)
+    return None
+
+
+def describe_request(case: Case, database: Database, options: Mapping[str, Any]) -> dict[str, Any]:
+    """All that decides a patient's result."""
+    return {
+        "id": case.identifier,
+        "inputs_sha256": {role: sha256_of(path) for role, path in case.scans.items()},
+        "labels": case.labels,
+        "seg_grid": case.seg_grid,
+        "database": database.checksum,
+        "options": dict(options),
+        "version": version("glioquery"),
+    }
+
+
+def is_done(folder: Path, request: Mapping[str, Any]) -> bool:
+    """Whether a folder holds the complete result of exactly this request."""
+    try:
+        made_from = json.loads((folder / REQUEST_FILE).read_text(encoding="utf-8"))
+        result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+        # Another result may have been written over it by hand.
+        is_of_result = result["files"][REQUEST_FILE]["sha256"] == sha256_of(folder / REQUEST_FILE)
+        inputs = result["provenance"]["inputs_sha256"]
+        is_whole = has_all_files(folder, result)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    is_as_asked: bool = made_from == request and inputs == request["inputs_sha256"]
+    return is_as_asked and is_of_result and is_whole
+
+
+def _resources(ray: Any) -> dict[str, Any]:
+    """What a patient asks of a node; never more than the largest one has, or it would wait."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cores = max((node.get("CPU", 1) for node in nodes), default=1)
+    memory = max((node.get("memory", 0) for node in nodes), default=0)
+    cores = min(CORES_A_PATIENT, cores)
+    threads = str(max(int(cores), 1))
+    return {
+        "num_cpus": cores,
+        "memory": min(BYTES_A_PATIENT, memory),
+        # In place of the one thread of workers that simulate.
+        "environment": {"OMP_NUM_THREADS": threads, "PJRT_NPROC": threads},
+    }

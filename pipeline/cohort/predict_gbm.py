@@ -1,0 +1,234 @@
+"""The container contract of PREDICT-GBM, a benchmark of growth models for radiotherapy.
+
+Read:   INPUT/Patient-<id>/<id>-{gm,wm,csf}.nii.gz   tissue probability maps
+        INPUT/Patient-<id>/<id>-tumorseg.nii.gz      1 necrotic, 2 oedema, 3 enhancing; 4, the
+                                                     cavity of later BraTS labels, is core too, as
+                                                     in the benchmark's evaluation
+        INPUT/Patient-<id>/<id>-t1c.nii.gz           optional, skull-stripped
+Write:  OUTPUT/<id>.nii.gz                           on the segmentation's grid
+
+The benchmark compares arrays voxel by voxel and never looks at an affine; so the files must be of
+one shape, and where their affines differ that of the tissue maps holds. What it makes of a map is a
+volume of a wanted size, of the voxels that rank highest; so what is written is the ranking of
+`planning`, which tells any two voxels of the brain apart.
+
+Patients without a T1c are registered through their tissue maps, as a T1 with the mean intensities
+of the atlas's tissues: t1 = a wm + b gm + c csf.
+
+References
+----------
+PREDICT-GBM, https://github.com/BrainLesion/PredictGBM, version 0.1.0, "Adding new growth models".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atlas import Atlas, Grid, load_atlas
+from ...atlas.brain import block_mean
+from ...dbgen import Database
+from ...dbgen.machine.files import scratch_folder
+from ..images.labels import rounded_labels
+from ..images.nifti import InputError, NiftiFile, read_nifti, write_nifti
+from ..inversion.inversion import Step, invert
+from ..patient.patient import load_patient
+from ..prediction.planning import rank_brain
+from ..results.names import checked_identifier
+from ..results.result_folder import only_run, prepare_output
+
+TISSUES = ("wm", "gm", "csf")
+CORE_LABELS = (1, 3, 4)
+WHOLE_LABELS = (1, 2, 3, 4)
+LEAST_TISSUE = 0.5
+"""Summed probability from which a voxel belongs to the brain."""
+
+
+@dataclass(frozen=True, eq=False)
+class Exam:
+    """A patient as the benchmark hands it over, on the grid of the tissue maps.
+
+    Attributes
+    ----------
+    identifier : str
+    tissues : dict of str to float32 array
+        Probabilities of wm, gm and csf.
+    labels : integer array
+    t1c : float32 array or None
+    grid : Grid
+    written_grid : Grid
+        The segmentation's own, which the result is written on.
+    """
+
+    identifier: str
+    tissues: dict[str, NDArray[np.float32]]
+    labels: NDArray
+    t1c: NDArray[np.float32] | None
+    grid: Grid
+    written_grid: Grid
+
+    @property
+    def brain(self) -> NDArray[np.bool_]:
+        """What may rank: tissue, fluid, and whatever was outlined."""
+        tissue = sum(self.tissues.values()) >= LEAST_TISSUE
+        brain: NDArray[np.bool_] = tissue | (self.labels > 0)
+        return brain
+
+
+def find_exams(folder: str | Path) -> list[Path]:
+    """The patients' folders in the benchmark's input.
+
+    Raises
+    ------
+    InputError
+        If there is none, or an id is not safe as the name of a file; the message names all such.
+    """
+    found = sorted(path for path in Path(folder).glob("Patient-*") if path.is_dir())
+    if not found:
+        raise InputError(
+            f"the input {folder} holds no folder Patient-<id>, as PREDICT-GBM hands them over"
+        )
+    faults = []
+    for path in found:
+        try:
+            checked_identifier(_identifier(path))
+        except InputError as error:
+            faults.append(str(error))
+    if faults:
+        raise InputError(f"the input {folder}: {'; '.join(faults)}")
+    return found
+
+
+def _identifier(folder: Path) -> str:
+    return folder.name.removeprefix("Patient-")
+
+
+def read_exam(folder: Path) -> Exam:
+    """Read a patient's folder.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or unreadable, shapes differ, or a tissue map holds no probabilities.
+    """
+    identifier = _identifier(folder)
+    names = [*TISSUES, "tumorseg"]
+    if (folder / f"{identifier}-t1c.nii.gz").is_file():
+        names.append("t1c")
+    files = {
+        n: read_nifti(folder / f"{identifier}-{n}.nii.gz", n, of_head=n != "tumorseg")
+        for n in names
+    }
+    wm = files["wm"].grid
+    for name, file in files.items():
+        if file.values.shape != wm.shape:
+            raise InputError(
+                f"{name} of {folder.name}: expected the shape of the tissue maps, "
+                f"{' x '.join(map(str, wm.shape))}, got {' x '.join(map(str, file.values.shape))}"
+            )
+    labels = rounded_labels(files["tumorseg"].values)
+    if labels is None:
+        raise InputError(
+            f"tumorseg of {folder.name}: expected integer labels, got fractions, NaN or infinity; "
+            "give the tumour's segmentation"
+        )
+    return Exam(
+        identifier,
+        {name: _probabilities(name, files[name], folder.name) for name in TISSUES},
+        labels,
+        files["t1c"].values.astype(np.float32) if "t1c" in files else None,
+        wm,
+        files["tumorseg"].grid,
+    )
+
+
+def predict_exam(
+    database: Database,
+    exam: Exam,
+    output: Path,
+    *,
+    details: Path | None = None,
+    keep_islands: bool = False,
+    step: Step = lambda name: None,
+    notice: Callable[[str], None] = lambda text: None,
+    **options: Any,
+) -> Path:
+    """Invert a patient and write the ranking map.
+
+    Parameters
+    ----------
+    database : Database
+        With its index beside it.
+    exam : Exam
+    output : Path
+        Folder of the maps.
+    details : Path, optional
+        Folder for all that `invert` writes; thrown away by default.
+    keep_islands : bool
+        As `load_patient`.
+    step : callable
+        Told the name of each step as it begins.
+    notice : callable
+        Told what the user should know of the files although it is no error.
+    **options
+        Of `invert`.
+
+    Returns
+    -------
+    Path
+        Of the map.
+    """
+    output = prepare_output(output)
+    with (
+        scratch_folder() as scratch,
+        only_run(scratch / "result" if details is None else details) as folder,
+    ):
+        scan, seg = scratch / "scan.nii.gz", scratch / "seg.nii.gz"
+        values = tissue_t1(exam, load_atlas()) if exam.t1c is None else exam.t1c
+        write_nifti(scan, values, exam.grid)
+        write_nifti(seg, exam.labels, exam.grid)
+        patient = load_patient(
+            t1=scan if exam.t1c is None else None,
+            t1c=None if exam.t1c is None else scan,
+            seg=seg,
+            core_labels=CORE_LABELS,
+            whole_labels=WHOLE_LABELS,
+            keep_islands=keep_islands,
+        )
+        for text in patient.notices:
+            notice(text)
+        inversion = invert(
+            database, patient, folder, title=f"Patient {exam.identifier}", step=step, **options
+        )
+    decay_mm = max(growth.lambda_mm for growth in inversion.answer.growths)
+    ranking = rank_brain(inversion.density, exam.brain, decay_mm)
+    path = output / f"{exam.identifier}.nii.gz"
+    write_nifti(path, ranking, exam.written_grid, intent="estimate")
+    return path
+
+
+def tissue_t1(exam: Exam, atlas: Atlas) -> NDArray[np.float32]:
+    """A T1 of a patient's tissue maps, with the atlas's mean intensities (least squares)."""
+    atlas_maps = np.stack([getattr(atlas, name)[atlas.brain] for name in TISSUES], axis=1)
+    intensities, *_ = np.linalg.lstsq(atlas_maps, block_mean(atlas.t1)[atlas.brain], rcond=None)
+    image = sum(
+        float(intensity) * exam.tissues[name]
+        for intensity, name in zip(intensities, TISSUES, strict=True)
+    )
+    return np.where(exam.brain, np.maximum(image, 0), 0).astype(np.float32)
+
+
+def _probabilities(name: str, file: NiftiFile, patient: str) -> NDArray[np.float32]:
+    values = file.values.astype(np.float32)
+    # The benchmark's maps come from spline-free resampling; rounding alone may leave [0, 1].
+    if not (np.isfinite(values).all() and values.min() >= -0.01 and values.max() <= 1.01):
+        raise InputError(
+            f"{name} of {patient}: expected probabilities in [0, 1], got values from "
+            f"{values.min():g} to {values.max():g}"
+        )
+    return np.clip(values, 0, 1)

@@ -1,0 +1,1 @@
+"""The growth that overlaps the outlines best: descent, refinement, own anatomy, ensemble."""

@@ -1,0 +1,275 @@
+"""Growth in the patient's own anatomy instead of the atlas's.
+
+On the atlas a tumour grows in the standard brain and is bent to the patient afterwards, its fronts
+with it. Here the tissue is the patient's, and the refinement that began on the atlas goes on in it.
+The tissue is the atlas's, bent to the patient, or that of maps that are given. Inside the outlined
+tumour, where no segmentation of tissue can be trusted, it is the atlas's in either case.
+
+The bent answer and the grown one are judged alike, on the patient's outlines at 2 mm, and the
+better one is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atlas import Atlas, Grid
+from ...dbgen import Database
+from ...solver import GrowthModel, GrowthParameters, Tissue, TumorMasks
+from ...solver.models import TensorField
+from ..alignment.transform import AtlasTransform
+from ..images.frames import require_one_world
+from ..images.headers import Frames
+from ..images.nifti import InputError, Scan, read_nifti
+from ..patient.patient import Patient
+from . import uncertainty
+from .answer import Answer, AnswerSource, Findings, measure
+from .descent import Interior
+from .factors import reach_of
+from .refinement import Refinement, choose_starts, refine
+from .trajectory import Target
+from .uncertainty import Uncertainty
+
+SPACING_MM = 2.0
+"""Of the grid that the tumour grows on, that of the simulations on the atlas."""
+
+MARGIN_MM = 4.0
+"""Kept around the brain."""
+
+N_STARTS = 3
+"""Places on the atlas from which descents begin in the patient."""
+
+TISSUES = ("gm", "wm", "csf")
+
+LEAST_COVER = 0.8
+"""Share of the brain that given tissue maps must cover."""
+
+
+@dataclass(frozen=True, eq=False)
+class TissueMaps:
+    """Tissue probabilities of a patient, in the world of the registered image.
+
+    Attributes
+    ----------
+    gm, wm, csf : Scan
+        Grey matter, white matter, cerebrospinal fluid, in [0, 1].
+    checksums : mapping of str to str
+        SHA-256 of each file by its role.
+    frames : mapping of str to Frames
+        What each file's header says of its place.
+    """
+
+    gm: Scan
+    wm: Scan
+    csf: Scan
+    checksums: Mapping[str, str]
+    frames: Mapping[str, Frames] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class OwnAnatomy:
+    """What was found in the patient's own anatomy.
+
+    Attributes
+    ----------
+    tissue : Tissue
+        The patient's, in the world of the registered image.
+    bent, grown : Answer
+        The atlas's answer bent to the patient, and the growth refined in its tissue, both on the
+        tissue's grid and measured there.
+    refinement : Refinement
+    uncertainty : Uncertainty
+        Of the refinement, with maps on the tissue's grid.
+    """
+
+    tissue: Tissue
+    bent: Answer
+    grown: Answer
+    refinement: Refinement
+    uncertainty: Uncertainty
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the growth in the patient overlaps the outlines better."""
+        return self.grown.score > self.bent.score
+
+    def row(self) -> dict[str, Any]:
+        """Plain values by name, as `result.json` shows them."""
+        return {"bent": self.bent.row(), "grown": self.grown.row(), "kept": self.is_better}
+
+
+def read_tissue_maps(gm: str | Path, wm: str | Path, csf: str | Path) -> TissueMaps:
+    """Read a patient's tissue maps, each on any grid.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read or holds no probabilities.
+    """
+    scans, checksums, frames = {}, {}, {}
+    for role, path in zip(TISSUES, (gm, wm, csf), strict=True):
+        file = read_nifti(path, f"tissue map {role}", of_head=True)
+        values = file.values.astype(np.float32)
+        low, high = float(values.min()), float(values.max())
+        if not (low >= -0.01 and 0.5 <= high <= 1.01):  # rounding may leave [0, 1]
+            raise InputError(
+                f"tissue map {role} {path}: expected probabilities from 0 to 1, got values from "
+                f"{low:g} to {high:g}; scale the map, or give that of a tissue"
+            )
+        scans[role] = Scan(np.clip(values, 0, 1), file.grid)
+        checksums[f"tissue_{role}"] = file.sha256
+        frames[role] = file.frames
+    return TissueMaps(**scans, checksums=checksums, frames=frames)
+
+
+def require_cover(maps: TissueMaps, patient: Patient) -> None:
+    """See that tissue maps lie on the patient's brain.
+
+    Raises
+    ------
+    InputError
+        If they do not, or if their headers leave open whether they do.
+    """
+    if patient.frames is not None:
+        for role, frames in maps.frames.items():
+            require_one_world(frames, f"tissue map {role}", patient.frames, "registered image")
+    grid = _grid_of(patient)
+    brain = patient.brain_on(grid)
+    total = np.sum([_onto(getattr(maps, role), grid) for role in TISSUES], axis=0)
+    share = float((total[brain] >= 0.5).mean())
+    if share < LEAST_COVER:
+        raise InputError(
+            f"tissue maps: they cover {share:.0%} of the brain of the registered image (at least "
+            f"{LEAST_COVER:.0%}); expected maps of this patient in the image's world frame"
+        )
+
+
+def require_own_model(model: GrowthModel) -> None:
+    """See that a growth model can be used in another anatomy than the atlas's.
+
+    Raises
+    ------
+    InputError
+        If it brings tensors, which lie on the atlas.
+    """
+    if any(isinstance(value, TensorField) for value in vars(model).values()):
+        raise InputError(
+            f"own anatomy: the database's model {model.name} brings diffusion tensors that lie on "
+            "the atlas; use a database of an isotropic model, or refine on the atlas alone"
+        )
+
+
+def tissue_of(
+    patient: Patient, transform: AtlasTransform, atlas: Atlas, given: TissueMaps | None = None
+) -> Tissue:
+    """The patient's tissue on a grid of 2 mm along the axes of the world, around the brain.
+
+    Parameters
+    ----------
+    patient : Patient
+    transform : AtlasTransform
+        Between the patient and the atlas.
+    atlas : Atlas
+        Its tissue is taken where none is given, and inside the outlined tumour.
+    given : TissueMaps, optional
+    """
+    grid = _grid_of(patient)
+    brain = patient.brain_on(grid)
+    outlined = _outlines(patient, grid).whole
+    maps = {}
+    for role in TISSUES:
+        bent = transform.image_to_patient(Scan(getattr(atlas, role), atlas.grid), grid).values
+        own = bent if given is None else _onto(getattr(given, role), grid)
+        maps[role] = np.where(brain, np.where(outlined, bent, own), np.float32(role == "csf"))
+    return Tissue.from_probabilities(maps["wm"], maps["gm"], maps["csf"], grid)
+
+
+def grow_in_patient(
+    database: Database,
+    patient: Patient,
+    transform: AtlasTransform,
+    atlas: Atlas,
+    findings: Findings,
+    levels: tuple[float, ...],
+    given: TissueMaps | None = None,
+) -> OwnAnatomy:
+    """Go on with a refinement in the patient's own anatomy.
+
+    Parameters
+    ----------
+    database : Database
+    patient : Patient
+    transform : AtlasTransform
+    atlas : Atlas
+    findings : Findings
+        On the atlas, with a refinement.
+    levels : tuple of float
+        Densities whose exceedance is mapped.
+    given : TissueMaps, optional
+
+    Raises
+    ------
+    NoGrowthError
+        If no start grows to the patient's volume.
+    ValueError
+        If there was no refinement.
+    """
+    if findings.refinement is None:
+        raise ValueError("the growth in the patient goes on from a refinement, there is none")
+    tissue = tissue_of(patient, transform, atlas, given)
+    target = Target(_outlines(patient, tissue.grid), tissue, database.model, database.thresholds)
+    domain = Tissue.from_atlas(atlas).domain
+    bent = transform.density_to_patient(findings.answer.density, tissue.grid, tissue=domain)
+    interior = Interior(tissue)
+    arrived = [findings.refinement.best.parameters]
+    arrived += [growth for growth, _ in findings.refinement.arrivals]
+    moved = [_moved(growth, transform, interior) for growth in arrived]
+    refinement = refine(target, choose_starts(moved, N_STARTS), accuracy=database.accuracy)
+    found = (refinement.best.parameters,)
+    return OwnAnatomy(
+        tissue=tissue,
+        bent=measure(target, findings.answer.source, findings.answer.growths, bent),
+        grown=measure(target, AnswerSource.OWN_ANATOMY, found, refinement.density),
+        refinement=refinement,
+        uncertainty=uncertainty.of_refinement(
+            target,
+            refinement,
+            levels,
+            reach_of(database, "own anatomy"),
+            source="own anatomy",
+            accuracy=database.accuracy,
+        ),
+    )
+
+
+def _moved(
+    growth: GrowthParameters, transform: AtlasTransform, interior: Interior
+) -> GrowthParameters:
+    """A growth on the atlas as one that begins at the same place of the patient's tissue."""
+    there = transform.patient_from_atlas(np.array([growth.origin_mm]))[0]
+    x, y, z = interior.nearest(there).tolist()
+    return replace(growth, origin_mm=(x, y, z))
+
+
+def _grid_of(patient: Patient) -> Grid:
+    points = patient.grid.to_world(np.argwhere(patient.brain_with_tumour))
+    low = np.floor((points.min(axis=0) - MARGIN_MM) / SPACING_MM) * SPACING_MM
+    n = np.ceil((points.max(axis=0) + MARGIN_MM - low) / SPACING_MM).astype(int) + 1
+    affine = np.diag([SPACING_MM, SPACING_MM, SPACING_MM, 1.0])
+    affine[:3, 3] = low
+    return Grid((int(n[0]), int(n[1]), int(n[2])), affine)
+
+
+def _outlines(patient: Patient, grid: Grid) -> TumorMasks:
+    return AtlasTransform.identity().masks_to_patient(patient.outlines, grid)
+
+
+def _onto(scan: Scan, grid: Grid) -> NDArray[np.float32]:
+    """A patient's image as its means over the voxels of another grid."""
+    return AtlasTransform.identity().image_to_patient(scan, grid, averaged=True).values

@@ -1,0 +1,217 @@
+"""The growth that the map shows: the best match, or what overlaps the patient better still.
+
+Tried are, in this order, the best match, its refinement if asked for, and several tumours where the
+core has several components. The largest sum of the Dice wins; of equals the first, the simplest.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...atlas import load_atlas
+from ...dbgen import Database
+from ...query import Index, search
+from ...solver import GrowthParameters, Tissue, TumorDensity, TumorMasks
+from . import uncertainty
+from .factors import reach_of
+from .refinement import N_STARTS, NoGrowthError, Refinement, choose_starts, refine
+from .several import combine, join, split_outlines
+from .trajectory import Target
+from .uncertainty import Member, Uncertainty
+from .visibility import FittedThresholds, fit_thresholds
+
+N_RANKED = 60
+"""Matches among which the starts of a refinement are chosen."""
+
+N_STARTS_OF_PART = 2
+"""Starts for each of several tumours."""
+
+
+class AnswerSource(enum.Enum):
+    """Where the answer comes from; the value says it to a person."""
+
+    MATCH = "best match"
+    REFINEMENT = "refined growth"
+    SEVERAL = "several tumours"
+    SEVERAL_REFINED = "several tumours, refined"
+    OWN_ANATOMY = "growth in the patient's own anatomy"
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A density and the growths behind it.
+
+    Attributes
+    ----------
+    source : AnswerSource
+    growths : tuple of GrowthParameters
+        One, or one for each of several tumours, that of the largest core first.
+    score, dice_core, dice_whole : float
+        Overlap with the patient's outlines, as in `Match`.
+    density : TumorDensity
+        On the grid of the anatomy it grew in, the atlas's or the patient's.
+    """
+
+    source: AnswerSource
+    growths: tuple[GrowthParameters, ...]
+    score: float
+    dice_core: float
+    dice_whole: float
+    density: TumorDensity
+
+    @property
+    def is_on_atlas(self) -> bool:
+        """Whether it grew on the atlas; else in the patient's own anatomy."""
+        return self.source is not AnswerSource.OWN_ANATOMY
+
+    def row(self) -> dict[str, Any]:
+        """Plain values by name, as `result.json` and the report show them."""
+        return {
+            "source": self.source.value,
+            "space": "SRI24" if self.is_on_atlas else "patient",
+            "score": self.score,
+            "dice_core": self.dice_core,
+            "dice_whole": self.dice_whole,
+            "growths": [growth_row(growth, self.density) for growth in self.growths],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """The answer and what was found on the way to it.
+
+    Attributes
+    ----------
+    answer : Answer
+    tried : tuple of Answer
+        All that were compared, the best match first.
+    refinement : Refinement or None
+    fitted : FittedThresholds or None
+    uncertainty : Uncertainty
+        Of the refinement if there is one, else of the matches; of one tumour in any case.
+    notices : tuple of str
+        What could not be tried, and why.
+    """
+
+    answer: Answer
+    tried: tuple[Answer, ...]
+    refinement: Refinement | None
+    fitted: FittedThresholds | None
+    uncertainty: Uncertainty
+    notices: tuple[str, ...] = ()
+
+
+def growth_row(growth: GrowthParameters, density: TumorDensity) -> dict[str, Any]:
+    """A growth's plain values; identifiable from one scan are origin, lambda and rho T."""
+    return {
+        "origin_mm": growth.origin_mm,
+        "lambda_mm": growth.lambda_mm,
+        "rho_t": growth.rho_t,
+        "dw": growth.dw,
+        "rho": growth.rho,
+        "days": growth.days,
+        "under_resolved": growth.lambda_mm < max(density.grid.spacing_mm),
+    }
+
+
+def find_answer(
+    database: Database,
+    index: Index,
+    masks: TumorMasks,
+    members: Sequence[Member],
+    samples: Sequence[int],
+    *,
+    refined: bool,
+    thresholds_fitted: bool,
+    levels: Sequence[float],
+) -> Findings:
+    """Go beyond the best match.
+
+    Parameters
+    ----------
+    database : Database
+    index : Index
+    masks : TumorMasks
+        The patient's outlines on the atlas.
+    members : sequence of Member
+        The matches, best first.
+    samples : sequence of int
+        Their ids.
+    refined : bool
+        Whether to refine.
+    thresholds_fitted : bool
+        Whether to fit the thresholds after that.
+    levels : sequence of float
+        Densities whose exceedance is mapped.
+    """
+    best = database.density(samples[0])
+    target = Target(masks, Tissue.from_atlas(load_atlas()), database.model, database.thresholds)
+    tried = [measure(target, AnswerSource.MATCH, (members[0].parameters,), best)]
+    refinement = fitted = None
+    notices = []
+    if refined:
+        starts = choose_starts(_ranked(database, index, masks), N_STARTS)
+        try:
+            refinement = refine(target, starts, accuracy=database.accuracy)
+            found = refinement.best
+            tried.append(
+                measure(target, AnswerSource.REFINEMENT, (found.parameters,), refinement.density)
+            )
+            if thresholds_fitted:
+                fitted = fit_thresholds(target, found, accuracy=database.accuracy)
+        except NoGrowthError as error:
+            notices.append(f"The refinement found nothing: {error}.")
+    several = combine(database, index, masks)
+    if several is not None:
+        growths = tuple(database.growth_parameters(sample) for sample in several.samples)
+        union = join([database.density(sample) for sample in several.samples])
+        tried.append(measure(target, AnswerSource.SEVERAL, growths, union))
+        if refined:
+            # Parts share the whole outline, of which some part lies in the tissue (see `Target`).
+            try:
+                tried.append(_refined_parts(database, index, target))
+            except NoGrowthError as error:
+                notices.append(f"The refinement of several tumours found nothing: {error}.")
+    if refinement is None:
+        reach = reach_of(database, "matches")
+        told = uncertainty.of_matches(database, members, samples, levels, reach)
+    else:
+        reach = reach_of(database, "refinement")
+        told = uncertainty.of_refinement(
+            target, refinement, levels, reach, accuracy=database.accuracy
+        )
+    answer = max(tried, key=lambda found: found.score)
+    return Findings(answer, tuple(tried), refinement, fitted, told, tuple(notices))
+
+
+def _ranked(database: Database, index: Index, masks: TumorMasks) -> list[GrowthParameters]:
+    matches = search(index, masks, k=N_RANKED)
+    return [database.growth_parameters(match.sample) for match in matches]
+
+
+def measure(
+    target: Target,
+    source: AnswerSource,
+    growths: tuple[GrowthParameters, ...],
+    density: TumorDensity,
+) -> Answer:
+    """An answer, with its overlap with a target's outlines."""
+    core, whole = target.dice_of(density)
+    return Answer(source, growths, core + whole, core, whole, density)
+
+
+def _refined_parts(database: Database, index: Index, target: Target) -> Answer:
+    """Each of several tumours refined on its own part of the outlines."""
+    found = []
+    for part in split_outlines(target.masks):
+        if not (part.whole & target.tissue.domain).any():
+            continue
+        own = Target(part, target.tissue, target.model, target.thresholds)
+        starts = choose_starts(_ranked(database, index, part), N_STARTS_OF_PART)
+        found.append(refine(own, starts, accuracy=database.accuracy))
+    growths = tuple(refinement.best.parameters for refinement in found)
+    union = join([refinement.density for refinement in found])
+    return measure(target, AnswerSource.SEVERAL_REFINED, growths, union)

@@ -1,0 +1,302 @@
+"""One way down to the growth whose outlines lie nearest to a patient's.
+
+Unknown are the origin, lambda = sqrt(dw / rho) and rho T; of dw, rho and T one is free, and rho is
+kept. Levenberg-Marquardt steps minimise |r|^2 (see `overlap`),
+
+    (J^T J + mu diag(J^T J)) s = -J^T r,
+
+with J by differences, which cost four runs of the solver: the derivative with respect to rho T, and
+the best rho T, are read off the run itself (see `trajectory`). Each step then corrects J by what it
+met (Broyden 1965), and J is only taken anew where no step along it succeeds.
+
+References
+----------
+K. Levenberg, Quarterly of Applied Mathematics 2:164-168, 1944; D. W. Marquardt, SIAM Journal on
+Applied Mathematics 11:431-441, 1963. C. G. Broyden, Mathematics of Computation 19:577-593, 1965.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from ...solver import Accuracy, GrowthParameters, Tissue
+from .overlap import Comparison
+from .trajectory import Trajectory, follow
+
+LAMBDA_MM = (0.3, 30.0)
+"""Fronts that are tried: the range of the default space."""
+
+SCALES = np.array([2.0, 2.0, 2.0, 0.2, 0.5])
+"""What counts as a like step in x, y, z (mm), ln lambda and rho T."""
+
+DIFFERENCE_MM = 1.0
+DIFFERENCE_LOG = 0.05
+DIFFERENCE_RHO_T = 0.1
+"""Steps of the differences along an axis of the origin, in ln lambda and in rho T."""
+
+LONGEST_MM = 8.0
+LONGEST_LOG = 0.5
+"""Longest step of the origin and of ln lambda."""
+
+DAMPING = 1e-2
+LEAST_DAMPING = 1e-4
+DAMPING_FACTOR = 5.0
+MAX_TRIALS = 4
+"""First and least damping mu, how it rises and falls, and trials before a descent ends."""
+
+LEAST_GAIN = 0.01
+"""Relative fall of |r|^2 in a step along fresh derivatives below which a descent has arrived."""
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a descent is: a growth, its run and how far it is from the patient.
+
+    Attributes
+    ----------
+    trajectory : Trajectory
+    days : float
+        Duration at which |r|^2 was taken.
+    residual : float32 array
+    cost : float
+        |r|^2.
+    best_score, best_days : float
+        The largest sum of the Dice along the run, and where.
+    """
+
+    trajectory: Trajectory
+    days: float
+    residual: NDArray[np.float32]
+    cost: float
+    best_score: float
+    best_days: float
+
+    @property
+    def best(self) -> GrowthParameters:
+        """The growth with the largest sum of the Dice along the run."""
+        return replace(self.trajectory.parameters, days=self.best_days)
+
+    @property
+    def nearest(self) -> GrowthParameters:
+        """The growth of least |r|^2."""
+        return replace(self.trajectory.parameters, days=self.days)
+
+
+@dataclass(frozen=True, eq=False)
+class Descent:
+    """A way down from one start.
+
+    Attributes
+    ----------
+    best : Place
+        That with the largest sum of the Dice.
+    last : Place
+        That with the least |r|^2.
+    curvature : (5, 5) float64 array
+        J^T J where it was taken last, in x, y, z (mm), ln lambda and rho T.
+    n_runs : int
+        Simulations made.
+    """
+
+    best: Place
+    last: Place
+    curvature: NDArray[np.float64]
+    n_runs: int
+
+
+class Interior:
+    """The points of a tissue."""
+
+    def __init__(self, tissue: Tissue) -> None:
+        self._tissue = tissue
+        self._tree = cKDTree(tissue.grid.to_world(tissue.voxels))
+
+    def nearest(self, point_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The point itself if it lies in the tissue, else one near it that does."""
+        _, row = self._tree.query(point_mm)
+        voxel = self._tissue.voxels[row]
+        at = self._tissue.grid.to_voxel(point_mm)
+        # Off the faces of the voxel, where rounding might put the point into its neighbour.
+        return self._tissue.grid.to_world(np.clip(at, voxel - 0.499, voxel + 0.499))
+
+
+def descend(
+    comparison: Comparison,
+    interior: Interior,
+    start: GrowthParameters,
+    *,
+    accuracy: Accuracy,
+    n_steps: int,
+) -> Descent | None:
+    """Go down from a start.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    interior : Interior
+        Of the comparison's tissue.
+    start : GrowthParameters
+        Its rho is kept; its days are tried.
+    accuracy : Accuracy
+        Of the runs.
+    n_steps : int
+        Most steps.
+
+    Returns
+    -------
+    Descent or None
+        None where the start does not grow to the patient's volume.
+    """
+    return _Walk(comparison, interior, accuracy).down(start, n_steps)
+
+
+class _Walk:
+    """What stays the same along a descent, and the count of its runs."""
+
+    def __init__(self, comparison: Comparison, interior: Interior, accuracy: Accuracy) -> None:
+        self._comparison, self._interior, self._accuracy = comparison, interior, accuracy
+        self._n_runs = 0
+
+    def down(self, start: GrowthParameters, n_steps: int) -> Descent | None:
+        trajectory = self._run(start)
+        if trajectory is None:
+            return None
+        place = best = self._place(trajectory, start.days)
+        damping = DAMPING
+        jacobian, is_fresh = self._jacobian(place), True
+        n_taken = 0
+        while n_taken < n_steps:
+            there, best, damping = self._trial(place, jacobian, damping, best)
+            if there is None:
+                if is_fresh:
+                    break
+                jacobian, is_fresh = self._jacobian(place), True
+                continue
+            n_taken += 1
+            has_arrived = is_fresh and there.cost > (1 - LEAST_GAIN) * place.cost
+            jacobian, is_fresh = _updated(jacobian, place, there), False
+            place = there
+            if has_arrived:
+                break
+        return Descent(best, place, jacobian.T @ jacobian, self._n_runs)
+
+    def _trial(
+        self, place: Place, jacobian: NDArray[np.float64], damping: float, best: Place
+    ) -> tuple[Place | None, Place, float]:
+        """A step that lowers |r|^2, if any is found; the best place so far; the next damping."""
+        scaled = jacobian * SCALES
+        curvature, slope = scaled.T @ scaled, scaled.T @ place.residual
+        if not curvature.any():  # too far from the patient's tumour to be seen from there
+            return None, best, damping
+        diagonal = np.diag(np.diag(curvature) + 1e-3 * np.trace(curvature) / len(SCALES))
+        for _ in range(MAX_TRIALS):
+            step = -SCALES * np.linalg.solve(curvature + damping * diagonal, slope)
+            there = self._after(place, step)
+            if there is not None and there.best_score > best.best_score:
+                best = there
+            if there is not None and there.cost < place.cost:
+                return there, best, max(damping / DAMPING_FACTOR, LEAST_DAMPING)
+            damping *= DAMPING_FACTOR
+        return None, best, damping
+
+    def _run(self, parameters: GrowthParameters, until: float = math.inf) -> Trajectory | None:
+        self._n_runs += 1
+        try:
+            return follow(self._comparison.target, parameters, self._accuracy, until=until)
+        except ValueError:  # too little tissue there to hold a seed
+            return None
+
+    def _residual(self, trajectory: Trajectory, days: float) -> NDArray[np.float32]:
+        return self._comparison.residual(trajectory.at(days, self._comparison.part))
+
+    def _place(self, trajectory: Trajectory, days: float) -> Place:
+        """The place of least |r|^2 at a duration or at that of the best score."""
+        score, best_days = trajectory.best()
+        found = []
+        for t in (days, best_days):
+            if trajectory.days[0] <= t <= trajectory.days[-1]:
+                residual = self._residual(trajectory, t)
+                found.append((float(residual @ residual), t, residual))
+        cost, t, residual = min(found, key=lambda place: place[0])
+        return Place(trajectory, t, residual, cost, score, best_days)
+
+    def _after(self, place: Place, step: NDArray[np.float64]) -> Place | None:
+        """The place a step away, which is kept within its limits and in the tissue."""
+        p = place.trajectory.parameters
+        length = float(np.linalg.norm(step[:3]))
+        move = step[:3] * min(1.0, LONGEST_MM / max(length, 1e-9))
+        there = self._run(
+            _grown(
+                p,
+                self._interior.nearest(np.array(p.origin_mm) + move),
+                p.lambda_mm * math.exp(min(max(step[3], -LONGEST_LOG), LONGEST_LOG)),
+            )
+        )
+        return None if there is None else self._place(there, place.days + step[4] / p.rho)
+
+    def _jacobian(self, place: Place) -> NDArray[np.float64]:
+        """Derivatives (n, 5) of the residual in x, y, z, ln lambda and rho T."""
+        p = place.trajectory.parameters
+        by_lambda = self._change(
+            place, _grown(p, np.array(p.origin_mm), p.lambda_mm * math.exp(DIFFERENCE_LOG))
+        )
+        aside = DIFFERENCE_RHO_T / p.rho
+        later, earlier = (self._residual(place.trajectory, place.days + t) for t in (aside, -aside))
+        return np.column_stack(
+            [
+                self._by_origin(place),
+                by_lambda / DIFFERENCE_LOG,
+                (later - earlier) / (2 * DIFFERENCE_RHO_T),
+            ]
+        )
+
+    def _by_origin(self, place: Place) -> NDArray[np.float64]:
+        """Derivatives (n, 3); where the tissue ends, by moves that are not along the axes."""
+        p = place.trajectory.parameters
+        origin = np.array(p.origin_mm)
+        moves, changes = [], []
+        for axis in np.eye(3) * DIFFERENCE_MM:
+            both = [self._interior.nearest(origin + s * axis) - origin for s in (1, -1)]
+            move = max(both, key=lambda m: abs(m @ axis) - np.linalg.norm(m - (m @ axis) * axis))
+            moves.append(move)
+            changes.append(self._change(place, _grown(p, origin + move, p.lambda_mm)))
+        along = np.array(moves)
+        if abs(np.linalg.det(along)) < 0.05 * DIFFERENCE_MM**3:
+            return np.zeros((len(place.residual), 3))
+        return np.stack(changes, axis=1) @ np.linalg.inv(along).T
+
+    def _change(self, place: Place, parameters: GrowthParameters) -> NDArray[np.float64]:
+        there = self._run(parameters, until=place.days)
+        if there is None:
+            return np.zeros(len(place.residual))
+        at = self._residual(there, place.days)
+        return (at - place.residual).astype(np.float64)
+
+
+def _updated(jacobian: NDArray[np.float64], place: Place, there: Place) -> NDArray[np.float64]:
+    """Broyden's update: the least change that explains the step just taken, at no run's cost."""
+    a, b = place.nearest, there.nearest
+    step = np.array(
+        [
+            *np.subtract(b.origin_mm, a.origin_mm),
+            math.log(b.lambda_mm / a.lambda_mm),
+            b.rho_t - a.rho_t,
+        ]
+    )
+    weighted = step / SCALES**2
+    missed = there.residual - place.residual - jacobian @ step
+    return jacobian + np.outer(missed, weighted) / max(step @ weighted, 1e-12)
+
+
+def _grown(
+    parameters: GrowthParameters, origin_mm: NDArray[np.float64], lambda_mm: float
+) -> GrowthParameters:
+    """The growth from another origin with another front, its rho and duration kept."""
+    x, y, z = origin_mm.tolist()
+    kept = min(max(lambda_mm, LAMBDA_MM[0]), LAMBDA_MM[1])
+    return GrowthParameters((x, y, z), kept**2 * parameters.rho, parameters.rho, parameters.days)

@@ -1,0 +1,60 @@
+"""The stored tumours most like a patient's, with their growth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ...dbgen import Database
+from ...query import Match
+from ...solver import GrowthParameters
+
+DEFAULT_MATCHES = 15
+
+
+@dataclass(frozen=True)
+class RankedMatch:
+    """A stored tumour, its overlap with the patient's and its growth.
+
+    Attributes
+    ----------
+    rank : int
+        From 1.
+    match : Match
+    parameters : GrowthParameters
+    under_resolved : bool
+        Whether the front is narrower than a voxel of the simulation grid.
+    """
+
+    rank: int
+    match: Match
+    parameters: GrowthParameters
+    under_resolved: bool
+
+    def row(self) -> dict[str, Any]:
+        """Plain values by name, as `result.json` and the report show them."""
+        p = self.parameters
+        return {
+            "rank": self.rank,
+            "sample": self.match.sample,
+            "score": self.match.score,
+            "dice_core": self.match.dice_core,
+            "dice_whole": self.match.dice_whole,
+            "lambda_mm": p.lambda_mm,
+            "rho_t": p.rho_t,
+            "dw": p.dw,
+            "rho": p.rho,
+            "days": p.days,
+            "origin_mm": p.origin_mm,
+            "under_resolved": self.under_resolved,
+        }
+
+
+def rank_matches(database: Database, matches: list[Match]) -> tuple[RankedMatch, ...]:
+    """Add each match's growth parameters."""
+    voxel_mm = max(database.grid.spacing_mm)
+    ranked = []
+    for rank, match in enumerate(matches, start=1):
+        parameters = database.growth_parameters(match.sample)
+        ranked.append(RankedMatch(rank, match, parameters, parameters.lambda_mm < voxel_mm))
+    return tuple(ranked)

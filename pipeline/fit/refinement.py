@@ -1,0 +1,233 @@
+"""Beyond the nearest match: the growth whose outlines overlap the patient's best.
+
+Descents (see `descent`) begin at several matches, with a wide blur and coarse time steps; the best
+of them go on to narrower blurs and finer steps. Descents that arrive at one place go on as one.
+What is minimised is smooth, what is judged is the sum of the Dice: the answer is the best growth
+that any descent passed, confirmed by a simulation of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...dbgen.machine.cores import available_threads
+from ...solver import Accuracy, GrowthParameters, TumorDensity, simulate
+from .descent import Descent, Interior, Place, descend
+from .overlap import Comparison
+from .trajectory import Target, follow
+
+N_STARTS = 6
+"""Matches from which descents begin."""
+
+N_CONFIRMED = 3
+"""Best growths that are followed again in full accuracy; a coarse run may have flattered one."""
+
+CONFIRMED_PARTS = 64
+"""Parts of an interval between two steps in which their duration is sought."""
+
+START_APART = (4.0, 0.3)
+"""Starts differ by this much, in the origin (mm) or in ln lambda."""
+
+ARRIVAL_APART = (1.5, 0.1)
+"""Descents nearer to each other than this go on as one."""
+
+VALLEY_MOST = np.array([15.0, 15.0, 15.0, 0.7, 5.0])
+"""Standard deviations, in x, y, z (mm), ln lambda and rho T, beyond which a valley is not taken to
+reach however flat it is where the descent ended."""
+
+
+class NoGrowthError(ValueError):
+    """No descent could begin: what was found before stands."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the descents.
+
+    Attributes
+    ----------
+    blur_mm : float
+    accuracy : Accuracy
+        Of the runs.
+    n_steps : int
+        Most steps of a descent.
+    n_descents : int
+        How many descents, the best so far, go through it.
+    """
+
+    blur_mm: float
+    accuracy: Accuracy
+    n_steps: int
+    n_descents: int
+
+
+STAGES = (
+    Stage(6.0, Accuracy.for_error(0.05), 6, N_STARTS),
+    Stage(3.0, Accuracy.for_error(0.05), 4, 2),
+    Stage(1.5, Accuracy(), 3, 1),
+)
+
+
+@dataclass(frozen=True)
+class Refined:
+    """A growth and how well its outlines overlap the patient's.
+
+    Attributes
+    ----------
+    parameters : GrowthParameters
+    score, dice_core, dice_whole : float
+        As in `Match`.
+    """
+
+    parameters: GrowthParameters
+    score: float
+    dice_core: float
+    dice_whole: float
+
+
+@dataclass(frozen=True, eq=False)
+class Refinement:
+    """What the descents found.
+
+    Attributes
+    ----------
+    best : Refined
+        Confirmed by a simulation of its own.
+    density : TumorDensity
+        Its density, on the tissue's grid.
+    arrivals : tuple of (GrowthParameters, float)
+        The best growth of each descent with its score along the run, best first; those near a
+        better one are left out.
+    covariance : (5, 5) float64 array
+        (J^T J / |r|^2 + diag(VALLEY_MOST^-2))^-1 of the best descent, in x, y, z (mm), ln lambda
+        and rho T: the shape of the valley it ended in. `uncertainty` calibrates its scale.
+    n_runs : int
+        Simulations made.
+    """
+
+    best: Refined
+    density: TumorDensity
+    arrivals: tuple[tuple[GrowthParameters, float], ...]
+    covariance: NDArray[np.float64]
+    n_runs: int
+
+
+def choose_starts(
+    ranked: Iterable[GrowthParameters], n_starts: int = N_STARTS
+) -> list[GrowthParameters]:
+    """The first of each group of like growths, at most `n_starts`, in the order given."""
+    starts: list[GrowthParameters] = []
+    for growth in ranked:
+        if len(starts) == n_starts:
+            break
+        if not any(_alike(growth, start, START_APART) for start in starts):
+            starts.append(growth)
+    return starts
+
+
+def refine(
+    target: Target,
+    starts: Sequence[GrowthParameters],
+    *,
+    accuracy: Accuracy = Accuracy(),
+    stages: Sequence[Stage] = STAGES,
+    n_threads: int | None = None,
+) -> Refinement:
+    """Improve the overlap with a patient's outlines, from several starts.
+
+    Parameters
+    ----------
+    target : Target
+        The outlines, the tissue, the growth model and the thresholds.
+    starts : sequence of GrowthParameters
+        See `choose_starts`. Each keeps its rho.
+    accuracy : Accuracy
+        Of the simulation that confirms the result.
+    stages : sequence of Stage
+    n_threads : int, optional
+        Descents at a time, by default as many as there are cores for this process. The result does
+        not depend on it.
+
+    Raises
+    ------
+    NoGrowthError
+        If no start grows to the patient's volume.
+    """
+    interior = Interior(target.tissue)
+    growths = list(starts)
+    passed: list[Place] = []
+    n_runs = 0
+    with ThreadPoolExecutor(n_threads or available_threads()) as pool:
+        for stage in stages:
+            comparison = Comparison.of(target, stage.blur_mm)
+
+            def one(
+                growth: GrowthParameters, comparison: Comparison = comparison, stage: Stage = stage
+            ) -> Descent | None:
+                return descend(
+                    comparison, interior, growth, accuracy=stage.accuracy, n_steps=stage.n_steps
+                )
+
+            ended = [d for d in pool.map(one, growths[: stage.n_descents]) if d is not None]
+            if not ended:
+                raise NoGrowthError("no start grows to the volume of the patient's tumour")
+            n_runs += sum(descent.n_runs for descent in ended)
+            passed += [descent.best for descent in ended]
+            ended.sort(key=lambda descent: -descent.best.best_score)
+            growths = []
+            for descent in ended:
+                growth = descent.last.nearest
+                if not any(_alike(growth, other, ARRIVAL_APART) for other in growths):
+                    growths.append(growth)
+    passed.sort(key=lambda place: -place.best_score)
+    best, density = max(
+        (_confirm(target, place.best, accuracy) for place in passed[:N_CONFIRMED]),
+        key=lambda found: found[0].score,
+    )
+    return Refinement(
+        best=best,
+        density=density,
+        arrivals=tuple(_apart(passed)),
+        covariance=_covariance(ended[0]),
+        n_runs=n_runs + 2 * N_CONFIRMED,
+    )
+
+
+def _confirm(
+    target: Target, growth: GrowthParameters, accuracy: Accuracy
+) -> tuple[Refined, TumorDensity]:
+    """Find a growth's best duration, simulate it and measure the overlap of its outlines."""
+    run = follow(target, growth, accuracy)
+    if run is not None:
+        growth = replace(growth, days=run.best(CONFIRMED_PARTS)[1])
+    density = simulate(
+        target.tissue, growth, model=target.model, thresholds=target.thresholds, accuracy=accuracy
+    ).density
+    core, whole = target.dice_of(density)
+    return Refined(growth, core + whole, core, whole), density
+
+
+def _apart(places: Sequence[Place]) -> list[tuple[GrowthParameters, float]]:
+    kept: list[tuple[GrowthParameters, float]] = []
+    for place in places:
+        if not any(_alike(place.best, other, ARRIVAL_APART) for other, _ in kept):
+            kept.append((place.best, place.best_score))
+    return kept
+
+
+def _alike(a: GrowthParameters, b: GrowthParameters, apart: tuple[float, float]) -> bool:
+    return (
+        math.dist(a.origin_mm, b.origin_mm) < apart[0]
+        and abs(math.log(a.lambda_mm / b.lambda_mm)) < apart[1]
+    )
+
+
+def _covariance(descent: Descent) -> NDArray[np.float64]:
+    precision = descent.curvature / descent.last.cost + np.diag(1 / VALLEY_MOST**2)
+    return np.asarray(np.linalg.inv(precision), np.float64)

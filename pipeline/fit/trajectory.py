@@ -1,0 +1,274 @@
+"""One growth, seen through a patient's outlines at every moment.
+
+A single run of the solver passes through all durations. Where a density grows like a logistic, its
+logit z = ln(u / (1 - u)) is nearly linear in time: between two steps of the run it is interpolated
+so, and the duration whose outlines overlap the patient's best is found without another simulation.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import EllipsisType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...query import dice_from_counts, dice_of_masks
+from ...solver import (
+    Accuracy,
+    FisherKolmogorov,
+    GrowthModel,
+    GrowthParameters,
+    Thresholds,
+    Tissue,
+    TumorDensity,
+    TumorMasks,
+)
+from ...solver.own_settings import own_jax
+from ...solver.stepper import Stepper
+from ...solver.window import DiffusionOperator
+
+MAX_RHO_T = 300.0
+"""Most e-foldings of proliferation in a run: the largest rho T of the default space."""
+
+VOLUME_SHARES = (0.5, 2.0)
+"""Whole volumes, relative to the patient's, between which a run is looked at. Beyond them the Dice
+of the whole is at most 2 / 3 however well the shape fits."""
+
+BETWEEN_STEPS = 8
+"""Parts into which an interval between two steps of a run is divided in search of the best."""
+
+LEAST_DENSITY = 1e-9
+"""Densities are kept this far from 0, where the logit is infinite; far below any threshold."""
+
+MOST_DENSITY = 1 - 1e-6
+"""And so far from 1, about as near as float32 can tell."""
+
+
+Part = EllipsisType | tuple[slice, ...]
+"""Index of a part of the box."""
+
+EVERYWHERE: Part = ...
+
+
+def logit(u: NDArray[np.float32]) -> NDArray[np.float32]:
+    """ln(u / (1 - u)), finite everywhere."""
+    kept = np.clip(u, np.float32(LEAST_DENSITY), np.float32(MOST_DENSITY))
+    return np.log(kept / (1 - kept))
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A patient's outlines on a tissue's box, and the growth that is to meet them.
+
+    Attributes
+    ----------
+    masks : TumorMasks
+        The patient's, on the tissue's grid.
+    tissue : Tissue
+    model : GrowthModel
+    thresholds : Thresholds
+        Densities at which a tumour's outlines are drawn.
+
+    Raises
+    ------
+    ValueError
+        If the outlines lie on another grid than the tissue, or no tissue is in the whole outline.
+    """
+
+    masks: TumorMasks
+    tissue: Tissue
+    model: GrowthModel = field(default_factory=FisherKolmogorov)
+    thresholds: Thresholds = field(default_factory=Thresholds)
+
+    def __post_init__(self) -> None:
+        if self.masks.grid != self.tissue.grid:
+            raise ValueError(
+                f"outlines to grow into lie on the tissue's grid, {self.tissue.grid}, "
+                f"got {self.masks.grid}"
+            )
+        if not (self.masks.whole & self.tissue.domain).any():
+            raise ValueError("there is nothing to grow into: no tissue lies in the whole outline")
+
+    @cached_property
+    def core(self) -> NDArray[np.bool_]:
+        """The core on the tissue's box."""
+        return self.masks.core[self.tissue.box]
+
+    @cached_property
+    def whole(self) -> NDArray[np.bool_]:
+        """The whole tumour on the tissue's box."""
+        return self.masks.whole[self.tissue.box]
+
+    @cached_property
+    def n_core(self) -> int:
+        """Voxels of the core, those outside the box included."""
+        return int(self.masks.core.sum())
+
+    @cached_property
+    def n_whole(self) -> int:
+        """Voxels of the whole tumour, likewise."""
+        return int(self.masks.whole.sum())
+
+    def dice_of(self, density: TumorDensity) -> tuple[float, float]:
+        """Dice of core and whole with the outlines of a density on the tissue's grid."""
+        return dice_of_masks(self.masks, density.outlines(self.thresholds))
+
+    @property
+    def levels(self) -> tuple[float, float]:
+        """Logits of the thresholds of core and whole."""
+        core, whole = self.thresholds.core, self.thresholds.whole
+        return math.log(core / (1 - core)), math.log(whole / (1 - whole))
+
+    def dice(self, logits: NDArray[np.float32], part: Part = EVERYWHERE) -> tuple[float, float]:
+        """Dice of core and whole with the outlines of a density on a part of the box.
+
+        Outside the part there is no outline.
+        """
+        core, whole = (
+            float(
+                dice_from_counts(np.count_nonzero(ours & mask[part]), np.count_nonzero(ours) + n)
+            )
+            for ours, mask, n in (
+                (logits >= self.levels[0], self.core, self.n_core),
+                (logits >= self.levels[1], self.whole, self.n_whole),
+            )
+        )  # fmt: skip
+        return core, whole
+
+    def score(self, logits: NDArray[np.float32], part: Part = EVERYWHERE) -> float:
+        """Sum of the two Dice."""
+        return sum(self.dice(logits, part))
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """A run while its whole volume is like the patient's.
+
+    Attributes
+    ----------
+    target : Target
+    parameters : GrowthParameters
+        Of the run; `days` is where it ended.
+    days : tuple of float
+        Times that were kept, rising; at least two.
+    densities : tuple of float32 arrays of the box's shape
+        At these times.
+    """
+
+    target: Target
+    parameters: GrowthParameters
+    days: tuple[float, ...]
+    densities: tuple[NDArray[np.float32], ...]
+
+    def at(self, days: float, part: Part = EVERYWHERE) -> NDArray[np.float32]:
+        """The logit at a time, held within the times that were kept, on a part of the box."""
+        after = int(np.clip(np.searchsorted(self.days, days), 1, len(self.days) - 1))
+        before, later = (logit(self.densities[i][part]) for i in (after - 1, after))
+        return _between(before, later, self.days[after - 1], self.days[after], days)
+
+    def best(self, parts: int = BETWEEN_STEPS) -> tuple[float, float]:
+        """The largest score along the run, and its time in days.
+
+        Parameters
+        ----------
+        parts : int
+            Into which the two intervals around the best step are divided.
+        """
+        part = self._reach()
+        logits = [logit(u[part]) for u in self.densities]
+        scores = [self.target.score(z, part) for z in logits]
+        peak = int(np.argmax(scores))
+        best = scores[peak], self.days[peak]
+        for i in range(max(peak - 1, 0), min(peak + 1, len(self.days) - 1)):
+            start, end = self.days[i : i + 2]
+            for days in np.linspace(start, end, parts + 1)[1:-1]:
+                z = _between(logits[i], logits[i + 1], start, end, float(days))
+                score = self.target.score(z, part)
+                if score > best[0]:
+                    best = score, float(days)
+        return best
+
+    def _reach(self) -> tuple[slice, ...]:
+        """The part of the box that holds every outline at every time."""
+        # A little less than the threshold, which is compared as a logit.
+        least = 0.99 * min(self.target.thresholds.core, self.target.thresholds.whole)
+        reached = functools.reduce(np.maximum, self.densities) >= least
+        sides = (np.flatnonzero(reached.any(axis=tuple({0, 1, 2} - {a}))) for a in range(3))
+        return tuple(slice(int(side[0]), int(side[-1]) + 1) for side in sides)
+
+
+def _between(
+    before: NDArray[np.float32], later: NDArray[np.float32], start: float, end: float, days: float
+) -> NDArray[np.float32]:
+    share = np.float32(np.clip((days - start) / (end - start), 0, 1))
+    return before + share * (later - before)
+
+
+@functools.lru_cache(maxsize=4)
+def _operator(tissue: Tissue, model: GrowthModel) -> DiffusionOperator:
+    return DiffusionOperator(tissue, model)
+
+
+@own_jax()
+def follow(
+    target: Target,
+    parameters: GrowthParameters,
+    accuracy: Accuracy,
+    *,
+    until: float = math.inf,
+) -> Trajectory | None:
+    """Grow a tumour past the patient's volume; its `days` play no part.
+
+    Parameters
+    ----------
+    target : Target
+    parameters : GrowthParameters
+    accuracy : Accuracy
+    until : float
+        Days up to which it is looked at: it need not grow further once it is seen.
+
+    Returns
+    -------
+    Trajectory or None
+        None where the tumour never comes near the patient's volume.
+
+    Raises
+    ------
+    ValueError
+        If the origin lies outside the tissue.
+    """
+    if parameters.rho == 0:
+        return None
+    stepper = Stepper(
+        target.tissue, _operator(target.tissue, target.model), target.model, parameters,
+        target.thresholds,
+    )  # fmt: skip
+    low, high = (share * target.n_whole for share in VOLUME_SHARES)
+    n_domain = int(target.tissue.domain.sum())
+    longest = MAX_RHO_T / parameters.rho
+    state, now = stepper.start(), 0.0
+    days: list[float] = []
+    densities: list[NDArray[np.float32]] = []
+    while now < longest:
+        state = stepper.widened(state)
+        before = now, state
+        length = accuracy.step_days(stepper.pace, now)
+        state, now = stepper.step(state, length), now + length
+        if not math.isfinite(state.clipped):
+            return None
+        if state.whole_voxels < low:
+            continue
+        if not days:
+            days.append(before[0])
+            densities.append(stepper.density(before[1]))
+        days.append(now)
+        densities.append(stepper.density(state))
+        if now >= until or state.whole_voxels >= high or state.core_voxels == n_domain:
+            break
+    if not days:
+        return None
+    return Trajectory(target, replace(parameters, days=now), tuple(days), tuple(densities))

@@ -1,0 +1,1 @@
+"""What files hold: NIfTI in and out, rules of headers and frames, labels, resampling."""

@@ -1,0 +1,210 @@
+"""Whether two files lie in one world, where their headers leave a doubt.
+
+A file may declare two frames that differ, or have lost its own. Alone that is told; for two files
+that hang on each other it decides where one lies on the other. `PAIR_RULES` lists what holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from ...atlas import Grid
+from ...errors import InputError
+from .headers import FRAMES_APART_MM, Frames, Rule, apart_mm, axes_of
+from .nifti import NiftiFile
+
+SAME_GRID_VOXELS = 0.05
+"""Corners of two files' grids nearer than this are of one grid: headers are rounded."""
+
+HANGING = ("seg", "brain_mask", "recurrence")
+"""Roles of files whose place is told by their headers alone; further images are aligned."""
+
+COPY = "copy the image's header to it"
+
+PAIR_RULES = (
+    Rule("frames of both", "equal to 0.05 voxels", "taken", "one grid, voxel for voxel"),
+    Rule(
+        "frame, the image's other frame",
+        "one shape, and equal: a qform where the sform was taken, or the reverse",
+        "told",
+        "one grid, voxel for voxel",
+    ),
+    Rule(
+        "frames of both, elsewhere",
+        "sform and qform differ by one and the same motion",
+        "taken",
+        "the sforms",
+    ),
+    Rule(
+        "frames of both, elsewhere",
+        "sform and qform of one file differ, those of the other do not, or otherwise",
+        "refused",
+        "which frame is the common one is unknown",
+    ),
+    Rule(
+        "frames of both, elsewhere",
+        "one shape, one of the two headers lost",
+        "refused",
+        "for a segmentation, --seg-grid t1 takes the image's voxels",
+    ),
+    Rule("frames of both, elsewhere", "each file has one frame", "told", "one world"),
+    Rule("sform_code of both", "different names of spaces", "taken", "the numbers alone count"),
+)
+"""For a file that must lie in the world of an image: segmentation, masks, recurrence, tissue."""
+
+
+def is_same(grid: Grid, other: Grid | None) -> bool:
+    """Whether two grids are one but for rounding in a header."""
+    if other is None or grid.shape != other.shape:
+        return False
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(grid.shape) - 1)
+    apart = other.to_voxel(grid.to_world(corners)) - corners
+    return bool(np.abs(apart).max() < SAME_GRID_VOXELS)
+
+
+def settle(
+    files: Mapping[str, NiftiFile], image: str, names: Mapping[str, str]
+) -> tuple[dict[str, NiftiFile], list[str]]:
+    """Give each file the grid that it shares with the image or the segmentation's reference.
+
+    Parameters
+    ----------
+    files : mapping of str to NiftiFile
+        By role; see `patient_files.ROLES`.
+    image : str
+        Role of the registered image.
+    names : mapping of str to str
+        How messages call each file.
+
+    Returns
+    -------
+    dict of str to NiftiFile
+        Grids that differ by rounding, or by a header's other frame, from the image's or the
+        reference's are its.
+    list of str
+        What the user should know.
+
+    Raises
+    ------
+    InputError
+        If `PAIR_RULES` refuse a pair.
+    """
+    settled, notices = dict(files), []
+    reference = "seg_reference" if "seg_reference" in files else image
+    for role, file in files.items():
+        if role == image:
+            continue
+        anchor = files[reference if role == "seg" else image]
+        anchor_name = names[reference if role == "seg" else image]
+        grids = [files[i].grid for i in (image, reference) if i != role]
+        grid = next((grid for grid in grids if is_same(file.grid, grid)), None)
+        if grid is not None:
+            settled[role] = replace(file, grid=grid)
+        elif lies_in_other_frame(file.frames, anchor.frames):
+            settled[role] = replace(file, grid=anchor.grid)
+            notices.append(
+                f"The {names[role]} does not lie in the frame that was taken for the "
+                f"{anchor_name}, but in one that a header declares beside (sform and qform): "
+                "their shapes are the same, and its voxels were taken for that image's."
+            )
+        elif role in HANGING:
+            is_image = role == "seg" and anchor.sha256 == files[image].sha256
+            require_one_world(
+                file.frames, names[role], anchor.frames, anchor_name,
+                advice="say so with --seg-grid t1" if is_image else COPY,
+            )  # fmt: skip
+        elif role == "seg_reference":
+            _require_frame_of_reference(file.frames, names[role], files[image].frames)
+    return settled, notices
+
+
+def lies_in_other_frame(frames: Frames, image: Frames) -> bool:
+    """Whether one of two files' frames is one that the other's header declares beside."""
+    return (
+        is_same(frames.grid, image.other)
+        or (frames.other is not None and is_same(frames.other, image.grid))
+        or (frames.other is not None and is_same(frames.other, image.other))
+    )
+
+
+def require_one_world(
+    frames: Frames, name: str, image: Frames, image_name: str, *, advice: str = COPY
+) -> None:
+    """See that a file lies in one world with an image, by their headers.
+
+    Parameters
+    ----------
+    frames, image : Frames
+    name, image_name : str
+        How messages call them.
+    advice : str
+        What to do where the file has the image's voxels.
+
+    Raises
+    ------
+    InputError
+        Unless they have one grid: if one header declares two frames and the other not the same
+        two, or if one is lost that had the image's voxels.
+    """
+    if is_same(frames.grid, image.grid):
+        return
+    if frames.grid.shape == image.grid.shape and frames.is_lost != image.is_lost:
+        whose = "its" if frames.is_lost else "that one's"
+        raise InputError(
+            f"{name}: it has the shape of the {image_name}, but {whose} header is lost (no frame, "
+            "or one with its origin in the first voxel), so it is unknown how they lie; if they "
+            f"have the same voxels, {advice}"
+        )
+    if frames.other is None and image.other is None:
+        return
+    if frames.other is not None and image.other is not None:
+        motion = frames.other.affine @ np.linalg.inv(frames.grid.affine)
+        moved = Grid(image.grid.shape, motion @ image.grid.affine)
+        if apart_mm(moved, image.other) < FRAMES_APART_MM:
+            return
+    doubtful, two = (name, frames) if frames.other is not None else (image_name, image)
+    raise InputError(
+        f"{name}: it lies on another grid than the {image_name}, and the {doubtful} declares "
+        f"{_two_frames(two)}, of which one alone can be the other file's; write the right one "
+        f"into both; or, if the voxels are the same, {advice}"
+    )
+
+
+def require_one_frame(frames: Frames, name: str) -> None:
+    """See that a header leaves no choice of frames, where no image can settle it.
+
+    Raises
+    ------
+    InputError
+        If it declares two that differ.
+    """
+    if frames.other is not None:
+        raise InputError(
+            f"{name}: its header declares {_two_frames(frames)}, and one alone can be the right "
+            "one; write that into both"
+        )
+
+
+def describe(grid: Grid) -> str:
+    """A grid's numbers and its axes, for people."""
+    return f"{grid}, axes {axes_of(grid)}"
+
+
+def _require_frame_of_reference(frames: Frames, name: str, image: Frames) -> None:
+    if frames.is_lost and not image.is_lost and frames.grid.shape == image.grid.shape:
+        raise InputError(
+            f"{name}: its header is lost (no frame, or one with its origin in the first voxel), so "
+            "it cannot be aligned; give it its header back, or, if it and the "
+            "segmentation have the voxels of the registered image, give --seg-grid t1 in its place"
+        )
+
+
+def _two_frames(frames: Frames) -> str:
+    assert frames.other is not None
+    return (
+        f"two frames {apart_mm(frames.grid, frames.other):.3g} mm apart (sform "
+        f"{describe(frames.grid)}; qform {describe(frames.other)})"
+    )

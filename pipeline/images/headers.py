@@ -1,0 +1,352 @@
+"""What a NIfTI header says about its image, and what holds where it contradicts itself.
+
+A header states the same things more than once: the voxel size in pixdim and in the sform, the place
+in the sform and in the qform. `RULES` lists every pair of such facts and what is done where they
+disagree; the table stands in `docs/inputs.md` as well.
+
+References
+----------
+NIfTI-1.1, https://nifti.nimh.nih.gov/nifti-1: `nifti1.h`, which defines every field.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Literal
+
+import nibabel as nib
+import numpy as np
+from nibabel.quaternions import quat2mat
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from ...atlas import Grid
+from ...errors import InputError
+
+FRAMES_APART_MM = 0.5
+"""Distance of a corner of the image in its sform from that in its qform that is more than
+rounding in a header."""
+
+SIZES_APART = 0.005
+"""Relative difference of two voxel sizes that is more than rounding: 0.94 for 0.9375 is not."""
+
+QUATERNION_EXCESS = 1e-4
+"""By which the squared length of a quaternion may pass 1 through rounding; about 1 degree."""
+
+SIDE_MM = (50.0, 400.0)
+"""Sides of the field of view of a head, or of the larger part of a brain."""
+
+VOXEL_MM = (0.15, 20.0)
+"""Sides of a voxel. A tenth of a millimetre or ten centimetres come from another unit."""
+
+MAX_VOXELS = 512**3
+"""Of an image: 0.5 mm in 256 mm. All that is made of one takes some 5 GB then."""
+
+UNITS = {1: ("metres", 1000.0), 3: ("micrometres", 0.001)}
+"""By the code in xyzt_units: name, and millimetres in one. Any other code stands for mm."""
+
+QUIET = logging.Logger("glioquery.quiet", logging.CRITICAL)
+"""Takes what nibabel has to say of a header's oddities; they are judged here."""
+
+Verdict = Literal["taken", "told", "refused"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What holds where two facts of a header, or of two headers, meet.
+
+    Attributes
+    ----------
+    facts : str
+    when : str
+        They meet like this.
+    verdict : "taken", "told" or "refused"
+        Whether work goes on without a word, with a notice, or not at all.
+    what : str
+        Happens then.
+    """
+
+    facts: str
+    when: str
+    verdict: Verdict
+    what: str
+
+
+RULES = (
+    Rule("sform, qform", "less than 0.5 mm apart at every corner", "taken", "the sform"),
+    Rule("sform, qform", "farther apart", "told", "the sform; see below for two files"),
+    Rule("sform, qform", "one mirrors the other", "refused", "left and right are unknown"),
+    Rule("sform, pixdim", "voxel sizes within 0.5 %, or pixdim is 0", "taken", "the sform"),
+    Rule("sform, pixdim", "voxel sizes differ by more", "refused", "volumes are unknown"),
+    Rule("sform, its code", "declared, but it spans no volume", "refused", "even beside a qform"),
+    Rule("qform, quaternion", "longer than 1 by rounding", "taken", "made 1 long"),
+    Rule("qform, quaternion", "longer than that, with an sform", "told", "the sform"),
+    Rule("qform, quaternion", "longer than that, and no sform", "refused", "it is no rotation"),
+    Rule("sform_code, qform_code", "both 0", "told", "pixdim; left and right may be exchanged"),
+    Rule("sform_code, qform_code", "above 5, where NIfTI ends", "taken", "as declared"),
+    Rule("frame, origin", "unturned, from 0 on: a lost header", "told", "axes may be wrong"),
+    Rule("xyzt_units, sizes", "metres or micrometres", "told", "converted to mm"),
+    Rule("xyzt_units, sizes", "none, or an unknown code", "taken", "mm"),
+    Rule("sizes, a head", "a side over 400 mm, an image's under 50 mm", "refused", "before work"),
+    Rule("sizes, a head", "a voxel's side under 0.15 mm or over 20 mm", "refused", "before work"),
+    Rule("dim, memory", "more than 512^3 voxels", "refused", "before the data are read"),
+    Rule("dim, data", "fewer data than dim says", "refused", "the file is truncated"),
+    Rule("dim, data", "more data, by a slice at most", "taken", "padding"),
+    Rule("dim, data", "more data than that", "refused", "dim is wrong"),
+    Rule("dim, volumes", "further axes of length 1", "taken", "dropped"),
+    Rule("dim, volumes", "several volumes", "refused", "one is wanted"),
+    Rule("datatype, bitpix", "they differ", "taken", "the datatype"),
+    Rule("scl_slope, scl_inter", "a slope of 0 or NaN", "taken", "no scaling"),
+    Rule("scl_slope, scl_inter", "a slope, and no finite intercept", "refused", "values unknown"),
+    Rule("scl_slope, labels", "scaled values within 0.01 of integers", "taken", "rounded"),
+    Rule("scl_slope, labels", "farther from them", "refused", "no segmentation"),
+    Rule("cal_min and cal_max, data", "any", "taken", "never read"),
+    Rule("intent, descrip, slice timing", "any", "taken", "never read"),
+)  # fmt: skip
+"""Within one file; pairs of files: `PAIR_RULES` in `frames`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Where a header says that its image lies.
+
+    Attributes
+    ----------
+    grid : Grid
+        In the frame that is taken.
+    other : Grid or None
+        In the qform, where that lies `FRAMES_APART_MM` or more from the sform that is taken.
+    is_lost : bool
+        Whether no frame is declared, or one that programs write that lost the header: no rotation
+        and the origin in the first voxel.
+    """
+
+    grid: Grid
+    other: Grid | None = None
+    is_lost: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Header:
+    """What a header says, made free of contradictions.
+
+    Attributes
+    ----------
+    frames : Frames
+    dtype : dtype
+        Of the voxels on disk.
+    offset : int
+        Bytes before the voxels.
+    notices : tuple of str
+        What the user should know although it is no error; each goes on from "The <file> ".
+    """
+
+    frames: Frames
+    dtype: np.dtype
+    offset: int
+    notices: tuple[str, ...]
+
+
+def read_header(
+    raw: bytes, name: str, *, grid: Grid | None = None
+) -> tuple[Header, nib.Nifti1Header]:
+    """Read a header and judge it by `RULES`, all but what needs the data.
+
+    Parameters
+    ----------
+    raw : bytes
+        The beginning of a NIfTI file, see `file_kinds.require_nifti`.
+    name : str
+        Opens every message.
+    grid : Grid, optional
+        Taken in place of the header's frames and sizes, which are passed over; of its shape.
+
+    Returns
+    -------
+    Header
+    nibabel's header
+        To read the data by.
+
+    Raises
+    ------
+    InputError
+        If a rule refuses it.
+    """
+    kind = nib.Nifti2Header if raw[4:7] == b"n+2" else nib.Nifti1Header
+    said = kind(raw[: kind.sizeof_hdr], check=False)
+    fixed = said.copy()
+    try:
+        fixed.check_fix(logger=QUIET)
+        fixed.get_slope_inter()
+        shape, dtype = fixed.get_data_shape(), fixed.get_data_dtype()
+    except HeaderDataError as error:
+        reason = "; ".join(str(error).split("\n"))
+        raise InputError(
+            f"{name}: its NIfTI header is broken ({reason}); export the image again"
+        ) from None
+    if len(shape) < 3 or min(shape) < 1 or any(n != 1 for n in shape[3:]):
+        raise InputError(
+            f"{name}: expected one 3-D volume, got an array of {' x '.join(map(str, shape))}; "
+            "extract the volume that is wanted"
+        )
+    if dtype.kind not in "buif":
+        raise InputError(f"{name}: expected real numbers, got voxels of type {dtype}")
+    x, y, z = (int(n) for n in shape[:3])
+    if x * y * z > MAX_VOXELS:
+        raise InputError(
+            f"{name}: expected at most {MAX_VOXELS:,} voxels (512 x 512 x 512), got {x} x {y} x "
+            f"{z}; resample the image to coarser voxels, or crop it to the head"
+        )
+    if grid is None:
+        frames, notices = _frames(said, fixed, (x, y, z), name)
+    elif grid.shape == (x, y, z):
+        frames, notices = Frames(grid), ()
+    else:
+        raise InputError(
+            f"{name}: expected the shape of the image whose voxels it is said to have, "
+            f"{' x '.join(map(str, grid.shape))}, got {x} x {y} x {z}; leave --seg-grid out"
+        )
+    offset = max(int(fixed.get_data_offset()), fixed.single_vox_offset)
+    return Header(frames, dtype, offset, notices), fixed
+
+
+def require_sizes(grid: Grid, name: str, *, least_side_mm: float) -> None:
+    """See that a grid is of a head's size.
+
+    Raises
+    ------
+    InputError
+        If its voxels or its field of view are not.
+    """
+    spacing = np.array(grid.spacing_mm)
+    sides = spacing * grid.shape
+    if (spacing < VOXEL_MM[0]).any() or (spacing > VOXEL_MM[1]).any():
+        raise InputError(
+            f"{name}: expected voxels from {VOXEL_MM[0]:g} to {VOXEL_MM[1]:g} mm a side, got a "
+            f"voxel size of {_by(spacing)} mm; its header's numbers are in another unit or wrong: "
+            "correct the voxel size"
+        )
+    if (sides < least_side_mm).any() or (sides > SIDE_MM[1]).any():
+        least = f"from {least_side_mm:g} to" if least_side_mm else "up to"
+        raise InputError(
+            f"{name}: expected a field of view {least} {SIDE_MM[1]:g} mm a side, got {_by(sides)} "
+            f"mm (voxel size {_by(spacing)} mm); correct the voxel size in its header, or crop it "
+            "to the head"
+        )
+
+
+def apart_mm(grid: Grid, other: Grid) -> float:
+    """Largest distance between the places that two grids of one shape give a corner."""
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(grid.shape) - 1)
+    return float(np.linalg.norm(grid.to_world(corners) - other.to_world(corners), axis=1).max())
+
+
+def _frames(
+    said: nib.Nifti1Header, fixed: nib.Nifti1Header, shape: tuple[int, int, int], name: str
+) -> tuple[Frames, tuple[str, ...]]:
+    """The frames that a header declares, and what to tell of them."""
+    unit, scale = UNITS.get(int(said["xyzt_units"]) % 8, ("mm", 1.0))
+    notices = []
+    if scale != 1:
+        notices.append(f"gives its sizes in {unit}; they were converted to mm, as all results are.")
+    sizes = np.abs(np.asarray(said["pixdim"][1:4], np.float64)) * scale
+    qform = _qform(said, scale) if _code(said, "qform_code") else None
+    if _code(said, "sform_code"):
+        affine = np.eye(4)
+        affine[:3] = [said["srow_x"], said["srow_y"], said["srow_z"]]
+        affine[:3] *= scale
+        grid = _grid(shape, affine, name)
+        _require_one_size(grid, sizes, name)
+        if _code(said, "qform_code") and qform is None:
+            notices.append("declares a qform that is no rotation: its sform was taken.")
+    elif _code(said, "qform_code"):
+        if qform is None:
+            raise InputError(
+                f"{name}: its header declares a qform alone, and that is no rotation (quaternion "
+                f"{said['quatern_b']:g}, {said['quatern_c']:g}, {said['quatern_d']:g}, voxel size "
+                f"{_by(sizes)} mm); export the image again"
+            )
+        grid = _grid(shape, qform, name)
+    else:
+        affine = fixed.get_base_affine()
+        affine[:3] *= scale
+        notices.append(
+            "declares no orientation (sform and qform codes are 0): left and right were taken as "
+            "nibabel assumes them and may be exchanged."
+        )
+        return Frames(_grid(shape, affine, name), is_lost=True), tuple(notices)
+    is_lost = _is_plain(grid.affine)
+    if is_lost:
+        notices.append(
+            "has a header without rotation and with its origin in the first voxel, as programs "
+            "write it that lost the true one: its axes and its sides may be wrong."
+        )
+    other = None if qform is None else _grid(shape, qform, name)
+    if other is None or apart_mm(grid, other) < FRAMES_APART_MM:
+        return Frames(grid, is_lost=is_lost), tuple(notices)
+    if np.linalg.det(grid.affine[:3, :3]) * np.linalg.det(other.affine[:3, :3]) < 0:
+        raise InputError(
+            f"{name}: its header contradicts itself about left and right: the axes are "
+            f"{axes_of(grid)} by the sform and {axes_of(other)} by the qform; write the right "
+            "frame into both, or export the image again"
+        )
+    notices.append(
+        f"declares two frames that differ (sform and qform, {apart_mm(grid, other):.3g} mm apart "
+        "at a corner): the sform was taken, other programs may take the qform."
+    )
+    return Frames(grid, other, is_lost), tuple(notices)
+
+
+def axes_of(grid: Grid) -> str:
+    """Where the array's axes run to, as letters of R or L, A or P, S or I."""
+    return "".join(nib.aff2axcodes(grid.affine))
+
+
+def _grid(shape: tuple[int, int, int], affine: NDArray[np.float64], name: str) -> Grid:
+    try:
+        return Grid(shape, affine)
+    except ValueError as error:
+        raise InputError(
+            f"{name}: {error}; the header's orientation is broken, export the image again"
+        ) from None
+
+
+def _require_one_size(grid: Grid, sizes: NDArray[np.float64], name: str) -> None:
+    found = np.array(grid.spacing_mm)
+    stated = sizes != 0
+    if not (np.abs(found / np.where(stated, sizes, found) - 1) <= SIZES_APART).all():
+        raise InputError(
+            f"{name}: its header contradicts itself about the voxel size: {_by(found)} mm by the "
+            f"sform, {_by(sizes)} mm by pixdim; write the right one into both, or export the image "
+            "again"
+        )
+
+
+def _qform(said: nib.Nifti1Header, scale: float) -> NDArray[np.float64] | None:
+    """The qform's affine in mm; None where its quaternion or its voxel sizes make none."""
+    vector = np.array([said[f"quatern_{axis}"] for axis in "bcd"], np.float64)
+    square = float(vector @ vector)
+    sizes = np.abs(np.asarray(said["pixdim"][1:4], np.float64)) * scale
+    if not square <= 1 + QUATERNION_EXCESS or not (np.isfinite(sizes) & (sizes > 0)).all():
+        return None
+    if square > 1:
+        vector, square = vector / np.sqrt(square), 1.0
+    sizes[2] *= -1 if said["pixdim"][0] == -1 else 1
+    affine = np.eye(4)
+    affine[:3, :3] = quat2mat([np.sqrt(1 - square), *vector]) * sizes
+    affine[:3, 3] = [said[f"qoffset_{axis}"] * scale for axis in "xyz"]
+    return affine
+
+
+def _is_plain(affine: NDArray[np.float64]) -> bool:
+    off_diagonal = affine[:3, :3] - np.diag(np.diag(affine[:3, :3]))
+    return not affine[:3, 3].any() and not off_diagonal.any()
+
+
+def _code(said: nib.Nifti1Header, field: str) -> int:
+    return max(int(said[field]), 0)
+
+
+def _by(numbers: NDArray[np.float64]) -> str:
+    return " x ".join(f"{number:.4g}" for number in numbers)

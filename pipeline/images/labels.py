@@ -1,0 +1,170 @@
+"""Named conventions for the labels of a segmentation: never guessed, always checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atlas import Grid
+from ...solver import TumorMasks
+from .nifti import InputError
+
+ROUNDING = 0.01
+"""Distance from an integer that is taken for rounding in a scaled file."""
+
+LARGEST_LABEL = 2**31 - 1
+
+MANY_LABELS = 12
+"""No convention of tumours has more."""
+
+
+@dataclass(frozen=True)
+class LabelConvention:
+    """Which labels make up which outline.
+
+    Attributes
+    ----------
+    name : str
+    core : frozenset of int
+        Enhancing and necrotic (non-enhancing) tumour core.
+    whole : frozenset of int
+        Everything seen on FLAIR, oedema and core included; the only labels that may occur
+        beside 0.
+    """
+
+    name: str
+    core: frozenset[int]
+    whole: frozenset[int]
+
+    def row(self) -> dict[str, str | list[int]]:
+        """Plain values by name, as `result.json` shows them."""
+        return {"name": self.name, "core": sorted(self.core), "whole": sorted(self.whole)}
+
+
+CONVENTIONS = MappingProxyType(
+    {
+        "brats2021": LabelConvention("brats2021", frozenset({1, 4}), frozenset({1, 2, 4})),
+        "brats2023": LabelConvention("brats2023", frozenset({1, 3}), frozenset({1, 2, 3})),
+    }
+)
+"""By name. Label 1 is necrotic core and 2 oedema in both; enhancing tumour is 4 until BraTS 2021,
+3 from 2023 on."""
+
+
+def label_convention(
+    name: str | None = None,
+    *,
+    core_labels: Sequence[int] | None = None,
+    whole_labels: Sequence[int] | None = None,
+) -> LabelConvention:
+    """Look up a convention by name, or make one from explicit labels.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, if both or neither way is used, or if the explicit labels are
+        not positive or those of the core are not among those of the whole tumour.
+    """
+    explicit = core_labels is not None or whole_labels is not None
+    known = ", ".join(CONVENTIONS)
+    if name is not None and explicit:
+        raise InputError(
+            f"labels: give either a convention ({name!r} came) or explicit core and whole labels, "
+            "not both"
+        )
+    if name is not None:
+        name = name.lower()  # BraTS2021, as the challenge writes it
+        if name not in CONVENTIONS:
+            raise InputError(
+                f"labels: unknown convention {name!r}; there are {known}, or give explicit core "
+                "and whole labels"
+            )
+        return CONVENTIONS[name]
+    if core_labels is None or whole_labels is None:
+        raise InputError(
+            f"labels: the meaning of a segmentation's labels is never guessed; name a convention "
+            f"({known}) or give both explicit core and whole labels"
+        )
+    core, whole = frozenset(map(int, core_labels)), frozenset(map(int, whole_labels))
+    if not whole or min(whole | core) < 1:
+        raise InputError(
+            f"labels: labels are positive integers and the whole tumour has at least one, got "
+            f"core {sorted(core)}, whole {sorted(whole)}"
+        )
+    if not core <= whole:
+        raise InputError(
+            f"labels: the whole tumour includes its core, but {sorted(core - whole)} of the core "
+            f"labels {sorted(core)} are missing in the whole labels {sorted(whole)}"
+        )
+    return LabelConvention("explicit", core, whole)
+
+
+def rounded_labels(values: NDArray) -> NDArray[np.integer | np.bool_] | None:
+    """Labels as integers, where all are within `ROUNDING` of them; else None.
+
+    Scaled files (scl_slope) hold 1.000015 for 1.
+    """
+    if values.dtype.kind in "bui":
+        return values
+    nearest = np.rint(values)
+    with np.errstate(invalid="ignore"):  # NaN and infinity are near nothing
+        is_near = bool((np.abs(values - nearest) <= ROUNDING).all())
+    if not is_near or np.abs(nearest).max() > LARGEST_LABEL:
+        return None
+    return nearest.astype(np.int32)
+
+
+def outlines_from_labels(
+    segmentation: NDArray, grid: Grid, convention: LabelConvention, *, name: str = "segmentation"
+) -> TumorMasks:
+    """Turn a label image into the two outlines.
+
+    Parameters
+    ----------
+    segmentation : array of the grid's shape
+        Integers, whatever their type; floating-point numbers are rounded by `ROUNDING` at most.
+    name : str
+        Opens the messages.
+
+    Raises
+    ------
+    InputError
+        If values are not integers, labels occur that the convention does not have, or nothing
+        is labelled.
+    """
+    labels = rounded_labels(segmentation)
+    if labels is None:
+        raise InputError(
+            f"{name}: expected integer labels (to {ROUNDING}), got {_summary(segmentation)}; give "
+            "the segmentation, or resample it with a nearest-neighbour or label interpolator"
+        )
+    found = {int(label) for label in np.unique(labels)} - {0}
+    if not found:
+        raise InputError(f"{name}: it is empty, no voxel carries a label; is it the right file?")
+    if len(found) > MANY_LABELS and not found <= convention.whole:
+        raise InputError(
+            f"{name}: expected the labels {sorted(convention.whole)} of {convention.name}, got "
+            f"{_summary(labels)}, as an image or a parcellation has them; give the tumour's "
+            "segmentation"
+        )
+    if not found <= convention.whole:
+        raise InputError(
+            f"{name}: the labels {sorted(found)} do not fit {convention.name} "
+            f"{sorted(convention.whole)}: {sorted(found - convention.whole)} unknown; name the "
+            f"convention that fits ({', '.join(CONVENTIONS)}) or give explicit labels"
+        )
+    core = np.isin(labels, sorted(convention.core))
+    whole = np.isin(labels, sorted(convention.whole))
+    return TumorMasks(core, whole, grid)
+
+
+def _summary(values: NDArray) -> str:
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return "NaN or infinity alone"
+    counted = f"{len(np.unique(finite))} different values from {finite.min():g} to {finite.max():g}"
+    return counted if finite.size == values.size else f"{counted}, and NaN or infinity"

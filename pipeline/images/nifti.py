@@ -1,0 +1,208 @@
+"""NIfTI files in and out, always together with their grid."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import nibabel as nib
+import numpy as np
+from nibabel.arrayproxy import ArrayProxy
+from numpy.typing import NDArray
+
+from ...atlas import Grid
+from ...dbgen.machine.files import completed, sha256_of
+from ...errors import InputError
+from .file_kinds import require_nifti
+from .headers import SIDE_MM, Frames, Header, read_header, require_sizes
+
+__all__ = [
+    "InputError",
+    "Intent",
+    "NiftiFile",
+    "Scan",
+    "Space",
+    "read_nifti",
+    "save_nifti",
+    "write_nifti",
+]
+
+Intent = Literal["none", "estimate", "label"]
+Space = Literal["scanner", "template"]
+
+
+COMPRESSION = 1
+"""Level of gzip: higher ones take much longer and gain little."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """Values on a voxel grid.
+
+    Attributes
+    ----------
+    values : float32 array of the grid's shape
+    grid : Grid
+    """
+
+    values: NDArray[np.float32]
+    grid: Grid
+
+
+@dataclass(frozen=True, eq=False)
+class NiftiFile:
+    """What is taken from a NIfTI file; nothing else of its header goes any further.
+
+    Attributes
+    ----------
+    values : three-dimensional array
+        Scaled values in the file's order of axes.
+    grid : Grid
+        In the frame that is taken.
+    frames : Frames
+        What the header says of it.
+    notices : tuple of str
+        What the user should know of the header.
+    sha256 : str
+        Of the file's bytes.
+    """
+
+    values: NDArray
+    grid: Grid
+    frames: Frames
+    notices: tuple[str, ...]
+    sha256: str
+
+
+def read_nifti(
+    path: str | Path, role: str, *, of_head: bool = False, grid: Grid | None = None
+) -> NiftiFile:
+    """Read one volume; its header is judged before its data are read.
+
+    Parameters
+    ----------
+    path : str or Path
+        A `.nii` or `.nii.gz`; trailing axes of length one are dropped.
+    role : str
+        What the file is to the user ("T1", "segmentation"); opens every message.
+    of_head : bool
+        Whether the field of view must hold the larger part of a brain. Outlines may be cropped.
+    grid : Grid, optional
+        Taken in place of what the header says of its frame and its sizes.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, no NIfTI or not named as one, damaged, holds other than one 3-D
+        volume of real numbers, or its header is refused by `headers.RULES`.
+    """
+    path = Path(path)
+    name = f"{role} {path}"
+    header, layout = read_header(require_nifti(path, name), name, grid=grid)
+    require_sizes(header.frames.grid, name, least_side_mm=SIDE_MM[0] if of_head else 0)
+    _require_length(path, header, name)
+    try:
+        # No memory map: a file that shrinks while it is used would kill the process.
+        values = np.asarray(ArrayProxy(path, layout, mmap=False)).reshape(header.frames.grid.shape)
+        digest = sha256_of(path)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(
+            f"{name}: the image data cannot be read, the file is truncated or damaged; "
+            "copy or export it again"
+        ) from error
+    return NiftiFile(
+        values=values,
+        grid=header.frames.grid,
+        frames=header.frames,
+        notices=tuple(f"The {role} {notice}" for notice in header.notices),
+        sha256=digest,
+    )
+
+
+def _require_length(path: Path, header: Header, name: str) -> None:
+    """See that a file does not hold more than its header says, but for padding."""
+    shape, size = header.frames.grid.shape, header.dtype.itemsize
+    expected = header.offset + int(np.prod(shape, dtype=np.int64)) * size
+    with path.open("rb") as file:
+        if path.name.lower().endswith(".gz"):  # its last four bytes tell the length, modulo 2^32
+            file.seek(-4, os.SEEK_END)
+            found = int.from_bytes(file.read(4), "little")
+        else:
+            found = file.seek(0, os.SEEK_END)
+    if found > expected + max(shape[0] * shape[1] * size, 4096):
+        raise InputError(
+            f"{name}: its header says {' x '.join(map(str, shape))} voxels of {size} bytes, which "
+            f"end after {expected:,} bytes, but the file holds {found:,}; the header is wrong, "
+            "export the image again"
+        )
+
+
+def write_nifti(
+    path: str | Path,
+    values: NDArray,
+    grid: Grid,
+    *,
+    intent: Intent = "none",
+    space: Space = "scanner",
+) -> None:
+    """Write a volume with nothing in its header but geometry; the file appears when complete.
+
+    The affine is written as sform and, unless it is sheared (which a qform cannot say), as qform,
+    both with one code. Booleans are stored as uint8, floating-point numbers as float32, integers
+    of eight bytes, which few programs read, as int32.
+
+    Parameters
+    ----------
+    path : str or Path
+        Ends in `.nii` or `.nii.gz`; replaced where it exists.
+    values : array of the grid's shape, any further axes behind
+    grid : Grid
+    intent : {'none', 'estimate', 'label'}
+        What a voxel holds: an intensity, an estimated quantity, or a label.
+    space : {'scanner', 'template'}
+        Whose world it is: the patient's, or an atlas's.
+
+    Raises
+    ------
+    ValueError
+        If the values are not on the grid, or are integers beyond int32.
+    """
+    if values.shape[:3] != grid.shape:
+        raise ValueError(f"values of shape {values.shape} do not lie on a grid of {grid.shape}")
+    dtype = values.dtype
+    if dtype.kind in "bf":
+        dtype = np.dtype(np.uint8 if dtype.kind == "b" else np.float32)
+    elif dtype.itemsize == 8:
+        dtype, limits = np.dtype(np.int32), np.iinfo(np.int32)
+        if not limits.min <= values.min() <= values.max() <= limits.max:
+            raise ValueError(f"integers beyond int32: {values.min()} to {values.max()}")
+    image = nib.Nifti1Image(np.asarray(values, dtype), None)
+    _set_geometry(image, grid, space)
+    image.header.set_intent(intent)
+    save_nifti(image, path)
+
+
+def save_nifti(image: nib.Nifti1Image, path: str | Path) -> None:
+    """Write an image; the file appears when complete, and its bytes depend on the image alone."""
+    path = Path(path)
+    with completed(path) as temporary, temporary.open("wb") as file:
+        if path.name.endswith(".gz"):
+            # Neither the time nor a name goes into the file.
+            with gzip.GzipFile("", "wb", COMPRESSION, file, mtime=0) as packed:
+                image.to_stream(packed)
+        else:
+            image.to_stream(file)
+
+
+def _set_geometry(image: nib.Nifti1Image, grid: Grid, space: Space) -> None:
+    image.set_sform(grid.affine, code=space)
+    image.set_qform(grid.affine, code=space)
+    corner = [*grid.shape, 1]
+    if np.abs((image.get_qform() - grid.affine) @ corner).max() > 0.01:
+        image.set_qform(None, code=0)  # sheared: the quaternion would tell another story
+        image.header["pixdim"][1:4] = grid.spacing_mm
+    image.header.set_xyzt_units("mm")

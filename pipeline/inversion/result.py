@@ -1,0 +1,169 @@
+"""What an inversion finds, as values."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...atlas import load_atlas
+from ...solver import Thresholds, Tissue, TumorDensity, TumorMasks
+from ..alignment.transform import AtlasTransform, extend_from_tissue
+from ..fit.anatomy import OwnAnatomy
+from ..fit.answer import Answer, Findings, growth_row
+from ..fit.matches import RankedMatch
+from ..fit.uncertainty import DensityMaps, Uncertainty
+from ..images.nifti import Scan
+from ..prediction.maps import PatientMaps
+from ..prediction.planning import PlanningVolumes
+from ..prediction.recurrence import Coverage
+from ..registration.placement import share_in_brain
+from ..registration.quality import RegistrationQuality
+
+PLAUSIBLE_MEAN_DICE = 0.45
+"""Mean Dice over the non-empty outlines below which no stored tumour is like the patient's."""
+
+
+class InversionStatus(enum.Enum):
+    """What a result is worth; the value says it to a person."""
+
+    PLAUSIBLE = "plausible match"
+    NO_PLAUSIBLE_MATCH = "no plausible match"
+    REGISTRATION_DOUBTFUL = "registration doubtful"
+
+
+@dataclass(frozen=True, eq=False)
+class Inversion:
+    """What was found for a patient.
+
+    Attributes
+    ----------
+    matches : tuple of RankedMatch
+        Best first.
+    masks : TumorMasks
+        The patient's outlines on the atlas.
+    thresholds : Thresholds
+        Densities at which a simulated tumour is outlined.
+    findings : Findings
+        The answer, and what was tried on the way to it, on the atlas.
+    own : OwnAnatomy or None
+        What was found in the patient's own anatomy, if it was asked for.
+    answer : Answer
+        What the maps show: that of the findings, or of the own anatomy.
+    uncertainty : Uncertainty
+        How sure it is, on the grid that it grew on.
+    maps : PatientMaps
+        On the T1's grid.
+    maps_on_segmentation : PatientMaps or None
+        On the segmentation's, in the world of the T1, where that is another grid.
+    levels : tuple of float
+        Rising densities whose isolines and exceedances are mapped.
+    coverage : tuple of Coverage
+        Of a recurrence, if one was given.
+    transform : AtlasTransform
+    quality : RegistrationQuality
+    options : dict
+        What was asked for, by the names of `invert`'s keywords.
+    checksums : mapping of str to str
+        SHA-256 of each input file by its role, tissue maps included.
+    notices : tuple of str
+        What a person should know of this result, the patient's own notices first.
+    timings_s : dict of str to float
+        Seconds a step.
+    """
+
+    matches: tuple[RankedMatch, ...]
+    masks: TumorMasks
+    thresholds: Thresholds
+    findings: Findings
+    own: OwnAnatomy | None
+    answer: Answer
+    uncertainty: Uncertainty
+    maps: PatientMaps
+    maps_on_segmentation: PatientMaps | None
+    levels: tuple[float, ...]
+    coverage: tuple[Coverage, ...]
+    transform: AtlasTransform
+    quality: RegistrationQuality
+    options: dict[str, Any]
+    checksums: Mapping[str, str]
+    notices: tuple[str, ...]
+    timings_s: dict[str, float]
+
+    @property
+    def density(self) -> TumorDensity:
+        """The answer in the patient's space, on the T1's grid."""
+        return self.maps.density
+
+    @property
+    def ensemble(self) -> DensityMaps:
+        """The uncertainty's maps on the same grid."""
+        return self.maps.ensemble
+
+    @property
+    def planning(self) -> PlanningVolumes:
+        """The planning volumes on the same grid."""
+        return self.maps.planning
+
+    @property
+    def shown_levels(self) -> tuple[float, ...]:
+        """Rising densities of the isolines in pictures and tables: the outlines' and `levels`."""
+        outlines = self.thresholds
+        return tuple(sorted({*self.levels, outlines.whole, outlines.core}))
+
+    @property
+    def density_atlas(self) -> TumorDensity:
+        """The answer on the simulation grid of the atlas, in the atlas's tissue."""
+        found, grid = self.answer.density, self.masks.grid
+        if self.own is None or self.answer.is_on_atlas:
+            return found
+        extended = extend_from_tissue(found.u, self.own.tissue.domain)
+        carried = self.transform.image_to_atlas(Scan(extended, found.grid), grid).values
+        domain = Tissue.from_atlas(load_atlas()).domain
+        return TumorDensity(np.where(domain, np.clip(carried, 0, 1), np.float32(0)), grid)
+
+    @property
+    def mean_dice(self) -> float:
+        """Mean Dice of the answer over the patient's non-empty outlines."""
+        n_outlines = int(self.masks.core.any()) + int(self.masks.whole.any())
+        return self.answer.score / n_outlines
+
+    def predicted_ml(self, level: float) -> float:
+        """Millilitres of the patient where the density is at least a level."""
+        return float((self.density.u >= level).sum() * self.density.grid.voxel_ml)
+
+    def row(self) -> dict[str, Any]:
+        """Plain values of what was found beyond the matches, as `result.json` shows them."""
+        fitted = self.findings.fitted
+        return {
+            "share_in_brain": share_in_brain(self.masks),
+            "answer": self.answer.row(),
+            "tried": [answer.row() for answer in self.findings.tried],
+            "own_anatomy": None if self.own is None else self.own.row(),
+            "fitted_thresholds": None
+            if fitted is None
+            else {
+                "core": fitted.thresholds.core if self.masks.core.any() else None,
+                "whole": fitted.thresholds.whole,
+                "score": fitted.fit.score,
+                "dice_core": fitted.fit.dice_core,
+                "dice_whole": fitted.fit.dice_whole,
+                **growth_row(fitted.fit.parameters, self.findings.answer.density),
+            },
+            "uncertainty": self.uncertainty.row(),
+            "planning": self.planning.row(),
+            "recurrence": [dataclasses.asdict(coverage) for coverage in self.coverage],
+        }
+
+    @property
+    def status(self) -> InversionStatus:
+        """What the result is worth."""
+        if self.mean_dice < PLAUSIBLE_MEAN_DICE:
+            return InversionStatus.NO_PLAUSIBLE_MATCH
+        if self.quality.problems:
+            return InversionStatus.REGISTRATION_DOUBTFUL
+        return InversionStatus.PLAUSIBLE

@@ -1,0 +1,345 @@
+"""A patient: the files' contents brought into one world.
+
+All that can be told from the files is checked first (`patient_files`). Then, where they need it,
+come the steps that take time: the patient's own images are aligned (`coregistration`), the brain is
+found (`brain`). Neither resamples an image that is measured later: motions enter affines, and only
+the outlines' version on the T1's grid is interpolated, from the segmentation's own voxels.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atlas import Grid
+from ...solver import TumorMasks
+from ...solver.own_settings import own_arithmetic
+from ..alignment.transform import AtlasTransform
+from ..images.foreground import View, foreground, require_brain, shows_head, view_of
+from ..images.headers import Frames
+from ..images.labels import LabelConvention, label_convention
+from ..images.nifti import InputError, Scan
+from .brain import extract_brain
+from .coregistration import align, measure_agreement, move
+from .islands import Islands
+from .learned_brain import extract_learned
+from .lesion import add_tumour, judge_recurrence, judge_tumour
+from .patient_files import (
+    ROLES,
+    PatientFiles,
+    advise,
+    carry_mask,
+    read_patient_files,
+)
+
+__all__ = ["InputError", "Patient", "Scan", "load_patient"]
+
+MIN_AGREEMENT = 0.06
+"""Normalised mutual information of two aligned images of one head. In the native case the T1 and
+the stripped T1 have 0.33, T1 and FLAIR 0.09; somebody else's T1 has 0.04."""
+
+Step = Callable[[str], None]
+"""Told the name of each step as it begins."""
+
+
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """A patient's scans and outlines in native space.
+
+    Attributes
+    ----------
+    t1 : Scan
+        T1-weighted image that is registered, 0 outside the brain: without contrast where given,
+        else with (see `modality`). The results lie on its grid.
+    modality : "t1" or "t1c"
+        What `t1` holds.
+    masks : TumorMasks
+        Core (may be empty) and whole tumour on the grid of `t1`.
+    flair, t1c : Scan or None
+        Further images for pictures, each on its own grid, in the world of `t1`.
+    checksums : mapping of str to str
+        SHA-256 of each input file by its role: t1, t1c, flair, seg, brain_mask, seg_reference,
+        recurrence.
+    notices : tuple of str
+        What the user should know although it is no error.
+    drawn : TumorMasks or None
+        The outlines as they were drawn, in the world of `t1`, where the segmentation has a grid
+        of its own; `masks` are these, interpolated.
+    seg_grid : Grid or None
+        The segmentation's own grid in its own world, where it has one.
+    brain_mask : bool array or None
+        The brain on the grid of `t1`: given, found, or what an image without skull shows; None
+        stands for the last.
+    brain_drawn : Scan or None
+        The same on the voxels it was drawn on, in the world of `t1`, where those are others.
+    recurrence : TumorMasks or None
+        Outlines of a follow-up scan on the grid of `t1`.
+    convention : LabelConvention or None
+        What the segmentation's labels mean; None where no file was read.
+    frames : Frames or None
+        What the header of `t1` says of its place; None where no file was read.
+    islands : Islands or None
+        What was far and small in the outlines; None where no file was read.
+    timings_s : mapping of str to float
+        Seconds a step of the preparation.
+
+    Raises
+    ------
+    InputError
+        If there is no voxel of a tumour in `masks`, or outlines lie on another grid than `t1`.
+    """
+
+    t1: Scan
+    modality: Literal["t1", "t1c"]
+    masks: TumorMasks
+    flair: Scan | None
+    t1c: Scan | None
+    checksums: Mapping[str, str]
+    notices: tuple[str, ...]
+    drawn: TumorMasks | None = None
+    seg_grid: Grid | None = None
+    brain_mask: NDArray[np.bool_] | None = None
+    brain_drawn: Scan | None = None
+    recurrence: TumorMasks | None = None
+    convention: LabelConvention | None = None
+    frames: Frames | None = None
+    islands: Islands | None = None
+    timings_s: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.masks.whole.any():
+            raise InputError(
+                f"the outlined tumour vanishes on the voxels of the registered image ({self.grid}):"
+                " it is too small to be covered there, or nothing was outlined"
+            )
+        for name, masks in (("outlines", self.masks), ("recurrence", self.recurrence)):
+            if masks is not None and masks.grid != self.grid:
+                raise InputError(
+                    f"{name}: expected on the grid of the registered image, {self.grid}, got "
+                    f"{masks.grid}"
+                )
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the registered image and of the outlines."""
+        return self.t1.grid
+
+    @property
+    def outlines(self) -> TumorMasks:
+        """The outlines on the voxels they were drawn on: what is carried to the atlas, once."""
+        return self.masks if self.drawn is None else self.drawn
+
+    @cached_property
+    def brain(self) -> NDArray[np.bool_]:
+        """The brain on the grid of `t1`: the mask, or what the image shows, its holes filled."""
+        return foreground(self.t1.values) if self.brain_mask is None else self.brain_mask
+
+    @property
+    def brain_with_tumour(self) -> NDArray[np.bool_]:
+        """The brain, to which the outlined tumour belongs however dark it is."""
+        return self.brain | self.masks.whole
+
+    def brain_on(self, grid: Grid) -> NDArray[np.bool_]:
+        """The brain with the tumour on another grid in the world of `t1`."""
+        brain = self.brain_drawn or Scan(self.brain.astype(np.float32), self.grid)
+        outlines, carry = self.outlines, AtlasTransform.identity()
+        if brain.grid != grid:
+            brain = carry.image_to_patient(brain, grid, averaged=True)
+        if outlines.grid != grid:
+            outlines = carry.masks_to_patient(outlines, grid)
+        return (brain.values >= 0.5) | outlines.whole
+
+
+@own_arithmetic()
+def load_patient(
+    *,
+    t1: str | Path | None = None,
+    t1c: str | Path | None = None,
+    flair: str | Path | None = None,
+    seg: str | Path,
+    brain_mask: str | Path | None = None,
+    seg_reference: str | Path | None = None,
+    seg_grid: str = "own",
+    recurrence: str | Path | None = None,
+    labels: str | None = None,
+    core_labels: Sequence[int] | None = None,
+    whole_labels: Sequence[int] | None = None,
+    keep_islands: bool = False,
+    step: Step = lambda name: None,
+) -> Patient:
+    """Read a patient's files, check them, align what lies apart and find the brain.
+
+    Skull-stripped images on one grid are ready as they are. Otherwise this takes 5-10 s an image
+    that has a grid of its own, and 15-20 s for a brain.
+
+    Parameters
+    ----------
+    t1, t1c : path
+        T1-weighted image without and with contrast; at least one of them. The T1 is registered
+        where both are given.
+    flair : path, optional
+        Shown in pictures only. Like a T1c beside a T1, it is aligned rigidly where it lies on
+        another grid; on the same grid it is taken to be aligned.
+    seg : path
+        Label image. Without a reference it lies in the registered image's world, on any grid.
+    brain_mask : path, optional
+        1 in the brain, in the registered image's world. Without it, a head with its skull gets
+        the mask of a stripped reference, or else the one that `learned_brain` or `brain` finds.
+    seg_reference : path, optional
+        The image on whose grid the segmentation lies, another one of the same head, with skull
+        or without; it is aligned rigidly to the registered image.
+    seg_grid : "own" or "t1"
+        Whose voxels the segmentation has: those that its header says, or, whatever that says,
+        those of the registered image, whose shape it must have then.
+    recurrence : path, optional
+        Label image of a follow-up scan, of the same convention, in the registered image's world,
+        to which that scan has been co-registered; on any grid.
+    labels : str
+        Name of a convention, see `CONVENTIONS` in `labels`.
+    core_labels, whole_labels : sequence of int
+        In place of a named convention.
+    keep_islands : bool
+        Whether components of the outlines that are small and far from the rest stay part of them
+        (see `islands`).
+    step : callable
+        Told the name of each long step as it begins.
+
+    Raises
+    ------
+    InputError
+        One line that says what was expected, what came and what to do.
+    RegistrationError
+        If ANTs fails.
+    """
+    convention = label_convention(labels, core_labels=core_labels, whole_labels=whole_labels)
+    files = read_patient_files(
+        {
+            "t1": t1,
+            "t1c": t1c,
+            "flair": flair,
+            "seg": seg,
+            "brain_mask": brain_mask,
+            "seg_reference": seg_reference,
+            "recurrence": recurrence,
+        },
+        convention,
+        seg_grid=seg_grid,
+        keep_islands=keep_islands,
+    )
+    name, grid = files.names[files.modality], files.image.grid
+    mask, brain_drawn = files.brain_mask, files.brain_drawn
+    view = view_of(files.image) if mask is None else View.BRAIN
+    if view is View.BRIGHT:
+        raise InputError(
+            f"{name}: expected dark air around a head or 0 around a brain, but the corners of the "
+            "field of view are as bright as tissue; set the background to 0, or give an image of "
+            "the whole head"
+        )
+    if view is not View.HEAD:
+        require_brain(files.image if mask is None else _within(files.image, mask), name)
+    advice = f"check that they belong together, and {advise(files.outlines.grid, grid)}"
+    if view is View.HEAD and "seg_reference" not in files.others:  # before its brain is looked for
+        judge_tumour(files.outlines, foreground(files.image.values), grid, advice)
+
+    others, drawn = dict(files.others), files.outlines
+    notices, timings = list(files.notices), dict[str, float]()
+    if view is View.CUT_BRAIN:
+        notices.append(
+            f"The {ROLES[files.modality]} shows {view.value}: the registration rests on what is "
+            "seen, and nothing is known of the rest."
+        )
+    if any(image.grid != grid for image in others.values()):
+        began = time.perf_counter()
+        step("align images")
+        others, drawn, doubts = _align(files)
+        notices += doubts
+        timings["align images"] = round(time.perf_counter() - began, 3)
+    if view is View.HEAD:
+        began = time.perf_counter()
+        step("extract brain")
+        mask, brain_drawn, source = _find_brain(files.image, others.get("seg_reference"))
+        require_brain(_within(files.image, mask), name)
+        notices.append(
+            f"The {ROLES[files.modality]} shows {view.value}; its brain is {source}. Look at the "
+            "pictures, or give a brain mask."
+        )
+        timings["extract brain"] = round(time.perf_counter() - began, 3)
+
+    masks, has_own_grid = drawn, drawn.grid != grid
+    if has_own_grid:
+        masks = AtlasTransform.identity().masks_to_patient(drawn, grid)
+    brain = foreground(files.image.values) if mask is None else mask
+    is_left_out, told = judge_tumour(drawn, brain, grid, advice)
+    notices += told
+    if is_left_out:
+        brain = add_tumour(brain, masks.whole)
+        if brain_drawn is not None:
+            outlined = AtlasTransform.identity().masks_to_patient(drawn, brain_drawn.grid)
+            both = add_tumour(brain_drawn.values >= 0.5, outlined.whole)
+            brain_drawn = Scan(both.astype(np.float32), brain_drawn.grid)
+    scan = files.image if mask is None else _within(files.image, brain)
+    if files.recurrence is not None:
+        notices += judge_recurrence(files.recurrence, brain, grid)
+    return Patient(
+        t1=scan,
+        modality=files.modality,
+        masks=masks,
+        flair=others.get("flair"),
+        t1c=others.get("t1c"),
+        checksums=files.checksums,
+        notices=tuple(notices),
+        drawn=drawn if has_own_grid else None,
+        seg_grid=files.outlines.grid if has_own_grid else None,
+        brain_mask=brain,
+        brain_drawn=brain_drawn,
+        recurrence=files.recurrence,
+        convention=convention,
+        frames=files.frames,
+        islands=files.islands,
+        timings_s=timings,
+    )
+
+
+def _within(image: Scan, mask: NDArray[np.bool_]) -> Scan:
+    return Scan(np.where(mask, image.values, np.float32(0)), image.grid)
+
+
+def _align(files: PatientFiles) -> tuple[dict[str, Scan], TumorMasks, list[str]]:
+    """The further images and the outlines in the registered image's world, and what is doubtful."""
+    others, outlines, doubts = dict(files.others), files.outlines, []
+    own = [role for role, image in others.items() if image.grid != files.image.grid]
+    with ThreadPoolExecutor(2) as pool:
+        motions = pool.map(lambda role: align(files.others[role], files.image), own)
+        for role, motion in zip(own, motions, strict=True):
+            others[role] = Scan(others[role].values, move(others[role].grid, motion))
+            agreement = measure_agreement(files.image, others[role])
+            if agreement < MIN_AGREEMENT:
+                doubts.append(
+                    f"{files.names[role]}: aligned with the {files.names[files.modality]}, it "
+                    "shares too little with it (normalised mutual information "
+                    f"{agreement:.2f}, at least {MIN_AGREEMENT}): are they of one head?"
+                )
+                if role == "seg_reference":  # all that follows hangs on it
+                    raise InputError(doubts[-1])
+            if role == "seg_reference":
+                outlines = TumorMasks(outlines.core, outlines.whole, move(outlines.grid, motion))
+    return others, outlines, doubts
+
+
+def _find_brain(head: Scan, reference: Scan | None) -> tuple[NDArray[np.bool_], Scan | None, str]:
+    """The brain of a head, the same on its own voxels where those are others, and its source."""
+    if reference is not None and not shows_head(reference):
+        drawn = Scan(foreground(reference.values).astype(np.float32), reference.grid)
+        return carry_mask(drawn, head.grid), drawn, "that of the segmentation's reference"
+    mask = extract_learned(head)
+    if mask is not None:
+        return mask, None, "found by a network (deepbet)"
+    return extract_brain(head), None, "found with the help of the atlas"

@@ -1,0 +1,312 @@
+"""A patient's files, read and checked against each other before any step that takes time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atlas import Grid
+from ...solver import TumorMasks
+from ..alignment.transform import AtlasTransform
+from ..images.foreground import BRAIN_ML, above_background, darken_background
+from ..images.frames import describe, settle
+from ..images.headers import Frames
+from ..images.labels import LabelConvention, outlines_from_labels, rounded_labels
+from ..images.nifti import InputError, NiftiFile, Scan, read_nifti
+from .islands import Islands, part_islands
+from .lesion import MIN_IN_BRAIN
+from .nesting import doubts_of_nesting
+
+ROLES = {
+    "t1": "T1",
+    "t1c": "T1c",
+    "flair": "FLAIR",
+    "seg": "segmentation",
+    "brain_mask": "brain mask",
+    "seg_reference": "segmentation's reference",
+    "recurrence": "recurrence",
+}
+"""What each file is to the user."""
+
+MOST_SHEAR = 1e-3
+"""Largest cosine between two voxel axes; headers are rounded, ITK's images have right angles."""
+
+SEG_GRIDS = ("own", "t1")
+"""Whose voxels a segmentation has: those of its header, or the registered image's."""
+
+
+@dataclass(frozen=True, eq=False)
+class PatientFiles:
+    """What a patient's files hold.
+
+    Attributes
+    ----------
+    modality : "t1" or "t1c"
+        What is registered.
+    image : Scan
+        That image as it came, with skull or without.
+    outlines : TumorMasks
+        Core and whole tumour on the segmentation's own grid.
+    islands : Islands
+        What was left out of them.
+    others : mapping of str to Scan
+        Further images by role: seg_reference, if it is another than the registered image, flair,
+        and t1c beside a T1. Those whose grid is not the registered image's lie in their own world.
+    brain_mask : bool array or None
+        A given brain on the grid of `image`.
+    brain_drawn : Scan or None
+        The same on its own voxels, where those are others.
+    recurrence : TumorMasks or None
+        Outlines of a follow-up scan on the grid of `image`.
+    names : mapping of str to str
+        How messages call each file.
+    checksums : mapping of str to str
+        SHA-256 of each file by its role.
+    frames : Frames
+        What the header of `image` says of its place.
+    notices : tuple of str
+        What the user should know although it is no error.
+    """
+
+    modality: Literal["t1", "t1c"]
+    image: Scan
+    outlines: TumorMasks
+    islands: Islands
+    others: Mapping[str, Scan]
+    brain_mask: NDArray[np.bool_] | None
+    brain_drawn: Scan | None
+    recurrence: TumorMasks | None
+    names: Mapping[str, str]
+    checksums: Mapping[str, str]
+    frames: Frames
+    notices: tuple[str, ...]
+
+
+def read_patient_files(
+    paths: Mapping[str, str | Path | None],
+    convention: LabelConvention,
+    *,
+    seg_grid: str = "own",
+    keep_islands: bool = False,
+) -> PatientFiles:
+    """Read a patient's files and see that they fit together.
+
+    Parameters
+    ----------
+    paths : mapping of str to path
+        By role, of `ROLES`; see `load_patient`.
+    convention : LabelConvention
+        Of segmentation and recurrence.
+    seg_grid : "own" or "t1"
+        Whose voxels the segmentation has.
+    keep_islands : bool
+        Whether islands stay part of the outlines, see `islands`.
+
+    Raises
+    ------
+    InputError
+        One line that says what was expected, what came and what to do.
+    """
+    modality: Literal["t1", "t1c"] = "t1c" if paths["t1"] is None else "t1"
+    path = paths[modality]
+    if path is None:
+        raise InputError("a T1-weighted image is needed for the registration: give a T1 or a T1c")
+    if seg_grid not in SEG_GRIDS:
+        raise InputError(f"--seg-grid: expected one of {', '.join(SEG_GRIDS)}, got {seg_grid!r}")
+    if seg_grid == "t1" and paths["seg_reference"] is not None:
+        raise InputError(
+            "--seg-grid t1 says that the segmentation has the voxels of the registered image, "
+            "--seg-reference that it has those of another one: give one of them"
+        )
+    first = read_nifti(path, ROLES[modality], of_head=True)
+    files = {
+        role: first if role == modality else read_nifti(
+            given,
+            ROLES[role],
+            of_head=role not in ("seg", "recurrence"),
+            grid=first.grid if role == "seg" and seg_grid == "t1" else None,
+        )
+        for role, given in paths.items()
+        if given is not None
+    }  # fmt: skip
+    names = {role: f"{ROLES[role]} {paths[role]}" for role in files}
+    notices = [notice for file in files.values() for notice in file.notices]
+    files, settled = settle(files, modality, names)
+    notices += settled
+    grid = files["seg"].grid
+    _require_right_angles(grid, names["seg"])
+    drawn = outlines_from_labels(files["seg"].values, grid, convention, name=names["seg"])
+    outlines, islands = part_islands(drawn, keep=keep_islands)
+    if islands.notice is not None:
+        notices.append(islands.notice)
+    scans: dict[str, Scan] = {}
+    for role in (modality, "seg_reference", "flair", "t1c"):
+        if role in files and role not in scans:
+            scans[role], told = _scan(files[role], role, names[role])
+            notices += told
+    image = scans[modality]
+    others = {role: scan for role, scan in scans.items() if role != modality}
+    mask = brain_drawn = recurrence = None
+    if "brain_mask" in files:
+        mask, brain_drawn = _read_mask(files["brain_mask"], names["brain_mask"], image)
+    if "recurrence" in files:
+        recurrence, told = _read_recurrence(
+            files["recurrence"], names["recurrence"], image.grid, convention
+        )
+        notices += told
+    reference = others.get("seg_reference")
+    if reference is None:
+        _require_overlap(image, names[modality], outlines, names["seg"])
+        if grid != image.grid:
+            notices.append(
+                f"The segmentation lies on another grid ({describe(grid)}) than the "
+                f"{ROLES[modality]} ({describe(image.grid)}); their headers' frames were taken "
+                f"for one. If they are not, {advise(grid, image.grid)}."
+            )
+    elif reference.grid != grid:
+        raise InputError(
+            f"{names['seg_reference']}: the segmentation must lie on its grid, but it has "
+            f"{describe(reference.grid)}, where the segmentation has {describe(grid)}; "
+            f"{advise(grid, image.grid)}"
+        )
+    elif files["seg_reference"].sha256 == files[modality].sha256:
+        del others["seg_reference"]
+    if not outlines.core.any():
+        without = "besides islands " if drawn.core.any() else ""
+        notices.append(
+            f"The segmentation has no core {without}(no enhancing or necrotic tumour): the score "
+            "is the Dice of the whole tumour alone."
+        )
+    notices += doubts_of_nesting(outlines, ROLES["seg"])
+    return PatientFiles(
+        modality=modality,
+        image=image,
+        outlines=outlines,
+        islands=islands,
+        others=others,
+        brain_mask=mask,
+        brain_drawn=brain_drawn,
+        recurrence=recurrence,
+        names=names,
+        checksums={role: file.sha256 for role, file in files.items()},
+        frames=first.frames,
+        notices=tuple(notices),
+    )
+
+
+def carry_mask(mask: Scan, grid: Grid) -> NDArray[np.bool_]:
+    """A mask of 0 and 1 on another grid of the same world."""
+    return AtlasTransform.identity().image_to_patient(mask, grid).values >= 0.5
+
+
+def advise(grid: Grid, image: Grid) -> str:
+    """What to do where a segmentation and the registered image lie apart."""
+    advice = "name the image that was segmented as the segmentation's reference (--seg-reference)"
+    if grid.shape == image.shape and grid != image:
+        advice = f"give --seg-grid t1 where the segmentation has its voxels, or else {advice}"
+    return advice
+
+
+def _scan(file: NiftiFile, role: str, name: str) -> tuple[Scan, list[str]]:
+    """An image with a dark background, and what was done for that."""
+    with np.errstate(over="ignore"):  # becomes infinite, and is refused as that
+        values = file.values.astype(np.float32)
+    if not np.isfinite(values).all():
+        n = int(np.size(values) - np.isfinite(values).sum())
+        raise InputError(
+            f"{name}: expected finite intensities, got {n} voxels of NaN or infinity; "
+            "replace them by 0 or export the image again"
+        )
+    _require_right_angles(file.grid, name)
+    values, level = darken_background(values, name)
+    told = [] if level is None else [
+        f"The {ROLES[role]} has a background of {level:.4g}: it was set to 0, and all else was "
+        "shifted to begin there."
+    ]  # fmt: skip
+    return Scan(values, file.grid), told
+
+
+def _require_right_angles(grid: Grid, name: str) -> None:
+    axes = grid.affine[:3, :3] / grid.spacing_mm
+    if not np.allclose(axes.T @ axes, np.eye(3), atol=MOST_SHEAR):
+        raise InputError(
+            f"{name}: expected voxel axes at right angles, got a sheared grid, which neither the "
+            "registration nor distances in mm can take; resample the image first"
+        )
+
+
+def _read_mask(file: NiftiFile, name: str, scan: Scan) -> tuple[NDArray[np.bool_], Scan | None]:
+    """A brain mask on the registered image's grid, and on its own where that is another."""
+    labels = rounded_labels(file.values)
+    found = np.unique(file.values if labels is None else labels)
+    if labels is None or len(found) > 2 or found[0] != 0:
+        raise InputError(
+            f"{name}: expected 0 outside and one other value inside the brain, got "
+            f"{len(found)} values from {found[0]:g} to {found[-1]:g}; threshold it first"
+        )
+    mask = labels > 0
+    volume_ml = float(mask.sum() * file.grid.voxel_ml)
+    if not BRAIN_ML[0] <= volume_ml <= BRAIN_ML[1]:
+        raise InputError(
+            f"{name}: expected a brain (900-1900 ml), but the mask measures {volume_ml:.0f} ml"
+        )
+    drawn = None if file.grid == scan.grid else Scan(mask.astype(np.float32), file.grid)
+    carried = mask if drawn is None else carry_mask(drawn, scan.grid)
+    lit = float(above_background(scan.values)[carried].mean()) if carried.any() else 0.0
+    if carried.sum() * scan.grid.voxel_ml < 0.8 * volume_ml or lit < 0.8:
+        raise InputError(
+            f"{name}: it does not lie on the brain of the image ({lit:.0%} of what it covers "
+            "there is bright); both must share one world frame, as a mask made from that image does"
+        )
+    return carried, drawn
+
+
+def _read_recurrence(
+    file: NiftiFile, name: str, grid: Grid, convention: LabelConvention
+) -> tuple[TumorMasks, list[str]]:
+    """A follow-up segmentation on the registered image's grid, and what of it is not seen there."""
+    masks = outlines_from_labels(file.values, file.grid, convention, name=name)
+    doubts = doubts_of_nesting(masks, ROLES["recurrence"])
+    if file.grid == grid:
+        return masks, doubts
+    share = _share_in_view(masks, grid)
+    if share < MIN_IN_BRAIN:
+        raise InputError(
+            f"{name}: only {share:.0%} of it lies in the field of view of the registered image "
+            f"({describe(grid)}, where it has {describe(file.grid)}); co-register the follow-up "
+            "scan to that image first"
+        )
+    carried = AtlasTransform.identity().masks_to_patient(masks, grid)
+    if not carried.whole.any():
+        raise InputError(
+            f"{name}: it vanishes on the voxels of the registered image ({describe(grid)}, where "
+            f"it has {describe(file.grid)}); it is too small to be covered there"
+        )
+    if share == 1:
+        return carried, doubts
+    return carried, [
+        *doubts,
+        f"Only {share:.0%} of the recurrence lies in the field of view of the registered image: "
+        "the coverage is that of this part.",
+    ]
+
+
+def _share_in_view(masks: TumorMasks, grid: Grid) -> float:
+    voxels = grid.to_voxel(masks.grid.to_world(np.argwhere(masks.whole)))
+    inside = ((voxels > -0.5) & (voxels < np.array(grid.shape) - 0.5)).all(axis=1)
+    return float(inside.mean())
+
+
+def _require_overlap(scan: Scan, name: str, masks: TumorMasks, seg_name: str) -> None:
+    share = _share_in_view(masks, scan.grid)
+    if share < MIN_IN_BRAIN:
+        raise InputError(
+            f"{seg_name}: only {share:.0%} of the outlined tumour lies in the field of "
+            f"view of the {name} ({describe(scan.grid)}, where it has {describe(masks.grid)}); "
+            f"{advise(masks.grid, scan.grid)}"
+        )

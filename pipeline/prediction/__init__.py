@@ -1,0 +1,1 @@
+"""From a growth to maps of the patient: density, planning volumes, recurrence."""

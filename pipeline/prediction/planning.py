@@ -1,0 +1,227 @@
+"""Planning volumes: the standard margin, and as much brain chosen by the model instead.
+
+    standard:  CTV = {x in the brain : distance(x, core) <= 15 mm}, x a voxel's centre
+    model:     the |CTV| voxels of the brain that rank highest
+
+The rank is the density where the solver speaks, u >= 1e-6, and goes on below by
+
+    1e-6 exp(-d / lambda),    d the distance to {u >= 1e-6} in mm,
+
+the tail of a travelling front, over the whole brain. Both volumes hold the same number of voxels
+to the last one: ties, as in a core where u = 1, are broken by the smallest steps of float32,
+nearer to the tumour's centre first.
+
+References
+----------
+M. Niyazi et al., "ESTRO-EANO guideline on target delineation and radiotherapy details for
+glioblastoma", Radiotherapy and Oncology 184:109663, 2023: gross tumour volume = enhancing tumour
+and cavity on the contrast-enhanced T1 without oedema, clinical target volume = 15 mm around it,
+edited at anatomical barriers. Here the brain's surface is the only barrier; ventricles, falx,
+tentorium and brainstem are left to whoever plans.
+S. P. Raya, J. K. Udupa, "Shape-based interpolation of multidimensional objects", IEEE Transactions
+on Medical Imaging 9:32-42, 1990.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ...atlas import Grid
+from ...solver import TumorDensity, TumorMasks
+
+MARGIN_MM = 15.0
+"""Of the clinical target volume around the gross tumour (Niyazi et al. 2023)."""
+
+LEAST_DENSITY = 1e-6
+"""Where the solver's density ends and the tail's ranking begins."""
+
+THICKEST_MM = 1.5
+"""A thicker voxel counts as an odd number of parts of at most 1 mm where the margin is measured,
+and the outline between slices is where its signed distance is 0 (Raya and Udupa 1990): from the
+centre of a thick slice its own half thickness would be missing."""
+
+ROUNDING_MM = 1e-3
+"""By which a header's rounding may lengthen the margin's whole number of voxels."""
+
+MOST_DECAYS = 70.0
+"""Decay lengths between the isoline and the farthest voxel that float32 can hold below 1e-6; a
+shorter lambda is lengthened to it, which changes no rank."""
+
+DENSITIES = (0.01, 0.1, 0.2)
+"""Densities whose isolines and probabilities of being exceeded are mapped unless others are
+chosen."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlanningVolumes:
+    """Two volumes of one size, on the patient's grid.
+
+    Attributes
+    ----------
+    gross : "core" or "whole"
+        The outline that the margin is drawn around: the whole tumour where there is no core.
+    standard, model : bool array
+        The standard clinical target volume, and the one ranked by the model.
+    ranking : float32 array
+        In (0, 1], no two voxels of the brain alike; 0 outside it.
+    grid : Grid
+    """
+
+    gross: Literal["core", "whole"]
+    standard: NDArray[np.bool_]
+    model: NDArray[np.bool_]
+    ranking: NDArray[np.float32]
+    grid: Grid
+
+    def row(self) -> dict[str, float | str]:
+        """Plain values by name, as `result.json` and the report show them."""
+        ml = self.grid.voxel_ml
+        return {
+            "margin_around": self.gross,
+            "margin_mm": MARGIN_MM,
+            "standard_ml": float(self.standard.sum() * ml),
+            "model_ml": float(self.model.sum() * ml),
+            "standard_only_ml": float((self.standard & ~self.model).sum() * ml),
+            "model_only_ml": float((self.model & ~self.standard).sum() * ml),
+        }
+
+    def labels(self) -> NDArray[np.uint8]:
+        """1 in the standard volume alone, 2 in the model's alone, 3 in both, 0 elsewhere."""
+        return self.standard.astype(np.uint8) + 2 * self.model.astype(np.uint8)
+
+
+def plan_volumes(
+    density: TumorDensity, masks: TumorMasks, brain: NDArray[np.bool_], lambda_mm: float
+) -> PlanningVolumes:
+    """Draw both volumes.
+
+    Parameters
+    ----------
+    density : TumorDensity
+        On the patient's grid.
+    masks : TumorMasks
+        The patient's outlines on the same grid.
+    brain : bool array of the grid's shape
+        What may belong to a volume.
+    lambda_mm : float
+        Width of the front, sqrt(dw / rho).
+
+    Raises
+    ------
+    ValueError
+        If the arrays are not on one grid, or the outline lies outside the brain altogether.
+    """
+    if masks.grid != density.grid or brain.shape != density.grid.shape:
+        raise ValueError(
+            f"density, outlines and brain mask lie on one grid, got {density.grid}, {masks.grid} "
+            f"and a mask of {brain.shape}"
+        )
+    gross: Literal["core", "whole"] = "core" if masks.core.any() else "whole"
+    outline = masks.core if gross == "core" else masks.whole
+    if not (outline & brain).any():
+        raise ValueError(f"the outline of the {gross} lies outside the brain mask")
+    standard = brain & _within_margin(outline, density.grid.spacing_mm)
+    ranking = rank_brain(density, brain, lambda_mm)
+    least = np.partition(ranking[brain], -standard.sum())[-standard.sum()]
+    return PlanningVolumes(gross, standard, ranking >= least, ranking, density.grid)
+
+
+def _within_margin(
+    outline: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+) -> NDArray[np.bool_]:
+    """Voxels whose centre is at most the margin from the outline."""
+    spacing = np.array(spacing_mm)
+    parts = np.where(spacing > THICKEST_MM, 2 * np.ceil((spacing - 1) / 2).astype(int) + 1, 1)
+    reach = np.ceil(MARGIN_MM / spacing).astype(int) + 1
+    voxels = np.argwhere(outline)
+    low = np.maximum(voxels.min(axis=0) - reach, 0)
+    high = np.minimum(voxels.max(axis=0) + 1 + reach, outline.shape)
+    crop = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    fine = outline[crop]
+    if (parts > 1).any():
+        inside, outside = (
+            ndimage.distance_transform_edt(m, sampling=spacing) for m in (fine, ~fine)
+        )
+        fine = _divided(inside - outside, parts) > 0
+    distance = ndimage.distance_transform_edt(~fine, sampling=spacing / parts)
+    within = np.zeros(outline.shape, bool)
+    centres = tuple(slice(int(n) // 2, None, int(n)) for n in parts)
+    within[crop] = distance[centres] <= MARGIN_MM + ROUNDING_MM
+    return within
+
+
+def _divided(values: NDArray[np.float64], parts: NDArray[np.int_]) -> NDArray[np.float64]:
+    """Values at the centres of the parts of voxels, between voxels by linear interpolation."""
+    for axis, n in enumerate(parts):
+        last = values.shape[axis] - 1
+        at = np.clip((np.arange((last + 1) * n) + 0.5) / n - 0.5, 0, last)
+        before = np.minimum(at.astype(int), max(last - 1, 0))
+        share = (at - before).reshape([-1 if a == axis else 1 for a in range(3)])
+        start, end = (np.take(values, np.minimum(before + i, last), axis) for i in (0, 1))
+        values = start + share * (end - start)
+    return values
+
+
+def rank_brain(
+    density: TumorDensity, brain: NDArray[np.bool_], lambda_mm: float
+) -> NDArray[np.float32]:
+    """Rank all of the brain by the density and its tail.
+
+    Parameters
+    ----------
+    density : TumorDensity
+    brain : bool array of the grid's shape
+    lambda_mm : float
+        > 0.
+
+    Returns
+    -------
+    float32 array
+        As `PlanningVolumes.ranking`. Where two densities differ the ranking does too, in the same
+        sense.
+
+    Raises
+    ------
+    ValueError
+        If the density reaches 1e-6 nowhere.
+    """
+    u, spacing = density.u, density.grid.spacing_mm
+    seen = u >= LEAST_DENSITY
+    if not seen.any():
+        raise ValueError(f"a ranking needs a density of at least {LEAST_DENSITY:g} somewhere")
+    distance = ndimage.distance_transform_edt(~seen, sampling=spacing)[brain]
+    decay = max(lambda_mm, float(distance.max(initial=0)) / MOST_DECAYS)
+    values = np.where(seen[brain], u[brain], LEAST_DENSITY * np.exp(-distance / decay))
+    values = values.astype(np.float32)
+    voxels = np.argwhere(brain)
+    centre = np.average(np.argwhere(seen), axis=0, weights=u[seen].astype(np.float64))
+    off_centre = (((voxels - centre) * spacing) ** 2).sum(axis=1)
+    order = np.lexsort((off_centre, -values))
+    ranked = np.zeros(density.grid.shape, np.float32)
+    ranked[tuple(voxels[order].T)] = _strictly_falling(values[order])
+    return ranked
+
+
+def _strictly_falling(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Positive values that fall or stay, lowered by the least that makes each below the last.
+
+    The bits of positive floats, read as integers, are in the order of the floats; then
+    k'_i = min(k_i, k'_(i-1) - 1), which is a running minimum of k_i + i, less i.
+    """
+    bits = values.view(np.int32).astype(np.int64)
+    place = np.arange(len(bits))
+    return (np.minimum.accumulate(bits + place) - place).astype(np.int32).view(np.float32)
+
+
+def isodensity_labels(density: TumorDensity, levels: Sequence[float]) -> NDArray[np.uint8]:
+    """Nested regions inside isolines: i where i of the densities are reached."""
+    reached = np.zeros(density.u.shape, np.uint8)
+    for level in levels:
+        reached += density.u >= level
+    return reached

@@ -1,0 +1,340 @@
+"""How good a registration is, in numbers with stated limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from ...atlas import Atlas, load_atlas
+from ...solver import TumorMasks
+from ..alignment.transform import AtlasTransform, inverse
+from ..patient.patient import Patient
+
+MIN_BRAIN_DICE = 0.95
+"""Affine registration alone reaches 0.93-0.96 on BraTS brains, with SyN 0.97-0.99."""
+
+MIN_EDGE_AGREEMENT = 0.42
+"""See `RegistrationQuality.edge_agreement`. Five real cases reach 0.50 to 0.71; with somebody
+else's map 0.35 at most (docs/results.md)."""
+
+MIN_EDGE_ADVANTAGE = 0.0
+"""See `RegistrationQuality.edge_advantage`. Five real cases have 0.04 to 0.10; turned by 5 to 20
+degrees or shifted by 5 or 10 mm they all have -0.08 or less."""
+
+MAX_WARP_TURN_DEG = 1.1
+"""See `RegistrationQuality.warp_turn_deg`. Five real cases have 0.4 to 0.6 degrees; where the
+affine part was turned by 5 to 20 degrees or shifted by 10 mm, 1.6 to 7.0."""
+
+MOVES = (5.0, 5.0)
+"""Degrees and mm of the moves that a good map leaves nothing to gain by."""
+
+MAX_AFFINE_SHIFT_MM = 3.0
+"""For an image that was said to be in atlas space: half a gyrus."""
+
+EDGE_SCALE_MM = 1.5
+"""Standard deviation of the Gaussian before gradients are taken: below the width of a sulcus,
+above noise."""
+
+EDGE_SHARE = 0.1
+"""The strongest gradients of the atlas inside its brain are its tissue edges, this share of it."""
+
+EDGE_CLEARANCE_MM = (10.0, 4.0)
+"""Kept from the brain's surface, whose agreement the Dice tells and which a deformation can mend
+alone, and from the lesion."""
+
+EDGE_POINTS = 12_000
+"""Of the edges, at most so many are looked up."""
+
+MAX_FOLDING_FRACTION = 1e-3
+"""Of the brain's voxels; a folded map has no inverse there."""
+
+MAX_INVERSE_ERROR_MM = 1.0
+"""95th percentile over the brain of the distance from a point to itself, there and back."""
+
+MIN_ROUND_TRIP_DICE = 0.90
+MAX_VOLUME_ERROR = 0.05
+"""An outline's volume change must be what the map's Jacobian says it is, to this fraction."""
+
+MIN_JUDGED_ML = 2.0
+"""Outlines below this consist of so few 2 mm voxels that rounding alone passes the two limits
+above; their numbers are given and not judged."""
+
+
+@dataclass(frozen=True)
+class OutlineQuality:
+    """How one outline came through the registration; Dice and ratio are NaN where it is empty.
+
+    Attributes
+    ----------
+    patient_ml, atlas_ml : float
+        Volume in the patient and on the atlas's simulation grid.
+    mean_jacobian : float
+        Volume in the patient per volume on the atlas, mean over the outline there.
+    volume_ratio : float
+        patient_ml / (atlas_ml x mean_jacobian); 1 when the Jacobian explains the change.
+    round_trip_dice : float
+        Outline against itself, carried to the atlas and back.
+    """
+
+    patient_ml: float
+    atlas_ml: float
+    mean_jacobian: float
+    volume_ratio: float
+    round_trip_dice: float
+
+
+@dataclass(frozen=True)
+class RegistrationQuality:
+    """Numbers about one registration.
+
+    Attributes
+    ----------
+    brain_dice : float
+        Of the atlas's brain and the patient's (both: T1 > 0), the latter carried to the atlas's
+        1 mm grid by nearest neighbour.
+    edge_agreement : float
+        Mean cosine of the angle between the gradients of both T1s at the atlas's tissue edges
+        (see `EDGE_SHARE`), deep inside and away from the lesion: 1 where every edge lies and faces
+        as in the atlas, 0 where edges meet by chance. NaN where the patient's image has none.
+    edge_advantage : float
+        By how much that is more than what any of twelve moves of the patient would give (see
+        `MOVES`): turns about its axes, and shifts along them. Negative where one would help.
+    warp_turn_deg : float
+        Turn of the brain by the deformation alone, which has none left to do where the affine part
+        is right: the rotation in the best linear fit of its displacements.
+    jacobian_min, jacobian_mean, jacobian_max : float
+        Over the atlas's brain; see `AtlasTransform.jacobian`.
+    folding_fraction : float
+        Share of the brain's voxels where the Jacobian is not positive.
+    inverse_error_mm : float
+        95th percentile over the patient's brain of |p' - p|, p' being p mapped to the atlas and
+        back.
+    core, whole : OutlineQuality
+    affine_shift_mm : float or None
+        Where nothing was registered: the median distance over the brain by which an affine
+        registration would move it.
+    """
+
+    brain_dice: float
+    edge_agreement: float
+    edge_advantage: float
+    warp_turn_deg: float
+    jacobian_min: float
+    jacobian_mean: float
+    jacobian_max: float
+    folding_fraction: float
+    inverse_error_mm: float
+    core: OutlineQuality
+    whole: OutlineQuality
+    affine_shift_mm: float | None = None
+
+    @property
+    def misplaced(self) -> list[str]:
+        """One sentence for each sign that the brain's inside lies in a wrong place."""
+        found = []
+        if not self.edge_agreement >= MIN_EDGE_AGREEMENT:
+            found.append(
+                f"The tissue edges of patient and atlas agree to {self.edge_agreement:.2f} "
+                f"(expected at least {MIN_EDGE_AGREEMENT}; 1 is perfect, 0 is chance): the inside "
+                "of the brain is not aligned."
+            )
+        elif not self.edge_advantage >= MIN_EDGE_ADVANTAGE:
+            found.append(
+                f"The tissue edges of patient and atlas would agree better by "
+                f"{-self.edge_advantage:.2f} if the patient were moved by {MOVES[0]:g} degrees or "
+                f"{MOVES[1]:g} mm: the inside of the brain is not aligned."
+            )
+        if self.warp_turn_deg > MAX_WARP_TURN_DEG:
+            found.append(
+                f"The deformation turns the brain by {self.warp_turn_deg:.1f} degrees (expected at "
+                f"most {MAX_WARP_TURN_DEG:g}): the affine registration before it went wrong."
+            )
+        return found
+
+    @property
+    def problems(self) -> list[str]:
+        """One sentence for each limit that is broken; empty when all hold."""
+        found = self.misplaced
+        if not self.brain_dice >= MIN_BRAIN_DICE:
+            found.append(
+                f"The brain outlines of patient and atlas overlap with Dice {self.brain_dice:.3f} "
+                f"(expected at least {MIN_BRAIN_DICE}): look at the registration pictures and at "
+                "the brain extraction."
+            )
+        if self.affine_shift_mm is not None and self.affine_shift_mm > MAX_AFFINE_SHIFT_MM:
+            found.append(
+                f"The image was taken to be in atlas space, but an affine registration would move "
+                f"the brain by {self.affine_shift_mm:.1f} mm in the median (expected at most "
+                f"{MAX_AFFINE_SHIFT_MM:g} mm): let it be registered."
+            )
+        if self.folding_fraction > MAX_FOLDING_FRACTION:
+            found.append(
+                f"The map folds in {self.folding_fraction:.2%} of the brain (expected at most "
+                f"{MAX_FOLDING_FRACTION:.2%})."
+            )
+        if self.inverse_error_mm > MAX_INVERSE_ERROR_MM:
+            found.append(
+                f"Points return {self.inverse_error_mm:.2f} mm from where they started (95th "
+                f"percentile; expected at most {MAX_INVERSE_ERROR_MM:g} mm)."
+            )
+        for name, outline in (("core", self.core), ("whole tumour", self.whole)):
+            if outline.patient_ml < MIN_JUDGED_ML:
+                continue
+            if not outline.round_trip_dice >= MIN_ROUND_TRIP_DICE:
+                found.append(
+                    f"The {name} comes back from the atlas with Dice "
+                    f"{outline.round_trip_dice:.3f} (expected at least {MIN_ROUND_TRIP_DICE})."
+                )
+            if not abs(outline.volume_ratio - 1) <= MAX_VOLUME_ERROR:
+                found.append(
+                    f"The volume of the {name} on the atlas, {outline.atlas_ml:.1f} ml of "
+                    f"{outline.patient_ml:.1f} ml, is not what the deformation explains "
+                    f"(ratio {outline.volume_ratio:.3f}, expected within {MAX_VOLUME_ERROR:.0%})."
+                )
+        return found
+
+
+def assess_registration(
+    patient: Patient,
+    transform: AtlasTransform,
+    masks: TumorMasks | None = None,
+    atlas: Atlas | None = None,
+) -> RegistrationQuality:
+    """Measure a registration (2-4 s).
+
+    Parameters
+    ----------
+    patient : Patient
+    transform : AtlasTransform
+    masks : TumorMasks, optional
+        The patient's outlines on the simulation grid, if they have been carried there already.
+    atlas : Atlas, optional
+    """
+    atlas = load_atlas() if atlas is None else atlas
+    masks = transform.masks_to_atlas(patient.outlines, atlas.grid) if masks is None else masks
+    brain = transform.image_to_atlas(patient.t1, atlas.t1_grid, nearest=True).values > 0
+    jacobian = transform.jacobian(atlas.grid)
+    inside = jacobian[atlas.brain]
+    back = transform.masks_to_patient(masks, patient.grid)
+    agreement, advantage = measure_edges(patient, transform, masks, atlas)
+    return RegistrationQuality(
+        brain_dice=_dice(brain, atlas.t1 > 0),
+        edge_agreement=agreement,
+        edge_advantage=advantage,
+        warp_turn_deg=measure_warp_turn_deg(transform, atlas),
+        jacobian_min=float(inside.min()),
+        jacobian_mean=float(inside.mean(dtype=np.float64)),
+        jacobian_max=float(inside.max()),
+        folding_fraction=float((inside <= 0).mean()),
+        inverse_error_mm=_inverse_error_mm(patient, transform),
+        core=_outline(patient, masks, back, jacobian, "core"),
+        whole=_outline(patient, masks, back, jacobian, "whole"),
+        affine_shift_mm=transform.settings.get("affine_shift_mm"),  # type: ignore[arg-type]
+    )
+
+
+def measure_edges(
+    patient: Patient, transform: AtlasTransform, masks: TumorMasks, atlas: Atlas
+) -> tuple[float, float]:
+    """Compare the directions of tissue edges.
+
+    Returns
+    -------
+    agreement, advantage : float
+        See `RegistrationQuality.edge_agreement` and `edge_advantage`.
+    """
+    points, expected = _atlas_edges(masks, atlas)
+    # d I / d x on the atlas by central differences of the patient's image, looked up in place.
+    own = patient.grid
+    image = ndimage.gaussian_filter(patient.t1.values, EDGE_SCALE_MM / np.array(own.spacing_mm))
+    ends = [transform.patient_from_atlas(points + side) for side in (*np.eye(3), *-np.eye(3))]
+
+    def agreement(move: NDArray[np.float64]) -> float:
+        values = [
+            ndimage.map_coordinates(
+                image, own.to_voxel(end @ move[:3, :3].T + move[:3, 3]).T, order=1
+            )
+            for end in ends
+        ]
+        found = np.stack(values[:3]) - np.stack(values[3:])
+        size = np.linalg.norm(found, axis=0) * np.linalg.norm(expected, axis=0)
+        if not size.any():
+            return float("nan")
+        return float(np.mean((found * expected).sum(axis=0) / np.where(size > 0, size, 1)))
+
+    agreed = agreement(np.eye(4))
+    centre = np.mean(ends, axis=(0, 1))
+    return agreed, agreed - max(agreement(move) for move in _moves(centre))
+
+
+def _atlas_edges(masks: TumorMasks, atlas: Atlas) -> tuple[NDArray, NDArray]:
+    """World coordinates (n, 3) of the atlas's tissue edges, and its gradients (3, n) there."""
+    grid, scale = atlas.t1_grid, np.array(atlas.t1_grid.spacing_mm)
+    smooth = ndimage.gaussian_filter(atlas.t1, EDGE_SCALE_MM / scale)
+    gradient = np.stack(np.gradient(smooth, *scale))
+    depth = ndimage.distance_transform_edt(ndimage.binary_fill_holes(atlas.t1 > 0), scale)
+    from_surface_mm, from_lesion_mm = EDGE_CLEARANCE_MM
+    inside = np.argwhere(depth > from_surface_mm)
+    if masks.whole.any():
+        clear = ndimage.distance_transform_edt(~masks.whole, masks.grid.spacing_mm)
+        there = np.rint(masks.grid.to_voxel(grid.to_world(inside))).astype(int)
+        inside = inside[clear[tuple(there.T)] > from_lesion_mm]
+    strength = np.linalg.norm(gradient[:, *inside.T], axis=0)
+    edges = inside[strength >= np.quantile(strength, 1 - EDGE_SHARE)]
+    edges = edges[:: -(-len(edges) // EDGE_POINTS)]
+    return grid.to_world(edges), gradient[:, *edges.T]
+
+
+def _moves(centre: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Turns about a centre and shifts, by `MOVES`, both ways along each axis."""
+    degrees, shift_mm = MOVES
+    moves = []
+    for axis in (*np.eye(3), *-np.eye(3)):
+        turn, shift = np.eye(4), np.eye(4)
+        turn[:3, :3] = Rotation.from_rotvec(degrees * axis, degrees=True).as_matrix()
+        turn[:3, 3] = centre - turn[:3, :3] @ centre
+        shift[:3, 3] = shift_mm * axis
+        moves += [turn, shift]
+    return moves
+
+
+def measure_warp_turn_deg(transform: AtlasTransform, atlas: Atlas) -> float:
+    """Turn of the brain by a transform's deformation; see `RegistrationQuality.warp_turn_deg`."""
+    points = atlas.grid.to_world(np.argwhere(atlas.brain)[::50])
+    back = inverse(transform.affine)
+    moved = transform.patient_from_atlas(points) @ back[:3, :3].T + back[:3, 3]
+    linear, *_ = np.linalg.lstsq(points - points.mean(axis=0), moved - moved.mean(axis=0))
+    left, _, right = np.linalg.svd(linear.T)
+    return float(np.rad2deg(Rotation.from_matrix(left @ right).magnitude()))
+
+
+def _outline(
+    patient: Patient, masks: TumorMasks, back: TumorMasks, jacobian: NDArray, name: str
+) -> OutlineQuality:
+    own, there, again = (getattr(m, name) for m in (patient.masks, masks, back))
+    patient_ml = float(own.sum() * patient.grid.voxel_ml)
+    atlas_ml = float(there.sum() * masks.grid.voxel_ml)
+    mean = float(jacobian[there].mean(dtype=np.float64)) if there.any() else float("nan")
+    return OutlineQuality(
+        patient_ml=patient_ml,
+        atlas_ml=atlas_ml,
+        mean_jacobian=mean,
+        volume_ratio=patient_ml / (atlas_ml * mean) if there.any() else float("nan"),
+        round_trip_dice=_dice(own, again),
+    )
+
+
+def _inverse_error_mm(patient: Patient, transform: AtlasTransform) -> float:
+    voxels = np.argwhere(patient.t1.values > 0)
+    points = patient.grid.to_world(voxels[:: max(1, len(voxels) // 20_000)])
+    returned = transform.patient_from_atlas(transform.atlas_from_patient(points))
+    return float(np.percentile(np.linalg.norm(returned - points, axis=1), 95))
+
+
+def _dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    total = int(a.sum()) + int(b.sum())
+    return 2 * int((a & b).sum()) / total if total else float("nan")

@@ -1,0 +1,85 @@
+"""A registration, how good it is, and another start where it went wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from ...atlas import Atlas, Grid
+from ...solver import TumorMasks
+from ..alignment.transform import AtlasTransform
+from ..patient.patient import Patient
+from .quality import RegistrationQuality, assess_registration
+from .registration import register
+
+
+@dataclass(frozen=True, eq=False)
+class Registered:
+    """A patient's way to the atlas.
+
+    Attributes
+    ----------
+    transform : AtlasTransform
+    masks : TumorMasks
+        The patient's outlines on the simulation grid.
+    quality : RegistrationQuality
+    restarted : bool
+        Whether it began from any turn of the header, since the first start went wrong.
+    """
+
+    transform: AtlasTransform
+    masks: TumorMasks
+    quality: RegistrationQuality
+    restarted: bool
+
+    @property
+    def notices(self) -> list[str]:
+        """What a person should know of the way that the registration went."""
+        if not self.restarted:
+            return []
+        turn = np.rad2deg(Rotation.from_matrix(self.transform.affine[:3, :3]).magnitude())
+        return [
+            f"The brain lies turned by {turn:.0f} degrees in the frame of its header, in which the "
+            "registration went wrong at first: look at the registration pictures. A header that "
+            "was lost may also have exchanged left and right, which no picture tells."
+        ]
+
+
+def register_and_assess(patient: Patient, atlas: Atlas, grid: Grid, **options: Any) -> Registered:
+    """Register a patient, and once more from any turn where its inside is misplaced.
+
+    The better of both is kept: that with fewer signs of a misplaced inside, and among equals that
+    whose tissue edges agree better.
+
+    Parameters
+    ----------
+    patient : Patient
+    atlas : Atlas
+    grid : Grid
+        Of the outlines on the atlas.
+    **options
+        Of `register`.
+    """
+    first = _register_once(patient, atlas, grid, options, anyhow=False)
+    if not first.quality.misplaced or options.get("kind") == "none":
+        return first
+    second = _register_once(patient, atlas, grid, options, anyhow=True)
+    return max(first, second, key=_worth)
+
+
+def _register_once(
+    patient: Patient, atlas: Atlas, grid: Grid, options: dict[str, Any], *, anyhow: bool
+) -> Registered:
+    transform = register(patient, atlas, anyhow=anyhow, **options)
+    masks = transform.masks_to_atlas(patient.outlines, grid)
+    return Registered(
+        transform, masks, assess_registration(patient, transform, masks, atlas), anyhow
+    )
+
+
+def _worth(registered: Registered) -> tuple[int, float]:
+    agreement = registered.quality.edge_agreement
+    return -len(registered.quality.misplaced), -1.0 if agreement != agreement else agreement

@@ -1,0 +1,109 @@
+"""Matplotlib, in its own settings; the one module that imports it.
+
+What a user sets for plots of his own (a backend, TeX, resolutions, styles, a matplotlibrc) neither
+shows in the pictures here nor can it break them, and his plots stay as they were. Figures are
+objects with a canvas of their own; pyplot is never used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from ...solver.own_settings import Shared, own_arithmetic
+from ..terminal.printing import one_line
+
+_backend = os.environ.pop("MPLBACKEND", None)  # refused by its import, if unknown
+try:
+    import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import ListedColormap, LogNorm, to_hex, to_rgb
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+finally:
+    if _backend is not None:
+        os.environ["MPLBACKEND"] = _backend
+if _backend:
+    with contextlib.suppress(ValueError):
+        matplotlib.rcParams["backend"] = _backend
+
+__all__ = [
+    "Axes",
+    "Figure",
+    "FuncFormatter",
+    "Line2D",
+    "ListedColormap",
+    "LogLocator",
+    "LogNorm",
+    "MaxNLocator",
+    "NullFormatter",
+    "drawn",
+    "new_figure",
+    "own_style",
+    "png_of",
+    "to_hex",
+    "to_rgb",
+]
+
+T = TypeVar("T")
+
+
+@contextlib.contextmanager
+def _own_parameters() -> Iterator[None]:
+    parameters = matplotlib.rcParams
+    own = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+    backend = dict.__getitem__(parameters, "backend")  # as it is: asked for, it would be looked for
+    with matplotlib.rc_context(own):
+        # Other libraries that draw look whether the backend works.
+        dict.__setitem__(parameters, "backend", "agg")
+        try:
+            yield
+        finally:
+            dict.__setitem__(parameters, "backend", backend)
+
+
+_shared_parameters = Shared(_own_parameters)
+
+
+@contextlib.contextmanager
+def own_style() -> Iterator[None]:
+    """Matplotlib's settings as they are by default, for all that the block draws."""
+    with own_arithmetic(), _shared_parameters():
+        yield
+
+
+def new_figure(width: float, height: float, **settings: Any) -> Figure:
+    """A figure of a size in inches that pyplot knows nothing of."""
+    figure = Figure(figsize=(width, height), dpi=110, **settings)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def png_of(figure: Figure) -> bytes:
+    """A figure as PNG."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    return stream.getvalue()
+
+
+def drawn(what: str, draw: Callable[[], T], failures: list[str]) -> T | None:
+    """What a function draws; where it fails, None, and a sentence says so.
+
+    Parameters
+    ----------
+    what : str
+        Begins the sentence.
+    draw : callable
+    failures : list of str
+        Gets the sentence.
+    """
+    try:
+        return draw()
+    except Exception as error:  # whatever it is: no result is lost to a picture of it
+        failures.append(f"{what} is missing ({one_line(error)}).")
+        return None

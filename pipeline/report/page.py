@@ -1,0 +1,65 @@
+"""Pages without any reference to another file or address, made from `templates/`.
+
+Jinja escapes every value, so that nothing of a user's (titles, file names, labels) is read as HTML;
+what is HTML already must say so by its type (`Markup`). A Content-Security-Policy in each page
+forbids the browser to load anything from elsewhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ...dbgen.machine.files import completed
+
+DISCLAIMER = (
+    "glioquery is research software. It is not a medical device, its results are not validated "
+    "for clinical use and must not guide the treatment of a patient."
+)
+
+NOTHING = "–"
+"""Stands where there is no value."""
+
+
+def render_page(template: str, **values: object) -> str:
+    """HTML of a template with values; a value that the template misses is an error."""
+    pages = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters |= {"number": number, "png": png_address}
+    return pages.get_template(template).render(disclaimer=DISCLAIMER, **values)
+
+
+def write_page(path: Path, html: str) -> None:
+    """Write a page, complete or not at all."""
+    with completed(path) as temporary:
+        # Names of files may hold bytes that are no text.
+        temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
+
+
+def number(value: object, decimals: int | None = None) -> str:
+    """Text of a cell: numbers to three digits or to given decimals, nothing as a dash.
+
+    Whole numbers of 1000 and more keep all their digits.
+    """
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return NOTHING
+    if isinstance(value, bool | str) or not hasattr(value, "__float__"):
+        return str(value)
+    if decimals is not None:
+        return f"{float(value):.{decimals}f}"
+    if isinstance(value, int) or abs(float(value)) >= 1000:
+        return f"{float(value):.0f}"
+    return f"{float(value):.3g}"
+
+
+def png_address(png: bytes) -> str:
+    """A picture as the address of itself."""
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

@@ -1,0 +1,89 @@
+"""Planes through a brain, as points of the world.
+
+Orientation, oblique axes and anisotropic voxels are right by construction: a plane is sampled in
+world coordinates. Radiological convention: the patient's right is on the left of axial and coronal
+planes, anterior on the left of sagittal ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from ...atlas import Grid
+from ..patient.patient import Patient
+
+STEP_MM = 0.5
+"""Between the sample points."""
+
+MARGIN_MM = 12.0
+"""Shown around the brain."""
+
+AXES = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}
+"""World axis along each panel's width and height, both from high to low, and across it."""
+LETTERS = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}
+"""Left, right, top and bottom of each panel."""
+ACROSS = {"axial": "z", "coronal": "y", "sagittal": "x"}
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """A plane of sample points in the world.
+
+    Attributes
+    ----------
+    name : "axial", "coronal" or "sagittal"
+    points_mm : (height, width, 3) array
+    position_mm : float
+        World coordinate across the plane.
+    """
+
+    name: str
+    points_mm: NDArray[np.float64]
+    position_mm: float
+
+    def sample(self, values: NDArray, grid: Grid, order: int = 1) -> NDArray[np.float32]:
+        """Values of an image on the plane's points, 0 outside the image."""
+        voxels = np.moveaxis(grid.to_voxel(self.points_mm), -1, 0)
+        return ndimage.map_coordinates(
+            np.asarray(values, np.float32), voxels, order=order, mode="grid-constant",
+            prefilter=False,
+        )  # fmt: skip
+
+
+def planes_through(point_mm: ArrayLike, brain: NDArray[np.bool_], grid: Grid) -> list[Plane]:
+    """Three planes through a world point that show the whole brain."""
+    point = np.asarray(point_mm, np.float64)
+    corners = np.argwhere(brain)
+    ends = np.stack([corners.min(axis=0), corners.max(axis=0)], axis=1)
+    world = grid.to_world(np.stack(np.meshgrid(*ends), -1).reshape(-1, 3))
+    low, high = world.min(axis=0) - MARGIN_MM, world.max(axis=0) + MARGIN_MM
+    ticks = [np.arange(h, b, -STEP_MM) for b, h in zip(low, high, strict=True)]
+    planes = []
+    for name, (width, height, across) in AXES.items():
+        points = np.empty((len(ticks[height]), len(ticks[width]), 3))
+        points[..., width] = ticks[width][None, :]
+        points[..., height] = ticks[height][:, None]
+        points[..., across] = point[across]
+        planes.append(Plane(name, points, float(point[across])))
+    return planes
+
+
+def centre_of(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
+    """World point of the mask's voxel that is nearest to the centre of its largest component."""
+    components, n = ndimage.label(mask)
+    if n == 0:
+        return grid.to_world((np.array(grid.shape) - 1) / 2)
+    sizes = np.bincount(components.ravel())
+    sizes[0] = 0
+    points = grid.to_world(np.argwhere(components == sizes.argmax()))
+    return points[np.linalg.norm(points - points.mean(axis=0), axis=1).argmin()]
+
+
+def tumour_planes(patient: Patient) -> list[Plane]:
+    """Three planes through the middle of a patient's whole tumour."""
+    centre = centre_of(patient.masks.whole, patient.grid)
+    return planes_through(centre, patient.brain, patient.grid)

@@ -1,0 +1,231 @@
+"""One self-contained page about one patient: the answer first, then what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..registration.quality import (
+    MAX_FOLDING_FRACTION,
+    MAX_INVERSE_ERROR_MM,
+    MAX_VOLUME_ERROR,
+    MAX_WARP_TURN_DEG,
+    MIN_BRAIN_DICE,
+    MIN_EDGE_ADVANTAGE,
+    MIN_EDGE_AGREEMENT,
+    MIN_ROUND_TRIP_DICE,
+    MOVES,
+    OutlineQuality,
+    RegistrationQuality,
+)
+from .page import number, render_page, write_page
+
+MATCH_DECIMALS = {
+    "score": 3,
+    "dice_core": 3,
+    "dice_whole": 3,
+    "lambda_mm": 2,
+    "rho_t": 1,
+    "days": 0,
+}
+"""Of the columns in which numbers are compared down the page."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under heads; numbers are shown to three digits, None as a dash.
+
+    Attributes
+    ----------
+    heads : sequence of str
+    rows : sequence of sequences
+        Each of as many cells as there are heads; the first names the row.
+    """
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """A part of the page that only some inversions have.
+
+    Attributes
+    ----------
+    title : str
+    sentences : sequence of str
+        One paragraph each, before the tables.
+    tables : sequence of Table
+    pictures : mapping of str to bytes
+        PNGs by caption.
+    """
+
+    title: str
+    sentences: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class ReportContent:
+    """Everything the page shows.
+
+    Attributes
+    ----------
+    case : str
+        What the user calls the patient; shown escaped.
+    is_plausible : bool
+        False prints the status as a warning across the page.
+    status : str
+        One sentence.
+    answer : mapping
+        What the map shows: source, score, dice_core (None where there is no core), dice_whole, and
+        growths, a sequence of mappings with lambda_mm, rho_t, origin_mm, dw, rho, days and
+        under_resolved; one, or one for each of several tumours.
+    matches : sequence of mappings
+        Best first, with the keys rank, sample, score, dice_core (None where there is no core),
+        dice_whole, lambda_mm, rho_t, dw (mm^2/day), rho (1/day), days and origin_mm (three
+        numbers, atlas world) and under_resolved.
+    volumes : Table
+    quality : RegistrationQuality
+    maps, registration : mapping of str to bytes
+        PNGs by caption; the first map is the answer at the top of the page. None where they
+        could not be drawn.
+    viewer : str
+        HTML of the slices that a reader moves through; none where empty.
+    answers : sequence of Section
+        Stand after the volumes: what a planner asks for.
+    evidence : sequence of Section
+        Stand after the matches: how sure the answer is.
+    notices : sequence of str
+    provenance : mapping
+        Versions, checksums, settings; may be nested.
+    timings_s : mapping of str to float
+        Seconds by step.
+    """
+
+    case: str
+    is_plausible: bool
+    status: str
+    answer: Mapping[str, Any]
+    matches: Sequence[Mapping[str, Any]]
+    volumes: Table
+    quality: RegistrationQuality
+    maps: Mapping[str, bytes]
+    registration: Mapping[str, bytes]
+    viewer: str = ""
+    answers: Sequence[Section] = ()
+    evidence: Sequence[Section] = ()
+    notices: Sequence[str] = ()
+    provenance: Mapping[str, object] = field(default_factory=dict)
+    timings_s: Mapping[str, float] = field(default_factory=dict)
+
+
+def write_report(path: str | Path, report: ReportContent) -> None:
+    """Write the page; it appears under its name when complete."""
+    write_page(Path(path), render_report(report))
+
+
+def render_report(report: ReportContent) -> str:
+    """Return the page as HTML without any reference to another file or address."""
+    pictures = list(report.maps.items())
+    growths = report.answer["growths"]
+    return render_page(
+        "report.html.jinja",
+        report=report,
+        best=report.answer,
+        first_map=pictures[:1],
+        other_maps=pictures[1:],
+        growths=growths,
+        parameters=_parameters(growths),
+        is_under_resolved=any(growth["under_resolved"] for growth in growths),
+        matches=[_match_cells(match) for match in report.matches],
+        registration_rows=_quality_rows(report.quality),
+        seconds=sum(report.timings_s.values()),
+    )
+
+
+def _parameters(growths: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str], str, bool]]:
+    """Key of the symbol in the template, a value each, unit, and whether one scan can tell it."""
+    return [
+        ("lambda", [number(g["lambda_mm"], 2) for g in growths], "mm", True),
+        ("rho_t", [number(g["rho_t"], 1) for g in growths], "no unit", True),
+        ("origin", [_point(g["origin_mm"], 1) for g in growths], "mm", True),
+        ("dw", [number(g["dw"]) for g in growths], "mm²/day", False),
+        ("rho", [number(g["rho"]) for g in growths], "1/day", False),
+        ("days", [number(g["days"], 0) for g in growths], "days", False),
+    ]
+
+
+def _match_cells(match: Mapping[str, Any]) -> dict[str, str]:
+    cells = {
+        key: number(match.get(key), MATCH_DECIMALS.get(key))
+        for key in ("rank", "sample", "score", "dice_core", "dice_whole", "lambda_mm", "rho_t",
+                    "dw", "rho", "days")
+    }  # fmt: skip
+    cells["origin_mm"] = _point(match["origin_mm"], 0)
+    cells["flag"] = "▾" if match["under_resolved"] else ""
+    return cells
+
+
+def _point(position_mm: Sequence[float], decimals: int) -> str:
+    return ", ".join(number(x, decimals) for x in position_mm)
+
+
+def _quality_rows(q: RegistrationQuality) -> list[tuple[str, str, str]]:
+    """What was measured, its value, what is expected."""
+    rows = [
+        ("Brain Dice, patient on atlas", f"{q.brain_dice:.3f}", f"≥ {MIN_BRAIN_DICE}"),
+        (
+            "Agreement of tissue edges (1 perfect, 0 chance)",
+            number(q.edge_agreement, 2),
+            f"≥ {MIN_EDGE_AGREEMENT}",
+        ),
+        (
+            f"The same, less the best after a move of {MOVES[0]:g}° or {MOVES[1]:g} mm",
+            number(q.edge_advantage, 2),
+            f"≥ {MIN_EDGE_ADVANTAGE:g}",
+        ),
+        (
+            "Turn of the brain by the deformation alone",
+            f"{q.warp_turn_deg:.1f}°",
+            f"≤ {MAX_WARP_TURN_DEG:g}°",
+        ),
+        (
+            "Local volume change (Jacobian) in the brain",
+            f"{q.jacobian_min:.2f} to {q.jacobian_max:.2f}, mean {q.jacobian_mean:.2f}",
+            "",
+        ),
+        ("Folded share of the brain", f"{q.folding_fraction:.3%}", f"≤ {MAX_FOLDING_FRACTION:.1%}"),
+        (
+            "Error there and back, 95th percentile",
+            f"{q.inverse_error_mm:.2f} mm",
+            f"≤ {MAX_INVERSE_ERROR_MM:g} mm",
+        ),
+    ]
+    for name, outline in (("Whole tumour", q.whole), ("Core", q.core)):
+        if outline.patient_ml > 0:
+            rows += _outline_rows(name, outline)
+    return rows
+
+
+def _outline_rows(name: str, outline: OutlineQuality) -> list[tuple[str, str, str]]:
+    return [
+        (
+            f"{name}: volume in patient and on atlas",
+            f"{outline.patient_ml:.1f} ml, {outline.atlas_ml:.1f} ml",
+            "",
+        ),
+        (
+            f"{name}: volume against what the deformation explains",
+            f"{outline.volume_ratio:.3f}",
+            f"1 ± {MAX_VOLUME_ERROR:g}",
+        ),
+        (
+            f"{name}: Dice after going to the atlas and back",
+            f"{outline.round_trip_dice:.3f}",
+            f"≥ {MIN_ROUND_TRIP_DICE}",
+        ),
+    ]

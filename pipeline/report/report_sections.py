@@ -1,0 +1,200 @@
+"""What the report says beyond the best match: the answer's source, planning, certainty."""
+
+from __future__ import annotations
+
+from ..fit.answer import AnswerSource
+from ..fit.factors import LEVEL, SEGMENTATION_NOISE
+from ..inversion.result import Inversion
+from ..patient.patient import Patient
+from ..prediction.planning import MARGIN_MM
+from .drawing import drawn
+from .pictures import draw_exceedance, draw_volumes
+from .report import Section, Table
+
+SHOWN_LEVEL = 0.01
+"""The exceedance of the density nearest to this is drawn: far beyond what the scan shows."""
+
+QUANTITY_NAMES = {
+    "lambda_mm": "Infiltration length λ (mm)",
+    "rho_t": "Growth ρT (no unit)",
+    "origin_x_mm": "Origin x (mm)",
+    "origin_y_mm": "Origin y (mm)",
+    "origin_z_mm": "Origin z (mm)",
+}
+
+SOURCE_SENTENCES = {
+    AnswerSource.MATCH: "The map is that of the best stored tumour.",
+    AnswerSource.REFINEMENT: (
+        "The map is that of a growth refined beyond the stored tumours: origin, λ and ρT were "
+        "improved until the outlines overlapped no better."
+    ),
+    AnswerSource.SEVERAL: (
+        "The core has several components, and several tumours that grow side by side overlap the "
+        "outlines better than one: the map is the largest of their densities in each voxel."
+    ),
+    AnswerSource.SEVERAL_REFINED: (
+        "The core has several components, and several tumours, each refined on its own part of the "
+        "outlines, overlap them better than one: the map is the largest of their densities in each "
+        "voxel."
+    ),
+    AnswerSource.OWN_ANATOMY: (
+        "The map is that of a growth in the patient's own tissue: the refinement on the atlas went "
+        "on in it, and overlaps the outlines better than the atlas's growth bent to the patient. "
+        "Its origin is in the world of the registered image, its lengths are the patient's."
+    ),
+}
+
+
+def describe_answer(inversion: Inversion) -> Section:
+    """What was tried and what won."""
+    tables = [
+        Table(
+            ("Tried", "Sum of Dice", "Dice core", "Dice whole"),
+            [
+                (t.source.value, f"{t.score:.3f}", _dice_core(inversion, t.dice_core),
+                 f"{t.dice_whole:.3f}")
+                for t in inversion.findings.tried
+            ],
+        )
+    ]  # fmt: skip
+    if inversion.own is not None:
+        tables.append(
+            Table(
+                ("In the patient, outlines at 2 mm", "Sum of Dice", "Dice core", "Dice whole"),
+                [
+                    (name, f"{t.score:.3f}", _dice_core(inversion, t.dice_core),
+                     f"{t.dice_whole:.3f}")
+                    for name, t in (
+                        ("grown on the atlas, bent to the patient", inversion.own.bent),
+                        ("grown in the patient's own anatomy", inversion.own.grown),
+                    )
+                ],
+            )
+        )  # fmt: skip
+    sentences = [SOURCE_SENTENCES[inversion.answer.source]]
+    fitted = inversion.findings.fitted
+    if fitted is not None:
+        drawn = f"the whole tumour is drawn at a density of {fitted.thresholds.whole:.2f}"
+        if inversion.masks.core.any():
+            drawn = f"the core is drawn at a density of {fitted.thresholds.core:.2f} and {drawn}"
+        sentences.append(
+            f"With the thresholds of the outlines fitted as well, {drawn}: sum of Dice "
+            f"{fitted.fit.score:.3f}, λ {fitted.fit.parameters.lambda_mm:.2f} mm, "
+            f"ρT {fitted.fit.parameters.rho_t:.1f}. One scan does not tell a low threshold from a "
+            "small tumour, and this score cannot be compared with those above."
+        )
+    return Section("How the answer was found", sentences, tables)
+
+
+def describe_planning(inversion: Inversion, patient: Patient, failures: list[str]) -> Section:
+    """The two volumes of one size, and what they hold of a recurrence.
+
+    The list gets what could not be drawn.
+    """
+    row = inversion.planning.row()
+    around = "core" if inversion.planning.gross == "core" else "whole tumour, as there is no core"
+    tables = [
+        Table(
+            ("Volume", "ml"),
+            [
+                (f"Standard: {MARGIN_MM:g} mm around the {around}", f"{row['standard_ml']:.1f}"),
+                ("Model: as much brain, by predicted density", f"{row['model_ml']:.1f}"),
+                ("In the standard volume alone", f"{row['standard_only_ml']:.1f}"),
+                ("In the model's alone", f"{row['model_only_ml']:.1f}"),
+                *_islands(patient),
+            ],
+        )
+    ]
+    if inversion.coverage:
+        tables.append(
+            Table(
+                ("Recurrence", "ml", "in the standard volume", "in the model's"),
+                [
+                    (c.outline, f"{c.recurrence_ml:.1f}", f"{c.standard:.1%}", f"{c.model:.1%}")
+                    for c in inversion.coverage
+                ],
+            )
+        )
+    sentence = (
+        f"The standard clinical target volume ({MARGIN_MM:g} mm inside the brain, ESTRO-EANO 2023) "
+        "and the volume of the same size that the model ranks highest. Neither is edited at "
+        "anatomical barriers other than the brain's surface."
+    )
+    picture = drawn(
+        "The picture of the planning volumes",
+        lambda: draw_volumes(patient, inversion.planning.standard, inversion.planning.model),
+        failures,
+    )
+    return Section(
+        "Volumes for planning",
+        [sentence],
+        tables,
+        {"Both volumes on the registered image": picture} if picture else {},
+    )
+
+
+def _islands(patient: Patient) -> list[tuple[str, str]]:
+    """Rows of what is far and small in the outlines."""
+    islands = patient.islands
+    if islands is None:
+        return []
+    fate = "left out" if islands.left_out else "kept"
+    return [
+        (f"{n} islands of the outlined {name}, {fate}", f"{ml:.2g}")
+        for name, n, ml in (
+            ("core", islands.n_core, islands.core_ml),
+            ("whole tumour", islands.n_whole, islands.whole_ml),
+        )
+        if n
+    ]
+
+
+def describe_certainty(inversion: Inversion, patient: Patient, failures: list[str]) -> Section:
+    """Intervals of what one scan can tell, and where an isoline may lie.
+
+    The list gets what could not be drawn.
+    """
+    told = inversion.uncertainty
+    where = "the best matches" if told.source == "matches" else "growths around the refined one"
+    sentences = [
+        f"Of {len(told.members)} members ({where}), weighted by their scores. Origins are in the "
+        f"world of {'the atlas' if inversion.answer.is_on_atlas else 'the registered image'}.",
+    ]
+    tables = []
+    if told.intervals is None:
+        sentences.append(f"No intervals are claimed. {told.calibration}")
+    else:
+        sentences.append(
+            f"The intervals are meant to hold the truth in {LEVEL:.0%} of simulated tumours under "
+            f"this model of segmentation noise: {SEGMENTATION_NOISE} (calibration: "
+            f"{told.calibration}). The errors of model, anatomy and registration come on top; for "
+            "a real patient nothing is claimed."
+        )
+        rows = [
+            (name, f"{told.intervals[key].low:.1f} to {told.intervals[key].high:.1f}")
+            for key, name in QUANTITY_NAMES.items()
+        ]
+        tables.append(Table(("Quantity", f"{LEVEL:.0%} interval"), rows))
+    if len(inversion.answer.growths) > 1:
+        sentences.append(
+            "The members are of one tumour, while the map is of several: what is told here is of "
+            "the best single tumours."
+        )
+    level = min(inversion.levels, key=lambda x: abs(x - SHOWN_LEVEL))
+    ensemble = inversion.ensemble
+    picture = drawn(
+        f"The picture of the probability of {level:g}",
+        lambda: draw_exceedance(patient, ensemble.exceedance[level], ensemble.grid),
+        failures,
+    )
+    caption = f"Probability among the members that the density is at least {level:g}"
+    return Section(
+        "Uncertainty",
+        sentences,
+        tables,
+        {caption: picture} if picture else {},
+    )
+
+
+def _dice_core(inversion: Inversion, dice: float) -> str | None:
+    return f"{dice:.3f}" if inversion.masks.core.any() else None

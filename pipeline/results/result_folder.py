@@ -1,0 +1,232 @@
+"""A result folder is a transaction: written by one run at a time, all of it or nothing.
+
+A run holds `.glioquery.lock` in the folder. What it writes lies in `.glioquery.stage/` there until
+all of it is complete. Then the files are moved into place one by one, `result.json` last, which
+lists all others with their sizes and SHA-256. Until then an earlier result stays as it is; then its
+files that the new one does not have are removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ...dbgen.machine.files import remove_unfinished, sha256_of
+from ...dbgen.machine.lock import HeldError, hold
+from ..images.nifti import InputError
+from .names import is_map_name
+
+RESULT_FILE = "result.json"
+LOCK_FILE = ".glioquery.lock"
+STAGE = ".glioquery.stage"
+
+_held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
+"""Folders that this run holds: a step of it may ask for one again."""
+
+
+def prepare_output(folder: Path) -> Path:
+    """Make an output folder and see that it can be written.
+
+    Raises
+    ------
+    InputError
+        If it cannot.
+    """
+    folder = folder.absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".glioquery-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    return folder
+
+
+@contextlib.contextmanager
+def only_run(folder: Path) -> Iterator[Path]:
+    """Be the only run that writes to a folder, which is made where it is missing.
+
+    What runs that were killed left there half written is removed. A run may ask for a folder that
+    it holds already.
+
+    Yields
+    ------
+    Path
+        The folder, absolute.
+
+    Raises
+    ------
+    InputError
+        If another run writes to the folder, or it cannot be written.
+    """
+    folder = prepare_output(folder)
+    place = folder.resolve()
+    if place in _held.get():
+        yield folder
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(hold(folder / LOCK_FILE))
+        except HeldError as error:
+            raise InputError(
+                f"another run writes to the output folder {folder}, {error}, or choose another "
+                "folder"
+            ) from None
+        except OSError as error:
+            raise _unwritable(folder, error) from None
+        token = _held.set(_held.get() | {place})
+        stack.callback(_held.reset, token)
+        shutil.rmtree(folder / STAGE, ignore_errors=True)
+        remove_unfinished(folder)
+        yield folder
+
+
+@contextlib.contextmanager
+def replaced(folder: Path) -> Iterator[Path]:
+    """A hidden folder for a result, whose files take the place of an earlier one's at the end.
+
+    They do so if the block ends without an error; else nothing changes.
+
+    Yields
+    ------
+    Path
+        Where to write; `result.json`, with the list of `list_files`, last.
+
+    Raises
+    ------
+    InputError
+        As `only_run`, or if a folder stands where a file is to lie or a file where a folder is.
+    """
+    with only_run(folder) as folder:
+        stage = folder / STAGE
+        stage.mkdir()
+        try:
+            yield stage
+            _move_into_place(stage, folder)
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+
+
+def list_files(folder: Path) -> dict[str, dict[str, str | int]]:
+    """Size in bytes and SHA-256 of every file of a folder and those in it, by relative path."""
+    return {
+        path.relative_to(folder).as_posix(): {
+            "bytes": path.stat().st_size,
+            "sha256": sha256_of(path),
+        }
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def has_all_files(folder: Path, result: dict[str, Any]) -> bool:
+    """Whether all files that a `result.json` lists are there, of the size they were written with.
+
+    That is quick; `find_faults` compares checksums.
+    """
+    return all(
+        (folder / name).is_file() and (folder / name).stat().st_size == entry["bytes"]
+        for name, entry in result["files"].items()
+    )
+
+
+def find_results(folder: Path) -> list[Path]:
+    """The result in a folder, or those in the folders inside it, as a cohort has them.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder: name one that `glioquery invert` wrote")
+    found = [place for place in (folder, *sorted(folder.iterdir())) if _holds_result(place)]
+    if not found:
+        raise InputError(
+            f"{folder} holds no result, no {RESULT_FILE} there or in a folder inside: name a "
+            "folder that `glioquery invert` or `glioquery cohort` wrote"
+        )
+    return found
+
+
+def find_faults(folder: Path) -> list[str]:
+    """Whether the files of a result are those that were written together.
+
+    Returns
+    -------
+    list of str
+        A line for each file that is not: it is missing, was altered, or is a map of another result.
+    """
+    try:
+        listed = _listed(folder)
+    except FileNotFoundError:
+        return [f"{RESULT_FILE}: missing, the run that wrote the maps beside it did not finish"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return [f"{RESULT_FILE}: not readable as a list of the result's files ({error!r})"]
+    faults = []
+    for name, entry in listed.items():
+        path = folder / name
+        if not path.is_file():
+            faults.append(f"{name}: missing")
+        elif (size := path.stat().st_size) != entry["bytes"]:
+            faults.append(f"{name}: {size} bytes where {entry['bytes']} were written")
+        elif sha256_of(path) != entry["sha256"]:
+            faults.append(f"{name}: not the file that was written, its SHA-256 differs")
+    return faults + [
+        f"{path.name}: a map of another result"
+        for path in sorted(folder.iterdir())
+        if is_map_name(path.name) and path.name not in listed
+    ]
+
+
+def _unwritable(folder: Path, error: OSError) -> InputError:
+    return InputError(
+        f"the output folder {folder} cannot be written ({error.strerror}): choose another"
+    )
+
+
+def _holds_result(folder: Path) -> bool:
+    return folder.is_dir() and (
+        (folder / RESULT_FILE).exists() or any(is_map_name(path.name) for path in folder.iterdir())
+    )
+
+
+def _listed(folder: Path) -> dict[str, dict[str, Any]]:
+    """The files of a result as its `result.json` lists them; none of them lies outside."""
+    result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+    files: dict[str, dict[str, Any]] = result["files"]
+    for name, entry in files.items():
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or not {"bytes", "sha256"} <= set(entry):
+            raise ValueError(f"{name!r} is no entry of a file in the folder")
+    return files
+
+
+def _move_into_place(stage: Path, folder: Path) -> None:
+    """Give complete files their names, and remove those of the result before."""
+    names = [p.relative_to(stage) for p in sorted(stage.rglob("*")) if p.is_file()]
+    for name in names:
+        if (folder / name).is_dir() or any(
+            (folder / parent).exists() and not (folder / parent).is_dir() for parent in name.parents
+        ):
+            raise InputError(
+                f"{folder / name} is to be a file of the result, but something else is there: "
+                "move it away, or choose another output folder"
+            )
+    earlier: list[str] = []
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        earlier = list(_listed(folder))
+    # From here until the last file there is no result: better none than one of two runs' files.
+    (folder / RESULT_FILE).unlink(missing_ok=True)
+    for gone in {Path(name) for name in earlier} - set(names):
+        (folder / gone).unlink(missing_ok=True)
+    for name in sorted(names, key=lambda name: name == Path(RESULT_FILE)):
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (stage / name).replace(folder / name)

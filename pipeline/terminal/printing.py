@@ -1,0 +1,174 @@
+"""How the command line says things: facts and tables for people, or one JSON object."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rich.markup import escape
+
+from ...solver.compilation import CACHE_VARIABLE, cache_folder
+from .progress import console
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+NEEDS = {
+    **dict.fromkeys(FULL, "free some space there, or name another folder"),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS),
+        "change its permissions, or name another",
+    ),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "raise the limit of open files with `ulimit -n`"),
+    **dict.fromkeys((errno.ENOLCK, errno.ENOTSUP), "it takes a file system with locks (flock)"),
+}
+"""What to do about errors of the operating system."""
+
+
+def show(facts: dict[str, Any], as_json: bool) -> None:
+    """Print facts: for people on stderr, or as one JSON object on stdout."""
+    if as_json:
+        print(json.dumps(plain(facts), indent=2))
+        return
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            _print_lines([f"{name}:", *(f"    {key}: {said(item)}" for key, item in value.items())])
+        else:
+            _print_lines([f"{name}: {said(value)}"])
+
+
+def show_table(rows: Sequence[Mapping[str, Any]], *, n_keys: int = 1) -> None:
+    """Print a table for people on stderr: all of it, whatever the width.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        With the same keys, the names of the columns, the most important first. At least one.
+    n_keys : int
+        The first of them name a row: they begin each of its lines, where it takes several.
+    """
+    _print_lines(lay_out(rows, n_keys=n_keys, width=console.width if console.is_terminal else None))
+
+
+def lay_out(
+    rows: Sequence[Mapping[str, Any]], *, n_keys: int = 1, width: int | None = None
+) -> list[str]:
+    """Aligned lines of a table; see `show_table`.
+
+    The columns that do not fit into the width follow in further blocks, each with the columns that
+    name the rows. Where not even one fits beside these, each row is a list of its values.
+
+    Parameters
+    ----------
+    width : int, optional
+        Characters a line; without, a row is one line however long.
+    """
+    columns = [_Column(name, [row[name] for row in rows]) for name in rows[0]]
+    keys, others = columns[:n_keys], columns[n_keys:]
+    if width is None:
+        return _joined(columns)
+    if any(_width_of([*keys, column]) > width for column in others):
+        lines: list[str] = []
+        for i in range(len(rows)):
+            lines += [f"{column.name}: {column.texts[i]}" for column in columns] + [""]
+        return lines[:-1]
+    blocks = [keys]
+    for column in others:
+        if _width_of([*blocks[-1], column]) > width:
+            blocks.append(keys)
+        blocks[-1] = [*blocks[-1], column]
+    return [line for block in blocks for line in ["", *_joined(block)]][1:]
+
+
+class _Column:
+    """A column of a table as text: numbers end below each other, all else begins so."""
+
+    def __init__(self, name: str, values: list[Any]) -> None:
+        self.name, self.texts = name, [said(value) for value in values]
+        self.width = max(map(len, [name, *self.texts]))
+        self._is_number = all(isinstance(v, int | float | np.number) for v in values)
+
+    def lines(self) -> list[str]:
+        """The name and the texts, padded to one width."""
+        texts = [self.name, *self.texts]
+        if self._is_number:
+            return [text.rjust(self.width) for text in texts]
+        return [text.ljust(self.width) for text in texts]
+
+
+def _joined(columns: list[_Column]) -> list[str]:
+    rows = zip(*(column.lines() for column in columns), strict=True)
+    return ["  ".join(row).rstrip() for row in rows]
+
+
+def _width_of(columns: list[_Column]) -> int:
+    return sum(column.width for column in columns) + 2 * (len(columns) - 1)
+
+
+def _print_lines(lines: list[str]) -> None:
+    """Print text as it is: nothing in it is markup."""
+    for line in lines:
+        console.print(visible(line), markup=False)
+
+
+def plain(value: Any) -> Any:
+    """Turn a value into what JSON can say: NaN as null, tuples as lists, NumPy's as Python's."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def said(value: Any) -> str:
+    """A value as a person reads it."""
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {said(item)}" for key, item in value.items())
+    if isinstance(value, tuple):
+        return ", ".join(map(said, value))
+    if isinstance(value, list):
+        return "; ".join(map(said, value))
+    return str(value)
+
+
+def one_line(error: Exception) -> str:
+    """An error's message on one line; one of the operating system names path, cause and need."""
+    text = str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        text = error.strerror or text
+        if error.filename is not None:
+            text = f"{error.filename}: {text}"
+        need = NEEDS.get(error.errno)
+        if error.errno in FULL and error.filename is None:
+            folders = f"temporary files (TMPDIR, now {tempfile.gettempdir()})"
+            cache = cache_folder()
+            if cache is not None:
+                folders += f", or the cache ({CACHE_VARIABLE}, now {cache})"
+            need = f"free some space where the results lie, the {folders}"
+        text += f": {need}" if need else ""
+    return visible(" ".join(text.split())) or type(error).__name__
+
+
+def visible(text: str) -> str:
+    """Text without what a terminal obeys or no file in UTF-8 holds, as names of files may have."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def print_step(name: str) -> None:
+    """Name a step that begins."""
+    console.print(f"[dim]{name} ...[/]")
+
+
+def print_notice(text: str) -> None:
+    """Tell what a person should know although it is no error."""
+    console.print(f"[yellow]notice:[/] {escape(text)}")

@@ -1,0 +1,1 @@
+"""Patients with a known answer: the demonstration and the calibration."""

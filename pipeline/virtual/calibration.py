@@ -1,0 +1,303 @@
+"""Calibrate the intervals of a database on tumours of its own space that it does not hold.
+
+Each tumour is drawn with another seed, its outlines on the atlas are disturbed like segmentations,
+and what the database answers is compared with the truth: with m the ensemble's mean of a quantity
+and s its spread (`uncertainty`), the factor of the quantity is the ceil(0.9 (n + 1))-th smallest of
+the n ratios |truth - m| / s, so that 90 % of the intervals m +- f s hold the truth (split conformal
+calibration). First the ensembles of matches are calibrated, in a minute, then those of refined
+growths. No patient, and so no registration, takes part.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ...atlas import load_atlas
+from ...dbgen import Database
+from ...dbgen.study.drawing import draw_samples
+from ...dbgen.study.sampling import find_sampler
+from ...query import Index, dice_of_masks, search
+from ...query.strategies.base import Bars, Progress, silent
+from ...solver import GrowthParameters, Tissue, TumorMasks, on_grid
+from ..fit.answer import N_RANKED
+from ..fit.factors import (
+    CALIBRATED,
+    LEVEL,
+    METHOD,
+    QUANTITIES,
+    Calibrated,
+    Calibration,
+    write_calibration,
+)
+from ..fit.matches import DEFAULT_MATCHES
+from ..fit.refinement import NoGrowthError, choose_starts, refine
+from ..fit.trajectory import Target
+from ..fit.uncertainty import Member, draw_members, quantities_of, spread
+from ..images.nifti import InputError
+
+N_TUMOURS = 200
+SEED = 20_220
+
+LEAST_TUMOURS = 9
+"""The fewest of which 90 % is less than all."""
+
+ROWS_FILE = ".calibration.jsonl"
+"""What was measured so far, a line a tumour, until the calibration is complete."""
+
+NOISE_MM = 2.0
+"""Standard deviation of the disturbances."""
+
+NOISE_SD_MM = 8.0
+"""Distance over which they are correlated."""
+
+
+@dataclass(frozen=True, eq=False)
+class Unseen:
+    """A tumour that is in no database."""
+
+    parameters: GrowthParameters
+    masks: TumorMasks
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What an ensemble says of a tumour whose growth is known.
+
+    Attributes
+    ----------
+    noise_dice : float
+        Mean Dice of the disturbed outlines and the true ones.
+    error : (5,) float64 array
+        |truth - m| of each of `QUANTITIES`, logarithms where they are used.
+    spread : (5,) float64 array
+        s, likewise.
+    """
+
+    noise_dice: float
+    error: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+
+def calibrate(
+    database: Database, index: Index, *, n: int = N_TUMOURS, seed: int = SEED, bars: Bars
+) -> Calibration:
+    """Calibrate a database's intervals and write their factors beside it (see `factors`).
+
+    What is measured is kept at once: the same call resumes one that was killed.
+
+    Parameters
+    ----------
+    database : Database
+    index : Index
+        Of its stored outlines.
+    n : int
+        Number of tumours, 9 or more.
+    seed : int
+        Of their draws; another one than the database's.
+    bars : callable(task, unit)
+        Makes progress bars.
+
+    Raises
+    ------
+    InputError
+        If there are too few tumours, none that the database does not hold, or its folder cannot be
+        written.
+    """
+    _check(database, n, seed)
+    rows = database.path / ROWS_FILE
+    factors: dict[Calibrated, dict[str, float]] = {}
+    counts: dict[Calibrated, int] = {}
+    for source in CALIBRATED:
+        with bars(f"calibrate: {source}", "tumours") as progress:
+            readings = read_tumours(
+                database, index, range(n), source, seed=seed, rows=rows, progress=progress
+            )
+        if len(readings) < LEAST_TUMOURS:
+            raise InputError(
+                f"only {len(readings)} of {n} tumours could be refined, {LEAST_TUMOURS} are "
+                "needed: give a larger --n"
+            )
+        found = find_factors(readings)
+        factors[source] = dict(zip(QUANTITIES, np.round(found, 4).tolist(), strict=True))
+        counts[source] = len(readings)
+        calibration = Calibration(dict(factors), dict(counts), seed)
+        write_calibration(database, calibration)
+    rows.unlink(missing_ok=True)
+    return calibration
+
+
+def find_factors(readings: Iterable[Reading]) -> NDArray[np.float64]:
+    """The factor of each of `QUANTITIES`, (5,) float64 array, from at least nine readings."""
+    ratios = np.sort([reading.error / reading.spread for reading in readings], axis=0)
+    return ratios[math.ceil((len(ratios) + 1) * LEVEL) - 1]
+
+
+def read_tumours(
+    database: Database,
+    index: Index,
+    tumours: Iterable[int],
+    source: Calibrated,
+    *,
+    seed: int = SEED,
+    rows: Path | None = None,
+    progress: Progress = silent,
+) -> list[Reading]:
+    """Ask a database for tumours that it does not hold, or go on with that.
+
+    Parameters
+    ----------
+    database : Database
+    index : Index
+    tumours : iterable of int
+        Numbers of the draws.
+    source : "matches" or "refinement"
+        Kind of the ensembles.
+    seed : int
+        Of the draws.
+    rows : Path, optional
+        File that keeps what is measured.
+    progress : callable(done, total)
+
+    Returns
+    -------
+    list of Reading
+        Without those tumours of which no refinement grows.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    tissue = Tissue.from_atlas(load_atlas())
+    state = {"database": database.checksum, "seed": seed, "method": METHOD}
+    known = {} if rows is None else _begin_rows(rows, state)
+    numbers, readings = list(tumours), []
+    for done, i in enumerate(numbers, start=1):
+        key = f"{source} {i}"
+        if key not in known:
+            known[key] = _read_tumour(database, index, tissue, source, seed, i)
+            if rows is not None:
+                with rows.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"tumour": key, "reading": _plain(known[key])}) + "\n")
+        reading = known[key]
+        if reading is not None:
+            readings.append(reading)
+        progress(done, len(numbers))
+    return readings
+
+
+def draw_unseen(database: Database, tissue: Tissue, seed: int, i: int) -> Unseen:
+    """Tumour i of a seed: one snapshot of a run of its own, in the space of one of the parts.
+
+    Parts are drawn in proportion to their tumours.
+    """
+    sample = np.random.default_rng([seed, i]).integers(database.n_samples)
+    (plan,) = (part.plan for part in database.parts if part.first <= sample < part.last)
+    samples = draw_samples(tissue, replace(plan, seed=seed), i)
+    drawn = samples[i % len(samples)]
+    return Unseen(drawn.parameters, on_grid(tissue, drawn.snapshot.u).outlines(plan.thresholds))
+
+
+def disturb(masks: TumorMasks, tissue: Tissue, rng: np.random.Generator) -> TumorMasks:
+    """Move each outline's boundary in and out by a smooth random field, inside the tissue.
+
+    The field has a standard deviation of `NOISE_MM`; it is white noise under a Gaussian of
+    standard deviation `NOISE_SD_MM` / 2, so that it is correlated over `NOISE_SD_MM`.
+    """
+    spacing = np.array(masks.grid.spacing_mm)
+
+    def moved(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        inside = ndimage.distance_transform_edt(mask, spacing)
+        outside = ndimage.distance_transform_edt(~mask, spacing)
+        noise = rng.standard_normal(mask.shape).astype(np.float32)
+        noise = ndimage.gaussian_filter(noise, NOISE_SD_MM / 2 / spacing, mode="wrap")
+        return (inside - outside + NOISE_MM * noise / noise.std() > 0) & tissue.domain
+
+    whole = moved(masks.whole)
+    return TumorMasks(moved(masks.core) & whole, whole, masks.grid)
+
+
+def _read_tumour(
+    database: Database, index: Index, tissue: Tissue, source: Calibrated, seed: int, i: int
+) -> Reading | None:
+    """What the database says of one tumour; None where no refinement of it grows."""
+    truth = draw_unseen(database, tissue, seed, i)
+    masks = disturb(truth.masks, tissue, np.random.default_rng([seed, i]))
+    noise = float(np.mean(dice_of_masks(truth.masks, masks)))
+    refined = source == "refinement"
+    matches = search(index, masks, k=N_RANKED if refined else DEFAULT_MATCHES)
+    ranked = [database.growth_parameters(match.sample) for match in matches]
+    if refined:
+        target = Target(masks, tissue, database.model, database.thresholds)
+        try:
+            found = refine(target, choose_starts(ranked), accuracy=database.accuracy)
+        except NoGrowthError:
+            return None
+        members = [member for member, _ in draw_members(target, found, seed=i)]
+    else:
+        members = [Member(p, match.score) for p, match in zip(ranked, matches, strict=True)]
+    centre, width = spread(members, source)
+    return Reading(noise, np.abs(quantities_of(truth.parameters) - centre), width)
+
+
+def _check(database: Database, n: int, seed: int) -> None:
+    if n < LEAST_TUMOURS:
+        raise InputError(
+            f"a calibration takes {LEAST_TUMOURS} tumours or more, {N_TUMOURS} by default, got {n}"
+        )
+    for part in database.parts:
+        if find_sampler(part.plan.space.sampler).sweeps:
+            raise InputError(
+                f"{database.path} holds every point of its sweep: no tumour of its space is left "
+                "to calibrate on"
+            )
+        if part.plan.seed == seed:
+            raise InputError(f"{database.path} was drawn with seed {seed}: choose another --seed")
+
+
+def _begin_rows(path: Path, state: dict[str, Any]) -> dict[str, Reading | None]:
+    """What a file keeps of measurements in this state; a file of another state is begun anew.
+
+    A last line that is not complete was being written when its process was killed.
+    """
+    found: dict[str, Reading | None] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        if not lines or json.loads(lines[0]) != state:
+            path.write_text(json.dumps(state) + "\n", encoding="utf-8")
+            return {}
+        for line in lines[1:]:
+            row = json.loads(line)
+            found[row["tumour"]] = _reading(row["reading"])
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}): a calibration lies beside its database, "
+            "copy that to a folder of yours"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        kept = [json.dumps(state)]
+        kept += [json.dumps({"tumour": k, "reading": _plain(r)}) for k, r in found.items()]
+        path.write_text("\n".join(kept) + "\n", encoding="utf-8")
+    return found
+
+
+def _plain(reading: Reading | None) -> list[Any] | None:
+    if reading is None:
+        return None
+    return [reading.noise_dice, reading.error.tolist(), reading.spread.tolist()]
+
+
+def _reading(values: list[Any] | None) -> Reading | None:
+    if values is None:
+        return None
+    noise, error, width = values
+    return Reading(noise, np.array(error), np.array(width))

@@ -1,0 +1,89 @@
+"""The whole story on a virtual patient with a known answer."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...dbgen.machine.files import write_json
+from ...dbgen.store.embedded import embedded_database
+from ...query import dice_of_masks
+from ...solver import TumorDensity
+from ...solver.own_settings import own_arithmetic
+from ..inversion.inversion import Step, invert
+from ..inversion.result import Inversion
+from ..patient.patient import load_patient
+from ..results.result_folder import only_run
+from .virtual_patient import VirtualPatient, make_virtual_patient
+
+SUMMARY_FILE = "summary.json"
+
+VISIBLE_DENSITY = 0.01
+"""The agreement of the densities is measured inside the true isoline of this density."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How the map found for a virtual patient compares with the truth, in the patient's space.
+
+    Attributes
+    ----------
+    dice_core, dice_whole : float
+        Of the matched tumour's outlines with the true ones.
+    correlation : float
+        Pearson's r of found and true density inside the true 1 % isoline.
+    mean_absolute_error : float
+        Of the density there.
+    """
+
+    dice_core: float
+    dice_whole: float
+    correlation: float
+    mean_absolute_error: float
+
+
+def compare(found: TumorDensity, truth: TumorDensity) -> Agreement:
+    """Compare two densities on one grid."""
+    dice_core, dice_whole = dice_of_masks(truth.outlines(), found.outlines())
+    inside = truth.u >= VISIBLE_DENSITY
+    a, b = found.u[inside].astype(np.float64), truth.u[inside].astype(np.float64)
+    return Agreement(
+        dice_core=dice_core,
+        dice_whole=dice_whole,
+        correlation=float(np.corrcoef(a, b)[0, 1]),
+        mean_absolute_error=float(np.abs(a - b).mean()),
+    )
+
+
+@own_arithmetic()
+def demonstrate(
+    out: Path, *, seed: int = 0, step: Step = lambda name: None
+) -> tuple[Inversion, VirtualPatient, Agreement]:
+    """Invert a virtual patient with the embedded database, refine, compare with the truth.
+
+    The refinement goes on in the patient's own anatomy, as the truth grew in it.
+
+    Parameters
+    ----------
+    out : Path
+        Gets `patient/` (the inputs and the truth), `result/` and `summary.json`.
+    seed : int
+        Of the virtual patient.
+    step : callable
+        Told the name of each step as it begins.
+    """
+    with only_run(out) as out:
+        # Written last: where it is, patient and result are those of one run.
+        (out / SUMMARY_FILE).unlink(missing_ok=True)
+        step("make virtual patient")
+        truth = make_virtual_patient(out / "patient", seed=seed)
+        patient = load_patient(t1=truth.t1, seg=truth.seg, labels="brats2021")
+        inversion = invert(
+            embedded_database(), patient, out / "result", refined=True, own_anatomy=True,
+            title="Virtual patient", step=step,
+        )  # fmt: skip
+        agreement = compare(inversion.density, truth.density)
+        write_json(out / SUMMARY_FILE, asdict(agreement))
+    return inversion, truth, agreement

@@ -1,0 +1,1 @@
+"""How well the strategies find: synthetic queries, and the paper's tables."""

@@ -1,0 +1,91 @@
+"""Synthetic queries: tumours of a database's own space that are not in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...dbgen import Database, Plan, generate
+from ...dbgen.study.sampling import find_sampler
+
+GROWTH = ("origin_x_mm", "origin_y_mm", "origin_z_mm", "dw", "rho", "days")
+
+
+def plan_queries(database: Database, seed: int | None = None) -> Plan:
+    """What decides queries of a database's space: its plan with another seed, one of each run.
+
+    Raises
+    ------
+    ValueError
+        If the database was merged and has no space of its own, the seed is the database's, or its
+        sampler draws the same tumours whatever the seed.
+    """
+    if len(database.parts) > 1:
+        raise ValueError(
+            f"{database.path} was merged from {len(database.parts)} databases and has no space of "
+            "its own to draw queries from: evaluate its parts, or give --synthetic 0 and --cases"
+        )
+    plan = database.plan
+    if find_sampler(plan.space.sampler).sweeps:
+        raise ValueError(
+            f"the sampler {plan.space.sampler!r} of {database.path} draws the same tumours "
+            "whatever the seed: give --synthetic 0 and --cases"
+        )
+    seed = (plan.seed + 1) % 2**32 if seed is None else seed
+    if seed == plan.seed:
+        raise ValueError(f"{database.path} was drawn with seed {seed}: choose another for queries")
+    # Snapshots of one run are alike: a query of each run says more.
+    space = dataclasses.replace(plan.space, snapshots_per_run=1)
+    return dataclasses.replace(plan, space=space, seed=seed)
+
+
+def draw_queries(
+    database: Database,
+    n: int,
+    folder: Path,
+    *,
+    seed: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Database:
+    """Draw tumours of a database's space with another seed, one of each run.
+
+    Parameters
+    ----------
+    database : Database
+    n : int
+        Number of tumours.
+    folder : Path
+        Where they are kept, as a database of their own that stores outlines; one that was begun
+        there is completed.
+    seed : int, optional
+        Of the draws; the database's own seed plus one by default.
+    progress : callable
+
+    Returns
+    -------
+    Database
+
+    Raises
+    ------
+    ValueError
+        As `plan_queries`, or if a tumour drawn is in the database.
+    DatabaseError
+        If the folder holds tumours of another space or seed.
+    """
+    plan = plan_queries(database, seed)
+    drawn = generate(folder, n, plan=plan, store="outlines", progress=progress)
+    known = {row.tobytes() for row in _growths(database)}
+    for sample, row in enumerate(_growths(drawn)):
+        if row.tobytes() in known:
+            raise ValueError(f"synthetic query {sample} is in {database.path}: choose another seed")
+    return drawn
+
+
+def _growths(database: Database) -> NDArray[np.float64]:
+    """Growth parameters (n, 6) of all samples."""
+    columns = [database.parameters[name].values.astype(np.float64) for name in GROWTH]
+    return np.stack(columns, axis=1)

@@ -1,0 +1,1 @@
+"""The index of a database's outlines: built, opened, mapped."""

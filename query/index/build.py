@@ -1,0 +1,418 @@
+"""Building an index from the outlines of a database, or adding to it what the database has gained.
+
+What an index holds of a tumour depends on this tumour alone. So spans of samples are worked through
+apart from each other, in this process or in many, and written one behind the other; those that an
+older index holds already are copied from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import math
+import os
+import shutil
+import tempfile
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from ...dbgen import Database
+from ...dbgen.machine.cluster import carried_by_value, connected, remote
+from ...dbgen.machine.files import REFUSALS, reserved_array
+from ...solver.own_settings import own_arithmetic
+from .blocks import WORDS, block_shape, coarse_shape, count_voxels, cut_blocks, sum_coarse
+from .index import ARRAYS, ARRAYS_FOLDER, MANIFEST, Index, manifest_of
+from .outlines import outlines_of
+from .source import OutlineSource
+
+SPAN = 256
+"""Samples handled at a time: about 40 MB of blocks on the atlas."""
+
+PARALLEL_FROM = 20_000
+"""Samples to read from which on several processes are worth the seconds that Ray takes to start."""
+
+PARTIAL = ".partial"
+"""Ending of the name of the folder in which an index is built."""
+
+Progress = Callable[[int, int], None]
+
+
+@own_arithmetic()
+def build_index(
+    source: Database | OutlineSource,
+    path: str | Path,
+    *,
+    n_workers: int | None = None,
+    address: str | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Index:
+    """Build the index of a database, or bring the one that stands at the path up to date.
+
+    Where the index at the path was built from the same outlines, those of the portions that the
+    database still has unchanged are kept and only the others are read; if it lacks nothing it
+    stays as it is. Otherwise it is replaced. Either way the result is that of a fresh build, bit
+    for bit. Memory does not grow with the size. The index appears at the path only when complete,
+    and readers find the older one until then. Two builds at one path follow each other.
+
+    Parameters
+    ----------
+    source : Database or OutlineSource
+        A database stands for its stored outlines; `outlines_of` draws others.
+    path : path
+        The directory to make.
+    n_workers : int, optional
+        Processes that read the database. One is this process; more are Ray's. By default one up
+        to `PARALLEL_FROM` samples, and as many as there are cores beyond.
+    address : str, optional
+        Of a Ray cluster whose workers are to read, instead.
+    progress : callable(done, total)
+        Called now and then with the number of samples indexed.
+
+    Returns
+    -------
+    Index
+        The index, opened.
+
+    Raises
+    ------
+    ValueError
+        If the database is empty, or its box or outlines are not what an OutlineSource promises;
+        DatabaseError, if a shard of it is damaged.
+    FileExistsError
+        If something that is no index stands at the path.
+    OSError
+        If the file system has no room for it, or refuses it; it names the path.
+    """
+    path = Path(path).absolute()
+    if isinstance(source, Database):
+        source = outlines_of(source)
+    _check(source)
+    if n_workers is not None and n_workers < 1:
+        raise ValueError(f"n_workers is a number from 1 up, got {n_workers}")
+    if path.exists() and not (path / MANIFEST).is_file():
+        raise FileExistsError(f"{path} exists and is not an index: remove it or name another path")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _one_at_a_time(path) as is_alone:
+            return _build(source, path, is_alone, n_workers, address, progress)
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        need = f"{error.strerror}, where the index is to be: make room, or the folder writable"
+        raise OSError(error.errno, need, str(path)) from error
+
+
+def _build(
+    source: OutlineSource,
+    path: Path,
+    is_alone: bool,
+    n_workers: int | None,
+    address: str | None,
+    progress: Progress,
+) -> Index:
+    """Build what the index at a path lacks, and put the whole in its place."""
+    tissue = cut_blocks(np.packbits(source.tissue, axis=-1))
+    old = _usable(path, source, tissue)
+    n_kept = _n_unchanged(old, source) if old is not None else 0
+    progress(n_kept, source.n_samples)
+    if old is not None and old.database_checksum == source.checksum:
+        return old
+    if is_alone:
+        for left in path.parent.glob(f".{path.name}.*{PARTIAL}"):  # by a build that was killed
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent))
+    arrays = folder / f"{ARRAYS_FOLDER}{uuid.uuid4().hex[:8]}"
+    try:
+        folder.chmod(0o755)  # mkdtemp makes it private, an index may be shared
+        arrays.mkdir()
+        np.save(arrays / "tissue.npy", tissue)
+        spans = [
+            (start, min(start + SPAN, source.n_samples))
+            for start in range(n_kept, source.n_samples, SPAN)
+        ]
+        with _Writer(arrays, source.n_samples, coarse_shape(_shape(source))) as writer:
+            if old is not None:
+                for start in range(0, n_kept, SPAN):
+                    writer.append(_Piece.of_index(old, start, min(start + SPAN, n_kept)))
+                    old.release_bits()
+            for piece in _pieces(source, tissue, spans, n_workers, address):
+                writer.append(piece)
+                progress(writer.n_written, source.n_samples)
+        with (folder / MANIFEST).open("w", encoding="utf-8") as file:
+            json.dump(manifest_of(source, version("glioquery"), arrays), file)
+        for file_path in [*arrays.iterdir(), arrays, folder / MANIFEST, folder]:
+            _fsync(file_path)
+        _install(folder, arrays.name, path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if is_alone:
+        _remove_replaced(path, arrays.name)
+    return Index.open(path)
+
+
+def _check(source: OutlineSource) -> None:
+    if source.n_samples < 1:
+        raise ValueError("the database holds no sample, there is nothing to index")
+    fits = all(
+        0 <= s.start < s.stop <= n for s, n in zip(source.box, source.grid.shape, strict=True)
+    )
+    if not fits or (source.box[2].stop - source.box[2].start) % 8:
+        raise ValueError(
+            f"the outlines' box lies inside the grid {source.grid.shape} and is a multiple of 8 "
+            f"long along z, got {source.box}"
+        )
+
+
+def _shape(source: OutlineSource) -> tuple[int, int, int]:
+    return block_shape(tuple(s.stop - s.start for s in source.box))
+
+
+def _usable(path: Path, source: OutlineSource, tissue: NDArray[np.uint64]) -> Index | None:
+    """The index at the path, if it is sound and of the same kind of outlines."""
+    try:
+        old = Index.open(path, thresholds=source.thresholds, normalisation=source.normalisation)
+        old.verify()
+    except (FileNotFoundError, ValueError):
+        return None
+    same = old.grid == source.grid and old.box == source.box
+    return old if same and np.array_equal(old.tissue, tissue) else None
+
+
+def _n_unchanged(old: Index, source: OutlineSource) -> int:
+    """Number of samples up to the first portion that is not as it was."""
+    n = 0
+    for before, now in zip(old.portions, source.portions, strict=False):
+        if before != now:
+            break
+        n = now.last
+    return n
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """What an index holds of some consecutive samples; see `index` for the arrays."""
+
+    volumes: NDArray[np.int32]
+    coarse: NDArray[np.uint16]
+    full_lengths: NDArray[np.int64]  # entries of each outline
+    full_blocks: NDArray[np.uint16]
+    mixed_lengths: NDArray[np.int64]
+    mixed_blocks: NDArray[np.uint16]
+    mixed_bits: NDArray[np.uint64]
+
+    @classmethod
+    def of_index(cls, index: Index, start: int, stop: int) -> _Piece:
+        full, mixed = (
+            starts[2 * start : 2 * stop + 1] for starts in (index.full_starts, index.mixed_starts)
+        )
+        return cls(
+            volumes=index.volumes[:, start:stop],
+            coarse=index.coarse[:, :, start:stop],
+            full_lengths=np.diff(full),
+            full_blocks=index.full_blocks[full[0] : full[-1]],
+            mixed_lengths=np.diff(mixed),
+            mixed_blocks=index.mixed_blocks[mixed[0] : mixed[-1]],
+            mixed_bits=index.mixed_bits[mixed[0] : mixed[-1]],
+        )
+
+
+def _make_piece(source: OutlineSource, tissue: NDArray[np.uint64], start: int, stop: int) -> _Piece:
+    x, y, z = (s.stop - s.start for s in source.box)
+    outlines = source.packed_outlines(start, stop)
+    for packed in outlines:
+        if packed.shape != (stop - start, x, y, z // 8) or packed.dtype != np.uint8:
+            raise ValueError(
+                f"packed outlines are uint8 of shape {(stop - start, x, y, z // 8)}, the "
+                f"database gave {packed.dtype} of shape {packed.shape}"
+            )
+    blocks = np.stack([cut_blocks(packed) for packed in outlines], axis=1)
+    if (blocks & ~tissue).any():
+        raise ValueError(
+            f"an outline of the samples {start} to {stop - 1} leaves the tissue: the database "
+            "was made in another anatomy"
+        )
+    counts = count_voxels(blocks)
+    touched = counts > 0
+    full = touched & (counts == count_voxels(tissue))
+    mixed = touched & ~full
+    return _Piece(
+        volumes=counts.sum(axis=2, dtype=np.int32).T,
+        coarse=sum_coarse(counts, _shape(source)).transpose(1, 2, 0),
+        full_lengths=full.sum(axis=2, dtype=np.int64).ravel(),
+        full_blocks=np.nonzero(full)[2].astype(np.uint16),
+        mixed_lengths=mixed.sum(axis=2, dtype=np.int64).ravel(),
+        mixed_blocks=np.nonzero(mixed)[2].astype(np.uint16),
+        mixed_bits=blocks[mixed],
+    )
+
+
+def _pieces(
+    source: OutlineSource,
+    tissue: NDArray[np.uint64],
+    spans: list[tuple[int, int]],
+    n_workers: int | None,
+    address: str | None,
+) -> Iterator[_Piece]:
+    """The pieces of the spans, in order."""
+    if address is None and n_workers is None and len(spans) * SPAN <= PARALLEL_FROM:
+        n_workers = 1
+    if n_workers == 1 and address is None:
+        for span in spans:
+            yield _make_piece(source, tissue, *span)
+        return
+    with connected(address, n_workers=n_workers) as ray:
+        with carried_by_value(type(source)):
+            shared, shared_tissue = ray.put(source), ray.put(tissue)
+        make = remote(ray, _make_piece, num_cpus=1)
+        ahead = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        under_way: deque = deque()
+        try:
+            for span in spans:
+                under_way.append(make.remote(shared, shared_tissue, *span))
+                if len(under_way) > ahead:
+                    yield ray.get(under_way.popleft())
+            while under_way:
+                yield ray.get(under_way.popleft())
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, ValueError):  # the database's own fault
+                raise error.cause from None
+            raise
+
+
+class _Writer(contextlib.ExitStack):
+    """The arrays of an index, written piece by piece; complete when its block ends."""
+
+    def __init__(self, folder: Path, n_samples: int, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self._folder, self.n_written = folder, 0
+        self._coarse = reserved_array(
+            folder / "coarse.npy", ARRAYS["coarse"], (2, math.prod(shape), n_samples)
+        )
+        self._volumes = np.zeros((2, n_samples), ARRAYS["volumes"])
+        self._lengths = {kind: np.zeros(2 * n_samples + 1, np.int64) for kind in ("full", "mixed")}
+        self._growing = {
+            name: self.enter_context(_GrowingArray(folder / f"{name}.npy", ARRAYS[name], *row))
+            for name, row in (("full_blocks", ()), ("mixed_blocks", ()), ("mixed_bits", (WORDS,)))
+        }
+
+    def append(self, piece: _Piece) -> None:
+        """Write what comes next."""
+        start, stop = self.n_written, self.n_written + piece.volumes.shape[1]
+        self._volumes[:, start:stop] = piece.volumes
+        self._coarse[:, :, start:stop] = piece.coarse
+        for kind, lengths in self._lengths.items():
+            lengths[2 * start + 1 : 2 * stop + 1] = getattr(piece, f"{kind}_lengths")
+        for name, array in self._growing.items():
+            array.append(getattr(piece, name))
+        self.n_written = stop
+
+    def __exit__(self, *raised: Any) -> Any:
+        self._coarse.flush()
+        np.save(self._folder / "volumes.npy", self._volumes)
+        for kind, lengths in self._lengths.items():
+            np.save(self._folder / f"{kind}_starts.npy", np.cumsum(lengths))
+        return super().__exit__(*raised)
+
+
+class _GrowingArray:
+    """A .npy file whose first axis grows while it is written."""
+
+    def __init__(self, path: Path, dtype: str, *row: int) -> None:
+        self._path, self._dtype, self._row, self._n = path, np.dtype(dtype), row, 0
+
+    def __enter__(self) -> _GrowingArray:
+        self._file = self._path.open("wb")
+        self._write_header()
+        self._data_start = self._file.tell()
+        return self
+
+    def append(self, rows: NDArray[np.integer]) -> None:
+        """Write further rows."""
+        self._file.write(np.ascontiguousarray(rows, self._dtype).data)
+        self._n += len(rows)
+
+    def __exit__(self, *_: object) -> None:
+        with self._file:
+            # NumPy pads headers so that the first axis can be enlarged in place.
+            self._file.seek(0)
+            self._write_header()
+            if self._file.tell() != self._data_start:
+                raise RuntimeError(f"the header of {self._path} outgrew its place")
+
+    def _write_header(self) -> None:
+        descr = npy.dtype_to_descr(self._dtype)
+        shape = (self._n, *self._row)
+        npy.write_array_header_1_0(
+            self._file, {"descr": descr, "fortran_order": False, "shape": shape}
+        )
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _install(folder: Path, arrays: str, path: Path) -> None:
+    """Bring a complete index to its place in one step, before which readers find the older one."""
+    if path.exists():
+        (folder / arrays).rename(path / arrays)
+        (folder / MANIFEST).replace(path / MANIFEST)
+        _fsync(path)
+    else:
+        folder.rename(path)
+    _fsync(path.parent)
+
+
+def _remove_replaced(path: Path, arrays: str) -> None:
+    """Remove arrays that an index names no more; whoever has mapped them keeps them."""
+    for old in path.glob(f"{ARRAYS_FOLDER}*"):
+        if old.name != arrays:
+            shutil.rmtree(old, ignore_errors=True)
+    for name in ARRAYS:  # where older versions kept them
+        (path / f"{name}.npy").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(path: Path) -> Iterator[bool]:
+    """Wait until no other process builds the index at a path, and keep others waiting.
+
+    Yields whether that is sure: some file systems lock no files, some take none at all.
+    """
+    place = path.with_name(f".{path.name}.lock")
+    lock = _locked(place)
+    try:
+        yield lock is not None
+    finally:
+        with contextlib.suppress(OSError):
+            place.unlink()
+        if lock is not None:
+            lock.close()
+
+
+def _locked(place: Path) -> IO[str] | None:
+    """The open file of a lock that is held; None where there can be none."""
+    while True:
+        with contextlib.ExitStack() as stack:
+            try:
+                file = stack.enter_context(place.open("a", encoding="utf-8"))
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError:
+                return None
+            # Who held it may have removed it since it was opened here.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), place.stat()):
+                    stack.pop_all()
+                    return file

@@ -1,0 +1,367 @@
+"""The index: what exact search needs of a database, in files that are mapped, not read.
+
+An index is a directory. `index.json` says what it was built from and names the folder beside it
+with the arrays, .npy files. Another index takes its place by arrays in another folder and then by
+the one file that names them: a reader gets the old or the new one, never some of both.
+
+    tissue.npy         (n_blocks, 8) uint64        where tumours can be, block by block
+    volumes.npy        (2, n_samples) int32        voxels of core and whole
+    coarse.npy         (2, n_coarse, n_samples) uint16
+                                                   voxels of core and whole in a coarse block
+    full_starts.npy    (2 n_samples + 1) int64     first entry of an outline in `full_blocks`
+    full_blocks.npy    (n_full) uint16             blocks in which the outline fills the tissue
+    mixed_starts.npy   (2 n_samples + 1) int64     first entry of an outline in the next two
+    mixed_blocks.npy   (n_mixed) uint16            blocks that are neither empty nor full ...
+    mixed_bits.npy     (n_mixed, 8) uint64         ... and their bits
+
+Core and whole of sample i are outlines 2i and 2i + 1. "Full" is a block filled up to the edge of
+the tissue, which no outline leaves. Tissue is the same for a database of any size: what an index
+holds of a tumour depends on no other one, and a database that grows only adds to it.
+
+`coarse` lies block by block, because a query reads only the rows of the coarse blocks it touches;
+the bits lie sample by sample, because they are read for few samples.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atlas import Grid
+from ...solver import Thresholds, TumorMasks
+from .blocks import WORDS, block_shape, coarse_shape, join_blocks
+from .source import ABSOLUTE, Indexed, OutlineSource, Portion
+
+SCHEMA_VERSION = 2
+MANIFEST = "index.json"
+ARRAYS_FOLDER = "arrays-"
+"""How the names of folders of arrays begin."""
+REMEDY = "build it again with `glioquery index DB`"
+
+ARRAYS = {
+    "tissue": "<u8",
+    "volumes": "<i4",
+    "coarse": "<u2",
+    "full_starts": "<i8",
+    "full_blocks": "<u2",
+    "mixed_starts": "<i8",
+    "mixed_blocks": "<u2",
+    "mixed_bits": "<u8",
+}
+"""Name and type of each array; its file is NAME.npy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """An opened index. Its arrays are read-only maps of the files; see the module for each.
+
+    Attributes
+    ----------
+    path : Path
+        The directory.
+    folder : Path
+        Where in it the arrays lie.
+    n_samples : int
+        Number of tumours; their ids are 0 .. n_samples - 1.
+    thresholds : Thresholds
+        Densities at which the outlines were drawn.
+    normalisation : str
+        What the thresholds are a share of, one of `NORMALISATIONS`.
+    database_checksum : str
+        Checksum of the database that the index was built from.
+    portions : tuple of Portion
+        The portions of the database, by which an extension knows what it has.
+    grid : Grid
+        The grid on which queries are asked.
+    box : tuple of three slice
+        The part of it that the blocks cover.
+    files : dict of str to dict
+        Size in bytes and SHA-256 of each file.
+    """
+
+    path: Path
+    folder: Path
+    n_samples: int
+    thresholds: Thresholds
+    normalisation: str
+    database_checksum: str
+    portions: tuple[Portion, ...]
+    grid: Grid
+    box: tuple[slice, slice, slice]
+    files: dict[str, dict[str, Any]]
+    tissue: NDArray[np.uint64]
+    volumes: NDArray[np.int32]
+    coarse: NDArray[np.uint16]
+    full_starts: NDArray[np.int64]
+    full_blocks: NDArray[np.uint16]
+    mixed_starts: NDArray[np.int64]
+    mixed_blocks: NDArray[np.uint16]
+    mixed_bits: NDArray[np.uint64]
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        thresholds: Thresholds | None = None,
+        normalisation: str | None = None,
+    ) -> Index:
+        """Open an index; nothing but its manifest is read.
+
+        Parameters
+        ----------
+        path : path
+            The directory that `build_index` made.
+        thresholds, normalisation : optional
+            What the outlines must have been drawn at; not checked if left out.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no index at the path, or one of its files is missing.
+        ValueError
+            If the index is of another schema version or of other thresholds, or a file is
+            truncated or is not the array it should be.
+        """
+        path = Path(path)
+        fields = read_manifest(path)
+        try:
+            arrays: dict[str, Any] = {name: _map_array(name, fields) for name in ARRAYS}
+        except FileNotFoundError:
+            if read_manifest(path)["folder"] == fields["folder"]:
+                raise
+            # It was replaced since its manifest was read.
+            return cls.open(path, thresholds=thresholds, normalisation=normalisation)
+        index = cls(path=path, **fields, **arrays)
+        index._check_shapes()
+        asked = thresholds or index.thresholds, normalisation or index.normalisation
+        if asked != (index.thresholds, index.normalisation):
+            raise ValueError(
+                f"outlines at {_say(*asked)} were asked for, but the index {path} holds those at "
+                f"{_say(index.thresholds, index.normalisation)}: ask for these, or make an index "
+                "of the others with `glioquery index DB --core-threshold --whole-threshold "
+                "--normalise`"
+            )
+        return index
+
+    @property
+    def block_shape(self) -> tuple[int, int, int]:
+        """Number of blocks along x, y, z."""
+        return block_shape(tuple(s.stop - s.start for s in self.box))
+
+    def packed_outlines(self, start: int, stop: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Outlines of the samples start .. stop - 1 as they were indexed; see OutlineSource."""
+        blocks = np.zeros((2 * (stop - start), *self.tissue.shape), np.uint64)
+        for kind in ("full", "mixed"):
+            starts = getattr(self, f"{kind}_starts")[2 * start : 2 * stop + 1]
+            entries = slice(starts[0], starts[-1])
+            places = getattr(self, f"{kind}_blocks")[entries]
+            owners = np.repeat(np.arange(len(blocks)), np.diff(starts))
+            bits = self.tissue[places] if kind == "full" else self.mixed_bits[entries]
+            blocks[owners, places] = bits
+        x, y, z = (s.stop - s.start for s in self.box)
+        packed = join_blocks(blocks, (x, y, z))
+        return packed[0::2], packed[1::2]
+
+    def outlines(self, sample: int) -> TumorMasks:
+        """The outlines of one tumour on the index's grid."""
+        core, whole = np.zeros((2, *self.grid.shape), bool)
+        for mask, bits in zip((core, whole), self.packed_outlines(sample, sample + 1), strict=True):
+            mask[self.box] = np.unpackbits(bits[0], axis=-1)
+        return TumorMasks(core, whole, self.grid)
+
+    def part(self, start: int, stop: int) -> Index:
+        """The samples start .. stop - 1 as an index of their own, numbered from 0; a view."""
+        entries = {}
+        for kind, names in (("full", ["full_blocks"]), ("mixed", ["mixed_blocks", "mixed_bits"])):
+            starts = getattr(self, f"{kind}_starts")[2 * start : 2 * stop + 1]
+            entries[f"{kind}_starts"] = starts - starts[0]
+            for name in names:
+                entries[name] = getattr(self, name)[starts[0] : starts[-1]]
+        return replace(
+            self,
+            n_samples=stop - start,
+            volumes=self.volumes[:, start:stop],
+            coarse=self.coarse[:, :, start:stop],
+            **entries,
+        )
+
+    def check_source(self, source: Indexed) -> None:
+        """Refuse a database that this index was not built from.
+
+        Raises
+        ------
+        ValueError
+            If checksum, number of samples, thresholds, or grid differ.
+        """
+        # A database by itself stands for its stored outlines, which are not normalised.
+        asked = _say(source.thresholds, getattr(source, "normalisation", ABSOLUTE))
+        pairs = [
+            ("the content", self.database_checksum, source.checksum),
+            ("the number of samples", self.n_samples, source.n_samples),
+            ("the thresholds", _say(self.thresholds, self.normalisation), asked),
+        ]
+        for what, here, there in pairs:
+            if here != there:
+                raise ValueError(
+                    f"the index {self.path} belongs to another database: {what} was {here} when "
+                    f"it was built, the database has {there}; {REMEDY}"
+                )
+        if self.grid != source.grid:
+            raise ValueError(
+                f"the index {self.path} lies on a grid of {self.grid}, the database on one of "
+                f"{source.grid}; {REMEDY}"
+            )
+
+    def verify(self) -> None:
+        """Read every file whole and compare it with its checksum (opening compares sizes only).
+
+        Raises
+        ------
+        ValueError
+            If a file was altered.
+        """
+        for name, expected in self.files.items():
+            if sha256(self.folder / name) != expected["sha256"]:
+                raise ValueError(
+                    f"{self.folder / name} was altered since the index was built: its SHA-256 is "
+                    f"not the one that {MANIFEST} records; {REMEDY}"
+                )
+
+    def release_bits(self) -> None:
+        """Give mapped bits back to the system, which keeps them in its page cache.
+
+        The system maps sixteen and more pages around each one that is read, so that a few
+        queries make all the bits count as memory of this process. Mapping them again when they
+        are asked for costs a few per cent of a query.
+        """
+        array: Any = self.mixed_bits
+        while isinstance(array, np.ndarray):
+            array = array.base
+        if isinstance(array, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            array.madvise(mmap.MADV_DONTNEED)
+
+    def _check_shapes(self) -> None:
+        n, (x, y, z) = self.n_samples, self.block_shape
+        n_coarse = int(np.prod(coarse_shape((x, y, z))))
+        n_full, n_mixed = len(self.full_blocks), len(self.mixed_blocks)
+        expected: dict[str, tuple[int, ...]] = {
+            "tissue": (x * y * z, WORDS),
+            "volumes": (2, n),
+            "coarse": (2, n_coarse, n),
+            "full_starts": (2 * n + 1,),
+            "full_blocks": (n_full,),
+            "mixed_starts": (2 * n + 1,),
+            "mixed_blocks": (n_mixed,),
+            "mixed_bits": (n_mixed, WORDS),
+        }
+        for name, shape in expected.items():
+            array = getattr(self, name)
+            if array.shape != shape or array.dtype != np.dtype(ARRAYS[name]):
+                raise ValueError(
+                    f"{self.folder / name}.npy should hold {ARRAYS[name]} of shape {shape}, but "
+                    f"holds {array.dtype.str} of shape {array.shape}; {REMEDY}"
+                )
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Read and check `index.json`; returns the fields of `Index` that it holds.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `Index.open`.
+    """
+    file = path / MANIFEST
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"there is no index at {path}: make one with `glioquery index DB` (and the same "
+            "thresholds and normalisation, if any were named)"
+        )
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        version = manifest["schema_version"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{file} is not the manifest of an index; {REMEDY}") from error
+    if version != SCHEMA_VERSION:
+        raise ValueError(
+            f"the index {path} is of schema version {version}, this glioquery reads version "
+            f"{SCHEMA_VERSION}; {REMEDY}"
+        )
+    try:
+        starts, stops = manifest["box"]
+        x, y, z = (slice(*pair) for pair in zip(starts, stops, strict=True))
+        return {
+            # Older versions kept the arrays beside the manifest.
+            "folder": path / Path(manifest.get("arrays", "")).name,
+            "n_samples": int(manifest["n_samples"]),
+            "thresholds": Thresholds(**manifest["thresholds"]),
+            "normalisation": str(manifest["normalisation"]),
+            "database_checksum": str(manifest["database_checksum"]),
+            "portions": tuple(Portion(int(a), int(b), str(c)) for a, b, c in manifest["portions"]),
+            "grid": Grid(tuple(manifest["grid"]["shape"]), manifest["grid"]["affine"]),
+            "box": (x, y, z),
+            "files": {f"{name}.npy": manifest["files"][f"{name}.npy"] for name in ARRAYS},
+        }
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{file} was altered and is not readable ({error!r}); {REMEDY}") from error
+
+
+def manifest_of(source: OutlineSource, package_version: str, folder: Path) -> dict[str, Any]:
+    """Describe an index whose arrays are freshly written in a folder: `index.json`."""
+    files = {}
+    for name in ARRAYS:
+        file = folder / f"{name}.npy"
+        files[file.name] = {"bytes": file.stat().st_size, "sha256": sha256(file)}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "package_version": package_version,
+        "arrays": folder.name,
+        "n_samples": source.n_samples,
+        "thresholds": {"core": source.thresholds.core, "whole": source.thresholds.whole},
+        "normalisation": source.normalisation,
+        "database_checksum": source.checksum,
+        "portions": source.portions,
+        "grid": {"shape": list(source.grid.shape), "affine": source.grid.affine.tolist()},
+        "box": [[s.start for s in source.box], [s.stop for s in source.box]],
+        "files": files,
+    }
+
+
+def _map_array(name: str, fields: dict[str, Any]) -> NDArray[Any]:
+    file = fields["folder"] / f"{name}.npy"
+    expected = fields["files"][file.name]["bytes"]
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is missing from the index; {REMEDY}")
+    if file.stat().st_size != expected:
+        raise ValueError(
+            f"{file} should have {expected} bytes, but has {file.stat().st_size}; {REMEDY}"
+        )
+    try:
+        # NumPy refuses to map an array without elements (no full block in a small database).
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        try:
+            array = np.load(file, allow_pickle=False)
+        except ValueError:
+            raise ValueError(f"{file} is not a NumPy array any more; {REMEDY}") from error
+    # The plain view: indexing the memmap subclass costs microseconds each time.
+    return array.view(np.ndarray)
+
+
+def _say(thresholds: Thresholds, normalisation: str = ABSOLUTE) -> str:
+    share = "" if normalisation == ABSOLUTE else " max u"
+    return f"u >= {thresholds.core}{share} (core) and u >= {thresholds.whole}{share} (whole)"

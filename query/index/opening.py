@@ -1,0 +1,131 @@
+"""Opening a database and its index: those that are named, or those that come with the package."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import shutil
+from pathlib import Path
+
+from rich.markup import escape
+
+from ...dbgen import Database
+from ...dbgen.store.embedded import companion_folders, embedded_database, is_embedded
+from ...pipeline.terminal.progress import console, progress_bar
+from ...solver import Thresholds
+from ...solver.compilation import CACHE_VARIABLE
+from .. import DatabaseOutlines, Index, build_index, outlines_of
+from .source import ABSOLUTE
+
+
+def open_database(path: Path | None) -> Database:
+    """The database in a folder; without one, the database that comes with the package.
+
+    Raises
+    ------
+    DatabaseError
+        If it is no database, or not complete.
+    """
+    return embedded_database() if path is None else Database.open(path)
+
+
+def open_to_simulate(path: Path | None, model: str | None = None) -> Database:
+    """As `open_database`, for what simulates with the database's growth model.
+
+    Parameters
+    ----------
+    path : Path, optional
+    model : str, optional
+        The model's class, as module:Class, where no installed package offers it: a person names it
+        here, what the database itself names is not imported.
+
+    Raises
+    ------
+    DatabaseError
+        As `open_database`.
+    ValueError
+        If the model cannot be made; the message says how to name it.
+    """
+    from ...solver.models import find_class, recall_model, register_model  # here: they need JAX
+
+    if model is not None:
+        register_model(find_class(model))
+    database = open_database(path)
+    recall_model(database.header["plan"]["model"])
+    return database
+
+
+def open_outlines(
+    path: Path | None,
+    core: float | None = None,
+    whole: float | None = None,
+    normalisation: str = ABSOLUTE,
+) -> DatabaseOutlines:
+    """The outlines of a database at given thresholds; those that are stored by default.
+
+    Raises
+    ------
+    DatabaseError
+        As `open_database`.
+    ValueError
+        As `outlines_of`.
+    """
+    database = open_database(path)
+    stored = database.thresholds
+    thresholds = Thresholds(
+        core=stored.core if core is None else core, whole=stored.whole if whole is None else whole
+    )
+    return outlines_of(database, thresholds=thresholds, normalisation=normalisation)
+
+
+def open_index(
+    database: Database, *, thresholds: Thresholds | None = None, normalisation: str = ABSOLUTE
+) -> Index:
+    """The index of a database's outlines (see `outlines_of`).
+
+    That of the embedded database is built when it is missing or damaged, in the user's cache
+    folder or, where that cannot be written, among temporary files.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        If there is none (the message names the command that builds it), it is damaged, or belongs
+        to another state of the database.
+    OSError
+        If that of the embedded database can be written nowhere.
+    """
+    outlines = outlines_of(database, thresholds=thresholds, normalisation=normalisation)
+    if not is_embedded(database):
+        return outlines.open_index()
+    for folder in companion_folders(database):
+        with contextlib.suppress(ValueError, OSError):
+            return outlines.open_index_at(folder / outlines.index_name)
+    refusals = []
+    for folder in companion_folders(database):
+        path = folder / outlines.index_name
+        try:
+            return _build(outlines, path)
+        except OSError as error:
+            refusals.append(f"{error.filename or path}: {error.strerror or error}")
+            console.print(
+                f"[yellow]notice:[/] the index cannot be kept in {escape(refusals[-1])}; "
+                f"{CACHE_VARIABLE} names another folder"
+            )
+    raise OSError(
+        f"the index of the embedded database has no place ({'; '.join(refusals)}): let "
+        f"{CACHE_VARIABLE} name a folder that can be written and has 50 MB of space"
+    )
+
+
+def _build(outlines: DatabaseOutlines, path: Path) -> Index:
+    """Build an index at a path, unless another process has done so meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        with contextlib.suppress(OSError):  # some file systems have no locks: then twice
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.suppress(ValueError, FileNotFoundError):
+            return outlines.open_index_at(path)
+        # Caches are cleaned, and what an older version of the package left in them does not fit.
+        shutil.rmtree(path, ignore_errors=True)
+        with progress_bar("index the embedded database, once", "tumours") as progress:
+            return build_index(outlines, path, progress=progress)

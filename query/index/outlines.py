@@ -1,0 +1,165 @@
+"""The outlines of a database as an index takes them: those stored, or others drawn anew.
+
+    whole = {u >= c_whole s},  core = {u >= c_core s},  s = 1 or max u
+
+Stored are the outlines at the plan's thresholds with s = 1, drawn from the unrounded density. Any
+others are drawn from the stored densities, which are rounded to 0.4 %: a voxel whose density lies
+that close to a threshold may fall on its other side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atlas import Grid, load_atlas
+from ...dbgen import Database
+from ...dbgen.store.embedded import companion_path
+from ...dbgen.store.netcdf import computed_once
+from ...solver import Thresholds, Tissue
+from .index import Index
+from .source import ABSOLUTE, NORMALISATIONS, OWN_MAXIMUM, Portion
+
+INDEX_FOLDER = "index"
+"""Name of the index of the stored outlines inside its database's folder."""
+
+
+@dataclass(frozen=True, eq=False)
+class DatabaseOutlines:
+    """A database's outlines at given thresholds: an OutlineSource.
+
+    The first reading of a shard checks that it is the file that was written.
+
+    Attributes
+    ----------
+    database : Database
+    thresholds : Thresholds
+    normalisation : {'absolute', 'own-maximum'}
+        What the thresholds are a share of: the carrying capacity, or the tumour's own maximum.
+
+    Raises
+    ------
+    ValueError
+        If the normalisation is unknown, or the outlines are not the stored ones and the database
+        stores no densities to draw them from.
+    """
+
+    database: Database
+    thresholds: Thresholds
+    normalisation: str
+
+    def __post_init__(self) -> None:
+        if self.normalisation not in NORMALISATIONS:
+            raise ValueError(
+                f"the normalisation is one of {', '.join(NORMALISATIONS)}, "
+                f"got {self.normalisation!r}"
+            )
+        if not (self._are_stored or self.database.stores_density):
+            stored = self.database.thresholds
+            raise ValueError(
+                f"{self.database.path} stores outlines at core {stored.core} and whole "
+                f"{stored.whole} (absolute) and no densities; outlines at core "
+                f"{self.thresholds.core} and whole {self.thresholds.whole} ({self.normalisation}) "
+                "need a database generated with `--store density`"
+            )
+
+    @property
+    def _are_stored(self) -> bool:
+        return self.normalisation == ABSOLUTE and self.thresholds == self.database.thresholds
+
+    @property
+    def path(self) -> Path:
+        """The folder of their index, inside the database's where it can be (`companion_path`)."""
+        return companion_path(self.database, self.index_name)
+
+    @property
+    def index_name(self) -> str:
+        """Name of the folder of their index."""
+        if self._are_stored:
+            return INDEX_FOLDER
+        name = f"{INDEX_FOLDER}-{self.thresholds.core:g}-{self.thresholds.whole:g}"
+        if self.normalisation != ABSOLUTE:
+            name += f"-{self.normalisation}"
+        return name
+
+    def open_index(self) -> Index:
+        """Open their index.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If there is none (the message names the command that builds it), it is damaged, or
+            belongs to another state of the database.
+        """
+        return self.open_index_at(self.path)
+
+    def open_index_at(self, path: Path) -> Index:
+        """Open their index in a folder; raises as `open_index`."""
+        index = Index.open(path, thresholds=self.thresholds, normalisation=self.normalisation)
+        index.check_source(self)
+        return index
+
+    @property
+    def n_samples(self) -> int:
+        """Number of tumours."""
+        return self.database.n_samples
+
+    @property
+    def checksum(self) -> str:
+        """The database's."""
+        return self.database.checksum
+
+    @property
+    def grid(self) -> Grid:
+        """The simulation grid."""
+        return self.database.grid
+
+    @property
+    def box(self) -> tuple[slice, slice, slice]:
+        """The part of the grid that holds the tissue."""
+        return self.database.box
+
+    @property
+    def portions(self) -> tuple[Portion, ...]:
+        """The shards."""
+        return tuple(Portion(r.first, r.last, r.sha256) for r in self.database.records)
+
+    @computed_once
+    def tissue(self) -> NDArray[np.bool_]:
+        """Voxels of the box where tumours grow."""
+        return Tissue.from_atlas(load_atlas()).domain[self.box]
+
+    def packed_outlines(self, start: int, stop: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Outlines (core, whole) of the samples start .. stop - 1; see OutlineSource.
+
+        Raises
+        ------
+        DatabaseError
+            If a shard is damaged; the message names it.
+        """
+        if self._are_stored:
+            return self.database.packed_outlines(start, stop)
+        core, whole = zip(*(self._draw(i) for i in range(start, stop)), strict=True)
+        return np.stack(core), np.stack(whole)
+
+    def _draw(self, sample: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        u = self.database.density(sample).u[self.box]
+        scale = u.max() if self.normalisation == OWN_MAXIMUM else np.float32(1)
+        core, whole = (
+            np.packbits(u >= np.float32(level) * scale, axis=-1)
+            for level in (self.thresholds.core, self.thresholds.whole)
+        )
+        return core, whole
+
+
+def outlines_of(
+    database: Database,
+    *,
+    thresholds: Thresholds | None = None,
+    normalisation: str = ABSOLUTE,
+) -> DatabaseOutlines:
+    """The outlines of a database, at its own thresholds unless others are asked for."""
+    return DatabaseOutlines(database, thresholds or database.thresholds, normalisation)

@@ -1,0 +1,208 @@
+"""Parameter spaces: what TOML may say, what it means, and that mistakes are named."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glioquery.dbgen import ParameterSpace, Plan, Range
+from glioquery.dbgen.study.drawing import Rejection, draw_samples
+from glioquery.dbgen.study.values import Choices
+from glioquery.solver import FisherKolmogorov
+
+SPACES = [
+    {},
+    {"sampler": "uniform", "dw": 0.3, "rho": [0.01, 0.02], "days": {"low": 60, "high": 90}},
+    {"sampler": "sobol", "origin_mm": [-150, 100, 60], "rho": {"scale": "log-uniform"}},
+    {"sampler": "identifiable", "lambda_mm": {"low": 2, "high": 5}, "snapshots_per_run": 2},
+    {
+        "sampler": "grid", "dw": [0.1, 0.2], "rho": 0.05, "days": [100, 200],
+        "origin_mm": [[-150, 100, 60], [-80, 90, 70]],
+    },
+]  # fmt: skip
+
+
+def space_of(tmp_path, text):
+    (tmp_path / "space.toml").write_text(text)
+    return Plan.from_toml(tmp_path / "space.toml").space
+
+
+@pytest.mark.parametrize("values", SPACES)
+def test_a_plan_survives_its_description(values):
+    plan = Plan(ParameterSpace.from_dict(values), seed=3)
+    assert Plan.from_description(json.loads(json.dumps(plan.describe()))) == plan
+
+
+positive = st.floats(1e-3, 1e3)
+values = st.one_of(
+    positive,
+    st.lists(positive, min_size=1, max_size=5, unique=True),
+    st.tuples(positive, positive, st.sampled_from(["uniform", "log-uniform"])).map(
+        lambda t: {"low": min(t[:2]), "high": max(t[:2]), "scale": t[2]}
+    ),
+)
+
+
+@given(dw=values, rho=values, days=values)
+def test_a_space_survives_plain_values(dw, rho, days):
+    space = ParameterSpace.from_dict({"sampler": "uniform", "dw": dw, "rho": rho, "days": days})
+    again = json.loads(json.dumps(space.to_dict()))
+    assert ParameterSpace.from_dict(again) == space
+    for asked, parameter in ((dw, space.dw), (rho, space.rho), (days, space.days)):
+        assert parameter.holds(parameter.at(0)) and parameter.holds(parameter.at(1 - 2**-53))
+        if isinstance(asked, list):
+            assert parameter == Choices(tuple(asked))
+        elif isinstance(asked, float):
+            assert (parameter.low, parameter.high) == (asked, asked)
+
+
+@given(value=positive, seed=st.integers(0, 2**32 - 1))
+def test_a_draw_lies_in_its_range(value, seed):
+    for high in (value, 1.5 * value):
+        bounds = Range(value, high, "log-uniform")
+        assert bounds.holds(bounds.draw(np.random.default_rng(seed)))
+
+
+def test_a_space_in_toml_changes_what_it_names(tmp_path):
+    space = space_of(tmp_path, "[rho]\nlow = 0.01\nscale = 'log-uniform'\n")
+    assert space.rho == Range(0.01, 0.2, "log-uniform")
+    assert space.dw == ParameterSpace().dw
+
+
+def test_values_and_lists_in_toml(tmp_path):
+    space = space_of(
+        tmp_path,
+        "sampler = 'grid'\ndw = 0.2\nrho = [0.02, 0.05]\ndays = [100, 200, 300]\n"
+        "origin_mm = [-150, 100, 60]\n",
+    )
+    assert (space.dw, space.rho) == (Range(0.2, 0.2), Choices((0.02, 0.05)))
+    assert space.origin_mm == ((-150.0, 100.0, 60.0),)
+    assert space.n_points == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("speed = 3", r"space\.toml: unknown parameter 'speed' .*there are dw, rho, days"),
+        ("[dw]\nlow = 2\nhigh = 1", "dw: a range has finite ends with low <= high"),
+        ("[dw]\nlow = -1", "dw: growth parameters are positive"),
+        ("dw = 0", "dw: growth parameters are positive"),
+        ("[dw]\nhigh = inf", "dw: a range has finite ends"),
+        ("[days]\nlow = nan", "days: a range has finite ends"),
+        ("[days]\nlow = '50'", "days: a number is expected, got '50'"),
+        ("days = true", "days: a number is expected, got True"),
+        ("[rho]\nscale = 'cubic'", "rho: scale is"),
+        ("[rho]\nlowest = 1", "rho: a range is given as"),
+        ("[rho]", "rho: a range is given as .* got {}"),
+        ("rho = []", "rho: a list of values has at least one"),
+        ("rho = [0.1, -0.1]", "rho: growth parameters are finite and positive"),
+        ("rho = [0.1, 0.1]", "rho: a list of values has each of them once"),
+        ("rho = [0.1, 'fast']", "rho: a number is expected, got 'fast'"),
+        ("whole_ml = 30", "whole_ml: a range is given as"),
+        ("whole_ml = [5, 30]", "whole_ml: a range is given as"),
+        ("[whole_ml]\nlow = 30\nhigh = 30", "whole_ml: .* low < high"),
+        ("[whole_ml]\nlow = 0", "whole_ml: .*positive"),
+        ("snapshots_per_run = 0", "snapshots_per_run is a number"),
+        ("snapshots_per_run = 2.0", "snapshots_per_run is a number"),
+        ("snapshots_per_run = true", "snapshots_per_run is a number"),
+        ("core_min_ml = -1", "core_min_ml is a volume"),
+        ("core_min_ml = 'small'", "core_min_ml is a volume"),
+        ("core_min_ml = 300", "core_min_ml is a volume >= 0 and below .* 300"),
+        ("origin_mm = []", "origin_mm is a point"),
+        ("origin_mm = [1, 2]", "origin_mm holds points"),
+        ("origin_mm = [[1, 2, 3], 4]", "origin_mm holds points"),
+        ("origin_mm = [1, 2, 'z']", "origin_mm: a number is expected"),
+        ("origin_mm = [1, 2, inf]", "origin_mm has finite coordinates"),
+        ("origin_mm = [[1, 2, 3], [1, 2, 3]]", "origin_mm has each point once"),
+        ("days = 100", "days: the sampler 'trajectory' stops at volumes"),
+        ("days = [100, 200]", "days: the sampler 'trajectory' stops at volumes"),
+        ("sampler = 'grid'", "dw: the sampler 'grid' takes one value or a list"),
+        ("sampler = 'grid'\ndw = 1\nrho = 0.1\ndays = 90", "origin_mm: the sampler 'grid' takes"),
+        ("[lambda_mm]\nlow = 2", "lambda_mm is drawn by the sampler 'identifiable' alone"),
+        ("sampler = 'identifiable'\nrho = [0.1, 0.2]", "rho: the sampler 'identifiable' takes"),
+        (
+            "sampler = 'identifiable'\n[lambda_mm]\nlow = 2\nhigh = 50",
+            "lambda_mm: dw of 0.02 to 1.5 and rho .* from 0.316 to 27.4 mm, got 2 to 50",
+        ),
+        ("sampler = 'identifiable'\nlambda_mm = 3", "lambda_mm: a range is given as"),
+        ("[dw", "space.toml"),
+    ],
+)
+def test_a_bad_space_is_named(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        space_of(tmp_path, text)
+
+
+def test_an_origin_outside_the_tissue_is_named_before_anything_runs():
+    space = ParameterSpace(origin_mm=((-150, 100, 60), (0, 0, 0)))
+    with pytest.raises(
+        ValueError, match=r"origin_mm: position \(0, 0, 0\) mm is outside the tissue"
+    ):
+        Plan(space)
+
+
+# A study in one file.
+
+STUDY = """
+rho = 0.05
+[model]
+name = "fisher-kolmogorov"
+ratio = 5.0
+"""
+
+
+@pytest.fixture
+def study(tmp_path):
+    (tmp_path / "study.toml").write_text(STUDY)
+    return tmp_path / "study.toml"
+
+
+def test_a_study_names_its_model(study):
+    plan = Plan.from_toml(study, seed=3)
+    assert plan == Plan(ParameterSpace(rho=Range(0.05, 0.05)), 3, FisherKolmogorov(ratio=5.0))
+
+
+def test_a_study_may_begin_with_the_mark_of_a_windows_editor(study):
+    plan = Plan.from_toml(study)
+    study.write_text(STUDY, encoding="utf-8-sig")
+    assert Plan.from_toml(study) == plan
+
+
+def test_what_is_asked_for_by_name_replaces_the_study(study):
+    assert Plan.from_toml(study, settings={"ratio": 7.0}).model == FisherKolmogorov(ratio=7.0)
+    arithmetic = FisherKolmogorov(face_mean="arithmetic")
+    assert Plan.from_toml(study, model=arithmetic).model == arithmetic
+    assert Plan.from_toml(study, sampler="sobol").space.sampler == "sobol"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model = 'fisher-kolmogorov'", "the model is a table of its name"),
+        ("[model]\nratio = 5.0", "the model is a table of its name"),
+        ("[model]\nname = 'cubic'", r"study\.toml: there is no growth model 'cubic'"),
+        (
+            "[model]\nname = 'fisher-kolmogorov'\nspeed = 3",
+            r"study\.toml: fisher-kolmogorov has no setting speed",
+        ),
+        ("origin_mm = [0, 0, 0]", r"study\.toml: origin_mm: .*outside the tissue"),
+    ],
+)
+def test_a_bad_study_is_named(study, text, message):
+    study.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        Plan.from_toml(study)
+
+
+def test_a_space_without_tumors_says_why(tissue):
+    plan = Plan(
+        ParameterSpace.from_dict(
+            {"sampler": "uniform", "days": 50, "rho": 0.003, "dw": {"low": 0.02, "high": 0.03}}
+        )
+    )
+    with pytest.raises(
+        ValueError, match=rf"no acceptable .* in 300 draws: in 300 {Rejection.TOO_SMALL.value}"
+    ):
+        draw_samples(tissue, plan, 0)

@@ -1,0 +1,127 @@
+"""A cohort's table: all its rows are checked before any work, and nothing of it gets lost."""
+
+import pytest
+from case_tables import GOOD, table, unread_files
+
+from glioquery.pipeline.cohort.case_table import read_cases
+from glioquery.pipeline.images.nifti import InputError
+
+
+@pytest.fixture
+def files(tmp_path):
+    return unread_files(tmp_path)
+
+
+def test_rows_are_read_with_paths_relative_to_the_file(files, monkeypatch, tmp_path_factory):
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    path = table(
+        files,
+        "\ufefflabels,seg,id, t1c ,t1\n"
+        "brats2021,seg.nii.gz,P_1,,t1.nii.gz\n,seg.nii.gz,b,t1.nii.gz,\n",
+    )
+    first, second = read_cases(path, labels="brats2023").cases
+    assert first.scans == {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}
+    assert (first.identifier, first.subject, first.labels) == ("P_1", "P1", "brats2021")
+    assert second.scans["t1c"] == files / "t1.nii.gz" and "t1" not in second.scans
+    assert second.labels == "brats2023"
+
+
+def test_a_row_names_a_brain_mask_and_a_reference(files):
+    head = "id,t1,seg,labels,seg_reference,brain_mask\n"
+    (case,) = read_cases(
+        table(files, head + "a,t1.nii.gz,seg.nii.gz,brats2021,t1.nii.gz,seg.nii.gz\n")
+    ).cases
+    assert case.scans["seg_reference"] == files / "t1.nii.gz"
+    assert case.scans["brain_mask"] == files / "seg.nii.gz"
+    with pytest.raises(InputError, match="line 2: brain_mask: no file"):
+        read_cases(table(files, head + "a,t1.nii.gz,seg.nii.gz,brats2021,,none.nii.gz\n"))
+
+
+def test_a_row_tells_whose_voxels_its_segmentation_has(files):
+    head = "id,t1,seg,labels,seg_grid\n"
+    rows = "a,t1.nii.gz,seg.nii.gz,brats2021,T1\nb,t1.nii.gz,seg.nii.gz,brats2021,n/a\n"
+    assert [case.seg_grid for case in read_cases(table(files, head + rows)).cases] == ["t1", "own"]
+    with pytest.raises(InputError, match="line 2: seg_grid: expected one of own, t1, got 'flair'"):
+        read_cases(table(files, head + "a,t1.nii.gz,seg.nii.gz,brats2021,flair\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("", ["expected a head with id, seg and t1 or t1c", "got none"]),
+        ("id,t1\n", ["expected a head with id, seg and t1 or t1c"]),
+        ("id|t1|seg\n", ["separated by commas, semicolons or tabs; got 'id|t1|seg'"]),
+        ("participant_id,t1,seg\n", ["expected a head with id", "got 'participant_id', 't1'"]),
+        ("id,t1,seg,t1\n", ["'t1' occurs twice"]),
+        (GOOD, ["no row follows the head"]),
+        (GOOD + "a,t1.nii.gz,seg.nii.gz\n", ["line 2: expected 4 cells"]),
+        (GOOD + "a,t1.nii.gz,seg.nii.gz,brats2021,x\n", ["line 2: expected 4 cells"]),
+        (GOOD + "a,,seg.nii.gz,brats2021\n", ["line 2: neither t1 nor t1c"]),
+        (GOOD + "a,N/A,seg.nii.gz,brats2021\n", ["line 2: neither t1 nor t1c"]),
+        (GOOD + "n/a,t1.nii.gz,seg.nii.gz,brats2021\n", ["'n/a' is not safe"]),
+        (GOOD + "a,t1.nii.gz,,brats2021\n", ["line 2: no seg"]),
+        (GOOD + "a,none.nii.gz,seg.nii.gz,brats2021\n", ["line 2: t1: no file", "none.nii.gz"]),
+        (GOOD + "a,.,seg.nii.gz,brats2021\n", ["line 2: t1: ", " is a folder; name the file in"]),
+        (GOOD + "a,/dev/null,seg.nii.gz,brats2021\n", ["line 2: t1: /dev/null is no plain file"]),
+        (GOOD + f"a,{'x' * 300},seg.nii.gz,brats2021\n", ["line 2: t1: cannot read", "too long"]),
+        (GOOD + "a,~no-such-user/t1.nii.gz,seg.nii.gz,brats2021\n", ["t1: no file", "~no-such-"]),
+        (GOOD + "a,t1.nii.gz,seg.nii.gz,brats1999\n", ["unknown convention 'brats1999'"]),
+        (GOOD + "a,t1.nii.gz,seg.nii.gz,\n", ["never guessed"]),
+        (GOOD + "../a,t1.nii.gz,seg.nii.gz,brats2021\n", ["'../a' is not safe"]),
+        (GOOD + ",t1.nii.gz,seg.nii.gz,brats2021\n", ["'' is not safe"]),
+        (GOOD + "a,t1.nii.gz,seg.nii.gz,brats2021\n" * 2, ["line 3: the id 'a' occurs twice"]),
+        (
+            GOOD + "A.1,t1.nii.gz,seg.nii.gz,brats2021\na1,t1.nii.gz,seg.nii.gz,brats2021\n",
+            ["line 3: the ids 'a1' and 'A.1' share the label 'a1'"],
+        ),
+        # All faults are told at once, so that a long list is mended once.
+        (GOOD + "a,,seg.nii.gz,brats2021\nb b,t1.nii.gz,,x\n", ["line 2", "line 3: no seg"]),
+    ],
+)  # fmt: skip
+def test_rows_are_refused_with_their_line(files, text, messages):
+    with pytest.raises(InputError) as error:
+        read_cases(table(files, text))
+    for message in messages:
+        assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("nothing", ["", "n/a", "N/A", "NA", "nan", "None", "NULL"])
+def test_what_programs_write_for_nothing_is_an_empty_cell(files, nothing):
+    text = f"id,t1,t1c,flair,seg,labels\nNA,t1.nii.gz,{nothing},{nothing},seg.nii.gz,{nothing}\n"
+    (case,) = read_cases(table(files, text), labels="brats2021").cases
+    assert set(case.scans) == {"t1", "seg"} and case.labels == "brats2021"
+    assert case.identifier == "NA"  # may be a patient's
+
+
+def test_home_and_variables_are_those_of_a_shell(files, monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("HOME", str(files))
+    monkeypatch.setenv("GLIO_SCANS", "scans")
+    (files / "scans").mkdir()
+    (files / "seg.nii.gz").rename(files / "scans" / "seg.nii.gz")
+    text = GOOD + "a,~/t1.nii.gz,$HOME/${GLIO_SCANS}/seg.nii.gz,brats2021\n"
+    (case,) = read_cases(table(tmp_path_factory.mktemp("elsewhere"), text)).cases
+    assert case.scans == {"t1": files / "t1.nii.gz", "seg": files / "scans" / "seg.nii.gz"}
+
+
+def test_conventions_are_known_however_they_are_written(files):
+    (case,) = read_cases(table(files, GOOD + "a,t1.nii.gz,seg.nii.gz,BraTS2021\n")).cases
+    assert case.labels == "brats2021"
+
+
+def test_a_file_that_may_not_be_read_is_refused(files, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: path.name != "seg.nii.gz")
+    with pytest.raises(InputError, match=r"line 2: seg: cannot read \S+seg.nii.gz"):
+        read_cases(table(files, GOOD + "a,t1.nii.gz,seg.nii.gz,brats2021\n"))
+
+
+def test_other_columns_are_kept_as_they_are_written_and_told(files):
+    text = "sex;id;T1;age;Seg;labels;t1ce\nn/a;a;t1.nii.gz;57,3;seg.nii.gz;brats2021;none.nii.gz\n"
+    read = read_cases(table(files, text))
+    (case,) = read.cases
+    assert case.others == {"sex": "n/a", "age": "57,3", "t1ce": "none.nii.gz"}
+    assert set(case.scans) == {"t1", "seg"}
+    (notice,) = read.notices
+    assert "not read otherwise: 'sex', 'age', 't1ce'." in notice
+    # One that is nearly a known one may be a mistake that changes a result.
+    assert notice.endswith("Did you write 't1ce' for 't1c'?")

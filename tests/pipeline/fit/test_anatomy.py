@@ -1,0 +1,156 @@
+"""Growth in the patient's own anatomy: its tissue, the descent in it, what is refused."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from glioquery.atlas import load_atlas
+from glioquery.dbgen.store.embedded import embedded_database
+from glioquery.pipeline.fit import anatomy
+from glioquery.pipeline.fit.anatomy import (
+    TissueMaps,
+    grow_in_patient,
+    read_tissue_maps,
+    require_cover,
+    require_own_model,
+    tissue_of,
+)
+from glioquery.pipeline.fit.answer import AnswerSource, measure
+from glioquery.pipeline.fit.factors import reach_of
+from glioquery.pipeline.fit.trajectory import Target
+from glioquery.pipeline.images.nifti import InputError, Scan, write_nifti
+from glioquery.solver import (
+    Accuracy,
+    FisherKolmogorov,
+    GrowthParameters,
+    Thresholds,
+    simulate,
+)
+from glioquery.solver.models import FisherKolmogorovTensor, TensorField
+
+
+def reach_of_own_anatomy(database, source):
+    """What the database that comes along says of growth in the patient's own anatomy."""
+    assert source == "own anatomy"
+    return reach_of(embedded_database(), source)
+
+
+@pytest.fixture(scope="module")
+def own(virtual, known, atlas):
+    return tissue_of(virtual, known, atlas)
+
+
+@pytest.fixture(scope="module")
+def maps(atlas, known):
+    """Tissue maps on an oblique patient's grid of 1.5 mm that covers the brain."""
+    affine = known.affine @ atlas.grid.affine @ np.diag([0.75, 0.75, 0.75, 1])
+    grid = replace(atlas.grid, shape=(171, 171, 171), affine=affine)
+    roles = ("gm", "wm", "csf")
+    scans = {
+        role: known.image_to_patient(Scan(getattr(atlas, role), atlas.grid), grid) for role in roles
+    }
+    return TissueMaps(**scans, checksums={f"tissue_{role}": role for role in roles})
+
+
+def test_the_tissue_is_the_atlas_at_the_mapped_points(own, known, atlas, tissue, virtual):
+    assert own.grid.spacing_mm == (2.0, 2.0, 2.0)
+    np.testing.assert_array_equal(own.grid.affine[:3, :3], 2 * np.eye(3))
+    at = atlas.grid.to_voxel(known.atlas_from_patient(own.grid.to_world(own.voxels)))
+    nearest = tuple(np.rint(at).astype(int).T)
+    # Interpolation closes narrow fluid between two voxels of tissue, and nothing wider.
+    assert ndimage.binary_dilation(tissue.domain)[nearest].mean() > 0.999
+    inside = tissue.domain[nearest]
+    white = own.wm[tuple(own.voxels.T)][inside]
+    assert np.corrcoef(white, tissue.wm[nearest][inside])[0, 1] > 0.95
+    ratio = own.domain.sum() / (tissue.domain * known.jacobian(tissue.grid)).sum()
+    assert ratio == pytest.approx(1, abs=0.05)
+
+
+def test_given_maps_hold_outside_the_outline_and_the_atlas_inside(virtual, known, atlas, maps, own):
+    swapped = TissueMaps(maps.wm, maps.gm, maps.csf, {})
+    found = tissue_of(virtual, known, atlas, swapped)
+    assert found.grid == own.grid
+    outlined = known.identity().masks_to_patient(virtual.masks, own.grid).whole
+    both = own.domain & found.domain
+    assert np.corrcoef(found.wm[both & ~outlined], own.gm[both & ~outlined])[0, 1] > 0.9
+    np.testing.assert_array_equal(found.wm[both & outlined], own.wm[both & outlined])
+
+
+def test_a_growth_in_the_patients_tissue_is_found_there(
+    own, virtual, known, atlas, tissue, monkeypatch
+):
+    """The truth grows in the patient; what begins on the atlas is bent and goes on to it."""
+    white = own.voxels[own.wm[tuple(own.voxels.T)] > 0.9]
+    distance = np.linalg.norm(own.grid.to_world(white) - own.grid.to_world(white).mean(0), axis=1)
+    origin = own.grid.to_world(white[np.argsort(distance)[len(white) // 2]])
+    truth = GrowthParameters(tuple(origin.tolist()), 0.12, 0.02, 500.0)
+    grown = simulate(own, truth).density
+    drawn = grown.outlines()
+    patient = replace(
+        virtual, masks=known.identity().masks_to_patient(drawn, virtual.grid), drawn=drawn
+    )
+    there = known.atlas_from_patient(origin[None])[0] + [4.0, -3.0, 2.0]
+    voxel = tissue.voxels[
+        np.argmin(np.linalg.norm(tissue.grid.to_world(tissue.voxels) - there, axis=1))
+    ]
+    start = replace(truth, origin_mm=tuple(tissue.grid.to_world(voxel).tolist()), dw=0.2)
+    density = simulate(tissue, start).density
+    target = Target(known.masks_to_atlas(drawn), tissue)
+    findings = SimpleNamespace(
+        answer=measure(target, AnswerSource.REFINEMENT, (start,), density),
+        refinement=SimpleNamespace(best=SimpleNamespace(parameters=start), arrivals=()),
+    )
+    monkeypatch.setattr(anatomy, "reach_of", reach_of_own_anatomy)
+    database = SimpleNamespace(
+        model=FisherKolmogorov(), accuracy=Accuracy(), thresholds=Thresholds()
+    )
+    found = grow_in_patient(database, patient, known, atlas, findings, (0.1,))
+    assert found.is_better and found.grown.score > 1.95 > found.bent.score
+    growth = found.grown.growths[0]
+    assert np.linalg.norm(growth.origin_mm - origin) < 1.0
+    assert growth.lambda_mm == pytest.approx(truth.lambda_mm, rel=0.05)
+    assert growth.rho_t == pytest.approx(truth.rho_t, rel=0.05)
+    assert found.row()["grown"]["space"] == "patient" and found.row()["bent"]["space"] == "SRI24"
+    assert found.uncertainty.maps.grid == own.grid
+    assert "none in an anatomy of their own" in found.uncertainty.row()["calibration"]
+    low, high = (getattr(found.uncertainty.intervals["lambda_mm"], end) for end in ("low", "high"))
+    assert low < truth.lambda_mm < high
+
+
+def test_maps_that_are_no_probabilities_are_refused(tmp_path, atlas):
+    paths = {}
+    for name in ("gm", "wm", "csf"):
+        paths[name] = tmp_path / f"{name}.nii.gz"
+        write_nifti(paths[name], getattr(atlas, name), atlas.grid, intent="estimate")
+    read = read_tissue_maps(**paths)
+    np.testing.assert_array_equal(read.wm.values, np.clip(atlas.wm, 0, 1))
+    assert set(read.checksums) == {"tissue_gm", "tissue_wm", "tissue_csf"}
+    for factor, message in ((100, "values from 0 to 100"), (0, "values from 0 to 0")):
+        write_nifti(paths["wm"], factor * atlas.wm, atlas.grid, intent="estimate")
+        with pytest.raises(InputError, match=rf"tissue map wm .*expected probab.*{message}"):
+            read_tissue_maps(**paths)
+
+
+def test_maps_of_somewhere_else_are_refused(virtual, maps):
+    require_cover(maps, virtual)
+    away = np.eye(4)
+    away[0, 3] = 60
+    scans = {
+        role: Scan(
+            getattr(maps, role).values, replace(maps.wm.grid, affine=away @ maps.wm.grid.affine)
+        )
+        for role in ("gm", "wm", "csf")
+    }
+    with pytest.raises(InputError, match=r"tissue maps: they cover \d+% of the brain"):
+        require_cover(TissueMaps(**scans, checksums={}), virtual)
+
+
+def test_a_model_bound_to_the_atlas_is_refused():
+    grid = load_atlas().grid
+    field = TensorField(np.zeros((*grid.shape, 6), np.float32), grid, "none")
+    with pytest.raises(InputError, match="tensors that lie on the atlas"):
+        require_own_model(FisherKolmogorovTensor(field))
+    require_own_model(FisherKolmogorov())

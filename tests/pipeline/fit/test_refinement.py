@@ -1,0 +1,230 @@
+"""Refinement on small brains: trajectories against the solver, residuals, descents."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from glioquery.atlas import Grid
+from glioquery.pipeline.fit.descent import Interior, _Walk, descend
+from glioquery.pipeline.fit.overlap import Comparison
+from glioquery.pipeline.fit.refinement import choose_starts, refine
+from glioquery.pipeline.fit.trajectory import Target, follow, logit
+from glioquery.query import dice_of_masks
+from glioquery.solver import (
+    Accuracy,
+    GrowthParameters,
+    Thresholds,
+    Tissue,
+    TumorMasks,
+    simulate,
+)
+
+
+@pytest.fixture(scope="module")
+def brain():
+    """A ball of white matter with a grey shell and a slab of CSF, 32^3 voxels of 2 mm."""
+    shape = (32, 32, 32)
+    x, y, z = np.indices(shape) - 15.5
+    radius = np.sqrt(x**2 + y**2 + z**2)
+    csf = ((radius > 15) | ((np.abs(x - 6) < 1) & (z > 2))).astype(float)
+    gm = np.clip((radius - 10) / 3, 0, 1) * (1 - csf)
+    wm = 1 - csf - gm
+    return Tissue.from_probabilities(wm, gm, csf, Grid(shape, np.diag([2.0, 2.0, 2.0, 1.0])))
+
+
+@pytest.fixture(scope="module")
+def truth(brain):
+    """A growth of about 30 ml, and what it leaves on a scan."""
+    growth = GrowthParameters((24.3, 33.1, 27.8), 0.04, 0.01, 820.0)
+    return growth, simulate(brain, growth).density
+
+
+@pytest.fixture(scope="module")
+def target(brain, truth):
+    return Target(truth[1].outlines(), brain)
+
+
+@pytest.fixture(scope="module")
+def start(truth):
+    return replace(truth[0], origin_mm=(29.0, 28.0, 30.0), dw=0.08)
+
+
+def test_a_trajectory_passes_through_the_solvers_densities(target, brain, truth):
+    growth, _ = truth
+    run = follow(target, growth, Accuracy())
+    volume = [np.count_nonzero(u >= 0.2) for u in run.densities]
+    assert volume[0] <= 0.5 * target.n_whole and volume[-1] >= 2 * target.n_whole
+    between = (np.array(run.days[:-1]) + run.days[1:]) / 2
+    for days in (*run.days[1:4], *between[1:4], growth.days):
+        exact = simulate(brain, replace(growth, days=float(days))).density.u[brain.box]
+        found = 1 / (1 + np.exp(-run.at(days)))
+        assert np.abs(found - exact).max() < 4e-3
+
+
+def test_the_best_duration_of_the_true_growth_is_its_own(target, truth):
+    score, days = follow(target, truth[0], Accuracy()).best(64)
+    assert score > 1.995
+    assert days == pytest.approx(truth[0].days, rel=2e-3)
+
+
+def test_the_score_along_a_run_is_the_score_of_its_outlines(target, brain, start):
+    run = follow(target, start, Accuracy())
+    score, days = run.best()
+    outlines = simulate(brain, replace(start, days=days)).density.outlines()
+    assert sum(dice_of_masks(target.masks, outlines)) == pytest.approx(score, abs=0.02)
+    for kept in run.days:
+        assert target.score(run.at(kept)) <= score + 1e-12, kept
+
+
+def test_a_tumor_that_never_grows_to_the_volume_has_no_trajectory(target, truth):
+    assert follow(target, replace(truth[0], rho=0), Accuracy()) is None
+    huge = replace(target, masks=replace(target.masks, whole=np.ones_like(target.masks.whole)))
+    assert follow(huge, truth[0], Accuracy()) is None or huge.n_whole < 2 * target.n_whole
+
+
+def test_residual_counts_the_voxels_that_disagree(brain, target, truth):
+    """Without a blur |r|^2 is the share of each outline that differs, but for surface voxels."""
+    sharp = Comparison.of(target, 1e-3)
+    own = sharp.residual(logit(truth[1].u[brain.box])[sharp.part])
+    assert float(own @ own) < 0.25  # half-covered surface voxels
+    nothing = sharp.residual(logit(np.zeros(brain.box_shape, np.float32))[sharp.part])
+    assert float(nothing @ nothing) == pytest.approx(2, rel=1e-4)
+
+
+def test_blur_makes_distant_outlines_feel_each_other(brain):
+    """Two outlines without a common voxel: only through a blur does moving nearer pay."""
+    x, y, z = np.indices(brain.grid.shape)
+
+    def ball(at):
+        return ((x - at) ** 2 + (y - 16) ** 2 + (z - 14) ** 2) < 12
+
+    def cost(blur_mm, at):
+        target = Target(TumorMasks(ball(22), ball(22), brain.grid), brain)
+        u = np.where(ball(at), 0.9, 1e-6).astype(np.float32)
+        comparison = Comparison.of(target, blur_mm)
+        r = comparison.residual(logit(u[brain.box])[comparison.part])
+        return float(r @ r)
+
+    assert cost(1e-3, 12) == pytest.approx(cost(1e-3, 14), rel=0.02)
+    assert cost(6.0, 14) < 0.95 * cost(6.0, 12)
+
+
+def test_interior_keeps_points_inside_and_brings_others_near(brain):
+    interior = Interior(brain)
+    rng = np.random.default_rng(3)
+    for point in rng.uniform(-5, 70, (40, 3)):
+        found = interior.nearest(point)
+        voxel = brain.nearest_voxel(found)  # raises outside the tissue
+        assert brain.domain[voxel]
+        distances = np.linalg.norm(brain.grid.to_world(brain.voxels) - point, axis=1)
+        assert np.linalg.norm(found - point) <= distances.min() + 1e-9
+    inside = np.array([30.2, 30.9, 29.7])
+    np.testing.assert_allclose(interior.nearest(inside), inside, atol=1e-9)
+
+
+def test_a_descent_lowers_its_cost_and_finds_the_growth(target, brain, start, truth):
+    comparison = Comparison.of(target, 6.0)
+    short, long = (
+        descend(comparison, Interior(brain), start, accuracy=Accuracy(), n_steps=n) for n in (0, 8)
+    )
+    assert long.last.cost < 0.01 * short.last.cost
+    assert long.best.best_score > 1.9 > short.best.best_score
+    assert math.dist(long.last.nearest.origin_mm, truth[0].origin_mm) < 1.0
+    assert long.last.nearest.lambda_mm == pytest.approx(truth[0].lambda_mm, rel=0.1)
+
+
+@pytest.fixture(scope="module")
+def refined(target, start):
+    far = replace(start, origin_mm=(20.0, 40.0, 22.0))
+    return refine(target, [start, far])
+
+
+def test_refinement_finds_origin_and_identifiable_growth(refined, truth):
+    best, growth = refined.best, truth[0]
+    assert best.score > 1.97
+    assert math.dist(best.parameters.origin_mm, growth.origin_mm) < 0.5
+    assert best.parameters.lambda_mm == pytest.approx(growth.lambda_mm, rel=0.05)
+    assert best.parameters.rho_t == pytest.approx(growth.rho_t, rel=0.05)
+    assert best.parameters.rho == growth.rho
+
+
+def test_refined_score_is_that_of_the_refined_density(refined, target, brain):
+    outlines = refined.density.outlines()
+    assert (refined.best.dice_core, refined.best.dice_whole) == dice_of_masks(
+        target.masks, outlines
+    )
+    again = simulate(brain, refined.best.parameters).density
+    np.testing.assert_array_equal(again.u, refined.density.u)
+
+
+def test_refinement_is_the_same_whatever_the_threads(refined, target, start):
+    far = replace(start, origin_mm=(20.0, 40.0, 22.0))
+    alone = refine(target, [start, far], n_threads=1)
+    assert alone.best == refined.best and alone.arrivals == refined.arrivals
+
+
+def test_refinement_does_not_depend_on_which_of_the_raw_parameters_is_kept(target, start, refined):
+    twice = refine(target, [start.scaled(2.0)])
+    once = refine(target, [start])
+    assert twice.best.score == once.best.score
+    assert twice.best.parameters.origin_mm == once.best.parameters.origin_mm
+    assert twice.best.parameters.rho_t == once.best.parameters.rho_t
+
+
+def test_the_valleys_shape_is_a_covariance(refined):
+    values = np.linalg.eigvalsh(refined.covariance)
+    assert (values > 0).all()
+
+
+def test_a_tumor_without_core_is_refined_by_its_whole_outline(brain, truth, start):
+    masks = truth[1].outlines()
+    coreless = TumorMasks(np.zeros_like(masks.core), masks.whole, masks.grid)
+    found = refine(Target(coreless, brain), [start])
+    assert found.best.dice_core == 0 and found.best.dice_whole > 0.97
+
+
+def test_outlines_in_no_tissue_are_refused(brain):
+    none = np.zeros(brain.grid.shape, bool)
+    with pytest.raises(ValueError, match="no tissue lies in the whole outline"):
+        Target(TumorMasks(none, none, brain.grid), brain)
+    corner = none.copy()
+    corner[0, 0, 0] = True
+    with pytest.raises(ValueError, match="no tissue"):
+        Target(TumorMasks(none, corner, brain.grid), brain)
+    other = Grid((4, 4, 4), np.eye(4))
+    few = np.ones((4, 4, 4), bool)
+    with pytest.raises(ValueError, match="tissue's grid"):
+        Target(TumorMasks(few, few, other), brain)
+
+
+def test_starts_that_cannot_grow_are_said_so(target, start):
+    with pytest.raises(ValueError, match="no start grows"):
+        refine(target, [replace(start, rho=0)])
+
+
+def test_starts_are_the_first_of_each_kind(start):
+    near = replace(start, origin_mm=(29.5, 28.0, 30.0))
+    wide = replace(start, dw=start.dw * 4)
+    far = replace(start, origin_mm=(40.0, 28.0, 30.0))
+    assert choose_starts([start, near, wide, far]) == [start, wide, far]
+    assert choose_starts([start, near, wide, far], 2) == [start, wide]
+
+
+def test_thresholds_move_the_growth_that_fits(brain, truth):
+    """Outlines drawn at other thresholds are met by the same growth, once these are told."""
+    levels = Thresholds(core=0.7, whole=0.35)
+    masks = truth[1].outlines(levels)
+    found = refine(Target(masks, brain, thresholds=levels), [truth[0]])
+    assert found.best.score > 1.97
+    assert found.best.parameters.rho_t == pytest.approx(truth[0].rho_t, rel=0.03)
+
+
+def test_a_descent_from_where_nothing_is_seen_ends_there(target, brain, start, monkeypatch):
+    """Too far away, no change of the growth changes the residual."""
+    monkeypatch.setattr(_Walk, "_jacobian", lambda self, place: np.zeros((len(place.residual), 5)))
+    comparison = Comparison.of(target, 6.0)
+    found = descend(comparison, Interior(brain), start, accuracy=Accuracy(), n_steps=3)
+    assert found.n_runs == 1 and not found.curvature.any()
+    assert found.best.best.origin_mm == start.origin_mm

@@ -1,0 +1,248 @@
+"""Ensembles: weights, maps against loops, intervals, draws from a valley; several tumours."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from anatomies import uniform_tissue
+
+from glioquery.atlas import Grid
+from glioquery.pipeline.fit import several
+from glioquery.pipeline.fit.factors import QUANTITIES, Reach
+from glioquery.pipeline.fit.refinement import refine
+from glioquery.pipeline.fit.several import LEAST_ML, combine, join, split_outlines
+from glioquery.pipeline.fit.trajectory import Target
+from glioquery.pipeline.fit.uncertainty import (
+    LOGARITHMIC,
+    TEMPERATURE,
+    Member,
+    average,
+    draw_members,
+    find_intervals,
+    of_refinement,
+    spread,
+    weigh,
+)
+from glioquery.pipeline.fit.visibility import CORE_RANGE, WHOLE_RANGE, fit_thresholds
+from glioquery.query import Match, dice_of_masks
+from glioquery.solver import (
+    GrowthParameters,
+    Thresholds,
+    TumorDensity,
+    TumorMasks,
+    simulate,
+)
+
+FACTORS = dict(zip(QUANTITIES, (0.93, 1.01, 1.11, 1.34, 1.29), strict=True))
+GROWTH = GrowthParameters((30.0, 32.0, 29.0), 0.04, 0.01, 700.0)
+
+
+@pytest.fixture(scope="module")
+def brain():
+    return uniform_tissue((30, 30, 30))
+
+
+@pytest.fixture(scope="module")
+def target(brain):
+    return Target(simulate(brain, GROWTH).density.outlines(), brain)
+
+
+@pytest.fixture(scope="module")
+def refinement(target):
+    return refine(target, [replace(GROWTH, origin_mm=(33.0, 30.0, 31.0))])
+
+
+def test_weights_fall_by_e_a_temperature(refinement):
+    weights = weigh([1.5, 1.5 - TEMPERATURE, 1.5])
+    assert weights.sum() == pytest.approx(1)
+    assert weights[0] == weights[2]
+    assert weights[0] / weights[1] == pytest.approx(math.e)
+
+
+def test_maps_are_weighted_sums():
+    rng = np.random.default_rng(2)
+    grid = Grid((4, 5, 6), np.eye(4))
+    stack = rng.random((5, 4, 5, 6)).astype(np.float32)
+    weights = weigh(rng.random(5))
+    maps = average((TumorDensity(u, grid) for u in stack), weights, (0.3, 0.9))
+    mean = np.tensordot(weights, stack, 1)
+    np.testing.assert_allclose(maps.mean, mean, rtol=1e-5)
+    variance = np.tensordot(weights, (stack - mean) ** 2, 1)
+    np.testing.assert_allclose(maps.sd, np.sqrt(variance), atol=2e-4)
+    for level, share in maps.exceedance.items():
+        np.testing.assert_allclose(share, np.tensordot(weights, stack >= level, 1), atol=1e-6)
+
+
+def test_one_member_has_no_deviation_and_is_certain():
+    grid = Grid((3, 3, 3), np.eye(4))
+    u = np.linspace(0, 1, 27, dtype=np.float32).reshape(3, 3, 3)
+    maps = average([TumorDensity(u, grid)], [1.0], (0.5,))
+    np.testing.assert_array_equal(maps.mean, u)
+    assert maps.sd.max() < 3e-4
+    np.testing.assert_array_equal(maps.exceedance[0.5], u >= 0.5)
+    with pytest.raises(ValueError, match="at least one member"):
+        average([], [], (0.5,))
+
+
+def members(shift=0.0, widen=1.0):
+    rng = np.random.default_rng(4)
+    found = []
+    for score in (1.8, 1.75, 1.7, 1.6):
+        x = rng.normal(size=5) * widen
+        rho = 0.01
+        lambda_mm = 2.0 * math.exp(0.2 * x[3])
+        rho_t = 10 * math.exp(0.1 * x[4])
+        found.append(
+            Member(
+                GrowthParameters((shift + x[0], x[1], x[2]), lambda_mm**2 * rho, rho, rho_t / rho),
+                score,
+            )
+        )
+    return found
+
+
+def test_intervals_move_with_the_members_and_widen_with_them():
+    base, moved, wide = (
+        find_intervals(m, "matches", FACTORS)
+        for m in (members(), members(shift=7.0), members(widen=4.0))
+    )
+    assert list(base) == list(QUANTITIES)
+    for name in QUANTITIES:
+        by = 7.0 if name == "origin_x_mm" else 0.0
+        assert moved[name].low == pytest.approx(base[name].low + by)
+        assert moved[name].high == pytest.approx(base[name].high + by)
+    for name in QUANTITIES[:3]:
+        assert wide[name].high - wide[name].low > base[name].high - base[name].low
+    for name in LOGARITHMIC:
+        assert wide[name].high / wide[name].low > base[name].high / base[name].low > 1
+
+
+def test_intervals_are_centre_and_spread_times_the_factor():
+    centre, width = spread(members(), "refinement")
+    found = find_intervals(members(), "refinement", FACTORS)
+    for q, name in enumerate(QUANTITIES):
+        low, high = found[name].low, found[name].high
+        if name in LOGARITHMIC:
+            low, high = math.log(low), math.log(high)
+        assert (low + high) / 2 == pytest.approx(centre[q])
+        assert (high - low) / 2 == pytest.approx(FACTORS[name] * width[q])
+    assert find_intervals(members(), "own anatomy", FACTORS) == found
+
+
+def test_draws_surround_the_refined_growth_and_score_no_better_than_chance(target, refinement):
+    found = draw_members(target, refinement, seed=3)
+    assert found[0][0].parameters == refinement.best.parameters
+    origins = np.array([member.parameters.origin_mm for member, _ in found[1:]])
+    off = origins - refinement.best.parameters.origin_mm
+    assert 0 < np.abs(off).max() < 6 * np.sqrt(np.diag(refinement.covariance)[:3].max())
+    for member, density in found:
+        assert member.score == sum(dice_of_masks(target.masks, density.outlines()))
+    again = draw_members(target, refinement, seed=3)
+    assert [m for m, _ in again] == [m for m, _ in found]
+    assert [m for m, _ in draw_members(target, refinement, seed=4)] != [m for m, _ in found]
+
+
+def test_uncertainty_of_a_refinement_surrounds_its_growth(target, refinement):
+    told = of_refinement(target, refinement, (0.01, 0.2), Reach(FACTORS, "20 tumours"))
+    interval = told.intervals["origin_x_mm"]
+    assert interval.low < refinement.best.parameters.origin_mm[0] < interval.high
+    assert told.weights.sum() == pytest.approx(1)
+    assert (told.maps.exceedance[0.01] >= told.maps.exceedance[0.2]).all()
+    assert told.maps.mean.max() <= 1
+    row = told.row()
+    assert (row["members"], row["calibration"]) == (len(told.members), "20 tumours")
+    assert row["intervals"]["origin_x_mm"] == [interval.low, interval.high]
+
+
+def test_without_factors_no_interval_is_claimed(target, refinement):
+    told = of_refinement(target, refinement, (0.2,), Reach(None, "Calibrate it."))
+    row = told.row()
+    assert (told.intervals, row["intervals"], row["calibration"]) == (None, None, None)
+    assert row["no_intervals"] == "Calibrate it."
+
+
+def test_fitted_thresholds_are_those_of_the_outlines(brain):
+    """Outlines drawn at 0.75 and 0.35: at 0.6 and 0.2 no growth overlaps them as well."""
+    drawn = Thresholds(core=0.75, whole=0.35)
+    older = replace(GROWTH, days=850.0)
+    masks = simulate(brain, older).density.outlines(drawn)
+    conventional = Target(masks, brain)
+    start = refine(conventional, [older]).best
+    fitted = fit_thresholds(conventional, start)
+    assert fitted.fit.score >= start.score
+    assert fitted.fit.score > 1.95
+    assert CORE_RANGE[0] <= fitted.thresholds.core <= CORE_RANGE[1]
+    assert WHOLE_RANGE[0] <= fitted.thresholds.whole <= WHOLE_RANGE[1]
+    own = Target(masks, brain, thresholds=fitted.thresholds)
+    density = simulate(brain, fitted.fit.parameters, thresholds=fitted.thresholds).density
+    assert sum(own.dice_of(density)) == fitted.fit.score
+    coreless = Target(TumorMasks(np.zeros_like(masks.core), masks.whole, masks.grid), brain)
+    whole = fit_thresholds(coreless, replace(start, score=start.dice_whole, dice_core=0.0))
+    assert whole.thresholds.core == coreless.thresholds.core
+    assert whole.thresholds.whole != coreless.thresholds.whole and whole.fit.dice_core == 0
+
+
+def spheres(grid, *balls):
+    points = grid.to_world(np.moveaxis(np.indices(grid.shape), 0, -1))
+    return np.logical_or.reduce([np.linalg.norm(points - c, axis=-1) <= r for c, r in balls])
+
+
+def test_outlines_are_split_by_the_nearest_large_component(brain):
+    grid = brain.grid
+    a, b, speck = (16.0, 30.0, 30.0), (44.0, 30.0, 30.0), (30.0, 50.0, 30.0)
+    core = spheres(grid, (a, 7), (b, 9), (speck, 2.5))
+    whole = spheres(grid, (a, 12), (b, 13), (speck, 5))
+    parts = split_outlines(TumorMasks(core, whole, grid))
+    assert len(parts) == 2
+    sizes = [part.core.sum() * grid.voxel_ml for part in parts]
+    assert sizes[0] > sizes[1] >= LEAST_ML
+    assert (sum(p.whole.astype(int) for p in parts) == whole).all()
+    assert (sum(p.core.astype(int) for p in parts) == core).all()
+    one = split_outlines(TumorMasks(spheres(grid, (a, 7)), whole, grid))
+    assert len(one) == 1
+    assert split_outlines(TumorMasks(np.zeros_like(core), whole, grid)) == []
+
+
+def test_the_union_of_outlines_is_the_outline_of_the_largest_density(brain):
+    one, two = (
+        simulate(brain, replace(GROWTH, origin_mm=o, days=600.0)).density
+        for o in ((20.0, 30.0, 30.0), (40.0, 30.0, 30.0))
+    )
+    joint = join([one, two]).outlines()
+    np.testing.assert_array_equal(joint.core, one.outlines().core | two.outlines().core)
+    np.testing.assert_array_equal(joint.whole, one.outlines().whole | two.outlines().whole)
+
+
+class Stored:
+    """As much of a database as a combination asks for."""
+
+    def __init__(self, outlines):
+        self.all = outlines
+        self.n_samples = len(outlines)
+
+    def outlines(self, sample):
+        return self.all[sample]
+
+
+def naive_search(index, masks, k):
+    scored = [Match(i, sum(d), *d) for i in range(index.n_samples)
+              for d in [dice_of_masks(masks, index.outlines(i))]]  # fmt: skip
+    return sorted(scored, key=lambda m: (-m.score, m.sample))[:k]
+
+
+def test_two_stored_tumors_are_found_again_as_two(brain, monkeypatch):
+    monkeypatch.setattr(several, "search", naive_search)
+    centres = [(16.0, 30.0, 30.0), (24.0, 24.0, 30.0), (46.0, 30.0, 30.0), (38.0, 44.0, 30.0)]
+    tumors = [
+        TumorMasks(spheres(brain.grid, (c, 7 + i)), spheres(brain.grid, (c, 10 + i)), brain.grid)
+        for i, c in enumerate(centres)
+    ]
+    stored = Stored(tumors)
+    both = TumorMasks(
+        tumors[0].core | tumors[2].core, tumors[0].whole | tumors[2].whole, brain.grid
+    )
+    found = combine(stored, stored, both, k=2)
+    assert found.samples == (2, 0)
+    assert found.score == 2.0 and found.score > naive_search(stored, both, 1)[0].score
+    assert combine(stored, stored, tumors[1], k=2) is None

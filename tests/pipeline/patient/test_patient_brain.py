@@ -1,0 +1,212 @@
+"""The brain of a patient: the mask that is given, or what is found in a head."""
+
+import importlib.machinery
+import sys
+import types
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from glioquery.atlas import SIMULATION_GRID, Grid
+from glioquery.pipeline.alignment.transform import AtlasTransform
+from glioquery.pipeline.images.foreground import foreground
+from glioquery.pipeline.images.nifti import InputError, Scan, read_nifti, write_nifti
+from glioquery.pipeline.patient.learned_brain import extract_learned
+from glioquery.pipeline.patient.patient import load_patient
+
+
+@pytest.fixture
+def head(files, brain_2mm):
+    """The T1 with a bright scalp, 10 to 16 mm off the brain, in air that is never quite dark."""
+    brain = foreground(brain_2mm.values)
+    distance = ndimage.distance_transform_edt(~brain) * 2
+    scalp = (distance > 10) & (distance <= 16)
+    air = np.random.default_rng(0).uniform(1, 40, brain.shape)
+    values = np.where(scalp, 1800, np.where(brain, brain_2mm.values, air))
+    scan = Scan(values.astype(np.float32), SIMULATION_GRID)
+    write_nifti(files["t1"], scan.values, scan.grid)
+    return scan, brain
+
+
+def test_a_head_gets_its_brain_found(files, head, monkeypatch):
+    scan, brain = head
+    seen = []
+
+    def extract(image):
+        seen.append(image)
+        return brain
+
+    monkeypatch.setattr("glioquery.pipeline.patient.patient.extract_learned", lambda image: None)
+    monkeypatch.setattr("glioquery.pipeline.patient.patient.extract_brain", extract)
+    steps = []
+    patient = load_patient(**files, step=steps.append)
+    np.testing.assert_array_equal(seen[0].values, scan.values)
+    np.testing.assert_array_equal(patient.t1.values, np.where(brain, scan.values, 0))
+    assert any("skull" in notice for notice in patient.notices)
+    assert steps == ["extract brain"] == list(patient.timings_s)
+
+
+class Network:
+    """Stands in for deepbet."""
+
+    found = None
+
+    def __init__(self, *, no_gpu):
+        pass
+
+    def run(self, image):
+        assert image.shape == self.found.shape
+        return image, nib.Nifti1Image(self.found.astype(np.uint8), image.affine), 1.0
+
+
+@pytest.mark.parametrize("is_brain", [True, False])
+def test_a_network_finds_the_brain_where_there_is_one(files, head, monkeypatch, is_brain):
+    """What it finds is taken where it is as large as a brain; else the atlas is asked."""
+    _, brain = head
+    Network.found = brain if is_brain else brain & (np.indices(brain.shape)[0] < 40)
+    module = types.ModuleType("deepbet")
+    module.__spec__ = importlib.machinery.ModuleSpec("deepbet", None)
+    bet = types.ModuleType("deepbet.bet")
+    bet.BrainExtraction = Network
+    monkeypatch.setitem(sys.modules, "deepbet", module)
+    monkeypatch.setitem(sys.modules, "deepbet.bet", bet)
+    monkeypatch.setattr("glioquery.pipeline.patient.patient.extract_brain", lambda image: brain)
+    patient = load_patient(**files)
+    np.testing.assert_array_equal(patient.brain, brain)
+    (notice,) = patient.notices
+    assert ("deepbet" if is_brain else "with the help of the atlas") in notice
+
+
+@pytest.mark.slow
+def test_the_network_finds_a_real_brain(cases):
+    pytest.importorskip("deepbet", reason="needs deepbet: the extra brain is not installed")
+    native = cases / "TCGA-FG-6692"
+    file = read_nifti(native / "t1.nii.gz", "T1")
+    found = extract_learned(Scan(file.values.astype(np.float32), file.grid))
+    known = load_patient(
+        t1=native / "t1.nii.gz",
+        seg=native / "sri24_space" / "seg_fusion_mav.nii.gz",
+        seg_reference=native / "sri24_space" / "brats_space_t1.nii.gz",
+        labels="brats2021",
+    ).brain
+    assert 2 * (found & known).sum() / (found.sum() + known.sum()) > 0.95
+
+
+def test_a_brain_mask_is_taken_before_any_search(files, head, tmp_path, still):
+    scan, brain = head
+    write_nifti(tmp_path / "mask.nii", brain, SIMULATION_GRID)
+    patient = load_patient(**files, brain_mask=tmp_path / "mask.nii")
+    np.testing.assert_array_equal(patient.t1.values, np.where(brain, scan.values, 0))
+    np.testing.assert_array_equal(patient.brain, brain)
+    assert patient.notices == ()
+
+
+def test_the_brain_is_the_mask_and_not_what_is_bright_inside_it(files, brain_2mm, tmp_path):
+    shown = foreground(brain_2mm.values)
+    np.testing.assert_array_equal(load_patient(**files).brain, shown)
+    mask = ndimage.binary_dilation(shown)
+    write_nifti(tmp_path / "mask.nii", mask, SIMULATION_GRID)
+    patient = load_patient(**files, brain_mask=tmp_path / "mask.nii")
+    np.testing.assert_array_equal(patient.brain, mask)
+    fine = Grid((256, 256, 256), np.diag([1, 1, 1, 1]) + np.outer([-247, -8, -50, 0], [0, 0, 0, 1]))
+    volume_ml = patient.brain_on(fine).sum() * fine.voxel_ml
+    assert volume_ml == pytest.approx(mask.sum() * SIMULATION_GRID.voxel_ml, rel=0.02)
+
+
+def test_a_brain_keeps_the_voxels_it_was_drawn_on(files, brain_2mm, tmp_path):
+    """A mask whose every second slice is smaller, on voxels shifted by a half."""
+    carry = AtlasTransform.identity()
+    own = Grid(SIMULATION_GRID.shape, SIMULATION_GRID.affine + np.eye(4, 4, 3))
+    brain = Scan(foreground(brain_2mm.values).astype(np.float32), SIMULATION_GRID)
+    mask = carry.image_to_patient(brain, own).values >= 0.5
+    mask[::2] &= ndimage.binary_erosion(mask, iterations=2)[::2]
+    write_nifti(tmp_path / "mask.nii", mask, own)
+    patient = load_patient(**files, brain_mask=tmp_path / "mask.nii")
+    assert patient.brain_drawn.grid == own
+    tumour = carry.masks_to_patient(patient.masks, own).whole
+    np.testing.assert_array_equal(patient.brain_on(own), mask | tumour)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda brain: brain * np.linspace(0, 1, 128), "threshold it first"),
+        (lambda brain: np.where(np.arange(128) < 40, brain, 0), "ml"),
+        (lambda brain: ~brain, "ml"),
+        (lambda brain: np.roll(brain, 40, axis=0), "does not lie on the brain"),
+    ],
+)
+def test_refused_brain_masks(files, head, tmp_path, still, change, message):
+    write_nifti(tmp_path / "mask.nii", change(head[1]).astype(np.float32), SIMULATION_GRID)
+    with pytest.raises(InputError, match=message) as caught:
+        load_patient(**files, brain_mask=tmp_path / "mask.nii")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def brain_without_tumour(brain_2mm, segmentation):
+    lesion = ndimage.binary_dilation(segmentation > 0)
+    return foreground(brain_2mm.values) & ~lesion
+
+
+def test_a_mask_that_leaves_the_tumour_out_gets_it_back(
+    files, brain_2mm, brain_without_tumour, segmentation, tmp_path, still
+):
+    write_nifti(tmp_path / "mask.nii", brain_without_tumour, SIMULATION_GRID)
+    patient = load_patient(**files, brain_mask=tmp_path / "mask.nii")
+    whole = ndimage.binary_fill_holes(brain_without_tumour | (segmentation > 0))
+    np.testing.assert_array_equal(patient.brain, whole)
+    np.testing.assert_array_equal(patient.t1.values, np.where(whole, brain_2mm.values, 0))
+    (notice,) = patient.notices
+    assert notice.startswith("Only 0% of the outlined tumour") and "added to the brain" in notice
+
+
+def test_a_core_that_is_left_out_is_added_on_the_masks_own_voxels(
+    files, brain_2mm, segmentation, tmp_path, still
+):
+    own = Grid(SIMULATION_GRID.shape, SIMULATION_GRID.affine + np.eye(4, 4, 3))
+    mask = foreground(brain_2mm.values) & (segmentation != 4)
+    write_nifti(tmp_path / "mask.nii", mask, own)
+    patient = load_patient(**files, brain_mask=tmp_path / "mask.nii")
+    assert patient.brain[patient.masks.whole].all()
+    assert patient.brain_drawn.grid == own
+    assert patient.brain_drawn.values[segmentation == 4].mean() > 0.95
+    (notice,) = patient.notices
+    assert "added to the brain" in notice
+
+
+def test_an_image_with_the_tumour_bitten_off_gets_it_back(files, brain_2mm):
+    """A lesion at the surface, which no filling of holes brings back."""
+    brain = foreground(brain_2mm.values)
+    shallow = np.argwhere(brain & (ndimage.distance_transform_edt(brain) < 5))
+    centre = shallow[len(shallow) // 2].reshape(3, 1, 1, 1)
+    lesion = brain & (np.linalg.norm(np.indices(brain.shape) - centre, axis=0) < 12)
+    write_nifti(files["seg"], lesion.astype(np.uint8) * 2, SIMULATION_GRID)
+    write_nifti(files["t1"], np.where(lesion, 0, brain_2mm.values), SIMULATION_GRID)
+    patient = load_patient(**files)
+    assert patient.brain[lesion].all()
+    assert any("added to the brain" in notice for notice in patient.notices)
+
+
+def test_a_tumour_beside_the_brain_is_none_that_was_left_out(files, head, segmentation, still):
+    """Refused before the brain is looked for: ANTs would not run."""
+    write_nifti(files["seg"], np.roll(segmentation, 60, axis=2), SIMULATION_GRID)
+    with pytest.raises(InputError, match=r"only \d+% of the outlined tumour lies inside the brain"):
+        load_patient(**files)
+
+
+def test_a_scaled_brain_mask_is_one(files, brain_2mm, tmp_path):
+    mask = foreground(brain_2mm.values)
+    write_nifti(tmp_path / "mask.nii", mask * np.float32(1.003) - 1e-5, SIMULATION_GRID)
+    np.testing.assert_array_equal(
+        load_patient(**files, brain_mask=tmp_path / "mask.nii").brain, mask
+    )
+
+
+def test_slightly_negative_background_is_no_head(brain_2mm):
+    rng = np.random.default_rng(0)
+    noisy = brain_2mm.values + np.where(brain_2mm.values > 0, 0, rng.normal(-10, 5, (128,) * 3))
+    volume = foreground(noisy.astype(np.float32)).sum()
+    assert volume == pytest.approx(foreground(brain_2mm.values).sum(), rel=0.02)

@@ -1,0 +1,166 @@
+"""Pictures are drawn in settings of their own, and no result is lost to one."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from command_line import run
+
+import glioquery.pipeline
+from glioquery.pipeline.cohort import cohort_report
+from glioquery.pipeline.report import (
+    database_picture,
+    drawing,
+    evaluation_pictures,
+    pictures,
+    viewer,
+)
+from glioquery.pipeline.report.drawing import new_figure, own_style, png_of
+from glioquery.solver import TumorDensity
+
+PIPELINE = Path(glioquery.pipeline.__file__).parent
+
+PARAMETERS = {
+    "text.usetex": True,
+    "savefig.dpi": 37,
+    "savefig.bbox": "tight",
+    "axes.grid": True,
+    "axes.prop_cycle": matplotlib.cycler(color=["red"]),
+    "image.origin": "lower",
+    "image.cmap": "jet",
+    "font.size": 30,
+    "contour.linewidth": 9,
+    "figure.autolayout": True,
+    "interactive": True,
+    "axes.formatter.use_locale": True,
+}
+
+
+@own_style()
+def small_picture():
+    figure = new_figure(2, 2)
+    axis = figure.subplots()
+    axis.imshow(np.eye(9))
+    axis.contour(np.eye(9), levels=[0.5])
+    axis.plot([0, 8], [8, 0], label="a line")
+    axis.set_title("1.5")
+    axis.legend()
+    return png_of(figure)
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    return small_picture()
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_plotting_parameter_changes_no_picture_and_stays(undisturbed, name):
+    with matplotlib.rc_context({name: PARAMETERS[name]}):
+        assert small_picture() == undisturbed
+        assert matplotlib.rcParams[name] == PARAMETERS[name]
+
+
+def test_every_picture_is_drawn_in_the_own_style():
+    modules = (cohort_report, database_picture, evaluation_pictures, pictures)
+    drawing_functions = [
+        getattr(module, name) for module in modules for name in vars(module) if name[:5] == "draw_"
+    ]
+    assert len(drawing_functions) >= 10
+    own = drawing.own_style()(len).__code__
+    for function in (*drawing_functions, viewer.view_density):
+        assert function.__code__ is own, function
+
+
+def test_slices_show_the_same_in_any_style(virtual, known, lesion):
+    density = known.density_to_patient(
+        TumorDensity(lesion.whole.astype("float32"), lesion.grid), virtual.grid
+    )
+    backend = dict.__getitem__(matplotlib.rcParams, "backend")
+    with matplotlib.rc_context({"image.origin": "lower", "image.cmap": "jet", "text.usetex": True}):
+        page = viewer.view_density(virtual, density)
+    assert dict.__getitem__(matplotlib.rcParams, "backend") == backend
+    expected = viewer.view_density(virtual, density)
+    name = re.compile("[0-9a-f]{32}")  # drawn by lot
+    assert name.sub("", page) == name.sub("", expected)
+
+
+def test_matplotlib_is_imported_in_one_module():
+    for path in PIPELINE.rglob("*.py"):
+        names = [
+            name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+        ]
+        uses = any(name.split(".")[0] in ("matplotlib", "pyplot") for name in names)
+        assert uses == (path.name == "drawing.py"), path
+
+
+def test_a_backend_that_is_not_there_breaks_no_import():
+    backend = "module://not_there"
+    program = "import os, glioquery.pipeline.report.drawing; print(os.environ['MPLBACKEND'])"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "MPLBACKEND": backend}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.strip()) == (0, backend), done.stderr
+
+
+def test_a_backend_of_the_users_is_still_his_afterwards():
+    program = (
+        "import glioquery.pipeline.report.drawing, matplotlib.pyplot as plt\n"
+        "print(plt.get_backend())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "MPLBACKEND": "svg"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "svg", done.stderr
+
+
+def test_what_cannot_be_drawn_is_told_in_one_sentence():
+    failures = []
+    assert drawing.drawn("The picture", lambda: 7, failures) == 7
+    assert failures == []
+
+    def fail():
+        raise RuntimeError("no\nlatex")
+
+    assert drawing.drawn("The picture", fail, failures) is None
+    assert failures == ["The picture is missing (no latex)."]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("atlas",),
+        ("simulate", "--origin", -85, 125, 85, "--dw", 0.1, "--rho", 0.05, "--days", 60),
+    ],
+)
+def test_a_picture_that_fails_costs_no_result(capsys, tmp_path, monkeypatch, command):
+    monkeypatch.setattr("glioquery.pipeline.report.pictures.png_of", lambda figure: {}["canvas"])
+    picture, output = tmp_path / "new" / "picture.png", tmp_path / "density.nii.gz"
+    more = ("-o", output) if command[0] == "simulate" else ()
+    code, out, err = run(capsys, *command, *more, "--picture", picture, "--json")
+    assert code == 0, err
+    assert f"The picture {picture} is missing ('canvas')." in err
+    assert "picture" not in json.loads(out)
+    assert not picture.exists() and output.exists() == bool(more)
+
+
+def test_a_movie_is_refused_before_anything_is_grown(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("glioquery.pipeline.commands.growth.simulate", None)
+    simulate = ("simulate", "--origin", -85, 125, 85, "--dw", 0.1, "--rho", 0.05, "--days", 60)
+    output = ("-o", tmp_path / "density.nii.gz")
+    code, _, err = run(capsys, *simulate, *output, "--movie", tmp_path / "movie.avi")
+    assert code == 2 and "written as .gif" in err
+    (tmp_path / "file").touch()
+    code, _, err = run(capsys, *simulate, *output, "--picture", tmp_path / "file" / "picture.png")
+    assert code == 2 and str(tmp_path / "file") in err

@@ -1,0 +1,309 @@
+"""A result folder holds the files of one run, or says that it does not."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from command_line import run
+
+from glioquery.dbgen import ParameterSpace, Plan, Range, generate
+from glioquery.pipeline.cohort.cohort import Case, describe_request, invert_case, is_done
+from glioquery.pipeline.images.nifti import InputError
+from glioquery.pipeline.inversion.inversion import invert
+from glioquery.pipeline.patient.patient import load_patient
+from glioquery.pipeline.results.result_folder import (
+    LOCK_FILE,
+    RESULT_FILE,
+    STAGE,
+    find_faults,
+    list_files,
+    only_run,
+    replaced,
+)
+from glioquery.query import build_index
+from glioquery.query.index.outlines import INDEX_FOLDER
+
+MAP = "sub-{}_space-T1w_density.nii.gz"
+
+
+def write(folder, subject="a", **more):
+    """A small result."""
+    with replaced(folder) as stage:
+        (stage / MAP.format(subject)).write_text(f"the map of {subject}")
+        (stage / "transform").mkdir()
+        (stage / "transform" / "affine.mat").write_text(subject)
+        for name, text in more.items():
+            (stage / name).write_text(text)
+        (stage / RESULT_FILE).write_text(json.dumps({"of": subject, "files": list_files(stage)}))
+
+
+def contents(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_new_result_takes_the_place_of_the_whole_old_one(tmp_path):
+    write(tmp_path, "a", extra="old")
+    (tmp_path / "notes.txt").write_text("mine")
+    write(tmp_path, "b")
+    assert set(contents(tmp_path)) == {
+        MAP.format("b"), "transform/affine.mat", RESULT_FILE, "notes.txt",
+    }  # fmt: skip
+    assert (tmp_path / "transform" / "affine.mat").read_text() == "b"
+    assert find_faults(tmp_path) == []
+
+
+def test_a_run_that_fails_leaves_the_old_result_as_it_was(tmp_path):
+    write(tmp_path, "a")
+    before = contents(tmp_path)
+    with pytest.raises(OSError, match="full"), replaced(tmp_path) as stage:
+        (stage / MAP.format("b")).write_text("half")
+        raise OSError("the disk is full")
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("n_moved", [0, 1, 2])
+def test_a_run_that_ends_while_its_files_are_moved_leaves_no_result_of_two(
+    tmp_path, monkeypatch, n_moved
+):
+    write(tmp_path, "a")
+    move = type(tmp_path).replace
+
+    def last(self, target):
+        nonlocal n_moved
+        if n_moved == 0:
+            raise KeyboardInterrupt
+        n_moved -= 1
+        return move(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(tmp_path), "replace", last)
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path, "b")
+    assert not (tmp_path / RESULT_FILE).exists()
+    if n_moved == 0 and any(tmp_path.glob("sub-*")):
+        assert "did not finish" in find_faults(tmp_path)[0]
+    write(tmp_path, "b")
+    assert find_faults(tmp_path) == []
+
+
+def test_what_stands_in_the_way_is_told_before_the_old_result_goes(tmp_path):
+    write(tmp_path, "a")
+    (tmp_path / MAP.format("b")).mkdir()
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match="something else is there"):
+        write(tmp_path, "b")
+    assert contents(tmp_path) == before
+
+
+def test_a_list_that_leaves_the_folder_removes_nothing(tmp_path):
+    out, precious = tmp_path / "out", tmp_path / "precious"
+    precious.write_text("data")
+    for name in ("../precious", str(precious)):
+        out.mkdir(exist_ok=True)
+        files = {name: {"bytes": 4, "sha256": "0"}}
+        (out / RESULT_FILE).write_text(json.dumps({"files": files}))
+        assert "no entry of a file in the folder" in find_faults(out)[0]
+        write(out, "a")
+        assert precious.read_text() == "data" and find_faults(out) == []
+
+
+def test_a_second_run_is_refused_in_one_line(tmp_path):
+    with only_run(tmp_path) as folder:
+        with only_run(folder):  # a step of the same run
+            pass
+        script = (
+            "import sys; from pathlib import Path\n"
+            "from glioquery.pipeline.results.result_folder import only_run\n"
+            "from glioquery.pipeline.images.nifti import InputError\n"
+            "try:\n    only_run(Path(sys.argv[1])).__enter__()\n"
+            "except InputError as error:\n    print(error)"
+        )
+        said = subprocess.run(
+            [sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True
+        ).stdout
+        assert f"another run writes to the output folder {tmp_path}, process {os.getpid()}" in said
+        assert len(said.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+HANG = """
+import sys, time
+from pathlib import Path
+from glioquery.pipeline.results.result_folder import replaced
+with replaced(Path(sys.argv[1])) as stage:
+    (stage / "sub-b_space-T1w_density.nii.gz").write_text("half")
+    (Path(sys.argv[1]) / ".cohort.csv.1234.part").write_text("half")
+    print("begun", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_run_left_is_swept_by_the_next(tmp_path):
+    write(tmp_path, "a")
+    before = contents(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", HANG, tmp_path], stdout=subprocess.PIPE) as killed:
+        assert killed.stdout.readline() == b"begun\n"
+        with pytest.raises(InputError, match=f"process {killed.pid} on"):
+            write(tmp_path, "c")
+        assert find_faults(tmp_path) == []
+        killed.send_signal(signal.SIGKILL)
+    assert (tmp_path / STAGE).is_dir() and (tmp_path / LOCK_FILE).exists()
+    with only_run(tmp_path):
+        pass
+    assert contents(tmp_path) == before and not (tmp_path / STAGE).exists()
+
+
+def alter(folder):
+    path = folder / MAP.format("a")
+    path.write_text(path.read_text().swapcase())
+
+
+def shorten(folder):
+    (folder / MAP.format("a")).write_text("")
+
+
+def remove(folder):
+    (folder / "transform" / "affine.mat").unlink()
+
+
+def add_map(folder):
+    (folder / MAP.format("b")).write_text("another's")
+
+
+def remove_result(folder):
+    (folder / RESULT_FILE).unlink()
+
+
+def tear_result(folder):
+    (folder / RESULT_FILE).write_text('{"files": {')
+
+
+def list_none(folder):
+    (folder / RESULT_FILE).write_text("{}")
+
+
+@pytest.mark.parametrize(
+    ("damage", "fault"),
+    [
+        (alter, MAP.format("a") + ": not the file that was written, its SHA-256 differs"),
+        (shorten, MAP.format("a") + ": 0 bytes where 12 were written"),
+        (remove, "transform/affine.mat: missing"),
+        (add_map, MAP.format("b") + ": a map of another result"),
+        (remove_result, "result.json: missing"),
+        (tear_result, "result.json: not readable as a list"),
+        (list_none, "result.json: not readable as a list"),
+    ],
+)
+def test_check_tells_each_file_that_does_not_belong(capsys, tmp_path, damage, fault):
+    write(tmp_path / "sub-a", "a")
+    write(tmp_path / "sub-b", "b")
+    code, out, _ = run(capsys, "check", tmp_path, "--json")
+    assert code == 0
+    folder = str(tmp_path)
+    assert json.loads(out) == {"folder": folder, "results": 2, "faults": []}
+    code, _, err = run(capsys, "check", tmp_path / "sub-a")
+    assert code == 0 and err == "one result: all files are those that were written together\n"
+    damage(tmp_path / "sub-a")
+    code, _, err = run(capsys, "check", tmp_path / "sub-a")
+    assert code == 1 and err.startswith(f"fault: {fault}") and len(err.splitlines()) == 1
+    code, out, _ = run(capsys, "check", tmp_path, "--json")
+    (said,) = json.loads(out)["faults"]
+    assert code == 1 and said.startswith(f"sub-a/{fault}")
+
+
+def test_check_refuses_what_is_no_result(capsys, tmp_path):
+    (tmp_path / "notes.txt").touch()
+    for folder, message in (
+        (tmp_path, "holds no result"),
+        (tmp_path / "none", "is no folder"),
+        (tmp_path / "notes.txt", "is no folder"),
+    ):
+        code, _, err = run(capsys, "check", folder)
+        assert code == 2 and message in err and len(err.splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def database(ray, tmp_path_factory):
+    origin = (-85.0, 125.0, 85.0)  # where the patient's tumour is
+    space = ParameterSpace(whole_ml=Range(5, 15), snapshots_per_run=2, origin_mm=(origin,))
+    plan = Plan(space, seed=7)
+    made = generate(tmp_path_factory.mktemp("transaction") / "db", 2, plan=plan)
+    build_index(made, made.path / INDEX_FOLDER)
+    return made
+
+
+@pytest.fixture
+def patient(coarse):
+    return load_patient(t1=coarse / "t1.nii", seg=coarse / "seg.nii", labels="brats2021")
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_inversion_replaces_another_whole_or_not_at_all(
+    database, patient, tmp_path, monkeypatch
+):
+    invert(database, patient, tmp_path, subject="a", levels=(0.05, 0.3))
+    assert find_faults(tmp_path) == []
+    before = contents(tmp_path)
+    assert "sub-a_space-T1w_desc-exceeds50permille_probseg.nii.gz" in before
+
+    def fail(*_, **__):
+        assert contents(tmp_path).items() >= before.items()
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("glioquery.pipeline.inversion.inversion.write_result", fail)
+        with pytest.raises(OSError, match="full"):
+            invert(database, patient, tmp_path, subject="b")
+    assert contents(tmp_path) == before
+    invert(database, patient, tmp_path, subject="b")
+    assert find_faults(tmp_path) == []
+    maps = [path.name for path in tmp_path.glob("sub-*")]
+    assert maps and all(name.startswith("sub-b_") for name in maps)
+
+
+def test_an_inversion_into_a_folder_in_use_is_refused_before_any_work(
+    database, coarse, tmp_path, monkeypatch, capsys
+):
+    def never(*_, **__):
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr("glioquery.pipeline.commands.patient.load_patient", never)
+    out = tmp_path / "out"
+    with subprocess.Popen([sys.executable, "-c", HANG, out], stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"begun\n"
+        try:
+            code, _, err = run(
+                capsys, "invert", database.path, "--t1", coarse / "t1.nii", "--seg",
+                coarse / "seg.nii", "--labels", "brats2021", "-o", out,
+            )  # fmt: skip
+        finally:
+            other.kill()
+    assert code == 2 and f"another run writes to the output folder {out}" in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_request_and_thumbnail_of_a_cohort_belong_to_the_result(database, coarse, tmp_path):
+    case = Case("a", {"t1": coarse / "t1.nii", "seg": coarse / "seg.nii"}, "brats2021")
+    request = describe_request(case, database, {})
+    assert invert_case(database.path, type(database.model), case, tmp_path, request, {}) is None
+    listed = json.loads((tmp_path / RESULT_FILE).read_text())["files"]
+    assert {"request.json", "thumbnail.png"} <= set(listed)
+    assert is_done(tmp_path, request) and find_faults(tmp_path) == []
+    failing = dataclasses.replace(case, labels="brats2023")  # label 4 does not fit
+    assert "do not fit" in invert_case(
+        database.path, type(database.model), failing, tmp_path, request, {}
+    )
+    assert is_done(tmp_path, request) and find_faults(tmp_path) == []
+    patient = load_patient(**case.scans, labels="brats2021")
+    invert(database, patient, tmp_path, subject="a")  # by hand, over it
+    assert not is_done(tmp_path, request)
+    assert not (tmp_path / "request.json").exists() and find_faults(tmp_path) == []
