@@ -18,7 +18,7 @@ from ...solver.compilation import CACHE_VARIABLE, cache_folder
 from .database import Database
 from .header import DatabaseError
 
-EMBEDDED = Path(__file__).parent / "default_database"
+EMBEDDED = Path(__file__).parents[1] / "default_database"
 """Where it lies in the installed package, which may be read-only."""
 
 COMPANIONS = "databases"
