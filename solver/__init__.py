@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ..deferred import deferred
 from .compilation import keep_compiled_programs
 from .density import Thresholds, TumorDensity, TumorMasks
+from .own_settings import own_arithmetic
 from .parameters import GrowthParameters
 from .tissue import Tissue
 
@@ -12,8 +13,10 @@ if TYPE_CHECKING:
     from .batches import BatchResult, simulate_batch
     from .gradients import Sensitivity, sensitivity
     from .integrate import Simulation, Snapshot, Status, on_grid, simulate
+    from .marching import march
     from .models import FisherKolmogorov, GrowthModel
     from .schedule import SCHEME, Accuracy
+    from .stepper import State
 else:
     __getattr__, __dir__ = deferred(
         __name__,
@@ -27,10 +30,12 @@ else:
             "Status": ".integrate",
             "on_grid": ".integrate",
             "simulate": ".integrate",
+            "march": ".marching",
             "FisherKolmogorov": ".models",
             "GrowthModel": ".models",
             "SCHEME": ".schedule",
             "Accuracy": ".schedule",
+            "State": ".stepper",
         },
     )
 
@@ -44,13 +49,16 @@ __all__ = [
     "Sensitivity",
     "Simulation",
     "Snapshot",
+    "State",
     "Status",
     "Thresholds",
     "Tissue",
     "TumorDensity",
     "TumorMasks",
     "keep_compiled_programs",
+    "march",
     "on_grid",
+    "own_arithmetic",
     "sensitivity",
     "simulate",
     "simulate_batch",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -13,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .density import Thresholds, TumorDensity
+from .marching import march
 from .models import FisherKolmogorov, GrowthModel
 from .own_settings import own_jax
 from .parameters import GrowthParameters
 from .schedule import Accuracy
-from .stepper import State, Stepper
+from .stepper import State
 from .tissue import Tissue
-from .window import DiffusionOperator
 
 VOLUME_TOLERANCE = 0.02
 MAX_SIDE_STEPS = 6
@@ -78,7 +77,7 @@ class Simulation:
         The tumour at the end.
     tissue : Tissue
     n_steps, n_stages : int
-        Time steps taken and diffusion stages in them.
+        Time steps of the run and diffusion stages in them; snapshots' steps aside do not count.
     clipped : float
         Sum over the steps of the mass that keeping u within [0, 1] changed, over the mass then.
     """
@@ -103,11 +102,6 @@ def on_grid(tissue: Tissue, box: NDArray[np.float32]) -> TumorDensity:
     u = np.zeros(tissue.grid.shape, dtype=np.float32)
     u[tissue.box] = box
     return TumorDensity(u, tissue.grid)
-
-
-@functools.lru_cache(maxsize=4)
-def _operator(tissue: Tissue, model: GrowthModel) -> DiffusionOperator:
-    return DiffusionOperator(tissue, model)
 
 
 @own_jax()
@@ -155,79 +149,72 @@ def simulate(
         outside (0, days].
     """
     times, volumes = _checked(parameters, snapshot_days, snapshot_ml)
-    stepper = Stepper(tissue, _operator(tissue, model), model, parameters, thresholds)
     domain = tissue.domain[tissue.box]
     n_domain = int(domain.sum())
     ml = tissue.grid.voxel_ml
-    state = stepper.start()
+    states = march(tissue, parameters, model=model, thresholds=thresholds, accuracy=accuracy)
+    state = next(states)
     snapshots: list[Snapshot] = []
     status = Status.DONE
-    days, clipped, n_steps = 0.0, 0.0, 0
-    while days < parameters.days:
-        state = stepper.widened(state)
-        length = accuracy.step_days(stepper.pace, days)
-        start, end = days, days + length
+    clipped, n_steps, n_stages = 0.0, 0, 0
+    while state.days < parameters.days:
+        before = state
         # A time between two steps is reached by a shorter step aside: the run itself goes on as if
         # nothing had been asked.
-        while times and times[0] < min(end, parameters.days):
-            aside = stepper.step(state, times[0] - start)
-            snapshots.append(_snapshot(stepper, aside, times.pop(0)))
-        if end > parameters.days:
-            length, end = parameters.days - days, parameters.days
-        before = state
-        state = stepper.step(state, length)
-        days, clipped, n_steps = end, clipped + state.clipped, n_steps + 1
-        if not math.isfinite(state.clipped):
+        while times and times[0] < min(before.next_days, parameters.days):
+            snapshots.append(_snapshot(before.at(times.pop(0))))
+        is_past = before.next_days > parameters.days
+        state = before.at(parameters.days) if is_past else next(states)
+        clipped, n_steps, n_stages = clipped + state.clipped, n_steps + 1, n_stages + state.n_stages
+        if not state.is_finite:
             status = Status.NOT_FINITE
             break
-        if times and times[0] == days:
-            snapshots.append(_snapshot(stepper, state, times.pop(0)))
+        if times and times[0] == state.days:
+            snapshots.append(_snapshot(state))
+            times.pop(0)
         while volumes and state.whole_voxels * ml >= volumes[0]:
-            target = volumes.pop(0) / ml
-            snapshots.append(_at_volume(stepper, target, before, start, state, end))
+            snapshots.append(_at_volume(volumes.pop(0) / ml, before, state))
         if state.whole_voxels * ml >= stop_ml:
             status = Status.STOPPED_AT_VOLUME
             break
         # The outlines are counted anyway: densities are looked at where no voxel is without core.
         if (
             state.core_voxels == n_domain
-            and days < parameters.days
-            and (stepper.density(state)[domain] >= FULL_DENSITY).all()
+            and state.days < parameters.days
+            and (state.u[domain] >= FULL_DENSITY).all()
         ):
             status = Status.TISSUE_FULL
             break
     return Simulation(
-        parameters=replace(parameters, days=days),
+        parameters=replace(parameters, days=state.days),
         status=status,
         snapshots=tuple(sorted(snapshots, key=lambda s: s.days)),
-        final=_snapshot(stepper, state, days),
+        final=_snapshot(state),
         tissue=tissue,
         n_steps=n_steps,
-        n_stages=stepper.n_stages,
+        n_stages=n_stages,
         clipped=clipped,
     )
 
 
-def _snapshot(stepper: Stepper, state: State, days: float) -> Snapshot:
-    return Snapshot(days, stepper.density(state), state.core_voxels, state.whole_voxels)
+def _snapshot(state: State) -> Snapshot:
+    return Snapshot(state.days, state.u, state.core_voxels, state.whole_voxels)
 
 
-def _at_volume(
-    stepper: Stepper, target: float, before: State, start: float, after: State, end: float
-) -> Snapshot:
+def _at_volume(target: float, before: State, after: State) -> Snapshot:
     """The tumour when its whole outline has `target` voxels, between two states of the run."""
-    low, high = (start, math.cbrt(before.whole_voxels)), (end, math.cbrt(after.whole_voxels))
+    low, high = ((s.days, math.cbrt(s.whole_voxels)) for s in (before, after))
     for _ in range(MAX_SIDE_STEPS):
         share = (math.cbrt(target) - low[1]) / (high[1] - low[1])
         days = low[0] + min(max(share, 0.1), 0.9) * (high[0] - low[0])
-        aside = stepper.step(before, days - start)
+        aside = before.at(days)
         if abs(aside.whole_voxels / target - 1) <= VOLUME_TOLERANCE:
             break
         if aside.whole_voxels < target:
             low = days, math.cbrt(aside.whole_voxels)
         else:
             high = days, math.cbrt(aside.whole_voxels)
-    return _snapshot(stepper, aside, days)
+    return _snapshot(aside)
 
 
 def _checked(

@@ -1,10 +1,11 @@
-"""One time step on the device, and the state it advances."""
+"""One time step on the device, and the states between steps."""
 
 from __future__ import annotations
 
 import functools
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from .density import Thresholds
 from .laplacian import Laplacian
 from .models import GrowthModel
+from .own_settings import own_jax
 from .parameters import GrowthParameters
-from .schedule import Pace
+from .schedule import Accuracy, Pace
 from .seed import seed_density
 from .supertime import coefficients, diffuse, stages_for
 from .tissue import Tissue
@@ -30,28 +32,61 @@ first are faster than all at once."""
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """A tumour between two steps.
+    """A tumour between two steps of its growth.
 
     Attributes
     ----------
-    fields : tuple of flat guarded arrays
-        On the window.
-    window : int
-        Which of the stepper's windows.
+    days : float
+        Time since the seed.
+    step_days : float
+        Length of the run's next step.
     core_voxels, whole_voxels : int
-        Voxels at or above the two thresholds.
-    edge : float
-        Largest density at the window's open walls.
+        Voxels at or above the two thresholds; 0 at the seed, where they are not counted.
     clipped : float
         Share of the mass that keeping the last step within [0, 1] changed; NaN if the step failed.
+    n_stages : int
+        Diffusion stages of the last step.
     """
 
-    fields: tuple[Array, ...]
-    window: int
+    days: float
+    step_days: float
     core_voxels: int
     whole_voxels: int
-    edge: float
     clipped: float
+    n_stages: int
+    _stepper: Stepper
+    _fields: tuple[Array, ...]
+    _window: int
+    _edge: float
+
+    @property
+    def next_days(self) -> float:
+        """Time at which the run's next step ends."""
+        return self.days + self.step_days
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the density is a number everywhere."""
+        return math.isfinite(self.clipped)
+
+    @cached_property
+    def u(self) -> NDArray[np.float32]:
+        """Density (nx, ny, nz) on the tissue's box."""
+        return self._stepper.density(self)
+
+    def next(self) -> State:
+        """The state at the end of the run's next step."""
+        return self._stepper.step(self, self.step_days, self.next_days)
+
+    def at(self, days: float) -> State:
+        """The state at a later time, by one step aside that alters nothing of the run.
+
+        Parameters
+        ----------
+        days : float
+            Time since the seed, up to `next_days`: a longer step would err more than the run's.
+        """
+        return self._stepper.step(self, days - self.days, days)
 
 
 @functools.partial(jax.jit, static_argnames="model")
@@ -84,7 +119,7 @@ def strang_step(
     voxels : (2,) int32 array
         At or above the thresholds.
     edge_and_clipped : (2,) array
-        As in `State`.
+        Largest density at the window's open walls; `State.clipped`.
     """
     dw, rho, days = rates
     fields = model.react(fields, rho, days / 2)
@@ -135,15 +170,7 @@ def pace_of(
 
 
 class Stepper:
-    """Advances the tumour of one set of parameters.
-
-    Attributes
-    ----------
-    pace : Pace
-        What decides the steps.
-    n_stages : int
-        Diffusion stages taken so far.
-    """
+    """Advances the tumour of one set of parameters, for `march`."""
 
     def __init__(
         self,
@@ -152,71 +179,92 @@ class Stepper:
         model: GrowthModel,
         parameters: GrowthParameters,
         thresholds: Thresholds,
+        accuracy: Accuracy,
     ) -> None:
         self._tissue, self._operator, self._model = tissue, operator, model
-        self._parameters = parameters
+        self._parameters, self._accuracy = parameters, accuracy
         voxel = tissue.nearest_voxel(parameters.origin_mm)
         in_box = tuple(v - s.start for v, s in zip(voxel, tissue.box, strict=True))
         self._windows = windows_around((in_box[0], in_box[1], in_box[2]), operator.box_shape)
+        self._laplacians: dict[int, Laplacian] = {}
         self._thresholds = jnp.array([thresholds.core, thresholds.whole], jnp.float32)
-        self.pace = pace_of(tissue, operator, model, parameters)
-        self.n_stages = 0
-        self._enter(0)
+        self._pace = pace_of(tissue, operator, model, parameters)
 
+    @own_jax()
     def start(self) -> State:
         """The state at time zero."""
         seed = seed_density(self._tissue, self._parameters.origin_mm)
-        flat = self._laplacian.flatten(seed[self._windows[0].slices])
-        return State(self._model.initial(flat), 0, 0, 0, 0.0, 0.0)
+        flat = self._laplacian(0).flatten(seed[self._windows[0].slices])
+        return State(
+            days=0.0,
+            step_days=self._accuracy.step_days(self._pace, 0.0),
+            core_voxels=0,
+            whole_voxels=0,
+            clipped=0.0,
+            n_stages=0,
+            _stepper=self,
+            _fields=self._model.initial(flat),
+            _window=0,
+            _edge=0.0,
+        )
 
-    def step(self, state: State, days: float) -> State:
-        """Advance a state by a time."""
-        n_stages = stages_for(days, self.pace.explicit_limit_days)
+    @own_jax()
+    def step(self, state: State, length: float, end: float) -> State:
+        """Advance a state by a number of days, to a time."""
+        index, fields = self._with_room(state)
+        n_stages = stages_for(length, self._pace.explicit_limit_days)
         fields, voxels, measures = strang_step(
             self._model,
-            self._laplacian,
-            state.fields,
-            np.array([self._parameters.dw, self._parameters.rho, days], np.float32),
+            self._laplacian(index),
+            fields,
+            np.array([self._parameters.dw, self._parameters.rho, length], np.float32),
             coefficients(n_stages),
             n_stages,
             self._thresholds,
-            self._open_walls,
+            jnp.asarray(self._windows[index].open_walls(self._operator.box_shape)),
         )
-        self.n_stages += n_stages
         core, whole = np.asarray(voxels).tolist()
         edge, clipped = np.asarray(measures).tolist()
-        return State(fields, state.window, core, whole, edge, clipped)
+        return State(
+            days=end,
+            step_days=self._accuracy.step_days(self._pace, end),
+            core_voxels=core,
+            whole_voxels=whole,
+            clipped=clipped,
+            n_stages=n_stages,
+            _stepper=self,
+            _fields=fields,
+            _window=index,
+            _edge=edge,
+        )
 
-    def widened(self, state: State) -> State:
-        """The state in a window that is large enough for another step.
+    @own_jax()
+    def density(self, state: State) -> NDArray[np.float32]:
+        """The density on the tissue's box."""
+        return self._on_box(self._model.density(state._fields), state._window)
+
+    def _with_room(self, state: State) -> tuple[int, tuple[Array, ...]]:
+        """A window that is large enough for another step, and the fields on it.
 
         It depends on the state alone, not on the step to come, so that runs of different length
         share their windows.
         """
-        if state.edge <= EDGE_DENSITY or state.window + 1 == len(self._windows):
-            return state
-        boxes = [self._on_box(field) for field in state.fields]
-        self._enter(state.window + 1)
-        window = self._windows[state.window + 1]
-        fields = tuple(self._laplacian.flatten(box[window.slices]) for box in boxes)
-        return State(
-            fields, state.window + 1, state.core_voxels, state.whole_voxels, 0.0, state.clipped
-        )
+        index, fields = state._window, state._fields
+        if state._edge <= EDGE_DENSITY or index + 1 == len(self._windows):
+            return index, fields
+        wider, slices = self._laplacian(index + 1), self._windows[index + 1].slices
+        return index + 1, tuple(wider.flatten(self._on_box(f, index)[slices]) for f in fields)
 
-    def density(self, state: State) -> NDArray[np.float32]:
-        """The density on the tissue's box."""
-        return self._on_box(self._model.density(state.fields))
+    def _laplacian(self, index: int) -> Laplacian:
+        if index not in self._laplacians:
+            self._laplacians[index] = self._operator.on(self._windows[index])
+        return self._laplacians[index]
 
-    def _enter(self, index: int) -> None:
+    def _on_box(self, flat: Array, index: int) -> NDArray[np.float32]:
         window = self._windows[index]
-        self._laplacian = self._operator.on(window)
-        self._window = window
-        self._open_walls = jnp.asarray(window.open_walls(self._operator.box_shape))
-
-    def _on_box(self, flat: Array) -> NDArray[np.float32]:
-        values = np.asarray(self._laplacian.interior(flat)).reshape(self._window.shape)
-        if self._window.shape == self._operator.box_shape:
+        values = np.asarray(self._laplacian(index).interior(flat)).reshape(window.shape)
+        if window.shape == self._operator.box_shape:
             return values
         box = np.zeros(self._operator.box_shape, values.dtype)
-        box[self._window.slices] = values
+        box[window.slices] = values
         return box

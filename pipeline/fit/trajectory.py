@@ -8,6 +8,7 @@ so, and the duration whose outlines overlap the patient's best is found without 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,14 +23,14 @@ from ...solver import (
     FisherKolmogorov,
     GrowthModel,
     GrowthParameters,
+    State,
     Thresholds,
     Tissue,
     TumorDensity,
     TumorMasks,
+    march,
+    own_arithmetic,
 )
-from ...solver.own_settings import own_jax
-from ...solver.stepper import Stepper
-from ...solver.window import DiffusionOperator
 
 MAX_RHO_T = 300.0
 """Most e-foldings of proliferation in a run: the largest rho T of the default space."""
@@ -208,12 +209,7 @@ def _between(
     return before + share * (later - before)
 
 
-@functools.lru_cache(maxsize=4)
-def _operator(tissue: Tissue, model: GrowthModel) -> DiffusionOperator:
-    return DiffusionOperator(tissue, model)
-
-
-@own_jax()
+@own_arithmetic()
 def follow(
     target: Target,
     parameters: GrowthParameters,
@@ -243,32 +239,31 @@ def follow(
     """
     if parameters.rho == 0:
         return None
-    stepper = Stepper(
-        target.tissue, _operator(target.tissue, target.model), target.model, parameters,
-        target.thresholds,
-    )  # fmt: skip
     low, high = (share * target.n_whole for share in VOLUME_SHARES)
     n_domain = int(target.tissue.domain.sum())
     longest = MAX_RHO_T / parameters.rho
-    state, now = stepper.start(), 0.0
-    days: list[float] = []
-    densities: list[NDArray[np.float32]] = []
-    while now < longest:
-        state = stepper.widened(state)
-        before = now, state
-        length = accuracy.step_days(stepper.pace, now)
-        state, now = stepper.step(state, length), now + length
-        if not math.isfinite(state.clipped):
+    kept: list[State] = []
+    states = march(
+        target.tissue,
+        parameters,
+        model=target.model,
+        thresholds=target.thresholds,
+        accuracy=accuracy,
+    )
+    for before, state in itertools.pairwise(states):
+        if not state.is_finite:
             return None
-        if state.whole_voxels < low:
-            continue
-        if not days:
-            days.append(before[0])
-            densities.append(stepper.density(before[1]))
-        days.append(now)
-        densities.append(stepper.density(state))
-        if now >= until or state.whole_voxels >= high or state.core_voxels == n_domain:
+        if state.whole_voxels >= low:
+            kept += [state] if kept else [before, state]
+            if state.days >= until or state.whole_voxels >= high or state.core_voxels == n_domain:
+                break
+        if state.days >= longest:
             break
-    if not days:
+    if not kept:
         return None
-    return Trajectory(target, replace(parameters, days=now), tuple(days), tuple(densities))
+    return Trajectory(
+        target,
+        replace(parameters, days=kept[-1].days),
+        tuple(state.days for state in kept),
+        tuple(state.u for state in kept),
+    )

@@ -1,0 +1,80 @@
+"""The time loop: a growth as the states between its steps.
+
+Everything that follows one growth in time draws its states from `march`: `simulate`, the snapshots
+of a database, the trajectories of a refinement. Many growths in one compiled program, and
+derivatives, unroll the same steps on the device (`batches`, `gradients`; see `Accuracy.steps`).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+from .density import Thresholds
+from .models import FisherKolmogorov, GrowthModel
+from .own_settings import own_jax
+from .parameters import GrowthParameters
+from .schedule import Accuracy
+from .stepper import State, Stepper
+from .tissue import Tissue
+from .window import DiffusionOperator
+
+
+@own_jax()
+def march(
+    tissue: Tissue,
+    parameters: GrowthParameters,
+    *,
+    model: GrowthModel = FisherKolmogorov(),
+    thresholds: Thresholds = Thresholds(),
+    accuracy: Accuracy = Accuracy(),
+) -> Iterator[State]:
+    """Grow one tumour step by step.
+
+    A step is computed when its state is asked for. The growth has no end of its own, unless its
+    density stops being a number: whoever iterates stops.
+
+    Parameters
+    ----------
+    tissue : Tissue
+        Anatomy, on any grid.
+    parameters : GrowthParameters
+        Origin, diffusivity and proliferation rate; the duration plays no part.
+    model : GrowthModel
+    thresholds : Thresholds
+        Densities of the outlines whose voxels are counted.
+    accuracy : Accuracy
+        Bounds of the time step.
+
+    Returns
+    -------
+    iterator of State
+        The seed first, then the state at the end of each step. One that is not finite is the last.
+
+    Raises
+    ------
+    ValueError
+        If the origin lies outside the tissue, or the tissue there is too small to hold a seed; at
+        once, before a state is asked for.
+
+    Examples
+    --------
+    The time at which a tumour reaches 10 ml::
+
+        states = march(tissue, parameters)
+        days = next(s.days for s in states if s.whole_voxels * tissue.grid.voxel_ml >= 10)
+    """
+    operator = _operator(tissue, model)
+    return _states(Stepper(tissue, operator, model, parameters, thresholds, accuracy).start())
+
+
+def _states(state: State) -> Iterator[State]:
+    yield state
+    while state.is_finite:
+        state = state.next()
+        yield state
+
+
+@functools.lru_cache(maxsize=4)
+def _operator(tissue: Tissue, model: GrowthModel) -> DiffusionOperator:
+    return DiffusionOperator(tissue, model)
