@@ -23,6 +23,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from .grid import SIMULATION_GRID, Grid
 
 FOLDER = Path(__file__).parent / "sri24"
@@ -128,7 +129,7 @@ def atlas_checksum() -> str:
 
     Raises
     ------
-    ValueError
+    InputError
         If one of them is missing.
     """
     return _checksum(atlas_folder())
@@ -139,7 +140,7 @@ def load_atlas() -> Atlas:
 
     Raises
     ------
-    ValueError
+    InputError
         If a file is missing, lies in another frame than SRI24's, or holds no tissue probabilities.
     """
     return _load(atlas_folder())
@@ -159,7 +160,7 @@ def _checksum(folder: Path) -> str:
         try:
             digest.update(_file(folder, name).read_bytes())
         except OSError as error:
-            raise ValueError(
+            raise InputError(
                 f"{ATLAS_VARIABLE}: an atlas is a folder with t1, wm, gm and csf.nii.gz, "
                 f"{_file(folder, name)} cannot be read ({error.strerror})"
             ) from None
@@ -174,7 +175,7 @@ def _grid(folder: Path, name: str) -> Grid:
     image = nib.load(_file(folder, name))
     grid = Grid(image.shape, image.affine)
     if grid != FRAME:
-        raise ValueError(
+        raise InputError(
             f"{_file(folder, name)}: expected SRI24's frame, {FRAME}, got {grid}; register the "
             "atlas to SRI24 and resample it"
         )
@@ -189,7 +190,7 @@ def _probabilities(folder: Path, name: str) -> NDArray[np.float32]:
     _grid(folder, name)
     values = _values(folder, name)
     if not (values.min() >= 0 and 0.5 <= values.max() <= 1):
-        raise ValueError(
+        raise InputError(
             f"{_file(folder, name)}: expected probabilities from 0 to 1, got values from "
             f"{values.min():g} to {values.max():g}"
         )

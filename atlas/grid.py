@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..errors import InputError
+
 
 @dataclass(frozen=True, eq=False)
 class Grid:
@@ -21,7 +23,7 @@ class Grid:
 
     Raises
     ------
-    ValueError
+    InputError
         If the shape is not three positive numbers, or the affine is not an invertible
         4 x 4 matrix of finite numbers.
     """
@@ -33,13 +35,13 @@ class Grid:
         affine = np.array(self.affine, dtype=np.float64)
         shape = tuple(int(n) for n in self.shape)
         if len(shape) != 3 or min(shape) < 1:
-            raise ValueError(f"a grid has three positive sizes, got {tuple(self.shape)}")
+            raise InputError(f"a grid has three positive sizes, got {tuple(self.shape)}")
         if affine.shape != (4, 4) or not np.isfinite(affine).all():
-            raise ValueError(
+            raise InputError(
                 f"an affine is a 4 x 4 matrix of finite numbers, got {affine.tolist()}"
             )
         if abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-            raise ValueError(
+            raise InputError(
                 f"the affine is singular, its axes span no volume: {affine[:3, :3].tolist()}"
             )
         affine.setflags(write=False)

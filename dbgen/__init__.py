@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from .generation import generate
     from .study.plan import Plan
 else:
-    __getattr__, __dir__ = deferred(__name__, {"generate": ".generation", "Plan": ".study.plan"})
+    __getattr__, __dir__ = deferred(
+        __name__, {".generation": ("generate",), ".study.plan": ("Plan",)}
+    )
 
 __all__ = [
     "Choices",

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from ..atlas import load_atlas
+from ..errors import FailedError, InputError
+from ..paths import StrPath
 from ..solver import GrowthModel, Tissue
 from ..solver.models import register_model
 from ..solver.own_settings import own_arithmetic
@@ -63,7 +65,7 @@ class FinishedShard:
 
 @own_arithmetic()
 def generate(
-    path: str | os.PathLike[str],
+    path: StrPath,
     n_samples: int | None = None,
     *,
     plan: Plan | None = None,
@@ -106,7 +108,7 @@ def generate(
 
     Raises
     ------
-    ValueError
+    InputError
         If a number is out of range, or no tumour of the space is acceptable.
     DatabaseError
         If the folder holds a database of another plan (the message names the differences), or one
@@ -118,7 +120,7 @@ def generate(
         finished stays, and the same call goes on from there.
     """
     if shard_size < 1:
-        raise ValueError(f"shard_size is a number from 1 up, got {shard_size}")
+        raise InputError(f"shard_size is a number from 1 up, got {shard_size}")
     folder = Path(path).absolute()
     if plan is not None:
         register_model(type(plan.model))
@@ -162,7 +164,7 @@ def complete_request(
 
     Raises
     ------
-    ValueError
+    InputError
         If the number or `store` is out of range, or no number is given where one is needed.
     DatabaseError
         If the folder holds a database that was merged, or one of another schema.
@@ -175,7 +177,7 @@ def complete_request(
     if store is None:
         store = begun["store"] if begun else "density"
     if store not in ("density", "outlines"):
-        raise ValueError(f"store is 'density' or 'outlines', got {store!r}")
+        raise InputError(f"store is 'density' or 'outlines', got {store!r}")
     return number_of_samples(n_samples, plan.space), plan, store
 
 
@@ -184,20 +186,20 @@ def number_of_samples(n_samples: int | None, space: ParameterSpace) -> int:
 
     Raises
     ------
-    ValueError
+    InputError
         If it is not positive, more than the sweep has, or missing where there is no sweep.
     """
     n_points = space.n_points
     if n_samples is None:
         if n_points is None:
-            raise ValueError(
+            raise InputError(
                 f"a number of tumours is needed: the sampler {space.sampler!r} draws without end"
             )
         return n_points
     if n_samples < 1:
-        raise ValueError(f"n_samples is a number from 1 up, got {n_samples}")
+        raise InputError(f"n_samples is a number from 1 up, got {n_samples}")
     if n_points is not None and n_samples > n_points:
-        raise ValueError(f"n_samples is at most {n_points}, the points swept, got {n_samples}")
+        raise InputError(f"n_samples is at most {n_points}, the points swept, got {n_samples}")
     return n_samples
 
 
@@ -209,7 +211,7 @@ def _refusals_told() -> Iterator[None]:
     except OSError as error:
         if error.errno not in REFUSALS:
             raise
-        raise RuntimeError(
+        raise FailedError(
             f"cannot write {error.filename}: {error.strerror}. What is finished is kept: make room "
             "there, or the folder writable, then give the same command again"
         ) from error

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ..paths import StrPath
 from .datacard import write_card
 from .machine.files import begun, sha256_of, write_json
 from .store.database import Database
@@ -26,8 +27,8 @@ DRAWN = ("space", "sampler", "seed")
 
 
 def merge(
-    path: str | os.PathLike[str],
-    sources: Sequence[str | os.PathLike[str]],
+    path: StrPath,
+    sources: Sequence[StrPath],
     *,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Database:

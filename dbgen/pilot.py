@@ -92,7 +92,7 @@ def forecast(
 
     Raises
     ------
-    ValueError
+    InputError
         If a number is out of range, or the plan yields no acceptable tumour: the message says which
         limits rejected the draws.
     """
@@ -145,7 +145,7 @@ def run_pilot(
 
     Raises
     ------
-    ValueError
+    InputError
         If a run yields no acceptable tumour, or the simulation of a sweep's point fails.
     """
     runs: list[list[Sample]] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import netCDF4
 import numpy as np
 
 from ..atlas import load_atlas
+from ..paths import StrPath
 from ..solver import Tissue
 from ..solver.own_settings import own_arithmetic
 from .machine.files import sha256_of
@@ -44,7 +44,7 @@ REPRODUCED_SHARE = 0.01
 
 @own_arithmetic()
 def verify(
-    path: str | os.PathLike[str],
+    path: StrPath,
     *,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -68,7 +68,7 @@ def verify(
     ------
     DatabaseError
         If the folder holds no database, or one of another schema.
-    ValueError
+    InputError
         If its growth model cannot be made (see `solver.models.recall_model`).
     """
     from ..solver.models import recall_model  # here: it imports JAX, which a search can spare

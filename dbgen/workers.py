@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..atlas import ATLAS_VARIABLE, atlas_checksum, load_atlas
+from ..errors import FailedError
 from ..solver import Tissue
 from ..solver.compilation import keep_compiled_programs
 from .machine.cluster import carried_by_value, reason_of, remote
@@ -29,7 +30,7 @@ MAX_DEATHS = 10
 """Workers that may die over one shard: nodes come and go, but some deaths are the shard's fault."""
 
 
-class UnfitNodeError(RuntimeError):
+class UnfitNodeError(FailedError):
     """A node that cannot take part; the driver does not try again."""
 
 
@@ -135,4 +136,4 @@ def _is_final(error: Exception) -> bool:
 
 def _give_up(index: int, n_times: int, error: Exception) -> None:
     message = f"shard {index} failed {n_times} times, last: {reason_of(error)}"
-    raise RuntimeError(message) from error
+    raise FailedError(message) from error

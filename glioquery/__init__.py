@@ -1,1 +1,184 @@
-"""glioquery: from an MRI and an outline of a glioma to a map of tumour-cell density."""
+"""glioquery: from an MRI and an outline of a glioma to a map of tumour-cell density.
+
+    import glioquery as gq
+
+    patient = gq.load_patient(t1="T1.nii.gz", seg="SEG.nii.gz", labels="brats2021")
+    matches = gq.search(gq.open_index(gq.open_database()), masks)
+
+The public names are imported when they are first used: `import glioquery` itself takes no time.
+"""
+
+from typing import TYPE_CHECKING
+
+from .deferred import deferred
+
+if TYPE_CHECKING:
+    from .atlas import Atlas, Grid, load_atlas
+    from .dbgen import (
+        Choices,
+        Database,
+        DatabaseError,
+        ParameterSpace,
+        Plan,
+        Range,
+        generate,
+        merge,
+        verify,
+    )
+    from .errors import FailedError, GlioqueryError, InputError
+    from .pipeline.cohort.case_table import Case, CaseTable, read_cases
+    from .pipeline.cohort.cohort import Outcome, invert_cohort
+    from .pipeline.cohort.cohort_report import write_cohort
+    from .pipeline.images.labels import (
+        LabelConvention,
+        label_convention,
+        outlines_from_labels,
+    )
+    from .pipeline.images.nifti import NiftiFile, read_nifti, write_nifti
+    from .pipeline.patient.patient import Patient, load_patient
+    from .query import (
+        Index,
+        Match,
+        Measure,
+        build_index,
+        find_measure,
+        search,
+        search_many,
+    )
+    from .query.index.opening import open_database, open_index
+    from .solver import (
+        Accuracy,
+        BatchResult,
+        FisherKolmogorov,
+        GrowthModel,
+        GrowthParameters,
+        Sensitivity,
+        Simulation,
+        Thresholds,
+        Tissue,
+        TumorDensity,
+        TumorMasks,
+        keep_compiled_programs,
+        sensitivity,
+        simulate,
+        simulate_batch,
+    )
+    from .solver.models import find_model, register_model
+    from .version import __version__
+else:
+    __getattr__, __dir__ = deferred(
+        __name__,
+        {
+            ".atlas": ("Atlas", "Grid", "load_atlas"),
+            ".dbgen": (
+                "Choices",
+                "Database",
+                "DatabaseError",
+                "ParameterSpace",
+                "Plan",
+                "Range",
+                "generate",
+                "merge",
+                "verify",
+            ),
+            ".errors": ("FailedError", "GlioqueryError", "InputError"),
+            ".pipeline.cohort.case_table": ("Case", "CaseTable", "read_cases"),
+            ".pipeline.cohort.cohort": ("Outcome", "invert_cohort"),
+            ".pipeline.cohort.cohort_report": ("write_cohort",),
+            ".pipeline.images.labels": (
+                "LabelConvention",
+                "label_convention",
+                "outlines_from_labels",
+            ),
+            ".pipeline.images.nifti": ("NiftiFile", "read_nifti", "write_nifti"),
+            ".pipeline.patient.patient": ("Patient", "load_patient"),
+            ".query": (
+                "Index",
+                "Match",
+                "Measure",
+                "build_index",
+                "find_measure",
+                "search",
+                "search_many",
+            ),
+            ".query.index.opening": ("open_database", "open_index"),
+            ".solver": (
+                "Accuracy",
+                "BatchResult",
+                "FisherKolmogorov",
+                "GrowthModel",
+                "GrowthParameters",
+                "Sensitivity",
+                "Simulation",
+                "Thresholds",
+                "Tissue",
+                "TumorDensity",
+                "TumorMasks",
+                "keep_compiled_programs",
+                "sensitivity",
+                "simulate",
+                "simulate_batch",
+            ),
+            ".solver.models": ("find_model", "register_model"),
+            ".version": ("__version__",),
+        },
+    )
+
+__all__ = [
+    "Accuracy",
+    "Atlas",
+    "BatchResult",
+    "Case",
+    "CaseTable",
+    "Choices",
+    "Database",
+    "DatabaseError",
+    "FailedError",
+    "FisherKolmogorov",
+    "GlioqueryError",
+    "Grid",
+    "GrowthModel",
+    "GrowthParameters",
+    "Index",
+    "InputError",
+    "LabelConvention",
+    "Match",
+    "Measure",
+    "NiftiFile",
+    "Outcome",
+    "ParameterSpace",
+    "Patient",
+    "Plan",
+    "Range",
+    "Sensitivity",
+    "Simulation",
+    "Thresholds",
+    "Tissue",
+    "TumorDensity",
+    "TumorMasks",
+    "__version__",
+    "build_index",
+    "find_measure",
+    "find_model",
+    "generate",
+    "invert_cohort",
+    "keep_compiled_programs",
+    "label_convention",
+    "load_atlas",
+    "load_patient",
+    "merge",
+    "open_database",
+    "open_index",
+    "outlines_from_labels",
+    "read_cases",
+    "read_nifti",
+    "register_model",
+    "search",
+    "search_many",
+    "sensitivity",
+    "simulate",
+    "simulate_batch",
+    "verify",
+    "write_cohort",
+    "write_nifti",
+]

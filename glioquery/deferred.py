@@ -13,7 +13,7 @@ from typing import Any
 
 
 def deferred(
-    package: str, modules: Mapping[str, str]
+    package: str, names: Mapping[str, tuple[str, ...]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Make a package's `__getattr__` and `__dir__` (PEP 562).
 
@@ -21,22 +21,24 @@ def deferred(
     ----------
     package : str
         The package's `__name__`.
-    modules : mapping of str to str
-        The module, with a leading dot, that each name comes from; modules are found by name, too.
-        None may have the name of what it holds: once imported, it would stand in its place.
+    names : mapping of str to tuple of str
+        What comes from each module, which has a leading dot; the modules, and the packages that
+        they are in, are found by name, too. None may have the name of what it holds: once imported,
+        it would stand in its place.
     """
     namespace = vars(sys.modules[package])
+    homes = {name: module for module, held in names.items() for name in held}
+    modules = {module.split(".")[1] for module in names}
 
     def find(name: str) -> Any:
-        if f".{name}" in modules.values():
+        if name in homes:
+            namespace[name] = getattr(importlib.import_module(homes[name], package), name)
+            return namespace[name]
+        if name in modules:
             return importlib.import_module(f".{name}", package)
-        if name not in modules:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(modules[name], package), name)
-        namespace[name] = value
-        return value
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
-    def names() -> list[str]:
-        return sorted(namespace.keys() | modules.keys())
+    def listed() -> list[str]:
+        return sorted(namespace.keys() | homes.keys())
 
-    return find, names
+    return find, listed

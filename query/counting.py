@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from ..solver import TumorMasks
 from .dice import OUTLINES
 from .index.blocks import count_voxels, cut_blocks, sum_coarse
@@ -45,11 +46,11 @@ class CutQuery:
 
         Raises
         ------
-        ValueError
+        InputError
             If they lie on another grid.
         """
         if masks.grid != index.grid:
-            raise ValueError(
+            raise InputError(
                 f"the masks lie on a grid of {masks.grid}, the index needs {index.grid}: "
                 "resample them"
             )

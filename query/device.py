@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from ..solver import TumorMasks
 from ..solver.own_settings import own_jax
 from .counting import CutQuery
@@ -73,12 +74,12 @@ class DeviceIndex:
 
         Raises
         ------
-        ValueError
+        InputError
             As `search`, or if the measure does not follow from counts.
         """
         check_request(k, empty_score)
         if measure.from_counts is None:
-            raise ValueError(f"the measure {measure.name} needs masks, a device counts voxels only")
+            raise InputError(f"the measure {measure.name} needs masks, a device counts voxels only")
         found = []
         waiting = iter(queries)
         while batch := [CutQuery.of(self.index, masks) for masks in islice(waiting, BATCH)]:

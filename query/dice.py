@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..errors import InputError
 from ..solver import TumorMasks
 
 OUTLINES = ("core", "whole")
@@ -60,11 +61,11 @@ def dice_of_masks(
 
     Raises
     ------
-    ValueError
+    InputError
         If the two lie on different grids.
     """
     if query.grid != tumor.grid:
-        raise ValueError(f"masks to compare share one grid, got {query.grid} and {tumor.grid}")
+        raise InputError(f"masks to compare share one grid, got {query.grid} and {tumor.grid}")
     core, whole = (
         float(dice_from_counts((a & b).sum(), a.sum() + b.sum(), empty_score=empty_score))
         for a, b in ((query.core, tumor.core), (query.whole, tumor.whole))

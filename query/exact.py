@@ -28,6 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from ..solver import TumorMasks
 from ..solver.own_settings import own_arithmetic
 from .counting import CutQuery, bound_intersections, intersect
@@ -100,7 +101,7 @@ def search(
 
     Raises
     ------
-    ValueError
+    InputError
         If k or empty_score is out of range, or the masks lie on another grid.
     """
     return search_counted(
@@ -164,13 +165,13 @@ def score_samples(
 
     Raises
     ------
-    ValueError
+    InputError
         If the index holds no such sample, or as in `search`.
     """
     check_request(1, empty_score)
     ids = np.asarray(samples, np.intp)
     if ((ids < 0) | (ids >= index.n_samples)).any():
-        raise ValueError(f"samples are numbered 0 to {index.n_samples - 1}, got {list(samples)}")
+        raise InputError(f"samples are numbered 0 to {index.n_samples - 1}, got {list(samples)}")
     query = CutQuery.of(index, masks)
     counts = intersect(index, query, ids)
     if measure.from_counts is not None:
@@ -185,13 +186,13 @@ def check_request(k: int, empty_score: float) -> None:
 
     Raises
     ------
-    ValueError
+    InputError
         If k or empty_score is out of range.
     """
     if k < 1:
-        raise ValueError(f"k, the number of matches, is 1 or more, got {k}")
+        raise InputError(f"k, the number of matches, is 1 or more, got {k}")
     if not 0 <= empty_score <= 1:
-        raise ValueError(f"empty_score, the Dice of two empty masks, is 0 to 1, got {empty_score}")
+        raise InputError(f"empty_score, the Dice of two empty masks, is 0 to 1, got {empty_score}")
 
 
 def _search_bounded(

@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..errors import InputError
 from ..solver import TumorMasks
 from .dice import OUTLINES, dice_from_counts
 
@@ -67,7 +68,7 @@ class Measure:
 
     Raises
     ------
-    ValueError
+    InputError
         If the weights are not of this kind.
     """
 
@@ -81,7 +82,7 @@ class Measure:
     def __post_init__(self) -> None:
         core, whole = self.weights
         if not (min(core, whole) >= 0 and 0 < core + whole < math.inf):
-            raise ValueError(
+            raise InputError(
                 "the weights of core and whole are numbers >= 0, not both 0, "
                 f"got {core} and {whole}"
             )
@@ -127,11 +128,11 @@ def hausdorff95(query: TumorMasks, tumor: TumorMasks, weights: Weights = (1.0, 1
 
     Raises
     ------
-    ValueError
+    InputError
         If the two lie on different grids.
     """
     if query.grid != tumor.grid:
-        raise ValueError(f"masks to compare share one grid, got {query.grid} and {tumor.grid}")
+        raise InputError(f"masks to compare share one grid, got {query.grid} and {tumor.grid}")
     spacing = query.grid.spacing_mm
     return sum(
         weight * _distance95(getattr(query, name), getattr(tumor, name), spacing)
@@ -191,28 +192,28 @@ def find_measure(name: str, *, weights: Weights = (1.0, 1.0)) -> Measure:
 
     Raises
     ------
-    ValueError
+    InputError
         If there is no such measure, module or function, or the weights do not fit.
     """
     if name in MEASURES:
         return dataclasses.replace(MEASURES[name], weights=weights)
     module, colon, attribute = name.partition(":")
     if not colon:
-        raise ValueError(
+        raise InputError(
             f"no measure {name!r}: there are {', '.join(MEASURES)}, and any function given as "
             "module:function"
         )
     try:
         function = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
+        raise InputError(
             f"the measure {name} cannot be imported ({error}): its module must be installed or "
             "lie in a folder on PYTHONPATH"
         ) from error
     if not callable(function):
-        raise ValueError(f"the measure {name} is no function")
+        raise InputError(f"the measure {name} is no function")
     if weights != (1.0, 1.0):
-        raise ValueError(f"the measure {name} weighs the outlines itself: leave the weights out")
+        raise InputError(f"the measure {name} weighs the outlines itself: leave the weights out")
     return Measure(name, from_masks=UserFunction(name, function))
 
 
@@ -236,12 +237,12 @@ class UserFunction:
 
         Raises
         ------
-        ValueError
+        InputError
             If that is NaN.
         """
         value = float(self.function(query, tumor))
         if math.isnan(value):
-            raise ValueError(
+            raise InputError(
                 f"the measure {self.name} returned NaN, which has no place in a ranking"
             )
         return value

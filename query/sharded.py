@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..dbgen.machine.cluster import carried_by_value, connected, remote
+from ..errors import FailedError, GlioqueryError, InputError
 from ..solver import TumorMasks
 from .exact import SHARED, Progress, check_request, search_many
 from .index.index import Index
@@ -80,7 +81,7 @@ class ShardedIndex:
 
         Raises
         ------
-        ValueError
+        InputError
             As `exact.search_many`, or if a node sees another index at the path, or none.
         RuntimeError
             If an actor died again and again.
@@ -111,11 +112,11 @@ class ShardedIndex:
         try:
             by_actor = self._ray.get(references)
         except exceptions.RayTaskError as error:
-            if isinstance(error.cause, ValueError):
+            if isinstance(error.cause, GlioqueryError):
                 raise error.cause from None
             raise
         except exceptions.RayActorError as error:
-            raise RuntimeError(
+            raise FailedError(
                 f"a process of the search died {MAX_DEATHS + 1} times: too little memory on its "
                 "node, or a measure that ends its process"
             ) from error
@@ -153,9 +154,9 @@ def sharded(
 
     Raises
     ------
-    ValueError
+    InputError
         If there are fewer samples than shards, or no shard.
-    ConnectionError
+    ClusterError
         If there is no cluster at the address.
     """
     with connected(address, n_workers=n_workers) as ray:
@@ -163,7 +164,7 @@ def sharded(
         if n_shards is None:
             n_shards = min(n, max(1, int(ray.cluster_resources().get("CPU", 1))))
         if not 1 <= n_shards <= n:
-            raise ValueError(f"n_shards is 1 to {n}, the samples indexed, got {n_shards}")
+            raise InputError(f"n_shards is 1 to {n}, the samples indexed, got {n_shards}")
         ends = [n * i // n_shards for i in range(n_shards + 1)]
         spans = tuple(pairwise(ends))
         # No core is reserved: an actor whose node was lost has to find a place on another.
@@ -212,10 +213,10 @@ class _Searcher:
     def _opened(self) -> Index:
         try:
             index = Index.open(self._path)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"on node {socket.gethostname()}: {error}") from None
+        except (OSError, InputError) as error:
+            raise InputError(f"on node {socket.gethostname()}: {error}") from None
         if index.database_checksum != self._checksum:
-            raise ValueError(
+            raise InputError(
                 f"node {socket.gethostname()} sees another index at {self._path} than the one "
                 "asked for: was it built anew, or is the folder not shared?"
             )

@@ -21,21 +21,13 @@ else:
     __getattr__, __dir__ = deferred(
         __name__,
         {
-            "BatchResult": ".batches",
-            "simulate_batch": ".batches",
-            "Sensitivity": ".gradients",
-            "sensitivity": ".gradients",
-            "Simulation": ".integrate",
-            "Snapshot": ".integrate",
-            "Status": ".integrate",
-            "on_grid": ".integrate",
-            "simulate": ".integrate",
-            "march": ".marching",
-            "FisherKolmogorov": ".models",
-            "GrowthModel": ".models",
-            "SCHEME": ".schedule",
-            "Accuracy": ".schedule",
-            "State": ".stepper",
+            ".batches": ("BatchResult", "simulate_batch"),
+            ".gradients": ("Sensitivity", "sensitivity"),
+            ".integrate": ("Simulation", "Snapshot", "Status", "on_grid", "simulate"),
+            ".marching": ("march",),
+            ".models": ("FisherKolmogorov", "GrowthModel"),
+            ".schedule": ("SCHEME", "Accuracy"),
+            ".stepper": ("State",),
         },
     )
 

@@ -12,6 +12,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from .density import Thresholds
 from .laplacian import Laplacian
 from .models import FisherKolmogorov, GrowthModel
@@ -75,11 +76,11 @@ def simulate_batch(
 
     Raises
     ------
-    ValueError
+    InputError
         If there are no parameters, or an origin lies outside the tissue.
     """
     if not parameters:
-        raise ValueError("a batch holds at least one set of parameters")
+        raise InputError("a batch holds at least one set of parameters")
     operator = DiffusionOperator(tissue, model)
     laplacian = operator.on(Window((0, 0, 0), tissue.box_shape))
     levels = jnp.array([thresholds.core, thresholds.whole], jnp.float32)

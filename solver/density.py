@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atlas import Grid
+from ..errors import InputError
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Thresholds:
 
     Raises
     ------
-    ValueError
+    InputError
         Unless 0 < whole <= core < 1.
     """
 
@@ -28,7 +29,7 @@ class Thresholds:
 
     def __post_init__(self) -> None:
         if not 0 < self.whole <= self.core < 1:
-            raise ValueError(
+            raise InputError(
                 "thresholds satisfy 0 < whole <= core < 1, "
                 f"got whole={self.whole}, core={self.core}"
             )
@@ -53,7 +54,7 @@ class TumorMasks:
         for name in ("core", "whole"):
             mask = getattr(self, name)
             if mask.dtype != np.bool_ or mask.shape != self.grid.shape:
-                raise ValueError(
+                raise InputError(
                     f"the {name} outline is a boolean array of shape {self.grid.shape}, "
                     f"got {mask.dtype} of shape {mask.shape}"
                 )

@@ -75,7 +75,7 @@ def sensitivity(
 
     Raises
     ------
-    ValueError
+    InputError
         If the origin lies outside the tissue.
     """
     with own_jax(x64=dtype is np.float64):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from .density import Thresholds, TumorDensity
 from .marching import march
 from .models import FisherKolmogorov, GrowthModel
@@ -144,7 +145,7 @@ def simulate(
 
     Raises
     ------
-    ValueError
+    InputError
         If the origin lies outside the tissue, snapshot times or volumes do not rise, or a time lies
         outside (0, days].
     """
@@ -222,7 +223,7 @@ def _checked(
 ) -> tuple[list[float], list[float]]:
     for name, values in (("times", days), ("volumes", volumes)):
         if any(b <= a for a, b in itertools.pairwise(values)):
-            raise ValueError(f"snapshot {name} rise from one to the next, got {list(values)}")
+            raise InputError(f"snapshot {name} rise from one to the next, got {list(values)}")
     if days and not (days[0] > 0 and days[-1] <= parameters.days):
-        raise ValueError(f"snapshot times lie in (0, {parameters.days:g}] days, got {list(days)}")
+        raise InputError(f"snapshot times lie in (0, {parameters.days:g}] days, got {list(days)}")
     return list(days), list(volumes)

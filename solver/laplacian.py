@@ -19,6 +19,8 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
+from ..errors import InputError
+
 
 @partial(
     jax.tree_util.register_dataclass, data_fields=["weights"], meta_fields=["offsets", "shape"]
@@ -104,11 +106,11 @@ def face_weights(
 
     Raises
     ------
-    ValueError
+    InputError
         If `mean` is neither of the two.
     """
     if mean not in ("harmonic", "arithmetic"):
-        raise ValueError(f"the face mean is 'harmonic' or 'arithmetic', got {mean!r}")
+        raise InputError(f"the face mean is 'harmonic' or 'arithmetic', got {mean!r}")
     d = np.asarray(diffusivity, dtype=np.float64)
     weights = []
     for axis, h in enumerate(spacing_mm):

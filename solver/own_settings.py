@@ -18,8 +18,10 @@ from contextlib import AbstractContextManager, ExitStack
 
 import numpy as np
 
+from ..errors import InputError
 
-class DeviceError(ValueError):
+
+class DeviceError(InputError):
     """JAX finds none of the devices that it is told to use."""
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ..errors import InputError
+
 
 @dataclass(frozen=True)
 class GrowthParameters:
@@ -27,7 +29,7 @@ class GrowthParameters:
 
     Raises
     ------
-    ValueError
+    InputError
         If a number is not finite or out of these ranges.
     """
 
@@ -39,7 +41,7 @@ class GrowthParameters:
     def __post_init__(self) -> None:
         origin = tuple(float(c) for c in self.origin_mm)
         if len(origin) != 3 or not all(map(math.isfinite, origin)):
-            raise ValueError(f"origin_mm is three finite coordinates in mm, got {self.origin_mm}")
+            raise InputError(f"origin_mm is three finite coordinates in mm, got {self.origin_mm}")
         object.__setattr__(self, "origin_mm", origin)
         for name, unit, positive in (
             ("dw", "mm^2/day", False),
@@ -49,7 +51,7 @@ class GrowthParameters:
             value = float(getattr(self, name))
             if not math.isfinite(value) or value < 0 or (positive and value == 0):
                 bound = "> 0" if positive else ">= 0"
-                raise ValueError(f"{name} is a finite number {bound} in {unit}, got {value}")
+                raise InputError(f"{name} is a finite number {bound} in {unit}, got {value}")
             object.__setattr__(self, name, value)
 
     @property

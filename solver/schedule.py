@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ..errors import InputError
 from .seed import SEED_SD_MM
 from .supertime import longest_step, thrifty_step
 
@@ -48,7 +49,7 @@ class Accuracy:
 
     def __post_init__(self) -> None:
         if not (0 < self.growth <= 2 and 0 < self.widening <= 2):
-            raise ValueError(
+            raise InputError(
                 "growth and widening lie in (0, 2], "
                 f"got growth={self.growth}, widening={self.widening}"
             )
@@ -62,11 +63,11 @@ class Accuracy:
 
         Raises
         ------
-        ValueError
+        InputError
             Unless 1e-7 <= relative_l2 <= 0.05, where that scaling was seen to hold.
         """
         if not 1e-7 <= relative_l2 <= 0.05:
-            raise ValueError(f"a time error lies in [1e-7, 0.05], got {relative_l2}")
+            raise InputError(f"a time error lies in [1e-7, 0.05], got {relative_l2}")
         return cls().refined(math.sqrt(DEFAULT_ERROR / relative_l2))
 
     def refined(self, factor: float) -> Accuracy:

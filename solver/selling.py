@@ -28,6 +28,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
+
 PAIRS = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
 MAX_STEPS = 200
 """More than any tensor takes whose eigenvalues lie within a factor 10^4 of each other."""
@@ -52,7 +54,7 @@ def decompose(tensors: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArr
 
     Raises
     ------
-    ValueError
+    InputError
         If a tensor is too close to singular to be decomposed.
     """
     d = np.asarray(tensors, dtype=np.float64)
@@ -78,7 +80,7 @@ def decompose(tensors: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArr
             b[here, i] *= -1
         bases[open_rows] = b
     else:
-        raise ValueError(
+        raise InputError(
             f"a tensor of eigenvalues {np.linalg.eigvalsh(d[open_rows[0]]).tolist()} is too close "
             "to singular: bound its anisotropy first"
         )

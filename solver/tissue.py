@@ -12,6 +12,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from ..atlas import Atlas, Grid
+from ..errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,19 +47,19 @@ class Tissue:
 
         Raises
         ------
-        ValueError
+        InputError
             If a map's shape is not the grid's, a value is NaN or outside [0, 1] by more than
             1e-3, or no voxel is tissue.
         """
         maps = {"wm": np.asarray(wm), "gm": np.asarray(gm), "csf": np.asarray(csf)}
         for name, values in maps.items():
             if values.shape != grid.shape:
-                raise ValueError(
+                raise InputError(
                     f"tissue maps have the grid's shape {grid.shape}, {name} has {values.shape}"
                 )
             low, high = float(values.min()), float(values.max())
             if not (low >= -1e-3 and high <= 1 + 1e-3):
-                raise ValueError(
+                raise InputError(
                     f"tissue maps are probabilities in [0, 1], {name} has values "
                     f"from {low:g} to {high:g}"
                 )
@@ -66,7 +67,7 @@ class Tissue:
         grey = np.clip(maps["gm"].astype(np.float32), 0, 1)
         labels, n_components = ndimage.label(white + grey > maps["csf"])
         if n_components == 0:
-            raise ValueError("no voxel is tissue: white and grey matter nowhere outweigh CSF")
+            raise InputError("no voxel is tissue: white and grey matter nowhere outweigh CSF")
         sizes = np.bincount(labels.ravel())
         sizes[0] = 0
         domain = labels == sizes.argmax()
@@ -112,12 +113,12 @@ class Tissue:
 
         Raises
         ------
-        ValueError
+        InputError
             If the position lies outside the domain; the message names the nearest tissue point.
         """
         position = np.asarray(position_mm, dtype=np.float64)
         if position.shape != (3,) or not np.isfinite(position).all():
-            raise ValueError(
+            raise InputError(
                 f"a position is three finite coordinates in mm, got {position.tolist()}"
             )
         x, y, z = np.floor(self.grid.to_voxel(position) + 0.5).astype(int).tolist()
@@ -126,7 +127,7 @@ class Tissue:
             world = self.grid.to_world(self.voxels)
             distance, row = cKDTree(world).query(position)
             nearest = ", ".join(f"{c:g}" for c in world[row])
-            raise ValueError(
+            raise InputError(
                 f"position ({', '.join(f'{c:g}' for c in position)}) mm is outside the tissue; "
                 f"the nearest tissue point is ({nearest}) mm, {distance:.1f} mm away"
             )

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from ...atlas import ATLAS_VARIABLE
+from ...errors import InputError
 from .cores import available_cores
 from .files import scratch_folder
 
@@ -47,6 +48,10 @@ FRAME_HEAD, SETTINGS = 9, b"\x04"
 """Bytes of the head of an HTTP/2 frame, and its fourth where the frame holds settings."""
 
 
+class ClusterError(InputError, ConnectionError):
+    """The cluster that was asked for cannot be started or joined."""
+
+
 @contextlib.contextmanager
 def connected(address: str | None = None, *, n_workers: int | None = None) -> Iterator[Any]:
     """The `ray` module, connected to a cluster for the duration of the block.
@@ -61,15 +66,15 @@ def connected(address: str | None = None, *, n_workers: int | None = None) -> It
 
     Raises
     ------
-    ValueError
+    InputError
         If the number of workers is not positive, or given together with an address.
-    ConnectionError
+    ClusterError
         If there is no cluster at the address, or this process belongs to another one.
     """
     if n_workers is not None and n_workers < 1:
-        raise ValueError(f"the number of workers is 1 or more, got {n_workers}")
+        raise InputError(f"the number of workers is 1 or more, got {n_workers}")
     if n_workers is not None and address is not None:
-        raise ValueError(
+        raise InputError(
             "a number of workers is for a cluster of this machine's own, not for the one at "
             f"{address}: give one of the two"
         )
@@ -120,14 +125,14 @@ def worker_environment(**more: str) -> dict[str, str]:
 
     Raises
     ------
-    ValueError
+    InputError
         If the atlas's folder has a name that Ray would read as more than a name.
     """
     carried = {}
     if ATLAS_VARIABLE in os.environ:
         folder = str(Path(os.environ[ATLAS_VARIABLE]).absolute())
         if "$" in folder:
-            raise ValueError(
+            raise InputError(
                 f"{ATLAS_VARIABLE} names {folder}, where Ray would replace what follows the '$': "
                 "give the folder another name"
             )
@@ -227,7 +232,7 @@ def _refuse_another(ray: Any, address: str | None) -> None:
         return
     joined = ray.get_runtime_context().gcs_address
     if address != joined:
-        raise ConnectionError(
+        raise ClusterError(
             f"the cluster at {address} was asked for, but this process has joined the one at "
             f"{joined}: leave that with ray.shutdown() first"
         )
@@ -247,7 +252,7 @@ def _start(ray: Any, address: str | None, arguments: dict[str, Any]) -> None:
         hint = ""
         if address and "RAY_AUTH_MODE" not in os.environ:
             hint = "; if it asks for a token, set RAY_AUTH_MODE=token (see docs/cluster.md)"
-        raise ConnectionError(f"no Ray cluster {where}: {error}{hint}") from None
+        raise ClusterError(f"no Ray cluster {where}: {error}{hint}") from None
     finally:
         # Ray's handler ends the process, its library's prints a trace of C++ before.
         if callable(handler) and threading.current_thread() is threading.main_thread():
@@ -260,7 +265,7 @@ def _session_folder() -> Iterator[str]:
 
     Raises
     ------
-    ConnectionError
+    ClusterError
         If neither can be used.
     """
     named = os.environ.get("RAY_TMPDIR")
@@ -274,14 +279,14 @@ def _session_folder() -> Iterator[str]:
         "sockets lie there"
     )
     if named:
-        raise ConnectionError(f"RAY_TMPDIR is a path of {need}, got {named}")
+        raise ClusterError(f"RAY_TMPDIR is a path of {need}, got {named}")
     with contextlib.ExitStack() as stack:
         try:
             made = tempfile.TemporaryDirectory(
                 prefix="glioquery-ray-", dir=SHORT_FOLDER, ignore_cleanup_errors=True
             )
         except OSError as error:
-            raise ConnectionError(
+            raise ClusterError(
                 f"Ray keeps its sockets neither under TMPDIR, {folder}, nor under {SHORT_FOLDER} "
                 f"({error.strerror}): set RAY_TMPDIR to a path of {need}"
             ) from None
@@ -294,7 +299,7 @@ def _refuse_unreachable(address: str | None) -> None:
         try:
             socket.create_connection(place, timeout=5).close()
         except OSError as error:
-            raise ConnectionError(f"no Ray cluster at {address}: {error}") from None
+            raise ClusterError(f"no Ray cluster at {address}: {error}") from None
 
 
 def _refuse_stranger(address: str | None) -> None:
@@ -311,7 +316,7 @@ def _refuse_stranger(address: str | None) -> None:
     except OSError:  # silence
         greeting = b""
     if greeting[3:4] != SETTINGS:
-        raise ConnectionError(f"no Ray cluster at {address}: another program listens there")
+        raise ClusterError(f"no Ray cluster at {address}: another program listens there")
 
 
 def _host_and_port(address: str | None) -> tuple[str, int] | None:
@@ -326,7 +331,7 @@ def _recorded_address() -> str:
 
     Raises
     ------
-    ConnectionError
+    ClusterError
         If there is neither.
     """
     folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or SHORT_FOLDER
@@ -336,7 +341,7 @@ def _recorded_address() -> str:
             record = Path(folder, "ray", "ray_current_cluster")
             address = record.read_text(encoding="utf-8").strip()
     if not address:
-        raise ConnectionError(
+        raise ClusterError(
             "no Ray cluster was started on this machine by `ray start`, and RAY_ADDRESS is not "
             "set: start one, name its address, or leave --address out for a cluster of this "
             "command's own"

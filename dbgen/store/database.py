@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from ...atlas import (
     atlas_name,
     load_atlas,
 )
+from ...errors import InputError
+from ...paths import StrPath
 from ...solver import (
     GrowthParameters,
     Thresholds,
@@ -79,7 +80,7 @@ class Database:
     records: tuple[ShardRecord, ...]
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Database:
+    def open(cls, path: StrPath) -> Database:
         """Open a database and see that it is complete.
 
         Sizes are compared here, which is quick; `verify` compares checksums and contents.
@@ -222,14 +223,14 @@ class Database:
 
         Raises
         ------
-        ValueError
+        InputError
             If there is no variable of that name (the message lists those there are), or a bound is
             not a number or a slice from a lower to a higher one.
         """
         chosen = np.ones(self.n_samples, dtype=bool)
         for name, bound in bounds.items():
             if name not in VARIABLES:
-                raise ValueError(
+                raise InputError(
                     f"no variable {name!r} to select by: there are {', '.join(VARIABLES)}"
                 )
             low, high = _ends(name, bound)
@@ -412,7 +413,7 @@ class Database:
             return read_voxels(self.path / VOXELS)
         except OSError as error:
             raise DatabaseError(
-                f"{self.path / VOXELS} is missing or not readable ({error}): "
+                f"{self.path / VOXELS} is missing or not readable ({error.strerror}): "
                 f"{mending(self.path, self.header)} writes it anew"
             ) from None
 
@@ -427,7 +428,7 @@ def _ends(name: str, bound: slice | float) -> tuple[float, float]:
     except (TypeError, ValueError):
         low, high = math.nan, math.nan
     if bound.step is not None or not low <= high:
-        raise ValueError(
+        raise InputError(
             f"{name} is selected by a number or by slice(low, high) with low <= high, got {bound}"
         )
     return low, high

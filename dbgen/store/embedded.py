@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...solver.compilation import CACHE_VARIABLE, cache_folder
+from ...cache import CACHE_VARIABLE, cache_folder
 from .database import Database
 from .header import DatabaseError
 

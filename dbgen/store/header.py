@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...errors import InputError
 from ..study.space import ParameterSpace
 from .netcdf import computed_once
 
@@ -24,7 +25,7 @@ PART_KEYS = ("space", "sampler", "seed", "n_samples", "shard_size")
 stand in the plan, the others in the header itself."""
 
 
-class DatabaseError(ValueError):
+class DatabaseError(InputError):
     """A folder that is not the database it should be; the message says what to do."""
 
 
@@ -90,7 +91,7 @@ class Part:
 
         Raises
         ------
-        ValueError
+        InputError
             If the model cannot be made again (see `recall_model`).
         """
         from ..study.plan import Plan  # here: it imports JAX, which a search can spare

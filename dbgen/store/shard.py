@@ -6,6 +6,7 @@ samples it holds, its size and its SHA-256.
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import json
@@ -159,7 +160,7 @@ def read_voxels(path: Path) -> NDArray[np.int16]:
         with opened(path) as file:
             return np.asarray(file["voxel_index"][:])
     except (IndexError, RuntimeError) as error:  # RuntimeError is what NetCDF calls damage
-        raise OSError(f"{path} is damaged ({error})") from error
+        raise OSError(errno.EIO, f"damaged ({error})", str(path)) from error
 
 
 def holds_voxels(path: Path, tissue: Tissue) -> bool:

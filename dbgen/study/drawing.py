@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...errors import InputError
 from ...solver import GrowthParameters, Snapshot, Status, Thresholds, Tissue, simulate
 from ...solver.integrate import VOLUME_TOLERANCE
 from .plan import Plan
@@ -72,7 +73,7 @@ def draw_samples(tissue: Tissue, plan: Plan, run: int) -> list[Sample]:
 
     Raises
     ------
-    ValueError
+    InputError
         If `attempts_of` the run yield none, or the simulation of a sweep's point fails.
     """
     rejections: Counter[Rejection] = Counter()
@@ -89,10 +90,10 @@ def attempts_of(run: int) -> range:
     return range(MAX_ATTEMPTS if run == 0 else PATIENCE * MAX_ATTEMPTS)
 
 
-def no_acceptable_tumor(rejections: Mapping[Rejection, int]) -> ValueError:
+def no_acceptable_tumor(rejections: Mapping[Rejection, int]) -> InputError:
     """The error of a space of which no draw is accepted; it says why, the most frequent first."""
     why = sorted(rejections.items(), key=lambda item: -item[1])
-    return ValueError(
+    return InputError(
         f"the parameter space yields no acceptable tumour in {sum(rejections.values())} draws: "
         + "; ".join(f"in {count} {rejection.value}" for rejection, count in why)
         + ". Widen its ranges or its size limits"
@@ -104,7 +105,7 @@ def draw_attempt(tissue: Tissue, plan: Plan, run: int, attempt: int) -> list[Sam
 
     Raises
     ------
-    ValueError
+    InputError
         If the simulation of a sweep's point fails: it cannot be drawn again.
     """
     space = plan.space
@@ -130,7 +131,7 @@ def draw_attempt(tissue: Tissue, plan: Plan, run: int, attempt: int) -> list[Sam
     )
     if sampler.sweeps:
         if result.status is Status.NOT_FINITE:
-            raise ValueError(f"point {run} of the sweep, {draw.parameters}: {result.status.value}")
+            raise InputError(f"point {run} of the sweep, {draw.parameters}: {result.status.value}")
         return [Sample(draw.parameters, result.final, attempt)]
     if result.status is Status.NOT_FINITE:
         return Rejection.NOT_FINITE

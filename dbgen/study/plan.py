@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ...atlas import atlas_checksum, atlas_folder, atlas_name, load_atlas
+from ...errors import InputError
+from ...paths import StrPath
 from ...solver import SCHEME, Accuracy, FisherKolmogorov, GrowthModel, Thresholds, Tissue
 from ...solver.models import describe_model, find_model, recall_model
 from .space import ParameterSpace
@@ -32,7 +34,7 @@ class Plan:
 
     Raises
     ------
-    ValueError
+    InputError
         If the seed is out of range, or an origin of the space lies outside the tissue.
     """
 
@@ -44,12 +46,12 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
-            raise ValueError(f"seed is a whole number from 0 to 2^32 - 1, got {self.seed}")
+            raise InputError(f"seed is a whole number from 0 to 2^32 - 1, got {self.seed}")
         for origin in self.space.origin_mm or ():
             try:
                 Tissue.from_atlas(load_atlas()).nearest_voxel(origin)
-            except ValueError as error:
-                raise ValueError(f"origin_mm: {error}") from None
+            except InputError as error:
+                raise InputError(f"origin_mm: {error}") from None
 
     def describe(self) -> dict[str, Any]:
         """The plan in plain values, as `database.json` stores it."""
@@ -72,7 +74,7 @@ class Plan:
 
         Raises
         ------
-        ValueError
+        InputError
             If the sampler is unknown here, or the growth model cannot be made again (see
             `recall_model`).
         """
@@ -87,7 +89,7 @@ class Plan:
     @classmethod
     def from_toml(
         cls,
-        path: Path,
+        path: StrPath,
         *,
         seed: int = 0,
         model: GrowthModel | None = None,
@@ -100,7 +102,7 @@ class Plan:
 
         Parameters
         ----------
-        path : Path
+        path : str or os.PathLike
         seed : int
         model : GrowthModel, optional
             Replaces the file's.
@@ -111,19 +113,19 @@ class Plan:
 
         Raises
         ------
-        ValueError
+        InputError
             If the file is not TOML or does not describe a plan; the message names the file.
         """
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+            values = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
             table = values.pop("model", {"name": FisherKolmogorov.name})
             if not isinstance(table, dict) or not isinstance(table.get("name"), str):
-                raise ValueError(
+                raise InputError(
                     "the model is a table of its name and its settings, as in "
                     f'[model] name = "{FisherKolmogorov.name}", got {table!r}'
                 )
             space = ParameterSpace.from_dict(values | changes)
             chosen = model or find_model(table.pop("name"), **(table | dict(settings or {})))
             return cls(space=space, seed=seed, model=chosen)
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError) as error:
-            raise ValueError(f"{path}: {error}") from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, InputError) as error:
+            raise InputError(f"{path}: {error}") from None

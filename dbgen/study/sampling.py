@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...errors import InputError
 from ...solver import GrowthParameters, Tissue
 from .values import Choices
 
@@ -97,7 +98,7 @@ def draw_identifiable(
     the pairs (dw, rho) with this lambda one is drawn, log-uniformly: it decides no density.
     """
     if space.lambda_mm is None:
-        raise ValueError("the sampler 'identifiable' draws from a range lambda_mm, got none")
+        raise InputError("the sampler 'identifiable' draws from a range lambda_mm, got none")
     rng = np.random.default_rng([seed, run, attempt])
     origin = _draw_origin(tissue, space, rng)
     front = space.lambda_mm.draw(rng)
@@ -147,7 +148,7 @@ def draw_grid(tissue: Tissue, space: ParameterSpace, seed: int, run: int, attemp
     """Point `run` of the sweep of all origins, dw, rho and days; the last changes fastest."""
     at = np.unravel_index(run, space.sweep_shape)
     if space.origin_mm is None:
-        raise ValueError("the sampler 'grid' sweeps the points of origin_mm, got none")
+        raise InputError("the sampler 'grid' sweeps the points of origin_mm, got none")
     dw, rho, days = (
         bounds.values[index] if isinstance(bounds, Choices) else bounds.low
         for bounds, index in zip((space.dw, space.rho, space.days), at[1:], strict=True)
@@ -170,11 +171,11 @@ def find_sampler(name: str) -> Sampler:
 
     Raises
     ------
-    ValueError
+    InputError
         If there is none; the message lists those there are.
     """
     if not isinstance(name, str) or name not in SAMPLERS:
-        raise ValueError(f"no sampler {name!r}: there are {', '.join(SAMPLERS)}")
+        raise InputError(f"no sampler {name!r}: there are {', '.join(SAMPLERS)}")
     return SAMPLERS[name]
 
 

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from ...errors import InputError
 from .sampling import find_sampler
 from .values import Choices, Range, Values, number, range_from, values_from
 
@@ -59,7 +60,7 @@ class ParameterSpace:
 
     Raises
     ------
-    ValueError
+    InputError
         If a value is out of range, or does not go with the sampler; the message names it.
     """
 
@@ -75,20 +76,20 @@ class ParameterSpace:
 
     def __post_init__(self) -> None:
         if self.whole_ml.is_fixed:
-            raise ValueError(
+            raise InputError(
                 f"whole_ml: sizes lie in a range with low < high, got {self.whole_ml} alone"
             )
         core = self.core_min_ml
         if not isinstance(core, int | float) or not 0 <= core < self.whole_ml.high:
-            raise ValueError(
+            raise InputError(
                 "core_min_ml is a volume >= 0 and below the largest whole_ml, "
                 f"{self.whole_ml.high:g}, got {core!r}"
             )
         m = self.snapshots_per_run
         if not isinstance(m, int) or isinstance(m, bool) or not 1 <= m <= 100:
-            raise ValueError(f"snapshots_per_run is a number from 1 to 100, got {m!r}")
+            raise InputError(f"snapshots_per_run is a number from 1 to 100, got {m!r}")
         if find_sampler(self.sampler).independent and m != 1:
-            raise ValueError(
+            raise InputError(
                 f"the sampler {self.sampler!r} draws every tumour by itself: snapshots_per_run "
                 f"is 1, got {m}"
             )
@@ -108,31 +109,31 @@ class ParameterSpace:
         if sampler.sweeps:
             for key, values in parameters.items():
                 if isinstance(values, Range) and not values.is_fixed:
-                    raise ValueError(
+                    raise InputError(
                         f"{key}: the sampler {name!r} takes one value or a list of values, got "
                         f"the range {values}"
                     )
             if self.origin_mm is None:
-                raise ValueError(
+                raise InputError(
                     f"origin_mm: the sampler {name!r} takes a point or a list of points, got none"
                 )
         if not sampler.independent and (isinstance(self.days, Choices) or self.days.is_fixed):
-            raise ValueError(
+            raise InputError(
                 f"days: the sampler {name!r} stops at volumes, whatever time that takes, and takes "
                 f"a range, got {self.days}"
             )
         if self.lambda_mm is None:
             return
         if name != "identifiable":
-            raise ValueError(
+            raise InputError(
                 f"lambda_mm is drawn by the sampler 'identifiable' alone, not by {name!r}"
             )
         for key, values in parameters.items():
             if isinstance(values, Choices):
-                raise ValueError(f"{key}: the sampler {name!r} takes a range, got {values}")
+                raise InputError(f"{key}: the sampler {name!r} takes a range, got {values}")
         least, greatest = self._fronts_mm()
         if not least <= self.lambda_mm.low <= self.lambda_mm.high <= greatest:
-            raise ValueError(
+            raise InputError(
                 f"lambda_mm: dw of {self.dw} and rho of {self.rho} give lambda = sqrt(dw / rho) "
                 f"from {least:.3g} to {greatest:.3g} mm, got {self.lambda_mm}"
             )
@@ -184,7 +185,7 @@ class ParameterSpace:
 
         Raises
         ------
-        ValueError
+        InputError
             If a key is unknown or a value out of its range; the message names it.
         """
         fields = [field.name for field in dataclasses.fields(cls)]
@@ -192,7 +193,7 @@ class ParameterSpace:
         arguments: dict[str, Any] = {}
         for name, value in values.items():
             if name not in fields:
-                raise ValueError(
+                raise InputError(
                     f"unknown parameter {name!r} in the space: there are {', '.join(fields)}"
                 )
             try:
@@ -204,8 +205,8 @@ class ParameterSpace:
                     arguments[name] = range_from(value, LAMBDA_MM)
                 else:
                     arguments[name] = value
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{name}: {error}") from None
+            except (TypeError, InputError) as error:
+                raise InputError(f"{name}: {error}") from None
         if "sampler" in arguments and find_sampler(arguments["sampler"]).independent:
             arguments.setdefault("snapshots_per_run", 1)
         return cls(**arguments)
@@ -214,19 +215,19 @@ class ParameterSpace:
 def _points(given: Any) -> tuple[Point, ...]:
     """One point, or a list of them, in mm."""
     if not isinstance(given, list | tuple) or not given:
-        raise ValueError(f"origin_mm is a point [x, y, z] in mm or a list of such, got {given!r}")
+        raise InputError(f"origin_mm is a point [x, y, z] in mm or a list of such, got {given!r}")
     points = given if isinstance(given[0], list | tuple) else [given]
     checked = []
     for point in points:
         if not isinstance(point, list | tuple) or len(point) != 3:
-            raise ValueError(f"origin_mm holds points [x, y, z] in mm, got {point!r}")
+            raise InputError(f"origin_mm holds points [x, y, z] in mm, got {point!r}")
         try:
             x, y, z = map(number, point)
-        except ValueError as error:
-            raise ValueError(f"origin_mm: {error}") from None
+        except InputError as error:
+            raise InputError(f"origin_mm: {error}") from None
         if not all(map(math.isfinite, (x, y, z))):
-            raise ValueError(f"origin_mm has finite coordinates, got {point!r}")
+            raise InputError(f"origin_mm has finite coordinates, got {point!r}")
         checked.append((x, y, z))
     if len(set(checked)) < len(checked):
-        raise ValueError(f"origin_mm has each point once, got {given!r}")
+        raise InputError(f"origin_mm has each point once, got {given!r}")
     return tuple(checked)

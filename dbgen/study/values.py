@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import InputError
+
 
 @dataclass(frozen=True)
 class Range:
@@ -27,11 +29,11 @@ class Range:
     def __post_init__(self) -> None:
         low, high = number(self.low), number(self.high)
         if self.scale not in ("uniform", "log-uniform"):
-            raise ValueError(f"scale is 'uniform' or 'log-uniform', got {self.scale!r}")
+            raise InputError(f"scale is 'uniform' or 'log-uniform', got {self.scale!r}")
         if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-            raise ValueError(f"a range has finite ends with low <= high, got {low:g} to {high:g}")
+            raise InputError(f"a range has finite ends with low <= high, got {low:g} to {high:g}")
         if low <= 0:
-            raise ValueError(
+            raise InputError(
                 f"growth parameters are positive, and so are volumes, got a range from {low:g}"
             )
 
@@ -80,11 +82,11 @@ class Choices:
     def __post_init__(self) -> None:
         values = tuple(map(number, self.values))
         if not values:
-            raise ValueError("a list of values has at least one, got an empty list")
+            raise InputError("a list of values has at least one, got an empty list")
         if not all(math.isfinite(value) and value > 0 for value in values):
-            raise ValueError(f"growth parameters are finite and positive, got {list(values)}")
+            raise InputError(f"growth parameters are finite and positive, got {list(values)}")
         if len(set(values)) < len(values):
-            raise ValueError(f"a list of values has each of them once, got {list(values)}")
+            raise InputError(f"a list of values has each of them once, got {list(values)}")
         object.__setattr__(self, "values", values)
 
     @property
@@ -127,7 +129,7 @@ def values_from(given: Any, default: Range) -> Values:
 
     Raises
     ------
-    ValueError
+    InputError
         If it is none of these, or a value is out of its range.
     """
     if isinstance(given, list | tuple):
@@ -142,12 +144,12 @@ def range_from(given: Any, default: Range) -> Range:
 
     Raises
     ------
-    ValueError
+    InputError
         If it is no such table, or an end is out of its range.
     """
     names = ("low", "high", "scale")
     if not isinstance(given, dict) or not given or not set(given) <= set(names):
-        raise ValueError(
+        raise InputError(
             f"a range is given as {{low = ..., high = ..., scale = ...}}, got {given!r}"
         )
     return Range(**({name: getattr(default, name) for name in names} | given))
@@ -158,9 +160,9 @@ def number(value: Any) -> float:
 
     Raises
     ------
-    ValueError
+    InputError
         If it is something else: text, say, or true.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise ValueError(f"a number is expected, got {value!r}")
+        raise InputError(f"a number is expected, got {value!r}")
     return float(value)

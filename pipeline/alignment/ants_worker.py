@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from ...atlas import Grid
 from ...dbgen.machine.files import scratch_folder
+from ...errors import FailedError
 from ..images.nifti import Scan
 from .ants_job import IMAGES_FILE, JOB_FILE
 from .transform import LPS
@@ -39,7 +40,7 @@ LIMIT_S = 3600.0
 """Time after which a job is given up. The longest, SyN at 1 mm, takes minutes on one core."""
 
 
-class RegistrationError(RuntimeError):
+class RegistrationError(FailedError):
     """ANTs failed on images that had passed every check."""
 
 

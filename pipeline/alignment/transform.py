@@ -27,6 +27,7 @@ from scipy import ndimage
 from ...atlas import SIMULATION_GRID, Grid
 from ...dbgen.machine.cores import available_threads
 from ...dbgen.machine.files import completed, write_json
+from ...paths import StrPath
 from ...solver import TumorDensity, TumorMasks
 from ..images.nifti import Scan, save_nifti
 
@@ -219,7 +220,7 @@ class AtlasTransform:
         excess = _carry(local, grid, straight)
         return ((excess + 1) * np.linalg.det(self.affine[:3, :3])).astype(np.float32)
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: StrPath) -> None:
         """Write the whole chain in ANTs' formats into an existing folder.
 
         The patient's image comes to the atlas by
@@ -240,7 +241,7 @@ class AtlasTransform:
         write_json(folder / SETTINGS_FILE, dict(self.settings))
 
     @classmethod
-    def load(cls, folder: str | Path) -> AtlasTransform:
+    def load(cls, folder: StrPath) -> AtlasTransform:
         """Read what `save` wrote."""
         folder = Path(folder)
         settings = json.loads((folder / SETTINGS_FILE).read_text())

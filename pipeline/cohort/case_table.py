@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...paths import StrPath
 from ..images.labels import label_convention
 from ..images.nifti import InputError
 from ..patient.patient_files import SEG_GRIDS
@@ -71,12 +72,12 @@ class CaseTable:
     notices: tuple[str, ...]
 
 
-def read_cases(path: str | Path, *, labels: str | None = None) -> CaseTable:
+def read_cases(path: StrPath, *, labels: str | None = None) -> CaseTable:
     """Read a cohort's table and check all its rows.
 
     Parameters
     ----------
-    path : str or Path
+    path : str or os.PathLike
         `COLUMNS` in any order; all but id, seg and one of t1 and t1c may be left out, cells may be
         empty, or one of `NOTHING`, where a T1 or T1c remains. Paths are relative to the file; `~`
         and `$NAME` mean what they mean to a shell. See `table_file` for what a table is.

@@ -18,6 +18,7 @@ from typing import Any
 from ...dbgen import Database
 from ...dbgen.machine.cluster import carried_by_value, connected, reason_of, remote
 from ...dbgen.machine.files import sha256_of
+from ...errors import explained
 from ...solver.compilation import keep_compiled_programs
 from ...solver.models import register_model
 from ..inversion.inversion import invert
@@ -25,7 +26,6 @@ from ..patient.patient import load_patient
 from ..report.drawing import drawn
 from ..report.pictures import draw_thumbnail
 from ..results.result_folder import RESULT_FILE, has_all_files, only_run, prepare_output
-from ..terminal.printing import one_line
 from .case_table import Case
 
 REQUEST_FILE = "request.json"
@@ -99,7 +99,7 @@ def invert_cohort(
     ------
     InputError
         If the output folder cannot be written.
-    ConnectionError
+    ClusterError
         If there is no cluster at the address.
     """
     out = prepare_output(out)
@@ -197,7 +197,7 @@ def invert_case(
                 **options,
             )
     except Exception as error:  # whatever it is, it is this patient's and not the cohort's
-        return one_line(error)
+        return explained(error)
     return None
 
 

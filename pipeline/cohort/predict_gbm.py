@@ -34,6 +34,7 @@ from ...atlas import Atlas, Grid, load_atlas
 from ...atlas.brain import block_mean
 from ...dbgen import Database
 from ...dbgen.machine.files import scratch_folder
+from ...paths import StrPath
 from ..images.labels import rounded_labels
 from ..images.nifti import InputError, NiftiFile, read_nifti, write_nifti
 from ..inversion.inversion import Step, invert
@@ -80,7 +81,7 @@ class Exam:
         return brain
 
 
-def find_exams(folder: str | Path) -> list[Path]:
+def find_exams(folder: StrPath) -> list[Path]:
     """The patients' folders in the benchmark's input.
 
     Raises

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from ...errors import explained
 from ...query.index.opening import open_index, open_to_simulate
 from ...solver.compilation import prepare_jax
 from ..cohort.predict_gbm import find_exams, predict_exam, read_exam
 from ..results.result_folder import only_run, prepare_output
-from ..terminal.printing import one_line, print_notice, print_step, show
+from ..terminal.printing import print_notice, print_step, show
 from ..terminal.progress import console
 from .options import DatabaseModel, Json, KeepIslands
 
@@ -63,7 +64,7 @@ def predict_gbm_command(
             )
             written[exam.identifier] = str(path)
         except Exception as error:  # whatever it is, it is this patient's alone
-            failed[folder.name] = one_line(error)
+            failed[folder.name] = explained(error)
             console.print(f"[bold red]{folder.name} failed:[/] {escape(failed[folder.name])}")
     show({"maps": written, "failed": failed}, as_json)
     if failed:

@@ -19,8 +19,8 @@ from collections.abc import Iterable
 import typer
 from rich.markup import escape
 
+from ...errors import one_line
 from ...solver.own_settings import printed_warnings
-from ..terminal.printing import one_line
 from ..terminal.progress import console
 from ..terminal.stopping import Stopped, stoppable
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ...atlas import load_atlas
+from ...errors import FailedError
 from ...solver import FisherKolmogorov, GrowthParameters, Status, Tissue, simulate
 from ...solver.compilation import prepare_jax
 from ...solver.models import find_model, parse_settings
@@ -66,7 +67,7 @@ def simulate_command(
     parameters = GrowthParameters(origin, dw, rho, days)
     run = simulate(Tissue.from_atlas(atlas), parameters, model=chosen)
     if run.status is Status.NOT_FINITE:
-        raise RuntimeError(f"{run.parameters}: {run.status.value}")
+        raise FailedError(f"{run.parameters}: {run.status.value}")
     write_nifti(output, run.density.u, run.density.grid)
     ml = atlas.grid.voxel_ml
     facts = {

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from ...atlas import Atlas, Grid
 from ...dbgen import Database
+from ...paths import StrPath
 from ...solver import GrowthModel, GrowthParameters, Tissue, TumorMasks
 from ...solver.models import TensorField
 from ..alignment.transform import AtlasTransform
@@ -104,7 +104,7 @@ class OwnAnatomy:
         return {"bent": self.bent.row(), "grown": self.grown.row(), "kept": self.is_better}
 
 
-def read_tissue_maps(gm: str | Path, wm: str | Path, csf: str | Path) -> TissueMaps:
+def read_tissue_maps(gm: StrPath, wm: StrPath, csf: StrPath) -> TissueMaps:
     """Read a patient's tissue maps, each on any grid.
 
     Raises

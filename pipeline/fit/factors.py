@@ -18,6 +18,7 @@ from typing import Literal
 
 from ...dbgen import Database
 from ...dbgen.machine.files import write_json
+from ...errors import InputError
 
 FILE = "calibration.json"
 SCHEMA = "glioquery-calibration"
@@ -52,7 +53,7 @@ RESTS_ON: Mapping[Source, str] = {
 """Said with every interval."""
 
 
-class CalibrationError(ValueError):
+class CalibrationError(InputError):
     """A database has no calibration that holds; the message is a sentence with the remedy."""
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...dbgen.machine.cores import available_threads
+from ...errors import GlioqueryError
 from ...solver import Accuracy, GrowthParameters, TumorDensity, simulate
 from .descent import Descent, Interior, Place, descend
 from .overlap import Comparison
@@ -42,7 +43,7 @@ VALLEY_MOST = np.array([15.0, 15.0, 15.0, 0.7, 5.0])
 reach however flat it is where the descent ended."""
 
 
-class NoGrowthError(ValueError):
+class NoGrowthError(GlioqueryError, ValueError):
     """No descent could begin: what was found before stands."""
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ...atlas import Grid
 from ...dbgen.machine.files import completed, sha256_of
 from ...errors import InputError
+from ...paths import StrPath
 from .file_kinds import require_nifti
 from .headers import SIDE_MM, Frames, Header, read_header, require_sizes
 
@@ -79,13 +80,13 @@ class NiftiFile:
 
 
 def read_nifti(
-    path: str | Path, role: str, *, of_head: bool = False, grid: Grid | None = None
+    path: StrPath, role: str, *, of_head: bool = False, grid: Grid | None = None
 ) -> NiftiFile:
     """Read one volume; its header is judged before its data are read.
 
     Parameters
     ----------
-    path : str or Path
+    path : str or os.PathLike
         A `.nii` or `.nii.gz`; trailing axes of length one are dropped.
     role : str
         What the file is to the user ("T1", "segmentation"); opens every message.
@@ -142,7 +143,7 @@ def _require_length(path: Path, header: Header, name: str) -> None:
 
 
 def write_nifti(
-    path: str | Path,
+    path: StrPath,
     values: NDArray,
     grid: Grid,
     *,
@@ -157,7 +158,7 @@ def write_nifti(
 
     Parameters
     ----------
-    path : str or Path
+    path : str or os.PathLike
         Ends in `.nii` or `.nii.gz`; replaced where it exists.
     values : array of the grid's shape, any further axes behind
     grid : Grid
@@ -186,7 +187,7 @@ def write_nifti(
     save_nifti(image, path)
 
 
-def save_nifti(image: nib.Nifti1Image, path: str | Path) -> None:
+def save_nifti(image: nib.Nifti1Image, path: StrPath) -> None:
     """Write an image; the file appears when complete, and its bytes depend on the image alone."""
     path = Path(path)
     with completed(path) as temporary, temporary.open("wb") as file:

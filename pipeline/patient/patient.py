@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ...paths import StrPath
 from ...solver import TumorMasks
 from ...solver.own_settings import own_arithmetic
 from ..alignment.transform import AtlasTransform
@@ -161,14 +161,14 @@ class Patient:
 @own_arithmetic()
 def load_patient(
     *,
-    t1: str | Path | None = None,
-    t1c: str | Path | None = None,
-    flair: str | Path | None = None,
-    seg: str | Path,
-    brain_mask: str | Path | None = None,
-    seg_reference: str | Path | None = None,
+    t1: StrPath | None = None,
+    t1c: StrPath | None = None,
+    flair: StrPath | None = None,
+    seg: StrPath,
+    brain_mask: StrPath | None = None,
+    seg_reference: StrPath | None = None,
     seg_grid: str = "own",
-    recurrence: str | Path | None = None,
+    recurrence: StrPath | None = None,
     labels: str | None = None,
     core_labels: Sequence[int] | None = None,
     whole_labels: Sequence[int] | None = None,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ...paths import StrPath
 from ...solver import TumorMasks
 from ..alignment.transform import AtlasTransform
 from ..images.foreground import BRAIN_ML, above_background, darken_background
@@ -88,7 +88,7 @@ class PatientFiles:
 
 
 def read_patient_files(
-    paths: Mapping[str, str | Path | None],
+    paths: Mapping[str, StrPath | None],
     convention: LabelConvention,
     *,
     seg_grid: str = "own",

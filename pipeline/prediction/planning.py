@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas import Grid
+from ...errors import InputError
 from ...solver import TumorDensity, TumorMasks
 
 MARGIN_MM = 15.0
@@ -125,7 +126,7 @@ def plan_volumes(
     gross: Literal["core", "whole"] = "core" if masks.core.any() else "whole"
     outline = masks.core if gross == "core" else masks.whole
     if not (outline & brain).any():
-        raise ValueError(f"the outline of the {gross} lies outside the brain mask")
+        raise InputError(f"the outline of the {gross} lies outside the brain mask")
     standard = brain & _within_margin(outline, density.grid.spacing_mm)
     ranking = rank_brain(density, brain, lambda_mm)
     least = np.partition(ranking[brain], -standard.sum())[-standard.sum()]

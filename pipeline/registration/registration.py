@@ -124,7 +124,7 @@ def register(
     check_registration_options(kind=kind, resolution_mm=resolution_mm, seed=seed)
     n_threads = available_threads() if n_threads is None else n_threads
     if n_threads < 1:
-        raise ValueError(f"at least one thread is needed, got {n_threads}")
+        raise InputError(f"at least one thread is needed, got {n_threads}")
     atlas = load_atlas() if atlas is None else atlas
     settings: dict[str, object] = {"registration": kind, "moving": patient.modality}
     if kind == "none":

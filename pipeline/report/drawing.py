@@ -13,8 +13,8 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from ...errors import one_line
 from ...solver.own_settings import Shared, own_arithmetic
-from ..terminal.printing import one_line
 
 _backend = os.environ.pop("MPLBACKEND", None)  # refused by its import, if unknown
 try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...paths import StrPath
 from ..registration.quality import (
     MAX_FOLDING_FRACTION,
     MAX_INVERSE_ERROR_MM,
@@ -123,7 +124,7 @@ class ReportContent:
     timings_s: Mapping[str, float] = field(default_factory=dict)
 
 
-def write_report(path: str | Path, report: ReportContent) -> None:
+def write_report(path: StrPath, report: ReportContent) -> None:
     """Write the page; it appears under its name when complete."""
     write_page(Path(path), render_report(report))
 

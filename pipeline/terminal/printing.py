@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
-import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from rich.markup import escape
 
-from ...solver.compilation import CACHE_VARIABLE, cache_folder
+from ...errors import visible
 from .progress import console
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
-
-NEEDS = {
-    **dict.fromkeys(FULL, "free some space there, or name another folder"),
-    **dict.fromkeys(
-        (errno.EACCES, errno.EPERM, errno.EROFS),
-        "change its permissions, or name another",
-    ),
-    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "raise the limit of open files with `ulimit -n`"),
-    **dict.fromkeys((errno.ENOLCK, errno.ENOTSUP), "it takes a file system with locks (flock)"),
-}
-"""What to do about errors of the operating system."""
 
 
 def show(facts: dict[str, Any], as_json: bool) -> None:
@@ -139,29 +124,6 @@ def said(value: Any) -> str:
     if isinstance(value, list):
         return "; ".join(map(said, value))
     return str(value)
-
-
-def one_line(error: Exception) -> str:
-    """An error's message on one line; one of the operating system names path, cause and need."""
-    text = str(error)
-    if isinstance(error, OSError) and error.errno is not None:
-        text = error.strerror or text
-        if error.filename is not None:
-            text = f"{error.filename}: {text}"
-        need = NEEDS.get(error.errno)
-        if error.errno in FULL and error.filename is None:
-            folders = f"temporary files (TMPDIR, now {tempfile.gettempdir()})"
-            cache = cache_folder()
-            if cache is not None:
-                folders += f", or the cache ({CACHE_VARIABLE}, now {cache})"
-            need = f"free some space where the results lie, the {folders}"
-        text += f": {need}" if need else ""
-    return visible(" ".join(text.split())) or type(error).__name__
-
-
-def visible(text: str) -> str:
-    """Text without what a terminal obeys or no file in UTF-8 holds, as names of files may have."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def print_step(name: str) -> None:

@@ -35,6 +35,8 @@ import numpy as np
 from ...dbgen.machine.cluster import connected
 from ...dbgen.machine.cores import processor
 from ...dbgen.machine.files import write_json
+from ...errors import FailedError, InputError
+from ...paths import StrPath
 from ...solver import TumorMasks
 from ...solver.own_settings import own_arithmetic
 from ..exact import score_samples, search
@@ -150,7 +152,7 @@ def evaluate(
     index: Index,
     sets: Sequence[QuerySet],
     contestants: Sequence[Contestant],
-    folder: Path,
+    folder: StrPath,
     *,
     bars: Bars,
 ) -> list[Row]:
@@ -162,14 +164,14 @@ def evaluate(
     sets : sequence of QuerySet
     contestants : sequence of Contestant
         Other than `naive`, which `time_naive` times.
-    folder : Path
+    folder : str or os.PathLike
         Where rows are kept.
     bars : callable(task, unit)
         Makes progress bars.
 
     Raises
     ------
-    FileNotFoundError, ValueError, ImportError
+    InputError
         If a strategy is not ready, or reranks fewer candidates than are looked at; before any
         query is asked.
     """
@@ -177,7 +179,8 @@ def evaluate(
     depth = min(DEPTH, index.n_samples)
     for contestant in contestants:
         if contestant.rerank and contestant.rerank < depth:
-            raise ValueError(f"rerank is {depth} or more, got {contestant.rerank}")
+            raise InputError(f"rerank is {depth} or more, got {contestant.rerank}")
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for queries in sets:
@@ -219,7 +222,7 @@ def time_naive(
                     seconds.append(time.perf_counter() - began)
                     indexed = score_samples(index, masks, range(n_volumes))
                     if scores.tolist() != [match.score for match in indexed]:
-                        raise RuntimeError(
+                        raise FailedError(
                             f"the for-loop and the index disagree on query {queries.queries[i]}: "
                             "`glioquery verify` the database and build its index again"
                         )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...dbgen import Database, Plan, generate
 from ...dbgen.study.sampling import find_sampler
+from ...errors import InputError
+from ...paths import StrPath
 
 GROWTH = ("origin_x_mm", "origin_y_mm", "origin_z_mm", "dw", "rho", "days")
 
@@ -20,24 +21,24 @@ def plan_queries(database: Database, seed: int | None = None) -> Plan:
 
     Raises
     ------
-    ValueError
+    InputError
         If the database was merged and has no space of its own, the seed is the database's, or its
         sampler draws the same tumours whatever the seed.
     """
     if len(database.parts) > 1:
-        raise ValueError(
+        raise InputError(
             f"{database.path} was merged from {len(database.parts)} databases and has no space of "
             "its own to draw queries from: evaluate its parts, or give --synthetic 0 and --cases"
         )
     plan = database.plan
     if find_sampler(plan.space.sampler).sweeps:
-        raise ValueError(
+        raise InputError(
             f"the sampler {plan.space.sampler!r} of {database.path} draws the same tumours "
             "whatever the seed: give --synthetic 0 and --cases"
         )
     seed = (plan.seed + 1) % 2**32 if seed is None else seed
     if seed == plan.seed:
-        raise ValueError(f"{database.path} was drawn with seed {seed}: choose another for queries")
+        raise InputError(f"{database.path} was drawn with seed {seed}: choose another for queries")
     # Snapshots of one run are alike: a query of each run says more.
     space = dataclasses.replace(plan.space, snapshots_per_run=1)
     return dataclasses.replace(plan, space=space, seed=seed)
@@ -46,7 +47,7 @@ def plan_queries(database: Database, seed: int | None = None) -> Plan:
 def draw_queries(
     database: Database,
     n: int,
-    folder: Path,
+    folder: StrPath,
     *,
     seed: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -58,7 +59,7 @@ def draw_queries(
     database : Database
     n : int
         Number of tumours.
-    folder : Path
+    folder : str or os.PathLike
         Where they are kept, as a database of their own that stores outlines; one that was begun
         there is completed.
     seed : int, optional
@@ -71,7 +72,7 @@ def draw_queries(
 
     Raises
     ------
-    ValueError
+    InputError
         As `plan_queries`, or if a tumour drawn is in the database.
     DatabaseError
         If the folder holds tumours of another space or seed.
@@ -81,7 +82,7 @@ def draw_queries(
     known = {row.tobytes() for row in _growths(database)}
     for sample, row in enumerate(_growths(drawn)):
         if row.tobytes() in known:
-            raise ValueError(f"synthetic query {sample} is in {database.path}: choose another seed")
+            raise InputError(f"synthetic query {sample} is in {database.path}: choose another seed")
     return drawn
 
 

@@ -8,6 +8,7 @@ older index holds already are copied from it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import math
@@ -29,6 +30,8 @@ from numpy.typing import NDArray
 from ...dbgen import Database
 from ...dbgen.machine.cluster import carried_by_value, connected, remote
 from ...dbgen.machine.files import REFUSALS, reserved_array
+from ...errors import GlioqueryError, InputError
+from ...paths import StrPath
 from ...solver.own_settings import own_arithmetic
 from .blocks import WORDS, block_shape, coarse_shape, count_voxels, cut_blocks, sum_coarse
 from .index import ARRAYS, ARRAYS_FOLDER, MANIFEST, Index, manifest_of
@@ -50,7 +53,7 @@ Progress = Callable[[int, int], None]
 @own_arithmetic()
 def build_index(
     source: Database | OutlineSource,
-    path: str | Path,
+    path: StrPath,
     *,
     n_workers: int | None = None,
     address: str | None = None,
@@ -85,7 +88,7 @@ def build_index(
 
     Raises
     ------
-    ValueError
+    InputError
         If the database is empty, or its box or outlines are not what an OutlineSource promises;
         DatabaseError, if a shard of it is damaged.
     FileExistsError
@@ -98,9 +101,10 @@ def build_index(
         source = outlines_of(source)
     _check(source)
     if n_workers is not None and n_workers < 1:
-        raise ValueError(f"n_workers is a number from 1 up, got {n_workers}")
+        raise InputError(f"n_workers is a number from 1 up, got {n_workers}")
     if path.exists() and not (path / MANIFEST).is_file():
-        raise FileExistsError(f"{path} exists and is not an index: remove it or name another path")
+        need = "it exists and is not an index: remove it or name another path"
+        raise FileExistsError(errno.EEXIST, need, str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _one_at_a_time(path) as is_alone:
@@ -162,12 +166,12 @@ def _build(
 
 def _check(source: OutlineSource) -> None:
     if source.n_samples < 1:
-        raise ValueError("the database holds no sample, there is nothing to index")
+        raise InputError("the database holds no sample, there is nothing to index")
     fits = all(
         0 <= s.start < s.stop <= n for s, n in zip(source.box, source.grid.shape, strict=True)
     )
     if not fits or (source.box[2].stop - source.box[2].start) % 8:
-        raise ValueError(
+        raise InputError(
             f"the outlines' box lies inside the grid {source.grid.shape} and is a multiple of 8 "
             f"long along z, got {source.box}"
         )
@@ -182,7 +186,7 @@ def _usable(path: Path, source: OutlineSource, tissue: NDArray[np.uint64]) -> In
     try:
         old = Index.open(path, thresholds=source.thresholds, normalisation=source.normalisation)
         old.verify()
-    except (FileNotFoundError, ValueError):
+    except InputError:
         return None
     same = old.grid == source.grid and old.box == source.box
     return old if same and np.array_equal(old.tissue, tissue) else None
@@ -231,13 +235,13 @@ def _make_piece(source: OutlineSource, tissue: NDArray[np.uint64], start: int, s
     outlines = source.packed_outlines(start, stop)
     for packed in outlines:
         if packed.shape != (stop - start, x, y, z // 8) or packed.dtype != np.uint8:
-            raise ValueError(
+            raise InputError(
                 f"packed outlines are uint8 of shape {(stop - start, x, y, z // 8)}, the "
                 f"database gave {packed.dtype} of shape {packed.shape}"
             )
     blocks = np.stack([cut_blocks(packed) for packed in outlines], axis=1)
     if (blocks & ~tissue).any():
-        raise ValueError(
+        raise InputError(
             f"an outline of the samples {start} to {stop - 1} leaves the tissue: the database "
             "was made in another anatomy"
         )
@@ -284,7 +288,7 @@ def _pieces(
             while under_way:
                 yield ray.get(under_way.popleft())
         except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, ValueError):  # the database's own fault
+            if isinstance(error.cause, GlioqueryError):  # the database's own fault
                 raise error.cause from None
             raise
 

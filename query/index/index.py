@@ -35,6 +35,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ...errors import InputError, MissingError
+from ...paths import StrPath
 from ...solver import Thresholds, TumorMasks
 from .blocks import WORDS, block_shape, coarse_shape, join_blocks
 from .source import ABSOLUTE, Indexed, OutlineSource, Portion
@@ -108,7 +110,7 @@ class Index:
     @classmethod
     def open(
         cls,
-        path: str | Path,
+        path: StrPath,
         *,
         thresholds: Thresholds | None = None,
         normalisation: str | None = None,
@@ -126,7 +128,7 @@ class Index:
         ------
         FileNotFoundError
             If there is no index at the path, or one of its files is missing.
-        ValueError
+        InputError
             If the index is of another schema version or of other thresholds, or a file is
             truncated or is not the array it should be.
         """
@@ -143,7 +145,7 @@ class Index:
         index._check_shapes()
         asked = thresholds or index.thresholds, normalisation or index.normalisation
         if asked != (index.thresholds, index.normalisation):
-            raise ValueError(
+            raise InputError(
                 f"outlines at {_say(*asked)} were asked for, but the index {path} holds those at "
                 f"{_say(index.thresholds, index.normalisation)}: ask for these, or make an index "
                 "of the others with `glioquery index DB --core-threshold --whole-threshold "
@@ -198,7 +200,7 @@ class Index:
 
         Raises
         ------
-        ValueError
+        InputError
             If checksum, number of samples, thresholds, or grid differ.
         """
         # A database by itself stands for its stored outlines, which are not normalised.
@@ -210,12 +212,12 @@ class Index:
         ]
         for what, here, there in pairs:
             if here != there:
-                raise ValueError(
+                raise InputError(
                     f"the index {self.path} belongs to another database: {what} was {here} when "
                     f"it was built, the database has {there}; {REMEDY}"
                 )
         if self.grid != source.grid:
-            raise ValueError(
+            raise InputError(
                 f"the index {self.path} lies on a grid of {self.grid}, the database on one of "
                 f"{source.grid}; {REMEDY}"
             )
@@ -225,12 +227,12 @@ class Index:
 
         Raises
         ------
-        ValueError
+        InputError
             If a file was altered.
         """
         for name, expected in self.files.items():
             if sha256(self.folder / name) != expected["sha256"]:
-                raise ValueError(
+                raise InputError(
                     f"{self.folder / name} was altered since the index was built: its SHA-256 is "
                     f"not the one that {MANIFEST} records; {REMEDY}"
                 )
@@ -265,7 +267,7 @@ class Index:
         for name, shape in expected.items():
             array = getattr(self, name)
             if array.shape != shape or array.dtype != np.dtype(ARRAYS[name]):
-                raise ValueError(
+                raise InputError(
                     f"{self.folder / name}.npy should hold {ARRAYS[name]} of shape {shape}, but "
                     f"holds {array.dtype.str} of shape {array.shape}; {REMEDY}"
                 )
@@ -282,12 +284,12 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    FileNotFoundError, ValueError
+    MissingError, InputError
         As `Index.open`.
     """
     file = path / MANIFEST
     if not file.is_file():
-        raise FileNotFoundError(
+        raise MissingError(
             f"there is no index at {path}: make one with `glioquery index DB` (and the same "
             "thresholds and normalisation, if any were named)"
         )
@@ -295,9 +297,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         version = manifest["schema_version"]
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{file} is not the manifest of an index; {REMEDY}") from error
+        raise InputError(f"{file} is not the manifest of an index; {REMEDY}") from error
     if version != SCHEMA_VERSION:
-        raise ValueError(
+        raise InputError(
             f"the index {path} is of schema version {version}, this glioquery reads version "
             f"{SCHEMA_VERSION}; {REMEDY}"
         )
@@ -317,7 +319,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
             "files": {f"{name}.npy": manifest["files"][f"{name}.npy"] for name in ARRAYS},
         }
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{file} was altered and is not readable ({error!r}); {REMEDY}") from error
+        raise InputError(f"{file} was altered and is not readable ({error!r}); {REMEDY}") from error
 
 
 def manifest_of(source: OutlineSource, package_version: str, folder: Path) -> dict[str, Any]:
@@ -345,9 +347,9 @@ def _map_array(name: str, fields: dict[str, Any]) -> NDArray[Any]:
     file = fields["folder"] / f"{name}.npy"
     expected = fields["files"][file.name]["bytes"]
     if not file.is_file():
-        raise FileNotFoundError(f"{file} is missing from the index; {REMEDY}")
+        raise MissingError(f"{file} is missing from the index; {REMEDY}")
     if file.stat().st_size != expected:
-        raise ValueError(
+        raise InputError(
             f"{file} should have {expected} bytes, but has {file.stat().st_size}; {REMEDY}"
         )
     try:
@@ -357,7 +359,7 @@ def _map_array(name: str, fields: dict[str, Any]) -> NDArray[Any]:
         try:
             array = np.load(file, allow_pickle=False)
         except ValueError:
-            raise ValueError(f"{file} is not a NumPy array any more; {REMEDY}") from error
+            raise InputError(f"{file} is not a NumPy array any more; {REMEDY}") from error
     # The plain view: indexing the memmap subclass costs microseconds each time.
     return array.view(np.ndarray)
 

@@ -9,16 +9,18 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from ...cache import CACHE_VARIABLE
 from ...dbgen import Database
 from ...dbgen.store.embedded import companion_folders, embedded_database, is_embedded
+from ...errors import FailedError, InputError
+from ...paths import StrPath
 from ...pipeline.terminal.progress import console, progress_bar
 from ...solver import Thresholds
-from ...solver.compilation import CACHE_VARIABLE
 from .. import DatabaseOutlines, Index, build_index, outlines_of
 from .source import ABSOLUTE
 
 
-def open_database(path: Path | None) -> Database:
+def open_database(path: StrPath | None = None) -> Database:
     """The database in a folder; without one, the database that comes with the package.
 
     Raises
@@ -29,12 +31,12 @@ def open_database(path: Path | None) -> Database:
     return embedded_database() if path is None else Database.open(path)
 
 
-def open_to_simulate(path: Path | None, model: str | None = None) -> Database:
+def open_to_simulate(path: StrPath | None, model: str | None = None) -> Database:
     """As `open_database`, for what simulates with the database's growth model.
 
     Parameters
     ----------
-    path : Path, optional
+    path : str or os.PathLike, optional
     model : str, optional
         The model's class, as module:Class, where no installed package offers it: a person names it
         here, what the database itself names is not imported.
@@ -43,7 +45,7 @@ def open_to_simulate(path: Path | None, model: str | None = None) -> Database:
     ------
     DatabaseError
         As `open_database`.
-    ValueError
+    InputError
         If the model cannot be made; the message says how to name it.
     """
     from ...solver.models import find_class, recall_model, register_model  # here: they need JAX
@@ -56,7 +58,7 @@ def open_to_simulate(path: Path | None, model: str | None = None) -> Database:
 
 
 def open_outlines(
-    path: Path | None,
+    path: StrPath | None,
     core: float | None = None,
     whole: float | None = None,
     normalisation: str = ABSOLUTE,
@@ -67,7 +69,7 @@ def open_outlines(
     ------
     DatabaseError
         As `open_database`.
-    ValueError
+    InputError
         As `outlines_of`.
     """
     database = open_database(path)
@@ -88,17 +90,17 @@ def open_index(
 
     Raises
     ------
-    ValueError, FileNotFoundError
+    InputError
         If there is none (the message names the command that builds it), it is damaged, or belongs
         to another state of the database.
-    OSError
+    FailedError
         If that of the embedded database can be written nowhere.
     """
     outlines = outlines_of(database, thresholds=thresholds, normalisation=normalisation)
     if not is_embedded(database):
         return outlines.open_index()
     for folder in companion_folders(database):
-        with contextlib.suppress(ValueError, OSError):
+        with contextlib.suppress(InputError, OSError):
             return outlines.open_index_at(folder / outlines.index_name)
     refusals = []
     for folder in companion_folders(database):
@@ -111,7 +113,7 @@ def open_index(
                 f"[yellow]notice:[/] the index cannot be kept in {escape(refusals[-1])}; "
                 f"{CACHE_VARIABLE} names another folder"
             )
-    raise OSError(
+    raise FailedError(
         f"the index of the embedded database has no place ({'; '.join(refusals)}): let "
         f"{CACHE_VARIABLE} name a folder that can be written and has 50 MB of space"
     )
@@ -123,7 +125,7 @@ def _build(outlines: DatabaseOutlines, path: Path) -> Index:
     with path.with_suffix(".lock").open("w") as lock:
         with contextlib.suppress(OSError):  # some file systems have no locks: then twice
             fcntl.flock(lock, fcntl.LOCK_EX)
-        with contextlib.suppress(ValueError, FileNotFoundError):
+        with contextlib.suppress(InputError):
             return outlines.open_index_at(path)
         # Caches are cleaned, and what an older version of the package left in them does not fit.
         shutil.rmtree(path, ignore_errors=True)

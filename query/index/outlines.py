@@ -19,6 +19,7 @@ from ...atlas import Grid, load_atlas
 from ...dbgen import Database
 from ...dbgen.store.embedded import companion_path
 from ...dbgen.store.netcdf import computed_once
+from ...errors import InputError
 from ...solver import Thresholds, Tissue
 from .index import Index
 from .source import ABSOLUTE, NORMALISATIONS, OWN_MAXIMUM, Portion
@@ -42,7 +43,7 @@ class DatabaseOutlines:
 
     Raises
     ------
-    ValueError
+    InputError
         If the normalisation is unknown, or the outlines are not the stored ones and the database
         stores no densities to draw them from.
     """
@@ -53,13 +54,13 @@ class DatabaseOutlines:
 
     def __post_init__(self) -> None:
         if self.normalisation not in NORMALISATIONS:
-            raise ValueError(
+            raise InputError(
                 f"the normalisation is one of {', '.join(NORMALISATIONS)}, "
                 f"got {self.normalisation!r}"
             )
         if not (self._are_stored or self.database.stores_density):
             stored = self.database.thresholds
-            raise ValueError(
+            raise InputError(
                 f"{self.database.path} stores outlines at core {stored.core} and whole "
                 f"{stored.whole} (absolute) and no densities; outlines at core "
                 f"{self.thresholds.core} and whole {self.thresholds.whole} ({self.normalisation}) "
@@ -90,7 +91,7 @@ class DatabaseOutlines:
 
         Raises
         ------
-        FileNotFoundError, ValueError
+        InputError
             If there is none (the message names the command that builds it), it is damaged, or
             belongs to another state of the database.
         """

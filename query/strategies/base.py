@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import InputError
 from ...solver import TumorMasks
 from ..exact import score_samples
 from ..index.index import Index
@@ -76,13 +77,13 @@ def search_with(
 
     Raises
     ------
-    ValueError
+    InputError
         If k or rerank is out of range, or the masks lie on another grid.
     """
     if k < 1:
-        raise ValueError(f"k, the number of matches, is 1 or more, got {k}")
+        raise InputError(f"k, the number of matches, is 1 or more, got {k}")
     if rerank and rerank < k:
-        raise ValueError(f"the candidates to rerank are k = {k} or more, got {rerank}")
+        raise InputError(f"the candidates to rerank are k = {k} or more, got {rerank}")
     check_grid(index, masks)
     ids = strategy.rank(masks, min(max(k, rerank), index.n_samples))
     found = score_samples(index, masks, ids.tolist())
@@ -106,10 +107,10 @@ def check_grid(index: Index, masks: TumorMasks) -> None:
 
     Raises
     ------
-    ValueError
+    InputError
         Naming both grids.
     """
     if masks.grid != index.grid:
-        raise ValueError(
+        raise InputError(
             f"the masks lie on a grid of {masks.grid}, the index needs {index.grid}: resample them"
         )

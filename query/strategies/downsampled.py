@@ -94,7 +94,7 @@ class Downsampled:
 
         Raises
         ------
-        FileNotFoundError, ValueError
+        InputError
             As `store.read_manifest`.
         """
         manifest = read_manifest(index, name)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...dbgen.machine.files import completed, reserved_array
+from ...errors import InputError
 from ...solver import TumorMasks
 from ...solver.own_settings import own_jax
 from ..dice import OUTLINES
@@ -56,11 +57,11 @@ def check_trainable(index: Index, preset: str) -> Settings:
 
     Raises
     ------
-    ValueError
+    InputError
         If the preset is unknown or the database too small.
     """
     if preset not in PRESETS:
-        raise ValueError(f"the preset is one of {', '.join(PRESETS)}, got {preset!r}")
+        raise InputError(f"the preset is one of {', '.join(PRESETS)}, got {preset!r}")
     share_out(index, PRESETS[preset], seed=0)
     return PRESETS[preset]
 
@@ -86,7 +87,7 @@ def train(index: Index, kind: str, *, preset: str = "small", seed: int = 0, bars
 
     Raises
     ------
-    ValueError
+    InputError
         If the preset is unknown or the database too small.
     """
     settings = check_trainable(index, preset)
@@ -143,7 +144,7 @@ class Learned:
 
         Raises
         ------
-        FileNotFoundError, ValueError
+        InputError
             As `store.read_manifest`.
         """
         manifest = read_manifest(index, name)
@@ -158,7 +159,7 @@ class Learned:
                 eqx.tree_deserialise_leaves(folder / f"{outline}.eqx", like) for outline in OUTLINES
             )
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(
+            raise InputError(
                 f"the encoders in {folder} cannot be read ({error!r}): {remedy(index, name)}"
             ) from error
         medians = map_array(index, name, "medians.npy") if name == "bf-hash" else None

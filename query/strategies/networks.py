@@ -31,10 +31,12 @@ import math
 import jax
 import jax.numpy as jnp
 
+from ...errors import ExtraError
+
 try:
     import equinox as eqx
 except ImportError:
-    raise ImportError(
+    raise ExtraError(
         "learned strategies need equinox and optax: `pip install 'glioquery[learned]'`"
     ) from None
 

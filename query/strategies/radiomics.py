@@ -102,7 +102,7 @@ class Radiomics:
 
         Raises
         ------
-        FileNotFoundError, ValueError
+        InputError
             As `store.read_manifest`.
         """
         manifest = read_manifest(index, TABLE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 
+from ...errors import InputError
 from ..index.index import Index
 from . import downsampled
 from .base import Bars, Progress, Strategy, silent
@@ -39,11 +40,11 @@ def check_name(name: str) -> None:
 
     Raises
     ------
-    ValueError
+    InputError
         Naming those there are.
     """
     if name not in STRATEGIES:
-        raise ValueError(f"no strategy {name!r}: there are {', '.join(STRATEGIES)}")
+        raise InputError(f"no strategy {name!r}: there are {', '.join(STRATEGIES)}")
 
 
 def needs_preparation(index: Index, name: str) -> bool:
@@ -74,7 +75,7 @@ def prepare_strategy(
 
     Raises
     ------
-    ValueError
+    InputError
         If the name or the preset is unknown, or the database too small to learn from.
     ImportError
         If the strategy's extra is not installed; the message names the command.
@@ -100,7 +101,7 @@ def check_preparation(index: Index, name: str, *, preset: str = "small") -> None
 
     Raises
     ------
-    ValueError, ImportError
+    InputError
         As `prepare_strategy`.
     """
     check_name(name)
@@ -117,7 +118,7 @@ def open_strategy(index: Index, name: str) -> Strategy:
 
     Raises
     ------
-    ValueError
+    InputError
         If the name is unknown, or what is stored was made for another state of the database.
     FileNotFoundError
         If it was not made ready; the message names the command.

@@ -20,10 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
+from ...errors import ExtraError
+
 try:
     import SimpleITK as sitk  # noqa: N813 - as everyone does
 except ImportError:
-    raise ImportError(
+    raise ExtraError(
         "the strategy radiomics needs SimpleITK: `pip install 'glioquery[radiomics]'`"
     ) from None
 

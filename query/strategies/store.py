@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ...dbgen.machine.files import completed, sha256_of, write_json
 from ...dbgen.store.embedded import is_companion
 from ...dbgen.store.header import HEADER
+from ...errors import InputError, MissingError
 from ..index.index import Index
 from ..index.outlines import INDEX_FOLDER
 
@@ -89,7 +90,7 @@ def is_ready(index: Index, name: str) -> bool:
     """Whether a strategy can be opened for this state of the database."""
     try:
         read_manifest(index, name)
-    except (FileNotFoundError, ValueError):
+    except InputError:
         return False
     return True
 
@@ -101,13 +102,13 @@ def read_manifest(index: Index, name: str) -> dict[str, Any]:
     ------
     FileNotFoundError
         If the strategy was not prepared or trained; the message names the command.
-    ValueError
+    InputError
         If it was for another state of the database, or a file is missing or truncated.
     """
     folder = folder_of(index, name)
     path = folder / MANIFEST
     if not path.is_file():
-        raise FileNotFoundError(
+        raise MissingError(
             f"the strategy {name} was not made ready for {index.path.parent}: {remedy(index, name)}"
         )
     try:
@@ -115,16 +116,16 @@ def read_manifest(index: Index, name: str) -> dict[str, Any]:
         files = {file: int(entry["bytes"]) for file, entry in manifest["files"].items()}
         made_for = str(manifest["database_checksum"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} was altered ({error!r}): {remedy(index, name)}") from error
+        raise InputError(f"{path} was altered ({error!r}): {remedy(index, name)}") from error
     if made_for != index.database_checksum:
-        raise ValueError(
+        raise InputError(
             f"the strategy {name} was made ready for another state of {index.path.parent}: "
             f"{remedy(index, name)}"
         )
     for file, n_bytes in files.items():
         size = (folder / file).stat().st_size if (folder / file).is_file() else 0
         if size != n_bytes:
-            raise ValueError(
+            raise InputError(
                 f"{folder / file} should have {n_bytes} bytes, but has {size}: "
                 f"{remedy(index, name)}"
             )
@@ -142,4 +143,4 @@ def map_array(index: Index, name: str, file: str) -> NDArray[Any]:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
     except ValueError as error:
-        raise ValueError(f"{path} is no array any more: {remedy(index, name)}") from error
+        raise InputError(f"{path} is no array any more: {remedy(index, name)}") from error

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...dbgen.machine.files import completed
+from ...errors import ExtraError, InputError
 from ...solver.own_settings import own_jax
 from ..dice import OUTLINES
 from ..index.index import Index
@@ -36,7 +37,7 @@ from .store import folder_of
 try:
     import optax
 except ImportError:
-    raise ImportError(
+    raise ExtraError(
         "learned strategies need equinox and optax: `pip install 'glioquery[learned]'`"
     ) from None
 
@@ -87,14 +88,14 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.edge != FLAT_EDGE * 2 ** len(self.channels):
-            raise ValueError(
+            raise InputError(
                 f"a network of {len(self.channels)} levels has an input of edge "
                 f"{FLAT_EDGE * 2 ** len(self.channels)}, got {self.edge}"
             )
         if self.latent % 64 or self.latent < 64:
-            raise ValueError(f"latent is a multiple of 64, got {self.latent}")
+            raise InputError(f"latent is a multiple of 64, got {self.latent}")
         if self.batch < 32:
-            raise ValueError(f"batch is 32 or more, got {self.batch}")
+            raise InputError(f"batch is 32 or more, got {self.batch}")
 
 
 PRESETS = MappingProxyType(
@@ -151,7 +152,7 @@ def train_network(
 
     Raises
     ------
-    ValueError
+    InputError
         If the database is too small for a batch to train on and one to validate with.
     """
     training, validation = share_out(index, settings, seed)
@@ -251,13 +252,13 @@ def share_out(
 
     Raises
     ------
-    ValueError
+    InputError
         If the database is too small.
     """
     n_validation = min(settings.n_validation, max(index.n_samples // 11, settings.batch))
     n_training = min(settings.n_training, index.n_samples - n_validation)
     if n_training < settings.batch:
-        raise ValueError(
+        raise InputError(
             f"training needs {2 * settings.batch} tumours at least, the database holds "
             f"{index.n_samples}: extend it with `glioquery generate`"
         )

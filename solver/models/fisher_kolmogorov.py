@@ -8,6 +8,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jax import Array
 
+from ...errors import InputError
 from ..laplacian import face_weights
 from ..tissue import Tissue
 from .base import Links
@@ -67,7 +68,7 @@ class FisherKolmogorov(OneLogisticPopulation):
 
     def __post_init__(self) -> None:
         if not 1 <= self.ratio < float("inf"):
-            raise ValueError(f"ratio (white over grey diffusivity) is >= 1, got {self.ratio}")
+            raise InputError(f"ratio (white over grey diffusivity) is >= 1, got {self.ratio}")
 
     def links(self, tissue: Tissue) -> Links:
         """One link through each voxel face inside the domain."""

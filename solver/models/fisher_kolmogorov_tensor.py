@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import InputError
 from ..selling import decompose, touched_voxels
 from ..tissue import Tissue
 from .base import Links
@@ -73,9 +74,9 @@ class FisherKolmogorovTensor(OneLogisticPopulation):
         if isinstance(self.tensor, Mapping):
             object.__setattr__(self, "tensor", TensorField.from_description(self.tensor))
         if not 1 <= self.ratio < float("inf"):
-            raise ValueError(f"ratio (white over grey diffusivity) is >= 1, got {self.ratio}")
+            raise InputError(f"ratio (white over grey diffusivity) is >= 1, got {self.ratio}")
         if not 1 <= self.max_anisotropy <= 1e3:
-            raise ValueError(f"max_anisotropy lies in [1, 1000], got {self.max_anisotropy}")
+            raise InputError(f"max_anisotropy lies in [1, 1000], got {self.max_anisotropy}")
 
     def links(self, tissue: Tissue) -> Links:
         """Links along the offsets of Selling's decomposition, inside the domain."""

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from ...errors import InputError
 from ..laplacian import face_weights
 from ..tissue import Tissue
 from .base import Links
@@ -104,7 +105,7 @@ class ProliferativeNecrotic:
         ):
             value = getattr(self, name)
             if not low <= value <= high:
-                raise ValueError(f"{name} lies in [{low}, {high:g}], got {value}")
+                raise InputError(f"{name} lies in [{low}, {high:g}], got {value}")
 
     def links(self, tissue: Tissue) -> Links:
         """One link through each voxel face inside the domain."""

@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ...errors import InputError
 from .base import GrowthModel
 from .fisher_kolmogorov import FisherKolmogorov
 from .fisher_kolmogorov_tensor import FisherKolmogorovTensor
@@ -51,7 +52,7 @@ def find_model(name: str, /, **settings: Any) -> GrowthModel:
 
     Raises
     ------
-    ValueError
+    InputError
         If there is no such model (the message lists those that there are), the class lacks a part
         of the protocol, or a setting is unknown or out of its range.
 
@@ -77,7 +78,7 @@ def register_model(model_class: Class) -> Class:
 
     Raises
     ------
-    ValueError
+    InputError
         If it is no growth model.
     """
     _require_model(model_class, model_class.__qualname__)
@@ -93,7 +94,7 @@ def recall_model(described: Mapping[str, Any]) -> GrowthModel:
 
     Raises
     ------
-    ValueError
+    InputError
         If no installed package offers the model and no such class was registered (the message says
         how to), or that class has another name or equation.
     """
@@ -103,14 +104,14 @@ def recall_model(described: Mapping[str, Any]) -> GrowthModel:
     given = str(described["class"])
     model_class: Any = _registered.get(given.partition(":")[2])
     if model_class is None:
-        raise ValueError(
+        raise InputError(
             f"the growth model {name!r} is the class {given}, which is not imported because a file "
             f"names it: if you trust it, name it yourself with --model {given}, or in Python with "
             "glioquery.solver.models.register_model"
         )
     for part in ("name", "equation"):
         if getattr(model_class, part) != described[part]:
-            raise ValueError(
+            raise InputError(
                 f"the growth model {name!r} is the class {given} with the {part} "
                 f"{described[part]!r}, the class registered under this name has "
                 f"{getattr(model_class, part)!r}"
@@ -122,10 +123,10 @@ def _require_model(model_class: Any, name: str) -> None:
     """Refuse a class that is no growth model."""
     missing = [part for part in PARTS if not hasattr(model_class, part)]
     if missing:
-        raise ValueError(f"{name} is no growth model: it lacks {', '.join(missing)}")
+        raise InputError(f"{name} is no growth model: it lacks {', '.join(missing)}")
     is_value = dataclasses.is_dataclass(model_class) and getattr(model_class, "__hash__", None)
     if not is_value:
-        raise ValueError(f"{name} is no growth model: make it a frozen dataclass")
+        raise InputError(f"{name} is no growth model: make it a frozen dataclass")
 
 
 def _make(model_class: Any, name: str, settings: Mapping[str, Any]) -> GrowthModel:
@@ -134,14 +135,14 @@ def _make(model_class: Any, name: str, settings: Mapping[str, Any]) -> GrowthMod
     known = [f.name for f in dataclasses.fields(model_class) if f.init]
     unknown = sorted(set(settings) - set(known))
     if unknown:
-        raise ValueError(
+        raise InputError(
             f"{name} has no setting {', '.join(unknown)}; "
             + (f"its settings are {', '.join(known)}" if known else "it has none")
         )
     try:
         model: GrowthModel = model_class(**settings)
-    except TypeError as error:
-        raise ValueError(f"{name} does not accept {settings}: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} does not accept {settings}: {error}") from error
     return model
 
 
@@ -158,8 +159,8 @@ def _offered(name: str) -> Any:
         try:
             return point.load()
         except (ImportError, AttributeError) as error:
-            raise ValueError(f"growth model {name!r} ({point.value}) fails: {error}") from error
-    raise ValueError(
+            raise InputError(f"growth model {name!r} ({point.value}) fails: {error}") from error
+    raise InputError(
         f"there is no growth model {name!r}: there are {', '.join(model_names())}, and any class "
         "given as module:Class"
     )
@@ -197,14 +198,14 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
 
     Raises
     ------
-    ValueError
+    InputError
         If a text is not of this form.
     """
     settings = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key.strip().isidentifier():
-            raise ValueError(f"a model's setting is given as KEY=VALUE, got {text!r}")
+            raise InputError(f"a model's setting is given as KEY=VALUE, got {text!r}")
         try:
             settings[key.strip()] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
@@ -231,10 +232,10 @@ def _imported(name: str) -> Any:
         for part in class_name.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
+        raise InputError(
             f"growth model {name} cannot be imported ({error}): its module must be installed or "
             "lie in a folder on PYTHONPATH"
         ) from error
     if not isinstance(found, type):
-        raise ValueError(f"{name} is no growth model: it is no class")
+        raise InputError(f"{name} is no growth model: it is no class")
     return found

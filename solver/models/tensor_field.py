@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas import Grid
+from ...errors import InputError
+from ...paths import StrPath
 from ..tissue import Tissue
 
 COMPONENTS = ("xx", "xy", "xz", "yy", "yz", "zz")
@@ -43,7 +45,7 @@ class TensorField:
 
     Raises
     ------
-    ValueError
+    InputError
         If the shape is not the grid's with six components, a component is not finite, or a tensor
         is not positive semi-definite; the message gives voxel and position.
     """
@@ -55,7 +57,7 @@ class TensorField:
     def __post_init__(self) -> None:
         values = np.array(self.values, dtype=np.float32)
         if values.shape != (*self.grid.shape, 6):
-            raise ValueError(
+            raise InputError(
                 f"a tensor field has shape {(*self.grid.shape, 6)} on its grid, got {values.shape}"
             )
         self._refuse(~np.all(np.isfinite(values), axis=-1), values, "is not finite")
@@ -71,19 +73,19 @@ class TensorField:
         components = ", ".join(
             f"{name} {v:g}" for name, v in zip(COMPONENTS, values[voxel], strict=True)
         )
-        raise ValueError(
+        raise InputError(
             f"the tensor at voxel ({', '.join(str(int(i)) for i in voxel)}), ({where}) mm, {fault} "
             f"({components}), and {int(bad.sum()) - 1} others: mend them, or set those outside the "
             "brain to zero"
         )
 
     @classmethod
-    def from_nifti(cls, path: str | Path, *, frame: str, order: str | None = None) -> TensorField:
+    def from_nifti(cls, path: StrPath, *, frame: str, order: str | None = None) -> TensorField:
         """Read a tensor image.
 
         Parameters
         ----------
-        path : str or Path
+        path : str or os.PathLike
             A 4-D image of six volumes, or a 5-D one (x, y, z, 1, 6).
         frame : {'world', 'voxel', 'fsl'}
             Axes of the components: those of the RAS world (MRtrix), of the file's array (DIPY with
@@ -96,32 +98,32 @@ class TensorField:
 
         Raises
         ------
-        ValueError
+        InputError
             If the file is not such an image, `frame` or `order` is not known, or the tensors are
             not those of a `TensorField`.
         """
         if frame not in FRAMES:
-            raise ValueError(f"the frame of a tensor is one of {', '.join(FRAMES)}, got {frame!r}")
+            raise InputError(f"the frame of a tensor is one of {', '.join(FRAMES)}, got {frame!r}")
         try:
             image = nib.load(path)
             raw = np.asarray(image.dataobj)
         except Exception as error:  # nibabel raises many kinds, by the way a header is broken
-            raise ValueError(f"tensor {path}: cannot be read as NIfTI: {error}") from error
+            raise InputError(f"tensor {path}: cannot be read as NIfTI: {error}") from error
         if raw.shape[3:] not in ((6,), (1, 6)):
-            raise ValueError(
+            raise InputError(
                 f"tensor {path}: expected six components a voxel, (x, y, z, 6) or (x, y, z, 1, 6), "
                 f"got {' x '.join(map(str, raw.shape))}"
             )
         if order is None and raw.ndim == 5 and int(image.header["intent_code"]) == SYMMATRIX:
             order = SYMMATRIX_ORDER
         if order is None:
-            raise ValueError(
+            raise InputError(
                 f"tensor {path}: the file does not say in which order its components are; give "
                 "order, for instance 'xx,xy,xz,yy,yz,zz' (FSL) or 'xx,yy,zz,xy,xz,yz' (MRtrix)"
             )
         names = [name.strip() for name in order.split(",")]
         if sorted(names) != sorted(COMPONENTS):
-            raise ValueError(f"order names {', '.join(COMPONENTS)}, each once, got {order!r}")
+            raise InputError(f"order names {', '.join(COMPONENTS)}, each once, got {order!r}")
         grid = Grid(raw.shape[:3], image.affine)
         components = raw.reshape(*grid.shape, 6)[..., [names.index(c) for c in COMPONENTS]]
         axes = _axes(grid, frame)
@@ -135,12 +137,12 @@ class TensorField:
 
         Raises
         ------
-        ValueError
+        InputError
             If there is no file, or its content is another one than was described.
         """
         known = {"path", "frame", "order", "sha256"}
         if "path" not in description or set(description) - known:
-            raise ValueError(
+            raise InputError(
                 f"a tensor field is described by {', '.join(sorted(known))}, "
                 f"got {', '.join(sorted(description)) or 'nothing'}; one made in memory can be "
                 "read again once it is saved by to_nifti"
@@ -151,13 +153,13 @@ class TensorField:
             order=description.get("order"),
         )
         if description.get("sha256", field.sha256) != field.sha256:
-            raise ValueError(
+            raise InputError(
                 f"tensor {description['path']} has changed: its SHA-256 was "
                 f"{description['sha256']}, now it is {field.sha256}"
             )
         return field
 
-    def to_nifti(self, path: str | Path) -> TensorField:
+    def to_nifti(self, path: StrPath) -> TensorField:
         """Write the field in the world frame, as (x, y, z, 6), and return it with its source."""
         nib.save(nib.Nifti1Image(self.values, self.grid.affine), path)
         return type(self).from_nifti(path, frame="world", order=",".join(COMPONENTS))
@@ -187,14 +189,14 @@ class TensorField:
 
         Raises
         ------
-        ValueError
+        InputError
             If a position lies outside the field's grid.
         """
         voxels = self.grid.to_voxel(positions_mm)
         outside = ((voxels < -0.501) | (voxels > np.array(self.grid.shape) - 0.499)).any(axis=1)
         if outside.any():
             where = ", ".join(f"{c:g}" for c in positions_mm[int(outside.argmax())])
-            raise ValueError(
+            raise InputError(
                 f"the tensor field ({self.grid}) does not cover the tissue: {int(outside.sum())} "
                 f"tissue voxels lie outside it, the first at ({where}) mm"
             )

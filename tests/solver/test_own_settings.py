@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from anatomies import blocky_tissue, middle, uniform_tissue
 
+from glioquery.cache import cache_folder
 from glioquery.solver import GrowthParameters, compilation, own_settings, sensitivity, simulate
 from glioquery.solver.own_settings import DeviceError, Shared, own_arithmetic, require_device
 
@@ -153,7 +154,7 @@ def test_the_cache_lies_where_the_environment_says(monkeypatch, environment, fol
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    found = compilation.cache_folder()
+    found = cache_folder()
     assert (None if found is None else str(found)) == folder
 
 
@@ -161,7 +162,7 @@ def test_a_user_without_a_home_has_no_cache(monkeypatch):
     for name in ("GLIOQUERY_CACHE", "XDG_CACHE_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])  # as of an id without a name
-    assert compilation.cache_folder() is None
+    assert cache_folder() is None
 
 
 def test_no_setting_is_covered_by_nobody():

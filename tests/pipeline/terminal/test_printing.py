@@ -8,10 +8,11 @@ import pytest
 from command_line import run
 from rich.console import Console
 
+from glioquery.errors import one_line
 from glioquery.pipeline.commands.evaluation import _short
 from glioquery.pipeline.report.page import write_page
 from glioquery.pipeline.terminal import printing
-from glioquery.pipeline.terminal.printing import lay_out, one_line, said, show, show_table
+from glioquery.pipeline.terminal.printing import lay_out, said, show, show_table
 
 MATCHES = [
     {

@@ -1,0 +1,1 @@
+../../glioquery/__main__.py

@@ -1,0 +1,1 @@
+../../glioquery/version.py
