@@ -18,8 +18,8 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -171,8 +171,14 @@ def _file(folder: Path, name: str) -> Path:
     return folder / f"{name}.nii.gz"
 
 
+def _image(folder: Path, name: str) -> Any:
+    import nibabel as nib  # here: who only wants grids can spare it
+
+    return nib.load(_file(folder, name))
+
+
 def _grid(folder: Path, name: str) -> Grid:
-    image = nib.load(_file(folder, name))
+    image = _image(folder, name)
     grid = Grid(image.shape, image.affine)
     if grid != FRAME:
         raise InputError(
@@ -183,7 +189,7 @@ def _grid(folder: Path, name: str) -> Grid:
 
 
 def _values(folder: Path, name: str) -> NDArray[np.float32]:
-    return np.asarray(nib.load(_file(folder, name)).dataobj, dtype=np.float32)
+    return np.asarray(_image(folder, name).dataobj, dtype=np.float32)
 
 
 def _probabilities(folder: Path, name: str) -> NDArray[np.float32]:

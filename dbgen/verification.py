@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import netCDF4
 import numpy as np
 
 from ..atlas import load_atlas
@@ -30,6 +30,9 @@ from .store.shard import (
     table_sha256,
 )
 from .study.sampling import find_sampler
+
+if TYPE_CHECKING:
+    import netCDF4
 
 LARGE = {
     "core_bits": ("u1", ("sample", "voxel_byte")),

@@ -31,7 +31,6 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ..errors import InputError
 from ..solver import TumorMasks
@@ -144,6 +143,8 @@ def hausdorff95(query: TumorMasks, tumor: TumorMasks, weights: Weights = (1.0, 1
 def _distance95(
     a: NDArray[np.bool_], b: NDArray[np.bool_], spacing: tuple[float, float, float]
 ) -> float:
+    from scipy import ndimage  # here and below: who counts voxels can spare it
+
     spans = [np.flatnonzero((a | b).any(axis=tuple({0, 1, 2} - {i}))) for i in range(3)]
     if not spans[0].size:
         return 0.0
@@ -160,6 +161,8 @@ def _distance95(
 
 
 def _edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    from scipy import ndimage
+
     return mask & ~ndimage.binary_erosion(mask)
 
 

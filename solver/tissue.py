@@ -8,8 +8,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from ..atlas import Atlas, Grid
 from ..errors import InputError
@@ -51,6 +49,8 @@ class Tissue:
             If a map's shape is not the grid's, a value is NaN or outside [0, 1] by more than
             1e-3, or no voxel is tissue.
         """
+        from scipy import ndimage  # here and below: who reads a database can spare it
+
         maps = {"wm": np.asarray(wm), "gm": np.asarray(gm), "csf": np.asarray(csf)}
         for name, values in maps.items():
             if values.shape != grid.shape:
@@ -116,6 +116,8 @@ class Tissue:
         InputError
             If the position lies outside the domain; the message names the nearest tissue point.
         """
+        from scipy.spatial import cKDTree
+
         position = np.asarray(position_mm, dtype=np.float64)
         if position.shape != (3,) or not np.isfinite(position).all():
             raise InputError(

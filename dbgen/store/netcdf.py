@@ -14,9 +14,10 @@ import threading
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import netCDF4
+if TYPE_CHECKING:
+    import netCDF4
 
 T = TypeVar("T")
 
@@ -36,6 +37,8 @@ def alone_in_netcdf() -> Iterator[None]:
 @contextlib.contextmanager
 def opened(path: Path, mode: Literal["r", "a"] = "r") -> Iterator[netCDF4.Dataset]:
     """A NetCDF file, which no thread shares, for a block that `alone_in_netcdf` keeps."""
+    import netCDF4  # here and below: who reads no file yet can spare it
+
     with alone_in_netcdf(), netCDF4.Dataset(path, mode) as file:
         yield file
 
@@ -46,6 +49,8 @@ def created(path: Path) -> Iterator[netCDF4.Dataset]:
 
     So others may read while it is being made, which can take minutes.
     """
+    import netCDF4
+
     with alone_in_netcdf():
         file = netCDF4.Dataset(path, "w", format="NETCDF4")
     try:

@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +26,8 @@ from .curve import along_curve, encode_outline
 from .netcdf import alone_in_netcdf, created, opened
 
 if TYPE_CHECKING:
+    import netCDF4
+
     from ..study.drawing import Sample
 
 VOXELS = "voxels.nc"

@@ -6,14 +6,17 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import netCDF4
 from numpy.typing import NDArray
 
 from ..machine.files import sha256_of
 from .header import DatabaseError
 from .netcdf import opened
 from .shard import ShardRecord, read_table, table_sha256
+
+if TYPE_CHECKING:
+    import netCDF4
 
 _intact: set[tuple[str, Path, int, int, int]] = set()
 """Checksums and files, with inode, size and time of change, that were found to agree."""

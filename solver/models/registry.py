@@ -13,20 +13,23 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import InputError
-from .base import GrowthModel
-from .fisher_kolmogorov import FisherKolmogorov
-from .fisher_kolmogorov_tensor import FisherKolmogorovTensor
-from .proliferative_necrotic import ProliferativeNecrotic
+
+if TYPE_CHECKING:
+    from .base import GrowthModel
 
 ENTRY_POINTS = "glioquery.models"
 """Group under which an installed package offers its models."""
 PARTS = ("name", "equation", "links", "initial", "diffusivities", "react", "density")
-BUILT_IN: dict[str, type] = {
-    model.name: model for model in (FisherKolmogorov, FisherKolmogorovTensor, ProliferativeNecrotic)
+BUILT_IN = {
+    "fisher-kolmogorov": "fisher_kolmogorov:FisherKolmogorov",
+    "fisher-kolmogorov-tensor": "fisher_kolmogorov_tensor:FisherKolmogorovTensor",
+    "proliferative-necrotic": "proliferative_necrotic:ProliferativeNecrotic",
 }
+"""Module and class of each name: who asks for a name need not import JAX."""
+DEFAULT = "fisher-kolmogorov"
 
 _registered: dict[str, type] = {}
 """Classes by their own names, as `register_model` took them."""
@@ -154,7 +157,8 @@ def find_class(name: str) -> Any:
 def _offered(name: str) -> Any:
     """The class of a built-in model, or of one that an installed package offers."""
     if name in BUILT_IN:
-        return BUILT_IN[name]
+        module, _, model_class = BUILT_IN[name].partition(":")
+        return getattr(importlib.import_module(f".{module}", __package__), model_class)
     for point in entry_points(group=ENTRY_POINTS, name=name):
         try:
             return point.load()
@@ -183,7 +187,7 @@ def describe_model(model: GrowthModel) -> dict[str, Any]:
     model_class = type(model)
     try:
         by_name = _offered(model.name)
-    except ValueError:
+    except InputError:
         by_name = None
     if by_name is not model_class:
         module = model_class.__module__

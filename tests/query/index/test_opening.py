@@ -7,6 +7,7 @@ import pytest
 
 from glioquery.dbgen import DatabaseError
 from glioquery.dbgen.store.embedded import EMBEDDED
+from glioquery.errors import FailedError
 from glioquery.query import Index, search
 from glioquery.query.index import opening
 from glioquery.query.index.opening import open_database, open_index
@@ -94,7 +95,7 @@ def test_a_cache_on_a_full_disk_is_done_without(monkeypatch, tmp_path, temporary
     told = capsys.readouterr().err
     assert f"{tmp_path}/cache" in told and "No space left on device" in told
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
-    with pytest.raises(OSError, match=r"has no place .*No space left.*GLIOQUERY_CACHE"):
+    with pytest.raises(FailedError, match=r"has no place .*No space left.*GLIOQUERY_CACHE"):
         open_index(open_database(None))
 
 
