@@ -7,7 +7,7 @@ from .compilation import keep_compiled_programs
 from .density import Thresholds, TumorDensity, TumorMasks
 from .own_settings import own_arithmetic
 from .parameters import GrowthParameters
-from .tissue import Tissue
+from .tissue import OriginError, Tissue
 
 if TYPE_CHECKING:
     from .batches import BatchResult, simulate_batch
@@ -38,6 +38,7 @@ __all__ = [
     "FisherKolmogorov",
     "GrowthModel",
     "GrowthParameters",
+    "OriginError",
     "Sensitivity",
     "Simulation",
     "Snapshot",

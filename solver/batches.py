@@ -76,8 +76,10 @@ def simulate_batch(
 
     Raises
     ------
+    OriginError
+        If an origin lies outside the tissue, or the tissue there is too small to hold a seed.
     InputError
-        If there are no parameters, or an origin lies outside the tissue.
+        If there are no parameters.
     """
     if not parameters:
         raise InputError("a batch holds at least one set of parameters")

@@ -75,8 +75,8 @@ def sensitivity(
 
     Raises
     ------
-    InputError
-        If the origin lies outside the tissue.
+    OriginError
+        If the origin lies outside the tissue, or the tissue there is too small to hold a seed.
     """
     with own_jax(x64=dtype is np.float64):
         return _differentiate(tissue, parameters, scalar, model, accuracy, dtype)

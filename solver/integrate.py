@@ -145,9 +145,10 @@ def simulate(
 
     Raises
     ------
+    OriginError
+        If the origin lies outside the tissue, or the tissue there is too small to hold a seed.
     InputError
-        If the origin lies outside the tissue, snapshot times or volumes do not rise, or a time lies
-        outside (0, days].
+        If snapshot times or volumes do not rise, or a time lies outside (0, days].
     """
     times, volumes = _checked(parameters, snapshot_days, snapshot_ml)
     domain = tissue.domain[tissue.box]

@@ -53,7 +53,7 @@ def march(
 
     Raises
     ------
-    ValueError
+    OriginError
         If the origin lies outside the tissue, or the tissue there is too small to hold a seed; at
         once, before a state is asked for.
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from .tissue import Tissue
+from .tissue import OriginError, Tissue
 
 SEED_SD_MM = 2.0
 """Standard deviation of the seed: one voxel of the simulation grid."""
@@ -37,7 +37,7 @@ def seed_density(tissue: Tissue, origin_mm: ArrayLike) -> NDArray[np.float32]:
 
     Raises
     ------
-    ValueError
+    OriginError
         If the origin lies outside the tissue, or the connected tissue around it is too small to
         hold the seed.
     """
@@ -61,7 +61,7 @@ def seed_density(tissue: Tissue, origin_mm: ArrayLike) -> NDArray[np.float32]:
     weight = np.where(labels == labels[home], np.exp(-distance2 / (2 * SEED_SD_MM**2)), 0.0)
     density = weight * (SEED_MASS_MM3 / (weight.sum() * grid.voxel_ml * 1000.0))
     if density.max() > 1:
-        raise ValueError(
+        raise OriginError(
             f"the tissue connected to the origin {tuple(origin.tolist())} mm is too small to hold "
             f"a seed of {SEED_MASS_MM3:g} mm^3"
         )

@@ -13,6 +13,10 @@ from ..atlas import Atlas, Grid
 from ..errors import InputError
 
 
+class OriginError(InputError):
+    """No tumour can begin at a position: it is outside the tissue, or that holds no seed there."""
+
+
 @dataclass(frozen=True, eq=False)
 class Tissue:
     """White and grey matter inside the brain domain, on a grid of any shape and spacing.
@@ -113,8 +117,10 @@ class Tissue:
 
         Raises
         ------
-        InputError
+        OriginError
             If the position lies outside the domain; the message names the nearest tissue point.
+        InputError
+            If it is not three finite coordinates.
         """
         from scipy.spatial import cKDTree
 
@@ -129,7 +135,7 @@ class Tissue:
             world = self.grid.to_world(self.voxels)
             distance, row = cKDTree(world).query(position)
             nearest = ", ".join(f"{c:g}" for c in world[row])
-            raise InputError(
+            raise OriginError(
                 f"position ({', '.join(f'{c:g}' for c in position)}) mm is outside the tissue; "
                 f"the nearest tissue point is ({nearest}) mm, {distance:.1f} mm away"
             )

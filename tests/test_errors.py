@@ -26,7 +26,7 @@ from glioquery.pipeline.alignment.ants_worker import RegistrationError
 from glioquery.pipeline.fit.factors import CalibrationError
 from glioquery.pipeline.fit.refinement import NoGrowthError
 from glioquery.query import find_measure
-from glioquery.solver import Accuracy, GrowthParameters, Thresholds, TumorMasks
+from glioquery.solver import Accuracy, GrowthParameters, OriginError, Thresholds, TumorMasks
 from glioquery.solver.models import find_model, parse_settings
 from glioquery.solver.own_settings import DeviceError
 
@@ -48,6 +48,7 @@ PACKAGES = ("glioquery", "atlas", "solver", "dbgen", "query", "pipeline")
         (RegistrationError, RuntimeError, 1),
         (UnfitNodeError, RuntimeError, 1),
         (NoGrowthError, ValueError, 1),
+        (OriginError, ValueError, 2),
     ],
 )
 def test_an_error_of_the_package_is_one_of_pythons_too(kind, built_in, code):
@@ -136,7 +137,6 @@ BUGS = {
     ("pipeline/results/result_folder.py", "_listed"),
     ("query/index/build.py", "__exit__"),
     ("query/index/build.py", "build_index"),
-    ("solver/seed.py", "seed_density"),
     ("solver/supertime.py", "stages_for"),
 }
 """Functions that raise one of Python's own errors: what no input reaches, what their callers catch,

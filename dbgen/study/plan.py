@@ -12,7 +12,15 @@ from typing import Any
 from ...atlas import atlas_checksum, atlas_folder, atlas_name, load_atlas
 from ...errors import InputError
 from ...paths import StrPath
-from ...solver import SCHEME, Accuracy, FisherKolmogorov, GrowthModel, Thresholds, Tissue
+from ...solver import (
+    SCHEME,
+    Accuracy,
+    FisherKolmogorov,
+    GrowthModel,
+    OriginError,
+    Thresholds,
+    Tissue,
+)
 from ...solver.models import describe_model, find_model, recall_model
 from .space import ParameterSpace
 
@@ -34,8 +42,10 @@ class Plan:
 
     Raises
     ------
+    OriginError
+        If an origin of the space lies outside the tissue.
     InputError
-        If the seed is out of range, or an origin of the space lies outside the tissue.
+        If the seed is out of range.
     """
 
     space: ParameterSpace = field(default_factory=ParameterSpace)
@@ -50,8 +60,8 @@ class Plan:
         for origin in self.space.origin_mm or ():
             try:
                 Tissue.from_atlas(load_atlas()).nearest_voxel(origin)
-            except InputError as error:
-                raise InputError(f"origin_mm: {error}") from None
+            except OriginError as error:
+                raise OriginError(f"origin_mm: {error}") from None
 
     def describe(self) -> dict[str, Any]:
         """The plan in plain values, as `database.json` stores it."""

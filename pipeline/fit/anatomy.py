@@ -101,7 +101,12 @@ class OwnAnatomy:
 
     def row(self) -> dict[str, Any]:
         """Plain values by name, as `result.json` shows them."""
-        return {"bent": self.bent.row(), "grown": self.grown.row(), "kept": self.is_better}
+        return {
+            "bent": self.bent.row(),
+            "grown": self.grown.row(),
+            "kept": self.is_better,
+            "refinement": self.refinement.row(),
+        }
 
 
 def read_tissue_maps(gm: StrPath, wm: StrPath, csf: StrPath) -> TissueMaps:

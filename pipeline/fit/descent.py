@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from ...solver import Accuracy, GrowthParameters, Tissue
+from ...solver import Accuracy, GrowthParameters, OriginError, Tissue
 from .overlap import Comparison
 from .trajectory import Trajectory, follow
 
@@ -101,12 +101,15 @@ class Descent:
         J^T J where it was taken last, in x, y, z (mm), ln lambda and rho T.
     n_runs : int
         Simulations made.
+    n_unseeded : int
+        Those of them that could not begin, for the tissue at their origin holds no seed.
     """
 
     best: Place
     last: Place
     curvature: NDArray[np.float64]
     n_runs: int
+    n_unseeded: int
 
 
 class Interior:
@@ -150,17 +153,17 @@ def descend(
     Returns
     -------
     Descent or None
-        None where the start does not grow to the patient's volume.
+        None where the start does not grow to the patient's volume, or cannot begin.
     """
     return _Walk(comparison, interior, accuracy).down(start, n_steps)
 
 
 class _Walk:
-    """What stays the same along a descent, and the count of its runs."""
+    """What stays the same along a descent, and the counts of its runs."""
 
     def __init__(self, comparison: Comparison, interior: Interior, accuracy: Accuracy) -> None:
         self._comparison, self._interior, self._accuracy = comparison, interior, accuracy
-        self._n_runs = 0
+        self._n_runs = self._n_unseeded = 0
 
     def down(self, start: GrowthParameters, n_steps: int) -> Descent | None:
         trajectory = self._run(start)
@@ -183,7 +186,7 @@ class _Walk:
             place = there
             if has_arrived:
                 break
-        return Descent(best, place, jacobian.T @ jacobian, self._n_runs)
+        return Descent(best, place, jacobian.T @ jacobian, self._n_runs, self._n_unseeded)
 
     def _trial(
         self, place: Place, jacobian: NDArray[np.float64], damping: float, best: Place
@@ -208,7 +211,8 @@ class _Walk:
         self._n_runs += 1
         try:
             return follow(self._comparison.target, parameters, self._accuracy, until=until)
-        except ValueError:  # too little tissue there to hold a seed
+        except OriginError:
+            self._n_unseeded += 1
             return None
 
     def _residual(self, trajectory: Trajectory, days: float) -> NDArray[np.float32]:

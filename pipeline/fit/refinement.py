@@ -3,7 +3,8 @@
 Descents (see `descent`) begin at several matches, with a wide blur and coarse time steps; the best
 of them go on to narrower blurs and finer steps. Descents that arrive at one place go on as one.
 What is minimised is smooth, what is judged is the sum of the Dice: the answer is the best growth
-that any descent passed, confirmed by a simulation of its own.
+that any descent passed, confirmed by a simulation of its own. The valley around it is where that
+descent ended.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,13 +105,19 @@ class Refinement:
     density : TumorDensity
         Its density, on the tissue's grid.
     arrivals : tuple of (GrowthParameters, float)
-        The best growth of each descent with its score along the run, best first; those near a
-        better one are left out.
+        The best growth of each descent with its score along the run: that of `best` first, the
+        others from the best on; those near an earlier one are left out.
     covariance : (5, 5) float64 array
-        (J^T J / |r|^2 + diag(VALLEY_MOST^-2))^-1 of the best descent, in x, y, z (mm), ln lambda
-        and rho T: the shape of the valley it ended in. `uncertainty` calibrates its scale.
+        (J^T J / |r|^2 + diag(VALLEY_MOST^-2))^-1 of the descent that passed `best`, where it ended,
+        in x, y, z (mm), ln lambda and rho T: the shape of the valley. `uncertainty` calibrates its
+        scale.
     n_runs : int
         Simulations made.
+    n_unseeded : int
+        Runs of the descents that could not begin, for the tissue at their origin holds no seed.
+    n_dropped : int
+        Starts from which there was no descent: they cannot begin, or do not grow to the patient's
+        volume.
     """
 
     best: Refined
@@ -117,6 +125,16 @@ class Refinement:
     arrivals: tuple[tuple[GrowthParameters, float], ...]
     covariance: NDArray[np.float64]
     n_runs: int
+    n_unseeded: int
+    n_dropped: int
+
+    def row(self) -> dict[str, Any]:
+        """Plain values by name, as `result.json` shows them."""
+        return {
+            "runs": self.n_runs,
+            "unseeded_runs": self.n_unseeded,
+            "dropped_starts": self.n_dropped,
+        }
 
 
 def choose_starts(
@@ -161,43 +179,76 @@ def refine(
         If no start grows to the patient's volume.
     """
     interior = Interior(target.tissue)
-    growths = list(starts)
-    passed: list[Place] = []
-    n_runs = 0
+    arrived = [_Arrival(start, []) for start in starts]
+    passed: list[Descent] = []
+    onward: dict[Descent, Descent] = {}
+    n_dropped = 0
     with ThreadPoolExecutor(n_threads or available_threads()) as pool:
         for stage in stages:
             comparison = Comparison.of(target, stage.blur_mm)
 
             def one(
-                growth: GrowthParameters, comparison: Comparison = comparison, stage: Stage = stage
+                arrival: _Arrival, comparison: Comparison = comparison, stage: Stage = stage
             ) -> Descent | None:
                 return descend(
-                    comparison, interior, growth, accuracy=stage.accuracy, n_steps=stage.n_steps
+                    comparison,
+                    interior,
+                    arrival.growth,
+                    accuracy=stage.accuracy,
+                    n_steps=stage.n_steps,
                 )
 
-            ended = [d for d in pool.map(one, growths[: stage.n_descents]) if d is not None]
+            going = arrived[: stage.n_descents]
+            ended = []
+            for arrival, descent in zip(going, pool.map(one, going), strict=True):
+                if descent is None:
+                    n_dropped += not arrival.descents
+                    continue
+                ended.append(descent)
+                onward |= dict.fromkeys(arrival.descents, descent)
             if not ended:
                 raise NoGrowthError("no start grows to the volume of the patient's tumour")
-            n_runs += sum(descent.n_runs for descent in ended)
-            passed += [descent.best for descent in ended]
-            ended.sort(key=lambda descent: -descent.best.best_score)
-            growths = []
-            for descent in ended:
-                growth = descent.last.nearest
-                if not any(_alike(growth, other, ARRIVAL_APART) for other in growths):
-                    growths.append(growth)
-    passed.sort(key=lambda place: -place.best_score)
-    best, density = max(
-        (_confirm(target, place.best, accuracy) for place in passed[:N_CONFIRMED]),
-        key=lambda found: found[0].score,
-    )
+            passed += ended
+            arrived = _arrivals_of(ended)
+    passed.sort(key=lambda descent: -descent.best.best_score)
+    candidates = [
+        (_confirm(target, descent.best.best, accuracy), descent) for descent in passed[:N_CONFIRMED]
+    ]
+    (best, density), descent = max(candidates, key=lambda found: found[0][0].score)
+    others = [other.best for other in passed if other is not descent]
+    arrivals = _apart([descent.best, *others])
+    while descent in onward:
+        descent = onward[descent]
     return Refinement(
         best=best,
         density=density,
-        arrivals=tuple(_apart(passed)),
-        covariance=_covariance(ended[0]),
-        n_runs=n_runs + 2 * N_CONFIRMED,
+        arrivals=tuple(arrivals),
+        covariance=_covariance(descent),
+        n_runs=sum(descent.n_runs for descent in passed) + 2 * len(candidates),
+        n_unseeded=sum(descent.n_unseeded for descent in passed),
+        n_dropped=n_dropped,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Arrival:
+    """A growth to go on from, and the descents that arrived there; a start has none."""
+
+    growth: GrowthParameters
+    descents: list[Descent]
+
+
+def _arrivals_of(ended: Sequence[Descent]) -> list[_Arrival]:
+    """Where descents arrived, the best first; those that lie near each other are one."""
+    arrivals: list[_Arrival] = []
+    for descent in sorted(ended, key=lambda descent: -descent.best.best_score):
+        growth = descent.last.nearest
+        near = next((a for a in arrivals if _alike(growth, a.growth, ARRIVAL_APART)), None)
+        if near is None:
+            arrivals.append(_Arrival(growth, [descent]))
+        else:
+            near.descents.append(descent)
+    return arrivals
 
 
 def _confirm(

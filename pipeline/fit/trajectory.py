@@ -234,8 +234,8 @@ def follow(
 
     Raises
     ------
-    ValueError
-        If the origin lies outside the tissue.
+    OriginError
+        If the origin lies outside the tissue, or the tissue there is too small to hold a seed.
     """
     if parameters.rho == 0:
         return None

@@ -5,7 +5,7 @@
 Without refinement the members are the best matches. With it they are drawn from the valley that the
 best descent ended in, a normal distribution with the covariance of `Refinement`, beside the places
 where the other descents arrived. Mean, standard deviation and the probability of exceeding a
-density are weighted sums over the members' densities.
+density are weighted over the members' densities (`average`).
 
 A quantity's interval is m +- f sqrt(v + b^2) with the members' weighted mean m and variance v. The
 factor f makes 90 % of the intervals hold the truth (split conformal calibration: Lei et al. 2018),
@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from ...atlas import Grid
 from ...dbgen import Database
-from ...solver import Accuracy, GrowthParameters, TumorDensity, simulate
+from ...solver import Accuracy, GrowthParameters, OriginError, TumorDensity, simulate
 from .descent import LAMBDA_MM, Interior
 from .factors import LEVEL, QUANTITIES, SEGMENTATION_NOISE, Calibrated, Reach, Source, kind_of
 from .refinement import Refinement
@@ -126,6 +126,8 @@ class Uncertainty:
         What the intervals rest on, or why there are none and how to get them.
     maps : DensityMaps
         On the atlas.
+    n_dropped : int
+        Members that were drawn and left out, for the tissue at their origin holds no seed.
     """
 
     source: Source
@@ -134,11 +136,23 @@ class Uncertainty:
     intervals: Mapping[str, Interval] | None
     calibration: str
     maps: DensityMaps
+    n_dropped: int = 0
+
+    @property
+    def notices(self) -> list[str]:
+        """What a person should know of the ensemble."""
+        if not self.n_dropped:
+            return []
+        return [
+            f"{self.n_dropped} of {self.n_dropped + len(self.members)} members of the ensemble "
+            "were left out: the tissue at their origin is too small to hold a tumour's seed."
+        ]
 
     def row(self) -> dict[str, object]:
         """Plain values by name, as `result.json` and the report show them."""
         return {
             "members": len(self.members),
+            "dropped_members": self.n_dropped,
             "source": self.source,
             "effective_members": float(1 / (self.weights**2).sum()),
             "level": LEVEL,
@@ -206,7 +220,10 @@ def average(
     weights: Sequence[float] | NDArray[np.float64],
     levels: Sequence[float],
 ) -> DensityMaps:
-    """Sum up the densities of an ensemble.
+    """Mean, deviation and exceedance of the densities of an ensemble.
+
+    Mean and variance are updated from member to member in float64 (West 1979): the difference of
+    mean square and squared mean would be rounding alone where all members are near 1.
 
     Parameters
     ----------
@@ -216,23 +233,35 @@ def average(
         Sum to 1.
     levels : sequence of float
         Densities whose exceedance is asked for.
+
+    References
+    ----------
+    D. H. D. West, "Updating mean and variance estimates: an improved method", Communications of
+    the ACM 22:532-535, 1979.
     """
-    mean = square = None
+    mean = squares = None
+    total = 0.0
     shares: dict[float, NDArray[np.float32]] = {}
     for weight, density in zip(weights, densities, strict=True):
-        w, u = np.float32(weight), density.u
-        if mean is None or square is None:
-            mean, square = np.zeros_like(u), np.zeros_like(u)
+        u = density.u
+        if mean is None or squares is None:
+            mean, squares = np.zeros(u.shape), np.zeros(u.shape)
             shares = {level: np.zeros_like(u) for level in levels}
             grid = density.grid
-        mean += w * u
-        square += w * u * u
+        total += float(weight)
+        away = u - mean
+        mean += away * (weight / total if weight else 0)
+        squares += weight * away * (u - mean)
         for level, share in shares.items():
-            share += w * (u >= level)
-    if mean is None or square is None:
+            share += np.float32(weight) * (u >= level)
+    if mean is None or squares is None:
         raise ValueError("an ensemble has at least one member")
-    sd = np.sqrt(np.maximum(square - mean * mean, 0))
-    return DensityMaps(mean, sd, {k: np.minimum(v, 1) for k, v in shares.items()}, grid)
+    return DensityMaps(
+        mean.astype(np.float32),
+        np.sqrt(squares / total).astype(np.float32),
+        {level: np.minimum(share, 1) for level, share in shares.items()},
+        grid,
+    )
 
 
 def of_matches(
@@ -289,11 +318,10 @@ def of_refinement(
     seed : int
         Of the draws.
     """
-    found = draw_members(target, refinement, accuracy=accuracy, seed=seed)
-    members = [member for member, _ in found]
-    weights = weigh([member.score for member in members])
-    maps = average((density for _, density in found), weights, levels)
-    return _told(source, members, weights, reach, maps)
+    drawn = draw_members(target, refinement, accuracy=accuracy, seed=seed)
+    weights = weigh([member.score for member in drawn.members])
+    maps = average(drawn.densities, weights, levels)
+    return _told(source, drawn.members, weights, reach, maps, drawn.n_dropped)
 
 
 def _told(
@@ -302,16 +330,36 @@ def _told(
     weights: NDArray[np.float64],
     reach: Reach,
     maps: DensityMaps,
+    n_dropped: int = 0,
 ) -> Uncertainty:
     intervals = None
     if reach.factors is not None:
         intervals = find_intervals(members, source, reach.factors)
-    return Uncertainty(source, tuple(members), weights, intervals, reach.said, maps)
+    return Uncertainty(source, tuple(members), weights, intervals, reach.said, maps, n_dropped)
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """The members of a refinement's ensemble.
+
+    Attributes
+    ----------
+    members : list of Member
+        The refined growth first.
+    densities : list of TumorDensity
+        Theirs.
+    n_dropped : int
+        As in `Uncertainty`.
+    """
+
+    members: list[Member]
+    densities: list[TumorDensity]
+    n_dropped: int
 
 
 def draw_members(
     target: Target, refinement: Refinement, *, accuracy: Accuracy = Accuracy(), seed: int = 0
-) -> list[tuple[Member, TumorDensity]]:
+) -> Draws:
     """The refined growth, draws from its valley and the other arrivals, each simulated."""
     rng = np.random.default_rng(seed)
     interior = Interior(target.tissue)
@@ -321,7 +369,9 @@ def draw_members(
     )
     growths = [_moved(best, deviation, interior) for deviation in deviations]
     growths += [growth for growth, _ in refinement.arrivals[1:]]
-    members = [(Member(best, refinement.best.score), refinement.density)]
+    members = [Member(best, refinement.best.score)]
+    densities = [refinement.density]
+    n_dropped = 0
     for growth in growths:
         try:
             density = simulate(
@@ -331,10 +381,12 @@ def draw_members(
                 thresholds=target.thresholds,
                 accuracy=accuracy,
             ).density
-        except ValueError:  # too little tissue there to hold a seed
+        except OriginError:
+            n_dropped += 1
             continue
-        members.append((Member(growth, sum(target.dice_of(density))), density))
-    return members
+        members.append(Member(growth, sum(target.dice_of(density))))
+        densities.append(density)
+    return Draws(members, densities, n_dropped)
 
 
 def _moved(

@@ -271,6 +271,7 @@ def _find(
             # On the moved grid, so that atlas, motion and voxels make one chain and one lookup.
             brain = patient.brain_on(patient.drawn.grid)
             there = map_to_patient(answer, uncertainty, chain, domain, patient.drawn, brain)
+    notices += uncertainty.notices
     notices += doubts_of_core(patient, database.core_min_ml)
     return Inversion(
         matches=ranked[:k],

@@ -138,11 +138,12 @@ class Inversion:
 
     def row(self) -> dict[str, Any]:
         """Plain values of what was found beyond the matches, as `result.json` shows them."""
-        fitted = self.findings.fitted
+        fitted, refinement = self.findings.fitted, self.findings.refinement
         return {
             "share_in_brain": share_in_brain(self.masks),
             "answer": self.answer.row(),
             "tried": [answer.row() for answer in self.findings.tried],
+            "refinement": None if refinement is None else refinement.row(),
             "own_anatomy": None if self.own is None else self.own.row(),
             "fitted_thresholds": None
             if fitted is None

@@ -242,7 +242,7 @@ def _read_tumour(
             found = refine(target, choose_starts(ranked), accuracy=database.accuracy)
         except NoGrowthError:
             return None
-        members = [member for member, _ in draw_members(target, found, seed=i)]
+        members = draw_members(target, found, seed=i).members
     else:
         members = [Member(p, match.score) for p, match in zip(ranked, matches, strict=True)]
     centre, width = spread(members, source)

@@ -2,19 +2,32 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from glioquery.atlas import Grid
-from glioquery.pipeline.fit.descent import Interior, _Walk, descend
+from glioquery.pipeline.fit import refinement
+from glioquery.pipeline.fit.descent import Descent, Interior, _Walk, descend
 from glioquery.pipeline.fit.overlap import Comparison
-from glioquery.pipeline.fit.refinement import choose_starts, refine
+from glioquery.pipeline.fit.refinement import (
+    N_CONFIRMED,
+    VALLEY_MOST,
+    NoGrowthError,
+    Refined,
+    Stage,
+    choose_starts,
+    refine,
+)
 from glioquery.pipeline.fit.trajectory import Target, follow, logit
 from glioquery.query import dice_of_masks
 from glioquery.solver import (
     Accuracy,
     GrowthParameters,
+    OriginError,
     Thresholds,
     Tissue,
     TumorMasks,
@@ -176,6 +189,83 @@ def test_refinement_does_not_depend_on_which_of_the_raw_parameters_is_kept(targe
 def test_the_valleys_shape_is_a_covariance(refined):
     values = np.linalg.eigvalsh(refined.covariance)
     assert (values > 0).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    scores=st.lists(st.floats(0, 2), min_size=9, max_size=9),
+    confirmed=st.lists(st.floats(0, 2), min_size=9, max_size=9),
+    n_descents=st.lists(st.integers(1, 3), min_size=3, max_size=3),
+    meet=st.booleans(),
+)
+def test_best_and_covariance_are_of_one_descent(target, scores, confirmed, n_descents, meet):
+    """Descents of known scores, whose curvature names their start and their stage."""
+    stages = tuple(
+        Stage(blur_mm, Accuracy(), 1, n) for blur_mm, n in zip((6, 3, 1.5), n_descents, strict=True)
+    )
+    starts = [GrowthParameters((20.0 + 10 * i, 30.0, 30.0), 0.04, 0.01, 800.0) for i in range(3)]
+    went: dict[int, int] = {}
+
+    def place_of(growth):  # rho is kept along a descent: it names the start
+        return round(growth.rho / 0.01) - 1
+
+    def descend(comparison, interior, start, *, accuracy, n_steps):
+        stage = [s.blur_mm for s in stages].index(comparison.blur_mm)
+        i = place_of(start)
+        went[i] = stage
+        best = SimpleNamespace(
+            best=replace(start, days=100.0 + stage), best_score=scores[3 * i + stage]
+        )
+        last = SimpleNamespace(nearest=starts[0] if meet else start, cost=1.0)
+        last.nearest = replace(last.nearest, rho=start.rho, dw=4 * start.rho)
+        return Descent(best, last, np.diag([i + 1.0, stage + 1.0, 0, 0, 0]), 7, 2)
+
+    def confirm(target, growth, accuracy):
+        score = confirmed[3 * place_of(growth) + round(growth.days) - 100]
+        return Refined(growth, score, score, 0.0), None
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(refinement, "descend", descend)
+        patched.setattr(refinement, "_confirm", confirm)
+        starts = [replace(s, rho=0.01 * (i + 1), dw=0.04 * (i + 1)) for i, s in enumerate(starts)]
+        found = refine(target, starts, stages=stages, n_threads=1)
+    precision = np.diag(np.linalg.inv(found.covariance)) - 1 / VALLEY_MOST**2
+    i, stage = round(precision[0]) - 1, round(precision[1]) - 1
+    of_best = place_of(found.best.parameters)
+    if meet and went[of_best] < 2:  # the best of those that met it went on in its place
+        assert stage > went[of_best] or i == of_best
+    else:
+        assert (i, stage) == (of_best, went[of_best])
+    assert found.arrivals[0][0] == found.best.parameters
+    n_ended = found.n_unseeded // 2
+    assert found.n_runs == 7 * n_ended + 2 * N_CONFIRMED
+
+
+def test_starts_and_runs_without_room_for_a_seed_are_counted(brain, target, truth, monkeypatch):
+    """The tissue of the second start is taken for too small, and so are runs beyond x = 26 mm."""
+
+    def follow_if_there_is_room(target, parameters, accuracy, *, until=math.inf):
+        if parameters.origin_mm[0] > 26:
+            raise OriginError("too small")
+        return follow(target, parameters, accuracy, until=until)
+
+    monkeypatch.setattr("glioquery.pipeline.fit.descent.follow", follow_if_there_is_room)
+    near = replace(truth[0], origin_mm=(25.5, 33.1, 27.8))
+    far = replace(truth[0], origin_mm=(30.0, 33.1, 27.8))
+    stage = Stage(6.0, Accuracy.for_error(0.05), 0, 2)
+    found = refine(target, [near, far], stages=[stage])
+    assert found.row() == {"runs": found.n_runs, "unseeded_runs": 1, "dropped_starts": 1}
+    with pytest.raises(NoGrowthError):
+        refine(target, [far], stages=[stage])
+
+
+def test_another_fault_of_a_run_is_not_taken_for_want_of_room(target, start, monkeypatch):
+    def fails(*arguments, **options):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr("glioquery.pipeline.fit.descent.follow", fails)
+    with pytest.raises(ValueError, match="a bug"):
+        refine(target, [start])
 
 
 def test_a_tumor_without_core_is_refined_by_its_whole_outline(brain, truth, start):

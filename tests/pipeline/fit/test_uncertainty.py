@@ -6,15 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from anatomies import uniform_tissue
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from glioquery.atlas import Grid
 from glioquery.pipeline.fit import several
 from glioquery.pipeline.fit.factors import QUANTITIES, Reach
-from glioquery.pipeline.fit.refinement import refine
+from glioquery.pipeline.fit.refinement import Refined, Refinement, refine
 from glioquery.pipeline.fit.several import LEAST_ML, combine, join, split_outlines
 from glioquery.pipeline.fit.trajectory import Target
 from glioquery.pipeline.fit.uncertainty import (
     LOGARITHMIC,
+    N_DRAWS,
     TEMPERATURE,
     Member,
     average,
@@ -29,6 +32,7 @@ from glioquery.query import Match, dice_of_masks
 from glioquery.solver import (
     GrowthParameters,
     Thresholds,
+    Tissue,
     TumorDensity,
     TumorMasks,
     simulate,
@@ -69,9 +73,31 @@ def test_maps_are_weighted_sums():
     mean = np.tensordot(weights, stack, 1)
     np.testing.assert_allclose(maps.mean, mean, rtol=1e-5)
     variance = np.tensordot(weights, (stack - mean) ** 2, 1)
-    np.testing.assert_allclose(maps.sd, np.sqrt(variance), atol=2e-4)
+    np.testing.assert_allclose(maps.sd, np.sqrt(variance), rtol=1e-6)
     for level, share in maps.exceedance.items():
         np.testing.assert_allclose(share, np.tensordot(weights, stack >= level, 1), atol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    level=st.floats(0, 1),
+    reach=st.sampled_from([0.0, 1e-6, 1e-4, 1e-2, 1.0]),
+    weights=st.lists(st.floats(1e-9, 1) | st.just(0.0), min_size=1, max_size=17).filter(any),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_the_deviation_is_right_however_near_each_other_the_members_are(
+    level, reach, weights, seed
+):
+    rng = np.random.default_rng(seed)
+    u = level + reach * (rng.random((len(weights), 4, 3, 2)) - 0.5)
+    stack = np.clip(u, 0, 1).astype(np.float32)
+    w = np.array(weights) / np.sum(weights)
+    maps = average((TumorDensity(u, Grid((4, 3, 2), np.eye(4))) for u in stack), w, ())
+    exact = stack.astype(np.float64)
+    mean = np.tensordot(w, exact, 1)
+    sd = np.sqrt(np.tensordot(w, (exact - mean) ** 2, 1))
+    np.testing.assert_allclose(maps.mean, mean, rtol=1e-7)
+    np.testing.assert_allclose(maps.sd, sd, rtol=1e-6, atol=1e-14)
 
 
 def test_one_member_has_no_deviation_and_is_certain():
@@ -79,7 +105,7 @@ def test_one_member_has_no_deviation_and_is_certain():
     u = np.linspace(0, 1, 27, dtype=np.float32).reshape(3, 3, 3)
     maps = average([TumorDensity(u, grid)], [1.0], (0.5,))
     np.testing.assert_array_equal(maps.mean, u)
-    assert maps.sd.max() < 3e-4
+    assert not maps.sd.any()
     np.testing.assert_array_equal(maps.exceedance[0.5], u >= 0.5)
     with pytest.raises(ValueError, match="at least one member"):
         average([], [], (0.5,))
@@ -132,15 +158,59 @@ def test_intervals_are_centre_and_spread_times_the_factor():
 
 def test_draws_surround_the_refined_growth_and_score_no_better_than_chance(target, refinement):
     found = draw_members(target, refinement, seed=3)
-    assert found[0][0].parameters == refinement.best.parameters
-    origins = np.array([member.parameters.origin_mm for member, _ in found[1:]])
+    assert found.members[0].parameters == refinement.best.parameters
+    assert len(found.members) == N_DRAWS + len(refinement.arrivals) and found.n_dropped == 0
+    origins = np.array([member.parameters.origin_mm for member in found.members[1:]])
     off = origins - refinement.best.parameters.origin_mm
     assert 0 < np.abs(off).max() < 6 * np.sqrt(np.diag(refinement.covariance)[:3].max())
-    for member, density in found:
+    for member, density in zip(found.members, found.densities, strict=True):
         assert member.score == sum(dice_of_masks(target.masks, density.outlines()))
     again = draw_members(target, refinement, seed=3)
-    assert [m for m, _ in again] == [m for m, _ in found]
-    assert [m for m, _ in draw_members(target, refinement, seed=4)] != [m for m, _ in found]
+    assert again.members == found.members
+    assert draw_members(target, refinement, seed=4).members != found.members
+
+
+@pytest.fixture(scope="module")
+def with_passage():
+    """A cube of 16 mm at 1 mm with a passage of one voxel, where a seed finds too little tissue."""
+    domain = np.zeros((30, 16, 16))
+    domain[:16] = 1
+    domain[16:, 8, 8] = 1
+    grid = Grid(domain.shape, np.eye(4))
+    tissue = Tissue.from_probabilities(domain, np.zeros_like(domain), 1 - domain, grid)
+    return tissue, GrowthParameters((8.0, 8.0, 8.0), 0.02, 0.05, 100.0)
+
+
+def test_members_that_find_no_room_for_a_seed_are_counted_and_told(with_passage, monkeypatch):
+    monkeypatch.setattr("glioquery.pipeline.fit.uncertainty.N_DRAWS", 2)
+    tissue, growth = with_passage
+    density = simulate(tissue, growth).density
+    target = Target(density.outlines(), tissue)
+    outside = replace(growth, origin_mm=(25.0, 8.0, 8.0))
+    found = Refinement(
+        best=Refined(growth, 2.0, 1.0, 1.0),
+        density=density,
+        arrivals=((growth, 2.0), (outside, 1.0), (replace(growth, days=90.0), 0.9)),
+        covariance=np.diag([0.1, 0.1, 0.1, 1e-3, 1e-3]) ** 2,
+        n_runs=1,
+        n_unseeded=0,
+        n_dropped=0,
+    )
+    told = of_refinement(target, found, (0.2,), Reach(None, "Calibrate it."))
+    assert (told.row()["members"], told.row()["dropped_members"]) == (4, 1)
+    (notice,) = told.notices
+    assert notice.startswith("1 of 5 members of the ensemble were left out")
+    without = replace(found, arrivals=found.arrivals[:1])
+    assert of_refinement(target, without, (0.2,), Reach(None, "")).notices == []
+
+
+def test_another_fault_of_a_member_is_not_taken_for_want_of_room(target, refinement, monkeypatch):
+    def fails(*arguments, **options):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr("glioquery.pipeline.fit.uncertainty.simulate", fails)
+    with pytest.raises(ValueError, match="a bug"):
+        draw_members(target, refinement)
 
 
 def test_uncertainty_of_a_refinement_surrounds_its_growth(target, refinement):
