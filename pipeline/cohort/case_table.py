@@ -12,14 +12,17 @@ from pathlib import Path
 from ...paths import StrPath
 from ..images.labels import label_convention
 from ..images.nifti import InputError
+from ..names import checked_identifier, subject_label
 from ..patient.patient_files import SEG_GRIDS
-from ..results.names import checked_identifier, subject_label
 from ..results.table_file import Table, listed, read_table
 
 SCANS = ("t1", "t1c", "flair", "seg", "brain_mask", "seg_reference", "recurrence")
 """Files of a patient, as `load_patient` takes them."""
 
-COLUMNS = ("id", *SCANS, "labels", "seg_grid")
+TISSUES = ("tissue_gm", "tissue_wm", "tissue_csf")
+"""Maps of a patient's own tissue: all three or none."""
+
+COLUMNS = ("id", *SCANS, *TISSUES, "labels", "seg_grid")
 """What is read of a table; its other columns are carried to the cohort's summary."""
 
 NOTHING = frozenset({"n/a", "na", "nan", "none", "null"})
@@ -35,7 +38,7 @@ class Case:
     identifier : str
         What the user calls the patient.
     scans : mapping of str to Path
-        Files by role, of `SCANS`; only those that are given.
+        Files by role, of `SCANS` and `TISSUES`; only those that are given.
     labels : str
         Name of the segmentation's label convention.
     others : mapping of str to str
@@ -54,6 +57,14 @@ class Case:
     def subject(self) -> str:
         """BIDS label in file names."""
         return subject_label(self.identifier)
+
+    @property
+    def tissue(self) -> tuple[Path, Path, Path] | None:
+        """Maps of grey matter, white matter and fluid, where they are given."""
+        if TISSUES[0] not in self.scans:
+            return None
+        gm, wm, csf = (self.scans[role] for role in TISSUES)
+        return gm, wm, csf
 
 
 @dataclass(frozen=True)
@@ -152,11 +163,14 @@ def _read_case(
     except InputError as error:
         faults.append(str(error))
     given = {key: text for key, text in cells.items() if text and text.lower() not in NOTHING}
-    scans = {role: _path(folder, given[role]) for role in SCANS if role in given}
+    scans = {role: _path(folder, given[role]) for role in (*SCANS, *TISSUES) if role in given}
     if "t1" not in scans and "t1c" not in scans:
         faults.append("neither t1 nor t1c is given")
     if "seg" not in scans:
         faults.append("no seg is given")
+    missing = [role for role in TISSUES if role not in scans]
+    if 0 < len(missing) < len(TISSUES):
+        faults.append(f"tissue maps are three or none, {' and '.join(missing)} missing")
     faults += [f"{role}: {fault}" for role, path in scans.items() if (fault := _fault_of(path))]
     convention = given.get("labels") or labels or None
     try:

@@ -11,9 +11,9 @@ from ..alignment.transform import AtlasTransform
 from ..images.frames import require_one_frame
 from ..images.labels import LabelConvention, outlines_from_labels
 from ..images.nifti import InputError, read_nifti
+from ..names import map_name
 from ..patient.nesting import doubts_of_nesting
 from ..registration.placement import TO_SRI24, judge_placement
-from ..results.names import map_name
 from ..results.result_folder import STAGE
 
 WRITTEN_BY_INVERT = LabelConvention("glioquery", frozenset({2}), frozenset({1, 2}))

@@ -18,13 +18,17 @@ from typing import Any
 from ...dbgen import Database
 from ...dbgen.machine.cluster import carried_by_value, connected, reason_of, remote
 from ...dbgen.machine.files import sha256_of
-from ...errors import explained
+from ...errors import InputError, explained
+from ...paths import StrPath
 from ...solver.compilation import keep_compiled_programs
 from ...solver.models import register_model
+from ..fit.anatomy import read_tissue_maps
 from ..inversion.inversion import invert
+from ..inversion.options import InversionOptions
 from ..patient.patient import load_patient
 from ..report.drawing import drawn
 from ..report.pictures import draw_thumbnail
+from ..results.outputs import write_inversion
 from ..results.result_folder import RESULT_FILE, has_all_files, only_run, prepare_output
 from .case_table import Case
 
@@ -67,11 +71,12 @@ class Outcome:
 def invert_cohort(
     database: Database,
     cases: Sequence[Case],
-    out: Path,
+    out: StrPath,
+    options: InversionOptions = InversionOptions(),
     *,
+    keep_islands: bool = False,
     address: str | None = None,
     n_workers: int | None = None,
-    options: Mapping[str, Any] | None = None,
     progress: Progress = lambda done, total: None,
 ) -> list[Outcome]:
     """Invert every patient of a cohort that has not been done yet.
@@ -83,11 +88,13 @@ def invert_cohort(
     cases : sequence of Case
     out : Path
         Gets a folder for each patient.
+    options : InversionOptions
+        The same for all.
+    keep_islands : bool
+        As in `load_patient`.
     address, n_workers
         As in `dbgen.cluster.connected`. Every patient takes two cores and 2 GB, or all that a
         smaller node has.
-    options : mapping, optional
-        Keywords of `invert`, and `keep_islands` of `load_patient`; JSON values.
     progress : callable
 
     Returns
@@ -102,14 +109,14 @@ def invert_cohort(
     ClusterError
         If there is no cluster at the address.
     """
-    out = prepare_output(out)
-    options = dict(options or {})
+    _require_refinement(cases, options)
+    out = prepare_output(Path(out))
     folders = [out / f"sub-{case.subject}" for case in cases]
     outcomes: dict[int, Outcome] = {}
     todo: dict[int, dict[str, Any]] = {}
     for i, (case, folder) in enumerate(zip(cases, folders, strict=True)):
         try:
-            request = describe_request(case, database, options)
+            request = describe_request(case, database, options, keep_islands)
         except OSError as unread:  # it could be read a moment ago
             said = f"cannot read {unread.filename}: {unread.strerror}"
             outcomes[i] = Outcome(case, folder, kept=False, error=said)
@@ -127,7 +134,9 @@ def invert_cohort(
             model = ray.put(type(database.model))
 
         def begin(i: int) -> Any:
-            return task.remote(database.path, model, cases[i], folders[i], todo[i], options)
+            return task.remote(
+                database.path, model, cases[i], folders[i], todo[i], options, keep_islands
+            )
 
         running = {begin(i): (i, 1) for i in todo}
         try:
@@ -157,7 +166,8 @@ def invert_case(
     case: Case,
     folder: Path,
     request: Mapping[str, Any],
-    options: Mapping[str, Any],
+    options: InversionOptions,
+    keep_islands: bool,
 ) -> str | None:
     """Invert one patient of a cohort; return the error's line if it fails, never raise one.
 
@@ -166,8 +176,6 @@ def invert_case(
     keep_compiled_programs()
     try:
         register_model(model)
-        options = dict(options)
-        keep_islands = options.pop("keep_islands", False)
         with only_run(folder):
             patient = load_patient(
                 t1=case.scans.get("t1"),
@@ -181,9 +189,10 @@ def invert_case(
                 labels=case.labels,
                 keep_islands=keep_islands,
             )
-            invert(
-                Database.open(database),
-                patient,
+            tissue = None if case.tissue is None else read_tissue_maps(*case.tissue)
+            inversion = invert(patient, Database.open(database), options, tissue=tissue)
+            write_inversion(
+                inversion,
                 folder,
                 title=case.identifier,
                 subject=case.subject,
@@ -194,14 +203,25 @@ def invert_case(
                     ),
                     REQUEST_FILE: lambda _: json.dumps(request, indent=2).encode(),
                 },
-                **options,
             )
     except Exception as error:  # whatever it is, it is this patient's and not the cohort's
         return explained(error)
     return None
 
 
-def describe_request(case: Case, database: Database, options: Mapping[str, Any]) -> dict[str, Any]:
+def _require_refinement(cases: Sequence[Case], options: InversionOptions) -> None:
+    """See that tissue maps are not given in vain."""
+    given = [case.identifier for case in cases if case.tissue is not None]
+    if given and not options.refine:
+        raise InputError(
+            f"tissue maps are given for {', '.join(given[:3])}{' ...' if given[3:] else ''}: the "
+            "own anatomy goes on from a refinement, give refine with them"
+        )
+
+
+def describe_request(
+    case: Case, database: Database, options: InversionOptions, keep_islands: bool
+) -> dict[str, Any]:
     """All that decides a patient's result."""
     return {
         "id": case.identifier,
@@ -209,7 +229,7 @@ def describe_request(case: Case, database: Database, options: Mapping[str, Any])
         "labels": case.labels,
         "seg_grid": case.seg_grid,
         "database": database.checksum,
-        "options": dict(options),
+        "options": options.row() | {"keep_islands": keep_islands},
         "version": version("glioquery"),
     }
 

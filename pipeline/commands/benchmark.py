@@ -12,13 +12,16 @@ from ...errors import explained
 from ...query.index.opening import open_index, open_to_simulate
 from ...solver.compilation import prepare_jax
 from ..cohort.predict_gbm import find_exams, predict_exam, read_exam
+from ..inversion.options import InversionOptions
 from ..results.result_folder import only_run, prepare_output
 from ..terminal.printing import print_notice, print_step, show
 from ..terminal.progress import console
-from .options import DatabaseModel, Json, KeepIslands
+from .options import DatabaseModel, Json, KeepIslands, with_inversion_options
 
 
+@with_inversion_options
 def predict_gbm_command(
+    *,
     context: typer.Context,
     input_: Annotated[
         Path, typer.Option("--input", help="Folder with Patient-<id>/ as PREDICT-GBM makes it.")
@@ -33,16 +36,14 @@ def predict_gbm_command(
     details: Annotated[
         Path | None, typer.Option(help="Keep each patient's report and files in this folder.")
     ] = None,
-    refine: Annotated[
-        bool, typer.Option("--refine", help="Improve the growth beyond the matches.")
-    ] = False,
+    options: InversionOptions,
     keep_islands: KeepIslands = False,
     as_json: Json = False,
 ) -> None:
     """Rank the brain's voxels for each patient of the PREDICT-GBM benchmark."""
     prepare_jax()
     source = open_to_simulate(database, model)
-    open_index(source)
+    options.require_fit(source, open_index(source).n_samples)
     exams = find_exams(input_)
     context.with_resource(only_run(output))
     if details is not None:
@@ -56,9 +57,9 @@ def predict_gbm_command(
                 source,
                 exam,
                 output,
+                options,
                 details=None if details is None else details / exam.identifier,
                 keep_islands=keep_islands,
-                refined=refine,
                 step=print_step,
                 notice=print_notice,
             )

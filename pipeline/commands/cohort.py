@@ -11,17 +11,24 @@ from ...query.index.opening import open_index, open_to_simulate
 from ..cohort.case_table import COLUMNS, read_cases
 from ..cohort.cohort import invert_cohort
 from ..cohort.cohort_report import PAGE_FILE, TABLE_FILE, match_stored, write_cohort
-from ..fit.anatomy import require_own_model
 from ..images.nifti import InputError
-from ..inversion.inversion import checked_k
-from ..registration.registration import check_registration_options
+from ..inversion.options import InversionOptions
 from ..results.result_folder import only_run
 from ..terminal.printing import print_notice, show
 from ..terminal.progress import console, progress_bar
-from .options import Address, DatabaseModel, Json, KeepIslands, Labels, Matches
+from .options import (
+    Address,
+    DatabaseModel,
+    Json,
+    KeepIslands,
+    Labels,
+    with_inversion_options,
+)
 
 
+@with_inversion_options
 def cohort_command(
+    *,
     context: typer.Context,
     inputs: Annotated[
         list[Path],
@@ -32,21 +39,9 @@ def cohort_command(
         ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")],
+    options: InversionOptions,
     labels: Labels = None,
     keep_islands: KeepIslands = False,
-    k: Matches = None,
-    refine: Annotated[
-        bool, typer.Option("--refine", help="Improve each growth beyond the matches.")
-    ] = False,
-    own_anatomy: Annotated[
-        bool,
-        typer.Option("--own-anatomy", help="With --refine: go on in each patient's own tissue."),
-    ] = False,
-    registration: Annotated[
-        str, typer.Option(help="How far to bend to the atlas: syn, affine, rigid or none.")
-    ] = "syn",
-    resolution: Annotated[float, typer.Option(help="Of the registration, mm.")] = 2.0,
-    seed: Annotated[int, typer.Option(help="Of the registration.")] = 1,
     model: DatabaseModel = None,
     workers: Annotated[int | None, typer.Option(help="Cores; default: all.")] = None,
     address: Address = None,
@@ -56,33 +51,25 @@ def cohort_command(
     if len(inputs) > 2:
         raise InputError(f"a cohort takes [DB] CASES.csv, got {len(inputs)} paths")
     *database, cases = inputs
-    kind = check_registration_options(kind=registration, resolution_mm=resolution, seed=seed)
     table = read_cases(cases, labels=labels)
     for notice in table.notices:
         print_notice(notice)
     source = open_to_simulate(database[0] if database else None, model)
     index = open_index(source)
-    if own_anatomy:
-        if not refine:
-            raise InputError("--own-anatomy works with --refine: give both")
-        require_own_model(source.model)
-    checked_k(k, index.n_samples)
+    options.require_fit(source, index.n_samples)
     context.with_resource(only_run(output))
     reference = match_stored(source, index)
-    options = {
-        "keep_islands": keep_islands,
-        "k": k,
-        "refined": refine,
-        "own_anatomy": own_anatomy,
-        "registration": kind,
-        "resolution_mm": resolution,
-        "seed": seed,
-    }
     with progress_bar("cohort", "patients") as progress:
         outcomes = invert_cohort(
-            source, table.cases, output, address=address, n_workers=workers, options=options,
+            source,
+            table.cases,
+            output,
+            options,
+            keep_islands=keep_islands,
+            address=address,
+            n_workers=workers,
             progress=progress,
-        )  # fmt: skip
+        )
     for failure in write_cohort(output.absolute(), outcomes, reference=reference):
         print_notice(failure)
     failed = {o.case.identifier: o.error for o in outcomes if o.error is not None}

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
+from ...errors import InputError
 from ...query.index.source import NORMALISATIONS
-from ..images.nifti import InputError
+from ..inversion.options import InversionOptions
+from ..prediction.planning import DENSITIES
+from ..registration.registration import Kind
 
 DatabaseFolder = Annotated[Path, typer.Argument(metavar="DB", help="The database's folder.")]
 OptionalDatabase = Annotated[
@@ -24,7 +30,9 @@ Labels = Annotated[
 LabelList = Annotated[
     str | None, typer.Option(metavar="L,L,...", help="Labels, instead of a convention.")
 ]
-Matches = Annotated[int | None, typer.Option("-k", help="Number of matches to list; default: 15.")]
+Matches = Annotated[
+    int | None, typer.Option("-k", help="Number of matches to list; default: 15, or all.")
+]
 KeepIslands = Annotated[
     bool,
     typer.Option(
@@ -55,6 +63,61 @@ ModelSettings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Setting of the model, a TOML value; repeats."),
 ]
+
+
+def _inversion_options(
+    *,
+    k: Matches = None,
+    refine: Annotated[
+        bool, typer.Option("--refine", help="Improve the growth beyond the matches.")
+    ] = False,
+    fit_thresholds: Annotated[
+        bool, typer.Option("--fit-thresholds", help="With --refine: fit both thresholds as well.")
+    ] = False,
+    own_anatomy: Annotated[
+        bool,
+        typer.Option("--own-anatomy", help="With --refine: go on in the patient's own tissue."),
+    ] = False,
+    densities: Annotated[
+        str | None, typer.Option(metavar="U,U,...", help="To map; default: 0.01,0.1,0.2.")
+    ] = None,
+    registration: Annotated[
+        str, typer.Option(help="How far to bend to the atlas: syn, affine, rigid or none.")
+    ] = "syn",
+    resolution: Annotated[float, typer.Option(help="Voxel size of the registration in mm.")] = 2.0,
+    seed: Annotated[int, typer.Option(help="Seed of the registration.")] = 1,
+) -> InversionOptions:
+    return InversionOptions(
+        k=k,
+        refine=refine,
+        fit_thresholds=fit_thresholds,
+        own_anatomy=own_anatomy,
+        densities=DENSITIES if densities is None else decimals(densities),
+        registration=cast(Kind, registration),
+        resolution_mm=resolution,
+        seed=seed,
+    )
+
+
+def with_inversion_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of an inversion, in the place of its parameter `options`.
+
+    The command is called with them as one `InversionOptions`, which is checked by then.
+    """
+    ours = inspect.signature(_inversion_options, eval_str=True).parameters
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        new = ours.values() if parameter.name == "options" else [parameter]
+        parameters += [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in new]
+
+    @functools.wraps(command)
+    def run(**values: object) -> None:
+        asked = {name: values.pop(name) for name in ours}
+        command(**values, options=_inversion_options(**asked))  # type: ignore[arg-type]
+
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
 
 
 def decimals(text: str) -> list[float]:

@@ -10,14 +10,13 @@ import typer
 
 from ...query.index.opening import open_index, open_to_simulate
 from ...solver.compilation import prepare_jax
-from ..fit.anatomy import read_tissue_maps, require_own_model
-from ..images.nifti import InputError
-from ..inversion.inversion import checked_k, checked_levels, invert
+from ..fit.anatomy import read_tissue_maps
+from ..inversion.inversion import invert
+from ..inversion.options import InversionOptions
 from ..inversion.result import Inversion, InversionStatus
+from ..names import DEFAULT_SUBJECT, checked_subject, map_name
 from ..patient.patient import load_patient
-from ..prediction.planning import DENSITIES
-from ..registration.registration import check_registration_options
-from ..results.names import DEFAULT_SUBJECT, checked_subject, map_name
+from ..results.outputs import write_inversion
 from ..results.result_folder import only_run
 from ..terminal.printing import print_notice, print_step, show
 from ..terminal.progress import console
@@ -28,13 +27,13 @@ from .options import (
     KeepIslands,
     LabelList,
     Labels,
-    Matches,
     OptionalDatabase,
-    decimals,
     numbers,
+    with_inversion_options,
 )
 
 
+@with_inversion_options
 def invert_command(
     *,
     context: typer.Context,
@@ -57,32 +56,14 @@ def invert_command(
     core_labels: LabelList = None,
     whole_labels: LabelList = None,
     keep_islands: KeepIslands = False,
-    k: Matches = None,
-    refine: Annotated[
-        bool, typer.Option("--refine", help="Improve the growth beyond the matches.")
-    ] = False,
-    fit_thresholds: Annotated[
-        bool, typer.Option("--fit-thresholds", help="With --refine: fit both thresholds as well.")
-    ] = False,
-    own_anatomy: Annotated[
-        bool,
-        typer.Option("--own-anatomy", help="With --refine: go on in the patient's own tissue."),
-    ] = False,
+    options: InversionOptions,
     tissue: Annotated[
         tuple[Path, Path, Path] | None,
         typer.Option(metavar="GM WM CSF", help="Its maps; default: the atlas's, bent to the T1."),
     ] = None,
-    densities: Annotated[
-        str | None, typer.Option(metavar="U,U,...", help="To map; default: 0.01,0.1,0.2.")
-    ] = None,
     recurrence: Annotated[
         Path | None, typer.Option(help="Segmentation of a follow-up scan, aligned with the T1.")
     ] = None,
-    registration: Annotated[
-        str, typer.Option(help="How far to bend to the atlas: syn, affine, rigid or none.")
-    ] = "syn",
-    resolution: Annotated[float, typer.Option(help="Of the registration, mm.")] = 2.0,
-    seed: Annotated[int, typer.Option(help="Of the registration.")] = 1,
     model: DatabaseModel = None,
     title: Annotated[str, typer.Option(help="Heading of the report.")] = "Patient",
     subject: Annotated[str, typer.Option(help="Label in file names.")] = DEFAULT_SUBJECT,
@@ -92,16 +73,9 @@ def invert_command(
     prepare_jax()
     checked_subject(subject)
     source = open_to_simulate(database, model)
-    checked_k(k, open_index(source).n_samples)
-    levels = checked_levels(DENSITIES if densities is None else decimals(densities))
-    if fit_thresholds and not refine:
-        raise InputError("--fit-thresholds works with --refine: give both")
-    own_anatomy = own_anatomy or tissue is not None
-    if own_anatomy:
-        if not refine:
-            raise InputError("--own-anatomy and --tissue work with --refine: give both")
-        require_own_model(source.model)
-    kind = check_registration_options(kind=registration, resolution_mm=resolution, seed=seed)
+    if tissue is not None:
+        options = dataclasses.replace(options, own_anatomy=True)
+    options.require_fit(source, open_index(source).n_samples)
     maps = None if tissue is None else read_tissue_maps(*tissue)
     context.with_resource(only_run(output))
     patient = load_patient(
@@ -121,12 +95,8 @@ def invert_command(
     )
     for notice in patient.notices:
         print_notice(notice)
-    inversion = invert(
-        source, patient, output, k=k, refined=refine, thresholds_fitted=fit_thresholds,
-        own_anatomy=own_anatomy, tissue=maps, levels=levels, registration=kind,
-        resolution_mm=resolution, seed=seed, title=title,
-        subject=subject, step=print_step,
-    )  # fmt: skip
+    inversion = invert(patient, source, options, tissue=maps, step=print_step)
+    inversion = write_inversion(inversion, output, title=title, subject=subject, step=print_step)
     for notice in inversion.notices[len(patient.notices) :]:
         print_notice(notice)
     _show_inversion(inversion, output, subject, as_json)

@@ -11,7 +11,7 @@ better one is kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -84,15 +84,15 @@ class OwnAnatomy:
         The atlas's answer bent to the patient, and the growth refined in its tissue, both on the
         tissue's grid and measured there.
     refinement : Refinement
-    uncertainty : Uncertainty
-        Of the refinement, with maps on the tissue's grid.
+    target : Target
+        The patient's outlines in that tissue.
     """
 
     tissue: Tissue
     bent: Answer
     grown: Answer
     refinement: Refinement
-    uncertainty: Uncertainty
+    target: Target
 
     @property
     def is_better(self) -> bool:
@@ -201,7 +201,6 @@ def grow_in_patient(
     transform: AtlasTransform,
     atlas: Atlas,
     findings: Findings,
-    levels: tuple[float, ...],
     given: TissueMaps | None = None,
 ) -> OwnAnatomy:
     """Go on with a refinement in the patient's own anatomy.
@@ -214,8 +213,6 @@ def grow_in_patient(
     atlas : Atlas
     findings : Findings
         On the atlas, with a refinement.
-    levels : tuple of float
-        Densities whose exceedance is mapped.
     given : TissueMaps, optional
 
     Raises
@@ -242,14 +239,27 @@ def grow_in_patient(
         bent=measure(target, findings.answer.source, findings.answer.growths, bent),
         grown=measure(target, AnswerSource.OWN_ANATOMY, found, refinement.density),
         refinement=refinement,
-        uncertainty=uncertainty.of_refinement(
-            target,
-            refinement,
-            levels,
-            reach_of(database, "own anatomy"),
-            source="own anatomy",
-            accuracy=database.accuracy,
-        ),
+        target=target,
+    )
+
+
+def assess_in_patient(database: Database, own: OwnAnatomy, levels: Sequence[float]) -> Uncertainty:
+    """How sure the growth in the patient's own anatomy is, with maps on the tissue's grid.
+
+    Parameters
+    ----------
+    database : Database
+    own : OwnAnatomy
+    levels : sequence of float
+        Densities whose exceedance is mapped.
+    """
+    return uncertainty.of_refinement(
+        own.target,
+        own.refinement,
+        levels,
+        reach_of(database, "own anatomy"),
+        source="own anatomy",
+        accuracy=database.accuracy,
     )
 
 

@@ -17,6 +17,7 @@ from ...query import Index, search
 from ...solver import GrowthParameters, Tissue, TumorDensity, TumorMasks
 from . import uncertainty
 from .factors import reach_of
+from .matches import RankedMatch
 from .refinement import N_STARTS, NoGrowthError, Refinement, choose_starts, refine
 from .several import combine, join, split_outlines
 from .trajectory import Target
@@ -90,8 +91,10 @@ class Findings:
         All that were compared, the best match first.
     refinement : Refinement or None
     fitted : FittedThresholds or None
-    uncertainty : Uncertainty
-        Of the refinement if there is one, else of the matches; of one tumour in any case.
+    target : Target
+        The patient's outlines on the atlas, and the model that grew into them.
+    matches : tuple of RankedMatch
+        The stored tumours most like the patient's, best first.
     notices : tuple of str
         What could not be tried, and why.
     """
@@ -100,7 +103,8 @@ class Findings:
     tried: tuple[Answer, ...]
     refinement: Refinement | None
     fitted: FittedThresholds | None
-    uncertainty: Uncertainty
+    target: Target
+    matches: tuple[RankedMatch, ...]
     notices: tuple[str, ...] = ()
 
 
@@ -121,12 +125,10 @@ def find_answer(
     database: Database,
     index: Index,
     masks: TumorMasks,
-    members: Sequence[Member],
-    samples: Sequence[int],
+    matches: Sequence[RankedMatch],
     *,
     refined: bool,
     thresholds_fitted: bool,
-    levels: Sequence[float],
 ) -> Findings:
     """Go beyond the best match.
 
@@ -136,20 +138,16 @@ def find_answer(
     index : Index
     masks : TumorMasks
         The patient's outlines on the atlas.
-    members : sequence of Member
-        The matches, best first.
-    samples : sequence of int
-        Their ids.
+    matches : sequence of RankedMatch
+        Best first.
     refined : bool
         Whether to refine.
     thresholds_fitted : bool
         Whether to fit the thresholds after that.
-    levels : sequence of float
-        Densities whose exceedance is mapped.
     """
-    best = database.density(samples[0])
+    best = database.density(matches[0].match.sample)
     target = Target(masks, Tissue.from_atlas(load_atlas()), database.model, database.thresholds)
-    tried = [measure(target, AnswerSource.MATCH, (members[0].parameters,), best)]
+    tried = [measure(target, AnswerSource.MATCH, (matches[0].parameters,), best)]
     refinement = fitted = None
     notices = []
     if refined:
@@ -175,16 +173,40 @@ def find_answer(
                 tried.append(_refined_parts(database, index, target))
             except NoGrowthError as error:
                 notices.append(f"The refinement of several tumours found nothing: {error}.")
-    if refinement is None:
-        reach = reach_of(database, "matches")
-        told = uncertainty.of_matches(database, members, samples, levels, reach)
-    else:
-        reach = reach_of(database, "refinement")
-        told = uncertainty.of_refinement(
-            target, refinement, levels, reach, accuracy=database.accuracy
-        )
     answer = max(tried, key=lambda found: found.score)
-    return Findings(answer, tuple(tried), refinement, fitted, told, tuple(notices))
+    return Findings(
+        answer, tuple(tried), refinement, fitted, target, tuple(matches), tuple(notices)
+    )
+
+
+def assess(database: Database, findings: Findings, levels: Sequence[float]) -> Uncertainty:
+    """How sure findings are: of the refinement if there is one, else of the matches.
+
+    It is the uncertainty of one tumour in any case.
+
+    Parameters
+    ----------
+    database : Database
+    findings : Findings
+    levels : sequence of float
+        Densities whose exceedance is mapped.
+    """
+    if findings.refinement is None:
+        ranked = findings.matches
+        return uncertainty.of_matches(
+            database,
+            [Member(match.parameters, match.match.score) for match in ranked],
+            [match.match.sample for match in ranked],
+            levels,
+            reach_of(database, "matches"),
+        )
+    return uncertainty.of_refinement(
+        findings.target,
+        findings.refinement,
+        levels,
+        reach_of(database, "refinement"),
+        accuracy=database.accuracy,
+    )
 
 
 def _ranked(database: Database, index: Index, masks: TumorMasks) -> list[GrowthParameters]:

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ...atlas import load_atlas
-from ...solver import Thresholds, Tissue, TumorDensity, TumorMasks
-from ..alignment.transform import AtlasTransform, extend_from_tissue
-from ..fit.anatomy import OwnAnatomy
-from ..fit.answer import Answer, Findings, growth_row
-from ..fit.matches import RankedMatch
+from ...solver import Tissue, TumorDensity
+from ..alignment.transform import extend_from_tissue
+from ..fit.answer import growth_row
 from ..fit.uncertainty import DensityMaps, Uncertainty
 from ..images.nifti import Scan
 from ..prediction.maps import PatientMaps
 from ..prediction.planning import PlanningVolumes
 from ..prediction.recurrence import Coverage
 from ..registration.placement import share_in_brain
-from ..registration.quality import RegistrationQuality
+from .growth import PatientGrowth
 
 PLAUSIBLE_MEAN_DICE = 0.45
 """Mean Dice over the non-empty outlines below which no stored tumour is like the patient's."""
@@ -37,62 +34,25 @@ class InversionStatus(enum.Enum):
 
 
 @dataclass(frozen=True, eq=False)
-class Inversion:
-    """What was found for a patient.
+class Inversion(PatientGrowth):
+    """The growth that was found for a patient, its maps and how sure they are.
 
     Attributes
     ----------
-    matches : tuple of RankedMatch
-        Best first.
-    masks : TumorMasks
-        The patient's outlines on the atlas.
-    thresholds : Thresholds
-        Densities at which a simulated tumour is outlined.
-    findings : Findings
-        The answer, and what was tried on the way to it, on the atlas.
-    own : OwnAnatomy or None
-        What was found in the patient's own anatomy, if it was asked for.
-    answer : Answer
-        What the maps show: that of the findings, or of the own anatomy.
     uncertainty : Uncertainty
-        How sure it is, on the grid that it grew on.
+        How sure the answer is, on the grid that it grew on.
     maps : PatientMaps
         On the T1's grid.
     maps_on_segmentation : PatientMaps or None
         On the segmentation's, in the world of the T1, where that is another grid.
-    levels : tuple of float
-        Rising densities whose isolines and exceedances are mapped.
     coverage : tuple of Coverage
         Of a recurrence, if one was given.
-    transform : AtlasTransform
-    quality : RegistrationQuality
-    options : dict
-        What was asked for, by the names of `invert`'s keywords.
-    checksums : mapping of str to str
-        SHA-256 of each input file by its role, tissue maps included.
-    notices : tuple of str
-        What a person should know of this result, the patient's own notices first.
-    timings_s : dict of str to float
-        Seconds a step.
     """
 
-    matches: tuple[RankedMatch, ...]
-    masks: TumorMasks
-    thresholds: Thresholds
-    findings: Findings
-    own: OwnAnatomy | None
-    answer: Answer
     uncertainty: Uncertainty
     maps: PatientMaps
     maps_on_segmentation: PatientMaps | None
-    levels: tuple[float, ...]
     coverage: tuple[Coverage, ...]
-    transform: AtlasTransform
-    quality: RegistrationQuality
-    options: dict[str, Any]
-    checksums: Mapping[str, str]
-    notices: tuple[str, ...]
-    timings_s: dict[str, float]
 
     @property
     def density(self) -> TumorDensity:
@@ -111,9 +71,9 @@ class Inversion:
 
     @property
     def shown_levels(self) -> tuple[float, ...]:
-        """Rising densities of the isolines in pictures and tables: the outlines' and `levels`."""
+        """Rising densities of the isolines in pictures and tables: of outlines and options."""
         outlines = self.thresholds
-        return tuple(sorted({*self.levels, outlines.whole, outlines.core}))
+        return tuple(sorted({*self.options.densities, outlines.whole, outlines.core}))
 
     @property
     def density_atlas(self) -> TumorDensity:
@@ -125,12 +85,6 @@ class Inversion:
         carried = self.transform.image_to_atlas(Scan(extended, found.grid), grid).values
         domain = Tissue.from_atlas(load_atlas()).domain
         return TumorDensity(np.where(domain, np.clip(carried, 0, 1), np.float32(0)), grid)
-
-    @property
-    def mean_dice(self) -> float:
-        """Mean Dice of the answer over the patient's non-empty outlines."""
-        n_outlines = int(self.masks.core.any()) + int(self.masks.whole.any())
-        return self.answer.score / n_outlines
 
     def predicted_ml(self, level: float) -> float:
         """Millilitres of the patient where the density is at least a level."""

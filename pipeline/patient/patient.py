@@ -8,8 +8,7 @@ the outlines' version on the T1's grid is interpolated, from the segmentation's 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ...errors import InputError
 from ...paths import StrPath
 from ...solver import TumorMasks
 from ...solver.own_settings import own_arithmetic
@@ -26,7 +26,8 @@ from ..alignment.transform import AtlasTransform
 from ..images.foreground import View, foreground, require_brain, shows_head, view_of
 from ..images.headers import Frames
 from ..images.labels import LabelConvention, label_convention
-from ..images.nifti import InputError, Scan
+from ..images.nifti import Scan
+from ..steps import Step, Steps, silent
 from .brain import extract_brain
 from .coregistration import align, measure_agreement, move
 from .islands import Islands
@@ -45,9 +46,6 @@ __all__ = ["InputError", "Patient", "Scan", "load_patient"]
 MIN_AGREEMENT = 0.06
 """Normalised mutual information of two aligned images of one head. In the native case the T1 and
 the stripped T1 have 0.33, T1 and FLAIR 0.09; somebody else's T1 has 0.04."""
-
-Step = Callable[[str], None]
-"""Told the name of each step as it begins."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +171,7 @@ def load_patient(
     core_labels: Sequence[int] | None = None,
     whole_labels: Sequence[int] | None = None,
     keep_islands: bool = False,
-    step: Step = lambda name: None,
+    step: Step = silent,
 ) -> Patient:
     """Read a patient's files, check them, align what lies apart and find the brain.
 
@@ -250,28 +248,24 @@ def load_patient(
         judge_tumour(files.outlines, foreground(files.image.values), grid, advice)
 
     others, drawn = dict(files.others), files.outlines
-    notices, timings = list(files.notices), dict[str, float]()
+    notices, steps = list(files.notices), Steps(step)
     if view is View.CUT_BRAIN:
         notices.append(
             f"The {ROLES[files.modality]} shows {view.value}: the registration rests on what is "
             "seen, and nothing is known of the rest."
         )
     if any(image.grid != grid for image in others.values()):
-        began = time.perf_counter()
-        step("align images")
-        others, drawn, doubts = _align(files)
+        with steps("align images"):
+            others, drawn, doubts = _align(files)
         notices += doubts
-        timings["align images"] = round(time.perf_counter() - began, 3)
     if view is View.HEAD:
-        began = time.perf_counter()
-        step("extract brain")
-        mask, brain_drawn, source = _find_brain(files.image, others.get("seg_reference"))
+        with steps("extract brain"):
+            mask, brain_drawn, source = _find_brain(files.image, others.get("seg_reference"))
         require_brain(_within(files.image, mask), name)
         notices.append(
             f"The {ROLES[files.modality]} shows {view.value}; its brain is {source}. Look at the "
             "pictures, or give a brain mask."
         )
-        timings["extract brain"] = round(time.perf_counter() - began, 3)
 
     masks, has_own_grid = drawn, drawn.grid != grid
     if has_own_grid:
@@ -304,7 +298,7 @@ def load_patient(
         convention=convention,
         frames=files.frames,
         islands=files.islands,
-        timings_s=timings,
+        timings_s=steps.seconds,
     )
 
 

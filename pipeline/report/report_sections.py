@@ -180,7 +180,7 @@ def describe_certainty(inversion: Inversion, patient: Patient, failures: list[st
             "The members are of one tumour, while the map is of several: what is told here is of "
             "the best single tumours."
         )
-    level = min(inversion.levels, key=lambda x: abs(x - SHOWN_LEVEL))
+    level = min(inversion.options.densities, key=lambda x: abs(x - SHOWN_LEVEL))
     ensemble = inversion.ensemble
     picture = drawn(
         f"The picture of the probability of {level:g}",

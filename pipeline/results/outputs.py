@@ -32,39 +32,119 @@ import csv
 import dataclasses
 import io
 import json
-import platform
-from collections.abc import Mapping
-from importlib.metadata import version
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import Grid, load_atlas
-from ...dbgen import Database
+from ...atlas import Grid
 from ...dbgen.machine.files import completed
+from ...paths import StrPath
+from ...solver.own_settings import own_arithmetic
 from ..images.nifti import Intent, write_nifti
-from ..inversion.result import Inversion, InversionStatus
-from ..patient.patient import Patient
+from ..inversion.provenance import provenance_of
+from ..inversion.result import Inversion
+from ..names import (
+    DEFAULT_SUBJECT,
+    Space,
+    Suffix,
+    checked_subject,
+    exceedance_label,
+    map_name,
+)
 from ..prediction.maps import PatientMaps
 from ..prediction.planning import isodensity_labels
 from ..report.drawing import drawn
-from ..report.report import ReportContent, Table, write_report
-from ..report.report_sections import describe_answer, describe_certainty, describe_planning
-from ..report.viewer import view_density
+from ..report.inversion_page import write_page
+from ..report.pictures import draw_overlays, draw_registration
+from ..steps import Step, Steps, silent
 from ..terminal.printing import plain
-from .names import DEFAULT_SUBJECT, Space, Suffix, exceedance_label, map_name
-from .result_folder import RESULT_FILE, list_files
+from .result_folder import RESULT_FILE, list_files, only_run, replaced
 
 REPORT_FILE = "report.html"
-PACKAGES = ("glioquery", "antspyx", "jax", "jaxlib", "nibabel", "netCDF4", "numpy", "xarray")
+
+Further = Mapping[str, Callable[[Inversion], bytes | None]]
+"""Further files of a result by name, and what makes their contents of an inversion."""
 
 
-def write_maps(
-    out: Path, inversion: Inversion, patient: Patient, subject: str = DEFAULT_SUBJECT
-) -> None:
+@own_arithmetic()
+def write_inversion(
+    inversion: Inversion,
+    out: StrPath,
+    *,
+    title: str = "Patient",
+    subject: str = DEFAULT_SUBJECT,
+    further: Further = MappingProxyType({}),
+    step: Step = silent,
+) -> Inversion:
+    """Write what was found for a patient: maps, transform, tables and the page for people.
+
+    Parameters
+    ----------
+    inversion : Inversion
+    out : path
+        Folder of the result. An earlier one there stays as it is until this one is complete, and
+        is then replaced (see `result_folder`).
+    title : str
+        Heads the page.
+    subject : str
+        BIDS label in the names of the maps: letters and digits.
+    further : mapping of str to callable, optional
+        Further files of the result by name, and what makes their bytes of the inversion; None for
+        no file.
+    step : callable
+        Told the name of each step as it begins.
+
+    Returns
+    -------
+    Inversion
+        With the times of writing, and a notice for each picture that could not be drawn.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written, another run writes to it, or the subject is no label.
+    """
+    checked_subject(subject)
+    steps = Steps(step, inversion.timings_s)
+    with only_run(Path(out)) as folder, replaced(folder) as stage:
+        with steps("write maps"):
+            write_maps(stage, inversion, subject)
+        failures: list[str] = []
+        with steps("draw pictures"):
+            overlays = draw_overlays(
+                inversion.patient, inversion.density, inversion.shown_levels, failures=failures
+            )
+            aligned = drawn(
+                "The picture of the registration",
+                lambda: draw_registration(inversion.patient, inversion.transform, inversion.masks),
+                failures,
+            )
+        with steps("write report"):
+            drawn(
+                "The report",
+                lambda: write_page(
+                    stage / REPORT_FILE, inversion, title, overlays, aligned, failures
+                ),
+                failures,
+            )
+        told = dataclasses.replace(
+            inversion, notices=(*inversion.notices, *failures), timings_s=steps.seconds
+        )
+        for name, make in further.items():
+            content = make(told)
+            if content is not None:
+                with completed(stage / name) as temporary:
+                    temporary.write_bytes(content)
+        write_result(stage, told)  # whatever pictures failed, and last: it lists the other files
+    return told
+
+
+def write_maps(out: Path, inversion: Inversion, subject: str = DEFAULT_SUBJECT) -> None:
     """Write the maps, the transform and the table of matches."""
+    patient = inversion.patient
     _write_patient_maps(out, inversion, inversion.maps, "T1w", patient.grid, subject)
     if inversion.maps_on_segmentation is not None and patient.seg_grid is not None:
         # In the segmentation's own world: the motion to the T1 was in the affine alone.
@@ -111,139 +191,28 @@ def _write_patient_maps(
     write(planning.standard, "label", "mask", label="CTV", desc="standard")
     write(planning.model, "label", "mask", label="CTV", desc="model")
     write(planning.labels(), "label", "dseg", label="CTV", desc="difference")
-    regions = isodensity_labels(maps.density, inversion.levels)
+    regions = isodensity_labels(maps.density, inversion.options.densities)
     write(regions, "label", "dseg", desc="isodensity")
 
 
-def write_page(
-    out: Path,
-    inversion: Inversion,
-    patient: Patient,
-    database: Database,
-    title: str,
-    maps: Mapping[str, bytes],
-    registration: bytes | None,
-    failures: list[str],
-) -> None:
-    """Write `report.html` with its pictures.
-
-    Parameters
-    ----------
-    out, inversion, patient, database
-    title : str
-        What the page is headed with.
-    maps : mapping of str to bytes
-        PNGs by caption.
-    registration : bytes, optional
-        PNG.
-    failures : list of str
-        What could not be drawn so far; gets what of the page cannot.
-    """
-    answers = [describe_planning(inversion, patient, failures)]
-    evidence = [describe_answer(inversion), describe_certainty(inversion, patient, failures)]
-    slices = drawn(
-        "The view of slices",
-        lambda: view_density(patient, inversion.density, inversion.shown_levels),
-        failures,
-    )
-    matches = [match.row() for match in inversion.matches]
-    answer = inversion.answer.row()
-    if not inversion.masks.core.any():
-        matches = [row | {"dice_core": None} for row in matches]
-        answer |= {"dice_core": None}
-    write_report(
-        out / REPORT_FILE,
-        ReportContent(
-            case=title,
-            is_plausible=inversion.status is not InversionStatus.NO_PLAUSIBLE_MATCH,
-            status=_status_sentence(inversion),
-            notices=(*inversion.notices, *failures),
-            maps=maps,
-            viewer=slices or "",
-            answers=answers,
-            evidence=evidence,
-            registration={"Registration to the atlas": registration} if registration else {},
-            answer=answer,
-            matches=matches,
-            volumes=_volumes(patient, inversion),
-            quality=inversion.quality,
-            provenance=_provenance(database, patient, inversion),
-            timings_s=inversion.timings_s,
-        ),
-    )
-
-
-def write_result(out: Path, inversion: Inversion, patient: Patient, database: Database) -> None:
+def write_result(out: Path, inversion: Inversion) -> None:
     """Write `result.json`, the last file: it lists all others of the folder."""
+    islands = inversion.patient.islands
     result = {
         "status": inversion.status.value,
         "mean_dice": inversion.mean_dice,
         "best": inversion.matches[0].row(),
         **inversion.row(),
-        "islands": None if patient.islands is None else patient.islands.row(),
+        "islands": None if islands is None else islands.row(),
         "quality": dataclasses.asdict(inversion.quality),
         "problems": inversion.quality.problems,
         "notices": inversion.notices,
         "predicted_ml": {f"{u:g}": inversion.predicted_ml(u) for u in inversion.shown_levels},
         "timings_s": inversion.timings_s,
-        "provenance": _provenance(database, patient, inversion),
+        "provenance": provenance_of(inversion),
         "files": list_files(out),
     }
     _write_text(out / RESULT_FILE, json.dumps(plain(result), indent=2) + "\n")
-
-
-def _status_sentence(inversion: Inversion) -> str:
-    if inversion.status is InversionStatus.NO_PLAUSIBLE_MATCH:
-        return (
-            "No simulated tumour resembles this one "
-            f"(mean Dice {inversion.mean_dice:.2f}). The map below is that of the least unlike; "
-            "do not rely on it."
-        )
-    if inversion.status is InversionStatus.REGISTRATION_DOUBTFUL:
-        return (
-            f"The match is plausible (mean Dice {inversion.mean_dice:.2f}), but the registration "
-            "is doubtful: look at it before relying on the map."
-        )
-    return f"A plausible match was found (mean Dice of the outlines {inversion.mean_dice:.2f})."
-
-
-def _volumes(patient: Patient, inversion: Inversion) -> Table:
-    ml, thresholds = patient.grid.voxel_ml, inversion.thresholds
-    outlined = {
-        thresholds.core: f"{patient.masks.core.sum() * ml:.1f}",
-        thresholds.whole: f"{patient.masks.whole.sum() * ml:.1f}",
-    }
-    names = {thresholds.core: " (core)", thresholds.whole: " (whole tumour)"}
-    return Table(
-        ("Predicted density", "Predicted (ml)", "Outlined on the scan (ml)"),
-        [
-            (
-                f"at least {level:g}{names.get(level, '')}",
-                f"{inversion.predicted_ml(level):.1f}",
-                outlined.get(level),
-            )
-            for level in reversed(inversion.shown_levels)
-        ],
-    )
-
-
-def _provenance(database: Database, patient: Patient, inversion: Inversion) -> dict[str, Any]:
-    return {
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in PACKAGES},
-        "atlas_sha256": load_atlas().checksum,
-        "database": {
-            "name": database.path.name,
-            "checksum": database.checksum,
-            "n_samples": database.n_samples,
-            "model": database.header["plan"]["model"],
-        },
-        "thresholds": dataclasses.asdict(database.thresholds),
-        "inputs_sha256": dict(inversion.checksums),
-        "labels": None if patient.convention is None else patient.convention.row(),
-        "registration": inversion.transform.settings,
-        "options": inversion.options,
-    }
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from ...dbgen.machine.files import remove_unfinished, sha256_of
 from ...dbgen.machine.lock import HeldError, hold
 from ..images.nifti import InputError
-from .names import is_map_name
+from ..names import is_map_name
 
 RESULT_FILE = "result.json"
 LOCK_FILE = ".glioquery.lock"

@@ -12,10 +12,13 @@ from ...dbgen.store.embedded import embedded_database
 from ...query import dice_of_masks
 from ...solver import TumorDensity
 from ...solver.own_settings import own_arithmetic
-from ..inversion.inversion import Step, invert
+from ..inversion.inversion import invert
+from ..inversion.options import InversionOptions
 from ..inversion.result import Inversion
 from ..patient.patient import load_patient
+from ..results.outputs import write_inversion
 from ..results.result_folder import only_run
+from ..steps import Step, silent
 from .virtual_patient import VirtualPatient, make_virtual_patient
 
 SUMMARY_FILE = "summary.json"
@@ -59,7 +62,7 @@ def compare(found: TumorDensity, truth: TumorDensity) -> Agreement:
 
 @own_arithmetic()
 def demonstrate(
-    out: Path, *, seed: int = 0, step: Step = lambda name: None
+    out: Path, *, seed: int = 0, step: Step = silent
 ) -> tuple[Inversion, VirtualPatient, Agreement]:
     """Invert a virtual patient with the embedded database, refine, compare with the truth.
 
@@ -80,10 +83,9 @@ def demonstrate(
         step("make virtual patient")
         truth = make_virtual_patient(out / "patient", seed=seed)
         patient = load_patient(t1=truth.t1, seg=truth.seg, labels="brats2021")
-        inversion = invert(
-            embedded_database(), patient, out / "result", refined=True, own_anatomy=True,
-            title="Virtual patient", step=step,
-        )  # fmt: skip
+        options = InversionOptions(refine=True, own_anatomy=True)
+        inversion = invert(patient, embedded_database(), options, step=step)
+        inversion = write_inversion(inversion, out / "result", title="Virtual patient", step=step)
         agreement = compare(inversion.density, truth.density)
         write_json(out / SUMMARY_FILE, asdict(agreement))
     return inversion, truth, agreement

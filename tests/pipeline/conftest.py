@@ -144,12 +144,12 @@ def quick(monkeypatch, known):
         return Registered(known, known.masks_to_atlas(patient.outlines, grid), quality, False)
 
     for place, stands_in in (
-        ("inversion.register_and_assess", registered),
-        ("inversion.draw_overlays", lambda *_, **__: {"t1": PNG}),
-        ("inversion.draw_registration", lambda *_: PNG),
-        ("report_sections.draw_exceedance", lambda *_: PNG),
-        ("report_sections.draw_volumes", lambda *_: PNG),
-        ("outputs.view_density", lambda *_: ""),
+        ("inversion.growth.register_and_assess", registered),
+        ("results.outputs.draw_overlays", lambda *_, **__: {"t1": PNG}),
+        ("results.outputs.draw_registration", lambda *_: PNG),
+        ("report.report_sections.draw_exceedance", lambda *_: PNG),
+        ("report.report_sections.draw_volumes", lambda *_: PNG),
+        ("report.inversion_page.view_density", lambda *_: ""),
     ):
         monkeypatch.setattr(f"glioquery.pipeline.{place}", stands_in)
 

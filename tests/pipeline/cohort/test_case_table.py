@@ -37,6 +37,17 @@ def test_a_row_names_a_brain_mask_and_a_reference(files):
         read_cases(table(files, head + "a,t1.nii.gz,seg.nii.gz,brats2021,,none.nii.gz\n"))
 
 
+def test_a_row_names_three_tissue_maps_or_none(files):
+    head = "id,t1,seg,labels,tissue_gm,tissue_wm,tissue_csf\n"
+    rows = "a,t1.nii.gz,seg.nii.gz,brats2021,t1.nii.gz,seg.nii.gz,t1.nii.gz\n"
+    rows += "b,t1.nii.gz,seg.nii.gz,brats2021,,,\n"
+    given, none = read_cases(table(files, head + rows)).cases
+    assert given.tissue == tuple(files / f"{n}.nii.gz" for n in ("t1", "seg", "t1"))
+    assert none.tissue is None
+    with pytest.raises(InputError, match="tissue_gm and tissue_csf missing"):
+        read_cases(table(files, head + "a,t1.nii.gz,seg.nii.gz,brats2021,,t1.nii.gz,\n"))
+
+
 def test_a_row_tells_whose_voxels_its_segmentation_has(files):
     head = "id,t1,seg,labels,seg_grid\n"
     rows = "a,t1.nii.gz,seg.nii.gz,brats2021,T1\nb,t1.nii.gz,seg.nii.gz,brats2021,n/a\n"

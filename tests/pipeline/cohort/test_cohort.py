@@ -34,6 +34,7 @@ from glioquery.pipeline.cohort.cohort_report import (
 )
 from glioquery.pipeline.commands import cli
 from glioquery.pipeline.images.nifti import write_nifti
+from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.results.outputs import REPORT_FILE
 from glioquery.pipeline.results.result_folder import RESULT_FILE, list_files, replaced
 from glioquery.query import build_index, dice_of_masks
@@ -48,6 +49,10 @@ def database(ray, tmp_path_factory):
     made = generate(tmp_path_factory.mktemp("cohort") / "db", 8, plan=plan, shard_size=4)
     build_index(made, made.path / INDEX_FOLDER)
     return made
+
+
+DEFAULT = InversionOptions(), False
+"""Options, and whether islands are kept."""
 
 
 @pytest.fixture
@@ -82,14 +87,14 @@ def pretend(folder, request, **found):
 
 def test_done_means_made_from_the_same_request(database, files):
     case = Case("a", {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}, "brats2021")
-    request = describe_request(case, database, {"seed": 1})
+    request = describe_request(case, database, *DEFAULT)
     folder = files / "sub-a"
     assert not is_done(folder, request)
     pretend(folder, request)
     assert is_done(folder, request)
-    assert not is_done(folder, describe_request(case, database, {"seed": 2}))
+    assert not is_done(folder, describe_request(case, database, InversionOptions(seed=2), False))
     other = Case("a", case.scans, "brats2023")
-    assert not is_done(folder, describe_request(other, database, {"seed": 1}))
+    assert not is_done(folder, describe_request(other, database, *DEFAULT))
     result = (folder / RESULT_FILE).read_text()
     by_hand = json.loads(result)
     del by_hand["files"][REQUEST_FILE]  # as where another inversion, of the same files, wrote it
@@ -103,7 +108,7 @@ def test_done_means_made_from_the_same_request(database, files):
     (folder / REPORT_FILE).write_bytes(page)
     assert is_done(folder, request)
     (files / "t1.nii.gz").write_bytes(b"another image")
-    assert not is_done(folder, describe_request(case, database, {"seed": 1}))
+    assert not is_done(folder, describe_request(case, database, *DEFAULT))
     (folder / RESULT_FILE).write_text('{"status": "plaus')
     assert not is_done(folder, request)
 
@@ -120,12 +125,8 @@ def test_one_failing_patient_stops_no_other(capsys, database, files, atlas):
         "odd,whole.nii.gz,odd.nii.gz,brats2021,59\n",
     )
     out = files / "out"
-    options = {
-        "keep_islands": False, "k": 3, "refined": False, "own_anatomy": False,
-        "registration": "syn", "resolution_mm": 2.0, "seed": 1,
-    }  # fmt: skip
     done = read_cases(path).cases[1]
-    pretend(out / "sub-done", describe_request(done, database, options))
+    pretend(out / "sub-done", describe_request(done, database, InversionOptions(k=3), False))
     before = (out / "sub-done" / RESULT_FILE).stat().st_mtime_ns
     with pytest.raises(SystemExit) as end:
         cli.main(["cohort", str(database.path), str(path), "-o", str(out), "-k", "3", "--json"])
@@ -161,7 +162,7 @@ def test_other_columns_of_the_table_stand_in_the_summary(files, database):
         '9,5;n/a;b;t1.nii.gz;seg.nii.gz;brats2021;"two\nlines";\n',
     )
     done, failed = read_cases(path).cases
-    pretend(files / "sub-a", describe_request(done, database, {}))
+    pretend(files / "sub-a", describe_request(done, database, *DEFAULT))
     outcomes = [
         Outcome(done, (files / "sub-a").absolute(), True, None),
         Outcome(failed, files / "sub-b", False, "no image"),
@@ -184,7 +185,7 @@ def test_other_columns_are_no_part_of_what_is_kept(files, database):
     for age in ("57", "58"):
         path = table(files, f"id,t1,seg,labels,age\na,t1.nii.gz,seg.nii.gz,brats2021,{age}\n")
         (case,) = read_cases(path).cases
-        requests.append(describe_request(case, database, {}))
+        requests.append(describe_request(case, database, *DEFAULT))
     assert requests[0] == requests[1]
 
 
@@ -194,7 +195,7 @@ def test_other_columns_are_no_part_of_what_is_kept(files, database):
         (("-k", "9"), "k is 1 to 8"),
         (("--resolution", "9"), "1 to 4 mm"),
         (("--registration", "bent"), "bent"),
-        (("--own-anatomy",), "works with --refine"),
+        (("--own-anatomy",), "goes on from a refinement"),
     ],
 )
 def test_options_are_checked_before_any_work(capsys, database, files, option, message):
@@ -205,6 +206,18 @@ def test_options_are_checked_before_any_work(capsys, database, files, option, me
     assert end.value.code == 2
     assert message in capsys.readouterr().err
     assert not list(out.glob("sub-*"))
+
+
+def test_tissue_maps_without_a_refinement_are_refused_before_any_work(capsys, database, files):
+    maps = ",tissue_gm,tissue_wm,tissue_csf"
+    path = table(
+        files,
+        f"id,t1,seg,labels{maps}\na,t1.nii.gz,seg.nii.gz,brats2021{',t1.nii.gz' * 3}\n",
+    )
+    with pytest.raises(SystemExit) as end:
+        cli.main(["cohort", str(database.path), str(path), "-o", str(files / "out")])
+    assert end.value.code == 2
+    assert "tissue maps are given for a: the own anatomy goes on" in capsys.readouterr().err
 
 
 def test_the_table_is_checked_before_the_database_is_opened(capsys, files):
@@ -280,7 +293,7 @@ def test_a_browser_sorts_the_page_by_any_column(database, files, chromium):
     for name, covered in (("a", 0.1), ("b", 0.85), ("c", None), ("d", 0.09)):
         case = Case(name, scans, "brats2021")
         rows = [{"outline": "core", "recurrence_ml": 3.0, "standard": 0.5, "model": covered}]
-        request = describe_request(case, database, {})
+        request = describe_request(case, database, *DEFAULT)
         pretend(files / f"sub-{name}", request, recurrence=[] if covered is None else rows)
         outcomes.append(Outcome(case, (files / f"sub-{name}").absolute(), True, None))
     outcomes.append(Outcome(Case("e", scans, "brats2021"), files / "sub-e", False, "no image"))

@@ -90,12 +90,12 @@ def test_labels_of_later_years_are_core_and_of_any_type(given, tmp_path, monkeyp
     labels[labels == 1] = 4
     nib.save(nib.Nifti1Image(labels, image.affine, dtype=np.int64), seg)
 
-    def see(database, patient, folder, **options):
+    def see(patient, database, options, **_):
         np.testing.assert_array_equal(patient.masks.core, (labels == 3) | (labels == 4))
         np.testing.assert_array_equal(patient.masks.whole, labels > 0)
         raise LookupError("seen")
 
-    monkeypatch.setattr("glioquery.pipeline.cohort.predict_gbm.invert", see)
+    monkeypatch.setattr("glioquery.pipeline.cohort.predict_gbm.find_growth", see)
     with pytest.raises(LookupError, match="seen"):
         predict_exam(None, read_exam(given), tmp_path / "out")
 
@@ -106,10 +106,10 @@ def test_what_is_odd_of_a_patient_is_told(given, tmp_path, monkeypatch, capsys):
     exchanged = np.choose(np.asarray(image.dataobj), [0, 2, 1, 1]).astype(np.uint8)
     nib.save(nib.Nifti1Image(exchanged, image.affine), seg)
 
-    def see(database, patient, folder, **options):
-        raise LookupError("seen")
+    def see(patient, database, options, **_):
+        raise InputError("seen")
 
-    monkeypatch.setattr("glioquery.pipeline.cohort.predict_gbm.invert", see)
+    monkeypatch.setattr("glioquery.pipeline.cohort.predict_gbm.find_growth", see)
     command = ["predict-gbm", "--input", str(given.parent), "--output", str(tmp_path / "out")]
     with pytest.raises(SystemExit) as end:
         cli.main(command)

@@ -12,6 +12,7 @@ from glioquery.dbgen.store.embedded import embedded_database
 from glioquery.pipeline.fit import anatomy
 from glioquery.pipeline.fit.anatomy import (
     TissueMaps,
+    assess_in_patient,
     grow_in_patient,
     read_tissue_maps,
     require_cover,
@@ -107,16 +108,17 @@ def test_a_growth_in_the_patients_tissue_is_found_there(
     database = SimpleNamespace(
         model=FisherKolmogorov(), accuracy=Accuracy(), thresholds=Thresholds()
     )
-    found = grow_in_patient(database, patient, known, atlas, findings, (0.1,))
+    found = grow_in_patient(database, patient, known, atlas, findings)
     assert found.is_better and found.grown.score > 1.95 > found.bent.score
     growth = found.grown.growths[0]
     assert np.linalg.norm(growth.origin_mm - origin) < 1.0
     assert growth.lambda_mm == pytest.approx(truth.lambda_mm, rel=0.05)
     assert growth.rho_t == pytest.approx(truth.rho_t, rel=0.05)
     assert found.row()["grown"]["space"] == "patient" and found.row()["bent"]["space"] == "SRI24"
-    assert found.uncertainty.maps.grid == own.grid
-    assert "none in an anatomy of their own" in found.uncertainty.row()["calibration"]
-    low, high = (getattr(found.uncertainty.intervals["lambda_mm"], end) for end in ("low", "high"))
+    sure = assess_in_patient(database, found, (0.1,))
+    assert sure.maps.grid == own.grid
+    assert "none in an anatomy of their own" in sure.row()["calibration"]
+    low, high = (getattr(sure.intervals["lambda_mm"], end) for end in ("low", "high"))
     assert low < truth.lambda_mm < high
 
 

@@ -1,6 +1,5 @@
 """A virtual patient, end to end: registration, query, map, files; and the demo's promises."""
 
-import contextlib
 import csv
 import dataclasses
 import gzip
@@ -20,16 +19,20 @@ from glioquery.atlas import Grid, load_atlas
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.pipeline.alignment.transform import AtlasTransform
 from glioquery.pipeline.fit import answer
+from glioquery.pipeline.fit.anatomy import TissueMaps
 from glioquery.pipeline.fit.answer import AnswerSource, find_answer
 from glioquery.pipeline.fit.refinement import NoGrowthError
-from glioquery.pipeline.fit.uncertainty import Member
 from glioquery.pipeline.images.nifti import InputError, Scan, write_nifti
-from glioquery.pipeline.inversion.inversion import _present, doubts_of_core, invert
+from glioquery.pipeline.inversion.growth import doubts_of_core
+from glioquery.pipeline.inversion.inversion import invert, map_growth
+from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.inversion.result import InversionStatus
+from glioquery.pipeline.names import is_map_name
 from glioquery.pipeline.patient.patient import load_patient
 from glioquery.pipeline.registration import placement
-from glioquery.pipeline.results.names import is_map_name
+from glioquery.pipeline.results.outputs import write_inversion
 from glioquery.pipeline.results.result_folder import find_faults
+from glioquery.pipeline.steps import Steps
 from glioquery.pipeline.terminal.printing import plain
 from glioquery.pipeline.virtual.demonstration import compare, demonstrate
 from glioquery.pipeline.virtual.virtual_patient import make_virtual_patient
@@ -85,10 +88,11 @@ def inverted(ray, truth, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(folder))
         patch.setattr(placement, "LEAST_SHARE", 1.01)  # so that its notice is given
-        inversion = invert(
-            database, patient, folder / "out", k=4, title=f"<b>case</b> {ODD}", step=steps.append,
-            levels=(0.35, 0.1),
-        )  # fmt: skip
+        options = InversionOptions(k=4, densities=(0.35, 0.1))
+        inversion = invert(patient, database, options, step=steps.append)
+        inversion = write_inversion(
+            inversion, folder / "out", title=f"<b>case</b> {ODD}", step=steps.append
+        )
     return database, patient, inversion, folder / "out", steps
 
 
@@ -140,23 +144,21 @@ def test_the_map_in_the_patient_is_the_map_on_the_atlas(inverted):
     assert np.corrcoef(back[visible], there[visible])[0, 1] > 0.97
 
 
-@pytest.mark.parametrize("broken", ["pictures.png_of", "page.png_address"])
+@pytest.mark.parametrize("broken", ["report.pictures.png_of", "report.page.png_address"])
 def test_pictures_that_fail_cost_no_result(inverted, tmp_path, monkeypatch, broken):
-    database, patient, inversion, _, _ = inverted
+    _, _, inversion, _, _ = inverted
 
     def fail(picture):
         raise RuntimeError("latex could not be found")
 
     monkeypatch.setattr(f"glioquery.pipeline.{broken}", fail)
-    told = _present(
-        tmp_path, inversion, patient, database, "case", lambda name: contextlib.nullcontext()
-    )
+    told = write_inversion(inversion, tmp_path, title="case")
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["answer"] == json.loads(json.dumps(plain(inversion.row())))["answer"]
     new = list(told.notices[len(inversion.notices) :])
     assert result["notices"] == [*inversion.notices, *new]
     assert all(notice.endswith("is missing (latex could not be found).") for notice in new)
-    if broken == "page.png_address":
+    if broken == "report.page.png_address":
         assert len(new) == 1 and not (tmp_path / "report.html").exists()
     else:
         assert len(new) == 6  # the map on three scans, the registration, volumes, probabilities
@@ -182,7 +184,7 @@ def test_result_says_where_everything_came_from(inverted, truth):
     assert provenance["labels"] == {"name": "brats2021", "core": [1, 4], "whole": [1, 2, 4]}
     assert provenance["versions"]["glioquery"] and provenance["registration"]["seed"] == 1
     assert set(provenance["inputs_sha256"]) == {"t1", "seg", "brain_mask", *ANOTHER_ROLE}
-    assert provenance["options"]["levels"] == [0.1, 0.35] and provenance["options"]["k"] == 4
+    assert provenance["options"]["densities"] == [0.1, 0.35] and provenance["options"]["k"] == 4
     assert set(result["timings_s"]) == set(steps)
     assert result["quality"]["brain_dice"] > 0.95
 
@@ -364,14 +366,42 @@ def test_coverage_of_the_patients_own_tumor_is_that_of_its_outlines(inverted):
         assert row["model"] == pytest.approx((mask & model).sum() / mask.sum())
 
 
-def test_densities_that_are_none_are_refused_before_any_work(inverted, tmp_path):
-    database, patient, *_ = inverted
-    for levels in ((), (0.0,), (0.5, 1.0), (1e-8,), (0.1234567,)):
+def test_densities_that_are_none_are_refused():
+    for densities in ((), (0.0,), (0.5, 1.0), (1e-8,), (0.1234567,)):
         with pytest.raises(InputError, match="densities are"):
-            invert(database, patient, tmp_path / "never", levels=levels)
-    with pytest.raises(InputError, match="ask for both"):
-        invert(database, patient, tmp_path / "never", thresholds_fitted=True)
-    assert not (tmp_path / "never").exists()
+            InversionOptions(densities=densities)
+    assert InversionOptions(densities=[0.3, 0.01, 0.3]).densities == (0.01, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"fit_thresholds": True}, "fit-thresholds goes on from a refinement"),
+        ({"own_anatomy": True}, "own-anatomy goes on from a refinement"),
+        ({"k": 0}, "at least 1 match"),
+        ({"registration": "bent"}, "one of syn, affine"),
+        ({"resolution_mm": 9.0}, "1 to 4 mm"),
+        ({"seed": 0}, "positive integer"),
+    ],
+)
+def test_options_are_checked_where_they_are_made(asked, told):
+    with pytest.raises(InputError, match=told):
+        InversionOptions(**asked)
+
+
+def test_tissue_maps_without_a_refinement_are_refused(inverted):
+    database, patient, *_ = inverted
+    with pytest.raises(InputError, match="goes on from a refinement"):
+        invert(patient, database, tissue=TissueMaps(*[patient.t1] * 3, checksums={}))
+
+
+def test_a_growth_is_mapped_without_a_file(inverted):
+    _, _, inversion, out, _ = inverted
+    before = sorted(out.parent.rglob("*"))
+    again = map_growth(inversion, Steps())
+    assert sorted(out.parent.rglob("*")) == before
+    np.testing.assert_array_equal(again.density.u, inversion.density.u)
+    np.testing.assert_array_equal(again.maps.ensemble.sd, inversion.maps.ensemble.sd)
 
 
 def test_a_core_smaller_than_any_stored_is_told(inverted):
@@ -393,11 +423,9 @@ def test_where_no_start_grows_the_best_match_stands_and_it_is_said(inverted, mon
 
     monkeypatch.setattr(answer, "refine", hopeless)
     database, _, inversion, *_ = inverted
-    members = [Member(match.parameters, match.match.score) for match in inversion.matches]
-    samples = [match.match.sample for match in inversion.matches]
     found = find_answer(
-        database, open_index(database), inversion.masks, members, samples,
-        refined=True, thresholds_fitted=True, levels=(0.1,),
+        database, open_index(database), inversion.masks, inversion.matches,
+        refined=True, thresholds_fitted=True,
     )  # fmt: skip
     assert found.answer.source is AnswerSource.MATCH and found.refinement is None
     assert found.notices == ("The refinement found nothing: no start grows.",)
@@ -411,11 +439,9 @@ def test_the_answer_is_never_worse_than_the_best_match_and_keeps_the_best(invert
         database,
         index,
         inversion.masks,
-        [Member(match.parameters, match.match.score) for match in inversion.matches],
-        [match.match.sample for match in inversion.matches],
+        inversion.matches,
         refined=True,
         thresholds_fitted=True,
-        levels=(0.1,),
     )
     first = found.tried[0]
     assert first.score == inversion.matches[0].match.score

@@ -14,7 +14,9 @@ from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.pipeline.cohort.cohort import Case, describe_request, invert_case, is_done
 from glioquery.pipeline.images.nifti import InputError
 from glioquery.pipeline.inversion.inversion import invert
+from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.patient.patient import load_patient
+from glioquery.pipeline.results.outputs import write_inversion
 from glioquery.pipeline.results.result_folder import (
     LOCK_FILE,
     RESULT_FILE,
@@ -249,7 +251,8 @@ def patient(coarse):
 def test_an_inversion_replaces_another_whole_or_not_at_all(
     database, patient, tmp_path, monkeypatch
 ):
-    invert(database, patient, tmp_path, subject="a", levels=(0.05, 0.3))
+    inversion = invert(patient, database, InversionOptions(densities=(0.05, 0.3)))
+    write_inversion(inversion, tmp_path, subject="a")
     assert find_faults(tmp_path) == []
     before = contents(tmp_path)
     assert "sub-a_space-T1w_desc-exceeds50permille_probseg.nii.gz" in before
@@ -259,11 +262,11 @@ def test_an_inversion_replaces_another_whole_or_not_at_all(
         raise OSError("the disk is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr("glioquery.pipeline.inversion.inversion.write_result", fail)
+        patched.setattr("glioquery.pipeline.results.outputs.write_result", fail)
         with pytest.raises(OSError, match="full"):
-            invert(database, patient, tmp_path, subject="b")
+            write_inversion(inversion, tmp_path, subject="b")
     assert contents(tmp_path) == before
-    invert(database, patient, tmp_path, subject="b")
+    write_inversion(inversion, tmp_path, subject="b")
     assert find_faults(tmp_path) == []
     maps = [path.name for path in tmp_path.glob("sub-*")]
     assert maps and all(name.startswith("sub-b_") for name in maps)
@@ -293,17 +296,18 @@ def test_an_inversion_into_a_folder_in_use_is_refused_before_any_work(
 @pytest.mark.usefixtures("quick")
 def test_request_and_thumbnail_of_a_cohort_belong_to_the_result(database, coarse, tmp_path):
     case = Case("a", {"t1": coarse / "t1.nii", "seg": coarse / "seg.nii"}, "brats2021")
-    request = describe_request(case, database, {})
-    assert invert_case(database.path, type(database.model), case, tmp_path, request, {}) is None
+    asked = InversionOptions(), False
+    request = describe_request(case, database, *asked)
+    assert invert_case(database.path, type(database.model), case, tmp_path, request, *asked) is None
     listed = json.loads((tmp_path / RESULT_FILE).read_text())["files"]
     assert {"request.json", "thumbnail.png"} <= set(listed)
     assert is_done(tmp_path, request) and find_faults(tmp_path) == []
     failing = dataclasses.replace(case, labels="brats2023")  # label 4 does not fit
     assert "do not fit" in invert_case(
-        database.path, type(database.model), failing, tmp_path, request, {}
+        database.path, type(database.model), failing, tmp_path, request, *asked
     )
     assert is_done(tmp_path, request) and find_faults(tmp_path) == []
     patient = load_patient(**case.scans, labels="brats2021")
-    invert(database, patient, tmp_path, subject="a")  # by hand, over it
+    write_inversion(invert(patient, database), tmp_path, subject="a")  # by hand, over it
     assert not is_done(tmp_path, request)
     assert not (tmp_path / "request.json").exists() and find_faults(tmp_path) == []

@@ -17,7 +17,7 @@ import math
 import re
 from typing import Literal
 
-from ..images.nifti import InputError
+from ..errors import InputError
 
 BIDS_VERSION = "1.10.0"
 

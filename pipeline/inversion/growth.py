@@ -1,0 +1,194 @@
+"""From a patient to the growth that is most like the tumour: register, query, refine."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atlas import load_atlas
+from ...dbgen import Database
+from ...query import search
+from ...query.index.opening import open_index
+from ...solver import Thresholds, Tissue, TumorMasks
+from ...solver.own_settings import own_arithmetic, require_device
+from ..alignment.transform import AtlasTransform
+from ..fit.anatomy import OwnAnatomy, TissueMaps, grow_in_patient, require_cover
+from ..fit.answer import Answer, Findings, find_answer
+from ..fit.matches import DEFAULT_MATCHES, RankedMatch, rank_matches
+from ..fit.refinement import NoGrowthError
+from ..patient.patient import Patient
+from ..registration.placement import judge_placement, require_overlap
+from ..registration.quality import RegistrationQuality
+from ..registration.restart import register_and_assess
+from ..steps import Steps
+from .options import InversionOptions
+
+
+@dataclass(frozen=True, eq=False)
+class PatientGrowth:
+    """The growth that was found for a patient, and the way to it.
+
+    Attributes
+    ----------
+    patient : Patient
+    database : Database
+        In which the matches were found.
+    options : InversionOptions
+    matches : tuple of RankedMatch
+        Those listed, best first.
+    masks : TumorMasks
+        The patient's outlines on the atlas.
+    findings : Findings
+        The answer, and what was tried on the way to it, on the atlas.
+    own : OwnAnatomy or None
+        What was found in the patient's own anatomy, if it was asked for.
+    transform : AtlasTransform
+        Between the patient and the atlas.
+    quality : RegistrationQuality
+    checksums : mapping of str to str
+        SHA-256 of each input file by its role, tissue maps included.
+    notices : tuple of str
+        What a person should know of this result, the patient's own notices first.
+    timings_s : mapping of str to float
+        Seconds a step.
+    """
+
+    patient: Patient
+    database: Database
+    options: InversionOptions
+    matches: tuple[RankedMatch, ...]
+    masks: TumorMasks
+    findings: Findings
+    own: OwnAnatomy | None
+    transform: AtlasTransform
+    quality: RegistrationQuality
+    checksums: Mapping[str, str]
+    notices: tuple[str, ...]
+    timings_s: Mapping[str, float]
+
+    @property
+    def grown_in_patient(self) -> OwnAnatomy | None:
+        """The growth in the patient's own anatomy, where it overlaps the outlines better."""
+        return self.own if self.own is not None and self.own.is_better else None
+
+    @property
+    def answer(self) -> Answer:
+        """The growth that the maps show: in the patient's own anatomy, or on the atlas."""
+        own = self.grown_in_patient
+        return self.findings.answer if own is None else own.grown
+
+    @property
+    def answer_tissue(self) -> NDArray[np.bool_]:
+        """Where the answer could grow, on its grid."""
+        own = self.grown_in_patient
+        return (Tissue.from_atlas(load_atlas()) if own is None else own.tissue).domain
+
+    @property
+    def answer_transform(self) -> AtlasTransform:
+        """Between the patient's world and the one that the answer grew in."""
+        return self.transform if self.answer.is_on_atlas else AtlasTransform.identity()
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Densities at which a simulated tumour is outlined."""
+        return self.database.thresholds
+
+    @property
+    def mean_dice(self) -> float:
+        """Mean Dice of the answer over the patient's non-empty outlines."""
+        n_outlines = int(self.masks.core.any()) + int(self.masks.whole.any())
+        return self.answer.score / n_outlines
+
+
+@own_arithmetic()
+def find_growth(
+    patient: Patient,
+    database: Database,
+    options: InversionOptions,
+    *,
+    tissue: TissueMaps | None = None,
+    steps: Steps,
+) -> PatientGrowth:
+    """Find the growth; see `invert`, which takes the same and maps it as well."""
+    require_device()
+    if tissue is not None:
+        options = dataclasses.replace(options, own_anatomy=True)
+        require_cover(tissue, patient)
+    _ = database.model  # one that cannot be found is told now
+    with steps("open index"):
+        index = open_index(database)
+    options.require_fit(database, index.n_samples)
+    with steps("load atlas"):
+        atlas = load_atlas()
+    with steps("register"):
+        registered = register_and_assess(
+            patient,
+            atlas,
+            database.grid,
+            kind=options.registration,
+            resolution_mm=options.resolution_mm,
+            seed=options.seed,
+        )
+    transform, masks = registered.transform, registered.masks
+    name, remedy = "the registered outline", "see that segmentation and T1 are of one patient"
+    placement = judge_placement(masks, name=name, remedy=remedy)
+    with steps("query"):
+        n_listed = options.n_listed(index.n_samples)
+        found = search(index, masks, k=max(n_listed, DEFAULT_MATCHES))
+        require_overlap(found, name=name, remedy=remedy)
+        ranked = rank_matches(database, found)
+    with steps("refine" if options.refine else "compare"):
+        findings = find_answer(
+            database,
+            index,
+            masks,
+            ranked[:DEFAULT_MATCHES],  # however many are listed
+            refined=options.refine,
+            thresholds_fitted=options.fit_thresholds,
+        )
+    own = None
+    notices = [*patient.notices, *registered.notices, *findings.notices]
+    if placement.notice:
+        notices.append(placement.notice)
+    if options.own_anatomy and findings.refinement is not None:
+        with steps("refine in the own anatomy"):
+            try:
+                own = grow_in_patient(database, patient, transform, atlas, findings, tissue)
+            except NoGrowthError as error:
+                notices.append(f"The growth in the patient's own anatomy found nothing: {error}.")
+    notices += doubts_of_core(patient, database.core_min_ml)
+    return PatientGrowth(
+        patient=patient,
+        database=database,
+        options=options,
+        matches=ranked[:n_listed],
+        masks=masks,
+        findings=findings,
+        own=own,
+        transform=transform,
+        quality=registered.quality,
+        checksums={**patient.checksums, **({} if tissue is None else tissue.checksums)},
+        notices=tuple(notices),
+        timings_s=steps.seconds,
+    )
+
+
+def doubts_of_core(patient: Patient, least_ml: float) -> list[str]:
+    """What to tell of a core that is smaller than that of any stored tumour."""
+    core_ml = float(patient.outlines.core.sum() * patient.outlines.grid.voxel_ml)
+    if core_ml > 0 and not patient.masks.core.any():
+        return [
+            "The outlined core is too small for the voxels of the registered image: the standard "
+            "planning volume is drawn around the whole tumour."
+        ]
+    if 0 < core_ml < least_ml:
+        return [
+            f"The outlined core measures {core_ml:.2g} ml, less than that of any stored tumour "
+            f"({least_ml:g} ml): its Dice says little, and the standard planning volume is drawn "
+            "around it alone. If it is no tumour core, outline it as whole tumour."
+        ]
+    return []

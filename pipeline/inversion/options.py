@@ -1,0 +1,119 @@
+"""What may be asked of an inversion, checked once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...dbgen import Database
+from ...errors import InputError
+from ..fit.anatomy import require_own_model
+from ..fit.matches import DEFAULT_MATCHES
+from ..names import exceedance_label
+from ..prediction.planning import DENSITIES
+from ..registration.registration import Kind, check_registration_options
+
+MOST_DENSITIES = 20
+"""Densities that are mapped at most; each is a file."""
+
+
+@dataclass(frozen=True)
+class InversionOptions:
+    """What is asked of an inversion, the same for every patient of a cohort.
+
+    Attributes
+    ----------
+    k : int or None
+        Number of matches to list; 15, or all there are, by default.
+    refine : bool
+        Whether to improve the growth beyond the matches (see `refinement`).
+    fit_thresholds : bool
+        Whether to fit the outlines' thresholds after that (see `visibility`).
+    own_anatomy : bool
+        Whether to go on with the refinement in the patient's own anatomy (see `anatomy`).
+    densities : tuple of float
+        Whose isolines and probabilities of being exceeded are mapped, rising; given in any order.
+    registration : "syn", "affine", "rigid" or "none"
+        How far the patient is bent to the atlas, see `register`.
+    resolution_mm : float
+        Voxel size of the registration, 1 to 4 mm.
+    seed : int
+        Of the registration, positive.
+
+    Raises
+    ------
+    InputError
+        If a value lies outside its range, or something is asked for that follows a refinement
+        without one.
+    """
+
+    k: int | None = None
+    refine: bool = False
+    fit_thresholds: bool = False
+    own_anatomy: bool = False
+    densities: Sequence[float] = DENSITIES
+    registration: Kind = "syn"
+    resolution_mm: float = 2.0
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "densities", checked_densities(self.densities))
+        check_registration_options(
+            kind=self.registration, resolution_mm=self.resolution_mm, seed=self.seed
+        )
+        if self.k is not None and self.k < 1:
+            raise InputError(f"k: at least 1 match is listed, got {self.k}")
+        for name in ("fit_thresholds", "own_anatomy"):
+            if getattr(self, name) and not self.refine:
+                option = name.replace("_", "-")
+                raise InputError(f"{option} goes on from a refinement: give refine with it")
+
+    def require_fit(self, database: Database, n_samples: int) -> None:
+        """See that a database can give what is asked for.
+
+        Parameters
+        ----------
+        database : Database
+        n_samples : int
+            In its index.
+
+        Raises
+        ------
+        InputError
+            If there are fewer tumours than matches to list, or the database's growth model is bound
+            to the atlas and the patient's own anatomy is asked for.
+        """
+        if self.k is not None and self.k > n_samples:
+            raise InputError(f"k is 1 to {n_samples}, the number of samples, got {self.k}")
+        if self.own_anatomy:
+            require_own_model(database.model)
+
+    def n_listed(self, n_samples: int) -> int:
+        """How many matches to list of so many tumours."""
+        return min(DEFAULT_MATCHES, n_samples) if self.k is None else self.k
+
+    def row(self) -> dict[str, Any]:
+        """Plain values by name, as `result.json` shows them."""
+        return dataclasses.asdict(self) | {"densities": list(self.densities)}
+
+
+def checked_densities(densities: Sequence[float]) -> tuple[float, ...]:
+    """Densities by rising value.
+
+    Raises
+    ------
+    InputError
+        If one is not between 0 and 1, or has too many decimals to name a file, or there are none
+        or too many to be labels.
+    """
+    distinct = sorted(set(densities))
+    if not 1 <= len(distinct) <= MOST_DENSITIES or not all(0 < u < 1 for u in distinct):
+        raise InputError(
+            f"densities are 1 to {MOST_DENSITIES} numbers between 0 and 1, got "
+            f"{', '.join(f'{u:g}' for u in densities) or 'none'}"
+        )
+    for u in distinct:
+        exceedance_label(u)
+    return tuple(distinct)

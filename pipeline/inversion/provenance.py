@@ -1,0 +1,34 @@
+"""What a result rests on: versions, atlas, database, inputs, options."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from importlib.metadata import version
+from typing import Any
+
+from ...atlas import load_atlas
+from .growth import PatientGrowth
+
+PACKAGES = ("glioquery", "antspyx", "jax", "jaxlib", "nibabel", "netCDF4", "numpy", "xarray")
+
+
+def provenance_of(inversion: PatientGrowth) -> dict[str, Any]:
+    """Plain values by name, as `result.json` and the report show them."""
+    database, patient = inversion.database, inversion.patient
+    return {
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in PACKAGES},
+        "atlas_sha256": load_atlas().checksum,
+        "database": {
+            "name": database.path.name,
+            "checksum": database.checksum,
+            "n_samples": database.n_samples,
+            "model": database.header["plan"]["model"],
+        },
+        "thresholds": dataclasses.asdict(database.thresholds),
+        "inputs_sha256": dict(inversion.checksums),
+        "labels": None if patient.convention is None else patient.convention.row(),
+        "registration": inversion.transform.settings,
+        "options": inversion.options.row(),
+    }

@@ -1,0 +1,107 @@
+"""The page of one inversion: what was found, how sure it is, and what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..inversion.provenance import provenance_of
+from ..inversion.result import Inversion, InversionStatus
+from .drawing import drawn
+from .report import ReportContent, Table, write_report
+from .report_sections import describe_answer, describe_certainty, describe_planning
+from .viewer import view_density
+
+
+def write_page(
+    path: Path,
+    inversion: Inversion,
+    title: str,
+    maps: Mapping[str, bytes],
+    registration: bytes | None,
+    failures: list[str],
+) -> None:
+    """Write the page of an inversion with its pictures.
+
+    Parameters
+    ----------
+    path : Path
+    inversion : Inversion
+    title : str
+        What the page is headed with.
+    maps : mapping of str to bytes
+        PNGs by caption.
+    registration : bytes, optional
+        PNG.
+    failures : list of str
+        What could not be drawn so far; gets what of the page cannot.
+    """
+    patient = inversion.patient
+    answers = [describe_planning(inversion, patient, failures)]
+    evidence = [describe_answer(inversion), describe_certainty(inversion, patient, failures)]
+    slices = drawn(
+        "The view of slices",
+        lambda: view_density(patient, inversion.density, inversion.shown_levels),
+        failures,
+    )
+    matches = [match.row() for match in inversion.matches]
+    answer = inversion.answer.row()
+    if not inversion.masks.core.any():
+        matches = [row | {"dice_core": None} for row in matches]
+        answer |= {"dice_core": None}
+    write_report(
+        path,
+        ReportContent(
+            case=title,
+            is_plausible=inversion.status is not InversionStatus.NO_PLAUSIBLE_MATCH,
+            status=_status_sentence(inversion),
+            notices=(*inversion.notices, *failures),
+            maps=maps,
+            viewer=slices or "",
+            answers=answers,
+            evidence=evidence,
+            registration={"Registration to the atlas": registration} if registration else {},
+            answer=answer,
+            matches=matches,
+            volumes=_volumes(inversion),
+            quality=inversion.quality,
+            provenance=provenance_of(inversion),
+            timings_s=inversion.timings_s,
+        ),
+    )
+
+
+def _status_sentence(inversion: Inversion) -> str:
+    if inversion.status is InversionStatus.NO_PLAUSIBLE_MATCH:
+        return (
+            "No simulated tumour resembles this one "
+            f"(mean Dice {inversion.mean_dice:.2f}). The map below is that of the least unlike; "
+            "do not rely on it."
+        )
+    if inversion.status is InversionStatus.REGISTRATION_DOUBTFUL:
+        return (
+            f"The match is plausible (mean Dice {inversion.mean_dice:.2f}), but the registration "
+            "is doubtful: look at it before relying on the map."
+        )
+    return f"A plausible match was found (mean Dice of the outlines {inversion.mean_dice:.2f})."
+
+
+def _volumes(inversion: Inversion) -> Table:
+    patient = inversion.patient
+    ml, thresholds = patient.grid.voxel_ml, inversion.thresholds
+    outlined = {
+        thresholds.core: f"{patient.masks.core.sum() * ml:.1f}",
+        thresholds.whole: f"{patient.masks.whole.sum() * ml:.1f}",
+    }
+    names = {thresholds.core: " (core)", thresholds.whole: " (whole tumour)"}
+    return Table(
+        ("Predicted density", "Predicted (ml)", "Outlined on the scan (ml)"),
+        [
+            (
+                f"at least {level:g}{names.get(level, '')}",
+                f"{inversion.predicted_ml(level):.1f}",
+                outlined.get(level),
+            )
+            for level in reversed(inversion.shown_levels)
+        ],
+    )

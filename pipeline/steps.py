@@ -1,0 +1,36 @@
+"""The steps of long work: each is named as it begins, and timed."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+Step = Callable[[str], None]
+"""Told the name of each step as it begins."""
+
+
+def silent(name: str) -> None:
+    """Tell nobody of a step."""
+
+
+class Steps:
+    """Tells of each step and keeps its time.
+
+    Attributes
+    ----------
+    seconds : dict of str to float
+        Duration of each step that has ended.
+    """
+
+    def __init__(self, told: Step = silent, seconds: Mapping[str, float] | None = None) -> None:
+        """Begin with the durations of earlier steps, if there were any."""
+        self._told, self.seconds = told, dict(seconds or {})
+
+    @contextlib.contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Take what is done inside for the step of this name."""
+        self._told(name)
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - began, 3)
