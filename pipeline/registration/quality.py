@@ -153,6 +153,8 @@ class RegistrationQuality:
                 f"The deformation turns the brain by {self.warp_turn_deg:.1f} degrees (expected at "
                 f"most {MAX_WARP_TURN_DEG:g}): the affine registration before it went wrong."
             )
+        if self.jacobian_mean < 0:  # the atlas is nearly its own mirror image: no edge tells it
+            found.append("The map exchanges left and right: the registration is mirrored.")
         return found
 
     @property

@@ -225,6 +225,16 @@ def test_a_map_that_is_off_is_told_by_the_inside_of_the_brain(virtual, known, wr
     assert any("inside of the brain" in problem for problem in quality.problems)
 
 
+def test_a_mirrored_map_is_told_by_the_sign_of_its_volumes(virtual, known, atlas):
+    """Edges cannot tell it: the atlas is nearly its own mirror image."""
+    mirror = np.diag([-1.0, 1, 1, 1])
+    mirror[0, 3] = 2 * atlas.grid.to_world(np.argwhere(atlas.brain)).mean(axis=0)[0]
+    straight = dataclasses.replace(known, warp=0 * known.warp, inverse_warp=0 * known.warp)
+    for affine, is_told in ((known.affine @ mirror, True), (known.affine, False)):
+        quality = assess_registration(virtual, dataclasses.replace(straight, affine=affine))
+        assert any("left and right" in problem for problem in quality.misplaced) == is_told
+
+
 def test_a_deformation_that_makes_up_for_a_wrong_affine_part_is_told(virtual, known):
     # The same map of points, ten degrees of which are displacements now.
     hidden = shared_out(known, np.linalg.inv(motion((0, 0, 10), (0, 0, 0))))
