@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .machine.files import completed
 from .store.database import Database
 from .store.shard import VARIABLES
-from .study.sampling import find_sampler
+from .study.samplers import find_sampler
 from .study.space import ParameterSpace
 from .study.values import Choices
 

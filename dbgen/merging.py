@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from ..paths import StrPath
 from .datacard import write_card
 from .machine.files import begun, sha256_of, write_json
+from .machine.progress import Progress, silent
 from .store.database import Database
 from .store.header import HEADER, SCHEMA, SCHEMA_VERSION, DatabaseError, mending
 from .store.netcdf import opened
@@ -30,7 +31,7 @@ def merge(
     path: StrPath,
     sources: Sequence[StrPath],
     *,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> Database:
     """Merge databases into a new one, which appears when it is complete.
 
@@ -128,9 +129,7 @@ def _as_part(database: Database) -> dict[str, Any]:
     }
 
 
-def _copy_shards(
-    folder: Path, databases: Sequence[Database], progress: Callable[[int, int], None]
-) -> None:
+def _copy_shards(folder: Path, databases: Sequence[Database], progress: Progress) -> None:
     """Copy all shards into a folder, with the numbers they have there."""
     total = sum(len(database.records) for database in databases)
     index = n_samples = n_runs = 0

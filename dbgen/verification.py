@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from ..paths import StrPath
 from ..solver import Tissue
 from ..solver.own_settings import own_arithmetic
 from .machine.files import sha256_of
+from .machine.progress import Progress, silent
 from .store.curve import decode_outlines
 from .store.database import Database
 from .store.header import parts_of, read_header, shard_spans
@@ -29,7 +29,7 @@ from .store.shard import (
     shard_path,
     table_sha256,
 )
-from .study.sampling import find_sampler
+from .study.samplers import find_sampler
 
 if TYPE_CHECKING:
     import netCDF4
@@ -50,7 +50,7 @@ def verify(
     path: StrPath,
     *,
     seed: int = 0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> list[str]:
     """Check a database against its format: every shard, and a random 1 % of samples by simulation.
 

@@ -22,12 +22,13 @@ For a measure of the masks themselves there is no such bound: every tumour is un
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..dbgen.machine.progress import Progress, silent
 from ..errors import InputError
 from ..solver import TumorMasks
 from ..solver.own_settings import own_arithmetic
@@ -45,8 +46,6 @@ MAX_BATCH = 512
 
 SHARED = 16
 """Queries whose bounds are found in one scan."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def search(
     k: int = 15,
     measure: Measure = DICE,
     empty_score: float = 0.0,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> list[Match]:
     """Find the k simulated tumours that are most like the outlines.
 
@@ -117,7 +116,7 @@ def search_counted(
     k: int = 15,
     measure: Measure = DICE,
     empty_score: float = 0.0,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> SearchResult:
     """`search`, which also says how many tumours it had to look at."""
     check_request(k, empty_score)

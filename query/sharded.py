@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ..dbgen.machine.cluster import carried_by_value, connected, remote
+from ..dbgen.machine.progress import Progress, silent
 from ..errors import FailedError, GlioqueryError, InputError
 from ..solver import TumorMasks
-from .exact import SHARED, Progress, check_request, search_many
+from .exact import SHARED, check_request, search_many
 from .index.index import Index
 from .match import Match
 from .measures import DICE, Measure, UserFunction
@@ -55,7 +56,7 @@ class ShardedIndex:
         k: int = 15,
         measure: Measure = DICE,
         empty_score: float = 0.0,
-        progress: Progress = lambda done, total: None,
+        progress: Progress = silent,
     ) -> list[Match]:
         """As `exact.search`; progress is told as the actors finish."""
         check_request(k, empty_score)

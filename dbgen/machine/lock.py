@@ -1,4 +1,4 @@
-"""One process at a time: a lock file that goes when its holder does."""
+"""One process at a time, or one after the other: lock files that go when their holders do."""
 
 from __future__ import annotations
 
@@ -46,6 +46,26 @@ def hold(path: Path) -> Iterator[None]:
         file.close()
 
 
+@contextlib.contextmanager
+def hold_in_turn(path: Path) -> Iterator[bool]:
+    """Hold a lock file once its holder has ended; for work that does no harm if it is done twice.
+
+    Yields
+    ------
+    bool
+        Whether no other process is in such a block. Where the file system knows no flock, or takes
+        no file, nobody waits.
+    """
+    file = _wait_for(path)
+    try:
+        yield file is not None
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()  # while it is held: see `_wait_for`
+        if file is not None:
+            file.close()
+
+
 def _take(path: Path) -> IO[str]:
     while True:
         is_new, file = _open(path)
@@ -66,6 +86,19 @@ def _take(path: Path) -> IO[str]:
         if is_held and _is_at(path, file):
             return file
         file.close()
+
+
+def _wait_for(path: Path) -> IO[str] | None:
+    while True:
+        with contextlib.ExitStack() as stack:
+            try:
+                file = stack.enter_context(path.open("a", encoding="utf-8"))
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError:
+                return None
+            if _is_at(path, file):
+                stack.pop_all()
+                return file
 
 
 def _open(path: Path) -> tuple[bool, IO[str]]:

@@ -21,7 +21,8 @@ from ...errors import InputError
 from ...solver import GrowthParameters, Snapshot, Status, Thresholds, Tissue, simulate
 from ...solver.integrate import VOLUME_TOLERANCE
 from .plan import Plan
-from .sampling import Draw, find_sampler
+from .samplers import find_sampler
+from .sampling import Draw, draw_run
 from .space import ParameterSpace
 
 MAX_ATTEMPTS = 300
@@ -110,7 +111,7 @@ def draw_attempt(tissue: Tissue, plan: Plan, run: int, attempt: int) -> list[Sam
     """
     space = plan.space
     sampler = find_sampler(space.sampler)
-    draw = sampler.draw(tissue, space, plan.seed, run, attempt)
+    draw = draw_run(tissue, space, plan.seed, run, attempt)
     volumes = _volumes_of(tissue, plan, draw)
     if isinstance(volumes, Rejection):
         return volumes

@@ -7,19 +7,16 @@ drawn again with the next attempt, but for a sweep: its runs are the points of a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import InputError
 from ...solver import GrowthParameters, Tissue
+from .space import ParameterSpace
 from .values import Choices
-
-if TYPE_CHECKING:
-    from .space import ParameterSpace
 
 SOBOL_DIMENSIONS = 6
 """Coordinates of a Sobol point: origin x, y, z, then dw, rho, days."""
@@ -47,28 +44,9 @@ class Draw:
     size_shares: tuple[float, ...] = ()
 
 
-DrawFunction = Callable[[Tissue, "ParameterSpace", int, int, int], Draw]
-"""From tissue, space, seed, run and attempt to a draw."""
-
-
-@dataclass(frozen=True)
-class Sampler:
-    """A way to draw from a parameter space.
-
-    Attributes
-    ----------
-    draw : callable
-        From tissue, space, seed, run and attempt to a `Draw`.
-    independent : bool
-        Whether each tumour is drawn by itself, so that a run yields one.
-    sweeps : bool
-        Whether it takes every point of a grid once: run r is point r, its tumour is kept whatever
-        size it has, and never drawn again.
-    """
-
-    draw: DrawFunction
-    independent: bool
-    sweeps: bool = False
+def draw_run(tissue: Tissue, space: ParameterSpace, seed: int, run: int, attempt: int) -> Draw:
+    """Draw a run with the space's sampler."""
+    return DRAW_FUNCTIONS[space.sampler](tissue, space, seed, run, attempt)
 
 
 def draw_trajectory(
@@ -156,27 +134,14 @@ def draw_grid(tissue: Tissue, space: ParameterSpace, seed: int, run: int, attemp
     return Draw(GrowthParameters(space.origin_mm[at[0]], dw, rho, days))
 
 
-SAMPLERS = {
-    "trajectory": Sampler(draw_trajectory, independent=False),
-    "uniform": Sampler(draw_uniform, independent=True),
-    "sobol": Sampler(draw_sobol, independent=True),
-    "identifiable": Sampler(draw_identifiable, independent=False),
-    "grid": Sampler(draw_grid, independent=True, sweeps=True),
+DRAW_FUNCTIONS: Mapping[str, Callable[[Tissue, ParameterSpace, int, int, int], Draw]] = {
+    "trajectory": draw_trajectory,
+    "uniform": draw_uniform,
+    "sobol": draw_sobol,
+    "identifiable": draw_identifiable,
+    "grid": draw_grid,
 }
-"""The samplers by name."""
-
-
-def find_sampler(name: str) -> Sampler:
-    """The sampler of a name.
-
-    Raises
-    ------
-    InputError
-        If there is none; the message lists those there are.
-    """
-    if not isinstance(name, str) or name not in SAMPLERS:
-        raise InputError(f"no sampler {name!r}: there are {', '.join(SAMPLERS)}")
-    return SAMPLERS[name]
+"""By the sampler's name."""
 
 
 def origin_at(tissue: Tissue, shares: ArrayLike) -> tuple[float, float, float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import InputError
-from .sampling import find_sampler
+from .samplers import find_sampler
 from .values import Choices, Range, Values, number, range_from, values_from
 
 Point = tuple[float, float, float]

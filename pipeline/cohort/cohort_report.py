@@ -18,9 +18,9 @@ from ...dbgen.machine.files import completed
 from ...query import Index, search
 from ..report.drawing import MaxNLocator, drawn, new_figure, own_style, png_of
 from ..report.page import render_page, write_page
+from ..results.json_values import plain
 from ..results.outputs import REPORT_FILE
 from ..results.result_folder import RESULT_FILE
-from ..terminal.printing import plain
 from .cohort import PICTURE_FILE, Outcome
 
 TABLE_FILE = "cohort.csv"

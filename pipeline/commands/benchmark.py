@@ -9,13 +9,14 @@ import typer
 from rich.markup import escape
 
 from ...errors import explained
-from ...query.index.opening import open_index, open_to_simulate
+from ...query.index.opening import open_to_simulate
 from ...solver.compilation import prepare_jax
 from ..cohort.predict_gbm import find_exams, predict_exam, read_exam
 from ..inversion.options import InversionOptions
 from ..results.result_folder import only_run, prepare_output
 from ..terminal.printing import print_notice, print_step, show
 from ..terminal.progress import console
+from .opening import open_index
 from .options import DatabaseModel, Json, KeepIslands, with_inversion_options
 
 

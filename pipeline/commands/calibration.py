@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from ...query.index.opening import open_database, open_index
+from ...query.index.opening import open_database
 from ..fit.factors import FILE, QUANTITIES
 from ..terminal.printing import show, show_table
 from ..terminal.progress import progress_bar
 from ..virtual.calibration import N_TUMOURS, SEED, calibrate
+from .opening import open_index
 from .options import DatabaseFolder, Json
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ...query.index.opening import open_index, open_to_simulate
+from ...query.index.opening import open_to_simulate
 from ..cohort.case_table import COLUMNS, read_cases
 from ..cohort.cohort import invert_cohort
 from ..cohort.cohort_report import PAGE_FILE, TABLE_FILE, match_stored, write_cohort
@@ -16,6 +16,7 @@ from ..inversion.options import InversionOptions
 from ..results.result_folder import only_run
 from ..terminal.printing import print_notice, show
 from ..terminal.progress import console, progress_bar
+from .opening import open_index
 from .options import (
     Address,
     DatabaseModel,

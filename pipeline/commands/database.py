@@ -13,7 +13,7 @@ from ...dbgen.datacard import describe_database
 from ...dbgen.generation import SHARD_SIZE, complete_request
 from ...dbgen.pilot import forecast
 from ...dbgen.store.embedded import EMBEDDED
-from ...dbgen.study.sampling import SAMPLERS
+from ...dbgen.study.samplers import SAMPLERS
 from ...query.index.opening import open_database
 from ...solver import FisherKolmogorov
 from ...solver.compilation import prepare_jax

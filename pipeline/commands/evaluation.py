@@ -28,7 +28,7 @@ from ...query.evaluation.asking import (
 )
 from ...query.evaluation.summary import TOP, describe_queries, summarise, write_markdown
 from ...query.evaluation.synthetic import draw_queries, plan_queries
-from ...query.index.opening import open_database, open_index, open_outlines, open_to_simulate
+from ...query.index.opening import open_database, open_outlines, open_to_simulate
 from ...query.index.source import ABSOLUTE
 from ...query.strategies import STRATEGIES, needs_preparation, prepare_strategy
 from ...query.strategies.registry import (
@@ -47,6 +47,7 @@ from ..report.evaluation_pictures import draw_dice, draw_strategies
 from ..results.result_folder import only_run
 from ..terminal.printing import print_notice, show, show_table
 from ..terminal.progress import console, progress_bar
+from .opening import open_index
 from .options import (
     CoreThreshold,
     DatabaseModel,

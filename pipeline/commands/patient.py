@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ...query.index.opening import open_index, open_to_simulate
+from ...query.index.opening import open_to_simulate
 from ...solver.compilation import prepare_jax
 from ..fit.anatomy import read_tissue_maps
 from ..inversion.inversion import invert
@@ -21,6 +21,7 @@ from ..results.result_folder import only_run
 from ..terminal.printing import print_notice, print_step, show
 from ..terminal.progress import console
 from ..virtual.demonstration import demonstrate
+from .opening import open_index
 from .options import (
     DatabaseModel,
     Json,

@@ -60,7 +60,7 @@ from ..report.drawing import drawn
 from ..report.inversion_page import write_page
 from ..report.pictures import draw_overlays, draw_registration
 from ..steps import Step, Steps, silent
-from ..terminal.printing import plain
+from .json_values import plain
 from .result_folder import RESULT_FILE, list_files, only_run, replaced
 
 REPORT_FILE = "report.html"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from rich.markup import escape
 
 from ...errors import visible
+from ..results.json_values import plain
 from .progress import console
 
 
@@ -98,19 +98,6 @@ def _print_lines(lines: list[str]) -> None:
     """Print text as it is: nothing in it is markup."""
     for line in lines:
         console.print(visible(line), markup=False)
-
-
-def plain(value: Any) -> Any:
-    """Turn a value into what JSON can say: NaN as null, tuples as lists, NumPy's as Python's."""
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def said(value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,13 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as RichBars
+
+from ...dbgen.machine.progress import Progress
 
 if TYPE_CHECKING:
     from ...dbgen.generation import FinishedShard
@@ -28,7 +30,7 @@ LINE_EVERY_S = 10.0
 
 
 @contextlib.contextmanager
-def progress_bar(task: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(task: str, unit: str) -> Iterator[Progress]:
     """Show how far a task is.
 
     Parameters
@@ -46,7 +48,7 @@ def progress_bar(task: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     if not console.is_terminal:
         yield _line_printer(task, unit)
         return
-    with Progress(
+    with RichBars(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -64,7 +66,7 @@ def progress_bar(task: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         yield update
 
 
-def _line_printer(task: str, unit: str) -> Callable[[int, int], None]:
+def _line_printer(task: str, unit: str) -> Progress:
     began = last = time.monotonic()
 
     def update(done: int, total: int) -> None:
@@ -112,7 +114,7 @@ class Speed:
 class GenerationProgress:
     """Follows a generation: give its methods to `generate` as `progress` and `on_shard`."""
 
-    def __init__(self, bars: Progress | None) -> None:
+    def __init__(self, bars: RichBars | None) -> None:
         self._bars = bars
         self._bar = bars.add_task("generate", total=None, speed="") if bars else None
         self._speed: Speed | None = None
@@ -146,7 +148,7 @@ def generation_progress() -> Iterator[GenerationProgress]:
     if not console.is_terminal:
         yield GenerationProgress(None)
         return
-    with Progress(
+    with RichBars(
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),

@@ -23,10 +23,10 @@ from scipy import ndimage
 
 from ...atlas import load_atlas
 from ...dbgen import Database
+from ...dbgen.machine.progress import Bars, Progress, silent
 from ...dbgen.study.drawing import draw_samples
-from ...dbgen.study.sampling import find_sampler
+from ...dbgen.study.samplers import find_sampler
 from ...query import Index, dice_of_masks, search
-from ...query.strategies.base import Bars, Progress, silent
 from ...solver import GrowthParameters, Tissue, TumorMasks, on_grid
 from ..fit.answer import N_RANKED
 from ..fit.factors import (

@@ -35,6 +35,7 @@ import numpy as np
 from ...dbgen.machine.cluster import connected
 from ...dbgen.machine.cores import processor
 from ...dbgen.machine.files import write_json
+from ...dbgen.machine.progress import Bars, Progress
 from ...errors import FailedError, InputError
 from ...paths import StrPath
 from ...solver import TumorMasks
@@ -43,7 +44,7 @@ from ..exact import score_samples, search
 from ..index.index import Index
 from ..match import Match
 from ..strategies import open_strategy, search_with
-from ..strategies.base import Bars, Strategy
+from ..strategies.base import Strategy
 from ..strategies.naive import Naive
 
 DEPTH = 15
@@ -239,7 +240,7 @@ def _ask_all(
     contestant: Contestant,
     strategy: Strategy,
     folder: Path,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> list[Row]:
     path = folder / f"{queries.name}-{contestant.label.replace(' ', '')}.json"
     state = [index.database_checksum, index.path.name, strategy.fingerprint, contestant.rerank]

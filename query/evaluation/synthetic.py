@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...dbgen import Database, Plan, generate
-from ...dbgen.study.sampling import find_sampler
+from ...dbgen.machine.progress import Progress, silent
+from ...dbgen.study.samplers import find_sampler
 from ...errors import InputError
 from ...paths import StrPath
 
@@ -50,7 +50,7 @@ def draw_queries(
     folder: StrPath,
     *,
     seed: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> Database:
     """Draw tumours of a database's space with another seed, one of each run.
 

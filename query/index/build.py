@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import math
 import os
@@ -17,11 +16,11 @@ import shutil
 import tempfile
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -30,6 +29,8 @@ from numpy.typing import NDArray
 from ...dbgen import Database
 from ...dbgen.machine.cluster import carried_by_value, connected, remote
 from ...dbgen.machine.files import REFUSALS, reserved_array
+from ...dbgen.machine.lock import hold_in_turn
+from ...dbgen.machine.progress import Progress, silent
 from ...errors import GlioqueryError, InputError
 from ...paths import StrPath
 from ...solver.own_settings import own_arithmetic
@@ -47,8 +48,6 @@ PARALLEL_FROM = 20_000
 PARTIAL = ".partial"
 """Ending of the name of the folder in which an index is built."""
 
-Progress = Callable[[int, int], None]
-
 
 @own_arithmetic()
 def build_index(
@@ -57,7 +56,7 @@ def build_index(
     *,
     n_workers: int | None = None,
     address: str | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> Index:
     """Build the index of a database, or bring the one that stands at the path up to date.
 
@@ -107,7 +106,7 @@ def build_index(
         raise FileExistsError(errno.EEXIST, need, str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _one_at_a_time(path) as is_alone:
+        with hold_in_turn(path.with_name(f".{path.name}.lock")) as is_alone:
             return _build(source, path, is_alone, n_workers, address, progress)
     except OSError as error:
         if error.errno not in REFUSALS:
@@ -387,36 +386,3 @@ def _remove_replaced(path: Path, arrays: str) -> None:
             shutil.rmtree(old, ignore_errors=True)
     for name in ARRAYS:  # where older versions kept them
         (path / f"{name}.npy").unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _one_at_a_time(path: Path) -> Iterator[bool]:
-    """Wait until no other process builds the index at a path, and keep others waiting.
-
-    Yields whether that is sure: some file systems lock no files, some take none at all.
-    """
-    place = path.with_name(f".{path.name}.lock")
-    lock = _locked(place)
-    try:
-        yield lock is not None
-    finally:
-        with contextlib.suppress(OSError):
-            place.unlink()
-        if lock is not None:
-            lock.close()
-
-
-def _locked(place: Path) -> IO[str] | None:
-    """The open file of a lock that is held; None where there can be none."""
-    while True:
-        with contextlib.ExitStack() as stack:
-            try:
-                file = stack.enter_context(place.open("a", encoding="utf-8"))
-                fcntl.flock(file, fcntl.LOCK_EX)
-            except OSError:
-                return None
-            # Who held it may have removed it since it was opened here.
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(file.fileno()), place.stat()):
-                    stack.pop_all()
-                    return file

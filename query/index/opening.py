@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import shutil
+import warnings
+from collections.abc import Callable
 from pathlib import Path
-
-from rich.markup import escape
 
 from ...cache import CACHE_VARIABLE
 from ...dbgen import Database
+from ...dbgen.machine.lock import hold_in_turn
+from ...dbgen.machine.progress import Bars, no_bars
 from ...dbgen.store.embedded import companion_folders, embedded_database, is_embedded
 from ...errors import FailedError, InputError
 from ...paths import StrPath
-from ...pipeline.terminal.progress import console, progress_bar
 from ...solver import Thresholds
-from .. import DatabaseOutlines, Index, build_index, outlines_of
+from .build import build_index
+from .index import Index
+from .outlines import DatabaseOutlines, outlines_of
 from .source import ABSOLUTE
 
 
@@ -81,12 +83,27 @@ def open_outlines(
 
 
 def open_index(
-    database: Database, *, thresholds: Thresholds | None = None, normalisation: str = ABSOLUTE
+    database: Database,
+    *,
+    thresholds: Thresholds | None = None,
+    normalisation: str = ABSOLUTE,
+    bars: Bars = no_bars,
+    tell: Callable[[str], None] = warnings.warn,
 ) -> Index:
     """The index of a database's outlines (see `outlines_of`).
 
     That of the embedded database is built when it is missing or damaged, in the user's cache
     folder or, where that cannot be written, among temporary files.
+
+    Parameters
+    ----------
+    database : Database
+    thresholds, normalisation
+        As in `outlines_of`.
+    bars : callable(task, unit)
+        Shows how far such a build is.
+    tell : callable(sentence)
+        Says which folder could not be written, and why.
 
     Raises
     ------
@@ -106,12 +123,11 @@ def open_index(
     for folder in companion_folders(database):
         path = folder / outlines.index_name
         try:
-            return _build(outlines, path)
+            return _build(outlines, path, bars)
         except OSError as error:
             refusals.append(f"{error.filename or path}: {error.strerror or error}")
-            console.print(
-                f"[yellow]notice:[/] the index cannot be kept in {escape(refusals[-1])}; "
-                f"{CACHE_VARIABLE} names another folder"
+            tell(
+                f"the index cannot be kept in {refusals[-1]}; {CACHE_VARIABLE} names another folder"
             )
     raise FailedError(
         f"the index of the embedded database has no place ({'; '.join(refusals)}): let "
@@ -119,15 +135,13 @@ def open_index(
     )
 
 
-def _build(outlines: DatabaseOutlines, path: Path) -> Index:
+def _build(outlines: DatabaseOutlines, path: Path, bars: Bars) -> Index:
     """Build an index at a path, unless another process has done so meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("w") as lock:
-        with contextlib.suppress(OSError):  # some file systems have no locks: then twice
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with hold_in_turn(path.with_name(f"{path.name}.lock")):
         with contextlib.suppress(InputError):
             return outlines.open_index_at(path)
         # Caches are cleaned, and what an older version of the package left in them does not fit.
         shutil.rmtree(path, ignore_errors=True)
-        with progress_bar("index the embedded database, once", "tumours") as progress:
+        with bars("index the embedded database, once", "tumours") as progress:
             return build_index(outlines, path, progress=progress)

@@ -7,8 +7,6 @@ first m candidates also orders these by that score.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Protocol
 
 import numpy as np
@@ -19,14 +17,6 @@ from ...solver import TumorMasks
 from ..exact import score_samples
 from ..index.index import Index
 from ..match import Match
-
-Progress = Callable[[int, int], None]
-Bars = Callable[[str, str], AbstractContextManager[Progress]]
-"""Makes a progress bar from the name of a task and what it counts."""
-
-
-def silent(done: int, total: int) -> None:
-    """Report no progress."""
 
 
 class Strategy(Protocol):

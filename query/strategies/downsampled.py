@@ -24,10 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...dbgen.machine.files import completed, reserved_array
+from ...dbgen.machine.progress import Progress, silent
 from ...solver import TumorMasks
 from ..dice import OUTLINES, dice_from_counts
 from ..index.index import Index
-from .base import Progress, check_grid, nearest, silent
+from .base import check_grid, nearest
 from .store import begin, fingerprint_of, finish, map_array, read_manifest, write_array
 
 FACTORS = {"ds64": 2, "ds32": 4}

@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...dbgen.machine.files import completed, reserved_array
+from ...dbgen.machine.progress import Bars
 from ...errors import InputError
 from ...solver import TumorMasks
 from ...solver.own_settings import own_jax
 from ..dice import OUTLINES
 from ..index.index import Index
-from .base import Bars, check_grid, nearest
+from .base import check_grid, nearest
 from .inputs import pool_packed, pool_query
 from .networks import Autoencoder, encode_batch, eqx
 from .store import (

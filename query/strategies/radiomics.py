@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...dbgen.machine.cluster import connected
+from ...dbgen.machine.progress import Progress, silent
 from ...solver import TumorMasks
 from ..dice import OUTLINES
 from ..index.index import Index
-from .base import Progress, check_grid, nearest, silent
+from .base import check_grid, nearest
 from .shape import FEATURES, centre_of_mass, shape_features, sitk
 from .store import begin, fingerprint_of, finish, map_array, read_manifest, write_array
 

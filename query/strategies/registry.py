@@ -5,13 +5,13 @@ Modules that need an extra are imported only when their strategy is asked for.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 
+from ...dbgen.machine.progress import Bars, no_bars
 from ...errors import InputError
 from ..index.index import Index
 from . import downsampled
-from .base import Bars, Progress, Strategy, silent
+from .base import Strategy
 from .direct import Direct
 from .naive import Naive
 from .store import is_ready
@@ -59,7 +59,7 @@ def prepare_strategy(
     *,
     preset: str = "small",
     seed: int = 0,
-    bars: Bars | None = None,
+    bars: Bars = no_bars,
 ) -> None:
     """Make a strategy ready for a database: train its encoders or compute what it stores.
 
@@ -81,7 +81,6 @@ def prepare_strategy(
         If the strategy's extra is not installed; the message names the command.
     """
     check_name(name)
-    bars = _no_bar if bars is None else bars
     if name in downsampled.FACTORS:
         with bars(name, "outlines read") as progress:
             downsampled.prepare(index, name, progress=progress)
@@ -139,7 +138,3 @@ def open_strategy(index: Index, name: str) -> Strategy:
     from .learned import Learned
 
     return Learned.open(index, name)
-
-
-def _no_bar(task: str, unit: str) -> AbstractContextManager[Progress]:
-    return nullcontext(silent)

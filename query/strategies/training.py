@@ -25,11 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...dbgen.machine.files import completed
+from ...dbgen.machine.progress import Progress, silent
 from ...errors import ExtraError, InputError
 from ...solver.own_settings import own_jax
 from ..dice import OUTLINES
 from ..index.index import Index
-from .base import Progress, silent
 from .inputs import pool_packed
 from .networks import FLAT_EDGE, Autoencoder, eqx
 from .store import folder_of

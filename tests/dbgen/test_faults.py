@@ -180,13 +180,18 @@ cluster.shutdown()
     assert unfinished(folder) == []
 
 
-def test_a_file_system_without_locks_is_said(monkeypatch, tmp_path, small_plan):
+def test_a_file_system_without_locks_has_one_generation_at_a_time(
+    monkeypatch, tmp_path, small_plan
+):
     def refuse(*_):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr("glioquery.dbgen.generation.fcntl.flock", refuse)
-    with pytest.raises(DatabaseError, match=r"locks no files \(No locks available\)"):
-        generate(tmp_path / "db", 2, plan=small_plan)
+    monkeypatch.setattr("fcntl.flock", refuse)
+    lock = tmp_path / "db" / ".lock"
+    lock.parent.mkdir()
+    lock.write_text("process 1 on elsewhere")
+    with pytest.raises(DatabaseError, match=rf"process 1 on elsewhere: .* remove {lock} if it has"):
+        generate(lock.parent, 2, plan=small_plan)
 
 
 def test_a_node_that_cannot_take_part_says_why(database, tmp_path):

@@ -13,9 +13,9 @@ from glioquery.atlas import Grid
 from glioquery.dbgen import Database, DatabaseError, ParameterSpace, Plan, Range, generate, verify
 from glioquery.dbgen.study.drawing import Rejection, draw_attempt, draw_samples
 from glioquery.dbgen.study.sampling import (
-    SAMPLERS,
     draw_grid,
     draw_identifiable,
+    draw_run,
     draw_sobol,
     draw_trajectory,
     draw_uniform,
@@ -64,9 +64,9 @@ def test_a_trajectory_is_what_the_format_says(tissue):
 def test_a_draw_depends_on_seed_run_and_attempt(tissue, name):
     space = ParameterSpace.from_dict({"sampler": name})
     keys = [(s, r, a) for s in (0, 1) for r in (0, 1, 40000) for a in (0, 1)]
-    draws = [SAMPLERS[name].draw(tissue, space, *key) for key in keys]
+    draws = [draw_run(tissue, space, *key) for key in keys]
     assert len({tuple(coordinates(draw)) for draw in draws}) == len(keys)
-    again = [SAMPLERS[name].draw(tissue, space, *key) for key in reversed(keys)]
+    again = [draw_run(tissue, space, *key) for key in reversed(keys)]
     assert draws == again[::-1]
 
 
@@ -127,7 +127,7 @@ def test_origins_reach_every_end_of_the_tissue(tissue):
 def test_a_sample_is_the_tumour_at_the_drawn_time(tissue, sampler):
     plan = Plan(ParameterSpace(**QUICK, sampler=sampler), seed=2)
     (sample,) = draw_samples(tissue, plan, run=1)
-    draw = SAMPLERS[sampler].draw(tissue, plan.space, 2, 1, sample.attempt)
+    draw = draw_run(tissue, plan.space, 2, 1, sample.attempt)
     assert sample.parameters == draw.parameters
     run = simulate(tissue, sample.parameters)
     np.testing.assert_array_equal(run.final.u, sample.snapshot.u)

@@ -30,10 +30,10 @@ from glioquery.pipeline.inversion.result import InversionStatus
 from glioquery.pipeline.names import is_map_name
 from glioquery.pipeline.patient.patient import load_patient
 from glioquery.pipeline.registration import placement
+from glioquery.pipeline.results.json_values import plain
 from glioquery.pipeline.results.outputs import write_inversion
 from glioquery.pipeline.results.result_folder import find_faults
 from glioquery.pipeline.steps import Steps
-from glioquery.pipeline.terminal.printing import plain
 from glioquery.pipeline.virtual.demonstration import compare, demonstrate
 from glioquery.pipeline.virtual.virtual_patient import make_virtual_patient
 from glioquery.query import build_index, dice_of_masks, search

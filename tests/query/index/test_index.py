@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import fcntl
 import functools
 import json
 import os
@@ -164,7 +165,7 @@ def test_where_files_have_no_locks_an_index_is_built_nevertheless(source, tmp_pa
     def refuse(*_):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(build.fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     build_index(source, tmp_path / "index")
     again = build_index(dataclasses.replace(source, checksum="another"), tmp_path / "index")
     again.verify()

@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import fcntl
 import shutil
@@ -60,6 +61,19 @@ def test_the_embedded_database_is_indexed_once_in_the_cache(built, monkeypatch, 
     assert finds(built, database)
 
 
+def test_what_is_opened_shows_no_bar_and_what_is_built_does(monkeypatch, tmp_path, copied):
+    monkeypatch.setenv("GLIOQUERY_CACHE", str(tmp_path))
+    bars = []
+
+    def bar(task, unit):
+        bars.append(task)
+        return contextlib.nullcontext(lambda done, total: None)
+
+    for _ in range(2):
+        open_index(open_database(None), bars=bar)
+    assert bars == ["index the embedded database, once"]
+
+
 def test_a_damaged_index_in_the_cache_is_built_anew(monkeypatch, tmp_path, copied):
     monkeypatch.setenv("GLIOQUERY_CACHE", str(tmp_path))
     database = open_database(None)
@@ -71,18 +85,19 @@ def test_a_damaged_index_in_the_cache_is_built_anew(monkeypatch, tmp_path, copie
 
 @pytest.mark.parametrize("cache", ["", "file/cache"])
 def test_without_a_cache_the_index_is_kept_among_temporary_files(
-    monkeypatch, tmp_path, temporary, copied, capsys, cache
+    monkeypatch, tmp_path, temporary, copied, cache
 ):
     (tmp_path / "file").touch()
     monkeypatch.setenv("GLIOQUERY_CACHE", cache and str(tmp_path / cache))
-    index = open_index(open_database(None))
+    told = []
+    index = open_index(open_database(None), tell=told.append)
     assert index.path.is_relative_to(temporary)
-    told = capsys.readouterr().err
-    assert (f"{tmp_path}/file" in told and "GLIOQUERY_CACHE" in told) == bool(cache)
+    assert len(told) == bool(cache)
+    assert all(f"{tmp_path}/file" in line and "GLIOQUERY_CACHE" in line for line in told)
     assert open_index(open_database(None)).path == index.path and len(copied) == 1
 
 
-def test_a_cache_on_a_full_disk_is_done_without(monkeypatch, tmp_path, temporary, built, capsys):
+def test_a_cache_on_a_full_disk_is_done_without(monkeypatch, tmp_path, temporary, built):
     def build(outlines, path, progress):
         if path.is_relative_to(tmp_path / "cache"):
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -91,12 +106,11 @@ def test_a_cache_on_a_full_disk_is_done_without(monkeypatch, tmp_path, temporary
 
     monkeypatch.setattr(opening, "build_index", build)
     monkeypatch.setenv("GLIOQUERY_CACHE", str(tmp_path / "cache"))
-    assert open_index(open_database(None)).path.is_relative_to(temporary)
-    told = capsys.readouterr().err
-    assert f"{tmp_path}/cache" in told and "No space left on device" in told
+    with pytest.warns(match=rf"{tmp_path}/cache\S*: No space left on device; GLIOQUERY_CACHE"):
+        assert open_index(open_database(None)).path.is_relative_to(temporary)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
     with pytest.raises(FailedError, match=r"has no place .*No space left.*GLIOQUERY_CACHE"):
-        open_index(open_database(None))
+        open_index(open_database(None), tell=lambda sentence: None)
 
 
 def test_a_cache_without_locks_serves_as_well(monkeypatch, tmp_path, copied):

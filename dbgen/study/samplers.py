@@ -1,0 +1,46 @@
+"""The ways to draw from a parameter space, by name; `sampling` holds what each draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...errors import InputError
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """What a way to draw asks of a parameter space.
+
+    Attributes
+    ----------
+    independent : bool
+        Whether each tumour is drawn by itself, so that a run yields one.
+    sweeps : bool
+        Whether it takes every point of a grid once: run r is point r, its tumour is kept whatever
+        size it has, and never drawn again.
+    """
+
+    independent: bool
+    sweeps: bool = False
+
+
+SAMPLERS = {
+    "trajectory": Sampler(independent=False),
+    "uniform": Sampler(independent=True),
+    "sobol": Sampler(independent=True),
+    "identifiable": Sampler(independent=False),
+    "grid": Sampler(independent=True, sweeps=True),
+}
+
+
+def find_sampler(name: str) -> Sampler:
+    """The sampler of a name.
+
+    Raises
+    ------
+    InputError
+        If there is none; the message lists those there are.
+    """
+    if not isinstance(name, str) or name not in SAMPLERS:
+        raise InputError(f"no sampler {name!r}: there are {', '.join(SAMPLERS)}")
+    return SAMPLERS[name]

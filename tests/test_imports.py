@@ -1,0 +1,168 @@
+"""What may import what: rooms in one order, no circles, ANTs and Ray through one module each."""
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+ROOMS = [
+    "errors",  # what every package may raise
+    "deferred",
+    "atlas",  # the standard brain knows nothing of tumours
+    "solver",  # grows a tumour in any tissue
+    "dbgen.machine",  # what long work needs of a machine, whatever the work is
+    "dbgen.study",  # which tumours a database is to hold
+    "dbgen.store",  # how it is kept
+    "dbgen",  # how it is made: a study, simulated on a machine, put into a store
+    "query.index",  # a database's outlines, ready to be searched
+    "query",  # exact search
+    "query.strategies",  # the paper's other ways, some of which rank with the exact one
+    "query.evaluation",  # asks them all
+    "pipeline.images",  # files of a scanner
+    "pipeline.alignment",  # of any two images
+    "pipeline.patient",  # one patient's images, aligned with each other
+    "pipeline.registration",  # the patient, aligned with the atlas
+    "pipeline.fit",  # the growth that explains the patient's outlines
+    "pipeline.prediction",  # what the growth says of the patient
+    "pipeline.inversion",  # all of that in its order, as values
+    "pipeline.report",  # draws values
+    "pipeline.results",  # writes values and drawings
+    "pipeline.cohort",  # inverts many patients into many results
+    "pipeline.virtual",  # inverts patients whose answer is known
+    "pipeline.terminal",  # talks to a person: a library's functions do not
+    "pipeline.commands",
+    "pipeline",
+    "",  # the front door shows what all the others have
+]
+"""Packages and modules of glioquery; each may import from itself and from those before it.
+
+What stands first is known to most and knows least, so that it can be read, tested and used without
+the rest. A type that is imported for a checker alone counts: who names it has to know it.
+"""
+
+KNOWN = {
+    # `invert` finds and writes in one; `one_line` has no place below the terminal yet.
+    ("pipeline.inversion.inversion", "pipeline.report.drawing"),
+    ("pipeline.inversion.inversion", "pipeline.results.outputs"),
+    ("pipeline.inversion.inversion", "pipeline.results.result_folder"),
+    ("pipeline.inversion.inversion", "pipeline.report.pictures"),
+    ("pipeline.inversion.inversion", "pipeline.results.names"),
+    ("pipeline.cohort.cohort", "pipeline.terminal.printing"),
+    ("pipeline.report.drawing", "pipeline.terminal.printing"),
+}
+"""Imports against the order that are there for now: importer and imported module."""
+
+
+def parse(source):
+    """All that a module imports, wherever in it: pairs of a dotted name and the level of dots."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, 0) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = f"{node.module}." if node.module else ""
+            yield from ((f"{base}{alias.name}", node.level) for alias in node.names)
+
+
+def name_of(path):
+    """A file's module, seen from glioquery: `atlas.grid`, `query` for its `__init__.py`."""
+    parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(part for part in parts if part not in ("glioquery", "__init__"))
+
+
+FILES = {
+    name_of(path): path
+    for folder in ("glioquery", "atlas", "solver", "dbgen", "query", "pipeline")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+}
+
+
+def internal(module, source):
+    """The modules of glioquery that a module imports."""
+    package = module.split(".") if module else []
+    if module and FILES[module].name != "__init__.py":
+        package = package[:-1]
+    for name, level in parse(source):
+        parts = name.split(".")
+        if level:
+            parts = package[: len(package) - level + 1] + parts
+        elif parts[0] == "glioquery":
+            parts = parts[1:]
+        else:
+            continue
+        while ".".join(parts) not in FILES:  # what a module holds, not a module
+            parts.pop()
+        yield ".".join(parts)
+
+
+IMPORTS = {name: set(internal(name, path.read_text("utf-8"))) for name, path in FILES.items()}
+
+
+def room_of(module):
+    """Place in the order of the innermost room that holds a module."""
+    parts = module.split(".")
+    while ".".join(parts) not in ROOMS:
+        parts.pop()
+    return ROOMS.index(".".join(parts))
+
+
+def test_every_import_stands_in_the_walk():
+    source = (
+        "from typing import TYPE_CHECKING\n"
+        "import numpy as np\n"
+        "from ..solver import simulate\n"
+        "from ..query.index import build\n"
+        "if TYPE_CHECKING:\n    from .store.database import Database\n"
+        "def late():\n    from glioquery.pipeline.images.nifti import read_scan\n"
+    )
+    found = set(internal("dbgen.generation", source))
+    assert found == {"solver", "query.index.build", "dbgen.store.database", "pipeline.images.nifti"}
+    assert [room_of(name) > room_of("dbgen.generation") for name in sorted(found)] == [
+        False, True, True, False,
+    ]  # fmt: skip
+
+
+def test_rooms_import_from_those_before_them_alone():
+    upwards = {
+        (importer, imported)
+        for importer, imports in IMPORTS.items()
+        for imported in imports
+        if room_of(imported) > room_of(importer)
+    }
+    assert upwards - KNOWN == set()
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    try:
+        TopologicalSorter(IMPORTS).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(name or "glioquery" for name in error.args[1]))
+
+
+@pytest.mark.parametrize(
+    ("library", "adapter"),
+    [("ants", "pipeline.alignment.ants_job"), ("ray", "dbgen.machine.cluster")],
+)
+def test_a_library_that_owns_processes_has_one_adapter(library, adapter):
+    users = {
+        module
+        for module, path in FILES.items()
+        for name, level in parse(path.read_text("utf-8"))
+        if level == 0 and name.split(".")[0] == library
+    }
+    assert users == {adapter}
+
+
+def test_ray_is_started_and_left_in_one_module():
+    # Others are handed the library by `cluster.connected`; what they may not do with it:
+    ends = {"init", "shutdown"}
+    callers = {
+        module
+        for module, path in FILES.items()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ends
+        if isinstance(node.value, ast.Name) and node.value.id == "ray"
+    }
+    assert callers == {"dbgen.machine.cluster"}
