@@ -29,7 +29,7 @@ from ...dbgen.machine.files import scratch_folder
 from ...errors import FailedError
 from ..images.nifti import Scan
 from .ants_job import IMAGES_FILE, JOB_FILE
-from .transform import LPS
+from .itk_files import LPS
 
 SCRIPT = Path(__file__).with_name("ants_job.py").absolute()
 

@@ -35,9 +35,9 @@ from scipy import ndimage, optimize
 from scipy.spatial.transform import Rotation
 
 from ...atlas import Grid
+from ..images.coarsening import coarsen, even_out
 from ..images.foreground import foreground
 from ..images.nifti import Scan
-from ..images.resampling import coarsen, even_out
 
 LinearKind = Literal["rigid", "affine"]
 Measure = Literal["correlation", "information"]

@@ -10,14 +10,10 @@ from numpy.typing import NDArray
 from ...atlas import Grid
 from ...dbgen.machine.files import scratch_folder
 from ..images.nifti import Scan
+from ..images.point_map import inverse
 from .ants_worker import RegistrationError, run_registration
-from .transform import (
-    AtlasTransform,
-    inverse,
-    read_itk_affine,
-    read_itk_warp,
-    write_itk_affine,
-)
+from .itk_files import read_itk_affine, read_itk_warp, write_itk_affine
+from .transform import AtlasTransform
 
 MOVING = "moving"
 """Names of images that lie on the moving side begin so."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from ...atlas import SIMULATION_GRID
 from ...solver import TumorMasks
-from ..alignment.transform import AtlasTransform
 from ..images.frames import require_one_frame
 from ..images.labels import LabelConvention, outlines_from_labels
 from ..images.nifti import InputError, read_nifti
+from ..images.resampling import resample_masks
 from ..names import map_name
 from ..patient.nesting import doubts_of_nesting
 from ..registration.placement import TO_SRI24, judge_placement
@@ -54,7 +54,7 @@ class Cases:
         masks, _ = self._read(i)
         if masks.grid == SIMULATION_GRID:
             return masks
-        return AtlasTransform.identity().masks_to_atlas(masks, SIMULATION_GRID)
+        return resample_masks(masks, SIMULATION_GRID)
 
     def notices_of(self, i: int) -> list[str]:
         """What to tell of the i-th patient's header and outlines.

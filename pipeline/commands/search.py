@@ -19,21 +19,22 @@ from ...query import (
     score_samples,
     search,
 )
-from ...query.index.opening import open_index, open_outlines
+from ...query.index.opening import open_outlines
 from ...query.index.source import ABSOLUTE
 from ...query.sharded import sharded
 from ...query.strategies import open_strategy, search_with
 from ...query.strategies.registry import check_name
 from ...solver import TumorMasks
-from ..alignment.transform import AtlasTransform
 from ..fit.matches import DEFAULT_MATCHES, rank_matches
 from ..images.frames import require_one_frame
 from ..images.labels import label_convention, outlines_from_labels, rounded_labels
 from ..images.nifti import InputError, NiftiFile, read_nifti
+from ..images.resampling import resample_masks
 from ..patient.nesting import doubts_of_nesting
 from ..registration.placement import TO_SRI24, judge_placement, require_overlap
 from ..terminal.printing import print_notice, show, show_table
 from ..terminal.progress import console, progress_bar
+from .opening import open_index
 from .options import (
     Address,
     CoreThreshold,
@@ -190,7 +191,7 @@ def _on_atlas(masks: TumorMasks, name: str) -> TumorMasks:
     """Outlines in SRI24 world coordinates, resampled to the simulation grid where need be."""
     if masks.grid == SIMULATION_GRID:
         return masks
-    on_atlas = AtlasTransform.identity().masks_to_atlas(masks, SIMULATION_GRID)
+    on_atlas = resample_masks(masks, SIMULATION_GRID)
     if not on_atlas.whole.any():
         raise InputError(
             f"{name}: the whole outline is too small, it fills half of no voxel of the atlas's "

@@ -27,6 +27,7 @@ from ..alignment.transform import AtlasTransform
 from ..images.frames import require_one_world
 from ..images.headers import Frames
 from ..images.nifti import InputError, Scan, read_nifti
+from ..images.resampling import resample_image, resample_masks
 from ..patient.patient import Patient
 from . import uncertainty
 from .answer import Answer, AnswerSource, Findings, measure
@@ -282,9 +283,9 @@ def _grid_of(patient: Patient) -> Grid:
 
 
 def _outlines(patient: Patient, grid: Grid) -> TumorMasks:
-    return AtlasTransform.identity().masks_to_patient(patient.outlines, grid)
+    return resample_masks(patient.outlines, grid)
 
 
 def _onto(scan: Scan, grid: Grid) -> NDArray[np.float32]:
     """A patient's image as its means over the voxels of another grid."""
-    return AtlasTransform.identity().image_to_patient(scan, grid, averaged=True).values
+    return resample_image(scan, grid, averaged=True).values

@@ -11,10 +11,10 @@ import numpy as np
 
 from ...atlas import load_atlas
 from ...solver import Tissue, TumorDensity
-from ..alignment.transform import extend_from_tissue
 from ..fit.answer import growth_row
 from ..fit.uncertainty import DensityMaps, Uncertainty
 from ..images.nifti import Scan
+from ..images.resampling import extend_from_tissue
 from ..prediction.maps import PatientMaps
 from ..prediction.planning import PlanningVolumes
 from ..prediction.recurrence import Coverage

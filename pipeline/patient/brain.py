@@ -20,9 +20,10 @@ from ..alignment.ants_worker import correct_bias
 from ..alignment.linear import SHELL_MM, find_pose, fit_linear
 from ..alignment.syn import bend
 from ..alignment.transform import AtlasTransform
+from ..images.coarsening import coarsen, even_out
 from ..images.foreground import foreground
 from ..images.nifti import Scan
-from ..images.resampling import coarsen, even_out
+from ..images.resampling import resample_image
 
 WARP_MM = 3.0
 """Resolution of the registrations."""
@@ -72,7 +73,7 @@ def extract_brain(head: Scan, atlas: Atlas | None = None, *, seed: int = 1) -> N
     brain = ndimage.binary_fill_holes(atlas.t1 > 0).astype(np.float32)
     prior = transform.image_to_patient(Scan(brain, atlas.t1_grid), alike.grid).values >= 0.5
     found = Scan(_cut(alike, prior).astype(np.float32), alike.grid)
-    return AtlasTransform.identity().image_to_patient(found, head.grid).values >= 0.5
+    return resample_image(found, head.grid).values >= 0.5
 
 
 def make_brainlike(head: Scan) -> Scan:

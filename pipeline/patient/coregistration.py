@@ -13,10 +13,10 @@ from scipy import ndimage
 
 from ...atlas import Grid
 from ..alignment.linear import find_pose, normalised_information, refine_pose
-from ..alignment.transform import inverse
+from ..images.coarsening import even_out
 from ..images.foreground import foreground, shows_head
 from ..images.nifti import Scan
-from ..images.resampling import even_out
+from ..images.point_map import inverse
 from .brain import make_brainlike
 
 SPACING_MM = 2.0

@@ -22,11 +22,11 @@ from ...errors import InputError
 from ...paths import StrPath
 from ...solver import TumorMasks
 from ...solver.own_settings import own_arithmetic
-from ..alignment.transform import AtlasTransform
 from ..images.foreground import View, foreground, require_brain, shows_head, view_of
 from ..images.headers import Frames
 from ..images.labels import LabelConvention, label_convention
 from ..images.nifti import Scan
+from ..images.resampling import resample_image, resample_masks
 from ..steps import Step, Steps, silent
 from .brain import extract_brain
 from .coregistration import align, measure_agreement, move
@@ -148,11 +148,11 @@ class Patient:
     def brain_on(self, grid: Grid) -> NDArray[np.bool_]:
         """The brain with the tumour on another grid in the world of `t1`."""
         brain = self.brain_drawn or Scan(self.brain.astype(np.float32), self.grid)
-        outlines, carry = self.outlines, AtlasTransform.identity()
+        outlines = self.outlines
         if brain.grid != grid:
-            brain = carry.image_to_patient(brain, grid, averaged=True)
+            brain = resample_image(brain, grid, averaged=True)
         if outlines.grid != grid:
-            outlines = carry.masks_to_patient(outlines, grid)
+            outlines = resample_masks(outlines, grid)
         return (brain.values >= 0.5) | outlines.whole
 
 
@@ -269,14 +269,14 @@ def load_patient(
 
     masks, has_own_grid = drawn, drawn.grid != grid
     if has_own_grid:
-        masks = AtlasTransform.identity().masks_to_patient(drawn, grid)
+        masks = resample_masks(drawn, grid)
     brain = foreground(files.image.values) if mask is None else mask
     is_left_out, told = judge_tumour(drawn, brain, grid, advice)
     notices += told
     if is_left_out:
         brain = add_tumour(brain, masks.whole)
         if brain_drawn is not None:
-            outlined = AtlasTransform.identity().masks_to_patient(drawn, brain_drawn.grid)
+            outlined = resample_masks(drawn, brain_drawn.grid)
             both = add_tumour(brain_drawn.values >= 0.5, outlined.whole)
             brain_drawn = Scan(both.astype(np.float32), brain_drawn.grid)
     scan = files.image if mask is None else _within(files.image, brain)

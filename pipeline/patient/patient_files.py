@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from ...atlas import Grid
 from ...paths import StrPath
 from ...solver import TumorMasks
-from ..alignment.transform import AtlasTransform
 from ..images.foreground import BRAIN_ML, above_background, darken_background
 from ..images.frames import describe, settle
 from ..images.headers import Frames
 from ..images.labels import LabelConvention, outlines_from_labels, rounded_labels
 from ..images.nifti import InputError, NiftiFile, Scan, read_nifti
+from ..images.resampling import resample_image, resample_masks
 from .islands import Islands, part_islands
 from .lesion import MIN_IN_BRAIN
 from .nesting import doubts_of_nesting
@@ -201,7 +201,7 @@ def read_patient_files(
 
 def carry_mask(mask: Scan, grid: Grid) -> NDArray[np.bool_]:
     """A mask of 0 and 1 on another grid of the same world."""
-    return AtlasTransform.identity().image_to_patient(mask, grid).values >= 0.5
+    return resample_image(mask, grid).values >= 0.5
 
 
 def advise(grid: Grid, image: Grid) -> str:
@@ -281,7 +281,7 @@ def _read_recurrence(
             f"({describe(grid)}, where it has {describe(file.grid)}); co-register the follow-up "
             "scan to that image first"
         )
-    carried = AtlasTransform.identity().masks_to_patient(masks, grid)
+    carried = resample_masks(masks, grid)
     if not carried.whole.any():
         raise InputError(
             f"{name}: it vanishes on the voxels of the registered image ({describe(grid)}, where "

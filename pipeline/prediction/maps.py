@@ -12,6 +12,7 @@ from ...solver import TumorDensity, TumorMasks
 from ..alignment.transform import AtlasTransform
 from ..fit.answer import Answer
 from ..fit.uncertainty import DensityMaps, Uncertainty
+from ..images.resampling import resample_in_tissue
 from .planning import LEAST_DENSITY, PlanningVolumes, plan_volumes
 
 
@@ -66,8 +67,8 @@ def map_to_patient(
         np.where(values >= LEAST_DENSITY, values, np.float32(0))
         for values in (maps.mean, maps.sd, *maps.exceedance.values())
     )
-    u, mean, sd, *shares = transform.maps_to_patient(
-        [answer.density.u, *ensemble], maps.grid, grid, tissue
+    u, mean, sd, *shares = resample_in_tissue(
+        [answer.density.u, *ensemble], maps.grid, grid, tissue, transform.to_patient
     )
     density = TumorDensity(u, grid)
     # The tail of the ranking is as wide as the widest front.

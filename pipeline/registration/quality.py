@@ -11,7 +11,8 @@ from scipy.spatial.transform import Rotation
 
 from ...atlas import Atlas, load_atlas
 from ...solver import TumorMasks
-from ..alignment.transform import AtlasTransform, inverse
+from ..alignment.transform import AtlasTransform
+from ..images.point_map import inverse
 from ..patient.patient import Patient
 
 MIN_BRAIN_DICE = 0.95

@@ -29,8 +29,8 @@ from ..alignment.ants_worker import RegistrationError
 from ..alignment.linear import LinearKind, find_pose, fit_linear
 from ..alignment.syn import bend
 from ..alignment.transform import AtlasTransform
+from ..images.coarsening import coarsen
 from ..images.nifti import InputError, Scan
-from ..images.resampling import coarsen
 from ..patient.patient import Patient
 
 __all__ = ["AtlasTransform", "RegistrationError", "check_registration_options", "register"]

@@ -16,8 +16,8 @@ from scipy import ndimage
 
 from ...atlas import Grid, load_atlas, load_probabilities
 from ...solver import GrowthParameters, Simulation, Tissue, TumorDensity, simulate
+from ..images.coarsening import coarsen
 from ..images.nifti import Scan, write_nifti
-from ..images.resampling import coarsen
 
 SHAPE = (196, 224, 176)
 """Voxels of 1 mm of the patient's images."""

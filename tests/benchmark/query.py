@@ -25,9 +25,9 @@ from shapes import Replicated, Shapes, blob, on_grid, roughen, synthetic_source,
 from glioquery.atlas import SIMULATION_GRID
 from glioquery.dbgen import Database
 from glioquery.dbgen.machine.cores import processor
-from glioquery.pipeline.alignment.transform import AtlasTransform
 from glioquery.pipeline.images.labels import label_convention, outlines_from_labels
 from glioquery.pipeline.images.nifti import read_nifti
+from glioquery.pipeline.images.resampling import resample_masks
 from glioquery.query import (
     Index,
     build_index,
@@ -48,7 +48,7 @@ def real_cases(folder: Path, labels: str) -> list[TumorMasks]:
     for path in sorted(folder.rglob("*seg*.nii*")):
         file = read_nifti(path, "segmentation")
         masks = outlines_from_labels(file.values, file.grid, label_convention(labels))
-        queries.append(AtlasTransform.identity().masks_to_atlas(masks, SIMULATION_GRID))
+        queries.append(resample_masks(masks, SIMULATION_GRID))
     return queries
 
 

@@ -18,7 +18,7 @@ from glioquery.pipeline.alignment.ants_worker import (
     correct_bias,
     run_registration,
 )
-from glioquery.pipeline.alignment.transform import read_itk_affine, write_itk_affine
+from glioquery.pipeline.alignment.itk_files import read_itk_affine, write_itk_affine
 from glioquery.pipeline.images.nifti import Scan
 
 ROOM = Grid((12, 13, 14), np.diag([2, 2, 2, 1.0]))

@@ -23,6 +23,7 @@ from glioquery.pipeline.fit.answer import AnswerSource, measure
 from glioquery.pipeline.fit.factors import reach_of
 from glioquery.pipeline.fit.trajectory import Target
 from glioquery.pipeline.images.nifti import InputError, Scan, write_nifti
+from glioquery.pipeline.images.resampling import resample_masks
 from glioquery.solver import (
     Accuracy,
     FisherKolmogorov,
@@ -74,7 +75,7 @@ def test_given_maps_hold_outside_the_outline_and_the_atlas_inside(virtual, known
     swapped = TissueMaps(maps.wm, maps.gm, maps.csf, {})
     found = tissue_of(virtual, known, atlas, swapped)
     assert found.grid == own.grid
-    outlined = known.identity().masks_to_patient(virtual.masks, own.grid).whole
+    outlined = resample_masks(virtual.masks, own.grid).whole
     both = own.domain & found.domain
     assert np.corrcoef(found.wm[both & ~outlined], own.gm[both & ~outlined])[0, 1] > 0.9
     np.testing.assert_array_equal(found.wm[both & outlined], own.wm[both & outlined])
@@ -90,9 +91,7 @@ def test_a_growth_in_the_patients_tissue_is_found_there(
     truth = GrowthParameters(tuple(origin.tolist()), 0.12, 0.02, 500.0)
     grown = simulate(own, truth).density
     drawn = grown.outlines()
-    patient = replace(
-        virtual, masks=known.identity().masks_to_patient(drawn, virtual.grid), drawn=drawn
-    )
+    patient = replace(virtual, masks=resample_masks(drawn, virtual.grid), drawn=drawn)
     there = known.atlas_from_patient(origin[None])[0] + [4.0, -3.0, 2.0]
     voxel = tissue.voxels[
         np.argmin(np.linalg.norm(tissue.grid.to_world(tissue.voxels) - there, axis=1))

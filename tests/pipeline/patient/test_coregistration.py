@@ -8,9 +8,9 @@ from scipy.spatial.transform import Rotation
 from glioquery.atlas import SIMULATION_GRID, Grid
 from glioquery.pipeline.alignment.linear import find_pose
 from glioquery.pipeline.alignment.transform import AtlasTransform
+from glioquery.pipeline.images.coarsening import coarsen
 from glioquery.pipeline.images.foreground import foreground, shows_head
 from glioquery.pipeline.images.nifti import Scan
-from glioquery.pipeline.images.resampling import coarsen
 from glioquery.pipeline.patient.brain import extract_brain
 from glioquery.pipeline.patient.coregistration import SPACING_MM, align, measure_agreement, move
 

@@ -8,8 +8,8 @@ import pytest
 from raw_nifti import write_raw
 
 from glioquery.atlas import SIMULATION_GRID, Grid
-from glioquery.pipeline.alignment.transform import AtlasTransform
 from glioquery.pipeline.images.nifti import InputError, Scan, write_nifti
+from glioquery.pipeline.images.resampling import resample_image
 from glioquery.pipeline.patient.patient import load_patient
 
 
@@ -52,7 +52,7 @@ def test_contrast_image_stands_in_for_the_t1(files):
 def coarse_version(scan):
     """The image on thick slices of its own."""
     grid = Grid((64, 64, 32), np.diag([4, 4, 8, 1]) + np.outer([-245, -6, -46, 0], [0, 0, 0, 1]))
-    return AtlasTransform.identity().image_to_atlas(scan, grid)
+    return resample_image(scan, grid)
 
 
 def test_pictures_on_other_grids_are_moved_not_resampled(files, tmp_path, brain_2mm, monkeypatch):
@@ -74,7 +74,7 @@ def test_an_image_of_another_head_is_told(files, tmp_path, brain_2mm, segmentati
     (notice,) = load_patient(**files, flair=tmp_path / "flair.nii.gz").notices
     assert "FLAIR" in notice and "one head" in notice
     # It matters more where the segmentation hangs on it.
-    labels = AtlasTransform.identity().image_to_atlas(
+    labels = resample_image(
         Scan(segmentation.astype(np.float32), SIMULATION_GRID), flair.grid, nearest=True
     )
     write_nifti(files["seg"], labels.values.astype(np.uint8), flair.grid)

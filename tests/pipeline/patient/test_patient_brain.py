@@ -10,9 +10,9 @@ import pytest
 from scipy import ndimage
 
 from glioquery.atlas import SIMULATION_GRID, Grid
-from glioquery.pipeline.alignment.transform import AtlasTransform
 from glioquery.pipeline.images.foreground import foreground
 from glioquery.pipeline.images.nifti import InputError, Scan, read_nifti, write_nifti
+from glioquery.pipeline.images.resampling import resample_image, resample_masks
 from glioquery.pipeline.patient.learned_brain import extract_learned
 from glioquery.pipeline.patient.patient import load_patient
 
@@ -117,15 +117,14 @@ def test_the_brain_is_the_mask_and_not_what_is_bright_inside_it(files, brain_2mm
 
 def test_a_brain_keeps_the_voxels_it_was_drawn_on(files, brain_2mm, tmp_path):
     """A mask whose every second slice is smaller, on voxels shifted by a half."""
-    carry = AtlasTransform.identity()
     own = Grid(SIMULATION_GRID.shape, SIMULATION_GRID.affine + np.eye(4, 4, 3))
     brain = Scan(foreground(brain_2mm.values).astype(np.float32), SIMULATION_GRID)
-    mask = carry.image_to_patient(brain, own).values >= 0.5
+    mask = resample_image(brain, own).values >= 0.5
     mask[::2] &= ndimage.binary_erosion(mask, iterations=2)[::2]
     write_nifti(tmp_path / "mask.nii", mask, own)
     patient = load_patient(**files, brain_mask=tmp_path / "mask.nii")
     assert patient.brain_drawn.grid == own
-    tumour = carry.masks_to_patient(patient.masks, own).whole
+    tumour = resample_masks(patient.masks, own).whole
     np.testing.assert_array_equal(patient.brain_on(own), mask | tumour)
 
 

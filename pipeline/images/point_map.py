@@ -1,0 +1,85 @@
+"""Where the points of one image lie in another: an affine, a field of displacements, an affine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ...atlas import Grid
+
+Points = NDArray[np.float64]
+
+Box = tuple[tuple[int, int], ...]
+"""First voxel and the one after the last, for each array axis."""
+
+
+@dataclass(frozen=True, eq=False)
+class PointMap:
+    """A map from the world of a target to that of a source.
+
+    p lies at after(q + f(q)) with q = before(p). Points are (3, n) here: one contiguous row for
+    each coordinate.
+
+    Attributes
+    ----------
+    before, after : (4, 4) float array
+    field : (nx, ny, nz, 3) float32 array, optional
+        f in mm on `grid`, zero outside it; without a field, everywhere.
+    grid : Grid, optional
+    """
+
+    before: NDArray[np.float64]
+    after: NDArray[np.float64]
+    field: NDArray[np.float32] | None = None
+    grid: Grid | None = None
+
+    def map(
+        self, target: NDArray[np.float64], voxels: Points, source: NDArray[np.float64]
+    ) -> Points:
+        """Voxel indices in the source of voxel indices in the target, given both affines."""
+        points = apply(self.before @ target, voxels)
+        if self.field is not None and self.grid is not None:
+            at = apply(inverse(self.grid.affine), points)
+            for i in range(3):
+                points[i] += sample(self.field[..., i], at)
+        return apply(inverse(source) @ self.after, points)
+
+    def find_box(self, source: Box, source_grid: Grid, target: Grid) -> Box:
+        """Find the target voxels that a box of source voxels can reach."""
+        reach = 0 if self.field is None else np.abs(self.field).max(axis=(0, 1, 2))
+        low, high = _hull(inverse(self.after) @ source_grid.affine, *np.transpose(source))
+        back = inverse(self.before @ target.affine)
+        low, high = _hull(back, low - reach, high + reach)
+        first = np.clip(np.floor(low).astype(int) - 1, 0, target.shape)
+        last = np.clip(np.ceil(high).astype(int) + 2, 0, target.shape)
+        return tuple((int(a), int(b)) for a, b in zip(first, last, strict=True))
+
+
+SAME_WORLD = PointMap(np.eye(4), np.eye(4))
+"""Between grids of one world: every point lies where it is."""
+
+
+def inverse(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Inverse of an affine."""
+    return np.linalg.inv(affine).astype(np.float64)
+
+
+def apply(affine: NDArray[np.float64], points: Points) -> Points:
+    """Points (3, n) of points (3, n)."""
+    return affine[:3, :3] @ points + affine[:3, 3:]
+
+
+def sample(values: NDArray[np.float32], voxels: Points, order: int = 1) -> NDArray[np.float32]:
+    """Values at fractional voxel indices (3, n), 0 outside: by linear interpolation or, 0, none."""
+    return ndimage.map_coordinates(
+        values, voxels, output=np.float32, order=order, mode="grid-constant", prefilter=False
+    )
+
+
+def _hull(affine: NDArray[np.float64], low: NDArray, high: NDArray) -> tuple[NDArray, NDArray]:
+    corners = np.stack(np.meshgrid(*zip(low, high, strict=True))).reshape(3, -1)
+    mapped = apply(affine, corners)
+    return mapped.min(axis=1), mapped.max(axis=1)

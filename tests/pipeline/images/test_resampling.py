@@ -1,0 +1,91 @@
+"""Images and outlines on other grids of one world."""
+
+import numpy as np
+import pytest
+
+from glioquery.atlas import Grid
+from glioquery.pipeline.images.nifti import Scan
+from glioquery.pipeline.images.resampling import (
+    extend_from_tissue,
+    resample_image,
+    resample_in_tissue,
+    resample_masks,
+)
+from glioquery.solver import TumorMasks
+
+COARSE = Grid((12, 10, 9), np.diag([2.0, 2, 2, 1]))
+
+
+def test_on_its_own_grid_nothing_changes():
+    rng = np.random.default_rng(0)
+    scan = Scan(rng.random(COARSE.shape).astype(np.float32), COARSE)
+    np.testing.assert_array_equal(resample_image(scan, COARSE).values, scan.values)
+    mask = np.zeros(COARSE.shape, bool)
+    mask[3:8, :4, 2:] = True
+    np.testing.assert_array_equal(resample_masks(TumorMasks(mask, mask, COARSE), COARSE).core, mask)
+
+
+def test_voxels_of_another_size_get_what_lies_there():
+    scan = Scan(np.random.default_rng(1).random(COARSE.shape).astype(np.float32), COARSE)
+    affine = np.eye(4)
+    affine[:3, 3] = -0.5
+    fine = Grid(tuple(2 * n for n in COARSE.shape), affine)
+    nearest = resample_image(scan, fine, nearest=True).values
+    for axis in range(3):
+        nearest = nearest.take(range(0, nearest.shape[axis], 2), axis)
+    np.testing.assert_array_equal(nearest, scan.values)
+    # Averaged over the points at -1.5, -0.5, 0.5 and 1.5 mm from the middle of a voxel of 4 mm.
+    affine = np.diag([4.0, 4, 4, 1])
+    affine[:3, 3] = 1
+    means = resample_image(scan, Grid((6, 5, 4), affine), averaged=True).values
+    expected = scan.values
+    for axis in range(3):
+        windows = np.lib.stride_tricks.sliding_window_view(expected, 4, axis)
+        expected = (windows @ np.array([1, 7, 7, 1]) / 16).take(
+            range(1, windows.shape[axis], 2), axis
+        )
+    np.testing.assert_allclose(means[1:5, 1:4, 1:4], expected, rtol=1e-5)
+
+
+def test_what_is_little_tissue_gets_nothing_and_the_rest_its_full_value():
+    tissue = np.zeros(COARSE.shape, bool)
+    tissue[:6] = True
+    affine = np.diag([2.0, 2, 2, 1])
+    shifted = affine.copy()
+    shifted[0, 3] = 0.8
+    (values,) = resample_in_tissue(
+        [np.where(tissue, np.float32(0.7), 0)], COARSE, Grid(COARSE.shape, shifted), tissue
+    )
+    np.testing.assert_allclose(values[:6], 0.7, rtol=1e-6)
+    assert not values[6:].any()
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_outlines_in_the_last_slices_keep_all_of_them(axis):
+    """A field of view ends half a voxel beyond its outermost centres."""
+    spacing = np.where(np.arange(3) == axis, 5.0, 1.0)
+    shape = tuple(np.where(np.arange(3) == axis, 6, 30))
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = (spacing - 1) / 2
+    thick = Grid(shape, affine)
+    fine = Grid(tuple(np.array(shape) * spacing.astype(int)), np.eye(4))
+    mask = np.zeros(shape, bool)
+    inner = [slice(8, 20)] * 3
+    for end in (slice(0, 2), slice(4, 6)):
+        inner[axis] = end
+        mask[tuple(inner)] = True
+    carried = resample_masks(TumorMasks(mask, mask, thick), fine)
+    np.testing.assert_array_equal(carried.whole, np.repeat(mask, 5, axis=axis))
+
+
+def test_extension_is_the_mean_of_tissue_neighbours_and_touches_no_tissue():
+    rng = np.random.default_rng(2)
+    tissue = rng.random((9, 8, 7)) < 0.3
+    values = rng.random(tissue.shape).astype(np.float32)
+    extended = extend_from_tissue(values, tissue)
+    np.testing.assert_array_equal(extended[tissue], values[tissue])
+    padded = np.pad(np.where(tissue, values, np.nan), 1, constant_values=np.nan)
+    for index in np.argwhere(~tissue[1:-1, 1:-1, 1:-1])[::7] + 1:
+        around = padded[tuple(slice(i, i + 3) for i in index)]
+        expected = 0 if np.isnan(around).all() else np.nanmean(around)
+        assert extended[tuple(index)] == pytest.approx(expected, abs=1e-5)
