@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .machine.files import completed
+from .machine.files import write_text
 from .store.database import Database
 from .store.shard import VARIABLES
 from .study.samplers import find_sampler
@@ -192,8 +192,7 @@ def _volume_edges(database: Database, outside_ml: NDArray[np.float64]) -> NDArra
 def write_card(database: Database) -> Path:
     """Write the database's card into its folder, complete or not at all."""
     path = database.path / CARD
-    with completed(path) as temporary:
-        temporary.write_text(card_text(describe_database(database)), encoding="utf-8")
+    write_text(path, card_text(describe_database(database)))
     return path
 
 

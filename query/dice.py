@@ -50,6 +50,11 @@ def dice_from_counts(
     return dice
 
 
+def dice_of(a: NDArray[np.bool_], b: NDArray[np.bool_], *, empty_score: float = 0.0) -> float:
+    """Dice of two masks of one shape; see `dice_from_counts`."""
+    return float(dice_from_counts((a & b).sum(), a.sum() + b.sum(), empty_score=empty_score))
+
+
 def dice_of_masks(
     query: TumorMasks, tumor: TumorMasks, *, empty_score: float = 0.0
 ) -> tuple[float, float]:
@@ -67,7 +72,7 @@ def dice_of_masks(
     if query.grid != tumor.grid:
         raise InputError(f"masks to compare share one grid, got {query.grid} and {tumor.grid}")
     core, whole = (
-        float(dice_from_counts((a & b).sum(), a.sum() + b.sum(), empty_score=empty_score))
+        dice_of(a, b, empty_score=empty_score)
         for a, b in ((query.core, tumor.core), (query.whole, tumor.whole))
     )
     return core, whole

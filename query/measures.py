@@ -32,6 +32,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atlas.regions import bounding_box
 from ..errors import InputError
 from ..solver import TumorMasks
 from .dice import OUTLINES, dice_from_counts
@@ -145,13 +146,10 @@ def _distance95(
 ) -> float:
     from scipy import ndimage  # here and below: who counts voxels can spare it
 
-    spans = [np.flatnonzero((a | b).any(axis=tuple({0, 1, 2} - {i}))) for i in range(3)]
-    if not spans[0].size:
-        return 0.0
     if not (a.any() and b.any()):
-        return math.inf
+        return math.inf if a.any() or b.any() else 0.0
     # Edges and the ways between them lie in the box of both; one voxel more shows what is outside.
-    box = tuple(slice(span[0], span[-1] + 1) for span in spans)
+    box = bounding_box(a | b)
     edges = [_edge(np.pad(mask[box], 1)) for mask in (a, b)]
     directed = [
         np.percentile(ndimage.distance_transform_edt(~there, sampling=spacing)[here], 95)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..atlas import Atlas, Grid
+from ..atlas.regions import bounding_box, largest_component
 from ..errors import InputError
 
 
@@ -53,8 +54,6 @@ class Tissue:
             If a map's shape is not the grid's, a value is NaN or outside [0, 1] by more than
             1e-3, or no voxel is tissue.
         """
-        from scipy import ndimage  # here and below: who reads a database can spare it
-
         maps = {"wm": np.asarray(wm), "gm": np.asarray(gm), "csf": np.asarray(csf)}
         for name, values in maps.items():
             if values.shape != grid.shape:
@@ -69,12 +68,9 @@ class Tissue:
                 )
         white = np.clip(maps["wm"].astype(np.float32), 0, 1)
         grey = np.clip(maps["gm"].astype(np.float32), 0, 1)
-        labels, n_components = ndimage.label(white + grey > maps["csf"])
-        if n_components == 0:
+        domain = largest_component(white + grey > maps["csf"])
+        if not domain.any():
             raise InputError("no voxel is tissue: white and grey matter nowhere outweigh CSF")
-        sizes = np.bincount(labels.ravel())
-        sizes[0] = 0
-        domain = labels == sizes.argmax()
         total = np.where(domain, white + grey, 1)
         return cls(
             wm=np.where(domain, white / total, 0).astype(np.float32),
@@ -91,15 +87,7 @@ class Tissue:
     @cached_property
     def box(self) -> tuple[slice, slice, slice]:
         """Bounding box of the domain as index slices; outside it nothing is ever computed."""
-        x, y, z = (
-            np.flatnonzero(self.domain.any(axis=tuple(b for b in range(3) if b != axis)))
-            for axis in range(3)
-        )
-        return (
-            slice(int(x[0]), int(x[-1]) + 1),
-            slice(int(y[0]), int(y[-1]) + 1),
-            slice(int(z[0]), int(z[-1]) + 1),
-        )
+        return bounding_box(self.domain)
 
     @cached_property
     def box_shape(self) -> tuple[int, int, int]:

@@ -192,10 +192,20 @@ def reserved_array(path: Path, dtype: str, shape: tuple[int, ...]) -> np.memmap:
     return npy.open_memmap(path, mode="r+")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, complete or not at all."""
+    with completed(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, complete or not at all; what has no code there, as its number."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file, complete or not at all."""
-    with completed(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def sha256_of(path: Path) -> str:

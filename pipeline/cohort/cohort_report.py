@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...dbgen import Database
-from ...dbgen.machine.files import completed
 from ...query import Index, search
 from ..report.drawing import MaxNLocator, drawn, new_figure, own_style, png_of
 from ..report.page import render_page, write_page
+from ..results.csv_file import write_csv
 from ..results.json_values import plain
 from ..results.outputs import REPORT_FILE
 from ..results.result_folder import RESULT_FILE
@@ -161,12 +159,7 @@ def write_cohort(
     """
     rows = cohort_rows(outcomes, out)
     others = list(other_fields(outcomes).values())
-    table = io.StringIO()
-    writer = csv.DictWriter(table, fieldnames=[*FIELDS, *others], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(plain(rows))
-    with completed(out / TABLE_FILE) as temporary:
-        temporary.write_text(table.getvalue(), encoding="utf-8")
+    write_csv(out / TABLE_FILE, plain(rows), [*FIELDS, *others])
     done = [row for row in rows if row["error"] is None]
     pictures = {
         outcome.case.identifier: (outcome.folder / PICTURE_FILE).read_bytes()

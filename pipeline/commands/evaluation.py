@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import functools
-import io
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +13,7 @@ import typer
 
 from ...dbgen import Database
 from ...dbgen.machine.cores import processor
-from ...dbgen.machine.files import completed
+from ...dbgen.machine.files import write_text
 from ...query import Index, search
 from ...query.evaluation.asking import (
     DEPTH,
@@ -44,6 +42,7 @@ from ..images.labels import label_convention
 from ..images.nifti import InputError
 from ..registration.placement import TO_SRI24, require_overlap
 from ..report.evaluation_pictures import draw_dice, draw_strategies
+from ..results.csv_file import write_csv
 from ..results.result_folder import only_run
 from ..terminal.printing import print_notice, show, show_table
 from ..terminal.progress import console, progress_bar
@@ -252,10 +251,10 @@ def _write(
 ) -> None:
     """Tables and pictures."""
     summaries, facts = summarise(rows, timings), describe_queries(rows)
-    _write_table(output / "rows.csv", [dataclasses.asdict(row) for row in rows])
-    _write_table(output / "summary.csv", [dataclasses.asdict(one) for one in summaries])
+    write_csv(output / "rows.csv", [dataclasses.asdict(row) for row in rows])
+    write_csv(output / "summary.csv", [dataclasses.asdict(one) for one in summaries])
     page = write_markdown(summaries, facts, timings, provenance)
-    _write_bytes(output / "evaluation.md", page.encode())
+    write_text(output / "evaluation.md", page)
     for number, kind in ((2, "real"), (3, "synthetic")):
         first = next((row.strategy for row in rows if row.queries == kind), None)
         chosen = [row for row in rows if (row.queries, row.strategy) == (kind, first)]
@@ -269,16 +268,3 @@ def _write(
             save_picture(output / f"figure{number}_{kind}.png", figure, {})
             figure = functools.partial(draw_strategies, compared, heading)
             save_picture(output / f"strategies_{kind}.png", figure, {})
-
-
-def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    _write_bytes(path, text.getvalue().encode())
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    with completed(path) as temporary:
-        temporary.write_bytes(content)

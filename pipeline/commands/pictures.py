@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ...dbgen.machine.files import completed
+from ...dbgen.machine.files import write_bytes
 from ..report.drawing import drawn
 from ..results.result_folder import prepare_output
 from ..terminal.printing import print_notice
@@ -34,6 +34,5 @@ def save_picture(
     for failure in failures:
         print_notice(failure)
     if picture is not None:
-        with completed(path) as temporary:
-            temporary.write_bytes(picture)
+        write_bytes(path, picture)
         facts[name] = str(path.absolute())

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ...atlas.regions import bounding_box
 from .trajectory import Target
 
 MARGIN_SD = 3.0
@@ -51,10 +52,7 @@ class Comparison:
         """Prepare a comparison around the patient's outline."""
         spacing = np.array(target.tissue.grid.spacing_mm)
         margin = np.ceil((MARGIN_MM + MARGIN_SD * blur_mm) / spacing).astype(int)
-        voxels = np.argwhere(target.whole)
-        low = np.maximum(voxels.min(axis=0) - margin, 0)
-        high = voxels.max(axis=0) + 1 + margin
-        crop = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        crop = bounding_box(target.whole, margin)
         inside = target.tissue.domain[target.tissue.box][crop]
         wanted = tuple(
             _blur(mask[crop].astype(np.float32), blur_mm / spacing)

@@ -17,6 +17,7 @@ from types import EllipsisType
 import numpy as np
 from numpy.typing import NDArray
 
+from ...atlas.regions import bounding_box
 from ...query import dice_from_counts, dice_of_masks
 from ...solver import (
     Accuracy,
@@ -197,9 +198,7 @@ class Trajectory:
         """The part of the box that holds every outline at every time."""
         # A little less than the threshold, which is compared as a logit.
         least = 0.99 * min(self.target.thresholds.core, self.target.thresholds.whole)
-        reached = functools.reduce(np.maximum, self.densities) >= least
-        sides = (np.flatnonzero(reached.any(axis=tuple({0, 1, 2} - {a}))) for a in range(3))
-        return tuple(slice(int(side[0]), int(side[-1]) + 1) for side in sides)
+        return bounding_box(functools.reduce(np.maximum, self.densities) >= least)
 
 
 def _between(

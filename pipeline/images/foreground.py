@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ...atlas.regions import largest_component
 from .nifti import InputError, Scan
 
 BRAIN_ML = (500.0, 2100.0)
@@ -61,13 +62,7 @@ def foreground(values: NDArray[np.floating]) -> NDArray[np.bool_]:
 
     Of a skull-stripped image this is the brain.
     """
-    above = above_background(values)
-    components, n = ndimage.label(above)
-    if n > 1:
-        sizes = np.bincount(components.ravel())
-        sizes[0] = 0
-        above = components == sizes.argmax()
-    return ndimage.binary_fill_holes(above)
+    return ndimage.binary_fill_holes(largest_component(above_background(values)))
 
 
 def view_of(scan: Scan) -> View:

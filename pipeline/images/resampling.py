@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas import Grid
+from ...atlas.regions import bounding_box
 from ...dbgen.machine.cores import available_threads
 from ...solver import TumorMasks
 from .nifti import Scan
@@ -117,14 +118,6 @@ def extend_from_tissue(
     return extended
 
 
-def _support(values: NDArray) -> Box | None:
-    """Box of all voxels whose interpolation can differ from 0, or None where all are 0."""
-    spans = [np.flatnonzero(values.any(axis=tuple({0, 1, 2} - {k}))) for k in range(3)]
-    if spans[0].size == 0:
-        return None
-    return tuple((int(span[0]) - 1, int(span[-1]) + 1) for span in spans)
-
-
 def _samples_in(grid: Grid) -> tuple[int, ...]:
     """Points along each axis of a voxel, at most `SAMPLE_MM` apart."""
     return tuple(int(np.clip(np.ceil(s / SAMPLE_MM - 0.01), 1, 6)) for s in grid.spacing_mm)
@@ -144,9 +137,11 @@ def _look_up(
     The images share a grid. All cores of this process work.
     """
     outs = [np.zeros(grid.shape, np.float32) for _ in images]
-    support = _support(functools.reduce(np.logical_or, (image != 0 for image in images)))
-    if support is None:
+    filled = functools.reduce(np.logical_or, (image != 0 for image in images))
+    if not filled.any():
         return outs
+    # Interpolation is 0 beyond the neighbours of what is not.
+    support = tuple((side.start - 1, side.stop) for side in bounding_box(filled))
     sources = [np.ascontiguousarray(image, np.float32) for image in images]
     steps = [(np.arange(n) + 0.5) / n - 0.5 for n in n_samples]
     offsets = np.stack(np.meshgrid(*steps)).reshape(3, -1).T

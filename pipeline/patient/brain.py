@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas import Atlas, load_atlas
+from ...atlas.regions import largest_component
 from ..alignment.ants_worker import correct_bias
 from ..alignment.linear import SHELL_MM, find_pose, fit_linear
 from ..alignment.syn import bend
@@ -99,12 +100,9 @@ def _cut(alike: Scan, prior: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
     tissue = prior & (alike.values > TISSUE)
     worn = ndimage.distance_transform_edt(tissue, alike.grid.spacing_mm) > BRIDGE_MM
-    components, n = ndimage.label(worn)
-    if n == 0:
+    if not worn.any():
         return prior
-    sizes = np.bincount(components.ravel())
-    sizes[0] = 0
-    brain = grow(components == sizes.argmax(), BRIDGE_MM + WARP_MM / 2) & prior
+    brain = grow(largest_component(worn), BRIDGE_MM + WARP_MM / 2) & prior
     closed = ~grow(~grow(brain, BRIDGE_MM), BRIDGE_MM)
     return ndimage.binary_fill_holes(closed | brain) & prior
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from ...atlas.regions import bounding_box
 from ...solver import TumorMasks
 
 MOST_ML = 0.1
@@ -119,10 +120,10 @@ def _find(
 ) -> tuple[NDArray[np.bool_], int]:
     """The islands of an outline as a mask, and their number."""
     islands = np.zeros_like(mask)
-    box = ndimage.find_objects(mask.astype(np.uint8))
-    if not box:
+    box = bounding_box(mask)
+    if not mask.any():
         return islands, 0
-    labels, n = ndimage.label(mask[box[0]], np.ones((3, 3, 3)))
+    labels, n = ndimage.label(mask[box], np.ones((3, 3, 3)))
     volumes = np.bincount(labels.ravel(), minlength=n + 1) * voxel_ml
     volumes[0] = 0
     is_small = volumes < min(MOST_ML, MOST_SHARE * volumes.max())
@@ -138,5 +139,5 @@ def _find(
     near = np.unique(labels[tuple(at[np.isfinite(distance)].T)])
     is_island = is_small.copy()
     is_island[near] = False
-    islands[box[0]] = is_island[labels]
+    islands[box] = is_island[labels]
     return islands, int(is_island.sum())

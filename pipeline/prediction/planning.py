@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas import Grid
+from ...atlas.regions import bounding_box
 from ...errors import InputError
 from ...solver import TumorDensity, TumorMasks
 
@@ -140,10 +141,7 @@ def _within_margin(
     spacing = np.array(spacing_mm)
     parts = np.where(spacing > THICKEST_MM, 2 * np.ceil((spacing - 1) / 2).astype(int) + 1, 1)
     reach = np.ceil(MARGIN_MM / spacing).astype(int) + 1
-    voxels = np.argwhere(outline)
-    low = np.maximum(voxels.min(axis=0) - reach, 0)
-    high = np.minimum(voxels.max(axis=0) + 1 + reach, outline.shape)
-    crop = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    crop = bounding_box(outline, reach)
     fine = outline[crop]
     if (parts > 1).any():
         inside, outside = (

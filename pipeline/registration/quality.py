@@ -10,6 +10,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from ...atlas import Atlas, load_atlas
+from ...query.dice import dice_of
 from ...solver import TumorMasks
 from ..alignment.transform import AtlasTransform
 from ..images.point_map import inverse
@@ -225,7 +226,7 @@ def assess_registration(
     back = transform.masks_to_patient(masks, patient.grid)
     agreement, advantage = measure_edges(patient, transform, masks, atlas)
     return RegistrationQuality(
-        brain_dice=_dice(brain, atlas.t1 > 0),
+        brain_dice=dice_of(brain, atlas.t1 > 0, empty_score=float("nan")),
         edge_agreement=agreement,
         edge_advantage=advantage,
         warp_turn_deg=measure_warp_turn_deg(transform, atlas),
@@ -327,7 +328,7 @@ def _outline(
         atlas_ml=atlas_ml,
         mean_jacobian=mean,
         volume_ratio=patient_ml / (atlas_ml * mean) if there.any() else float("nan"),
-        round_trip_dice=_dice(own, again),
+        round_trip_dice=dice_of(own, again, empty_score=float("nan")),
     )
 
 
@@ -336,8 +337,3 @@ def _inverse_error_mm(patient: Patient, transform: AtlasTransform) -> float:
     points = patient.grid.to_world(voxels[:: max(1, len(voxels) // 20_000)])
     returned = transform.patient_from_atlas(transform.atlas_from_patient(points))
     return float(np.percentile(np.linalg.norm(returned - points, axis=1), 95))
-
-
-def _dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    total = int(a.sum()) + int(b.sum())
-    return 2 * int((a & b).sum()) / total if total else float("nan")

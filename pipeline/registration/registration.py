@@ -24,13 +24,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas import Atlas, Grid, load_atlas
+from ...atlas.regions import bounding_box
 from ...dbgen.machine.cores import available_threads
+from ...query.dice import dice_of
 from ..alignment.ants_worker import RegistrationError
 from ..alignment.linear import LinearKind, find_pose, fit_linear
 from ..alignment.syn import bend
 from ..alignment.transform import AtlasTransform
 from ..images.coarsening import coarsen
 from ..images.nifti import InputError, Scan
+from ..images.resampling import resample_image
 from ..patient.patient import Patient
 
 __all__ = ["AtlasTransform", "RegistrationError", "check_registration_options", "register"]
@@ -156,10 +159,9 @@ def require_atlas_space(patient: Patient, atlas: Atlas) -> None:
     InputError
         If it does not.
     """
-    still = AtlasTransform.linear(np.eye(4))
     brain = Scan(patient.brain.astype(np.float32), patient.grid)
-    there = still.image_to_atlas(brain, atlas.grid).values >= 0.5
-    dice = 2 * int((there & atlas.brain).sum()) / (int(there.sum()) + int(atlas.brain.sum()))
+    there = resample_image(brain, atlas.grid).values >= 0.5
+    dice = dice_of(there, atlas.brain)
     if not dice >= MIN_OVERLAP:
         raise InputError(
             "registration none: expected images in SRI24 space, but the brain overlaps the "
@@ -206,7 +208,8 @@ def _prepare(patient: Patient, atlas: Atlas, resolution_mm: float) -> dict[str, 
         values = np.where(brain, np.clip(scan.values / scale, 0, 1.2), 0).astype(np.float32)
         coarse = coarsen(Scan(values, scan.grid), resolution_mm)
         coarse_brain = coarsen(Scan(brain.astype(np.float32), scan.grid), resolution_mm)
-        box = _box_around(coarse_brain.values > 0, coarse.grid)
+        margin = np.ceil(MARGIN_MM / np.array(coarse.grid.spacing_mm))
+        box = bounding_box(coarse_brain.values > 0, margin)
         affine = coarse.grid.affine.copy()
         affine[:3, 3] = coarse.grid.to_world([s.start for s in box])
         grid = Grid(coarse.values[box].shape, affine)
@@ -220,12 +223,3 @@ def _prepare(patient: Patient, atlas: Atlas, resolution_mm: float) -> dict[str, 
             counts = (distance[box] > LESION_MARGIN_MM).astype(np.float32)
             images["moving_mask"] = Scan(counts, grid)
     return images
-
-
-def _box_around(mask: NDArray[np.bool_], grid: Grid) -> tuple[slice, ...]:
-    box = []
-    for k in range(3):
-        span = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != k)))
-        margin = int(np.ceil(MARGIN_MM / grid.spacing_mm[k]))
-        box.append(slice(max(0, span[0] - margin), min(grid.shape[k], span[-1] + 1 + margin)))
-    return tuple(box)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from ...atlas import Grid
+from ...atlas.regions import corners_mm, largest_component
 from ..patient.patient import Patient
 
 STEP_MM = 0.5
@@ -57,9 +58,7 @@ class Plane:
 def planes_through(point_mm: ArrayLike, brain: NDArray[np.bool_], grid: Grid) -> list[Plane]:
     """Three planes through a world point that show the whole brain."""
     point = np.asarray(point_mm, np.float64)
-    corners = np.argwhere(brain)
-    ends = np.stack([corners.min(axis=0), corners.max(axis=0)], axis=1)
-    world = grid.to_world(np.stack(np.meshgrid(*ends), -1).reshape(-1, 3))
+    world = corners_mm(brain, grid)
     low, high = world.min(axis=0) - MARGIN_MM, world.max(axis=0) + MARGIN_MM
     ticks = [np.arange(h, b, -STEP_MM) for b, h in zip(low, high, strict=True)]
     planes = []
@@ -74,12 +73,9 @@ def planes_through(point_mm: ArrayLike, brain: NDArray[np.bool_], grid: Grid) ->
 
 def centre_of(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
     """World point of the mask's voxel that is nearest to the centre of its largest component."""
-    components, n = ndimage.label(mask)
-    if n == 0:
+    if not mask.any():
         return grid.to_world((np.array(grid.shape) - 1) / 2)
-    sizes = np.bincount(components.ravel())
-    sizes[0] = 0
-    points = grid.to_world(np.argwhere(components == sizes.argmax()))
+    points = grid.to_world(np.argwhere(largest_component(mask)))
     return points[np.linalg.norm(points - points.mean(axis=0), axis=1).argmin()]
 
 

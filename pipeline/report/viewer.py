@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas import Grid
+from ...atlas.regions import corners_mm
 from ...solver import TumorDensity
 from ..images.nifti import Scan
 from ..patient.patient import Patient
@@ -107,9 +108,7 @@ def _dressed(html: str) -> str:
 
 
 def _upright_grid(brain: NDArray[np.bool_], grid: Grid) -> Grid:
-    corners = np.argwhere(brain)
-    ends = np.stack([corners.min(axis=0), corners.max(axis=0)], axis=1)
-    world = grid.to_world(np.stack(np.meshgrid(*ends), -1).reshape(-1, 3))
+    world = corners_mm(brain, grid)
     low = np.floor(world.min(axis=0) - MARGIN_MM / 2)
     shape = np.ceil((world.max(axis=0) + MARGIN_MM / 2 - low) / STEP_MM).astype(int) + 1
     affine = np.diag([STEP_MM, STEP_MM, STEP_MM, 1.0])

@@ -24,7 +24,6 @@ the bits lie sample by sample, because they are read for few samples.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import mmap
 from dataclasses import dataclass, replace
@@ -35,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ...dbgen.machine.files import sha256_of
 from ...errors import InputError, MissingError
 from ...paths import StrPath
 from ...solver import Thresholds, TumorMasks
@@ -231,7 +231,7 @@ class Index:
             If a file was altered.
         """
         for name, expected in self.files.items():
-            if sha256(self.folder / name) != expected["sha256"]:
+            if sha256_of(self.folder / name) != expected["sha256"]:
                 raise InputError(
                     f"{self.folder / name} was altered since the index was built: its SHA-256 is "
                     f"not the one that {MANIFEST} records; {REMEDY}"
@@ -271,12 +271,6 @@ class Index:
                     f"{self.folder / name}.npy should hold {ARRAYS[name]} of shape {shape}, but "
                     f"holds {array.dtype.str} of shape {array.shape}; {REMEDY}"
                 )
-
-
-def sha256(path: Path) -> str:
-    """Checksum of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -327,7 +321,7 @@ def manifest_of(source: OutlineSource, package_version: str, folder: Path) -> di
     files = {}
     for name in ARRAYS:
         file = folder / f"{name}.npy"
-        files[file.name] = {"bytes": file.stat().st_size, "sha256": sha256(file)}
+        files[file.name] = {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
     return {
         "schema_version": SCHEMA_VERSION,
         "package_version": package_version,

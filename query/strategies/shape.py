@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
+from ...atlas.regions import bounding_box
 from ...errors import ExtraError
 
 try:
@@ -59,7 +60,7 @@ def shape_features(
     """
     if not mask.any():
         return np.zeros(len(FEATURES))
-    part = _bounded(mask)
+    part = mask[bounding_box(mask)]
     image: Any = sitk.GetImageFromArray(np.pad(part, 1).astype(np.uint8).transpose(2, 1, 0))
     image.SetSpacing([float(mm) for mm in spacing_mm])
     statistics: Any = sitk.LabelShapeStatisticsImageFilter()
@@ -104,12 +105,3 @@ def largest_diameter(mask: NDArray[np.bool_], spacing_mm: tuple[float, float, fl
         ends &= (rank == 1) | (rank == np.take(rank, [-1], axis=axis))
     distances = pdist(np.argwhere(ends) * np.asarray(spacing_mm))
     return np.float64(distances.max(initial=0.0))
-
-
-def _bounded(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The smallest box of a mask that holds all its voxels."""
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        filled = np.flatnonzero(mask.any(axis=others))
-        mask = mask.take(range(filled[0], filled[-1] + 1), axis=axis)
-    return mask

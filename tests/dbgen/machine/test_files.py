@@ -7,7 +7,7 @@ import sys
 import time
 
 from glioquery.dbgen.machine import files
-from glioquery.dbgen.machine.files import completed, scratch_folder
+from glioquery.dbgen.machine.files import completed, scratch_folder, write_text
 
 HALF = """
 import sys
@@ -65,3 +65,8 @@ def test_temporary_folders_of_killed_processes_are_removed(tmp_path, monkeypatch
         "precious",
     ]
     assert (tmp_path / "precious" / "file").exists()
+
+
+def test_text_of_any_file_name_is_written(tmp_path):
+    write_text(tmp_path / "text", "scan\udce9 \N{GREEK SMALL LETTER LAMDA}\n")
+    assert (tmp_path / "text").read_bytes() == b"scan\\udce9 \xce\xbb\n"

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from glioquery.atlas import Grid
+from glioquery.atlas.regions import bounding_box, corners_mm, largest_component
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_box_is_scipys(seed):
+    rng = np.random.default_rng(seed)
+    mask = ndimage.binary_dilation(rng.random((9, 12, 7)) < 0.005, iterations=seed)
+    mask[tuple(rng.integers(mask.shape))] = True
+    (expected,) = ndimage.find_objects(mask.astype(int))
+    assert bounding_box(mask) == expected
+
+
+def test_a_margin_ends_with_the_grid_and_an_empty_mask_has_an_empty_box():
+    mask = np.zeros((9, 12, 7), bool)
+    assert mask[bounding_box(mask, 3)].size == 0
+    mask[1:3, 5, 4:] = True
+    assert bounding_box(mask, [2, 1, 1]) == (slice(0, 5), slice(4, 7), slice(3, 7))
+
+
+def test_corners_are_those_of_the_outermost_centres():
+    mask = np.zeros((5, 6, 7), bool)
+    mask[1, 2, 3] = mask[3, 4, 3] = True
+    grid = Grid(mask.shape, np.diag([-2.0, 1, 3, 1]))
+    corners = corners_mm(mask, grid)
+    assert {tuple(corner) for corner in corners} == {
+        (x, y, 9.0) for x in (-2.0, -6.0) for y in (2.0, 4.0)
+    }
+
+
+def test_pieces_hang_together_across_faces_alone():
+    mask = np.zeros((6, 6, 6), bool)
+    mask[0, 0, :3] = True
+    mask[1, 1, 3:] = True  # touches the first across an edge
+    mask[1, 2, 5] = True
+    largest = largest_component(mask)
+    assert largest.sum() == 4 and largest[1, 2, 5]
+    assert not largest_component(np.zeros_like(mask)).any()
