@@ -110,7 +110,7 @@ class Tissue:
         InputError
             If it is not three finite coordinates.
         """
-        from scipy.spatial import cKDTree
+        from scipy.spatial import cKDTree  # here: who reads a database can spare it
 
         position = np.asarray(position_mm, dtype=np.float64)
         if position.shape != (3,) or not np.isfinite(position).all():
