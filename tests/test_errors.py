@@ -133,7 +133,6 @@ BUGS = {
     ("pipeline/prediction/planning.py", "plan_volumes"),
     ("pipeline/prediction/planning.py", "rank_brain"),
     ("pipeline/prediction/recurrence.py", "cover_recurrence"),
-    ("pipeline/report/viewer.py", "_mirrored"),
     ("pipeline/results/result_folder.py", "_listed"),
     ("query/index/build.py", "__exit__"),
     ("query/index/build.py", "build_index"),

@@ -1,10 +1,17 @@
-"""Slices that a reader moves through: nilearn's viewer, one piece of HTML that loads nothing."""
+"""Slices that a reader moves through: nilearn's viewer, one piece of HTML that loads nothing.
+
+In radiological view nilearn 0.14 mirrors the picture from left to right, but neither the first
+slice nor the affine, so that the cross and the x it tells are those of the other side. Either is
+mended where it is seen. A viewer that is built otherwise is refused: it might show the wrong side.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -13,6 +20,7 @@ from scipy import ndimage
 
 from ...atlas import Grid
 from ...atlas.regions import corners_mm
+from ...errors import FailedError
 from ...solver import TumorDensity
 from ..images.nifti import Scan
 from ..patient.patient import Patient
@@ -53,17 +61,23 @@ def view_density(patient: Patient, density: TumorDensity, levels: Sequence[float
         In the patient's world, on any grid.
     levels : sequence of float
         Rising densities that the colours tell; below the first nothing is shown.
+
+    Raises
+    ------
+    FailedError
+        If nilearn builds its viewer in a way that is not known.
     """
     from nilearn.plotting import view_img  # here: it looks for a backend that works
 
     grid = _upright_grid(patient.brain, patient.grid)
+    centre = centre_of(patient.masks.whole, patient.grid)
     top = white_level(patient.t1)
     background = np.clip(_sample(patient.t1, grid) / top, 0, 1)
     u = np.clip(_sample(Scan(density.u, density.grid), grid), 0, 1)
     view = view_img(
         nib.Nifti1Image(np.where(u > levels[0], u, 0), grid.affine),
         bg_img=nib.Nifti1Image(background, grid.affine),
-        cut_coords=tuple(centre_of(patient.masks.whole, patient.grid)),
+        cut_coords=tuple(centre),
         threshold=levels[0],
         cmap=density_colours(levels),
         symmetric_cmap=False,
@@ -77,30 +91,57 @@ def view_density(patient: Patient, density: TumorDensity, levels: Sequence[float
         width_view=WIDTH,
         title="",
     )
-    return _dressed(_mirrored(str(view.html), grid))
+    first = round(float(grid.to_voxel(centre)[0]))
+    return _dressed(_radiological(str(view.html), grid, first))
 
 
-def _mirrored(html: str, grid: Grid) -> str:
-    """Let the viewer's voxels run as its picture does.
+def _radiological(html: str, grid: Grid, first: int) -> str:
+    """The viewer with first slice and affine as its mirrored picture has them.
 
-    In radiological view nilearn mirrors the picture from left to right but neither the first slice
-    nor the affine, so that the cross and the x it tells would be those of the other side.
+    Parameters
+    ----------
+    html : str
+    grid : Grid
+        Of what is shown.
+    first : int
+        Voxel along x of the slice that is to be shown first.
     """
     call = re.search(r"brainsprite\((\{.*\})\);", html)
     if call is None:
-        raise RuntimeError("nilearn's viewer is built otherwise than it was: check its version")
-    settings = json.loads(call[1])
-    n = grid.shape[0]
-    settings["numSlice"]["X"] = n - 1 - settings["numSlice"]["X"]
-    # The viewer counts slices from 1 when it tells where they are: x = low + step (n - i).
-    low = grid.affine[0, 3]
-    settings["affine"][0] = [-STEP_MM, 0.0, 0.0, float(low + n * STEP_MM)]
+        raise _unknown("calls no brainsprite")
+    try:
+        settings: dict[str, Any] = json.loads(call[1])
+        shown, along_x = settings["numSlice"]["X"], settings["affine"][0]
+        # The viewer counts slices from 1 when it tells where they are.
+        told = [along_x[0] * (i + 1) + along_x[3] for i in (0, grid.shape[0] - 1)]
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise _unknown(f"has other settings ({error!r})") from error
+    off, off_mirrored = abs(shown - first), abs(shown - (grid.shape[0] - 1 - first))
+    if min(off, off_mirrored) > 1:
+        raise _unknown(f"begins at slice {shown} of {grid.shape[0]}")
+    if off < off_mirrored:
+        settings["numSlice"]["X"] = grid.shape[0] - 1 - shown
+    low, high = (float(grid.affine[0, 3]) + STEP_MM * i for i in (0, grid.shape[0] - 1))
+    if not np.allclose(told, (high, low), rtol=0, atol=STEP_MM):
+        if not np.allclose(told, (low, high), rtol=0, atol=STEP_MM):
+            raise _unknown(f"tells x from {told[0]:g} to {told[1]:g} mm")
+        settings["affine"][0] = [-STEP_MM, 0.0, 0.0, high + STEP_MM]
     return html[: call.start(1)] + json.dumps(settings) + html[call.end(1) :]
+
+
+def _unknown(what: str) -> FailedError:
+    return FailedError(
+        f"the viewer of nilearn {version('nilearn')} {what}, unlike that of 0.14: install "
+        "`nilearn>=0.14.1,<0.15`"
+    )
 
 
 def _dressed(html: str) -> str:
     """Without nilearn's icon, which lies on another server, and in the report's clothes."""
     html = re.sub(r'<link rel="icon".*?/>', "", html, flags=re.DOTALL)
+    loaded = re.search(r"<(?:link|script|img|iframe)\b[^>]*(?:src|href)=[\"']?(?:https?:)?//", html)
+    if loaded is not None:
+        raise _unknown("loads from another server")
     dress = f"<style>{STYLE}</style>"
     return html.replace("</head>", f"{dress}</head>", 1).replace(
         "</body>", f"<script>{FIT}</script></body>", 1
