@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..atlas import load_atlas
+from ..atlas import Atlas, load_atlas
 from ..errors import FailedError, InputError
 from ..paths import StrPath
 from ..solver import GrowthModel, Tissue
@@ -126,18 +126,20 @@ def generate(
         register_model(type(plan.model))
         if type(plan.model).__module__ == "__main__":
             warnings.warn(_unreadable_elsewhere(plan.model), stacklevel=2)
-    complete_request(folder, n_samples, plan, store)  # refuses before a folder is made
+    _, asked, _ = complete_request(folder, n_samples, plan, store)
+    atlas = load_atlas()
+    tissue = Tissue.from_atlas(atlas)
+    asked.require_origins(tissue)  # refused before a folder is made
     _make_folder(folder)
     with _refusals_told(), _only_one(folder):
         # By what stands there now: another process may have changed it until a moment ago.
         n_samples, plan, store = complete_request(folder, n_samples, plan, store)
-        header = _prepare(folder, n_samples, plan, store, shard_size)
+        header = _prepare(folder, n_samples, plan, store, shard_size, atlas)
         shards = shard_path(folder, 0).parent
         remove_unfinished(folder)
         write_json(folder / HEADER, header)  # first: by it others know the folder as a database
         shards.mkdir(exist_ok=True)
         remove_unfinished(shards)
-        tissue = Tissue.from_atlas(load_atlas())
         if not holds_voxels(folder / VOXELS, tissue):
             write_voxels(folder / VOXELS, tissue)
         spans = shard_spans(header)
@@ -251,7 +253,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _prepare(
-    folder: Path, n_samples: int, plan: Plan, store: str, shard_size: int
+    folder: Path, n_samples: int, plan: Plan, store: str, shard_size: int, atlas: Atlas
 ) -> dict[str, Any]:
     """The header for the database in a folder: new, or that of the one to resume or extend.
 
@@ -260,7 +262,7 @@ def _prepare(
     """
     if (folder / HEADER).exists():
         header = _own_header(folder)
-        asked = {"plan": plan.describe(), "store": store}
+        asked = {"plan": plan.describe(atlas), "store": store}
         differences = _differences({k: header[k] for k in ("plan", "store")}, asked)
         if not differences and n_samples >= header["n_samples"]:
             return header | {"n_samples": n_samples}
@@ -272,12 +274,12 @@ def _prepare(
                 f"({n_samples})"
             )
             raise DatabaseError(f"{folder} {what}. Choose another folder")
-    tissue = Tissue.from_atlas(load_atlas())
+    tissue = Tissue.from_atlas(atlas)
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         "package_version": version("glioquery"),
-        "plan": json.loads(json.dumps(plan.describe())),
+        "plan": json.loads(json.dumps(plan.describe(atlas))),
         "store": store,
         "n_samples": n_samples,
         "shard_size": shard_size,

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from ..atlas import load_atlas
+from ..atlas import Atlas, load_atlas
 from ..solver import Tissue
 from .generation import SHARD_SIZE, number_of_samples
 from .machine.cores import available_cores
@@ -98,7 +98,9 @@ def forecast(
     """
     n_samples = number_of_samples(n_samples, plan.space)
     n_workers = n_workers or available_cores()
-    tissue = Tissue.from_atlas(load_atlas())
+    atlas = load_atlas()
+    tissue = Tissue.from_atlas(atlas)
+    plan.require_origins(tissue)
     n_runs = math.ceil(n_samples / plan.space.snapshots_per_run)
     run_pilot(tissue, plan, 1)  # compiles the programs, which is not to be counted
     # Processor time: in this process, a simulation may spread over several cores.
@@ -109,11 +111,11 @@ def forecast(
 
     stored = list(itertools.chain.from_iterable(runs))[:N_STORED]
     began = time.process_time()
-    n_bytes_once = _shard_bytes(tissue, plan, stored, store)
+    n_bytes_once = _shard_bytes(atlas, plan, stored, store)
     core_seconds = n_runs * seconds_a_run
     core_seconds += n_samples * (time.process_time() - began) / len(stored)
     # The same tumours twice in one file tell what is theirs of its size and what is the file's.
-    bytes_a_tumour = (_shard_bytes(tissue, plan, stored * 2, store) - n_bytes_once) / len(stored)
+    bytes_a_tumour = (_shard_bytes(atlas, plan, stored * 2, store) - n_bytes_once) / len(stored)
     bytes_a_file = n_bytes_once - len(stored) * bytes_a_tumour
     n_bytes = math.ceil(n_samples / shard_size) * bytes_a_file + n_samples * bytes_a_tumour
     return Forecast(
@@ -163,7 +165,7 @@ def run_pilot(
     return runs, rejections
 
 
-def _shard_bytes(tissue: Tissue, plan: Plan, samples: list[Sample], store: str) -> int:
+def _shard_bytes(atlas: Atlas, plan: Plan, samples: list[Sample], store: str) -> int:
     """Size of a shard of the tumours."""
     with scratch_folder() as folder:
         return write_shard(
@@ -171,8 +173,8 @@ def _shard_bytes(tissue: Tissue, plan: Plan, samples: list[Sample], store: str) 
             samples,
             first=0,
             last=len(samples),
-            tissue=tissue,
-            description={"plan": plan.describe()},
+            tissue=Tissue.from_atlas(atlas),
+            description={"plan": plan.describe(atlas)},
             store_density=store == "density",
             snapshots_per_run=plan.space.snapshots_per_run,
         ).bytes

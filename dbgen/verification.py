@@ -80,10 +80,11 @@ def verify(
     header = read_header(folder)
     recall_model(header["plan"]["model"])  # without it there is nothing to compare samples with
     spans = shard_spans(header)
-    faults = _voxel_faults(folder / VOXELS)
+    tissue = Tissue.from_atlas(load_atlas())
+    faults = _voxel_faults(folder / VOXELS, tissue)
     for index, span in enumerate(spans):
         file = shard_path(folder, index)
-        faults += [f"{file.name}: {fault}" for fault in _shard_faults(file, span, header)]
+        faults += [f"{file.name}: {fault}" for fault in _shard_faults(file, span, header, tissue)]
         progress(index + 1, len(spans))
     if faults:
         return faults
@@ -97,13 +98,13 @@ def verify(
     return faults
 
 
-def _voxel_faults(file: Path) -> list[str]:
-    if holds_voxels(file, Tissue.from_atlas(load_atlas())):
+def _voxel_faults(file: Path, tissue: Tissue) -> list[str]:
+    if holds_voxels(file, tissue):
         return []
     return [f"{file.name} is missing, damaged, or not the atlas' tissue"]
 
 
-def _shard_faults(file: Path, span: tuple[int, int], header: dict) -> list[str]:
+def _shard_faults(file: Path, span: tuple[int, int], header: dict, tissue: Tissue) -> list[str]:
     record = read_record(file)
     if record is None or not file.exists():
         return ["is missing, or its record is"]
@@ -115,13 +116,15 @@ def _shard_faults(file: Path, span: tuple[int, int], header: dict) -> list[str]:
         return ["is not the file that was written (size or SHA-256 differ)"]
     with opened(file) as shard:
         shard.set_auto_mask(False)
-        faults = _content_faults(shard, span, header)
+        faults = _content_faults(shard, span, header, tissue)
         if not faults and record.table_sha256 not in ("", table_sha256(read_table(shard))):
             faults = ["has other parameters than its record says (table_sha256 differs)"]
         return faults
 
 
-def _content_faults(shard: netCDF4.Dataset, span: tuple[int, int], header: dict) -> list[str]:
+def _content_faults(
+    shard: netCDF4.Dataset, span: tuple[int, int], header: dict, tissue: Tissue
+) -> list[str]:
     large = ["core_bits", "whole_bits"] + (["density"] if header["store"] == "density" else [])
     missing = [name for name in ("sample", *VARIABLES, *large) if name not in shard.variables]
     if missing:
@@ -166,15 +169,18 @@ def _content_faults(shard: netCDF4.Dataset, span: tuple[int, int], header: dict)
     if (outlines["core"] & ~outlines["whole"]).any():
         faults.append("a core outline leaves its whole outline")
     if header["store"] == "density":
-        faults += _density_faults(shard["density"], outlines, header["plan"]["thresholds"])
+        faults += _density_faults(shard["density"], outlines, header["plan"]["thresholds"], tissue)
     return faults
 
 
 def _density_faults(
-    density: netCDF4.Variable, outlines: dict[str, np.ndarray], thresholds: dict[str, float]
+    density: netCDF4.Variable,
+    outlines: dict[str, np.ndarray],
+    thresholds: dict[str, float],
+    tissue: Tissue,
 ) -> list[str]:
     """What is wrong with stored densities, one of which is in memory at a time."""
-    voxels = outline_voxels(Tissue.from_atlas(load_atlas()))
+    voxels = outline_voxels(tissue)
     faults = set()
     for row in range(len(density)):
         u = density[row]

@@ -159,3 +159,18 @@ def test_ray_is_started_and_left_in_one_module():
         if isinstance(node.value, ast.Name) and node.value.id == "ray"
     }
     assert callers == {"dbgen.machine.cluster"}
+
+
+def test_no_object_looks_for_an_atlas_by_itself_but_a_database():
+    # An atlas is handed over or asked of the database; what looks for the one in use is a function.
+    loaders = {
+        (module, function.name)
+        for module, path in FILES.items()
+        for owner in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(owner, ast.ClassDef)
+        for function in ast.walk(owner)
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Name) and node.id in ("load_atlas", "atlas_folder")
+    }
+    assert loaders == {("dbgen.store.database", "atlas")}

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ...atlas import (
     ATLAS_VARIABLE,
     SIMULATION_GRID,
+    Atlas,
     Grid,
     atlas_checksum,
     atlas_folder,
@@ -134,6 +135,23 @@ class Database:
     def stores_density(self) -> bool:
         """Whether densities are stored, or re-simulated on demand."""
         return bool(self.header["store"] == "density")
+
+    @computed_once
+    def atlas(self) -> Atlas:
+        """The atlas that its tumours grew in.
+
+        Raises
+        ------
+        DatabaseError
+            If another one is in use by now than when the database was opened.
+        """
+        _require_atlas(self.path, self.header)
+        return load_atlas()
+
+    @property
+    def tissue(self) -> Tissue:
+        """The atlas's tissue."""
+        return Tissue.from_atlas(self.atlas)
 
     @computed_once
     def thresholds(self) -> Thresholds:
@@ -330,7 +348,7 @@ class Database:
         from ...solver import simulate  # here: it imports JAX, which a search can spare
 
         return simulate(
-            Tissue.from_atlas(load_atlas()),
+            self.tissue,
             self.growth_parameters(sample),
             model=self.model,
             thresholds=self.thresholds,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...atlas import atlas_checksum, atlas_folder, atlas_name, load_atlas
+from ...atlas import Atlas
 from ...errors import InputError
 from ...paths import StrPath
 from ...solver import (
@@ -42,8 +42,6 @@ class Plan:
 
     Raises
     ------
-    OriginError
-        If an origin of the space lies outside the tissue.
     InputError
         If the seed is out of range.
     """
@@ -57,14 +55,23 @@ class Plan:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed is a whole number from 0 to 2^32 - 1, got {self.seed}")
+
+    def require_origins(self, tissue: Tissue) -> None:
+        """See that tumours can begin where the space lets them.
+
+        Raises
+        ------
+        OriginError
+            If an origin of the space lies outside the tissue.
+        """
         for origin in self.space.origin_mm or ():
             try:
-                Tissue.from_atlas(load_atlas()).nearest_voxel(origin)
+                tissue.nearest_voxel(origin)
             except OriginError as error:
                 raise OriginError(f"origin_mm: {error}") from None
 
-    def describe(self) -> dict[str, Any]:
-        """The plan in plain values, as `database.json` stores it."""
+    def describe(self, atlas: Atlas) -> dict[str, Any]:
+        """The plan in plain values, as `database.json` stores it for a database of an atlas."""
         space = self.space.to_dict()
         sampler = space.pop("sampler")
         return {
@@ -75,7 +82,7 @@ class Plan:
             "thresholds": dataclasses.asdict(self.thresholds),
             "scheme": SCHEME,
             "accuracy": dataclasses.asdict(self.accuracy),
-            "atlas": {"name": atlas_name(atlas_folder()), "sha256": atlas_checksum()},
+            "atlas": {"name": atlas.name, "sha256": atlas.checksum},
         }
 
     @classmethod

@@ -81,11 +81,6 @@ class AtlasTransform:
         still = np.zeros((*STILL_GRID.shape, 3), np.float32)
         return cls(affine, still, still, STILL_GRID, dict(settings or {}))
 
-    @classmethod
-    def identity(cls) -> AtlasTransform:
-        """Map that leaves every point where it is."""
-        return cls.linear(np.eye(4), {"registration": "none"})
-
     @property
     def to_atlas(self) -> PointMap:
         """Where points of the atlas lie in the patient: what carries images to the atlas."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ...atlas import SIMULATION_GRID
+from ...atlas import SIMULATION_GRID, Atlas, load_atlas
 from ...solver import TumorMasks
 from ..images.frames import require_one_frame
 from ..images.labels import LabelConvention, outlines_from_labels
@@ -56,7 +56,7 @@ class Cases:
             return masks
         return resample_masks(masks, SIMULATION_GRID)
 
-    def notices_of(self, i: int) -> list[str]:
+    def notices_of(self, i: int, atlas: Atlas) -> list[str]:
         """What to tell of the i-th patient's header and outlines.
 
         Raises
@@ -66,7 +66,7 @@ class Cases:
         """
         masks, notices = self._read(i)
         name = f"segmentation {self.files[i]}"
-        placed = judge_placement(masks, name=name, remedy=TO_SRI24).notice
+        placed = judge_placement(masks, atlas, name=name, remedy=TO_SRI24).notice
         told = [f"{self.names[i]}: {notice}" for notice in notices]
         return [*told, *([placed] if placed else []), *doubts_of_nesting(masks, name)]
 
@@ -79,7 +79,11 @@ class Cases:
 
 
 def find_cases(
-    folder: Path, *, pattern: str = PATTERN, convention: LabelConvention = WRITTEN_BY_INVERT
+    folder: Path,
+    *,
+    pattern: str = PATTERN,
+    convention: LabelConvention = WRITTEN_BY_INVERT,
+    atlas: Atlas | None = None,
 ) -> Cases:
     """Find the segmentations of a folder, in the order of their paths.
 
@@ -90,6 +94,8 @@ def find_cases(
         Which of its files, as a glob; by default what `glioquery invert` writes.
     convention : LabelConvention
         Of their labels.
+    atlas : Atlas, optional
+        In whose brain the outlines are to lie; by default the one in use.
 
     Raises
     ------
@@ -113,6 +119,7 @@ def find_cases(
     names = tuple(
         str(path.relative_to(folder)).removesuffix(".nii.gz").removesuffix(".nii") for path in files
     )
+    atlas = load_atlas() if atlas is None else atlas
     cases = Cases(names, tuple(files), convention)
-    notices = [notice for i in range(len(files)) for notice in cases.notices_of(i)]
+    notices = [notice for i in range(len(files)) for notice in cases.notices_of(i, atlas)]
     return replace(cases, notices=tuple(notices))

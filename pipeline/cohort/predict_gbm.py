@@ -30,15 +30,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import Atlas, Grid, load_atlas
+from ...atlas import Atlas, Grid
 from ...atlas.brain import block_mean
 from ...dbgen import Database
 from ...dbgen.machine.files import scratch_folder
 from ...errors import InputError
 from ...paths import StrPath
+from ...solver import TumorDensity
 from ..fit.anatomy import TissueMaps
 from ..images.labels import rounded_labels
 from ..images.nifti import NiftiFile, Scan, read_nifti, write_nifti
+from ..images.resampling import resample_in_tissue
 from ..inversion.growth import find_growth
 from ..inversion.inversion import map_growth
 from ..inversion.options import InversionOptions
@@ -197,7 +199,7 @@ def predict_exam(
         Of the map.
     """
     output = prepare_output(Path(output))
-    patient = _load(exam, keep_islands)
+    patient = _load(exam, database.atlas, keep_islands)
     for text in patient.notices:
         notice(text)
     tissue = exam.tissue_maps if options.own_anatomy else None
@@ -209,21 +211,20 @@ def predict_exam(
         if details is not None:
             inversion = map_growth(growth, steps)
             write_inversion(inversion, details, title=f"Patient {exam.identifier}", step=step)
-    density = growth.answer_transform.density_to_patient(
-        growth.answer.density, patient.grid, tissue=growth.answer_tissue
-    )
+    grown, grid = growth.answer.density, patient.grid
+    (u,) = resample_in_tissue([grown.u], grown.grid, grid, growth.answer_tissue, growth.answer_map)
     decay_mm = max(found.lambda_mm for found in growth.answer.growths)
     path = output / f"{exam.identifier}.nii.gz"
-    ranking = rank_brain(density, exam.brain, decay_mm)
+    ranking = rank_brain(TumorDensity(u, grid), exam.brain, decay_mm)
     write_nifti(path, ranking, exam.written_grid, intent="estimate")
     return path
 
 
-def _load(exam: Exam, keep_islands: bool) -> Patient:
+def _load(exam: Exam, atlas: Atlas, keep_islands: bool) -> Patient:
     """The exam's patient, checked as any other."""
     with scratch_folder() as scratch:
         scan, seg = scratch / "scan.nii.gz", scratch / "seg.nii.gz"
-        values = tissue_t1(exam, load_atlas()) if exam.t1c is None else exam.t1c
+        values = tissue_t1(exam, atlas) if exam.t1c is None else exam.t1c
         write_nifti(scan, values, exam.grid)
         write_nifti(seg, exam.labels, exam.grid)
         return load_patient(

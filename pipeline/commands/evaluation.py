@@ -148,7 +148,7 @@ def evaluate_command(
             convention = label_convention(
                 labels, core_labels=numbers(core_labels), whole_labels=numbers(whole_labels)
             )
-        found = find_cases(cases, pattern=case_files, convention=convention)
+        found = find_cases(cases, pattern=case_files, convention=convention, atlas=source.atlas)
         for notice in found.notices:
             print_notice(notice)
     index = open_index(source)

@@ -125,7 +125,7 @@ def query_command(
         masks = _outlines(core, whole)
     else:
         raise InputError("give either --seg with --labels, or both --core and --whole")
-    placement = judge_placement(masks, name=name, remedy=TO_SRI24)
+    placement = judge_placement(masks, outlines.database.atlas, name=name, remedy=TO_SRI24)
     doubts = doubts_of_nesting(masks, name)
     masks = _on_atlas(masks, name)
     index = open_index(

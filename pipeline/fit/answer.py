@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...atlas import load_atlas
 from ...dbgen import Database
 from ...query import Index, search
-from ...solver import GrowthParameters, Tissue, TumorDensity, TumorMasks
+from ...solver import GrowthParameters, TumorDensity, TumorMasks
 from . import uncertainty
 from .factors import reach_of
 from .matches import RankedMatch
@@ -146,7 +145,7 @@ def find_answer(
         Whether to fit the thresholds after that.
     """
     best = database.density(matches[0].match.sample)
-    target = Target(masks, Tissue.from_atlas(load_atlas()), database.model, database.thresholds)
+    target = Target(masks, database.tissue, database.model, database.thresholds)
     tried = [measure(target, AnswerSource.MATCH, (matches[0].parameters,), best)]
     refinement = fitted = None
     notices = []

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import load_atlas
 from ...dbgen import Database
 from ...query import search
 from ...query.index.opening import open_index
-from ...solver import Thresholds, Tissue, TumorMasks
+from ...solver import Thresholds, TumorMasks
 from ...solver.own_settings import own_arithmetic, require_device
 from ..alignment.transform import AtlasTransform
 from ..fit.anatomy import OwnAnatomy, TissueMaps, grow_in_patient, require_cover
 from ..fit.answer import Answer, Findings, find_answer
 from ..fit.matches import DEFAULT_MATCHES, RankedMatch, rank_matches
 from ..fit.refinement import NoGrowthError
+from ..images.point_map import SAME_WORLD, PointMap
 from ..patient.patient import Patient
 from ..registration.placement import judge_placement, require_overlap
 from ..registration.quality import RegistrationQuality
@@ -85,12 +85,12 @@ class PatientGrowth:
     def answer_tissue(self) -> NDArray[np.bool_]:
         """Where the answer could grow, on its grid."""
         own = self.grown_in_patient
-        return (Tissue.from_atlas(load_atlas()) if own is None else own.tissue).domain
+        return (self.database.tissue if own is None else own.tissue).domain
 
     @property
-    def answer_transform(self) -> AtlasTransform:
-        """Between the patient's world and the one that the answer grew in."""
-        return self.transform if self.answer.is_on_atlas else AtlasTransform.identity()
+    def answer_map(self) -> PointMap:
+        """Where points of the patient lie in the world that the answer grew in."""
+        return self.transform.to_patient if self.answer.is_on_atlas else SAME_WORLD
 
     @property
     def thresholds(self) -> Thresholds:
@@ -123,7 +123,7 @@ def find_growth(
         index = open_index(database)
     options.require_fit(database, index.n_samples)
     with steps("load atlas"):
-        atlas = load_atlas()
+        atlas = database.atlas
     with steps("register"):
         registered = register_and_assess(
             patient,
@@ -135,7 +135,7 @@ def find_growth(
         )
     transform, masks = registered.transform, registered.masks
     name, remedy = "the registered outline", "see that segmentation and T1 are of one patient"
-    placement = judge_placement(masks, name=name, remedy=remedy)
+    placement = judge_placement(masks, atlas, name=name, remedy=remedy)
     with steps("query"):
         n_listed = options.n_listed(index.n_samples)
         found = search(index, masks, k=max(n_listed, DEFAULT_MATCHES))

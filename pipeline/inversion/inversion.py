@@ -74,7 +74,7 @@ def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
         maps = map_to_patient(
             growth.answer,
             uncertainty,
-            growth.answer_transform,
+            growth.answer_map,
             growth.answer_tissue,
             patient.masks,
             patient.brain_with_tumour,
@@ -85,7 +85,7 @@ def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
             there = map_to_patient(
                 growth.answer,
                 uncertainty,
-                growth.answer_transform,
+                growth.answer_map,
                 growth.answer_tissue,
                 patient.drawn,
                 patient.brain_on(patient.drawn.grid),

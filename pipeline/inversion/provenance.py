@@ -7,7 +7,6 @@ import platform
 from importlib.metadata import version
 from typing import Any
 
-from ...atlas import load_atlas
 from .growth import PatientGrowth
 
 PACKAGES = ("glioquery", "antspyx", "jax", "jaxlib", "nibabel", "netCDF4", "numpy", "xarray")
@@ -19,7 +18,7 @@ def provenance_of(inversion: PatientGrowth) -> dict[str, Any]:
     return {
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in PACKAGES},
-        "atlas_sha256": load_atlas().checksum,
+        "atlas_sha256": database.atlas.checksum,
         "database": {
             "name": database.path.name,
             "checksum": database.checksum,

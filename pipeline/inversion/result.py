@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...atlas import load_atlas
-from ...solver import Tissue, TumorDensity
+from ...solver import TumorDensity
 from ..fit.answer import growth_row
 from ..fit.uncertainty import DensityMaps, Uncertainty
 from ..images.nifti import Scan
@@ -83,7 +82,7 @@ class Inversion(PatientGrowth):
             return found
         extended = extend_from_tissue(found.u, self.own.tissue.domain)
         carried = self.transform.image_to_atlas(Scan(extended, found.grid), grid).values
-        domain = Tissue.from_atlas(load_atlas()).domain
+        domain = self.database.tissue.domain
         return TumorDensity(np.where(domain, np.clip(carried, 0, 1), np.float32(0)), grid)
 
     def predicted_ml(self, level: float) -> float:
@@ -94,7 +93,7 @@ class Inversion(PatientGrowth):
         """Plain values of what was found beyond the matches, as `result.json` shows them."""
         fitted, refinement = self.findings.fitted, self.findings.refinement
         return {
-            "share_in_brain": share_in_brain(self.masks),
+            "share_in_brain": share_in_brain(self.masks, self.database.atlas),
             "answer": self.answer.row(),
             "tried": [answer.row() for answer in self.findings.tried],
             "refinement": None if refinement is None else refinement.row(),

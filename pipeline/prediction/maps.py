@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from ...atlas import Grid
 from ...solver import TumorDensity, TumorMasks
-from ..alignment.transform import AtlasTransform
 from ..fit.answer import Answer
 from ..fit.uncertainty import DensityMaps, Uncertainty
+from ..images.point_map import PointMap
 from ..images.resampling import resample_in_tissue
 from .planning import LEAST_DENSITY, PlanningVolumes, plan_volumes
 
@@ -42,7 +42,7 @@ class PatientMaps:
 def map_to_patient(
     answer: Answer,
     uncertainty: Uncertainty,
-    transform: AtlasTransform,
+    along: PointMap,
     tissue: NDArray[np.bool_],
     masks: TumorMasks,
     brain: NDArray[np.bool_],
@@ -53,8 +53,8 @@ def map_to_patient(
     ----------
     answer : Answer
     uncertainty : Uncertainty
-    transform : AtlasTransform
-        Between the patient's world and the one the answer grew in.
+    along : PointMap
+        From the patient's world to the one that the answer grew in.
     tissue : bool array
         Where the answer could grow, on its grid.
     masks : TumorMasks
@@ -68,7 +68,7 @@ def map_to_patient(
         for values in (maps.mean, maps.sd, *maps.exceedance.values())
     )
     u, mean, sd, *shares = resample_in_tissue(
-        [answer.density.u, *ensemble], maps.grid, grid, tissue, transform.to_patient
+        [answer.density.u, *ensemble], maps.grid, grid, tissue, along
     )
     density = TumorDensity(u, grid)
     # The tail of the ranking is as wide as the widest front.

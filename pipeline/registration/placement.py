@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...atlas import load_atlas
+from ...atlas import Atlas
 from ...query import Match
 from ...solver import TumorMasks
 from ..images.nifti import InputError
@@ -43,15 +43,15 @@ class Placement:
     notice: str | None
 
 
-def share_in_brain(masks: TumorMasks) -> float:
+def share_in_brain(masks: TumorMasks, atlas: Atlas) -> float:
     """Share of a whole outline's voxels that lie in the atlas's brain, 0 where it is empty.
 
     Parameters
     ----------
     masks : TumorMasks
         On any grid in SRI24's world.
+    atlas : Atlas
     """
-    atlas = load_atlas()
     voxels = np.argwhere(masks.whole)
     if not len(voxels):
         return 0.0
@@ -61,13 +61,14 @@ def share_in_brain(masks: TumorMasks) -> float:
     return float(atlas.brain[tuple(there[on_grid].T)].sum() / len(points))
 
 
-def judge_placement(masks: TumorMasks, *, name: str, remedy: str) -> Placement:
+def judge_placement(masks: TumorMasks, atlas: Atlas, *, name: str, remedy: str) -> Placement:
     """See that outlines lie in the atlas's brain.
 
     Parameters
     ----------
     masks : TumorMasks
         On any grid in SRI24's world.
+    atlas : Atlas
     name : str
         What to call them.
     remedy : str
@@ -78,11 +79,11 @@ def judge_placement(masks: TumorMasks, *, name: str, remedy: str) -> Placement:
     InputError
         If no voxel of the whole outline lies there.
     """
-    share = share_in_brain(masks)
+    share = share_in_brain(masks, atlas)
     if share == 0:
         raise InputError(
             f"{name}: no voxel of the outlines lies in the atlas's brain: they are on a grid of "
-            f"{masks.grid}, the atlas on one of {load_atlas().grid}; {remedy}"
+            f"{masks.grid}, the atlas on one of {atlas.grid}; {remedy}"
         )
     if share < LEAST_SHARE:
         return Placement(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import Atlas, load_atlas
+from ...atlas import Atlas
 from ...dbgen import Database
 from .drawing import (
     Axes,
@@ -31,13 +31,12 @@ MARGIN_MM = 14.0
 
 
 @own_style()
-def draw_database(database: Database, atlas: Atlas | None = None) -> bytes:
+def draw_database(database: Database) -> bytes:
     """Draw the coverage of a database.
 
     Parameters
     ----------
     database : Database
-    atlas : Atlas, optional
 
     Returns
     -------
@@ -46,7 +45,7 @@ def draw_database(database: Database, atlas: Atlas | None = None) -> bytes:
         volume; the volumes of both outlines. Below: the origins of the runs in three projections
         along the axes of the world, on the atlas's brain.
     """
-    atlas = load_atlas() if atlas is None else atlas
+    atlas = database.atlas
     values = database.parameters
     figure = new_figure(11, 8, facecolor="white", layout="constrained")
     parts: Any = figure.subfigures(2, 1, height_ratios=(1, 0.95))

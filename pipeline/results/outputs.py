@@ -119,7 +119,12 @@ def write_inversion(
             )
             aligned = drawn(
                 "The picture of the registration",
-                lambda: draw_registration(inversion.patient, inversion.transform, inversion.masks),
+                lambda: draw_registration(
+                    inversion.patient,
+                    inversion.transform,
+                    inversion.masks,
+                    inversion.database.atlas,
+                ),
                 failures,
             )
         with steps("write report"):

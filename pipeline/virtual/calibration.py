@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ...atlas import load_atlas
 from ...dbgen import Database
 from ...dbgen.machine.progress import Bars, Progress, silent
 from ...dbgen.study.drawing import draw_samples
@@ -177,7 +176,7 @@ def read_tumours(
     InputError
         If the file cannot be written.
     """
-    tissue = Tissue.from_atlas(load_atlas())
+    tissue = database.tissue
     state = {"database": database.checksum, "seed": seed, "method": METHOD}
     known = {} if rows is None else _begin_rows(rows, state)
     numbers, readings = list(tumours), []

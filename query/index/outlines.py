@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import Grid, load_atlas
+from ...atlas import Grid
 from ...dbgen import Database
 from ...dbgen.store.embedded import companion_path
 from ...dbgen.store.netcdf import computed_once
 from ...errors import InputError
-from ...solver import Thresholds, Tissue
+from ...solver import Thresholds
 from .index import Index
 from .source import ABSOLUTE, NORMALISATIONS, OWN_MAXIMUM, Portion
 
@@ -131,7 +131,7 @@ class DatabaseOutlines:
     @computed_once
     def tissue(self) -> NDArray[np.bool_]:
         """Voxels of the box where tumours grow."""
-        return Tissue.from_atlas(load_atlas()).domain[self.box]
+        return self.database.tissue.domain[self.box]
 
     def packed_outlines(self, start: int, stop: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Outlines (core, whole) of the samples start .. stop - 1; see OutlineSource.

@@ -1,6 +1,7 @@
 """Another atlas takes SRI24's place, and no database is read with one it does not come from."""
 
 import contextlib
+import dataclasses
 import shutil
 from importlib.metadata import version
 
@@ -59,9 +60,13 @@ def test_a_database_belongs_to_its_atlas(mirrored, tmp_path, monkeypatch):
     assert "in the atlas mirrored" in (tmp_path / "db" / "DATACARD.md").read_text()
     grey_or_white = atlas.wm + atlas.gm > atlas.csf
     assert all((~made.outlines(i).whole | grey_or_white).all() for i in made)
+    assert made.atlas is atlas
     monkeypatch.delenv(ATLAS_VARIABLE)
     with pytest.raises(DatabaseError, match=r"in the atlas mirrored .* in use is SRI24 .*"):
         Database.open(tmp_path / "db")
+    assert made.atlas is atlas
+    with pytest.raises(DatabaseError, match="in use is SRI24"):
+        _ = dataclasses.replace(made).tissue  # not yet loaded, and SRI24's would be wrong
 
 
 def test_workers_find_atlas_and_database_wherever_they_run(mirrored, tmp_path, monkeypatch):

@@ -142,9 +142,9 @@ def test_a_model_of_main_is_said_to_be_read_nowhere_else(monkeypatch, tmp_path):
         generate(tmp_path / "db", 0, plan=Plan(model=Own()))
 
 
-def test_what_is_known_of_a_database_stays_with_its_process(database):
+def test_what_is_known_of_a_database_stays_with_its_process(database, atlas):
     database.parameters.load()
-    database.parts[0].plan.describe()
+    database.parts[0].plan.describe(atlas)
     travelling = pickle.dumps(database)
     assert b"FisherKolmogorov" not in travelling and b"xarray" not in travelling
     again = pickle.loads(travelling)

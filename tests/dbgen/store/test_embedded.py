@@ -12,10 +12,10 @@ from glioquery.dbgen.store.embedded import EMBEDDED, companion_path, embedded_da
 from glioquery.dbgen.store.header import read_header
 
 
-def test_it_is_the_beginning_of_the_default_plan():
+def test_it_is_the_beginning_of_the_default_plan(atlas):
     # If this fails the default plan or the solver has changed: make the database anew, as the
     # docstring of dbgen/store/embedded.py says.
-    assert read_header(EMBEDDED)["plan"] == json.loads(json.dumps(Plan().describe()))
+    assert read_header(EMBEDDED)["plan"] == json.loads(json.dumps(Plan().describe(atlas)))
 
 
 def test_it_holds_what_it_promises_in_little_space():

@@ -114,7 +114,9 @@ def test_what_a_database_computes_once_is_one_for_all_threads(name):
         assert all(value is found[0] for value in found)
 
 
-def test_a_file_that_is_being_written_lets_others_read(database, tissue, small_plan, tmp_path):
+def test_a_file_that_is_being_written_lets_others_read(
+    database, atlas, tissue, small_plan, tmp_path
+):
     from glioquery.dbgen.store.shard import write_shard
     from glioquery.dbgen.workers import _draw
 
@@ -128,7 +130,7 @@ def test_a_file_that_is_being_written_lets_others_read(database, tissue, small_p
 
     write_shard(
         tmp_path / "shard.nc", samples(), first=0, last=2, tissue=tissue,
-        description={"plan": small_plan.describe()}, store_density=True, snapshots_per_run=2,
+        description={"plan": small_plan.describe(atlas)}, store_density=True, snapshots_per_run=2,
     )  # fmt: skip
     assert len(read) == 2
     with opened(tmp_path / "shard.nc") as one:

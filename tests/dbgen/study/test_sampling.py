@@ -152,8 +152,8 @@ def test_databases_of_independent_tumours_are_sound(tmp_path, sampler):
         generate(made.path, 5, plan=Plan(ParameterSpace(**QUICK), seed=2))
 
 
-def test_the_default_sampler_is_described_as_ever():
-    described = Plan().describe()
+def test_the_default_sampler_is_described_as_ever(atlas):
+    described = Plan().describe(atlas)
     assert described["sampler"] == "trajectory"
     assert list(described["space"]) == [
         "dw", "rho", "days", "whole_ml", "core_min_ml", "snapshots_per_run",

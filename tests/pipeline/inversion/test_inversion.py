@@ -17,12 +17,12 @@ from odd_names import ODD
 
 from glioquery.atlas import Grid, load_atlas
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
-from glioquery.pipeline.alignment.transform import AtlasTransform
 from glioquery.pipeline.fit import answer
 from glioquery.pipeline.fit.anatomy import TissueMaps
 from glioquery.pipeline.fit.answer import AnswerSource, find_answer
 from glioquery.pipeline.fit.refinement import NoGrowthError
 from glioquery.pipeline.images.nifti import InputError, Scan, write_nifti
+from glioquery.pipeline.images.resampling import resample_image, resample_masks
 from glioquery.pipeline.inversion.growth import doubts_of_core
 from glioquery.pipeline.inversion.inversion import invert, map_growth
 from glioquery.pipeline.inversion.options import InversionOptions
@@ -81,7 +81,7 @@ def inverted(ray, truth, tmp_path_factory):
     turn[:2, :2] = [[np.cos(0.09), -np.sin(0.09)], [np.sin(0.09), np.cos(0.09)]]
     turn[:3, 3] = [30, -10, 5]
     moved = Grid((140, 170, 90), patient.grid.affine @ np.diag([1.3, 1.2, 1.7, 1]))
-    drawn = AtlasTransform.identity().masks_to_patient(patient.masks, moved)
+    drawn = resample_masks(patient.masks, moved)
     own = Grid(moved.shape, turn @ moved.affine)
     patient = dataclasses.replace(patient, drawn=drawn, seg_grid=own)
     steps = []
@@ -335,7 +335,7 @@ def test_what_is_on_the_t1_is_on_the_segmentations_grid_as_well(inverted):
         np.testing.assert_allclose(image.affine, own.affine, atol=1e-4)
     density = read(out, "density", space="seg")
     shown = Scan(inversion.density.u, inversion.density.grid)
-    expected = AtlasTransform.identity().image_to_patient(shown, moved).values
+    expected = resample_image(shown, moved).values
     assert np.abs(density - expected)[expected > 0.01].mean() < 0.01
     standard, model = (
         read(out, f"label-CTV_desc-{name}_mask", space="seg") > 0 for name in ("standard", "model")

@@ -74,24 +74,24 @@ def test_the_share_is_that_of_voxels_in_the_brain(atlas, surface, monkeypatch):
     masks = ball(SIMULATION_GRID, surface, 20)
     expected = (masks.whole & atlas.brain).sum() / masks.whole.sum()
     assert 0.2 < expected < 0.75
-    assert share_in_brain(masks) == expected
+    assert share_in_brain(masks, atlas) == expected
     monkeypatch.setattr(placement, "MOST_POINTS", 500)  # an eighth of them
-    assert share_in_brain(masks) == pytest.approx(expected, abs=0.05)
-    assert share_in_brain(ball(SIMULATION_GRID, (500, 0, 0), 20)) == 0  # empty
+    assert share_in_brain(masks, atlas) == pytest.approx(expected, abs=0.05)
+    assert share_in_brain(ball(SIMULATION_GRID, (500, 0, 0), 20), atlas) == 0  # empty
 
 
-def test_a_small_share_is_told_and_none_refused(surface):
+def test_a_small_share_is_told_and_none_refused(atlas, surface):
     inside = surface - OUTWARD
-    placed = judge_placement(ball(SIMULATION_GRID, inside, 20), name="it", remedy="move it")
+    placed = judge_placement(ball(SIMULATION_GRID, inside, 20), atlas, name="it", remedy="move it")
     assert placed.share > 0.9 and placed.notice is None
-    placed = judge_placement(ball(SIMULATION_GRID, surface, 20), name="it", remedy="move it")
+    placed = judge_placement(ball(SIMULATION_GRID, surface, 20), atlas, name="it", remedy="move it")
     assert placed.notice == (
         f"it: only {placed.share:.0%} of the whole outline lies in the atlas's brain (expected at "
         "least 75%); move it."
     )
     away = surface + OUTWARD
     with pytest.raises(InputError, match=r"it: no voxel of the outlines lies in the .*; move it"):
-        judge_placement(ball(SIMULATION_GRID, away, 20), name="it", remedy="move it")
+        judge_placement(ball(SIMULATION_GRID, away, 20), atlas, name="it", remedy="move it")
 
 
 def test_matches_without_a_common_voxel_are_no_answer():
@@ -121,7 +121,7 @@ def test_a_query_without_an_answer_is_refused(
     assert "register them to SRI24" in err.splitlines()[-1]
 
 
-def test_a_query_tells_the_share_and_a_small_one_loudly(capsys, database, tmp_path):
+def test_a_query_tells_the_share_and_a_small_one_loudly(capsys, atlas, database, tmp_path):
     def asked(masks):
         write_nifti(tmp_path / "seg.nii.gz", as_labels(masks), masks.grid)
         query = ("query", database.path, "--seg", tmp_path / "seg.nii.gz", "--labels", "brats2021")
@@ -131,7 +131,7 @@ def test_a_query_tells_the_share_and_a_small_one_loudly(capsys, database, tmp_pa
 
     stored = database.outlines(0)
     share, said = asked(stored)
-    assert share == share_in_brain(stored) > 0.9
+    assert share == share_in_brain(stored, atlas) > 0.9
     assert f"{share:.0%} of the whole outline lies" in said and "notice" not in said
     share, said = asked(partly_away(stored))
     assert share < 0.75
