@@ -4,7 +4,8 @@ from pathlib import Path
 
 from glioquery.atlas import load_atlas
 from glioquery.pipeline.patient.patient import load_patient
-from glioquery.pipeline.report.pictures import draw_density, draw_on_atlas, draw_registration
+from glioquery.pipeline.pictures.atlas_pictures import draw_on_atlas, draw_registration
+from glioquery.pipeline.pictures.patient_pictures import draw_density
 from glioquery.pipeline.virtual.demonstration import demonstrate
 
 ROOT = Path(__file__).parent.parent

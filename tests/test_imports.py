@@ -33,8 +33,9 @@ ROOMS = [
     "pipeline.fit",  # the growth that explains the patient's outlines
     "pipeline.prediction",  # what the growth says of the patient
     "pipeline.inversion",  # all of that in its order, as values
-    "pipeline.report",  # draws values
-    "pipeline.results",  # writes values and drawings
+    "pipeline.pictures",  # draws values
+    "pipeline.report",  # lays pictures and values out on pages
+    "pipeline.results",  # writes values and pages
     "pipeline.cohort",  # inverts many patients into many results
     "pipeline.virtual",  # inverts patients whose answer is known
     "pipeline.terminal",  # talks to a person: a library's functions do not

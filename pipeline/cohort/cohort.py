@@ -26,8 +26,8 @@ from ..fit.anatomy import read_tissue_maps
 from ..inversion.inversion import invert
 from ..inversion.options import InversionOptions
 from ..patient.patient import load_patient
-from ..report.drawing import drawn
-from ..report.pictures import draw_thumbnail
+from ..pictures.drawing import drawn
+from ..pictures.patient_pictures import draw_thumbnail
 from ..results.outputs import write_inversion
 from ..results.result_folder import RESULT_FILE, has_all_files, only_run, prepare_output
 from .case_table import Case

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...dbgen import Database
 from ...query import Index, search
-from ..report.drawing import MaxNLocator, drawn, new_figure, own_style, png_of
+from ..pictures.drawing import MaxNLocator, drawn, new_figure, own_style, png_of
 from ..report.page import render_page, write_page
 from ..results.csv_file import write_csv
 from ..results.json_values import plain

@@ -18,7 +18,7 @@ from ...query.index.opening import open_database
 from ...solver import FisherKolmogorov
 from ...solver.compilation import prepare_jax
 from ...solver.models import find_class, find_model, parse_settings, register_model
-from ..report.database_picture import draw_database
+from ..pictures.database_picture import draw_database
 from ..terminal.printing import said, show, show_table
 from ..terminal.progress import generation_progress, progress_bar
 from .options import (

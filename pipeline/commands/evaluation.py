@@ -40,8 +40,8 @@ from ...solver.compilation import prepare_jax
 from ..cohort.cases import PATTERN, WRITTEN_BY_INVERT, find_cases
 from ..images.labels import label_convention
 from ..images.nifti import InputError
+from ..pictures.evaluation_pictures import draw_dice, draw_strategies
 from ..registration.placement import TO_SRI24, require_overlap
-from ..report.evaluation_pictures import draw_dice, draw_strategies
 from ..results.csv_file import write_csv
 from ..results.result_folder import only_run
 from ..terminal.printing import print_notice, show, show_table

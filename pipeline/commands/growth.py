@@ -13,8 +13,8 @@ from ...solver import FisherKolmogorov, GrowthParameters, Status, Tissue, simula
 from ...solver.compilation import prepare_jax
 from ...solver.models import find_model, parse_settings
 from ..images.nifti import write_nifti
-from ..report.movie import draw_movie, require_gif
-from ..report.pictures import draw_on_atlas
+from ..pictures.atlas_pictures import draw_on_atlas
+from ..pictures.movie import draw_movie, require_gif
 from ..terminal.printing import show
 from .options import Json, ModelName, ModelSettings
 from .pictures import require_places, save_picture

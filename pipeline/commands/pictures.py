@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...dbgen.machine.files import write_bytes
-from ..report.drawing import drawn
+from ..pictures.drawing import drawn
 from ..results.result_folder import prepare_output
 from ..terminal.printing import print_notice
 

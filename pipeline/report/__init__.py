@@ -1,1 +1,1 @@
-"""What people look at: pictures, the viewer, pages."""
+"""The page of a result, and the viewer in it."""

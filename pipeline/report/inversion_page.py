@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..inversion.provenance import provenance_of
 from ..inversion.result import Inversion, InversionStatus
-from .drawing import drawn
+from ..pictures.drawing import drawn
 from .report import ReportContent, Table, write_report
 from .report_sections import describe_answer, describe_certainty, describe_planning
 from .viewer import view_density

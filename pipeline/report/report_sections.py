@@ -6,9 +6,9 @@ from ..fit.answer import AnswerSource
 from ..fit.factors import LEVEL, SEGMENTATION_NOISE
 from ..inversion.result import Inversion
 from ..patient.patient import Patient
+from ..pictures.drawing import drawn
+from ..pictures.patient_pictures import draw_exceedance, draw_volumes
 from ..prediction.planning import MARGIN_MM
-from .drawing import drawn
-from .pictures import draw_exceedance, draw_volumes
 from .report import Section, Table
 
 SHOWN_LEVEL = 0.01

@@ -24,9 +24,9 @@ from ...errors import FailedError
 from ...solver import TumorDensity
 from ..images.nifti import Scan
 from ..patient.patient import Patient
-from .drawing import own_style
-from .pictures import LEVELS, density_colours, white_level
-from .planes import MARGIN_MM, centre_of
+from ..pictures.drawing import own_style
+from ..pictures.panels import LEVELS, density_colours, white_level
+from ..pictures.planes import MARGIN_MM, centre_of
 
 STEP_MM = 1.0
 WIDTH = 960

@@ -54,11 +54,12 @@ from ..names import (
     exceedance_label,
     map_name,
 )
+from ..pictures.atlas_pictures import draw_registration
+from ..pictures.drawing import drawn
+from ..pictures.patient_pictures import draw_overlays
 from ..prediction.maps import PatientMaps
 from ..prediction.planning import isodensity_labels
-from ..report.drawing import drawn
 from ..report.inversion_page import write_page
-from ..report.pictures import draw_overlays, draw_registration
 from ..steps import Step, Steps, silent
 from .json_values import plain
 from .result_folder import RESULT_FILE, list_files, only_run, replaced

@@ -37,10 +37,10 @@ from scipy.spatial.transform import Rotation
 from glioquery.atlas import Atlas, load_atlas
 from glioquery.pipeline.alignment.transform import AtlasTransform
 from glioquery.pipeline.patient.patient import Patient, load_patient
+from glioquery.pipeline.pictures.drawing import new_figure, png_of
 from glioquery.pipeline.registration import registration
 from glioquery.pipeline.registration.quality import assess_registration
 from glioquery.pipeline.registration.registration import register
-from glioquery.pipeline.report.drawing import new_figure, png_of
 
 KINDS = ("rigid", "affine", "syn")
 

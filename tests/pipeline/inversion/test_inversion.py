@@ -147,7 +147,7 @@ def test_the_map_in_the_patient_is_the_map_on_the_atlas(inverted):
 @pytest.mark.parametrize(
     "broken",
     [
-        "glioquery.pipeline.report.pictures.png_of",
+        "glioquery.pipeline.pictures.panels.png_of",
         "glioquery.pipeline.report.page.png_address",
         "nilearn.plotting.view_img",
     ],

@@ -14,10 +14,11 @@ from scipy import ndimage
 
 from glioquery.atlas import Grid
 from glioquery.pipeline.images.nifti import Scan
+from glioquery.pipeline.pictures.atlas_pictures import draw_registration
+from glioquery.pipeline.pictures.patient_pictures import draw_overlays
+from glioquery.pipeline.pictures.planes import centre_of, planes_through
 from glioquery.pipeline.registration.quality import OutlineQuality, RegistrationQuality
 from glioquery.pipeline.report.page import DISCLAIMER
-from glioquery.pipeline.report.pictures import draw_overlays, draw_registration
-from glioquery.pipeline.report.planes import centre_of, planes_through
 from glioquery.pipeline.report.report import (
     ReportContent,
     Section,

@@ -9,9 +9,9 @@ import pytest
 
 from glioquery.atlas import Grid
 from glioquery.errors import FailedError
+from glioquery.pipeline.pictures.drawing import drawn
+from glioquery.pipeline.pictures.planes import centre_of
 from glioquery.pipeline.report import viewer
-from glioquery.pipeline.report.drawing import drawn
-from glioquery.pipeline.report.planes import centre_of
 from glioquery.pipeline.report.viewer import view_density
 from glioquery.solver import TumorDensity, TumorMasks
 

@@ -11,7 +11,7 @@ from PIL import Image
 from ...atlas import Atlas
 from ...solver import FisherKolmogorov, GrowthModel, GrowthParameters, Tissue, on_grid, simulate
 from ..images.nifti import InputError
-from .pictures import draw_on_atlas
+from .atlas_pictures import draw_on_atlas
 
 FRAMES = 24
 FRAME_MS = 150

@@ -15,14 +15,15 @@ from command_line import run
 
 import glioquery.pipeline
 from glioquery.pipeline.cohort import cohort_report
-from glioquery.pipeline.report import (
+from glioquery.pipeline.pictures import (
+    atlas_pictures,
     database_picture,
     drawing,
     evaluation_pictures,
-    pictures,
-    viewer,
+    patient_pictures,
 )
-from glioquery.pipeline.report.drawing import new_figure, own_style, png_of
+from glioquery.pipeline.pictures.drawing import new_figure, own_style, png_of
+from glioquery.pipeline.report import viewer
 from glioquery.solver import TumorDensity
 
 PIPELINE = Path(glioquery.pipeline.__file__).parent
@@ -68,7 +69,9 @@ def test_a_plotting_parameter_changes_no_picture_and_stays(undisturbed, name):
 
 
 def test_every_picture_is_drawn_in_the_own_style():
-    modules = (cohort_report, database_picture, evaluation_pictures, pictures)
+    modules = (
+        atlas_pictures, cohort_report, database_picture, evaluation_pictures, patient_pictures,
+    )  # fmt: skip
     drawing_functions = [
         getattr(module, name) for module in modules for name in vars(module) if name[:5] == "draw_"
     ]
@@ -105,7 +108,7 @@ def test_matplotlib_is_imported_in_one_module():
 
 def test_a_backend_that_is_not_there_breaks_no_import():
     backend = "module://not_there"
-    program = "import os, glioquery.pipeline.report.drawing; print(os.environ['MPLBACKEND'])"
+    program = "import os, glioquery.pipeline.pictures.drawing; print(os.environ['MPLBACKEND'])"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "MPLBACKEND": backend}, capture_output=True, text=True,
@@ -115,7 +118,7 @@ def test_a_backend_that_is_not_there_breaks_no_import():
 
 def test_a_backend_of_the_users_is_still_his_afterwards():
     program = (
-        "import glioquery.pipeline.report.drawing, matplotlib.pyplot as plt\n"
+        "import glioquery.pipeline.pictures.drawing, matplotlib.pyplot as plt\n"
         "print(plt.get_backend())"
     )
     done = subprocess.run(
@@ -145,7 +148,7 @@ def test_what_cannot_be_drawn_is_told_in_one_sentence():
     ],
 )
 def test_a_picture_that_fails_costs_no_result(capsys, tmp_path, monkeypatch, command):
-    monkeypatch.setattr("glioquery.pipeline.report.pictures.png_of", lambda figure: {}["canvas"])
+    monkeypatch.setattr("glioquery.pipeline.pictures.panels.png_of", lambda figure: {}["canvas"])
     picture, output = tmp_path / "new" / "picture.png", tmp_path / "density.nii.gz"
     more = ("-o", output) if command[0] == "simulate" else ()
     code, out, err = run(capsys, *command, *more, "--picture", picture, "--json")

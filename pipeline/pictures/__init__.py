@@ -1,0 +1,1 @@
+"""Drawings by Matplotlib, as PNG: of patients, the atlas, databases and evaluations."""

@@ -1,0 +1,186 @@
+"""Panels of slices: how an image, a density and outlines are shown on a plane, and their legend.
+
+Every panel is sampled in world coordinates, so that orientation, oblique axes and anisotropic
+voxels are right by construction. Radiological convention: the patient's right is on the left of
+axial and coronal panels, anterior on the left of sagittal ones; letters say so on each panel.
+Warm colours show the model, cool ones what was outlined on the scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...solver import TumorMasks
+from ..images.nifti import Scan
+from .drawing import (
+    Axes,
+    Figure,
+    Line2D,
+    ListedColormap,
+    new_figure,
+    png_of,
+    to_hex,
+    to_rgb,
+)
+from .planes import ACROSS, LETTERS, Plane
+
+LEVELS = (0.01, 0.1, 0.2, 0.6)
+"""Densities whose isolines are drawn unless others are chosen."""
+
+LEVEL_COLOURS = ("#ffffb2", "#fecc5c", "#fd8d3c", "#ff2a1a")
+"""From the lowest level to the highest; those of other numbers of levels lie between them."""
+
+WHOLE_COLOUR, CORE_COLOUR = "#35d0ff", "#7dff5a"
+PANEL_INCHES = 3.1
+
+
+def new_panels(n_rows: int, planes: Sequence[Plane]) -> tuple[Figure, list[list[Axes]]]:
+    """Rows of black panels, one for each plane, and the figure that holds them."""
+    heights = max(plane.points_mm.shape[0] for plane in planes)
+    widths = [plane.points_mm.shape[1] for plane in planes]
+    scale = PANEL_INCHES / heights
+    legend = 0.45
+    size = (sum(widths) * scale + 0.35, n_rows * PANEL_INCHES + legend)
+    figure = new_figure(*size, facecolor="black")
+    grid = figure.add_gridspec(
+        n_rows,
+        len(planes),
+        width_ratios=widths,
+        left=0.35 / size[0],
+        right=1,
+        bottom=legend / size[1],
+        top=1,
+        wspace=0.01,
+        hspace=0.01,
+    )
+    axes = [[figure.add_subplot(grid[r, c]) for c in range(len(planes))] for r in range(n_rows)]
+    for row in axes:
+        for axis in row:
+            axis.set_facecolor("black")
+            axis.set_xticks([])
+            axis.set_yticks([])
+            for spine in axis.spines.values():
+                spine.set_visible(False)
+            axis.yaxis.label.set_fontsize(9)
+            axis.yaxis.label.set_color("white")
+    return figure, axes
+
+
+def show_plane(axis: Axes, image: NDArray, top: float, plane: Plane) -> None:
+    """Show an image on a plane, intensities from 0 to `top`, with the letters of its sides."""
+    axis.imshow(image, cmap="gray", vmin=0, vmax=top, interpolation="nearest", aspect="equal")
+    axis.set_anchor("C")
+    places = {0: (0.02, 0.5), 1: (0.98, 0.5), 2: (0.5, 0.98), 3: (0.5, 0.02)}
+    for i, (x, y) in places.items():
+        axis.text(
+            x,
+            y,
+            LETTERS[plane.name][i],
+            transform=axis.transAxes,
+            color="white",
+            fontsize=9,
+            fontweight="bold",
+            ha=("left", "right", "center", "center")[i],
+            va=("center", "center", "top", "bottom")[i],
+        )
+    if plane.name != "sagittal":
+        axis.text(
+            0.02,
+            0.02,
+            "radiological:\npatient's right\non the left",
+            transform=axis.transAxes,
+            color="#999999",
+            fontsize=5.5,
+            ha="left",
+            va="bottom",
+        )
+    axis.text(
+        0.02,
+        0.98,
+        f"{plane.name}\n{ACROSS[plane.name]} = {plane.position_mm:.0f} mm",
+        transform=axis.transAxes,
+        color="#cccccc",
+        fontsize=7,
+        ha="left",
+        va="top",
+    )
+
+
+def add_isolines(axis: Axes, u: NDArray[np.float32], levels: Sequence[float], width: float) -> None:
+    """Draw a density: colours where it reaches the lowest level, and a line at each level."""
+    axis.imshow(
+        np.where(u >= levels[0], u, 0),
+        cmap=density_colours(levels),
+        vmin=0,
+        vmax=1,
+        interpolation="nearest",
+        aspect="equal",
+    )
+    for level, (_, colour) in zip(levels, level_lines(levels), strict=True):
+        add_contour(axis, u, level, colour, width)
+
+
+def add_outlines(axis: Axes, plane: Plane, masks: TumorMasks) -> None:
+    """Draw the outlines of core and whole tumour on a plane."""
+    add_contour(axis, plane.sample(masks.whole, masks.grid), 0.5, WHOLE_COLOUR, 0.9)
+    add_contour(axis, plane.sample(masks.core, masks.grid), 0.5, CORE_COLOUR, 0.9)
+
+
+def add_contour(axis: Axes, image: NDArray, level: float, colour: str, width: float) -> None:
+    """Draw the line where an image reaches a level, where there is one."""
+    if image.min() < level <= image.max():  # matplotlib warns where there is no line to draw
+        axis.contour(image, levels=[level], colors=[colour], linewidths=width)
+
+
+def finish(figure: Figure, lines: Sequence[tuple[str, str]]) -> bytes:
+    """A figure as PNG, with a legend of texts and colours below the panels."""
+    handles = [Line2D([], [], color=colour, linewidth=2, label=text) for text, colour in lines]
+    figure.legend(
+        handles=handles,
+        loc="lower center",
+        ncols=len(handles),
+        fontsize=8,
+        frameon=True,
+        facecolor="black",
+        labelcolor="white",
+        edgecolor="none",
+        handlelength=1.4,
+        columnspacing=1.4,
+    )
+    return png_of(figure)
+
+
+def white_level(scan: Scan) -> float:
+    """Intensity that is shown white: bright enhancement and fat must not darken the brain."""
+    positive = scan.values[scan.values > 0]
+    return float(np.percentile(positive, 99.5)) if positive.size else 1.0
+
+
+def density_colours(levels: Sequence[float] = LEVELS) -> ListedColormap:
+    """Colours of densities 0 to 1, at each of the rising levels that of its isoline.
+
+    The fewer cells, the more of the scan shows through.
+    """
+    steps = np.linspace(0, 1, 256)
+    colours = np.empty((256, 4))
+    for i, channel in enumerate(_level_channels(len(levels)).T):
+        colours[:, i] = np.interp(steps, levels, channel)
+    colours[:, 3] = 0.08 + 0.42 * np.sqrt(steps)
+    colours[0, 3] = 0
+    return ListedColormap(colours)
+
+
+def level_lines(levels: Sequence[float]) -> list[tuple[str, str]]:
+    """What the legend says of each level, and in which colour."""
+    colours = [to_hex(channels) for channels in _level_channels(len(levels))]
+    return [(f"density {x:g}", colour) for x, colour in zip(levels, colours, strict=True)]
+
+
+def _level_channels(n: int) -> NDArray[np.float64]:
+    """Red, green and blue of n levels."""
+    at = np.linspace(0, len(LEVEL_COLOURS) - 1, n)
+    known = np.array([to_rgb(colour) for colour in LEVEL_COLOURS])
+    return np.stack([np.interp(at, np.arange(len(known)), channel) for channel in known.T], axis=1)

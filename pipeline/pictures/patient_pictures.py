@@ -1,0 +1,171 @@
+"""Pictures that a radiologist can judge a result by: three planes through the patient's tumour."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atlas import Grid
+from ...solver import TumorDensity
+from ..images.nifti import Scan
+from ..patient.patient import Patient
+from .drawing import drawn, new_figure, own_style, png_of
+from .panels import (
+    CORE_COLOUR,
+    LEVELS,
+    WHOLE_COLOUR,
+    add_contour,
+    add_isolines,
+    add_outlines,
+    finish,
+    level_lines,
+    new_panels,
+    show_plane,
+    white_level,
+)
+from .planes import Plane, tumour_planes
+
+STANDARD_COLOUR, MODEL_COLOUR = "#ffffff", "#ff2a1a"
+PROBABILITIES = (0.05, 0.5, 0.95)
+PROBABILITY_COLOURS = ("#ffffb2", "#fd8d3c", "#ff2a1a")
+THUMBNAIL_INCHES = 1.8
+
+
+@own_style()
+def draw_density(
+    patient: Patient,
+    density: TumorDensity,
+    scan: Scan | None = None,
+    *,
+    title: str = "T1",
+    levels: Sequence[float] = LEVELS,
+    planes: Sequence[Plane] | None = None,
+) -> bytes:
+    """Draw a density map with iso-lines and the patient's outlines on one of the scans.
+
+    Parameters
+    ----------
+    patient : Patient
+    density : TumorDensity
+        In the patient's world, on any grid.
+    scan : Scan, optional
+        The registered T1 by default.
+    title : str
+        Names the scan.
+    levels : sequence of float
+        Rising densities of the isolines.
+    planes : sequence of Plane, optional
+        Three; by default those through the middle of the whole tumour.
+
+    Returns
+    -------
+    bytes
+        A PNG: above, the scan with the outlines alone; below, the map on it.
+    """
+    scan = patient.t1 if scan is None else scan
+    planes = tumour_planes(patient) if planes is None else planes
+    figure, axes = new_panels(2, planes)
+    top = white_level(scan)
+    for column, plane in enumerate(planes):
+        background = plane.sample(scan.values, scan.grid)
+        u = plane.sample(density.u, density.grid)
+        for row in range(2):
+            show_plane(axes[row][column], background, top, plane)
+        axis = axes[1][column]
+        add_isolines(axis, u, levels, 1.1)
+        for row in range(2):
+            add_outlines(axes[row][column], plane, patient.masks)
+    axes[0][0].set_ylabel(f"{title}, outlines")
+    axes[1][0].set_ylabel(f"{title}, map")
+    lines = [
+        ("outlined whole tumour", WHOLE_COLOUR),
+        ("outlined core", CORE_COLOUR),
+        *level_lines(levels),
+    ]
+    return finish(figure, lines)
+
+
+@own_style()
+def draw_thumbnail(patient: Patient, density: TumorDensity) -> bytes:
+    """Draw a density map with iso-lines and outlines on the axial slice of the T1, small; a PNG."""
+    plane = tumour_planes(patient)[0]
+    height, width = plane.points_mm.shape[:2]
+    figure = new_figure(THUMBNAIL_INCHES * width / height, THUMBNAIL_INCHES)
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.set_axis_off()
+    background = plane.sample(patient.t1.values, patient.grid)
+    axis.imshow(background, cmap="gray", vmin=0, vmax=white_level(patient.t1), aspect="auto")
+    u = plane.sample(density.u, density.grid)
+    add_isolines(axis, u, LEVELS, 0.8)
+    add_outlines(axis, plane, patient.masks)
+    axis.set_aspect("equal")
+    return png_of(figure)
+
+
+@own_style()
+def draw_volumes(patient: Patient, standard: NDArray[np.bool_], model: NDArray[np.bool_]) -> bytes:
+    """Draw the borders of two planning volumes and of both outlines on the T1; a PNG.
+
+    The volumes lie on the patient's grid.
+    """
+    contours = [(standard, 0.5, STANDARD_COLOUR), (model, 0.5, MODEL_COLOUR)]
+    lines = [("standard volume", STANDARD_COLOUR), ("model's volume", MODEL_COLOUR)]
+    return _draw_contours(patient, contours, patient.grid, lines)
+
+
+@own_style()
+def draw_exceedance(patient: Patient, probability: NDArray[np.float32], grid: Grid) -> bytes:
+    """Draw where a density is exceeded with given probabilities, on the T1; a PNG.
+
+    The map lies on any grid in the patient's world.
+    """
+    pairs = list(zip(PROBABILITIES, PROBABILITY_COLOURS, strict=True))
+    contours = [(probability, level, colour) for level, colour in pairs]
+    return _draw_contours(patient, contours, grid, [(f"{p:.0%}", c) for p, c in pairs])
+
+
+@own_style()
+def draw_overlays(
+    patient: Patient,
+    density: TumorDensity,
+    levels: Sequence[float] = LEVELS,
+    *,
+    failures: list[str],
+) -> dict[str, bytes]:
+    """Draw the map on the registered image and, where given, on FLAIR and T1c, by caption.
+
+    What cannot be drawn is left out, and told in the list of failures (see `drawn`).
+    """
+    shown = {"T1" if patient.modality == "t1" else "T1c": patient.t1}
+    for name, scan in (("FLAIR", patient.flair), ("T1c", patient.t1c)):
+        if scan is not None:
+            shown[name] = scan
+    pictures = {}
+    for name, scan in shown.items():
+        draw = functools.partial(draw_density, patient, density, scan, title=name, levels=levels)
+        png = drawn(f"The picture of the map on {name}", draw, failures)
+        if png is not None:
+            pictures[f"Predicted tumour cell density on {name}"] = png
+    return pictures
+
+
+def _draw_contours(
+    patient: Patient,
+    contours: Sequence[tuple[NDArray, float, str]],
+    grid: Grid,
+    lines: Sequence[tuple[str, str]],
+) -> bytes:
+    planes = tumour_planes(patient)
+    figure, axes = new_panels(1, planes)
+    for axis, plane in zip(axes[0], planes, strict=True):
+        show_plane(
+            axis, plane.sample(patient.t1.values, patient.grid), white_level(patient.t1), plane
+        )
+        add_outlines(axis, plane, patient.masks)
+        for values, level, colour in contours:
+            add_contour(axis, plane.sample(values, grid), level, colour, 1.1)
+    outlined = [("outlined whole tumour", WHOLE_COLOUR), ("outlined core", CORE_COLOUR)]
+    return finish(figure, [*lines, *outlined])
