@@ -1,6 +1,8 @@
 """What may import what: rooms in one order, no circles, ANTs and Ray through one module each."""
 
 import ast
+import subprocess
+import sys
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -50,9 +52,9 @@ the rest. A type that is imported for a checker alone counts: who names it has t
 """
 
 
-def parse(source):
+def imports(tree):
     """All that a module imports, wherever in it: pairs of a dotted name and the level of dots."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, 0) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -73,12 +75,15 @@ FILES = {
 }
 
 
-def internal(module, source):
+TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in FILES.items()}
+
+
+def internal(module, tree):
     """The modules of glioquery that a module imports."""
     package = module.split(".") if module else []
     if module and FILES[module].name != "__init__.py":
         package = package[:-1]
-    for name, level in parse(source):
+    for name, level in imports(tree):
         parts = name.split(".")
         if level:
             parts = package[: len(package) - level + 1] + parts
@@ -91,7 +96,7 @@ def internal(module, source):
         yield ".".join(parts)
 
 
-IMPORTS = {name: set(internal(name, path.read_text("utf-8"))) for name, path in FILES.items()}
+IMPORTS = {name: set(internal(name, tree)) for name, tree in TREES.items()}
 
 
 def room_of(module):
@@ -111,7 +116,7 @@ def test_every_import_stands_in_the_walk():
         "if TYPE_CHECKING:\n    from .store.database import Database\n"
         "def late():\n    from glioquery.pipeline.images.nifti import read_scan\n"
     )
-    found = set(internal("dbgen.generation", source))
+    found = set(internal("dbgen.generation", ast.parse(source)))
     assert found == {"solver", "query.index.build", "dbgen.store.database", "pipeline.images.nifti"}
     assert [room_of(name) > room_of("dbgen.generation") for name in sorted(found)] == [
         False, True, True, False,
@@ -121,8 +126,8 @@ def test_every_import_stands_in_the_walk():
 def test_rooms_import_from_those_before_them_alone():
     upwards = {
         (importer, imported)
-        for importer, imports in IMPORTS.items()
-        for imported in imports
+        for importer, all_imported in IMPORTS.items()
+        for imported in all_imported
         if room_of(imported) > room_of(importer)
     }
     assert upwards == set()
@@ -142,8 +147,8 @@ def test_no_modules_import_each_other_in_a_circle():
 def test_a_library_that_owns_processes_has_one_adapter(library, adapter):
     users = {
         module
-        for module, path in FILES.items()
-        for name, level in parse(path.read_text("utf-8"))
+        for module, tree in TREES.items()
+        for name, level in imports(tree)
         if level == 0 and name.split(".")[0] == library
     }
     assert users == {adapter}
@@ -154,8 +159,8 @@ def test_ray_is_started_and_left_in_one_module():
     ends = {"init", "shutdown"}
     callers = {
         module
-        for module, path in FILES.items()
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr in ends
         if isinstance(node.value, ast.Name) and node.value.id == "ray"
     }
@@ -166,8 +171,8 @@ def test_no_object_looks_for_an_atlas_by_itself_but_a_database():
     # An atlas is handed over or asked of the database; what looks for the one in use is a function.
     loaders = {
         (module, function.name)
-        for module, path in FILES.items()
-        for owner in ast.walk(ast.parse(path.read_text("utf-8")))
+        for module, tree in TREES.items()
+        for owner in ast.walk(tree)
         if isinstance(owner, ast.ClassDef)
         for function in ast.walk(owner)
         if isinstance(function, ast.FunctionDef)
@@ -175,3 +180,22 @@ def test_no_object_looks_for_an_atlas_by_itself_but_a_database():
         if isinstance(node, ast.Name) and node.id in ("load_atlas", "atlas_folder")
     }
     assert loaders == {("dbgen.store.database", "atlas")}
+
+
+PACKAGES = [name for name, path in FILES.items() if name and path.name == "__init__.py"]
+
+HEAVY = ("ants", "jax", "matplotlib", "nibabel", "netCDF4", "ray", "rich", "scipy", "xarray")
+
+
+def test_packages_offer_what_they_list_and_load_it_late():
+    program = f"""
+import importlib, sys
+late = [importlib.import_module("glioquery." + name) for name in {PACKAGES}
+        if not name.startswith("solver.models")]
+print(*(name for name in {HEAVY} if name in sys.modules))
+for package in late:
+    for name in getattr(package, "__all__", ()):
+        assert name in dir(package) and getattr(package, name) is not None
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "\n"), done.stdout + done.stderr

@@ -1,1 +1,34 @@
-"""A database on disk: its header, shards and outlines, read and written."""
+"""A database on disk, read and written: its header, shards and outlines.
+
+FORMAT.md says what the files hold. One database comes with the package.
+"""
+
+from typing import TYPE_CHECKING
+
+from ...deferred import deferred
+
+if TYPE_CHECKING:
+    from .database import Database
+    from .embedded import embedded_database
+    from .header import DatabaseError, read_header
+    from .shard import ShardRecord, read_record, write_shard
+else:
+    __getattr__, __dir__ = deferred(
+        __name__,
+        {
+            ".database": ("Database",),
+            ".embedded": ("embedded_database",),
+            ".header": ("DatabaseError", "read_header"),
+            ".shard": ("ShardRecord", "read_record", "write_shard"),
+        },
+    )
+
+__all__ = [
+    "Database",
+    "DatabaseError",
+    "ShardRecord",
+    "embedded_database",
+    "read_header",
+    "read_record",
+    "write_shard",
+]

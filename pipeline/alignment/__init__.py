@@ -1,1 +1,34 @@
-"""How two images are brought together: linear stage, SyN through ANTs, and the transform."""
+"""How two images are brought together: a linear stage, SyN through ANTs, and the map found.
+
+It takes any two images; ANTs runs in a process of its own.
+"""
+
+from typing import TYPE_CHECKING
+
+from ...deferred import deferred
+
+if TYPE_CHECKING:
+    from .ants_worker import RegistrationError, correct_bias
+    from .linear import find_pose, fit_linear, refine_pose
+    from .syn import bend
+    from .transform import AtlasTransform
+else:
+    __getattr__, __dir__ = deferred(
+        __name__,
+        {
+            ".ants_worker": ("RegistrationError", "correct_bias"),
+            ".linear": ("find_pose", "fit_linear", "refine_pose"),
+            ".syn": ("bend",),
+            ".transform": ("AtlasTransform",),
+        },
+    )
+
+__all__ = [
+    "AtlasTransform",
+    "RegistrationError",
+    "bend",
+    "correct_bias",
+    "find_pose",
+    "fit_linear",
+    "refine_pose",
+]

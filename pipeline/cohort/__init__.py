@@ -1,1 +1,38 @@
-"""Many patients through Ray; the PREDICT-GBM contract."""
+"""Many patients through Ray, from a table of cases to a page; the PREDICT-GBM contract."""
+
+from typing import TYPE_CHECKING
+
+from ...deferred import deferred
+
+if TYPE_CHECKING:
+    from .case_table import Case, CaseTable, read_cases
+    from .cases import Cases, find_cases
+    from .cohort import Outcome, invert_cohort
+    from .cohort_report import write_cohort
+    from .predict_gbm import Exam, find_exams, predict_exam, read_exam
+else:
+    __getattr__, __dir__ = deferred(
+        __name__,
+        {
+            ".case_table": ("Case", "CaseTable", "read_cases"),
+            ".cases": ("Cases", "find_cases"),
+            ".cohort": ("Outcome", "invert_cohort"),
+            ".cohort_report": ("write_cohort",),
+            ".predict_gbm": ("Exam", "find_exams", "predict_exam", "read_exam"),
+        },
+    )
+
+__all__ = [
+    "Case",
+    "CaseTable",
+    "Cases",
+    "Exam",
+    "Outcome",
+    "find_cases",
+    "find_exams",
+    "invert_cohort",
+    "predict_exam",
+    "read_cases",
+    "read_exam",
+    "write_cohort",
+]

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...dbgen import Database
+from ...dbgen.machine.files import write_text
 from ...query import Index, search
 from ..pictures.drawing import MaxNLocator, drawn, new_figure, own_style, png_of
-from ..report.page import render_page, write_page
+from ..report.page import render_page
 from ..results.csv_file import write_csv
 from ..results.json_values import plain
 from ..results.outputs import REPORT_FILE
@@ -189,7 +190,7 @@ def write_cohort(
     page = out / PAGE_FILE
     page.unlink(missing_ok=True)  # an earlier one would not belong to the table
     drawn(
-        "The page", lambda: write_page(page, render_page("cohort.html.jinja", **values)), failures
+        "The page", lambda: write_text(page, render_page("cohort.html.jinja", **values)), failures
     )
     return failures
 

@@ -1,1 +1,29 @@
-"""From a growth to maps of the patient: density, planning volumes, recurrence."""
+"""From a growth to maps of the patient: density, planning volumes, coverage of a recurrence."""
+
+from typing import TYPE_CHECKING
+
+from ...deferred import deferred
+
+if TYPE_CHECKING:
+    from .maps import PatientMaps, map_to_patient
+    from .planning import PlanningVolumes, plan_volumes, rank_brain
+    from .recurrence import Coverage, cover_recurrence
+else:
+    __getattr__, __dir__ = deferred(
+        __name__,
+        {
+            ".maps": ("PatientMaps", "map_to_patient"),
+            ".planning": ("PlanningVolumes", "plan_volumes", "rank_brain"),
+            ".recurrence": ("Coverage", "cover_recurrence"),
+        },
+    )
+
+__all__ = [
+    "Coverage",
+    "PatientMaps",
+    "PlanningVolumes",
+    "cover_recurrence",
+    "map_to_patient",
+    "plan_volumes",
+    "rank_brain",
+]

@@ -1,1 +1,23 @@
-"""The page of a result, and the viewer in it."""
+"""The page of a result and the viewer in it, without any reference to another file."""
+
+from typing import TYPE_CHECKING
+
+from ...deferred import deferred
+
+if TYPE_CHECKING:
+    from .inversion_page import write_page
+    from .page import render_page
+    from .report import ReportContent, write_report
+    from .viewer import view_density
+else:
+    __getattr__, __dir__ = deferred(
+        __name__,
+        {
+            ".inversion_page": ("write_page",),
+            ".page": ("render_page",),
+            ".report": ("ReportContent", "write_report"),
+            ".viewer": ("view_density",),
+        },
+    )
+
+__all__ = ["ReportContent", "render_page", "view_density", "write_page", "write_report"]

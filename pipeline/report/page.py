@@ -13,8 +13,6 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ...dbgen.machine.files import completed
-
 DISCLAIMER = (
     "glioquery is research software. It is not a medical device, its results are not validated "
     "for clinical use and must not guide the treatment of a patient."
@@ -35,13 +33,6 @@ def render_page(template: str, **values: object) -> str:
     )
     pages.filters |= {"number": number, "png": png_address}
     return pages.get_template(template).render(disclaimer=DISCLAIMER, **values)
-
-
-def write_page(path: Path, html: str) -> None:
-    """Write a page, complete or not at all."""
-    with completed(path) as temporary:
-        # Names of files may hold bytes that are no text.
-        temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
 
 
 def number(value: object, decimals: int | None = None) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...dbgen.machine.files import write_text
 from ...paths import StrPath
 from ..registration.quality import (
     MAX_FOLDING_FRACTION,
@@ -21,7 +22,7 @@ from ..registration.quality import (
     OutlineQuality,
     RegistrationQuality,
 )
-from .page import number, render_page, write_page
+from .page import number, render_page
 
 MATCH_DECIMALS = {
     "score": 3,
@@ -126,7 +127,7 @@ class ReportContent:
 
 def write_report(path: StrPath, report: ReportContent) -> None:
     """Write the page; it appears under its name when complete."""
-    write_page(Path(path), render_report(report))
+    write_text(Path(path), render_report(report))
 
 
 def render_report(report: ReportContent) -> str:

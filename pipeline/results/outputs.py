@@ -28,10 +28,7 @@ X is the subject's label; `names` makes the names, docs/outputs.md describes eve
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -40,7 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
-from ...dbgen.machine.files import completed
+from ...dbgen.machine.files import write_bytes, write_json
 from ...paths import StrPath
 from ...solver.own_settings import own_arithmetic
 from ..images.nifti import Intent, write_nifti
@@ -61,6 +58,7 @@ from ..prediction.maps import PatientMaps
 from ..prediction.planning import isodensity_labels
 from ..report.inversion_page import write_page
 from ..steps import Step, Steps, silent
+from .csv_file import write_csv
 from .json_values import plain
 from .result_folder import RESULT_FILE, list_files, only_run, replaced
 
@@ -142,8 +140,7 @@ def write_inversion(
         for name, make in further.items():
             content = make(told)
             if content is not None:
-                with completed(stage / name) as temporary:
-                    temporary.write_bytes(content)
+                write_bytes(stage / name, content)
         write_result(stage, told)  # whatever pictures failed, and last: it lists the other files
     return told
 
@@ -164,16 +161,12 @@ def write_maps(out: Path, inversion: Inversion, subject: str = DEFAULT_SUBJECT) 
     write_nifti(out / name, labels, asked.grid, intent="label", space="template")
     (out / "transform").mkdir(exist_ok=True)
     inversion.transform.save(out / "transform")
-    table = io.StringIO()
     rows = []
     for match in inversion.matches:
         row = match.row()
         x, y, z = row.pop("origin_mm")
         rows.append(row | {"origin_x_mm": x, "origin_y_mm": y, "origin_z_mm": z})
-    writer = csv.DictWriter(table, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    _write_text(out / "matches.csv", table.getvalue())
+    write_csv(out / "matches.csv", rows)
 
 
 def _write_patient_maps(
@@ -218,9 +211,4 @@ def write_result(out: Path, inversion: Inversion) -> None:
         "provenance": provenance_of(inversion),
         "files": list_files(out),
     }
-    _write_text(out / RESULT_FILE, json.dumps(plain(result), indent=2) + "\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    with completed(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_json(out / RESULT_FILE, plain(result))

@@ -8,9 +8,9 @@ import pytest
 from command_line import run
 from rich.console import Console
 
+from glioquery.dbgen.machine.files import write_text
 from glioquery.errors import one_line
 from glioquery.pipeline.commands.evaluation import _short
-from glioquery.pipeline.report.page import write_page
 from glioquery.pipeline.terminal import printing
 from glioquery.pipeline.terminal.printing import lay_out, said, show, show_table
 
@@ -135,7 +135,7 @@ def test_what_names_of_files_may_hold_is_shown_and_not_obeyed(tmp_path, terminal
     text = terminal(80)
     show({"file": name}, False)
     assert text() == "file: " + r"scan\x1b[2J\udcff\n.nii" + "\n"
-    write_page(tmp_path / "page.html", f"<p>{name}</p>")
+    write_text(tmp_path / "page.html", f"<p>{name}</p>")
     assert r"\udcff" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
