@@ -87,6 +87,14 @@ def is_bug(error: BaseException) -> bool:
     return not isinstance(error, GlioqueryError)
 
 
+def exit_code_of(error: BaseException) -> int:
+    """What a command ends with: 2 for bad input, 1 for failed work and for bugs."""
+    if isinstance(error, GlioqueryError):
+        return error.exit_code
+    is_misnamed = isinstance(error, FileNotFoundError | FileExistsError) and not is_bug(error)
+    return 2 if is_misnamed else 1
+
+
 def explained(error: BaseException) -> str:
     """What to tell of an error, on one line: that of a bug names a file with the traceback.
 

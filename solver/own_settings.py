@@ -22,7 +22,7 @@ from ..errors import InputError
 
 
 class DeviceError(InputError):
-    """JAX finds none of the devices that it is told to use."""
+    """JAX does not work under the settings that it is given."""
 
 
 class Shared:
@@ -97,9 +97,9 @@ def own_jax(*, x64: bool = False) -> Iterator[None]:
     DeviceError
         As `require_device`.
     """
+    require_device()
     import jax
 
-    require_device()
     with own_arithmetic(), ExitStack() as stack:
         for setting in (
             jax.enable_x64(x64),
@@ -119,6 +119,20 @@ def own_jax(*, x64: bool = False) -> Iterator[None]:
         yield
 
 
+def require_jax() -> None:
+    """See that JAX can be imported, which takes it half a second.
+
+    Raises
+    ------
+    DeviceError
+        If it does not know the value of one of its settings; the message names it.
+    """
+    try:
+        import jax  # noqa: F401
+    except ValueError as error:
+        raise DeviceError(f"JAX refuses a setting ({error}): unset that") from None
+
+
 @functools.cache
 def require_device() -> None:
     """See that JAX finds a device, which takes it half a second; once a process.
@@ -126,8 +140,9 @@ def require_device() -> None:
     Raises
     ------
     DeviceError
-        If it finds none: `JAX_PLATFORMS` may name what this machine has not.
+        As `require_jax`, or if it finds none: `JAX_PLATFORMS` may name what this machine has not.
     """
+    require_jax()
     import jax
 
     try:

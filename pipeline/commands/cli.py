@@ -4,22 +4,26 @@ People's messages and progress go to stderr; `--json` prints one JSON object on 
 0 done, 1 failed, 2 bad usage or bad input, 128 and more stopped by a signal: 130 by Ctrl-C, 143 by
 SIGTERM.
 
-Only the command that is asked for is imported: a query needs neither JAX nor what draws reports,
-which take 250 MB together.
+Modules of commands import what they need where they need it: help, and the refusal of bad input,
+do not wait for libraries that take seconds.
 """
 
 from __future__ import annotations
 
 import importlib
 import io
+import itertools
 import os
 import sys
+import traceback
 from collections.abc import Iterable
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from ...errors import one_line
+from ...errors import exit_code_of, explained, one_line
 from ...solver.own_settings import printed_warnings
 from ..terminal.progress import console
 from ..terminal.stopping import Stopped, stoppable
@@ -55,6 +59,12 @@ KEPT = {
 NOTHING_KEPT = "nothing unfinished is kept, and the same command begins anew"
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"glioquery {version('glioquery')}")
+        raise typer.Exit
+
+
 def application(names: Iterable[str]) -> typer.Typer:
     """The command line with some of its commands."""
     app = typer.Typer(
@@ -64,7 +74,7 @@ def application(names: Iterable[str]) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    app.callback()(lambda: None)  # or Typer would take a command that is alone for the whole
+    app.callback()(_before_the_command)
     for name in names:
         module, function = COMMANDS[name].split(":")
         commands = importlib.import_module(f".{module}", __package__)
@@ -72,10 +82,29 @@ def application(names: Iterable[str]) -> typer.Typer:
     return app
 
 
+def _before_the_command(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Print the traceback of what ends the command.")
+    ] = False,
+) -> None:
+    pass  # `main` looks for --debug itself
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; bad input ends with one line on stderr and exit code 2."""
+    """Run the command line; what ends it is told on one line on stderr.
+
+    Bad input ends with exit code 2, work that failed with 1, and so does a bug, whose line names a
+    file with the traceback.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
-    name = arguments[0] if arguments else ""
+    first = list(itertools.takewhile(lambda argument: argument.startswith("-"), arguments))
+    name = next(iter(arguments[len(first) :]), "")
     # Shards are complete when they have their names; some file systems (NFS) have no locks.
     os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -87,12 +116,15 @@ def main(arguments: list[str] | None = None) -> None:
     except Stopped as stopped:
         console.print(f"[bold red]{stopped}:[/] {KEPT.get(name, NOTHING_KEPT)}")
         sys.exit(stopped.exit_code)
-    except (ValueError, FileNotFoundError, FileExistsError, ConnectionError, ImportError) as error:
-        console.print(f"[bold red]error:[/] {escape(one_line(error))}")
-        sys.exit(2)
-    except (RuntimeError, OSError) as error:
-        console.print(f"[bold red]failed:[/] {escape(one_line(error))}")
-        sys.exit(1)
+    except Exception as error:
+        if "--debug" in first:
+            traceback.print_exception(error)
+            told = one_line(error)
+        else:
+            told = explained(error)
+        code = exit_code_of(error)
+        console.print(f"[bold red]{'error' if code == 2 else 'failed'}:[/] {escape(told)}")
+        sys.exit(code)
 
 
 if __name__ == "__main__":
