@@ -31,7 +31,6 @@ from .store.shard import VOXELS, holds_voxels, packing_box, read_record, shard_p
 from .store.stored import StoredShard
 from .study.plan import Plan
 from .study.space import ParameterSpace
-from .workers import make_shards
 
 SHARD_SIZE = 48
 """A multiple of the snapshots of a run by default, so that no run is simulated for two shards."""
@@ -148,6 +147,8 @@ def generate(
         progress(done, n_samples)
         if todo:
             with connected(address, n_workers=n_workers) as ray:
+                from .workers import make_shards  # here: it imports JAX
+
                 for index in make_shards(ray, folder, header, plan, todo):
                     done += spans[index][1] - spans[index][0]
                     progress(done, n_samples)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 from .seed import SEED_SD_MM
-from .supertime import longest_step, thrifty_step
 
 SCHEME = "strang-rkl2-2"
 """Name of the time integration, recorded with what it computes; the number rises with every change
@@ -87,6 +86,8 @@ class Accuracy:
 
     def step_days(self, pace: Pace, now: float) -> float:
         """Length of the step that begins at a time, in days since the seed."""
+        from .supertime import longest_step, thrifty_step  # here: it imports JAX
+
         bounds = [longest_step(pace.explicit_limit_days)]
         if pace.rho > 0:
             bounds.append(self.growth * leeway(pace) / pace.rho)

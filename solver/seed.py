@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from .tissue import OriginError, Tissue
 
@@ -57,6 +56,8 @@ def seed_density(tissue: Tissue, origin_mm: ArrayLike) -> NDArray[np.float32]:
     inside = (distance2 <= (SEED_CUT * SEED_SD_MM) ** 2) & tissue.domain[around]
     home = tuple(voxel - low)
     inside[home] = True
+    from scipy import ndimage  # here: who plans simulations can spare it
+
     labels, _ = ndimage.label(inside)
     weight = np.where(labels == labels[home], np.exp(-distance2 / (2 * SEED_SD_MM**2)), 0.0)
     density = weight * (SEED_MASS_MM3 / (weight.sum() * grid.voxel_ml * 1000.0))

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -85,7 +87,9 @@ def test_a_harmless_setting_changes_nothing(undisturbed, tmp_path, name):
 def test_a_setting_that_cannot_be_obeyed_is_refused_before_any_work(tmp_path, name):
     environment, named = REFUSED[name]
     seg, out = tmp_path / "seg.nii.gz", tmp_path / "out"
-    code, _, err = glioquery("invert", "--t1", seg, "--seg", seg, "-o", out, **environment)
+    nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4)), seg)
+    images = ("--t1", seg, "--seg", seg, "--labels", "brats2021")
+    code, _, err = glioquery("invert", *images, "-o", out, **environment)
     assert code == 2
     (line,) = err.strip().splitlines()
     assert named in line

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...atlas import Atlas
 from ...errors import InputError
@@ -15,14 +15,16 @@ from ...paths import StrPath
 from ...solver import (
     SCHEME,
     Accuracy,
-    FisherKolmogorov,
-    GrowthModel,
     OriginError,
     Thresholds,
     Tissue,
 )
 from ...solver.models import describe_model, find_model, recall_model
+from ...solver.models.registry import DEFAULT
 from .space import ParameterSpace
+
+if TYPE_CHECKING:
+    from ...solver import GrowthModel
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Plan:
 
     space: ParameterSpace = field(default_factory=ParameterSpace)
     seed: int = 0
-    model: GrowthModel = field(default_factory=FisherKolmogorov)
+    model: GrowthModel = field(default_factory=lambda: find_model(DEFAULT))
     thresholds: Thresholds = field(default_factory=Thresholds)
     accuracy: Accuracy = field(default_factory=Accuracy)
 
@@ -135,11 +137,11 @@ class Plan:
         """
         try:
             values = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
-            table = values.pop("model", {"name": FisherKolmogorov.name})
+            table = values.pop("model", {"name": DEFAULT})
             if not isinstance(table, dict) or not isinstance(table.get("name"), str):
                 raise InputError(
                     "the model is a table of its name and its settings, as in "
-                    f'[model] name = "{FisherKolmogorov.name}", got {table!r}'
+                    f'[model] name = "{DEFAULT}", got {table!r}'
                 )
             space = ParameterSpace.from_dict(values | changes)
             chosen = model or find_model(table.pop("name"), **(table | dict(settings or {})))

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...errors import InputError
 from ...paths import StrPath
 from ..images.labels import label_convention
-from ..images.nifti import InputError
 from ..names import checked_identifier, subject_label
-from ..patient.patient_files import SEG_GRIDS
+from ..patient.named_files import SEG_GRIDS
 from ..results.table_file import Table, listed, read_table
 
 SCANS = ("t1", "t1c", "flair", "seg", "brain_mask", "seg_reference", "recurrence")

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...atlas import SIMULATION_GRID, Atlas, load_atlas
+from ...errors import InputError
 from ...solver import TumorMasks
 from ..images.frames import require_one_frame
 from ..images.labels import LabelConvention, outlines_from_labels
-from ..images.nifti import InputError, read_nifti
+from ..images.nifti import read_nifti
 from ..images.resampling import resample_masks
 from ..names import map_name
 from ..patient.nesting import doubts_of_nesting

@@ -44,12 +44,12 @@ from ..images.resampling import resample_in_tissue
 from ..inversion.growth import find_growth
 from ..inversion.inversion import map_growth
 from ..inversion.options import InversionOptions
-from ..names import checked_identifier
 from ..patient.patient import Patient, load_patient
 from ..prediction.planning import rank_brain
 from ..results.outputs import write_inversion
 from ..results.result_folder import only_run, prepare_output
 from ..steps import Step, Steps, silent
+from .exams import identifier_of
 
 TISSUES = ("wm", "gm", "csf")
 CORE_LABELS = (1, 3, 4)
@@ -95,34 +95,6 @@ class Exam:
         return TissueMaps(gm, wm, csf, checksums={})
 
 
-def find_exams(folder: StrPath) -> list[Path]:
-    """The patients' folders in the benchmark's input.
-
-    Raises
-    ------
-    InputError
-        If there is none, or an id is not safe as the name of a file; the message names all such.
-    """
-    found = sorted(path for path in Path(folder).glob("Patient-*") if path.is_dir())
-    if not found:
-        raise InputError(
-            f"the input {folder} holds no folder Patient-<id>, as PREDICT-GBM hands them over"
-        )
-    faults = []
-    for path in found:
-        try:
-            checked_identifier(_identifier(path))
-        except InputError as error:
-            faults.append(str(error))
-    if faults:
-        raise InputError(f"the input {folder}: {'; '.join(faults)}")
-    return found
-
-
-def _identifier(folder: Path) -> str:
-    return folder.name.removeprefix("Patient-")
-
-
 def read_exam(folder: Path) -> Exam:
     """Read a patient's folder.
 
@@ -131,7 +103,7 @@ def read_exam(folder: Path) -> Exam:
     InputError
         If a file is missing or unreadable, shapes differ, or a tissue map holds no probabilities.
     """
-    identifier = _identifier(folder)
+    identifier = identifier_of(folder)
     names = [*TISSUES, "tumorseg"]
     if (folder / f"{identifier}-t1c.nii.gz").is_file():
         names.append("t1c")

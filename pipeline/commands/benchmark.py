@@ -9,9 +9,9 @@ import typer
 from rich.markup import escape
 
 from ...errors import explained
-from ...query.index.opening import open_to_simulate
+from ...query.index.opening import open_database, open_to_simulate
 from ...solver.compilation import prepare_jax
-from ..cohort.predict_gbm import find_exams, predict_exam, read_exam
+from ..cohort.exams import find_exams
 from ..inversion.options import InversionOptions
 from ..results.result_folder import only_run, prepare_output
 from ..terminal.printing import print_notice, print_step, show
@@ -42,13 +42,16 @@ def predict_gbm_command(
     as_json: Json = False,
 ) -> None:
     """Rank the brain's voxels for each patient of the PREDICT-GBM benchmark."""
-    prepare_jax()
-    source = open_to_simulate(database, model)
-    options.require_fit(source, open_index(source).n_samples)
     exams = find_exams(input_)
+    options.require_fit(source := open_database(database), open_index(source).n_samples)
     context.with_resource(only_run(output))
     if details is not None:
         prepare_output(details)
+    prepare_jax()
+
+    from ..cohort.predict_gbm import predict_exam, read_exam
+
+    source = open_to_simulate(database, model)
     written: dict[str, str] = {}
     failed: dict[str, str] = {}
     for folder in exams:

@@ -7,10 +7,9 @@ from typing import Annotated
 import typer
 
 from ...query.index.opening import open_database
-from ..fit.factors import FILE, QUANTITIES
+from ..fit.factors import FILE, N_TUMOURS, QUANTITIES, SEED
 from ..terminal.printing import show, show_table
 from ..terminal.progress import progress_bar
-from ..virtual.calibration import N_TUMOURS, SEED, calibrate
 from .opening import open_index
 from .options import DatabaseFolder, Json
 
@@ -23,6 +22,9 @@ def calibrate_command(
 ) -> None:
     """Calibrate the intervals that `invert` gives with a database; the same command resumes."""
     source = open_database(database)
+
+    from ..virtual.calibration import calibrate
+
     found = calibrate(source, open_index(source), n=n, seed=seed, bars=progress_bar)
     facts = {"calibration": str(source.path / FILE), "tumours": dict(found.n_tumours)}
     if as_json:

@@ -7,11 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ...query.index.opening import open_to_simulate
+from ...errors import InputError
+from ...query.index.opening import open_database, open_to_simulate
 from ..cohort.case_table import COLUMNS, read_cases
-from ..cohort.cohort import invert_cohort
-from ..cohort.cohort_report import PAGE_FILE, TABLE_FILE, match_stored, write_cohort
-from ..images.nifti import InputError
 from ..inversion.options import InversionOptions
 from ..results.result_folder import only_run
 from ..terminal.printing import print_notice, show
@@ -55,10 +53,16 @@ def cohort_command(
     table = read_cases(cases, labels=labels)
     for notice in table.notices:
         print_notice(notice)
-    source = open_to_simulate(database[0] if database else None, model)
+    folder = database[0] if database else None
+    source = open_database(folder)
     index = open_index(source)
     options.require_fit(source, index.n_samples)
     context.with_resource(only_run(output))
+
+    from ..cohort.cohort import invert_cohort
+    from ..cohort.cohort_report import PAGE_FILE, TABLE_FILE, match_stored, write_cohort
+
+    source = open_to_simulate(folder, model)
     reference = match_stored(source, index)
     with progress_bar("cohort", "patients") as progress:
         outcomes = invert_cohort(

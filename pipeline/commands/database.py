@@ -11,14 +11,13 @@ import typer
 from ...dbgen import ParameterSpace, Plan, generate, merge, verify
 from ...dbgen.datacard import describe_database
 from ...dbgen.generation import SHARD_SIZE, complete_request
-from ...dbgen.pilot import forecast
 from ...dbgen.store.embedded import EMBEDDED
+from ...dbgen.store.header import read_header
 from ...dbgen.study.samplers import SAMPLERS
 from ...query.index.opening import open_database
-from ...solver import FisherKolmogorov
 from ...solver.compilation import prepare_jax
 from ...solver.models import find_class, find_model, parse_settings, register_model
-from ..pictures.database_picture import draw_database
+from ...solver.models.registry import DEFAULT
 from ..terminal.printing import said, show, show_table
 from ..terminal.progress import generation_progress, progress_bar
 from .options import (
@@ -67,6 +66,8 @@ def generate_command(
     """
     plan = _plan(space, sampler, seed, model, parse_settings(settings or ()))
     if dry_run:
+        from ...dbgen.pilot import forecast
+
         n, plan, store = complete_request(database, n, plan, store)
         cost = forecast(plan, n, store=store, shard_size=shard_size, n_workers=workers)
         show({"database": str(database.absolute()), **dataclasses.asdict(cost)}, as_json)
@@ -99,8 +100,8 @@ def _plan(
         return None
     seed = seed or 0
     if space is None:
-        growth = find_model(model or FisherKolmogorov.name, **settings)
-        return Plan(ParameterSpace.from_dict(named), seed, growth)
+        chosen = ParameterSpace.from_dict(named)
+        return Plan(chosen, seed, find_model(model or DEFAULT, **settings))
     if model is None:
         return Plan.from_toml(space, seed=seed, settings=settings, **named)
     return Plan.from_toml(space, seed=seed, model=find_model(model, **settings), **named)
@@ -127,6 +128,8 @@ def describe_command(
     source = open_database(database)
     facts = dataclasses.asdict(describe_database(source)) | {"path": str(source.path.absolute())}
     if picture is not None:
+        from ..pictures.database_picture import draw_database
+
         save_picture(picture, lambda: draw_database(source), facts)
     if as_json:
         show(facts, as_json)
@@ -166,8 +169,9 @@ def verify_command(
     as_json: Json = False,
 ) -> None:
     """Check a database against its format; exit code 1 if it has faults."""
-    prepare_jax()
     folder = EMBEDDED if database is None else database
+    read_header(folder)  # refuses what is no database before JAX is imported
+    prepare_jax()
     if model is not None:
         register_model(find_class(model))
     with progress_bar("verify", "shards") as progress:

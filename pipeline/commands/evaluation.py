@@ -8,12 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
-import jax
 import typer
 
 from ...dbgen import Database
 from ...dbgen.machine.cores import processor
 from ...dbgen.machine.files import write_text
+from ...errors import InputError
 from ...query import Index, search
 from ...query.evaluation.asking import (
     DEPTH,
@@ -37,11 +37,7 @@ from ...query.strategies.registry import (
 )
 from ...query.strategies.store import read_manifest, remedy
 from ...solver.compilation import prepare_jax
-from ..cohort.cases import PATTERN, WRITTEN_BY_INVERT, find_cases
 from ..images.labels import label_convention
-from ..images.nifti import InputError
-from ..pictures.evaluation_pictures import draw_dice, draw_strategies
-from ..registration.placement import TO_SRI24, require_overlap
 from ..results.csv_file import write_csv
 from ..results.result_folder import only_run
 from ..terminal.printing import print_notice, show, show_table
@@ -80,12 +76,12 @@ def train_command(
 
     What is ready is kept; the same command resumes.
     """
-    prepare_jax()
+    names = [name for name in _names(strategy) if name not in STATELESS]
     outlines = open_outlines(database, core_threshold, whole_threshold, normalise)
     index = open_index(
         outlines.database, thresholds=outlines.thresholds, normalisation=outlines.normalisation
     )
-    names = [name for name in _names(strategy) if name not in STATELESS]
+    prepare_jax()
     for name in names:  # before the first of them takes hours
         check_preparation(index, name, preset=preset)
     for name in names:
@@ -114,8 +110,8 @@ def evaluate_command(
         Path | None, typer.Option(help="Folder of patients' outlines on the atlas.")
     ] = None,
     case_files: Annotated[
-        str, typer.Option(metavar="GLOB", help="Which files; default: those of `invert`.")
-    ] = PATTERN,
+        str | None, typer.Option(metavar="GLOB", help="Which files; default: those of `invert`.")
+    ] = None,
     labels: Labels = None,
     core_labels: LabelList = None,
     whole_labels: LabelList = None,
@@ -130,25 +126,35 @@ def evaluate_command(
     as_json: Json = False,
 ) -> None:
     """Compare query strategies: the paper's Tables 1 and 2 on this database. Resumes by itself."""
-    prepare_jax()
-    source = open_to_simulate(database, model) if synthetic else open_database(database)
     names = list(dict.fromkeys(["direct", *_names(strategies)]))
     if not synthetic and cases is None:
         raise InputError("there is nothing to ask: give --synthetic N, --cases FOLDER, or both")
-    if synthetic:
-        plan_queries(source, seed)
+    convention = None
+    if labels or core_labels or whole_labels:
+        convention = label_convention(
+            labels, core_labels=numbers(core_labels), whole_labels=numbers(whole_labels)
+        )
+    source = open_database(database)
     least = min(DEPTH, source.n_samples)
     if rerank and rerank < least:
         raise InputError(f"--rerank is {least} or more, as many as are looked at, got {rerank}")
+    prepare_jax()
+
+    from ..cohort.cases import PATTERN, WRITTEN_BY_INVERT, find_cases
+    from ..registration.placement import TO_SRI24, require_overlap
+
+    if synthetic:
+        source = open_to_simulate(database, model)
+        plan_queries(source, seed)
     context.with_resource(only_run(output))
     found = None
     if cases is not None:
-        convention = WRITTEN_BY_INVERT
-        if labels or core_labels or whole_labels:
-            convention = label_convention(
-                labels, core_labels=numbers(core_labels), whole_labels=numbers(whole_labels)
-            )
-        found = find_cases(cases, pattern=case_files, convention=convention, atlas=source.atlas)
+        found = find_cases(
+            cases,
+            pattern=case_files or PATTERN,
+            convention=convention or WRITTEN_BY_INVERT,
+            atlas=source.atlas,
+        )
         for notice in found.notices:
             print_notice(notice)
     index = open_index(source)
@@ -223,6 +229,8 @@ def _provenance(
     database: Database, index: Index, names: list[str], drawn: Database | None
 ) -> dict[str, str]:
     """What the figures depend on, for people."""
+    import jax
+
     facts = {
         "database": f"{index.n_samples} tumours, checksum {index.database_checksum}",
         "hardware": processor(),
@@ -250,6 +258,8 @@ def _write(
     output: Path, rows: list[Row], timings: list[NaiveTiming], provenance: dict[str, str]
 ) -> None:
     """Tables and pictures."""
+    from ..pictures.evaluation_pictures import draw_dice, draw_strategies
+
     summaries, facts = summarise(rows, timings), describe_queries(rows)
     write_csv(output / "rows.csv", [dataclasses.asdict(row) for row in rows])
     write_csv(output / "summary.csv", [dataclasses.asdict(one) for one in summaries])

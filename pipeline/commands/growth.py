@@ -7,17 +7,11 @@ from typing import Annotated
 
 import typer
 
-from ...atlas import load_atlas
 from ...errors import FailedError
-from ...solver import FisherKolmogorov, GrowthParameters, Status, Tissue, simulate
-from ...solver.compilation import prepare_jax
-from ...solver.models import find_model, parse_settings
-from ..images.nifti import write_nifti
-from ..pictures.atlas_pictures import draw_on_atlas
-from ..pictures.movie import draw_movie, require_gif
+from ...solver.models.registry import DEFAULT
 from ..terminal.printing import show
 from .options import Json, ModelName, ModelSettings
-from .pictures import require_places, save_picture
+from .pictures import require_gif, require_places, save_picture
 
 
 def atlas_command(
@@ -26,6 +20,10 @@ def atlas_command(
 ) -> None:
     """What the atlas holds."""
     require_places(picture)
+
+    from ...atlas import load_atlas
+    from ...solver import Tissue
+
     atlas = load_atlas()
     tissue = Tissue.from_atlas(atlas)
     x, y, z = tissue.box
@@ -38,6 +36,8 @@ def atlas_command(
         "tissue_box_voxels": [[s.start, s.stop] for s in (x, y, z)],
     }
     if picture is not None:
+        from ..pictures.atlas_pictures import draw_on_atlas
+
         save_picture(picture, lambda: draw_on_atlas(atlas), facts)
     show(facts, as_json)
 
@@ -51,20 +51,30 @@ def simulate_command(
     rho: Annotated[float, typer.Option(help="Proliferation rate, 1/day.")],
     days: Annotated[float, typer.Option(help="Time from the seed, days.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Density, .nii.gz.")],
-    model: ModelName = FisherKolmogorov.name,
+    model: ModelName = DEFAULT,
     settings: ModelSettings = None,
     picture: Annotated[Path | None, typer.Option(help="Draw iso-lines on the T1 as PNG.")] = None,
     movie: Annotated[Path | None, typer.Option(help="Draw the growth as animated GIF.")] = None,
     as_json: Json = False,
 ) -> None:
     """Grow one tumour in the atlas."""
-    prepare_jax()
-    chosen = find_model(model, **parse_settings(settings or ()))
+    from ...solver import GrowthParameters
+    from ...solver.models import find_model, parse_settings
+
+    parameters = GrowthParameters(origin, dw, rho, days)
+    given = parse_settings(settings or ())
     if movie is not None:
         require_gif(movie)
     require_places(output, picture, movie)
+    chosen = find_model(model, **given)
+
+    from ...atlas import load_atlas
+    from ...solver import Status, Tissue, simulate
+    from ...solver.compilation import prepare_jax
+    from ..images.nifti import write_nifti
+
+    prepare_jax()
     atlas = load_atlas()
-    parameters = GrowthParameters(origin, dw, rho, days)
     run = simulate(Tissue.from_atlas(atlas), parameters, model=chosen)
     if run.status is Status.NOT_FINITE:
         raise FailedError(f"{run.parameters}: {run.status.value}")
@@ -81,8 +91,12 @@ def simulate_command(
         "steps": run.n_steps,
     }
     if picture is not None:
+        from ..pictures.atlas_pictures import draw_on_atlas
+
         save_picture(picture, lambda: draw_on_atlas(atlas, run.density), facts)
     if movie is not None:
+        from ..pictures.movie import draw_movie
+
         save_picture(
             movie, lambda: draw_movie(atlas, run.parameters, model=chosen), facts, name="movie"
         )

@@ -12,9 +12,8 @@ import typer
 
 from ...errors import InputError
 from ...query.index.source import NORMALISATIONS
-from ..inversion.options import InversionOptions
-from ..prediction.planning import DENSITIES
-from ..registration.registration import Kind
+from ..inversion.options import DENSITIES, InversionOptions
+from ..registration.options import Kind
 
 DatabaseFolder = Annotated[Path, typer.Argument(metavar="DB", help="The database's folder.")]
 OptionalDatabase = Annotated[

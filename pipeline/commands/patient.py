@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...query.index.opening import open_to_simulate
+from ...query.index.opening import open_database, open_to_simulate
 from ...solver.compilation import prepare_jax
-from ..fit.anatomy import read_tissue_maps
-from ..inversion.inversion import invert
+from ..images.file_kinds import require_nifti
+from ..images.labels import label_convention
 from ..inversion.options import InversionOptions
-from ..inversion.result import Inversion, InversionStatus
 from ..names import DEFAULT_SUBJECT, checked_subject, map_name
-from ..patient.patient import load_patient
-from ..results.outputs import write_inversion
+from ..patient.named_files import require_files
 from ..results.result_folder import only_run
 from ..terminal.printing import print_notice, print_step, show
 from ..terminal.progress import console
-from ..virtual.demonstration import demonstrate
 from .opening import open_index
 from .options import (
     DatabaseModel,
@@ -32,6 +29,9 @@ from .options import (
     numbers,
     with_inversion_options,
 )
+
+if TYPE_CHECKING:
+    from ..inversion.result import Inversion
 
 
 @with_inversion_options
@@ -71,28 +71,41 @@ def invert_command(
     as_json: Json = False,
 ) -> None:
     """Invert one patient, end to end."""
-    prepare_jax()
     checked_subject(subject)
-    source = open_to_simulate(database, model)
+    convention: dict[str, Any] = {
+        "labels": labels,
+        "core_labels": numbers(core_labels),
+        "whole_labels": numbers(whole_labels),
+    }
+    label_convention(labels, core_labels=numbers(core_labels), whole_labels=numbers(whole_labels))
+    files: dict[str, Any] = {
+        "t1": t1,
+        "t1c": t1c,
+        "flair": flair,
+        "seg": seg,
+        "brain_mask": brain_mask,
+        "seg_reference": seg_reference,
+        "recurrence": recurrence,
+    }
+    require_files(files, seg_grid=seg_grid)
     if tissue is not None:
         options = dataclasses.replace(options, own_anatomy=True)
+        for role, path in zip(("gm", "wm", "csf"), tissue, strict=True):
+            require_nifti(path, f"tissue map {role} {path}")
+    source = open_database(database)
     options.require_fit(source, open_index(source).n_samples)
-    maps = None if tissue is None else read_tissue_maps(*tissue)
     context.with_resource(only_run(output))
+    prepare_jax()
+
+    from ..fit.anatomy import read_tissue_maps
+    from ..inversion.inversion import invert
+    from ..patient.patient import load_patient
+    from ..results.outputs import write_inversion
+
+    source = open_to_simulate(database, model)
+    maps = None if tissue is None else read_tissue_maps(*tissue)
     patient = load_patient(
-        t1=t1,
-        t1c=t1c,
-        flair=flair,
-        seg=seg,
-        brain_mask=brain_mask,
-        seg_reference=seg_reference,
-        seg_grid=seg_grid,
-        recurrence=recurrence,
-        labels=labels,
-        core_labels=numbers(core_labels),
-        whole_labels=numbers(whole_labels),
-        keep_islands=keep_islands,
-        step=print_step,
+        **files, **convention, seg_grid=seg_grid, keep_islands=keep_islands, step=print_step
     )
     for notice in patient.notices:
         print_notice(notice)
@@ -110,8 +123,11 @@ def demo_command(
     as_json: Json = False,
 ) -> None:
     """The whole story on a virtual patient with a known answer."""
-    prepare_jax()
     context.with_resource(only_run(output))
+    prepare_jax()
+
+    from ..virtual.demonstration import demonstrate
+
     inversion, _, agreement = demonstrate(output, seed=seed, step=print_step)
     _show_inversion(
         inversion,
@@ -125,6 +141,8 @@ def demo_command(
 def _show_inversion(
     inversion: Inversion, output: Path, subject: str, as_json: bool, **more: Any
 ) -> None:
+    from ..inversion.result import InversionStatus
+
     if inversion.status is not InversionStatus.PLAUSIBLE:
         console.print(f"[bold red]{inversion.status.value.upper()}[/]: see the report")
     best = inversion.matches[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...dbgen.machine.files import write_bytes
-from ..pictures.drawing import drawn
+from ...errors import InputError
 from ..results.result_folder import prepare_output
 from ..terminal.printing import print_notice
 
@@ -25,10 +25,24 @@ def require_places(*files: Path | None) -> None:
             prepare_output(file.absolute().parent)
 
 
+def require_gif(path: Path) -> None:
+    """See that a movie's file is named as one.
+
+    Raises
+    ------
+    InputError
+        If its name does not end in `.gif`.
+    """
+    if path.suffix.lower() != ".gif":
+        raise InputError(f"a movie is written as .gif, got {path.name}")
+
+
 def save_picture(
     path: Path, draw: Callable[[], bytes], facts: dict[str, Any], *, name: str = "picture"
 ) -> None:
     """Draw a picture to a file and add it to the facts; where that fails, say so."""
+    from ..pictures.drawing import drawn
+
     failures: list[str] = []
     picture = drawn(f"The {name} {path}", draw, failures)
     for failure in failures:

@@ -6,11 +6,10 @@ import contextlib
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
-from ...atlas import SIMULATION_GRID
 from ...dbgen import Database
+from ...errors import InputError
 from ...query import (
     MEASURES,
     Match,
@@ -24,14 +23,9 @@ from ...query.index.source import ABSOLUTE
 from ...query.sharded import sharded
 from ...query.strategies import open_strategy, search_with
 from ...query.strategies.registry import check_name
-from ...solver import TumorMasks
 from ..fit.matches import DEFAULT_MATCHES, rank_matches
-from ..images.frames import require_one_frame
-from ..images.labels import label_convention, outlines_from_labels, rounded_labels
-from ..images.nifti import InputError, NiftiFile, read_nifti
-from ..images.resampling import resample_masks
-from ..patient.nesting import doubts_of_nesting
-from ..registration.placement import TO_SRI24, judge_placement, require_overlap
+from ..images.file_kinds import require_nifti
+from ..images.labels import label_convention
 from ..terminal.printing import print_notice, show, show_table
 from ..terminal.progress import console, progress_bar
 from .opening import open_index
@@ -116,18 +110,32 @@ def query_command(
         raise InputError("a cluster searches with --strategy direct alone")
     if strategy == "direct" and rerank:
         raise InputError("--strategy direct ranks by the exact score as it is: leave --rerank out")
-    outlines = open_outlines(database, core_threshold, whole_threshold, normalise)
+    convention = None
     if seg is not None and core is None and whole is None:
         name = f"segmentation {seg}"
-        masks = _segmentation(seg, name, labels, core_labels, whole_labels)
+        require_nifti(seg, name)
+        convention = label_convention(
+            labels, core_labels=numbers(core_labels), whole_labels=numbers(whole_labels)
+        )
     elif seg is None and core is not None and whole is not None:
         name = f"outlines {core} and {whole}"
-        masks = _outlines(core, whole)
+        require_nifti(core, f"core outline {core}")
+        require_nifti(whole, f"whole outline {whole}")
     else:
         raise InputError("give either --seg with --labels, or both --core and --whole")
+    outlines = open_outlines(database, core_threshold, whole_threshold, normalise)
+
+    from ..patient.nesting import doubts_of_nesting
+    from ..registration.placement import TO_SRI24, judge_placement, require_overlap
+    from .atlas_outlines import on_atlas, read_outlines, read_segmentation
+
+    if seg is not None and convention is not None:
+        masks = read_segmentation(seg, name, convention)
+    elif core is not None and whole is not None:
+        masks = read_outlines(core, whole)
     placement = judge_placement(masks, outlines.database.atlas, name=name, remedy=TO_SRI24)
     doubts = doubts_of_nesting(masks, name)
-    masks = _on_atlas(masks, name)
+    masks = on_atlas(masks, name)
     index = open_index(
         outlines.database, thresholds=outlines.thresholds, normalisation=outlines.normalisation
     )
@@ -185,69 +193,3 @@ def _rows(database: Database, matches: list[Match], in_tissue: list[Match]) -> l
                 row["dice_in_tissue"] = inside.score
         rows.append(row)
     return rows
-
-
-def _on_atlas(masks: TumorMasks, name: str) -> TumorMasks:
-    """Outlines in SRI24 world coordinates, resampled to the simulation grid where need be."""
-    if masks.grid == SIMULATION_GRID:
-        return masks
-    on_atlas = resample_masks(masks, SIMULATION_GRID)
-    if not on_atlas.whole.any():
-        raise InputError(
-            f"{name}: the whole outline is too small, it fills half of no voxel of the atlas's "
-            f"grid, {SIMULATION_GRID}"
-        )
-    print_notice(f"outlines resampled from {masks.grid} to {SIMULATION_GRID}")
-    return on_atlas
-
-
-def _segmentation(
-    seg: Path,
-    name: str,
-    labels: str | None,
-    core_labels: str | None,
-    whole_labels: str | None,
-) -> TumorMasks:
-    convention = label_convention(
-        labels, core_labels=numbers(core_labels), whole_labels=numbers(whole_labels)
-    )
-    file = _read(seg, "segmentation")
-    return outlines_from_labels(file.values, file.grid, convention, name=name)
-
-
-def _read(path: Path, role: str) -> NiftiFile:
-    """A file that lies in the atlas's world by its header; what that leaves open is told."""
-    file = read_nifti(path, role)
-    require_one_frame(file.frames, f"{role} {path}")
-    for notice in file.notices:
-        print_notice(notice)
-    return file
-
-
-def _outlines(core: Path, whole: Path) -> TumorMasks:
-    files = {
-        name: _read(path, f"{name} outline") for name, path in (("core", core), ("whole", whole))
-    }
-    labels = {}
-    for name, file in files.items():
-        rounded = rounded_labels(file.values)
-        labels[name] = file.values if rounded is None else rounded
-        strange = np.setdiff1d(labels[name], (0, 1))
-        if strange.size:
-            few = ", ".join(f"{value:g}" for value in strange[:3]) + (" ..." * (strange.size > 3))
-            raise InputError(
-                f"an outline holds 0 and 1 alone, {core if name == 'core' else whole} holds {few}: "
-                "give a segmentation with --seg and --labels"
-            )
-    if files["core"].grid != files["whole"].grid:
-        raise InputError(
-            f"core and whole outline lie on one grid, got {files['core'].grid} and "
-            f"{files['whole'].grid}"
-        )
-    masks = {name: values.astype(bool) for name, values in labels.items()}
-    if not masks["whole"].any():
-        raise InputError(f"the whole outline {whole} is empty")
-    if (masks["core"] & ~masks["whole"]).any():
-        n = int((masks["core"] & ~masks["whole"]).sum())
-        print_notice(f"{n} voxels of the core lie outside the whole outline")
-    return TumorMasks(masks["core"], masks["whole"], files["whole"].grid)

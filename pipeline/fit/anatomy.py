@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 
 from ...atlas import Atlas, Grid
 from ...dbgen import Database
+from ...errors import InputError
 from ...paths import StrPath
 from ...solver import GrowthModel, GrowthParameters, Tissue, TumorMasks
 from ...solver.models import TensorField
 from ..alignment.transform import AtlasTransform
 from ..images.frames import require_one_world
 from ..images.headers import Frames
-from ..images.nifti import InputError, Scan, read_nifti
+from ..images.nifti import Scan, read_nifti
 from ..images.resampling import resample_image, resample_masks
 from ..patient.patient import Patient
 from . import uncertainty

@@ -27,6 +27,9 @@ METHOD = 1
 """Number of the way that ensembles and their spreads are made (`uncertainty`): another way has
 another number, and other factors."""
 
+N_TUMOURS, SEED = 200, 20_220
+"""How many simulated tumours a calibration takes by default, and the seed of their draws."""
+
 LEVEL = 0.9
 """Share of the intervals that are to hold the truth."""
 

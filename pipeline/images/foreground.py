@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas.regions import largest_component
-from .nifti import InputError, Scan
+from ...errors import InputError
+from .nifti import Scan
 
 BRAIN_ML = (500.0, 2100.0)
 """Foreground volume of a skull-stripped T1 that is believed. Adult brains with their inner CSF

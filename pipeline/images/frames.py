@@ -73,7 +73,7 @@ def settle(
     Parameters
     ----------
     files : mapping of str to NiftiFile
-        By role; see `patient_files.ROLES`.
+        By role; see `named_files.ROLES`.
     image : str
         Role of the registered image.
     names : mapping of str to str

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ...errors import InputError
 from ...solver import TumorMasks
-from .nifti import InputError
 
 ROUNDING = 0.01
 """Distance from an integer that is taken for rounding in a scaled file."""

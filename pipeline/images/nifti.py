@@ -22,7 +22,6 @@ from .file_kinds import require_nifti
 from .headers import SIDE_MM, Frames, Header, read_header, require_sizes
 
 __all__ = [
-    "InputError",
     "Intent",
     "NiftiFile",
     "Scan",

@@ -9,12 +9,12 @@ from typing import Any
 
 from ...dbgen import Database
 from ...errors import InputError
-from ..fit.anatomy import require_own_model
 from ..fit.matches import DEFAULT_MATCHES
 from ..names import exceedance_label
-from ..prediction.planning import DENSITIES
-from ..registration.registration import Kind, check_registration_options
+from ..registration.options import Kind, check_registration_options
 
+DENSITIES = (0.01, 0.1, 0.2)
+"""Those that are mapped unless others are chosen."""
 MOST_DENSITIES = 20
 """Densities that are mapped at most; each is a file."""
 
@@ -88,6 +88,8 @@ class InversionOptions:
         if self.k is not None and self.k > n_samples:
             raise InputError(f"k is 1 to {n_samples}, the number of samples, got {self.k}")
         if self.own_anatomy:
+            from ..fit.anatomy import require_own_model  # here: who refuses an option can spare it
+
             require_own_model(database.model)
 
     def n_listed(self, n_samples: int) -> int:

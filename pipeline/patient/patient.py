@@ -33,8 +33,8 @@ from .coregistration import align, measure_agreement, move
 from .islands import Islands
 from .learned_brain import extract_learned
 from .lesion import add_tumour, judge_recurrence, judge_tumour
+from .named_files import ROLES
 from .patient_files import (
-    ROLES,
     PatientFiles,
     advise,
     carry_mask,

@@ -4,40 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ...errors import InputError
 from ...paths import StrPath
 from ...solver import TumorMasks
 from ..images.foreground import BRAIN_ML, above_background, darken_background
 from ..images.frames import describe, settle
 from ..images.headers import Frames
 from ..images.labels import LabelConvention, outlines_from_labels, rounded_labels
-from ..images.nifti import InputError, NiftiFile, Scan, read_nifti
+from ..images.nifti import NiftiFile, Scan, read_nifti
 from ..images.resampling import resample_image, resample_masks
 from .islands import Islands, part_islands
 from .lesion import MIN_IN_BRAIN
+from .named_files import ROLES, Modality, require_files
 from .nesting import doubts_of_nesting
-
-ROLES = {
-    "t1": "T1",
-    "t1c": "T1c",
-    "flair": "FLAIR",
-    "seg": "segmentation",
-    "brain_mask": "brain mask",
-    "seg_reference": "segmentation's reference",
-    "recurrence": "recurrence",
-}
-"""What each file is to the user."""
 
 MOST_SHEAR = 1e-3
 """Largest cosine between two voxel axes; headers are rounded, ITK's images have right angles."""
-
-SEG_GRIDS = ("own", "t1")
-"""Whose voxels a segmentation has: those of its header, or the registered image's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +60,7 @@ class PatientFiles:
         What the user should know although it is no error.
     """
 
-    modality: Literal["t1", "t1c"]
+    modality: Modality
     image: Scan
     outlines: TumorMasks
     islands: Islands
@@ -112,27 +99,17 @@ def read_patient_files(
     InputError
         One line that says what was expected, what came and what to do.
     """
-    modality: Literal["t1", "t1c"] = "t1c" if paths["t1"] is None else "t1"
-    path = paths[modality]
-    if path is None:
-        raise InputError("a T1-weighted image is needed for the registration: give a T1 or a T1c")
-    if seg_grid not in SEG_GRIDS:
-        raise InputError(f"--seg-grid: expected one of {', '.join(SEG_GRIDS)}, got {seg_grid!r}")
-    if seg_grid == "t1" and paths["seg_reference"] is not None:
-        raise InputError(
-            "--seg-grid t1 says that the segmentation has the voxels of the registered image, "
-            "--seg-reference that it has those of another one: give one of them"
-        )
-    first = read_nifti(path, ROLES[modality], of_head=True)
+    modality = require_files(paths, seg_grid=seg_grid)
+    given = {role: path for role, path in paths.items() if path is not None}
+    first = read_nifti(given[modality], ROLES[modality], of_head=True)
     files = {
         role: first if role == modality else read_nifti(
-            given,
+            path,
             ROLES[role],
             of_head=role not in ("seg", "recurrence"),
             grid=first.grid if role == "seg" and seg_grid == "t1" else None,
         )
-        for role, given in paths.items()
-        if given is not None
+        for role, path in given.items()
     }  # fmt: skip
     names = {role: f"{ROLES[role]} {paths[role]}" for role in files}
     notices = [notice for file in files.values() for notice in file.notices]

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from ...atlas import Atlas
 from ...solver import FisherKolmogorov, GrowthModel, GrowthParameters, Tissue, on_grid, simulate
-from ..images.nifti import InputError
 from .atlas_pictures import draw_on_atlas
 
 FRAMES = 24
 FRAME_MS = 150
 LAST_FRAME_MS = 1500
-
-
-def require_gif(path: Path) -> None:
-    """See that a movie's file is named as one.
-
-    Raises
-    ------
-    InputError
-        If its name does not end in `.gif`.
-    """
-    if path.suffix.lower() != ".gif":
-        raise InputError(f"a movie is written as .gif, got {path.name}")
 
 
 def draw_movie(

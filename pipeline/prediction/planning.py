@@ -55,10 +55,6 @@ MOST_DECAYS = 70.0
 """Decay lengths between the isoline and the farthest voxel that float32 can hold below 1e-6; a
 shorter lambda is lengthened to it, which changes no rank."""
 
-DENSITIES = (0.01, 0.1, 0.2)
-"""Densities whose isolines and probabilities of being exceeded are mapped unless others are
-chosen."""
-
 
 @dataclass(frozen=True, eq=False)
 class PlanningVolumes:

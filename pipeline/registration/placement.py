@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...atlas import Atlas
+from ...errors import InputError
 from ...query import Match
 from ...solver import TumorMasks
-from ..images.nifti import InputError
 
 TO_SRI24 = "register them to SRI24 first, or let `glioquery invert` do it"
 """What to do with outlines in another world."""

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,22 +25,19 @@ from scipy import ndimage
 from ...atlas import Atlas, Grid, load_atlas
 from ...atlas.regions import bounding_box
 from ...dbgen.machine.cores import available_threads
+from ...errors import InputError
 from ...query.dice import dice_of
 from ..alignment.ants_worker import RegistrationError
 from ..alignment.linear import LinearKind, find_pose, fit_linear
 from ..alignment.syn import bend
 from ..alignment.transform import AtlasTransform
 from ..images.coarsening import coarsen
-from ..images.nifti import InputError, Scan
+from ..images.nifti import Scan
 from ..images.resampling import resample_image
 from ..patient.patient import Patient
+from .options import Kind, check_registration_options
 
-__all__ = ["AtlasTransform", "RegistrationError", "check_registration_options", "register"]
-
-Kind = Literal["syn", "affine", "rigid", "none"]
-"""How far the patient may be bent: by a diffeomorphism, by 12 numbers, by 6, or not at all."""
-
-KINDS: tuple[Kind, ...] = get_args(Kind)
+__all__ = ["AtlasTransform", "RegistrationError", "register"]
 
 MARGIN_MM = 12.0
 """Kept around the brain: SyN holds the displacement at zero on the border of its domain."""
@@ -60,28 +56,6 @@ took four times as long as all others together and gained nothing in brain Dice.
 MIN_OVERLAP = 0.8
 """Brain Dice without any registration below which an image is not in atlas space. BraTS images,
 which are affinely in it, have about 0.9."""
-
-
-def check_registration_options(
-    *, kind: str = "syn", resolution_mm: float = 2.0, seed: int = 1
-) -> Kind:
-    """Refuse options that `register` cannot work with, before any work; the kind, if it is one.
-
-    Raises
-    ------
-    InputError
-        One line that says what was expected, what came and what to do.
-    """
-    known = next((name for name in KINDS if name == kind), None)
-    if known is None:
-        raise InputError(f"registration: expected one of {', '.join(KINDS)}, got {kind!r}")
-    if not 1 <= resolution_mm <= 4:
-        raise InputError(f"resolution: the registration works at 1 to 4 mm, got {resolution_mm} mm")
-    if seed < 1:
-        raise InputError(
-            f"seed: the registration's is a positive integer (ANTs takes 0 for none), got {seed}"
-        )
-    return known
 
 
 def register(

@@ -19,7 +19,7 @@ from typing import Any
 
 from ...dbgen.machine.files import remove_unfinished, sha256_of
 from ...dbgen.machine.lock import HeldError, hold
-from ..images.nifti import InputError
+from ...errors import InputError
 from ..names import is_map_name
 
 RESULT_FILE = "result.json"
@@ -54,7 +54,7 @@ def only_run(folder: Path) -> Iterator[Path]:
     """Be the only run that writes to a folder, which is made where it is missing.
 
     What runs that were killed left there half written is removed. A run may ask for a folder that
-    it holds already.
+    it holds already. One that was made here goes at the end if nothing was written to it.
 
     Yields
     ------
@@ -66,12 +66,15 @@ def only_run(folder: Path) -> Iterator[Path]:
     InputError
         If another run writes to the folder, or it cannot be written.
     """
+    was_there = folder.exists()
     folder = prepare_output(folder)
     place = folder.resolve()
     if place in _held.get():
         yield folder
         return
     with contextlib.ExitStack() as stack:
+        if not was_there:
+            stack.callback(_remove_empty, folder)
         try:
             stack.enter_context(hold(folder / LOCK_FILE))
         except HeldError as error:
@@ -86,6 +89,11 @@ def only_run(folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder / STAGE, ignore_errors=True)
         remove_unfinished(folder)
         yield folder
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 @contextlib.contextmanager

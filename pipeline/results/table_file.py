@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..images.nifti import InputError
+from ...errors import InputError
 
 SEPARATORS = ",;\t"
 """Those with the most known heads between them separate a table's cells; ties go to the first."""

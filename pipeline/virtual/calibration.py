@@ -25,6 +25,7 @@ from ...dbgen import Database
 from ...dbgen.machine.progress import Bars, Progress, silent
 from ...dbgen.study.drawing import draw_samples
 from ...dbgen.study.samplers import find_sampler
+from ...errors import InputError
 from ...query import Index, dice_of_masks, search
 from ...solver import GrowthParameters, Tissue, TumorMasks, on_grid
 from ..fit.answer import N_RANKED
@@ -32,7 +33,9 @@ from ..fit.factors import (
     CALIBRATED,
     LEVEL,
     METHOD,
+    N_TUMOURS,
     QUANTITIES,
+    SEED,
     Calibrated,
     Calibration,
     write_calibration,
@@ -41,10 +44,6 @@ from ..fit.matches import DEFAULT_MATCHES
 from ..fit.refinement import NoGrowthError, choose_starts, refine
 from ..fit.trajectory import Target
 from ..fit.uncertainty import Member, draw_members, quantities_of, spread
-from ..images.nifti import InputError
-
-N_TUMOURS = 200
-SEED = 20_220
 
 LEAST_TUMOURS = 9
 """The fewest of which 90 % is less than all."""

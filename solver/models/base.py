@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from jax import Array
 from numpy.typing import NDArray
 
 from ..tissue import Tissue
+
+if TYPE_CHECKING:
+    from jax import Array
 
 Links = Mapping[tuple[int, int, int], NDArray]
 """Diffusion stencil on the tissue box: for each voxel offset the weights, 1/mm^2, of the links to

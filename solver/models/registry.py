@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import InputError
+from ..own_settings import require_jax
 
 if TYPE_CHECKING:
     from .base import GrowthModel
@@ -157,6 +158,7 @@ def find_class(name: str) -> Any:
 def _offered(name: str) -> Any:
     """The class of a built-in model, or of one that an installed package offers."""
     if name in BUILT_IN:
+        require_jax()
         module, _, model_class = BUILT_IN[name].partition(":")
         return getattr(importlib.import_module(f".{module}", __package__), model_class)
     for point in entry_points(group=ENTRY_POINTS, name=name):

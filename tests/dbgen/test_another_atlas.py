@@ -53,7 +53,7 @@ def test_a_database_belongs_to_its_atlas(mirrored, tmp_path, monkeypatch):
     # The cube is padded alike on both sides of x.
     np.testing.assert_allclose(atlas.wm, usual.wm[::-1], atol=1e-6)
     monkeypatch.setattr("glioquery.dbgen.generation.connected", without_cluster)
-    monkeypatch.setattr("glioquery.dbgen.generation.make_shards", one_after_the_other)
+    monkeypatch.setattr("glioquery.dbgen.workers.make_shards", one_after_the_other)
     made = generate(tmp_path / "db", 2, plan=Plan(seed=3), store="outlines")
     assert verify(tmp_path / "db") == []
     assert made.header["plan"]["atlas"]["name"] == "mirrored"
@@ -81,7 +81,7 @@ def test_workers_find_atlas_and_database_wherever_they_run(mirrored, tmp_path, m
     assert asked["runtime_env"]["env_vars"][ATLAS_VARIABLE] == str(mirrored)
     monkeypatch.delenv(ATLAS_VARIABLE)
     monkeypatch.setattr("glioquery.dbgen.generation.connected", without_cluster)
-    monkeypatch.setattr("glioquery.dbgen.generation.make_shards", one_after_the_other)
+    monkeypatch.setattr("glioquery.dbgen.workers.make_shards", one_after_the_other)
     generate(tmp_path / "db", 1, plan=Plan(seed=3), store="outlines")
     monkeypatch.chdir(tmp_path)
     assert Database.open("db").path == tmp_path / "db"
@@ -90,7 +90,7 @@ def test_workers_find_atlas_and_database_wherever_they_run(mirrored, tmp_path, m
 def test_a_node_with_another_atlas_is_refused(mirrored, tmp_path, monkeypatch):
     folder, plan = tmp_path / "db", Plan(seed=3)
     monkeypatch.setattr("glioquery.dbgen.generation.connected", without_cluster)
-    monkeypatch.setattr("glioquery.dbgen.generation.make_shards", one_after_the_other)
+    monkeypatch.setattr("glioquery.dbgen.workers.make_shards", one_after_the_other)
     header = generate(folder, 2, plan=plan, store="outlines").header
     monkeypatch.setenv(ATLAS_VARIABLE, str(mirrored))  # on that node alone
     with pytest.raises(UnfitNodeError, match="another atlas in use than the driver"):

@@ -3,8 +3,8 @@
 import pytest
 from case_tables import GOOD, table, unread_files
 
+from glioquery.errors import InputError
 from glioquery.pipeline.cohort.case_table import read_cases
-from glioquery.pipeline.images.nifti import InputError
 
 
 @pytest.fixture

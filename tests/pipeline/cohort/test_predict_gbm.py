@@ -9,9 +9,11 @@ import pytest
 from glioquery.atlas import SIMULATION_GRID
 from glioquery.atlas.brain import block_mean
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
-from glioquery.pipeline.cohort.predict_gbm import find_exams, predict_exam, read_exam, tissue_t1
+from glioquery.errors import InputError
+from glioquery.pipeline.cohort.exams import find_exams
+from glioquery.pipeline.cohort.predict_gbm import predict_exam, read_exam, tissue_t1
 from glioquery.pipeline.commands import cli
-from glioquery.pipeline.images.nifti import InputError, write_nifti
+from glioquery.pipeline.images.nifti import write_nifti
 from glioquery.query import build_index
 from glioquery.query.index.outlines import INDEX_FOLDER
 
@@ -70,7 +72,7 @@ def test_what_does_not_keep_the_contract_is_refused(given, tmp_path, atlas):
 
 
 def test_ids_are_safe_as_names_before_any_work(given, capsys, monkeypatch):
-    monkeypatch.setattr("glioquery.pipeline.commands.benchmark.predict_exam", None)
+    monkeypatch.setattr("glioquery.pipeline.cohort.predict_gbm.predict_exam", None)
     for name in ("a b", "-x", ".", "é", "x" * 65):
         (given.parent / f"Patient-{name}").mkdir()
     with pytest.raises(InputError) as refused:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
+from glioquery.errors import InputError
 from glioquery.pipeline.cohort.cases import find_cases
 from glioquery.pipeline.images.labels import label_convention
-from glioquery.pipeline.images.nifti import InputError, write_nifti
+from glioquery.pipeline.images.nifti import write_nifti
 from glioquery.pipeline.pictures.evaluation_pictures import draw_dice
 from glioquery.query import build_index, outlines_of
 from glioquery.query.evaluation.asking import Row

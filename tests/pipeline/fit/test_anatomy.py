@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from glioquery.atlas import load_atlas
 from glioquery.dbgen.store.embedded import embedded_database
+from glioquery.errors import InputError
 from glioquery.pipeline.fit import anatomy
 from glioquery.pipeline.fit.anatomy import (
     TissueMaps,
@@ -22,7 +23,7 @@ from glioquery.pipeline.fit.anatomy import (
 from glioquery.pipeline.fit.answer import AnswerSource, measure
 from glioquery.pipeline.fit.factors import reach_of
 from glioquery.pipeline.fit.trajectory import Target
-from glioquery.pipeline.images.nifti import InputError, Scan, write_nifti
+from glioquery.pipeline.images.nifti import Scan, write_nifti
 from glioquery.pipeline.images.resampling import resample_masks
 from glioquery.solver import (
     Accuracy,

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from raw_nifti import write_raw
 
+from glioquery.errors import InputError
 from glioquery.pipeline.images.file_kinds import KINDS
-from glioquery.pipeline.images.nifti import InputError, read_nifti
+from glioquery.pipeline.images.nifti import read_nifti
 
 VALUES = np.ones((8, 9, 10), np.int16)
 AFFINE = np.array([[-2, 0, 0, 7], [0, -2, 0, 30], [0, 0, 3, -9], [0, 0, 0, 1.0]])

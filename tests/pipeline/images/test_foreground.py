@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 
 from glioquery.atlas import Grid
+from glioquery.errors import InputError
 from glioquery.pipeline.images.foreground import (
     View,
     darken_background,
@@ -13,7 +14,7 @@ from glioquery.pipeline.images.foreground import (
     shows_head,
     view_of,
 )
-from glioquery.pipeline.images.nifti import InputError, Scan, read_nifti
+from glioquery.pipeline.images.nifti import Scan, read_nifti
 
 
 @pytest.fixture(scope="module")

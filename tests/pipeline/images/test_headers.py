@@ -9,6 +9,7 @@ import pytest
 from raw_nifti import write_raw
 
 from glioquery.atlas import Grid
+from glioquery.errors import InputError
 from glioquery.pipeline.images.frames import (
     PAIR_RULES,
     require_one_frame,
@@ -17,7 +18,7 @@ from glioquery.pipeline.images.frames import (
 )
 from glioquery.pipeline.images.headers import RULES, SIDE_MM, Frames
 from glioquery.pipeline.images.labels import label_convention, outlines_from_labels
-from glioquery.pipeline.images.nifti import InputError, NiftiFile, read_nifti
+from glioquery.pipeline.images.nifti import NiftiFile, read_nifti
 
 VALUES = np.arange(8 * 9 * 10, dtype=np.int16).reshape(8, 9, 10)
 AFFINE = np.array([[-2, 0, 0, 7], [0, -2, 0, 30], [0, 0, 3, -9], [0, 0, 0, 1.0]])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from glioquery.atlas import Grid
+from glioquery.errors import InputError
 from glioquery.pipeline.images.labels import label_convention, outlines_from_labels
-from glioquery.pipeline.images.nifti import InputError
 
 ROOM = Grid((3, 4, 5), np.eye(4))
 

@@ -9,7 +9,8 @@ import pytest
 from odd_names import ODD
 
 from glioquery.atlas import Grid
-from glioquery.pipeline.images.nifti import InputError, read_nifti, write_nifti
+from glioquery.errors import InputError
+from glioquery.pipeline.images.nifti import read_nifti, write_nifti
 
 ROOM = Grid((3, 4, 5), np.eye(4))
 

@@ -17,11 +17,12 @@ from odd_names import ODD
 
 from glioquery.atlas import Grid, load_atlas
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
+from glioquery.errors import InputError
 from glioquery.pipeline.fit import answer
 from glioquery.pipeline.fit.anatomy import TissueMaps
 from glioquery.pipeline.fit.answer import AnswerSource, find_answer
 from glioquery.pipeline.fit.refinement import NoGrowthError
-from glioquery.pipeline.images.nifti import InputError, Scan, write_nifti
+from glioquery.pipeline.images.nifti import Scan, write_nifti
 from glioquery.pipeline.images.resampling import resample_image, resample_masks
 from glioquery.pipeline.inversion.growth import doubts_of_core
 from glioquery.pipeline.inversion.inversion import invert, map_growth

@@ -8,8 +8,9 @@ import pytest
 from command_line import run
 
 from glioquery.dbgen import Database, ParameterSpace, Plan, Range, generate, merge
+from glioquery.errors import InputError
 from glioquery.pipeline.cohort.cohort import Case, describe_request, invert_case
-from glioquery.pipeline.images.nifti import InputError, read_nifti, write_nifti
+from glioquery.pipeline.images.nifti import read_nifti, write_nifti
 from glioquery.pipeline.patient.patient import load_patient
 from glioquery.query import build_index, outlines_of
 from glioquery.query.evaluation.synthetic import plan_queries

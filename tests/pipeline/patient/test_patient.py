@@ -8,7 +8,8 @@ import pytest
 from raw_nifti import write_raw
 
 from glioquery.atlas import SIMULATION_GRID, Grid
-from glioquery.pipeline.images.nifti import InputError, Scan, write_nifti
+from glioquery.errors import InputError
+from glioquery.pipeline.images.nifti import Scan, write_nifti
 from glioquery.pipeline.images.resampling import resample_image
 from glioquery.pipeline.patient.patient import load_patient
 

@@ -10,8 +10,9 @@ import pytest
 from scipy import ndimage
 
 from glioquery.atlas import SIMULATION_GRID, Grid
+from glioquery.errors import InputError
 from glioquery.pipeline.images.foreground import foreground
-from glioquery.pipeline.images.nifti import InputError, Scan, read_nifti, write_nifti
+from glioquery.pipeline.images.nifti import Scan, read_nifti, write_nifti
 from glioquery.pipeline.images.resampling import resample_image, resample_masks
 from glioquery.pipeline.patient.learned_brain import extract_learned
 from glioquery.pipeline.patient.patient import load_patient

@@ -159,7 +159,7 @@ def test_a_picture_that_fails_costs_no_result(capsys, tmp_path, monkeypatch, com
 
 
 def test_a_movie_is_refused_before_anything_is_grown(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("glioquery.pipeline.commands.growth.simulate", None)
+    monkeypatch.setattr("glioquery.solver.simulate", None)
     simulate = ("simulate", "--origin", -85, 125, 85, "--dw", 0.1, "--rho", 0.05, "--days", 60)
     output = ("-o", tmp_path / "density.nii.gz")
     code, _, err = run(capsys, *simulate, *output, "--movie", tmp_path / "movie.avi")

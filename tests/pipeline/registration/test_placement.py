@@ -8,8 +8,9 @@ from command_line import run
 
 from glioquery.atlas import SIMULATION_GRID, Grid
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
+from glioquery.errors import InputError
 from glioquery.pipeline.alignment.transform import AtlasTransform
-from glioquery.pipeline.images.nifti import InputError, write_nifti
+from glioquery.pipeline.images.nifti import write_nifti
 from glioquery.pipeline.inversion import growth
 from glioquery.pipeline.inversion.inversion import invert
 from glioquery.pipeline.registration import placement

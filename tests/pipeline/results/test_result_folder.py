@@ -11,8 +11,8 @@ import pytest
 from command_line import run
 
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
+from glioquery.errors import InputError
 from glioquery.pipeline.cohort.cohort import Case, describe_request, invert_case, is_done
-from glioquery.pipeline.images.nifti import InputError
 from glioquery.pipeline.inversion.inversion import invert
 from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.patient.patient import load_patient
@@ -278,7 +278,7 @@ def test_an_inversion_into_a_folder_in_use_is_refused_before_any_work(
     def never(*_, **__):
         raise AssertionError("work was begun")
 
-    monkeypatch.setattr("glioquery.pipeline.commands.patient.load_patient", never)
+    monkeypatch.setattr("glioquery.pipeline.patient.patient.load_patient", never)
     out = tmp_path / "out"
     with subprocess.Popen([sys.executable, "-c", HANG, out], stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"begun\n"

@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from glioquery.pipeline.images.nifti import InputError
+from glioquery.errors import InputError
 from glioquery.pipeline.results.table_file import MOST_BYTES, read_table
 
 KNOWN = ("id", "t1", "brain_mask")

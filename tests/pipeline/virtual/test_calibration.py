@@ -10,6 +10,7 @@ from command_line import run
 
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate, merge
 from glioquery.dbgen.store.embedded import embedded_database
+from glioquery.errors import InputError
 from glioquery.pipeline.fit.factors import (
     FILE,
     LEVEL,
@@ -20,7 +21,6 @@ from glioquery.pipeline.fit.factors import (
     write_calibration,
 )
 from glioquery.pipeline.fit.refinement import NoGrowthError
-from glioquery.pipeline.images.nifti import InputError
 from glioquery.pipeline.virtual import calibration
 from glioquery.pipeline.virtual.calibration import (
     ROWS_FILE,

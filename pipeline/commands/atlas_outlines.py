@@ -1,0 +1,93 @@
+"""Outlines in SRI24 world coordinates, read for a query; the person is told of doubts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ...atlas import SIMULATION_GRID
+from ...errors import InputError
+from ...solver import TumorMasks
+from ..images.frames import require_one_frame
+from ..images.labels import LabelConvention, outlines_from_labels, rounded_labels
+from ..images.nifti import NiftiFile, read_nifti
+from ..images.resampling import resample_masks
+from ..terminal.printing import print_notice
+
+
+def read_segmentation(path: Path, name: str, convention: LabelConvention) -> TumorMasks:
+    """Outlines from a label image.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or its labels do not fit the convention.
+    """
+    file = _read(path, "segmentation")
+    return outlines_from_labels(file.values, file.grid, convention, name=name)
+
+
+def read_outlines(core: Path, whole: Path) -> TumorMasks:
+    """Outlines from two masks.
+
+    Raises
+    ------
+    InputError
+        If one cannot be read or is no mask, they lie on two grids, or the whole outline is empty.
+    """
+    files = {
+        name: _read(path, f"{name} outline") for name, path in (("core", core), ("whole", whole))
+    }
+    labels = {}
+    for name, file in files.items():
+        rounded = rounded_labels(file.values)
+        labels[name] = file.values if rounded is None else rounded
+        strange = np.setdiff1d(labels[name], (0, 1))
+        if strange.size:
+            few = ", ".join(f"{value:g}" for value in strange[:3]) + (" ..." * (strange.size > 3))
+            raise InputError(
+                f"an outline holds 0 and 1 alone, {core if name == 'core' else whole} holds {few}: "
+                "give a segmentation with --seg and --labels"
+            )
+    if files["core"].grid != files["whole"].grid:
+        raise InputError(
+            f"core and whole outline lie on one grid, got {files['core'].grid} and "
+            f"{files['whole'].grid}"
+        )
+    masks = {name: values.astype(bool) for name, values in labels.items()}
+    if not masks["whole"].any():
+        raise InputError(f"the whole outline {whole} is empty")
+    if (masks["core"] & ~masks["whole"]).any():
+        n = int((masks["core"] & ~masks["whole"]).sum())
+        print_notice(f"{n} voxels of the core lie outside the whole outline")
+    return TumorMasks(masks["core"], masks["whole"], files["whole"].grid)
+
+
+def on_atlas(masks: TumorMasks, name: str) -> TumorMasks:
+    """Outlines in SRI24 world coordinates, resampled to the simulation grid where need be.
+
+    Raises
+    ------
+    InputError
+        If nothing is left of them there.
+    """
+    if masks.grid == SIMULATION_GRID:
+        return masks
+    on_atlas = resample_masks(masks, SIMULATION_GRID)
+    if not on_atlas.whole.any():
+        raise InputError(
+            f"{name}: the whole outline is too small, it fills half of no voxel of the atlas's "
+            f"grid, {SIMULATION_GRID}"
+        )
+    print_notice(f"outlines resampled from {masks.grid} to {SIMULATION_GRID}")
+    return on_atlas
+
+
+def _read(path: Path, role: str) -> NiftiFile:
+    """A file that lies in the atlas's world by its header; what that leaves open is told."""
+    file = read_nifti(path, role)
+    require_one_frame(file.frames, f"{role} {path}")
+    for notice in file.notices:
+        print_notice(notice)
+    return file

@@ -1,0 +1,34 @@
+"""What a registration can be asked for."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from ...errors import InputError
+
+Kind = Literal["syn", "affine", "rigid", "none"]
+"""How far the patient may be bent: by a diffeomorphism, by 12 numbers, by 6, or not at all."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+def check_registration_options(
+    *, kind: str = "syn", resolution_mm: float = 2.0, seed: int = 1
+) -> Kind:
+    """Refuse options that `register` cannot work with, before any work; the kind, if it is one.
+
+    Raises
+    ------
+    InputError
+        One line that says what was expected, what came and what to do.
+    """
+    known = next((name for name in KINDS if name == kind), None)
+    if known is None:
+        raise InputError(f"registration: expected one of {', '.join(KINDS)}, got {kind!r}")
+    if not 1 <= resolution_mm <= 4:
+        raise InputError(f"resolution: the registration works at 1 to 4 mm, got {resolution_mm} mm")
+    if seed < 1:
+        raise InputError(
+            f"seed: the registration's is a positive integer (ANTs takes 0 for none), got {seed}"
+        )
+    return known

@@ -1,0 +1,110 @@
+"""Help, the version and the refusal of bad input come without any library that takes its time."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("jax", "scipy", "xarray", "netCDF4", "nibabel", "matplotlib", "ray", "ants", "nilearn",
+         "pandas", "PIL", "jinja2")  # fmt: skip
+
+PROGRAM = """
+import contextlib, io, json, sys
+from glioquery.pipeline.commands.cli import main
+
+answers = []
+for arguments in json.loads(sys.argv[1]):
+    code = 0
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        try:
+            main(arguments)
+        except SystemExit as end:
+            code = end.code
+    heavy = [name for name in json.loads(sys.argv[2]) if name in sys.modules]
+    answers.append([code, out.getvalue(), heavy])
+print(json.dumps(answers))
+"""
+
+INVERT = ("invert", "--t1", "scan.nii", "--seg", "scan.nii", "--labels", "brats2021", "-o", "out")
+SIMULATE = ("simulate", "--dw", "0.3", "--rho", "0.05", "--days", "9", "-o", "u.nii.gz",
+            "--origin", "-150", "100", "60")  # fmt: skip
+QUERY = ("query", "--seg", "scan.nii", "--labels", "brats2021")
+
+REFUSED = [
+    ("invert", "--t1", "nowhere.nii", "--seg", "scan.nii", "--labels", "brats2021", "-o", "out"),
+    ("invert", "--seg", "scan.nii", "--labels", "brats2021", "-o", "out"),
+    ("invert", "--t1", "scan.nii", "--seg", "scan.nii", "--labels", "brats1999", "-o", "out"),
+    ("invert", "--t1", "text.nii", "--seg", "scan.nii", "--labels", "brats2021", "-o", "out"),
+    ("invert", "nowhere", *INVERT[1:]),
+    (*INVERT, "-k", "100000"),
+    (*INVERT, "--registration", "bend"),
+    (*INVERT, "--densities", "0.1,2"),
+    (*INVERT, "--own-anatomy"),
+    (*INVERT, "--recurrence", "nowhere.nii"),
+    (*INVERT, "--subject", "P 01"),
+    (*INVERT[:-1], "text.nii"),
+    ("cohort", "nowhere.csv", "-o", "out"),
+    ("cohort", "text.nii", "-o", "out"),
+    ("predict-gbm", "--input", "nowhere", "--output", "out"),
+    (*SIMULATE, "--model", "cubic"),
+    (*SIMULATE, "--set", "ratio"),
+    (*SIMULATE, "--movie", "growth.avi"),
+    ("simulate", "--dw", "nan", *SIMULATE[3:]),
+    ("generate", "DB", "--space", "space.toml"),
+    ("generate", "DB", "--n", "5", "--sampler", "magic"),
+    ("generate", "DB", "--n", "5", "--model", "cubic"),
+    ("merge", "DB", "nowhere", "nowhere"),
+    ("describe", "nowhere"),
+    ("verify", "nowhere"),
+    ("index", "nowhere"),
+    ("query", "nowhere", *QUERY[1:]),
+    ("query", "--seg", "nowhere.nii", "--labels", "brats2021"),
+    ("query", "--core", "scan.nii"),
+    (*QUERY, "--measure", "nothing"),
+    (*QUERY, "--strategy", "nothing"),
+    ("train", "--strategy", "nothing"),
+    ("train", "nowhere"),
+    ("evaluate", "nowhere", "-o", "out"),
+    ("evaluate", "--synthetic", "0", "-o", "out"),
+    ("calibrate", "nowhere"),
+    ("check", "nowhere"),
+    ("nothing",),
+    ("invert", "--nothing"),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An image, as far as its first bytes go, a text and a study that is none."""
+    folder = tmp_path_factory.mktemp("quick")
+    header = bytearray(352)
+    header[:4], header[344:348] = (348).to_bytes(4, "little"), b"n+1\0"
+    (folder / "scan.nii").write_bytes(header + bytes(1000))
+    (folder / "text.nii").write_text("no image")
+    (folder / "space.toml").write_text("dw = 'wide'\n")
+    return folder
+
+
+def answers(folder, *asked):
+    """Exit code, stdout and heavy modules after each command, in one process."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, json.dumps(asked), json.dumps(HEAVY)],
+        cwd=folder, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout), done.stderr
+
+
+def test_help_and_version_import_nothing_heavy(folder):
+    told, _ = answers(folder, ["--help"], ["--version"], ["invert", "--help"], ["query", "--help"])
+    for (code, out, heavy), expected in zip(
+        told, ("predict-gbm", "glioquery ", "--seg-grid", "--rerank"), strict=True
+    ):
+        assert (code, heavy) == (0, []) and expected in out
+
+
+def test_bad_input_is_refused_before_anything_heavy_is_imported(folder):
+    told, err = answers(folder, *REFUSED)
+    for arguments, (code, out, heavy) in zip(REFUSED, told, strict=True):
+        assert (code, out, heavy) == (2, "", []), (arguments, err)
+    assert not (folder / "out").exists() and not (folder / "DB").exists()
