@@ -203,6 +203,6 @@ def _probabilities(folder: Path, name: str) -> NDArray[np.float32]:
     return values
 
 
-def _read_only(array: NDArray) -> NDArray:
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
     array.setflags(write=False)
     return array

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -104,7 +104,9 @@ def _voxel_faults(file: Path, tissue: Tissue) -> list[str]:
     return [f"{file.name} is missing, damaged, or not the atlas' tissue"]
 
 
-def _shard_faults(file: Path, span: tuple[int, int], header: dict, tissue: Tissue) -> list[str]:
+def _shard_faults(
+    file: Path, span: tuple[int, int], header: dict[str, Any], tissue: Tissue
+) -> list[str]:
     record = read_record(file)
     if record is None or not file.exists():
         return ["is missing, or its record is"]
@@ -123,7 +125,7 @@ def _shard_faults(file: Path, span: tuple[int, int], header: dict, tissue: Tissu
 
 
 def _content_faults(
-    shard: netCDF4.Dataset, span: tuple[int, int], header: dict, tissue: Tissue
+    shard: netCDF4.Dataset, span: tuple[int, int], header: dict[str, Any], tissue: Tissue
 ) -> list[str]:
     large = ["core_bits", "whole_bits"] + (["density"] if header["store"] == "density" else [])
     missing = [name for name in ("sample", *VARIABLES, *large) if name not in shard.variables]
@@ -174,7 +176,7 @@ def _content_faults(
 
 
 def _density_faults(
-    density: netCDF4.Variable,
+    density: netCDF4.Variable[Any],
     outlines: dict[str, np.ndarray],
     thresholds: dict[str, float],
     tissue: Tissue,

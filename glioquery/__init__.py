@@ -3,7 +3,8 @@
     import glioquery as gq
 
     patient = gq.load_patient(t1="T1.nii.gz", seg="SEG.nii.gz", labels="brats2021")
-    matches = gq.search(gq.open_index(gq.open_database()), masks)
+    inversion = gq.invert(patient, options=gq.InversionOptions(refine=True))
+    gq.write_inversion(inversion, "OUT")
 
 The public names are imported when they are first used: `import glioquery` itself takes no time.
 """
@@ -29,22 +30,14 @@ if TYPE_CHECKING:
     from .pipeline.cohort.case_table import Case, CaseTable, read_cases
     from .pipeline.cohort.cohort import Outcome, invert_cohort
     from .pipeline.cohort.cohort_report import write_cohort
-    from .pipeline.images.labels import (
-        LabelConvention,
-        label_convention,
-        outlines_from_labels,
-    )
+    from .pipeline.images.labels import LabelConvention, label_convention, outlines_from_labels
     from .pipeline.images.nifti import NiftiFile, read_nifti, write_nifti
+    from .pipeline.inversion.inversion import invert
+    from .pipeline.inversion.options import InversionOptions
+    from .pipeline.inversion.result import Inversion, InversionStatus
     from .pipeline.patient.patient import Patient, load_patient
-    from .query import (
-        Index,
-        Match,
-        Measure,
-        build_index,
-        find_measure,
-        search,
-        search_many,
-    )
+    from .pipeline.results.outputs import write_inversion
+    from .query import Index, Match, Measure, build_index, find_measure, search, search_many
     from .query.index.opening import open_database, open_index
     from .solver import (
         Accuracy,
@@ -59,6 +52,7 @@ if TYPE_CHECKING:
         TumorDensity,
         TumorMasks,
         keep_compiled_programs,
+        march,
         sensitivity,
         simulate,
         simulate_batch,
@@ -91,7 +85,11 @@ else:
                 "outlines_from_labels",
             ),
             ".pipeline.images.nifti": ("NiftiFile", "read_nifti", "write_nifti"),
+            ".pipeline.inversion.inversion": ("invert",),
+            ".pipeline.inversion.options": ("InversionOptions",),
+            ".pipeline.inversion.result": ("Inversion", "InversionStatus"),
             ".pipeline.patient.patient": ("Patient", "load_patient"),
+            ".pipeline.results.outputs": ("write_inversion",),
             ".query": (
                 "Index",
                 "Match",
@@ -115,6 +113,7 @@ else:
                 "TumorDensity",
                 "TumorMasks",
                 "keep_compiled_programs",
+                "march",
                 "sensitivity",
                 "simulate",
                 "simulate_batch",
@@ -141,6 +140,9 @@ __all__ = [
     "GrowthParameters",
     "Index",
     "InputError",
+    "Inversion",
+    "InversionOptions",
+    "InversionStatus",
     "LabelConvention",
     "Match",
     "Measure",
@@ -161,11 +163,13 @@ __all__ = [
     "find_measure",
     "find_model",
     "generate",
+    "invert",
     "invert_cohort",
     "keep_compiled_programs",
     "label_convention",
     "load_atlas",
     "load_patient",
+    "march",
     "merge",
     "open_database",
     "open_index",
@@ -180,5 +184,6 @@ __all__ = [
     "simulate_batch",
     "verify",
     "write_cohort",
+    "write_inversion",
     "write_nifti",
 ]

@@ -52,7 +52,7 @@ class DeviceIndex:
     @own_jax()
     def load(cls, index: Index, device: Any = None) -> DeviceIndex:
         """Copy an index to a device, JAX's default one unless another is named."""
-        arrays: list[NDArray] = []
+        arrays: list[NDArray[Any]] = []
         for kind in ("full", "mixed"):
             starts, blocks = getattr(index, f"{kind}_starts"), getattr(index, f"{kind}_blocks")
             owners = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +55,7 @@ class Laplacian:
         """Length of the zeros kept before and after a flat field."""
         return max(self.offsets)
 
-    def flatten(self, box: NDArray | Array) -> Array:
+    def flatten(self, box: NDArray[Any] | Array) -> Array:
         """A field on the box (array of `shape`) as a guarded flat array."""
         return jnp.pad(jnp.ravel(box), self.guard)
 

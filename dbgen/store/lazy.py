@@ -62,7 +62,7 @@ class _StackedShards(BackendArray):
             key, self.shape, indexing.IndexingSupport.OUTER, self._read
         )
 
-    def _read(self, key: tuple[Any, ...]) -> NDArray:
+    def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
         """Values at an integer, a slice or an array of integers on each axis, each on its own."""
         asked, *inner = key
         samples = np.arange(self.shape[0])[asked]
@@ -84,11 +84,11 @@ class _StackedShards(BackendArray):
         return np.stack(values)
 
 
-def _attributes(variable: netCDF4.Variable) -> dict[str, Any]:
+def _attributes(variable: netCDF4.Variable[Any]) -> dict[str, Any]:
     return {key: variable.getncattr(key) for key in variable.ncattrs()}
 
 
-def _on_each_axis(values: NDArray, key: Sequence[Any]) -> NDArray:
+def _on_each_axis(values: NDArray[Any], key: Sequence[Any]) -> NDArray[Any]:
     # From the last axis to the first, so that an integer, which removes its axis, moves no other.
     for axis in reversed(range(len(key))):
         values = values[(slice(None),) * axis + (key[axis],)]

@@ -101,7 +101,7 @@ def read_record(path: Path) -> ShardRecord | None:
         return None
 
 
-def table_sha256(table: Mapping[str, NDArray]) -> str:
+def table_sha256(table: Mapping[str, NDArray[Any]]) -> str:
     """SHA-256 of `sample` and `VARIABLES`, one after the other, as little-endian bytes."""
     digest = hashlib.sha256()
     digest.update(np.ascontiguousarray(table["sample"], "<i8").tobytes())
@@ -110,7 +110,7 @@ def table_sha256(table: Mapping[str, NDArray]) -> str:
     return digest.hexdigest()
 
 
-def read_table(shard: netCDF4.Dataset) -> dict[str, NDArray]:
+def read_table(shard: netCDF4.Dataset) -> dict[str, NDArray[Any]]:
     """The values of `sample` and of each of `VARIABLES`, of a shard that is open."""
     return {name: np.asarray(shard[name][:]) for name in ("sample", *VARIABLES)}
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -70,7 +70,7 @@ class StoredShard:
         with opened(self.path) as file:
             yield file
 
-    def table(self) -> dict[str, NDArray]:
+    def table(self) -> dict[str, NDArray[Any]]:
         """The values of `sample` and of each of `VARIABLES`.
 
         They have a checksum of their own: the whole file, with its densities, is compared only

@@ -33,7 +33,7 @@ SAMPLERS = {
 }
 
 
-def find_sampler(name: str) -> Sampler:
+def find_sampler(name: object) -> Sampler:
     """The sampler of a name.
 
     Raises

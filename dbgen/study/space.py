@@ -79,13 +79,13 @@ class ParameterSpace:
             raise InputError(
                 f"whole_ml: sizes lie in a range with low < high, got {self.whole_ml} alone"
             )
-        core = self.core_min_ml
+        core: object = self.core_min_ml
         if not isinstance(core, int | float) or not 0 <= core < self.whole_ml.high:
             raise InputError(
                 "core_min_ml is a volume >= 0 and below the largest whole_ml, "
                 f"{self.whole_ml.high:g}, got {core!r}"
             )
-        m = self.snapshots_per_run
+        m: object = self.snapshots_per_run
         if not isinstance(m, int) or isinstance(m, bool) or not 1 <= m <= 100:
             raise InputError(f"snapshots_per_run is a number from 1 to 100, got {m!r}")
         if find_sampler(self.sampler).independent and m != 1:

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from .cases import Cases, find_cases
     from .cohort import Outcome, invert_cohort
     from .cohort_report import write_cohort
-    from .predict_gbm import Exam, find_exams, predict_exam, read_exam
+    from .exams import find_exams
+    from .predict_gbm import Exam, predict_exam, read_exam
 else:
     __getattr__, __dir__ = deferred(
         __name__,
@@ -18,7 +19,8 @@ else:
             ".cases": ("Cases", "find_cases"),
             ".cohort": ("Outcome", "invert_cohort"),
             ".cohort_report": ("write_cohort",),
-            ".predict_gbm": ("Exam", "find_exams", "predict_exam", "read_exam"),
+            ".exams": ("find_exams",),
+            ".predict_gbm": ("Exam", "predict_exam", "read_exam"),
         },
     )
 

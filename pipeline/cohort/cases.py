@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...atlas import SIMULATION_GRID, Atlas, load_atlas
 from ...errors import InputError
+from ...paths import StrPath
 from ...solver import TumorMasks
 from ..images.frames import require_one_frame
 from ..images.labels import LabelConvention, outlines_from_labels
@@ -80,7 +81,7 @@ class Cases:
 
 
 def find_cases(
-    folder: Path,
+    folder: StrPath,
     *,
     pattern: str = PATTERN,
     convention: LabelConvention = WRITTEN_BY_INVERT,
@@ -90,7 +91,7 @@ def find_cases(
 
     Parameters
     ----------
-    folder : Path
+    folder : path
     pattern : str
         Which of its files, as a glob; by default what `glioquery invert` writes.
     convention : LabelConvention
@@ -105,7 +106,9 @@ def find_cases(
     """
     try:
         files = sorted(
-            path for path in folder.glob(pattern) if path.is_file() and STAGE not in path.parts
+            path
+            for path in Path(folder).glob(pattern)
+            if path.is_file() and STAGE not in path.parts
         )
     except (ValueError, NotImplementedError) as error:
         raise InputError(

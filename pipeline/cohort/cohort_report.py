@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...dbgen import Database
 from ...dbgen.machine.files import write_text
+from ...paths import StrPath
 from ...query import Index, search
 from ..pictures.drawing import MaxNLocator, drawn, new_figure, own_style, png_of
 from ..report.page import render_page
@@ -141,13 +142,13 @@ def cohort_rows(outcomes: Sequence[Outcome], out: Path) -> list[dict[str, Any]]:
 
 
 def write_cohort(
-    out: Path, outcomes: Sequence[Outcome], *, reference: DiceScores | None = None
+    out: StrPath, outcomes: Sequence[Outcome], *, reference: DiceScores | None = None
 ) -> list[str]:
     """Write `cohort.csv` and `cohort.html`.
 
     Parameters
     ----------
-    out : Path
+    out : path
         The cohort's folder.
     outcomes : sequence of Outcome
     reference : DiceScores, optional
@@ -158,6 +159,7 @@ def write_cohort(
     list of str
         A sentence for each picture or page that could not be made.
     """
+    out = Path(out)
     rows = cohort_rows(outcomes, out)
     others = list(other_fields(outcomes).values())
     write_csv(out / TABLE_FILE, plain(rows), [*FIELDS, *others])

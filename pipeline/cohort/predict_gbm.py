@@ -26,6 +26,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +77,7 @@ class Exam:
 
     identifier: str
     tissues: dict[str, NDArray[np.float32]]
-    labels: NDArray
+    labels: NDArray[Any]
     t1c: NDArray[np.float32] | None
     grid: Grid
     written_grid: Grid
@@ -95,7 +96,7 @@ class Exam:
         return TissueMaps(gm, wm, csf, checksums={})
 
 
-def read_exam(folder: Path) -> Exam:
+def read_exam(folder: StrPath) -> Exam:
     """Read a patient's folder.
 
     Raises
@@ -103,6 +104,7 @@ def read_exam(folder: Path) -> Exam:
     InputError
         If a file is missing or unreadable, shapes differ, or a tissue map holds no probabilities.
     """
+    folder = Path(folder)
     identifier = identifier_of(folder)
     names = [*TISSUES, "tumorseg"]
     if (folder / f"{identifier}-t1c.nii.gz").is_file():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from enum import Enum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -196,7 +197,7 @@ def _everything_shown(scan: Scan) -> NDArray[np.bool_]:
     return filled
 
 
-def _faces(values: NDArray) -> list[NDArray]:
+def _faces(values: NDArray[Any]) -> list[NDArray[Any]]:
     return [values.take(end, axis) for axis in range(3) for end in (0, -1)]
 
 

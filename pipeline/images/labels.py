@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +104,7 @@ def label_convention(
     return LabelConvention("explicit", core, whole)
 
 
-def rounded_labels(values: NDArray) -> NDArray[np.integer | np.bool_] | None:
+def rounded_labels(values: NDArray[Any]) -> NDArray[np.integer | np.bool_] | None:
     """Labels as integers, where all are within `ROUNDING` of them; else None.
 
     Scaled files (scl_slope) hold 1.000015 for 1.
@@ -119,7 +120,11 @@ def rounded_labels(values: NDArray) -> NDArray[np.integer | np.bool_] | None:
 
 
 def outlines_from_labels(
-    segmentation: NDArray, grid: Grid, convention: LabelConvention, *, name: str = "segmentation"
+    segmentation: NDArray[Any],
+    grid: Grid,
+    convention: LabelConvention,
+    *,
+    name: str = "segmentation",
 ) -> TumorMasks:
     """Turn a label image into the two outlines.
 
@@ -162,7 +167,7 @@ def outlines_from_labels(
     return TumorMasks(core, whole, grid)
 
 
-def _summary(values: NDArray) -> str:
+def _summary(values: NDArray[Any]) -> str:
     finite = values[np.isfinite(values)]
     if finite.size == 0:
         return "NaN or infinity alone"

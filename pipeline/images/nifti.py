@@ -7,7 +7,7 @@ import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
@@ -71,7 +71,7 @@ class NiftiFile:
         Of the file's bytes.
     """
 
-    values: NDArray
+    values: NDArray[Any]
     grid: Grid
     frames: Frames
     notices: tuple[str, ...]
@@ -143,7 +143,7 @@ def _require_length(path: Path, header: Header, name: str) -> None:
 
 def write_nifti(
     path: StrPath,
-    values: NDArray,
+    values: NDArray[Any],
     grid: Grid,
     *,
     intent: Intent = "none",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,9 @@ def sample(values: NDArray[np.float32], voxels: Points, order: int = 1) -> NDArr
     )
 
 
-def _hull(affine: NDArray[np.float64], low: NDArray, high: NDArray) -> tuple[NDArray, NDArray]:
+def _hull(
+    affine: NDArray[np.float64], low: NDArray[Any], high: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
     corners = np.stack(np.meshgrid(*zip(low, high, strict=True))).reshape(3, -1)
     mapped = apply(affine, corners)
     return mapped.min(axis=1), mapped.max(axis=1)

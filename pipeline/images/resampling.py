@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +125,7 @@ def _samples_in(grid: Grid) -> tuple[int, ...]:
 
 
 def _look_up(
-    images: Sequence[NDArray],
+    images: Sequence[NDArray[Any]],
     source: Grid,
     grid: Grid,
     along: PointMap,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -118,7 +120,7 @@ def draw_on_atlas(
     return finish(figure, lines)
 
 
-def _checkerboard(a: NDArray, b: NDArray) -> NDArray:
+def _checkerboard(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
     square = int(CHECKER_MM / STEP_MM)
     rows, columns = np.indices(a.shape) // square
     return np.where((rows + columns) % 2 == 0, a, b)

@@ -77,7 +77,9 @@ def _point_size(n: int) -> float:
     return float(np.clip(4000 / n, 1.0, 14.0))
 
 
-def _draw_growth(axis: Axes, lambda_mm: NDArray, rho_t: NDArray, whole_ml: NDArray) -> None:
+def _draw_growth(
+    axis: Axes, lambda_mm: NDArray[Any], rho_t: NDArray[Any], whole_ml: NDArray[Any]
+) -> None:
     points = axis.scatter(
         lambda_mm,
         rho_t,
@@ -106,7 +108,7 @@ def _plain_numbers(axis: Any) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _draw_sizes(axis: Axes, whole_ml: NDArray, core_ml: NDArray) -> None:
+def _draw_sizes(axis: Axes, whole_ml: NDArray[Any], core_ml: NDArray[Any]) -> None:
     core_ml, whole_ml = np.maximum(core_ml, LEAST_ML), np.maximum(whole_ml, LEAST_ML)
     least = min(core_ml.min(), whole_ml.min())
     edges = np.geomspace(least, max(whole_ml.max() * 1.001, 2 * least), N_BINS + 1)
@@ -121,7 +123,7 @@ def _draw_sizes(axis: Axes, whole_ml: NDArray, core_ml: NDArray) -> None:
     axis.legend(frameon=False, fontsize=9)
 
 
-def _draw_origins(axis: Axes, name: str, origins_mm: NDArray, atlas: Atlas) -> None:
+def _draw_origins(axis: Axes, name: str, origins_mm: NDArray[Any], atlas: Atlas) -> None:
     """One projection, in the radiological convention of the other pictures."""
     width, height, across = AXES[name]
     shadow = np.any(atlas.brain, axis=across)

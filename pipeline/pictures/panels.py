@@ -9,6 +9,7 @@ Warm colours show the model, cool ones what was outlined on the scan.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,7 @@ def new_panels(n_rows: int, planes: Sequence[Plane]) -> tuple[Figure, list[list[
     return figure, axes
 
 
-def show_plane(axis: Axes, image: NDArray, top: float, plane: Plane) -> None:
+def show_plane(axis: Axes, image: NDArray[Any], top: float, plane: Plane) -> None:
     """Show an image on a plane, intensities from 0 to `top`, with the letters of its sides."""
     axis.imshow(image, cmap="gray", vmin=0, vmax=top, interpolation="nearest", aspect="equal")
     axis.set_anchor("C")
@@ -129,7 +130,7 @@ def add_outlines(axis: Axes, plane: Plane, masks: TumorMasks) -> None:
     add_contour(axis, plane.sample(masks.core, masks.grid), 0.5, CORE_COLOUR, 0.9)
 
 
-def add_contour(axis: Axes, image: NDArray, level: float, colour: str, width: float) -> None:
+def add_contour(axis: Axes, image: NDArray[Any], level: float, colour: str, width: float) -> None:
     """Draw the line where an image reaches a level, where there is one."""
     if image.min() < level <= image.max():  # matplotlib warns where there is no line to draw
         axis.contour(image, levels=[level], colors=[colour], linewidths=width)

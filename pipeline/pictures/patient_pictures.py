@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,7 +155,7 @@ def draw_overlays(
 
 def _draw_contours(
     patient: Patient,
-    contours: Sequence[tuple[NDArray, float, str]],
+    contours: Sequence[tuple[NDArray[Any], float, str]],
     grid: Grid,
     lines: Sequence[tuple[str, str]],
 ) -> bytes:

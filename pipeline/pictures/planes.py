@@ -8,6 +8,7 @@ planes, anterior on the left of sagittal ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,7 +47,7 @@ class Plane:
     points_mm: NDArray[np.float64]
     position_mm: float
 
-    def sample(self, values: NDArray, grid: Grid, order: int = 1) -> NDArray[np.float32]:
+    def sample(self, values: NDArray[Any], grid: Grid, order: int = 1) -> NDArray[np.float32]:
         """Values of an image on the plane's points, 0 outside the image."""
         voxels = np.moveaxis(grid.to_voxel(self.points_mm), -1, 0)
         return ndimage.map_coordinates(

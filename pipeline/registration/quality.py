@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -275,7 +276,7 @@ def measure_edges(
     return agreed, agreed - max(agreement(move) for move in _moves(centre))
 
 
-def _atlas_edges(masks: TumorMasks, atlas: Atlas) -> tuple[NDArray, NDArray]:
+def _atlas_edges(masks: TumorMasks, atlas: Atlas) -> tuple[NDArray[Any], NDArray[Any]]:
     """World coordinates (n, 3) of the atlas's tissue edges, and its gradients (3, n) there."""
     grid, scale = atlas.t1_grid, np.array(atlas.t1_grid.spacing_mm)
     smooth = ndimage.gaussian_filter(atlas.t1, EDGE_SCALE_MM / scale)
@@ -317,7 +318,7 @@ def measure_warp_turn_deg(transform: AtlasTransform, atlas: Atlas) -> float:
 
 
 def _outline(
-    patient: Patient, masks: TumorMasks, back: TumorMasks, jacobian: NDArray, name: str
+    patient: Patient, masks: TumorMasks, back: TumorMasks, jacobian: NDArray[Any], name: str
 ) -> OutlineQuality:
     own, there, again = (getattr(m, name) for m in (patient.masks, masks, back))
     patient_ml = float(own.sum() * patient.grid.voxel_ml)

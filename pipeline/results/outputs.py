@@ -32,6 +32,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,7 +174,7 @@ def _write_patient_maps(
     out: Path, inversion: Inversion, maps: PatientMaps, space: Space, grid: Grid, subject: str
 ) -> None:
     def write(
-        values: NDArray, intent: Intent, suffix: Suffix, *, desc: str = "", label: str = ""
+        values: NDArray[Any], intent: Intent, suffix: Suffix, *, desc: str = "", label: str = ""
     ) -> None:
         name = map_name(subject, space, suffix, desc=desc, label=label)
         write_nifti(out / name, values, grid, intent=intent)

@@ -20,6 +20,7 @@ from typing import Any
 from ...dbgen.machine.files import remove_unfinished, sha256_of
 from ...dbgen.machine.lock import HeldError, hold
 from ...errors import InputError
+from ...paths import StrPath
 from ..names import is_map_name
 
 RESULT_FILE = "result.json"
@@ -145,7 +146,7 @@ def has_all_files(folder: Path, result: dict[str, Any]) -> bool:
     )
 
 
-def find_results(folder: Path) -> list[Path]:
+def find_results(folder: StrPath) -> list[Path]:
     """The result in a folder, or those in the folders inside it, as a cohort has them.
 
     Raises
@@ -153,6 +154,7 @@ def find_results(folder: Path) -> list[Path]:
     InputError
         If there is none.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder: name one that `glioquery invert` wrote")
     found = [place for place in (folder, *sorted(folder.iterdir())) if _holds_result(place)]
@@ -164,7 +166,7 @@ def find_results(folder: Path) -> list[Path]:
     return found
 
 
-def find_faults(folder: Path) -> list[str]:
+def find_faults(folder: StrPath) -> list[str]:
     """Whether the files of a result are those that were written together.
 
     Returns
@@ -172,6 +174,7 @@ def find_faults(folder: Path) -> list[str]:
     list of str
         A line for each file that is not: it is missing, was altered, or is a map of another result.
     """
+    folder = Path(folder)
     try:
         listed = _listed(folder)
     except FileNotFoundError:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...dbgen.machine.files import write_json
 from ...dbgen.store.embedded import embedded_database
+from ...paths import StrPath
 from ...query import dice_of_masks
 from ...solver import TumorDensity
 from ...solver.own_settings import own_arithmetic
@@ -62,7 +63,7 @@ def compare(found: TumorDensity, truth: TumorDensity) -> Agreement:
 
 @own_arithmetic()
 def demonstrate(
-    out: Path, *, seed: int = 0, step: Step = silent
+    out: StrPath, *, seed: int = 0, step: Step = silent
 ) -> tuple[Inversion, VirtualPatient, Agreement]:
     """Invert a virtual patient with the embedded database, refine, compare with the truth.
 
@@ -70,22 +71,24 @@ def demonstrate(
 
     Parameters
     ----------
-    out : Path
+    out : path
         Gets `patient/` (the inputs and the truth), `result/` and `summary.json`.
     seed : int
         Of the virtual patient.
     step : callable
         Told the name of each step as it begins.
     """
-    with only_run(out) as out:
+    with only_run(Path(out)) as folder:
         # Written last: where it is, patient and result are those of one run.
-        (out / SUMMARY_FILE).unlink(missing_ok=True)
+        (folder / SUMMARY_FILE).unlink(missing_ok=True)
         step("make virtual patient")
-        truth = make_virtual_patient(out / "patient", seed=seed)
+        truth = make_virtual_patient(folder / "patient", seed=seed)
         patient = load_patient(t1=truth.t1, seg=truth.seg, labels="brats2021")
         options = InversionOptions(refine=True, own_anatomy=True)
         inversion = invert(patient, embedded_database(), options, step=step)
-        inversion = write_inversion(inversion, out / "result", title="Virtual patient", step=step)
+        inversion = write_inversion(
+            inversion, folder / "result", title="Virtual patient", step=step
+        )
         agreement = compare(inversion.density, truth.density)
-        write_json(out / SUMMARY_FILE, asdict(agreement))
+        write_json(folder / SUMMARY_FILE, asdict(agreement))
     return inversion, truth, agreement

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas import Grid, load_atlas, load_probabilities
+from ...paths import StrPath
 from ...solver import GrowthParameters, Simulation, Tissue, TumorDensity, simulate
 from ..images.coarsening import coarsen
 from ..images.nifti import Scan, write_nifti
@@ -51,18 +52,21 @@ class VirtualPatient:
     parameters: GrowthParameters
 
 
-def make_virtual_patient(folder: Path, *, seed: int = 0, whole_ml: float = 110.0) -> VirtualPatient:
+def make_virtual_patient(
+    folder: StrPath, *, seed: int = 0, whole_ml: float = 110.0
+) -> VirtualPatient:
     """Make a virtual patient and write the files.
 
     Parameters
     ----------
-    folder : Path
+    folder : path
         Gets `t1.nii.gz`, `seg.nii.gz` and the truth, `density_true.nii.gz`.
     seed : int
         Decides anatomy, tumour and noise.
     whole_ml : float
         Volume of the whole outline.
     """
+    folder = Path(folder)
     rng = np.random.default_rng([2022, seed])
     atlas = load_atlas()
     grid = _patient_grid(atlas.t1_grid, rng)

@@ -278,7 +278,7 @@ def _pieces(
             shared, shared_tissue = ray.put(source), ray.put(tissue)
         make = remote(ray, _make_piece, num_cpus=1)
         ahead = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
-        under_way: deque = deque()
+        under_way: deque[Any] = deque()
         try:
             for span in spans:
                 under_way.append(make.remote(shared, shared_tissue, *span))

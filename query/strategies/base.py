@@ -7,7 +7,7 @@ first m candidates also orders these by that score.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +82,7 @@ def search_with(
     return found[:k]
 
 
-def nearest(distances: NDArray, n: int) -> NDArray[np.intp]:
+def nearest(distances: NDArray[Any], n: int) -> NDArray[np.intp]:
     """Positions of the n least values, least first, equal ones in ascending order."""
     if n < len(distances):
         limit = np.partition(distances, n - 1)[n - 1]

@@ -7,6 +7,8 @@ simulation voxels that the outline holds, in [0, 1]: the outline itself where th
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +30,7 @@ def pool_query(index: Index, masks: TumorMasks, edge: int) -> list[NDArray[np.fl
 def _pool(volumes: NDArray[np.uint8], edge: int) -> NDArray[np.float32]:
     n, *shape = volumes.shape
     factor = -(-max(shape) // edge)
-    sums: NDArray = volumes
+    sums: NDArray[Any] = volumes
     for axis, length in enumerate(shape, start=1):
         padding = [(0, 0)] * 4
         padding[axis] = (0, -length % factor)
@@ -43,5 +45,5 @@ def _pool(volumes: NDArray[np.uint8], edge: int) -> NDArray[np.float32]:
     return inputs
 
 
-def _every(values: NDArray, axis: int, start: int, step: int) -> NDArray:
+def _every(values: NDArray[Any], axis: int, start: int, step: int) -> NDArray[Any]:
     return values[(slice(None),) * axis + (slice(start, None, step),)]

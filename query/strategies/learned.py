@@ -14,6 +14,7 @@ import dataclasses
 import json
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -134,7 +135,7 @@ class Learned:
     index: Index
     edge: int
     networks: tuple[Autoencoder, ...]
-    latents: NDArray
+    latents: NDArray[Any]
     medians: NDArray[np.float32] | None
     fingerprint: str
 

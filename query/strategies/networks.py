@@ -40,6 +40,8 @@ except ImportError:
         "learned strategies need equinox and optax: `pip install 'glioquery[learned]'`"
     ) from None
 
+__all__ = ["FLAT_EDGE", "Autoencoder", "encode_batch", "eqx"]
+
 FLAT_EDGE = 16
 """Voxels along the edge of the volume that the encoder flattens."""
 
@@ -64,7 +66,7 @@ class Convolution(eqx.Module):
     def __init__(self, c_in: int, c_out: int, *, key: jax.Array) -> None:
         self.kernel, self.bias = _kernel(c_in, c_out, key), jnp.zeros(c_out)
 
-    def __call__(self, x: jax.Array) -> jax.Array:  # noqa: D102 - see the class
+    def __call__(self, x: jax.Array) -> jax.Array:
         return _convolve(x, self.kernel, 1) + self.bias
 
 
@@ -80,7 +82,7 @@ class Halving(eqx.Module):
     def __init__(self, c_in: int, c_out: int, *, key: jax.Array) -> None:
         self.kernel, self.bias = _kernel(c_in, c_out, key), jnp.zeros(c_out)
 
-    def __call__(self, x: jax.Array) -> jax.Array:  # noqa: D102 - see the class
+    def __call__(self, x: jax.Array) -> jax.Array:
         return _convolve(x, self.kernel, 2) + self.bias
 
 
@@ -94,7 +96,7 @@ class Doubling(eqx.Module):
         self.kernel = _kernel(c_out, c_in, key) * math.sqrt(8 * c_out / c_in)
         self.bias = jnp.full(c_out, bias)
 
-    def __call__(self, x: jax.Array) -> jax.Array:  # noqa: D102 - see the class
+    def __call__(self, x: jax.Array) -> jax.Array:
         n, *edges, _ = x.shape
         doubled = (n, *(2 * edge for edge in edges), len(self.bias))
         (y,) = jax.linear_transpose(
@@ -113,7 +115,7 @@ class Linear(eqx.Module):
         self.weight = jax.random.normal(key, (n_in, n_out)) / math.sqrt(n_in)
         self.bias = jnp.zeros(n_out)
 
-    def __call__(self, x: jax.Array) -> jax.Array:  # noqa: D102 - see the class
+    def __call__(self, x: jax.Array) -> jax.Array:
         return x @ self.weight + self.bias
 
 

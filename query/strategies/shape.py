@@ -30,6 +30,8 @@ except ImportError:
         "the strategy radiomics needs SimpleITK: `pip install 'glioquery[radiomics]'`"
     ) from None
 
+__all__ = ["FEATURES", "centre_of_mass", "shape_features", "sitk"]
+
 FEATURES = (
     "volume_mm3",
     "surface_mm2",

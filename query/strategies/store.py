@@ -60,7 +60,7 @@ def begin(index: Index, name: str) -> Path:
     return folder
 
 
-def write_array(path: Path, array: NDArray) -> None:
+def write_array(path: Path, array: NDArray[Any]) -> None:
     """Write a .npy file, complete or not at all."""
     with completed(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from numpy.typing import NDArray
 
@@ -12,7 +12,7 @@ from ..tissue import Tissue
 if TYPE_CHECKING:
     from jax import Array
 
-Links = Mapping[tuple[int, int, int], NDArray]
+Links = Mapping[tuple[int, int, int], NDArray[Any]]
 """Diffusion stencil on the tissue box: for each voxel offset the weights, 1/mm^2, of the links to
 the voxel at that offset, for unit diffusivity. Of an offset and its opposite only one appears."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,8 +71,9 @@ class FisherKolmogorovTensor(OneLogisticPopulation):
     equation: ClassVar[str] = "du/dt = div(D grad u) + rho u (1 - u), D = dw T(x)"
 
     def __post_init__(self) -> None:
-        if isinstance(self.tensor, Mapping):
-            object.__setattr__(self, "tensor", TensorField.from_description(self.tensor))
+        given: object = self.tensor  # a database holds its description
+        if isinstance(given, Mapping):
+            object.__setattr__(self, "tensor", TensorField.from_description(given))
         if not 1 <= self.ratio < float("inf"):
             raise InputError(f"ratio (white over grey diffusivity) is >= 1, got {self.ratio}")
         if not 1 <= self.max_anisotropy <= 1e3:
@@ -128,7 +129,7 @@ def _link(
     return np.where(inside, mean, 0.0)
 
 
-def _shifted(values: NDArray, offset: tuple[int, int, int]) -> NDArray:
+def _shifted(values: NDArray[Any], offset: tuple[int, int, int]) -> NDArray[Any]:
     """Value at i + offset for every voxel i, zero where that lies outside the array."""
     out = np.zeros_like(values)
     pairs = list(zip(offset, values.shape, strict=True))

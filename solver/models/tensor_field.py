@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -65,7 +66,7 @@ class TensorField:
         values.setflags(write=False)
         object.__setattr__(self, "values", values)
 
-    def _refuse(self, bad: NDArray[np.bool_], values: NDArray, fault: str) -> None:
+    def _refuse(self, bad: NDArray[np.bool_], values: NDArray[Any], fault: str) -> None:
         if not bad.any():
             return
         voxel = np.unravel_index(int(bad.argmax()), bad.shape)
@@ -231,7 +232,7 @@ class TensorField:
 _UPPER = (np.array([0, 0, 0, 1, 1, 2]), np.array([0, 1, 2, 1, 2, 2]))
 
 
-def rotate(components: NDArray, axes: NDArray[np.float64]) -> NDArray[np.float64]:
+def rotate(components: NDArray[Any], axes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Express tensors (..., 6) given along `axes` (its columns, world coordinates) in the world."""
     square = np.asarray(components, np.float64)[..., _SQUARE]
     return (axes @ square @ axes.T)[..., *_UPPER]
