@@ -27,10 +27,12 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict --follow-imports=silent tests/public_api.py
 
 bench: $(STAMP)
 	$(BIN)/python tests/benchmark/solver.py
 	$(BIN)/python tests/benchmark/query.py --synthetic 50000
+	$(BIN)/python tests/benchmark/startup.py
 
 pictures: $(STAMP)
 	$(BIN)/python docs/make_pictures.py
