@@ -12,6 +12,7 @@ from command_line import run
 
 from glioquery.atlas import SIMULATION_GRID
 from glioquery.dbgen import Database, ParameterSpace, Plan, Range, generate
+from glioquery.errors import FailedError, InputError
 from glioquery.pipeline.images.nifti import write_nifti
 from glioquery.query import build_index
 from glioquery.query.index.outlines import INDEX_FOLDER
@@ -295,3 +296,57 @@ def test_the_installed_command_runs():
         check=False,
     )
     assert bad.returncode == 2
+
+
+@pytest.fixture
+def broken(monkeypatch, tmp_path):
+    """A command that meets a bug; where its traceback goes."""
+
+    def find(folder):
+        return {}["cell"]
+
+    monkeypatch.setattr("glioquery.pipeline.commands.results.find_results", find)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_a_bug_is_one_line_and_a_file_with_the_traceback(capsys, broken):
+    code, out, err = run(capsys, "check", "OUT")
+    (file,) = broken.glob("glioquery-*.txt")
+    assert (code, out) == (1, "")
+    assert err.splitlines() == [
+        f"failed: unexpected KeyError: 'cell' (please report it, with the traceback in {file})"
+    ]
+    assert 'return {}["cell"]' in file.read_text(encoding="utf-8")
+
+
+def test_debug_prints_the_traceback_at_once(capsys, broken):
+    code, _, err = run(capsys, "--debug", "check", "OUT")
+    assert code == 1 and 'return {}["cell"]' in err and err.endswith("failed: 'cell'\n")
+    assert not list(broken.iterdir())
+    code, _, err = run(capsys, "--debug", "describe", broken)
+    assert code == 2 and "Traceback" in err and err.splitlines()[-1].startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (InputError("expected a, got b"), 2, "error: expected a, got b"),
+        (FailedError("all workers died"), 1, "failed: all workers died"),
+        (FileNotFoundError(2, "No such file or directory", "/x"), 2, "error: /x: No such file"),
+        (PermissionError(13, "Permission denied", "/x"), 1, "failed: /x: Permission denied"),
+        (OSError("strange"), 1, "failed: unexpected OSError: strange (please"),
+        (ValueError("shapes differ"), 1, "failed: unexpected ValueError: shapes differ (please"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_ends_a_command_decides_its_exit_code(
+    capsys, monkeypatch, tmp_path, error, code, told
+):
+    def find(folder):
+        raise error
+
+    monkeypatch.setattr("glioquery.pipeline.commands.results.find_results", find)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    ended, _, err = run(capsys, "check", "OUT")
+    assert ended == code and err.startswith(told) and len(err.splitlines()) == 1
