@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
+from glioquery.dbgen.machine.progress import silent
 from glioquery.query import search
 from glioquery.query.evaluation import asking as evaluation
 from glioquery.query.evaluation.asking import Contestant, QuerySet, Row, evaluate, time_naive
 from glioquery.query.evaluation.summary import describe_queries, summarise, write_markdown
 from glioquery.query.evaluation.synthetic import draw_queries
-from glioquery.query.strategies.base import silent
 from glioquery.solver import TumorMasks
 
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from glioquery.dbgen.machine.progress import silent
 from glioquery.query.strategies import learned, needs_preparation, open_strategy, training
-from glioquery.query.strategies.base import silent
 from glioquery.query.strategies.inputs import pool_packed, pool_query
 from glioquery.query.strategies.networks import (
     Autoencoder,
