@@ -11,11 +11,12 @@ ROOT = Path(__file__).parent.parent
 
 
 def requirements():
-    """The project's direct dependencies by name, those of its extras included."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lists = [project["dependencies"], *project["optional-dependencies"].values()]
-    found = [Requirement(text) for texts in lists for text in texts]
-    return {canonicalize_name(r.name): r for r in found if r.name != "glioquery"}
+    """The project's direct dependencies by name, those of its extras and groups included."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project, groups = settings["project"], settings["dependency-groups"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values(), *groups.values()]
+    found = [Requirement(text) for texts in lists for text in texts if isinstance(text, str)]
+    return {canonicalize_name(r.name): r for r in found}
 
 
 def test_every_dependency_has_a_lowest_version_that_the_page_names():
