@@ -94,6 +94,8 @@ class Accuracy:
         if pace.diffusivity > 0:
             widening = self.widening * leeway(pace)
             bounds.append(widening * (SEED_SD_MM**2 / (2 * pace.diffusivity) + now))
+        if math.isinf(min(bounds)):  # nothing grows and nothing spreads
+            return math.inf
         return thrifty_step(min(bounds), pace.explicit_limit_days)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas.regions import bounding_box
+from ...errors import InputError
 from ...query import dice_from_counts, dice_of_masks
 from ...solver import (
     Accuracy,
@@ -78,7 +79,9 @@ class Target:
     Raises
     ------
     ValueError
-        If the outlines lie on another grid than the tissue, or no tissue is in the whole outline.
+        If the outlines lie on another grid than the tissue.
+    InputError
+        If no tissue is in the whole outline.
     """
 
     masks: TumorMasks
@@ -93,7 +96,10 @@ class Target:
                 f"got {self.masks.grid}"
             )
         if not (self.masks.whole & self.tissue.domain).any():
-            raise ValueError("there is nothing to grow into: no tissue lies in the whole outline")
+            raise InputError(
+                "there is nothing to grow into: no tissue lies in the whole outline; expected an "
+                "outline, and maps of the tissue, of one brain"
+            )
 
     @cached_property
     def core(self) -> NDArray[np.bool_]:

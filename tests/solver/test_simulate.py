@@ -38,6 +38,14 @@ def test_agrees_with_the_euler_reference(spacing):
     assert relative_l2(result.density.u, reference) < 3e-4
 
 
+def test_what_neither_grows_nor_spreads_stays_as_it_was_seeded():
+    tissue = blocky_tissue()
+    run = simulate(tissue, GrowthParameters(middle(tissue), dw=0, rho=0, days=100))
+    seed = seed_density(tissue, run.parameters.origin_mm)
+    np.testing.assert_array_equal(run.density.u[tissue.box], seed)
+    assert run.n_steps == 1 and run.status is Status.DONE
+
+
 def test_time_error_is_of_second_order_on_a_masked_brain():
     tissue = blocky_tissue()
     p = GrowthParameters(middle(tissue), dw=0.4, rho=0.1, days=80)
