@@ -25,6 +25,7 @@ from ...solver.models import register_model
 from ..fit.anatomy import read_tissue_maps
 from ..inversion.inversion import invert
 from ..inversion.options import InversionOptions
+from ..patient.brain_way import BrainWay, checked_way, network_version
 from ..patient.patient import load_patient
 from ..pictures.drawing import drawn
 from ..pictures.patient_pictures import draw_thumbnail
@@ -75,6 +76,7 @@ def invert_cohort(
     options: InversionOptions = InversionOptions(),
     *,
     keep_islands: bool = False,
+    brain: BrainWay = "auto",
     address: str | None = None,
     n_workers: int | None = None,
     progress: Progress = lambda done, total: None,
@@ -90,7 +92,7 @@ def invert_cohort(
         Gets a folder for each patient.
     options : InversionOptions
         The same for all.
-    keep_islands : bool
+    keep_islands, brain
         As in `load_patient`.
     address, n_workers
         As in `dbgen.cluster.connected`. Every patient takes two cores and 2 GB, or all that a
@@ -106,9 +108,12 @@ def invert_cohort(
     ------
     InputError
         If the output folder cannot be written.
+    ExtraError
+        If the network is to find brains and is not installed.
     ClusterError
         If there is no cluster at the address.
     """
+    checked_way(brain)
     _require_refinement(cases, options)
     out = prepare_output(Path(out))
     folders = [out / f"sub-{case.subject}" for case in cases]
@@ -116,7 +121,9 @@ def invert_cohort(
     todo: dict[int, dict[str, Any]] = {}
     for i, (case, folder) in enumerate(zip(cases, folders, strict=True)):
         try:
-            request = describe_request(case, database, options, keep_islands)
+            request = describe_request(
+                case, database, options, keep_islands=keep_islands, brain=brain
+            )
         except OSError as unread:  # it could be read a moment ago
             said = f"cannot read {unread.filename}: {unread.strerror}"
             outcomes[i] = Outcome(case, folder, kept=False, error=said)
@@ -135,7 +142,14 @@ def invert_cohort(
 
         def begin(i: int) -> Any:
             return task.remote(
-                database.path, model, cases[i], folders[i], todo[i], options, keep_islands
+                database.path,
+                model,
+                cases[i],
+                folders[i],
+                todo[i],
+                options,
+                keep_islands=keep_islands,
+                brain=brain,
             )
 
         running = {begin(i): (i, 1) for i in todo}
@@ -167,7 +181,9 @@ def invert_case(
     folder: Path,
     request: Mapping[str, Any],
     options: InversionOptions,
-    keep_islands: bool,
+    *,
+    keep_islands: bool = False,
+    brain: BrainWay = "auto",
 ) -> str | None:
     """Invert one patient of a cohort; return the error's line if it fails, never raise one.
 
@@ -188,6 +204,7 @@ def invert_case(
                 recurrence=case.scans.get("recurrence"),
                 labels=case.labels,
                 keep_islands=keep_islands,
+                brain=brain,
             )
             tissue = None if case.tissue is None else read_tissue_maps(*case.tissue)
             inversion = invert(patient, Database.open(database), options, tissue=tissue)
@@ -220,16 +237,22 @@ def _require_refinement(cases: Sequence[Case], options: InversionOptions) -> Non
 
 
 def describe_request(
-    case: Case, database: Database, options: InversionOptions, keep_islands: bool
+    case: Case,
+    database: Database,
+    options: InversionOptions,
+    *,
+    keep_islands: bool = False,
+    brain: BrainWay = "auto",
 ) -> dict[str, Any]:
-    """All that decides a patient's result."""
+    """All that decides a patient's result, the network that may find its brain among it."""
     return {
         "id": case.identifier,
         "inputs_sha256": {role: sha256_of(path) for role, path in case.scans.items()},
         "labels": case.labels,
         "seg_grid": case.seg_grid,
         "database": database.checksum,
-        "options": options.row() | {"keep_islands": keep_islands},
+        "options": options.row() | {"keep_islands": keep_islands, "brain": brain},
+        "brain_network": None if brain == "atlas" else network_version(),
         "version": version("glioquery"),
     }
 

@@ -45,6 +45,7 @@ from ..images.resampling import resample_in_tissue
 from ..inversion.growth import find_growth
 from ..inversion.inversion import map_growth
 from ..inversion.options import InversionOptions
+from ..patient.brain_way import BrainWay
 from ..patient.patient import Patient, load_patient
 from ..prediction.planning import rank_brain
 from ..results.outputs import write_inversion
@@ -144,6 +145,7 @@ def predict_exam(
     *,
     details: StrPath | None = None,
     keep_islands: bool = False,
+    brain: BrainWay = "auto",
     step: Step = silent,
     notice: Callable[[str], None] = silent,
 ) -> Path:
@@ -160,8 +162,8 @@ def predict_exam(
         The own anatomy, if it is asked for, is that of the exam's tissue maps.
     details : path, optional
         Folder for a whole result, maps and report, as `write_inversion` writes it; none by default.
-    keep_islands : bool
-        As `load_patient`.
+    keep_islands, brain
+        As in `load_patient`.
     step : callable
         Told the name of each step as it begins.
     notice : callable
@@ -173,7 +175,7 @@ def predict_exam(
         Of the map.
     """
     output = prepare_output(Path(output))
-    patient = _load(exam, database.atlas, keep_islands)
+    patient = _load(exam, database.atlas, keep_islands, brain)
     for text in patient.notices:
         notice(text)
     tissue = exam.tissue_maps if options.own_anatomy else None
@@ -194,7 +196,7 @@ def predict_exam(
     return path
 
 
-def _load(exam: Exam, atlas: Atlas, keep_islands: bool) -> Patient:
+def _load(exam: Exam, atlas: Atlas, keep_islands: bool, brain: BrainWay) -> Patient:
     """The exam's patient, checked as any other."""
     with scratch_folder() as scratch:
         scan, seg = scratch / "scan.nii.gz", scratch / "seg.nii.gz"
@@ -208,6 +210,7 @@ def _load(exam: Exam, atlas: Atlas, keep_islands: bool) -> Patient:
             core_labels=CORE_LABELS,
             whole_labels=WHOLE_LABELS,
             keep_islands=keep_islands,
+            brain=brain,
         )
 
 

@@ -13,11 +13,12 @@ from ...query.index.opening import open_database, open_to_simulate
 from ...solver.compilation import prepare_jax
 from ..cohort.exams import find_exams
 from ..inversion.options import InversionOptions
+from ..patient.brain_way import checked_way
 from ..results.result_folder import only_run, prepare_output
 from ..terminal.printing import print_notice, print_step, show
 from ..terminal.progress import console
 from .opening import open_index
-from .options import DatabaseModel, Json, KeepIslands, with_inversion_options
+from .options import BrainOption, DatabaseModel, Json, KeepIslands, with_inversion_options
 
 
 @with_inversion_options
@@ -39,9 +40,11 @@ def predict_gbm_command(
     ] = None,
     options: InversionOptions,
     keep_islands: KeepIslands = False,
+    brain: BrainOption = "auto",
     as_json: Json = False,
 ) -> None:
     """Rank the brain's voxels for each patient of the PREDICT-GBM benchmark."""
+    brain_way = checked_way(brain)
     exams = find_exams(input_)
     options.require_fit(source := open_database(database), open_index(source).n_samples)
     context.with_resource(only_run(output))
@@ -64,6 +67,7 @@ def predict_gbm_command(
                 options,
                 details=None if details is None else details / exam.identifier,
                 keep_islands=keep_islands,
+                brain=brain_way,
                 step=print_step,
                 notice=print_notice,
             )

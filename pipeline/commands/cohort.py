@@ -11,12 +11,14 @@ from ...errors import InputError
 from ...query.index.opening import open_database, open_to_simulate
 from ..cohort.case_table import COLUMNS, read_cases
 from ..inversion.options import InversionOptions
+from ..patient.brain_way import checked_way
 from ..results.result_folder import only_run
 from ..terminal.printing import print_notice, show
 from ..terminal.progress import console, progress_bar
 from .opening import open_index
 from .options import (
     Address,
+    BrainOption,
     DatabaseModel,
     Json,
     KeepIslands,
@@ -41,6 +43,7 @@ def cohort_command(
     options: InversionOptions,
     labels: Labels = None,
     keep_islands: KeepIslands = False,
+    brain: BrainOption = "auto",
     model: DatabaseModel = None,
     workers: Annotated[int | None, typer.Option(help="Cores; default: all.")] = None,
     address: Address = None,
@@ -49,6 +52,7 @@ def cohort_command(
     """Invert many patients; the same command resumes. Exit code 1 if any failed."""
     if len(inputs) > 2:
         raise InputError(f"a cohort takes [DB] CASES.csv, got {len(inputs)} paths")
+    brain_way = checked_way(brain)
     *database, cases = inputs
     table = read_cases(cases, labels=labels)
     for notice in table.notices:
@@ -71,6 +75,7 @@ def cohort_command(
             output,
             options,
             keep_islands=keep_islands,
+            brain=brain_way,
             address=address,
             n_workers=workers,
             progress=progress,

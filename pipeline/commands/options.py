@@ -39,6 +39,14 @@ KeepIslands = Annotated[
         help="Keep small components of the outlines far from the rest; default: leave them out.",
     ),
 ]
+BrainOption = Annotated[
+    str,
+    typer.Option(
+        "--brain",
+        metavar="auto|network|atlas",
+        help="How to find the brain in a head; auto: by a network, where the extra is installed.",
+    ),
+]
 Address = Annotated[
     str | None, typer.Option(metavar="RAY", help="Address of a Ray cluster; default: a local one.")
 ]

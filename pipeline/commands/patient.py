@@ -14,12 +14,14 @@ from ..images.file_kinds import require_nifti
 from ..images.labels import label_convention
 from ..inversion.options import InversionOptions
 from ..names import DEFAULT_SUBJECT, checked_subject, map_name
+from ..patient.brain_way import checked_way
 from ..patient.named_files import require_files
 from ..results.result_folder import only_run
 from ..terminal.printing import print_notice, print_step, show
 from ..terminal.progress import console
 from .opening import open_index
 from .options import (
+    BrainOption,
     DatabaseModel,
     Json,
     KeepIslands,
@@ -57,6 +59,7 @@ def invert_command(
     core_labels: LabelList = None,
     whole_labels: LabelList = None,
     keep_islands: KeepIslands = False,
+    brain: BrainOption = "auto",
     options: InversionOptions,
     tissue: Annotated[
         tuple[Path, Path, Path] | None,
@@ -72,6 +75,7 @@ def invert_command(
 ) -> None:
     """Invert one patient, end to end."""
     checked_subject(subject)
+    brain_way = checked_way(brain)
     convention: dict[str, Any] = {
         "labels": labels,
         "core_labels": numbers(core_labels),
@@ -105,7 +109,12 @@ def invert_command(
     source = open_to_simulate(database, model)
     maps = None if tissue is None else read_tissue_maps(*tissue)
     patient = load_patient(
-        **files, **convention, seg_grid=seg_grid, keep_islands=keep_islands, step=print_step
+        **files,
+        **convention,
+        seg_grid=seg_grid,
+        keep_islands=keep_islands,
+        brain=brain_way,
+        step=print_step,
     )
     for notice in patient.notices:
         print_notice(notice)

@@ -28,6 +28,7 @@ def provenance_of(inversion: PatientGrowth) -> dict[str, Any]:
         "thresholds": dataclasses.asdict(database.thresholds),
         "inputs_sha256": dict(inversion.checksums),
         "labels": None if patient.convention is None else patient.convention.row(),
+        "brain": None if patient.brain_source is None else patient.brain_source.row(),
         "registration": inversion.transform.settings,
         "options": inversion.options.row(),
     }

@@ -11,8 +11,6 @@ Networks", Computers in Biology and Medicine 179:108845, 2024.
 
 from __future__ import annotations
 
-import importlib.util
-
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +30,8 @@ def extract_learned(head: Scan) -> NDArray[np.bool_] | None:
     Returns
     -------
     bool array of the head's shape, or None
-        None where deepbet is not installed, or finds nothing of a brain's volume.
+        None where nothing of a brain's volume is found.
     """
-    if importlib.util.find_spec("deepbet") is None:
-        return None
     from deepbet.bet import BrainExtraction
 
     image = nib.Nifti1Image(np.asarray(head.values, np.float32), head.grid.affine)

@@ -22,22 +22,21 @@ from ...errors import InputError
 from ...paths import StrPath
 from ...solver import TumorMasks
 from ...solver.own_settings import own_arithmetic
-from ..images.foreground import View, foreground, require_brain, shows_head, view_of
+from ..images.foreground import View, foreground, require_brain, view_of
 from ..images.headers import Frames
 from ..images.labels import LabelConvention, label_convention
 from ..images.nifti import Scan
 from ..images.resampling import resample_image, resample_masks
 from ..steps import Step, Steps, silent
-from .brain import extract_brain
+from .brain_source import BrainSource, find_brain
+from .brain_way import BrainWay, checked_way
 from .coregistration import align, measure_agreement, move
 from .islands import Islands
-from .learned_brain import extract_learned
 from .lesion import add_tumour, judge_recurrence, judge_tumour
 from .named_files import ROLES
 from .patient_files import (
     PatientFiles,
     advise,
-    carry_mask,
     read_patient_files,
 )
 
@@ -78,6 +77,8 @@ class Patient:
         stands for the last.
     brain_drawn : Scan or None
         The same on the voxels it was drawn on, in the world of `t1`, where those are others.
+    brain_source : BrainSource or None
+        What the brain is known from; None where no file was read.
     recurrence : TumorMasks or None
         Outlines of a follow-up scan on the grid of `t1`.
     convention : LabelConvention or None
@@ -106,6 +107,7 @@ class Patient:
     seg_grid: Grid | None = None
     brain_mask: NDArray[np.bool_] | None = None
     brain_drawn: Scan | None = None
+    brain_source: BrainSource | None = None
     recurrence: TumorMasks | None = None
     convention: LabelConvention | None = None
     frames: Frames | None = None
@@ -171,6 +173,7 @@ def load_patient(
     core_labels: Sequence[int] | None = None,
     whole_labels: Sequence[int] | None = None,
     keep_islands: bool = False,
+    brain: BrainWay = "auto",
     step: Step = silent,
 ) -> Patient:
     """Read a patient's files, check them, align what lies apart and find the brain.
@@ -190,7 +193,7 @@ def load_patient(
         Label image. Without a reference it lies in the registered image's world, on any grid.
     brain_mask : path, optional
         1 in the brain, in the registered image's world. Without it, a head with its skull gets
-        the mask of a stripped reference, or else the one that `learned_brain` or `brain` finds.
+        the mask of a stripped reference, or else the one that is found as `brain` says.
     seg_reference : path, optional
         The image on whose grid the segmentation lies, another one of the same head, with skull
         or without; it is aligned rigidly to the registered image.
@@ -207,6 +210,9 @@ def load_patient(
     keep_islands : bool
         Whether components of the outlines that are small and far from the rest stay part of them
         (see `islands`).
+    brain : "auto", "network" or "atlas"
+        How the brain of a head is found: by the network of the extra `brain`, by the atlas, or by
+        the first of these that is installed and finds one.
     step : callable
         Told the name of each long step as it begins.
 
@@ -214,9 +220,12 @@ def load_patient(
     ------
     InputError
         One line that says what was expected, what came and what to do.
+    ExtraError
+        If the network is asked for and not installed.
     RegistrationError
         If ANTs fails.
     """
+    brain_way = checked_way(brain)
     convention = label_convention(labels, core_labels=core_labels, whole_labels=whole_labels)
     files = read_patient_files(
         {
@@ -248,6 +257,7 @@ def load_patient(
         judge_tumour(files.outlines, foreground(files.image.values), grid, advice)
 
     others, drawn = dict(files.others), files.outlines
+    source = BrainSource("image" if mask is None else "mask")
     notices, steps = list(files.notices), Steps(step)
     if view is View.CUT_BRAIN:
         notices.append(
@@ -260,28 +270,29 @@ def load_patient(
         notices += doubts
     if view is View.HEAD:
         with steps("extract brain"):
-            mask, brain_drawn, source = _find_brain(files.image, others.get("seg_reference"))
+            found = find_brain(files.image, others.get("seg_reference"), brain_way)
+        mask, brain_drawn, source = found.mask, found.drawn, found.source
         require_brain(_within(files.image, mask), name)
         notices.append(
-            f"The {ROLES[files.modality]} shows {view.value}; its brain is {source}. Look at the "
-            "pictures, or give a brain mask."
+            f"The {ROLES[files.modality]} shows {view.value}; its brain is {found.told}. Look at "
+            "the pictures, or give a brain mask."
         )
 
     masks, has_own_grid = drawn, drawn.grid != grid
     if has_own_grid:
         masks = resample_masks(drawn, grid)
-    brain = foreground(files.image.values) if mask is None else mask
-    is_left_out, told = judge_tumour(drawn, brain, grid, advice)
+    shown = foreground(files.image.values) if mask is None else mask
+    is_left_out, told = judge_tumour(drawn, shown, grid, advice)
     notices += told
     if is_left_out:
-        brain = add_tumour(brain, masks.whole)
+        shown = add_tumour(shown, masks.whole)
         if brain_drawn is not None:
             outlined = resample_masks(drawn, brain_drawn.grid)
             both = add_tumour(brain_drawn.values >= 0.5, outlined.whole)
             brain_drawn = Scan(both.astype(np.float32), brain_drawn.grid)
-    scan = files.image if mask is None else _within(files.image, brain)
+    scan = files.image if mask is None else _within(files.image, shown)
     if files.recurrence is not None:
-        notices += judge_recurrence(files.recurrence, brain, grid)
+        notices += judge_recurrence(files.recurrence, shown, grid)
     return Patient(
         t1=scan,
         modality=files.modality,
@@ -292,8 +303,9 @@ def load_patient(
         notices=tuple(notices),
         drawn=drawn if has_own_grid else None,
         seg_grid=files.outlines.grid if has_own_grid else None,
-        brain_mask=brain,
+        brain_mask=shown,
         brain_drawn=brain_drawn,
+        brain_source=source,
         recurrence=files.recurrence,
         convention=convention,
         frames=files.frames,
@@ -326,14 +338,3 @@ def _align(files: PatientFiles) -> tuple[dict[str, Scan], TumorMasks, list[str]]
             if role == "seg_reference":
                 outlines = TumorMasks(outlines.core, outlines.whole, move(outlines.grid, motion))
     return others, outlines, doubts
-
-
-def _find_brain(head: Scan, reference: Scan | None) -> tuple[NDArray[np.bool_], Scan | None, str]:
-    """The brain of a head, the same on its own voxels where those are others, and its source."""
-    if reference is not None and not shows_head(reference):
-        drawn = Scan(foreground(reference.values).astype(np.float32), reference.grid)
-        return carry_mask(drawn, head.grid), drawn, "that of the segmentation's reference"
-    mask = extract_learned(head)
-    if mask is not None:
-        return mask, None, "found by a network (deepbet)"
-    return extract_brain(head), None, "found with the help of the atlas"

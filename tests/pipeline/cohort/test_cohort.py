@@ -51,7 +51,7 @@ def database(ray, tmp_path_factory):
     return made
 
 
-DEFAULT = InversionOptions(), False
+DEFAULT = InversionOptions()
 """Options, and whether islands are kept."""
 
 
@@ -87,14 +87,14 @@ def pretend(folder, request, **found):
 
 def test_done_means_made_from_the_same_request(database, files):
     case = Case("a", {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}, "brats2021")
-    request = describe_request(case, database, *DEFAULT)
+    request = describe_request(case, database, DEFAULT)
     folder = files / "sub-a"
     assert not is_done(folder, request)
     pretend(folder, request)
     assert is_done(folder, request)
-    assert not is_done(folder, describe_request(case, database, InversionOptions(seed=2), False))
+    assert not is_done(folder, describe_request(case, database, InversionOptions(seed=2)))
     other = Case("a", case.scans, "brats2023")
-    assert not is_done(folder, describe_request(other, database, *DEFAULT))
+    assert not is_done(folder, describe_request(other, database, DEFAULT))
     result = (folder / RESULT_FILE).read_text()
     by_hand = json.loads(result)
     del by_hand["files"][REQUEST_FILE]  # as where another inversion, of the same files, wrote it
@@ -108,9 +108,27 @@ def test_done_means_made_from_the_same_request(database, files):
     (folder / REPORT_FILE).write_bytes(page)
     assert is_done(folder, request)
     (files / "t1.nii.gz").write_bytes(b"another image")
-    assert not is_done(folder, describe_request(case, database, *DEFAULT))
+    assert not is_done(folder, describe_request(case, database, DEFAULT))
     (folder / RESULT_FILE).write_text('{"status": "plaus')
     assert not is_done(folder, request)
+
+
+def test_a_request_names_the_way_to_the_brain_and_the_network_that_may_be_asked(
+    database, files, monkeypatch
+):
+    case = Case("a", {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}, "brats2021")
+
+    def requests_with(network):
+        monkeypatch.setattr("glioquery.pipeline.cohort.cohort.network_version", lambda: network)
+        return [describe_request(case, database, DEFAULT, brain=way) for way in ("auto", "atlas")]
+
+    (auto, atlas), (newer, same), (without, _) = map(requests_with, ("1.0", "1.1", None))
+    assert auto["options"]["brain"] == "auto" and auto["brain_network"] == "1.0"
+    folder = files / "sub-a"
+    pretend(folder, auto)
+    assert is_done(folder, auto)
+    assert not any(is_done(folder, other) for other in (atlas, newer, without))
+    assert atlas == same
 
 
 def test_one_failing_patient_stops_no_other(capsys, database, files, atlas):
@@ -126,7 +144,7 @@ def test_one_failing_patient_stops_no_other(capsys, database, files, atlas):
     )
     out = files / "out"
     done = read_cases(path).cases[1]
-    pretend(out / "sub-done", describe_request(done, database, InversionOptions(k=3), False))
+    pretend(out / "sub-done", describe_request(done, database, InversionOptions(k=3)))
     before = (out / "sub-done" / RESULT_FILE).stat().st_mtime_ns
     with pytest.raises(SystemExit) as end:
         cli.main(["cohort", str(database.path), str(path), "-o", str(out), "-k", "3", "--json"])
@@ -162,7 +180,7 @@ def test_other_columns_of_the_table_stand_in_the_summary(files, database):
         '9,5;n/a;b;t1.nii.gz;seg.nii.gz;brats2021;"two\nlines";\n',
     )
     done, failed = read_cases(path).cases
-    pretend(files / "sub-a", describe_request(done, database, *DEFAULT))
+    pretend(files / "sub-a", describe_request(done, database, DEFAULT))
     outcomes = [
         Outcome(done, (files / "sub-a").absolute(), True, None),
         Outcome(failed, files / "sub-b", False, "no image"),
@@ -185,7 +203,7 @@ def test_other_columns_are_no_part_of_what_is_kept(files, database):
     for age in ("57", "58"):
         path = table(files, f"id,t1,seg,labels,age\na,t1.nii.gz,seg.nii.gz,brats2021,{age}\n")
         (case,) = read_cases(path).cases
-        requests.append(describe_request(case, database, *DEFAULT))
+        requests.append(describe_request(case, database, DEFAULT))
     assert requests[0] == requests[1]
 
 
@@ -293,7 +311,7 @@ def test_a_browser_sorts_the_page_by_any_column(database, files, chromium):
     for name, covered in (("a", 0.1), ("b", 0.85), ("c", None), ("d", 0.09)):
         case = Case(name, scans, "brats2021")
         rows = [{"outline": "core", "recurrence_ml": 3.0, "standard": 0.5, "model": covered}]
-        request = describe_request(case, database, *DEFAULT)
+        request = describe_request(case, database, DEFAULT)
         pretend(files / f"sub-{name}", request, recurrence=[] if covered is None else rows)
         outcomes.append(Outcome(case, (files / f"sub-{name}").absolute(), True, None))
     outcomes.append(Outcome(Case("e", scans, "brats2021"), files / "sub-e", False, "no image"))

@@ -191,6 +191,7 @@ def test_result_says_where_everything_came_from(inverted, truth):
     assert provenance["database"]["checksum"] == database.checksum
     assert provenance["thresholds"] == {"core": 0.6, "whole": 0.2}
     assert provenance["labels"] == {"name": "brats2021", "core": [1, 4], "whole": [1, 2, 4]}
+    assert provenance["brain"] == {"way": "mask", "tool": None, "version": None}
     assert provenance["versions"]["glioquery"] and provenance["registration"]["seed"] == 1
     assert set(provenance["inputs_sha256"]) == {"t1", "seg", "brain_mask", *ANOTHER_ROLE}
     assert provenance["options"]["densities"] == [0.1, 0.35] and provenance["options"]["k"] == 4

@@ -11,6 +11,7 @@ from glioquery.dbgen import Database, ParameterSpace, Plan, Range, generate, mer
 from glioquery.errors import InputError
 from glioquery.pipeline.cohort.cohort import Case, describe_request, invert_case
 from glioquery.pipeline.images.nifti import read_nifti, write_nifti
+from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.patient.patient import load_patient
 from glioquery.query import build_index, outlines_of
 from glioquery.query.evaluation.synthetic import plan_queries
@@ -167,11 +168,9 @@ def test_a_cohorts_patient_takes_a_kind_of_database(databases, coarse, tmp_path,
     database = Database.open(databases(kind))
     scans = {"t1": coarse / "t1.nii", "seg": coarse / "seg.nii"}
     case = Case("P-1", scans, "brats2021")
-    request = describe_request(case, database, {})
-    assert (
-        invert_case(database.path, type(database.model), case, tmp_path / "sub-P1", request, {})
-        is None
-    )
+    request = describe_request(case, database, InversionOptions())
+    model, folder = type(database.model), tmp_path / "sub-P1"
+    assert invert_case(database.path, model, case, folder, request, InversionOptions()) is None
 
 
 @pytest.mark.slow

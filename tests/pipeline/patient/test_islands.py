@@ -14,6 +14,7 @@ from glioquery.atlas import Grid
 from glioquery.dbgen import Database, ParameterSpace, Plan, Range, generate
 from glioquery.pipeline.cohort.cohort import Case, describe_request, invert_case
 from glioquery.pipeline.images.nifti import write_nifti
+from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.patient.islands import part_islands
 from glioquery.pipeline.patient.patient import load_patient
 from glioquery.pipeline.prediction.planning import plan_volumes
@@ -191,12 +192,14 @@ def test_an_inversion_leaves_islands_out_and_tells(capsys, database, specked, co
 def test_a_cohort_keeps_islands_where_it_is_asked_to(database, specked, tmp_path):
     case = Case("a", specked, "brats2021")
     for keep in (False, True):
-        options = {"keep_islands": keep}
-        request = describe_request(case, database, options)
+        options = InversionOptions()
+        request = describe_request(case, database, options, keep_islands=keep)
         folder = tmp_path / f"{keep}"
-        assert (
-            invert_case(database.path, type(database.model), case, folder, request, options) is None
+        model = type(database.model)
+        failure = invert_case(
+            database.path, model, case, folder, request, options, keep_islands=keep
         )
+        assert failure is None
         result = json.loads((folder / "result.json").read_text())
         assert result["islands"]["left_out"] is not keep
     assert Database.open(database.path).path == database.path

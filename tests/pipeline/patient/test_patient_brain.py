@@ -3,19 +3,26 @@
 import importlib.machinery
 import sys
 import types
+from importlib.metadata import version
 
 import nibabel as nib
 import numpy as np
 import pytest
+from command_line import run
 from scipy import ndimage
 
 from glioquery.atlas import SIMULATION_GRID, Grid
-from glioquery.errors import InputError
+from glioquery.errors import ExtraError, InputError
+from glioquery.pipeline.cohort.cohort import invert_cohort
 from glioquery.pipeline.images.foreground import foreground
 from glioquery.pipeline.images.nifti import Scan, read_nifti, write_nifti
 from glioquery.pipeline.images.resampling import resample_image, resample_masks
+from glioquery.pipeline.patient.brain_source import BrainSource
 from glioquery.pipeline.patient.learned_brain import extract_learned
 from glioquery.pipeline.patient.patient import load_patient
+
+BRAIN_SOURCE = "glioquery.pipeline.patient.brain_source"
+BRAIN_WAY = "glioquery.pipeline.patient.brain_way"
 
 
 @pytest.fixture
@@ -39,14 +46,15 @@ def test_a_head_gets_its_brain_found(files, head, monkeypatch):
         seen.append(image)
         return brain
 
-    monkeypatch.setattr("glioquery.pipeline.patient.patient.extract_learned", lambda image: None)
-    monkeypatch.setattr("glioquery.pipeline.patient.patient.extract_brain", extract)
+    monkeypatch.setattr(f"{BRAIN_SOURCE}.network_version", lambda: None)
+    monkeypatch.setattr(f"{BRAIN_SOURCE}.extract_brain", extract)
     steps = []
     patient = load_patient(**files, step=steps.append)
     np.testing.assert_array_equal(seen[0].values, scan.values)
     np.testing.assert_array_equal(patient.t1.values, np.where(brain, scan.values, 0))
     assert any("skull" in notice for notice in patient.notices)
     assert steps == ["extract brain"] == list(patient.timings_s)
+    assert patient.brain_source == BrainSource("atlas", "glioquery", version("glioquery"))
 
 
 class Network:
@@ -62,22 +70,69 @@ class Network:
         return image, nib.Nifti1Image(self.found.astype(np.uint8), image.affine), 1.0
 
 
-@pytest.mark.parametrize("is_brain", [True, False])
-def test_a_network_finds_the_brain_where_there_is_one(files, head, monkeypatch, is_brain):
-    """What it finds is taken where it is as large as a brain; else the atlas is asked."""
-    _, brain = head
-    Network.found = brain if is_brain else brain & (np.indices(brain.shape)[0] < 40)
+@pytest.fixture
+def network(head, monkeypatch):
+    """deepbet is installed, and the atlas finds the brain as well."""
+    _, Network.found = head
     module = types.ModuleType("deepbet")
     module.__spec__ = importlib.machinery.ModuleSpec("deepbet", None)
     bet = types.ModuleType("deepbet.bet")
     bet.BrainExtraction = Network
     monkeypatch.setitem(sys.modules, "deepbet", module)
     monkeypatch.setitem(sys.modules, "deepbet.bet", bet)
-    monkeypatch.setattr("glioquery.pipeline.patient.patient.extract_brain", lambda image: brain)
-    patient = load_patient(**files)
-    np.testing.assert_array_equal(patient.brain, brain)
+    monkeypatch.setattr(f"{BRAIN_WAY}.version", {"deepbet": "1.2.3"}.__getitem__)
+    brain = Network.found
+    monkeypatch.setattr(f"{BRAIN_SOURCE}.extract_brain", lambda image: brain)
+    return brain
+
+
+ATLAS = BrainSource("atlas", "glioquery", version("glioquery"))
+NETWORK = BrainSource("network", "deepbet", "1.2.3")
+
+
+@pytest.mark.parametrize(
+    ("way", "source", "told"),
+    [
+        ("auto", NETWORK, "found by a network (deepbet)."),
+        ("network", NETWORK, "found by a network (deepbet)."),
+        ("atlas", ATLAS, "found with the help of the atlas."),
+    ],
+)
+def test_the_brain_is_found_the_way_that_is_asked_for(files, network, way, source, told):
+    patient = load_patient(**files, brain=way)
+    np.testing.assert_array_equal(patient.brain, network)
+    assert patient.brain_source == source
     (notice,) = patient.notices
-    assert ("deepbet" if is_brain else "with the help of the atlas") in notice
+    assert f"its brain is {told}" in notice
+
+
+def test_a_network_that_finds_no_brain_gives_way_to_the_atlas_or_is_refused(files, network):
+    """What it finds is taken where it is as large as a brain."""
+    Network.found = network & (np.indices(network.shape)[0] < 40)
+    patient = load_patient(**files)
+    np.testing.assert_array_equal(patient.brain, network)
+    assert patient.brain_source == ATLAS
+    assert "the atlas, for a network (deepbet) found nothing of its volume" in patient.notices[0]
+    with pytest.raises(InputError, match=r"deepbet.* finds nothing .*by the atlas, or give"):
+        load_patient(**files, brain="network")
+
+
+def test_a_network_that_is_not_installed_is_refused_before_a_file_is_read(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(f"{BRAIN_WAY}.network_version", lambda: None)
+    nothing = tmp_path / "nothing.nii"
+    with pytest.raises(ExtraError, match=r"glioquery\[brain\]"):
+        load_patient(t1=nothing, seg=nothing, labels="brats2021", brain="network")
+    with pytest.raises(InputError, match="brain is auto, network, atlas; got 'best'"):
+        load_patient(t1=nothing, seg=nothing, labels="brats2021", brain="best")
+    files = ("--t1", nothing, "--seg", nothing, "-o", tmp_path / "out", "--brain", "network")
+    code, _, err = run(capsys, "invert", *files)
+    (line,) = err.strip().splitlines()
+    assert code == 2 and "pip install 'glioquery[brain]'" in line
+    with pytest.raises(ExtraError):
+        invert_cohort(None, [], tmp_path / "out", brain="network")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
@@ -102,11 +157,14 @@ def test_a_brain_mask_is_taken_before_any_search(files, head, tmp_path, still):
     np.testing.assert_array_equal(patient.t1.values, np.where(brain, scan.values, 0))
     np.testing.assert_array_equal(patient.brain, brain)
     assert patient.notices == ()
+    assert patient.brain_source == BrainSource("mask")
 
 
 def test_the_brain_is_the_mask_and_not_what_is_bright_inside_it(files, brain_2mm, tmp_path):
     shown = foreground(brain_2mm.values)
-    np.testing.assert_array_equal(load_patient(**files).brain, shown)
+    patient = load_patient(**files)
+    np.testing.assert_array_equal(patient.brain, shown)
+    assert patient.brain_source == BrainSource("image")
     mask = ndimage.binary_dilation(shown)
     write_nifti(tmp_path / "mask.nii", mask, SIMULATION_GRID)
     patient = load_patient(**files, brain_mask=tmp_path / "mask.nii")
