@@ -1,6 +1,7 @@
 """The benchmark's container contract, on files."""
 
 import json
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -84,7 +85,7 @@ def test_ids_are_safe_as_names_before_any_work(given, capsys, monkeypatch):
     assert "the id 'a b' is not safe as a name" in capsys.readouterr().err
 
 
-def test_labels_of_later_years_are_core_and_of_any_type(given, tmp_path, monkeypatch):
+def test_labels_of_later_years_are_core_and_of_any_type(given, atlas, tmp_path, monkeypatch):
     """A cavity, label 4, counts as the benchmark's evaluation counts it."""
     seg = given / "00000-tumorseg.nii.gz"
     image = nib.load(seg)
@@ -99,7 +100,7 @@ def test_labels_of_later_years_are_core_and_of_any_type(given, tmp_path, monkeyp
 
     monkeypatch.setattr("glioquery.pipeline.cohort.predict_gbm.find_growth", see)
     with pytest.raises(LookupError, match="seen"):
-        predict_exam(None, read_exam(given), tmp_path / "out")
+        predict_exam(SimpleNamespace(atlas=atlas), read_exam(given), tmp_path / "out")
 
 
 def test_what_is_odd_of_a_patient_is_told(given, tmp_path, monkeypatch, capsys):
