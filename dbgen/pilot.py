@@ -17,8 +17,8 @@ from .generation import SHARD_SIZE, number_of_samples
 from .machine.cores import available_cores
 from .machine.files import scratch_folder
 from .store.shard import write_shard
-from .study.drawing import Rejection, Sample, attempts_of, draw_attempt, no_acceptable_tumor
 from .study.plan import Plan
+from .study.samples import Rejection, Sample, attempts_of, draw_attempt, no_acceptable_tumor
 
 N_RUNS = 24
 """Accepted runs with which a pilot ends."""

@@ -21,8 +21,8 @@ from .machine.cluster import carried_by_value, reason_of, remote
 from .machine.files import REFUSALS
 from .store.header import HEADER, shard_spans
 from .store.shard import shard_path, write_shard
-from .study.drawing import Sample, draw_samples
 from .study.plan import Plan
+from .study.samples import Sample, draw_samples
 
 MAX_FAILURES = 3
 """Errors after which a shard is given up."""

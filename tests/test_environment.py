@@ -19,7 +19,7 @@ from glioquery.pipeline.inversion.inversion import invert
 from glioquery.pipeline.patient.patient import load_patient
 from glioquery.pipeline.virtual.demonstration import demonstrate
 from glioquery.query import build_index, score_samples, search, search_counted, search_many
-from glioquery.query.evaluation.asking import evaluate
+from glioquery.query.evaluation.comparison import evaluate
 from glioquery.solver import simulate, simulate_batch
 from glioquery.solver.own_settings import own_arithmetic
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,16 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import (
-    ATLAS_VARIABLE,
     SIMULATION_GRID,
     Atlas,
     Grid,
-    atlas_checksum,
-    atlas_folder,
-    atlas_name,
     load_atlas,
 )
-from ...errors import InputError
 from ...paths import StrPath
 from ...solver import (
     GrowthParameters,
@@ -33,14 +27,15 @@ from ...solver import (
     TumorMasks,
 )
 from .curve import decode_outlines
-from .header import DatabaseError, Part, identity, mending, parts_of, read_header, shard_spans
+from .header import DatabaseError, Part, identity, mending, parts_of, read_header, require_atlas
 from .netcdf import computed_once
+from .selection import select_rows
 from .shard import (
     VARIABLES,
     VOXEL_INDEX,
     VOXELS,
     ShardRecord,
-    read_record,
+    find_records,
     read_voxels,
     shard_path,
 )
@@ -94,26 +89,8 @@ class Database:
         """
         folder = Path(path).absolute()  # workers may run elsewhere
         header = read_header(folder)
-        _require_atlas(folder, header)
-        records, bad = [], []
-        for index, (first, last) in enumerate(shard_spans(header)):
-            file = shard_path(folder, index)
-            record = read_record(file)
-            if record is None or not file.exists() or (record.first, record.last) != (first, last):
-                bad.append(f"{file.name} is missing")
-            elif file.stat().st_size != record.bytes:
-                bad.append(
-                    f"{file.name} has {file.stat().st_size} bytes where {record.bytes} were written"
-                )
-            else:
-                records.append(record)
-        if bad:
-            more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-            raise DatabaseError(
-                f"{folder} is incomplete: {'; '.join(bad[:3])}{more}. "
-                f"{mending(folder, header)} completes it"
-            )
-        return cls(folder, header, tuple(records))
+        require_atlas(folder, header)
+        return cls(folder, header, find_records(folder, header))
 
     @property
     def n_samples(self) -> int:
@@ -145,7 +122,7 @@ class Database:
         DatabaseError
             If another one is in use by now than when the database was opened.
         """
-        _require_atlas(self.path, self.header)
+        require_atlas(self.path, self.header)
         return load_atlas()
 
     @property
@@ -245,16 +222,7 @@ class Database:
             If there is no variable of that name (the message lists those there are), or a bound is
             not a number or a slice from a lower to a higher one.
         """
-        chosen = np.ones(self.n_samples, dtype=bool)
-        for name, bound in bounds.items():
-            if name not in VARIABLES:
-                raise InputError(
-                    f"no variable {name!r} to select by: there are {', '.join(VARIABLES)}"
-                )
-            low, high = _ends(name, bound)
-            values = self.parameters[name].values
-            chosen &= (values >= low) & (values <= high)
-        return np.flatnonzero(chosen).astype(np.int64)
+        return select_rows({name: self.parameters[name].values for name in VARIABLES}, bounds)
 
     def to_xarray(self) -> xr.Dataset:
         """The whole database as one dataset: every variable and coordinate of its shards.
@@ -434,29 +402,3 @@ class Database:
                 f"{self.path / VOXELS} is missing or not readable ({error.strerror}): "
                 f"{mending(self.path, self.header)} writes it anew"
             ) from None
-
-
-def _ends(name: str, bound: slice | float) -> tuple[float, float]:
-    """Least and largest value that a bound of `select` lets pass."""
-    if not isinstance(bound, slice):
-        bound = slice(bound, bound)
-    try:
-        low = -math.inf if bound.start is None else float(bound.start)
-        high = math.inf if bound.stop is None else float(bound.stop)
-    except (TypeError, ValueError):
-        low, high = math.nan, math.nan
-    if bound.step is not None or not low <= high:
-        raise InputError(
-            f"{name} is selected by a number or by slice(low, high) with low <= high, got {bound}"
-        )
-    return low, high
-
-
-def _require_atlas(folder: Path, header: dict[str, Any]) -> None:
-    atlas = header["plan"]["atlas"]
-    if atlas["sha256"] != atlas_checksum():
-        raise DatabaseError(
-            f"{folder} was simulated in the atlas {atlas['name']} ({atlas['sha256'][:12]}), in use "
-            f"is {atlas_name(atlas_folder())} ({atlas_checksum()[:12]}): {ATLAS_VARIABLE} names "
-            "the folder of the atlas to use, SRI24 where it is not set"
-        )

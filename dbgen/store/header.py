@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...atlas import ATLAS_VARIABLE, atlas_checksum, atlas_folder, atlas_name
 from ...errors import InputError
 from ..study.space import ParameterSpace
 from .netcdf import computed_once
@@ -63,6 +64,23 @@ def read_header(folder: Path) -> dict[str, Any]:
             "generate the database anew in another folder"
         )
     return header
+
+
+def require_atlas(folder: Path, header: dict[str, Any]) -> None:
+    """See that the atlas in use is the one that a database was simulated in.
+
+    Raises
+    ------
+    DatabaseError
+        If it is another one.
+    """
+    atlas = header["plan"]["atlas"]
+    if atlas["sha256"] != atlas_checksum():
+        raise DatabaseError(
+            f"{folder} was simulated in the atlas {atlas['name']} ({atlas['sha256'][:12]}), in use "
+            f"is {atlas_name(atlas_folder())} ({atlas_checksum()[:12]}): {ATLAS_VARIABLE} names "
+            "the folder of the atlas to use, SRI24 where it is not set"
+        )
 
 
 @dataclass(frozen=True)

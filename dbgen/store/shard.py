@@ -23,12 +23,13 @@ from ...solver import Tissue
 from ..machine.cores import processor
 from ..machine.files import completed, sha256_of, write_json
 from .curve import along_curve, encode_outline
+from .header import DatabaseError, mending, shard_spans
 from .netcdf import alone_in_netcdf, created, opened
 
 if TYPE_CHECKING:
     import netCDF4
 
-    from ..study.drawing import Sample
+    from ..study.samples import Sample
 
 VOXELS = "voxels.nc"
 """File of a database that lists the voxels whose bits an outline stores."""
@@ -99,6 +100,35 @@ def read_record(path: Path) -> ShardRecord | None:
         return ShardRecord(**json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def find_records(folder: Path, header: dict[str, Any]) -> tuple[ShardRecord, ...]:
+    """The records of all shards of a database, whose files have the sizes that they say.
+
+    Raises
+    ------
+    DatabaseError
+        If shards are missing or not of their recorded size; the message names them.
+    """
+    records, bad = [], []
+    for index, (first, last) in enumerate(shard_spans(header)):
+        file = shard_path(folder, index)
+        record = read_record(file)
+        if record is None or not file.exists() or (record.first, record.last) != (first, last):
+            bad.append(f"{file.name} is missing")
+        elif file.stat().st_size != record.bytes:
+            bad.append(
+                f"{file.name} has {file.stat().st_size} bytes where {record.bytes} were written"
+            )
+        else:
+            records.append(record)
+    if bad:
+        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+        raise DatabaseError(
+            f"{folder} is incomplete: {'; '.join(bad[:3])}{more}. "
+            f"{mending(folder, header)} completes it"
+        )
+    return tuple(records)
 
 
 def table_sha256(table: Mapping[str, NDArray[Any]]) -> str:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from ...deferred import deferred
 
 if TYPE_CHECKING:
-    from .drawing import Rejection, Sample, draw_samples
     from .plan import Plan
     from .samplers import SAMPLERS, Sampler, find_sampler
+    from .samples import Rejection, Sample, draw_samples
     from .space import ParameterSpace
     from .values import Choices, Range
 else:
     __getattr__, __dir__ = deferred(
         __name__,
         {
-            ".drawing": ("Rejection", "Sample", "draw_samples"),
+            ".samples": ("Rejection", "Sample", "draw_samples"),
             ".plan": ("Plan",),
             ".samplers": ("SAMPLERS", "Sampler", "find_sampler"),
             ".space": ("ParameterSpace",),

@@ -64,7 +64,8 @@ def cohort_command(
     context.with_resource(only_run(output))
 
     from ..cohort.cohort import invert_cohort
-    from ..cohort.cohort_report import PAGE_FILE, TABLE_FILE, match_stored, write_cohort
+    from ..cohort.cohort_report import PAGE_FILE, TABLE_FILE, write_cohort
+    from ..cohort.match_quality import match_stored
 
     source = open_to_simulate(folder, model)
     reference = match_stored(source, index)

@@ -15,15 +15,14 @@ from ...dbgen.machine.cores import processor
 from ...dbgen.machine.files import write_text
 from ...errors import InputError
 from ...query import Index, search
-from ...query.evaluation.asking import (
+from ...query.evaluation.comparison import (
     DEPTH,
     Contestant,
-    NaiveTiming,
     QuerySet,
     Row,
     evaluate,
-    time_naive,
 )
+from ...query.evaluation.naive_timing import NaiveTiming, time_naive
 from ...query.evaluation.summary import TOP, describe_queries, summarise, write_markdown
 from ...query.evaluation.synthetic import draw_queries, plan_queries
 from ...query.index.opening import open_database, open_outlines, open_to_simulate

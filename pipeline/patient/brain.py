@@ -18,7 +18,8 @@ from scipy import ndimage
 from ...atlas import Atlas, load_atlas
 from ...atlas.regions import largest_component
 from ..alignment.ants_worker import correct_bias
-from ..alignment.linear import SHELL_MM, find_pose, fit_linear
+from ..alignment.comparison import SHELL_MM
+from ..alignment.linear import find_pose, fit_linear
 from ..alignment.syn import bend
 from ..alignment.transform import AtlasTransform
 from ..images.coarsening import coarsen, even_out

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas import Grid
-from ..alignment.linear import find_pose, normalised_information, refine_pose
+from ..alignment.comparison import normalised_information
+from ..alignment.linear import find_pose, refine_pose
 from ..images.coarsening import even_out
 from ..images.foreground import foreground, shows_head
 from ..images.nifti import Scan

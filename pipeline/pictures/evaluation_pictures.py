@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...query.evaluation.asking import Row
+from ...query.evaluation.comparison import Row
 from ...query.evaluation.summary import Summary
 from .drawing import FuncFormatter, LogLocator, NullFormatter, new_figure, own_style, png_of
 

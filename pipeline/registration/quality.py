@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from ...atlas import Atlas, load_atlas
@@ -16,6 +15,7 @@ from ...solver import TumorMasks
 from ..alignment.transform import AtlasTransform
 from ..images.point_map import inverse
 from ..patient.patient import Patient
+from .edges import MOVES, measure_edges
 
 MIN_BRAIN_DICE = 0.95
 """Affine registration alone reaches 0.93-0.96 on BraTS brains, with SyN 0.97-0.99."""
@@ -32,25 +32,8 @@ MAX_WARP_TURN_DEG = 1.1
 """See `RegistrationQuality.warp_turn_deg`. Five real cases have 0.4 to 0.6 degrees; where the
 affine part was turned by 5 to 20 degrees or shifted by 10 mm, 1.6 to 7.0."""
 
-MOVES = (5.0, 5.0)
-"""Degrees and mm of the moves that a good map leaves nothing to gain by."""
-
 MAX_AFFINE_SHIFT_MM = 3.0
 """For an image that was said to be in atlas space: half a gyrus."""
-
-EDGE_SCALE_MM = 1.5
-"""Standard deviation of the Gaussian before gradients are taken: below the width of a sulcus,
-above noise."""
-
-EDGE_SHARE = 0.1
-"""The strongest gradients of the atlas inside its brain are its tissue edges, this share of it."""
-
-EDGE_CLEARANCE_MM = (10.0, 4.0)
-"""Kept from the brain's surface, whose agreement the Dice tells and which a deformation can mend
-alone, and from the lesion."""
-
-EDGE_POINTS = 12_000
-"""Of the edges, at most so many are looked up."""
 
 MAX_FOLDING_FRACTION = 1e-3
 """Of the brain's voxels; a folded map has no inverse there."""
@@ -240,71 +223,6 @@ def assess_registration(
         whole=_outline(patient, masks, back, jacobian, "whole"),
         affine_shift_mm=transform.settings.get("affine_shift_mm"),  # type: ignore[arg-type]
     )
-
-
-def measure_edges(
-    patient: Patient, transform: AtlasTransform, masks: TumorMasks, atlas: Atlas
-) -> tuple[float, float]:
-    """Compare the directions of tissue edges.
-
-    Returns
-    -------
-    agreement, advantage : float
-        See `RegistrationQuality.edge_agreement` and `edge_advantage`.
-    """
-    points, expected = _atlas_edges(masks, atlas)
-    # d I / d x on the atlas by central differences of the patient's image, looked up in place.
-    own = patient.grid
-    image = ndimage.gaussian_filter(patient.t1.values, EDGE_SCALE_MM / np.array(own.spacing_mm))
-    ends = [transform.patient_from_atlas(points + side) for side in (*np.eye(3), *-np.eye(3))]
-
-    def agreement(move: NDArray[np.float64]) -> float:
-        values = [
-            ndimage.map_coordinates(
-                image, own.to_voxel(end @ move[:3, :3].T + move[:3, 3]).T, order=1
-            )
-            for end in ends
-        ]
-        found = np.stack(values[:3]) - np.stack(values[3:])
-        size = np.linalg.norm(found, axis=0) * np.linalg.norm(expected, axis=0)
-        if not size.any():
-            return float("nan")
-        return float(np.mean((found * expected).sum(axis=0) / np.where(size > 0, size, 1)))
-
-    agreed = agreement(np.eye(4))
-    centre = np.mean(ends, axis=(0, 1))
-    return agreed, agreed - max(agreement(move) for move in _moves(centre))
-
-
-def _atlas_edges(masks: TumorMasks, atlas: Atlas) -> tuple[NDArray[Any], NDArray[Any]]:
-    """World coordinates (n, 3) of the atlas's tissue edges, and its gradients (3, n) there."""
-    grid, scale = atlas.t1_grid, np.array(atlas.t1_grid.spacing_mm)
-    smooth = ndimage.gaussian_filter(atlas.t1, EDGE_SCALE_MM / scale)
-    gradient = np.stack(np.gradient(smooth, *scale))
-    depth = ndimage.distance_transform_edt(ndimage.binary_fill_holes(atlas.t1 > 0), scale)
-    from_surface_mm, from_lesion_mm = EDGE_CLEARANCE_MM
-    inside = np.argwhere(depth > from_surface_mm)
-    if masks.whole.any():
-        clear = ndimage.distance_transform_edt(~masks.whole, masks.grid.spacing_mm)
-        there = np.rint(masks.grid.to_voxel(grid.to_world(inside))).astype(int)
-        inside = inside[clear[tuple(there.T)] > from_lesion_mm]
-    strength = np.linalg.norm(gradient[:, *inside.T], axis=0)
-    edges = inside[strength >= np.quantile(strength, 1 - EDGE_SHARE)]
-    edges = edges[:: -(-len(edges) // EDGE_POINTS)]
-    return grid.to_world(edges), gradient[:, *edges.T]
-
-
-def _moves(centre: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Turns about a centre and shifts, by `MOVES`, both ways along each axis."""
-    degrees, shift_mm = MOVES
-    moves = []
-    for axis in (*np.eye(3), *-np.eye(3)):
-        turn, shift = np.eye(4), np.eye(4)
-        turn[:3, :3] = Rotation.from_rotvec(degrees * axis, degrees=True).as_matrix()
-        turn[:3, 3] = centre - turn[:3, :3] @ centre
-        shift[:3, 3] = shift_mm * axis
-        moves += [turn, shift]
-    return moves
 
 
 def measure_warp_turn_deg(transform: AtlasTransform, atlas: Atlas) -> float:

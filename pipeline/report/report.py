@@ -9,6 +9,7 @@ from typing import Any
 
 from ...dbgen.machine.files import write_text
 from ...paths import StrPath
+from ..registration.edges import MOVES
 from ..registration.quality import (
     MAX_FOLDING_FRACTION,
     MAX_INVERSE_ERROR_MM,
@@ -18,7 +19,6 @@ from ..registration.quality import (
     MIN_EDGE_ADVANTAGE,
     MIN_EDGE_AGREEMENT,
     MIN_ROUND_TRIP_DICE,
-    MOVES,
     OutlineQuality,
     RegistrationQuality,
 )

@@ -23,8 +23,8 @@ from scipy import ndimage
 
 from ...dbgen import Database
 from ...dbgen.machine.progress import Bars, Progress, silent
-from ...dbgen.study.drawing import draw_samples
 from ...dbgen.study.samplers import find_sampler
+from ...dbgen.study.samples import draw_samples
 from ...errors import InputError
 from ...query import Index, dice_of_masks, search
 from ...solver import GrowthParameters, Tissue, TumorMasks, on_grid

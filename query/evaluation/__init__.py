@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING
 from ...deferred import deferred
 
 if TYPE_CHECKING:
-    from .asking import Contestant, QuerySet, Row, evaluate, time_naive
+    from .comparison import Contestant, QuerySet, Row, evaluate
+    from .naive_timing import NaiveTiming, time_naive
     from .summary import Summary, summarise, write_markdown
     from .synthetic import draw_queries, plan_queries
 else:
     __getattr__, __dir__ = deferred(
         __name__,
         {
-            ".asking": ("Contestant", "QuerySet", "Row", "evaluate", "time_naive"),
+            ".comparison": ("Contestant", "QuerySet", "Row", "evaluate"),
+            ".naive_timing": ("NaiveTiming", "time_naive"),
             ".summary": ("Summary", "summarise", "write_markdown"),
             ".synthetic": ("draw_queries", "plan_queries"),
         },
@@ -20,6 +22,7 @@ else:
 
 __all__ = [
     "Contestant",
+    "NaiveTiming",
     "QuerySet",
     "Row",
     "Summary",

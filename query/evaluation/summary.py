@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from .asking import NaiveTiming, Row
+from .comparison import Row
+from .naive_timing import NaiveTiming
 
 TOP = (1, 5, 15)
 

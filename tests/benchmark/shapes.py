@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from glioquery.atlas import SIMULATION_GRID, load_atlas
 from glioquery.dbgen import Database
-from glioquery.dbgen.study.drawing import draw_samples
+from glioquery.dbgen.study.samples import draw_samples
 from glioquery.query import Index, Portion
 from glioquery.query.index.blocks import join_blocks
 from glioquery.solver import Thresholds, Tissue, TumorMasks

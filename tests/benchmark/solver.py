@@ -25,7 +25,7 @@ from euler_reference import explicit_limit_days, grow
 
 from glioquery.atlas import load_atlas
 from glioquery.dbgen import ParameterSpace, Plan
-from glioquery.dbgen.study.drawing import draw_samples
+from glioquery.dbgen.study.samples import draw_samples
 from glioquery.solver import Accuracy, GrowthParameters, Tissue, simulate, simulate_batch
 from glioquery.solver.seed import seed_density
 

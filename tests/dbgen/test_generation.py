@@ -18,8 +18,8 @@ from glioquery.dbgen import (
     verify,
 )
 from glioquery.dbgen.machine.cluster import connected
-from glioquery.dbgen.study import drawing
-from glioquery.dbgen.study.drawing import draw_samples
+from glioquery.dbgen.study import samples
+from glioquery.dbgen.study.samples import draw_samples
 from glioquery.solver import simulate
 
 pytestmark = pytest.mark.usefixtures("ray")
@@ -195,10 +195,10 @@ def test_a_call_that_made_nothing_binds_nobody(database, small_plan, tmp_path):
 
 
 def test_only_the_first_run_may_find_a_space_empty(tissue, small_plan, monkeypatch):
-    monkeypatch.setattr(drawing, "MAX_ATTEMPTS", 1)
+    monkeypatch.setattr(samples, "MAX_ATTEMPTS", 1)
     needed = [draw_samples(tissue, small_plan, run)[0].attempt + 1 for run in range(1, 8)]
     assert max(needed) > 1
-    monkeypatch.setattr(drawing, "PATIENCE", max(needed) - 1)
+    monkeypatch.setattr(samples, "PATIENCE", max(needed) - 1)
     with pytest.raises(ValueError, match=f"no acceptable tumour in {max(needed) - 1} draws"):
         draw_samples(tissue, small_plan, 1 + needed.index(max(needed)))
 

@@ -8,7 +8,7 @@ from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.dbgen.datacard import describe_database
 from glioquery.dbgen.generation import FinishedShard
 from glioquery.dbgen.pilot import Forecast, forecast, run_pilot
-from glioquery.dbgen.study.drawing import Rejection, draw_samples
+from glioquery.dbgen.study.samples import Rejection, draw_samples
 
 
 def test_a_pilot_is_the_first_runs_of_the_plan(tissue, small_plan):
@@ -61,7 +61,7 @@ def test_a_sweep_needs_no_number():
     ],
 )
 def test_a_space_without_tumors_says_which_limit_rejects_them(monkeypatch, values, reason):
-    monkeypatch.setattr("glioquery.dbgen.study.drawing.MAX_ATTEMPTS", 5)
+    monkeypatch.setattr("glioquery.dbgen.study.samples.MAX_ATTEMPTS", 5)
     space = {"sampler": "uniform", "origin_mm": [-150, 100, 60], **values}
     with pytest.raises(
         ValueError, match=f"no acceptable tumour in 5 draws: in 5 {reason.value}. Widen"

@@ -13,7 +13,7 @@ from convergence import slope
 from glioquery.atlas import Grid, load_probabilities
 from glioquery.atlas.brain import PADDING, block_mean
 from glioquery.dbgen import Plan
-from glioquery.dbgen.study.drawing import draw_samples
+from glioquery.dbgen.study.samples import draw_samples
 from glioquery.dbgen.study.space import ParameterSpace
 from glioquery.solver import (
     Accuracy,

@@ -11,7 +11,7 @@ from scipy.stats import qmc
 
 from glioquery.atlas import Grid
 from glioquery.dbgen import Database, DatabaseError, ParameterSpace, Plan, Range, generate, verify
-from glioquery.dbgen.study.drawing import Rejection, draw_attempt, draw_samples
+from glioquery.dbgen.study.samples import Rejection, draw_attempt, draw_samples
 from glioquery.dbgen.study.sampling import (
     draw_grid,
     draw_identifiable,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
-from glioquery.dbgen.study.drawing import Rejection, draw_samples
+from glioquery.dbgen.study.samples import Rejection, draw_samples
 from glioquery.dbgen.study.values import Choices
 from glioquery.solver import FisherKolmogorov
 

@@ -6,12 +6,11 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from glioquery.atlas import Grid
+from glioquery.pipeline.alignment.comparison import Comparison, normalised_information
 from glioquery.pipeline.alignment.linear import (
     POSE_MM,
-    _Comparison,
     find_pose,
     fit_linear,
-    normalised_information,
     refine_pose,
 )
 from glioquery.pipeline.alignment.transform import AtlasTransform
@@ -97,7 +96,7 @@ def test_a_rigid_fit_is_rigid_and_the_best_of_its_kind(template, patient, fitted
     start = find_pose(template, patient)
     found = fit_linear(template, patient, start, kind="rigid")
     np.testing.assert_allclose(found[:3, :3].T @ found[:3, :3], np.eye(3), atol=1e-9)
-    comparison = _Comparison(template, patient, 4.0)
+    comparison = Comparison(template, patient, 4.0)
     assert comparison.loss_and_slope(found)[0] <= comparison.loss_and_slope(start)[0]
     assert comparison.loss_and_slope(fitted)[0] < comparison.loss_and_slope(found)[0]
 
@@ -115,7 +114,7 @@ CHANGES = {
 def test_slopes_are_those_of_central_differences(template, patient, fitted, change, masked):
     counts = np.ones(patient.grid.shape, np.float32)
     counts[: 40 if masked else 0] = 0
-    comparison = _Comparison(template, patient, POSE_MM, counts)
+    comparison = Comparison(template, patient, POSE_MM, counts)
     start = motion((3, -2, 2), (4, -5, 3)) @ fitted  # away from the best, where slopes are steep
     points = start[:3, :3] @ comparison.points + start[:3, 3:]
     velocity = CHANGES[change][:, :3] @ points + CHANGES[change][:, 3:]
@@ -169,7 +168,7 @@ def test_another_contrast_is_found_by_information(brain_2mm, angles):
 
 
 def test_an_empty_place_has_no_correlation(template, patient):
-    comparison = _Comparison(template, patient, 10.0)
+    comparison = Comparison(template, patient, 10.0)
     away = np.eye(4)
     away[0, 3] = 900
     loss, slope = comparison.loss_and_slope(away)

@@ -27,11 +27,9 @@ from glioquery.pipeline.cohort.cohort import (
 from glioquery.pipeline.cohort.cohort_report import (
     PAGE_FILE,
     TABLE_FILE,
-    DiceScores,
-    draw_dice,
-    match_stored,
     write_cohort,
 )
+from glioquery.pipeline.cohort.match_quality import DiceScores, draw_dice, match_stored
 from glioquery.pipeline.commands import cli
 from glioquery.pipeline.images.nifti import write_nifti
 from glioquery.pipeline.inversion.options import InversionOptions

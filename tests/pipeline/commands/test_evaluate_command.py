@@ -15,7 +15,7 @@ from glioquery.pipeline.images.labels import label_convention
 from glioquery.pipeline.images.nifti import write_nifti
 from glioquery.pipeline.pictures.evaluation_pictures import draw_dice
 from glioquery.query import build_index, outlines_of
-from glioquery.query.evaluation.asking import Row
+from glioquery.query.evaluation.comparison import Row
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 from command_line import run
 
 import glioquery.pipeline
-from glioquery.pipeline.cohort import cohort_report
+from glioquery.pipeline.cohort import match_quality
 from glioquery.pipeline.pictures import (
     atlas_pictures,
     database_picture,
@@ -70,7 +70,7 @@ def test_a_plotting_parameter_changes_no_picture_and_stays(undisturbed, name):
 
 def test_every_picture_is_drawn_in_the_own_style():
     modules = (
-        atlas_pictures, cohort_report, database_picture, evaluation_pictures, patient_pictures,
+        atlas_pictures, database_picture, evaluation_pictures, match_quality, patient_pictures,
     )  # fmt: skip
     drawing_functions = [
         getattr(module, name) for module in modules for name in vars(module) if name[:5] == "draw_"

@@ -9,8 +9,9 @@ import pytest
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.dbgen.machine.progress import silent
 from glioquery.query import search
-from glioquery.query.evaluation import asking as evaluation
-from glioquery.query.evaluation.asking import Contestant, QuerySet, Row, evaluate, time_naive
+from glioquery.query.evaluation import comparison, naive_timing
+from glioquery.query.evaluation.comparison import Contestant, QuerySet, Row, evaluate
+from glioquery.query.evaluation.naive_timing import time_naive
 from glioquery.query.evaluation.summary import describe_queries, summarise, write_markdown
 from glioquery.query.evaluation.synthetic import draw_queries
 from glioquery.solver import TumorMasks
@@ -51,9 +52,9 @@ def queries(moved):
 @pytest.fixture
 def fixed(monkeypatch, source):
     strategy = Fixed(tuple(range(source.n_samples)))
-    real = evaluation.open_strategy
+    real = comparison.open_strategy
     monkeypatch.setattr(
-        evaluation,
+        comparison,
         "open_strategy",
         lambda index, name: strategy if name == "fixed" else real(index, name),
     )
@@ -102,7 +103,7 @@ def test_an_evaluation_asks_only_what_it_was_not_asked(
     assert longer[1:] == first and len(fixed.asked) == 7
     # Another state of the strategy, or another number of candidates: all is asked anew.
     other = dataclasses.replace(fixed, fingerprint="2")
-    monkeypatch.setattr(evaluation, "open_strategy", lambda index, name: other)
+    monkeypatch.setattr(comparison, "open_strategy", lambda index, name: other)
     evaluate(shared_index, [queries], [Contestant("fixed")], tmp_path, bars=bars)
     assert len(fixed.asked) == 12
     evaluate(shared_index, [queries], [Contestant("fixed", 20)], tmp_path, bars=bars)
@@ -119,7 +120,7 @@ def test_equal_queries_are_rows_of_their_own(fixed, moved, shared_index, tmp_pat
 def test_an_interrupted_evaluation_keeps_its_rows(
     fixed, queries, shared_index, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(evaluation, "SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr(comparison, "SAVE_EVERY_S", -1.0)
 
     def load(i):
         if i == 3 and fixed.asked:
@@ -153,13 +154,13 @@ def test_what_is_not_ready_is_refused_before_any_query(fixed, queries, index, tm
 
 def test_the_loop_is_timed_on_a_part_and_scaled(ray, queries, shared_index, monkeypatch):
     clock = iter(np.cumsum([0, 2.0, 0, 5.0, 0, 3.0]).tolist())
-    monkeypatch.setattr(evaluation.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(naive_timing.time, "perf_counter", lambda: next(clock))
     (timing,) = time_naive(shared_index, [queries], n_volumes=30, bars=bars)
     assert (timing.seconds, timing.n_volumes, timing.n_queries) == (3.0 * 90 / 30, 30, 3)
 
 
 def test_a_loop_that_disagrees_with_the_index_is_told(ray, queries, shared_index, monkeypatch):
-    monkeypatch.setattr(evaluation.Naive, "scores", lambda self, masks: np.zeros(self.n_volumes))
+    monkeypatch.setattr(naive_timing.Naive, "scores", lambda self, masks: np.zeros(self.n_volumes))
     with pytest.raises(RuntimeError, match="disagree on query tumour 0"):
         time_naive(shared_index, [queries], n_volumes=30, bars=bars)
 

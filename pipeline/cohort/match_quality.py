@@ -1,0 +1,112 @@
+"""How well a cohort's tumours are matched, beside those of the database itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...dbgen import Database
+from ...query import Index, search
+from ..pictures.drawing import MaxNLocator, new_figure, own_style, png_of
+
+N_REFERENCE = 200
+
+CORE_COLOUR, WHOLE_COLOUR, SUM_COLOUR = "#2f855a", "#2b6cb0", "#6b46c1"
+
+
+@dataclass(frozen=True, eq=False)
+class DiceScores:
+    """Dice of many tumours with their best matches; NaN where an outline is empty.
+
+    Attributes
+    ----------
+    core, whole : (n,) float array
+    """
+
+    core: NDArray[np.float64]
+    whole: NDArray[np.float64]
+
+
+def scores_of_matches(results: Iterable[Mapping[str, Any]]) -> DiceScores:
+    """Dice of the patients' best matches, whatever was found beyond them.
+
+    Parameters
+    ----------
+    results : iterable of mapping
+        What each patient's `result.json` holds.
+    """
+    results = list(results)
+    core = [
+        result["best"]["dice_core"] if result["quality"]["core"]["patient_ml"] > 0 else np.nan
+        for result in results
+    ]
+    return DiceScores(np.array(core), np.array([r["best"]["dice_whole"] for r in results]))
+
+
+def match_stored(database: Database, index: Index, n: int = N_REFERENCE) -> DiceScores | None:
+    """Match stored tumours against the database without their own run.
+
+    Snapshots of one run are nearly alike; without them, a stored tumour is as unseen as a new draw
+    of the same parameter space. None where there is but one run.
+
+    Parameters
+    ----------
+    database : Database
+    index : Index
+        Of this database.
+    n : int
+        Number of tumours, evenly spread over the database.
+    """
+    runs = database.parameters.run.values
+    m = int(np.bincount(runs).max())
+    if len(database) <= m:
+        return None
+    chosen = np.unique(np.linspace(0, len(database) - 1, min(n, len(database))).astype(int))
+    scores = []
+    for sample in map(int, chosen):
+        found = search(index, database.outlines(sample), k=m + 1)
+        best = next(match for match in found if runs[match.sample] != runs[sample])
+        scores.append((best.dice_core, best.dice_whole))
+    core, whole = np.array(scores).T
+    return DiceScores(core, whole)
+
+
+@own_style()
+def draw_dice(patients: DiceScores, stored: DiceScores | None = None) -> bytes:
+    """Draw every tumour's Dice with its best match, as the paper's Figures 2 and 3 do; a PNG.
+
+    Rows: core (T1Gd), whole tumour (FLAIR), their sum (of tumours that have both). Columns: the
+    patients; the stored tumours.
+    """
+    columns = [(f"{len(patients.whole)} patients", patients)]
+    if stored is not None:
+        columns.append((f"{len(stored.whole)} stored tumours, each without its own run", stored))
+    figure = new_figure(4.4 * len(columns), 6.0, layout="constrained")
+    axes = figure.subplots(3, len(columns), squeeze=False)
+    for column, (name, scores) in enumerate(columns):
+        drawn = (
+            ("core (T1Gd)", scores.core, CORE_COLOUR, 1),
+            ("whole (FLAIR)", scores.whole, WHOLE_COLOUR, 1),
+            ("core + whole", scores.core + scores.whole, SUM_COLOUR, 2),
+        )
+        for axis, (label, values, colour, top) in zip(axes[:, column], drawn, strict=True):
+            values = np.sort(values[np.isfinite(values)])[::-1]
+            axis.bar(np.arange(values.size) + 1, values, width=1.0 if values.size > 60 else 0.8,
+                     color=colour)  # fmt: skip
+            axis.set_ylim(0, top)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axis.set_ylabel(label)
+            axis.spines[["top", "right"]].set_visible(False)
+            if values.size:
+                axis.axhline(values.mean(), color="#444444", linewidth=0.9, linestyle="--")
+                axis.text(
+                    0.99, 0.97, f"mean {values.mean():.2f}, median {np.median(values):.2f}",
+                    transform=axis.transAxes, ha="right", va="top", fontsize=8,
+                )  # fmt: skip
+        axes[0, column].set_title(name, fontsize=10)
+        axes[-1, column].set_xlabel("tumours, best match first")
+    return png_of(figure)
