@@ -17,10 +17,11 @@ from ...solver import GrowthParameters, TumorDensity, TumorMasks
 from . import uncertainty
 from .factors import reach_of
 from .matches import RankedMatch
+from .members import Member
 from .refinement import N_STARTS, NoGrowthError, Refinement, choose_starts, refine
 from .several import combine, join, split_outlines
 from .trajectory import Target
-from .uncertainty import Member, Uncertainty
+from .uncertainty import Uncertainty
 from .visibility import FittedThresholds, fit_thresholds
 
 N_RANKED = 60

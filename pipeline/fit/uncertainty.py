@@ -26,24 +26,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
 from ...dbgen import Database
-from ...solver import Accuracy, GrowthParameters, OriginError, TumorDensity, simulate
-from .descent import LAMBDA_MM, Interior
+from ...solver import Accuracy, GrowthParameters, TumorDensity
 from .factors import LEVEL, QUANTITIES, SEGMENTATION_NOISE, Calibrated, Reach, Source, kind_of
+from .members import Member, draw_members
 from .refinement import Refinement
 from .trajectory import Target
 
 TEMPERATURE = 0.1
 """Difference of the score by which a weight falls to 1 / e."""
-
-N_DRAWS = 15
-"""Members drawn from the valley of a refinement."""
 
 LOGARITHMIC = ("lambda_mm", "rho_t")
 
@@ -64,17 +61,6 @@ LEAST_SPREAD: Mapping[Calibrated, Mapping[str, float]] = {
     },
 }
 """b, in mm or in natural logarithms."""
-
-VALLEY_SCALE = 1.0
-"""Standard deviations of a refinement's draws per that of its valley."""
-
-
-@dataclass(frozen=True)
-class Member:
-    """A growth of the ensemble and the sum of the Dice of its outlines."""
-
-    parameters: GrowthParameters
-    score: float
 
 
 @dataclass(frozen=True)
@@ -336,66 +322,3 @@ def _told(
     if reach.factors is not None:
         intervals = find_intervals(members, source, reach.factors)
     return Uncertainty(source, tuple(members), weights, intervals, reach.said, maps, n_dropped)
-
-
-@dataclass(frozen=True, eq=False)
-class Draws:
-    """The members of a refinement's ensemble.
-
-    Attributes
-    ----------
-    members : list of Member
-        The refined growth first.
-    densities : list of TumorDensity
-        Theirs.
-    n_dropped : int
-        As in `Uncertainty`.
-    """
-
-    members: list[Member]
-    densities: list[TumorDensity]
-    n_dropped: int
-
-
-def draw_members(
-    target: Target, refinement: Refinement, *, accuracy: Accuracy = Accuracy(), seed: int = 0
-) -> Draws:
-    """The refined growth, draws from its valley and the other arrivals, each simulated."""
-    rng = np.random.default_rng(seed)
-    interior = Interior(target.tissue)
-    best = refinement.best.parameters
-    deviations = VALLEY_SCALE * rng.multivariate_normal(
-        np.zeros(5), refinement.covariance, N_DRAWS, method="eigh"
-    )
-    growths = [_moved(best, deviation, interior) for deviation in deviations]
-    growths += [growth for growth, _ in refinement.arrivals[1:]]
-    members = [Member(best, refinement.best.score)]
-    densities = [refinement.density]
-    n_dropped = 0
-    for growth in growths:
-        try:
-            density = simulate(
-                target.tissue,
-                growth,
-                model=target.model,
-                thresholds=target.thresholds,
-                accuracy=accuracy,
-            ).density
-        except OriginError:
-            n_dropped += 1
-            continue
-        members.append(Member(growth, sum(target.dice_of(density))))
-        densities.append(density)
-    return Draws(members, densities, n_dropped)
-
-
-def _moved(
-    growth: GrowthParameters, deviation: NDArray[np.float64], interior: Interior
-) -> GrowthParameters:
-    """A growth moved in x, y, z (mm), ln lambda and rho T, and kept within their limits."""
-    x, y, z = interior.nearest(np.array(growth.origin_mm) + deviation[:3]).tolist()
-    lambda_mm = float(np.clip(growth.lambda_mm * math.exp(deviation[3]), *LAMBDA_MM))
-    rho_t = max(growth.rho_t + float(deviation[4]), 0.1 * growth.rho_t)
-    return replace(
-        growth, origin_mm=(x, y, z), dw=lambda_mm**2 * growth.rho, days=rho_t / growth.rho
-    )

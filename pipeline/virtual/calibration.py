@@ -41,9 +41,10 @@ from ..fit.factors import (
     write_calibration,
 )
 from ..fit.matches import DEFAULT_MATCHES
+from ..fit.members import Member, draw_members
 from ..fit.refinement import NoGrowthError, choose_starts, refine
 from ..fit.trajectory import Target
-from ..fit.uncertainty import Member, draw_members, quantities_of, spread
+from ..fit.uncertainty import quantities_of, spread
 
 LEAST_TUMOURS = 9
 """The fewest of which 90 % is less than all."""

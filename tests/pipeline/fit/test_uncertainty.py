@@ -12,16 +12,14 @@ from hypothesis import strategies as st
 from glioquery.atlas import Grid
 from glioquery.pipeline.fit import several
 from glioquery.pipeline.fit.factors import QUANTITIES, Reach
+from glioquery.pipeline.fit.members import N_DRAWS, Member, draw_members
 from glioquery.pipeline.fit.refinement import Refined, Refinement, refine
 from glioquery.pipeline.fit.several import LEAST_ML, combine, join, split_outlines
 from glioquery.pipeline.fit.trajectory import Target
 from glioquery.pipeline.fit.uncertainty import (
     LOGARITHMIC,
-    N_DRAWS,
     TEMPERATURE,
-    Member,
     average,
-    draw_members,
     find_intervals,
     of_refinement,
     spread,
@@ -182,7 +180,7 @@ def with_passage():
 
 
 def test_members_that_find_no_room_for_a_seed_are_counted_and_told(with_passage, monkeypatch):
-    monkeypatch.setattr("glioquery.pipeline.fit.uncertainty.N_DRAWS", 2)
+    monkeypatch.setattr("glioquery.pipeline.fit.members.N_DRAWS", 2)
     tissue, growth = with_passage
     density = simulate(tissue, growth).density
     target = Target(density.outlines(), tissue)
@@ -208,7 +206,7 @@ def test_another_fault_of_a_member_is_not_taken_for_want_of_room(target, refinem
     def fails(*arguments, **options):
         raise ValueError("a bug")
 
-    monkeypatch.setattr("glioquery.pipeline.fit.uncertainty.simulate", fails)
+    monkeypatch.setattr("glioquery.pipeline.fit.members.simulate", fails)
     with pytest.raises(ValueError, match="a bug"):
         draw_members(target, refinement)
 
