@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from ...errors import explained
-from ...query.index.opening import open_database, open_to_simulate
+from ...query.index.opening import open_database, require_model
 from ...solver.compilation import prepare_jax
 from ..cohort.exams import find_exams
 from ..inversion.options import InversionOptions
@@ -46,7 +46,10 @@ def predict_gbm_command(
     """Rank the brain's voxels for each patient of the PREDICT-GBM benchmark."""
     brain_way = checked_way(brain)
     exams = find_exams(input_)
-    options.require_fit(source := open_database(database), open_index(source).n_samples)
+    source = open_database(database)
+    if options.own_anatomy:  # asks the model
+        require_model(source, model)
+    options.require_fit(source, open_index(source).n_samples)
     context.with_resource(only_run(output))
     if details is not None:
         prepare_output(details)
@@ -54,7 +57,7 @@ def predict_gbm_command(
 
     from ..cohort.predict_gbm import predict_exam, read_exam
 
-    source = open_to_simulate(database, model)
+    require_model(source, model)
     written: dict[str, str] = {}
     failed: dict[str, str] = {}
     for folder in exams:

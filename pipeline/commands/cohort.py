@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ...errors import InputError
-from ...query.index.opening import open_database, open_to_simulate
+from ...query.index.opening import open_database, require_model
 from ..cohort.case_table import COLUMNS, read_cases
 from ..inversion.options import InversionOptions
 from ..patient.brain_way import checked_way
@@ -60,6 +60,8 @@ def cohort_command(
     folder = database[0] if database else None
     source = open_database(folder)
     index = open_index(source)
+    if options.own_anatomy:  # asks the model
+        require_model(source, model)
     options.require_fit(source, index.n_samples)
     context.with_resource(only_run(output))
 
@@ -67,7 +69,7 @@ def cohort_command(
     from ..cohort.cohort_report import PAGE_FILE, TABLE_FILE, write_cohort
     from ..cohort.match_quality import match_stored
 
-    source = open_to_simulate(folder, model)
+    require_model(source, model)
     reference = match_stored(source, index)
     with progress_bar("cohort", "patients") as progress:
         outcomes = invert_cohort(

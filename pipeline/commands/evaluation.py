@@ -25,7 +25,7 @@ from ...query.evaluation.comparison import (
 from ...query.evaluation.naive_timing import NaiveTiming, time_naive
 from ...query.evaluation.summary import TOP, describe_queries, summarise, write_markdown
 from ...query.evaluation.synthetic import draw_queries, plan_queries
-from ...query.index.opening import open_database, open_outlines, open_to_simulate
+from ...query.index.opening import open_database, open_outlines, require_model
 from ...query.index.source import ABSOLUTE
 from ...query.strategies import STRATEGIES, needs_preparation, prepare_strategy
 from ...query.strategies.registry import (
@@ -143,7 +143,7 @@ def evaluate_command(
     from ..registration.placement import TO_SRI24, require_overlap
 
     if synthetic:
-        source = open_to_simulate(database, model)
+        require_model(source, model)
         plan_queries(source, seed)
     context.with_resource(only_run(output))
     found = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...query.index.opening import open_database, open_to_simulate
+from ...query.index.opening import open_database, require_model
 from ...solver.compilation import prepare_jax
 from ..images.file_kinds import require_nifti
 from ..images.labels import label_convention
@@ -97,6 +97,8 @@ def invert_command(
         for role, path in zip(("gm", "wm", "csf"), tissue, strict=True):
             require_nifti(path, f"tissue map {role} {path}")
     source = open_database(database)
+    if options.own_anatomy:  # asks the model
+        require_model(source, model)
     options.require_fit(source, open_index(source).n_samples)
     context.with_resource(only_run(output))
     prepare_jax()
@@ -106,7 +108,7 @@ def invert_command(
     from ..patient.patient import load_patient
     from ..results.outputs import write_inversion
 
-    source = open_to_simulate(database, model)
+    require_model(source, model)
     maps = None if tissue is None else read_tissue_maps(*tissue)
     patient = load_patient(
         **files,

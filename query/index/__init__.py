@@ -10,7 +10,7 @@ from ...deferred import deferred
 if TYPE_CHECKING:
     from .build import build_index
     from .index import Index
-    from .opening import open_database, open_index, open_outlines, open_to_simulate
+    from .opening import open_database, open_index, open_outlines, require_model
     from .outlines import DatabaseOutlines, outlines_of
     from .source import OutlineSource, Portion
 else:
@@ -19,7 +19,7 @@ else:
         {
             ".build": ("build_index",),
             ".index": ("Index",),
-            ".opening": ("open_database", "open_index", "open_outlines", "open_to_simulate"),
+            ".opening": ("open_database", "open_index", "open_outlines", "require_model"),
             ".outlines": ("DatabaseOutlines", "outlines_of"),
             ".source": ("OutlineSource", "Portion"),
         },
@@ -34,6 +34,6 @@ __all__ = [
     "open_database",
     "open_index",
     "open_outlines",
-    "open_to_simulate",
     "outlines_of",
+    "require_model",
 ]

@@ -33,20 +33,18 @@ def open_database(path: StrPath | None = None) -> Database:
     return embedded_database() if path is None else Database.open(path)
 
 
-def open_to_simulate(path: StrPath | None, model: str | None = None) -> Database:
-    """As `open_database`, for what simulates with the database's growth model.
+def require_model(database: Database, model: str | None = None) -> None:
+    """See that a database's growth model can be made, for what simulates with it.
 
     Parameters
     ----------
-    path : str or os.PathLike, optional
+    database : Database
     model : str, optional
         The model's class, as module:Class, where no installed package offers it: a person names it
         here, what the database itself names is not imported.
 
     Raises
     ------
-    DatabaseError
-        As `open_database`.
     InputError
         If the model cannot be made; the message says how to name it.
     """
@@ -54,9 +52,7 @@ def open_to_simulate(path: StrPath | None, model: str | None = None) -> Database
 
     if model is not None:
         register_model(find_class(model))
-    database = open_database(path)
     recall_model(database.header["plan"]["model"])
-    return database
 
 
 def open_outlines(
