@@ -128,33 +128,31 @@ def test_it_works_in_a_thread_of_a_program_that_has_no_file():
 
 WITH_RAY_OF_ONES_OWN = """
 import sys
+from pathlib import Path
 
+import numpy as np
 import ray
 
 ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 
 import glioquery as gq
 
-out = sys.argv[1]
+out = Path(sys.argv[1])
 space = gq.ParameterSpace(whole_ml=gq.Range(5, 15), snapshots_per_run=2)
-database = gq.generate(out + "/DB", 2, plan=gq.Plan(space, seed=7), store="outlines")
+database = gq.generate(out / "DB", 2, plan=gq.Plan(space, seed=7), store="outlines")
 gq.build_index(database, database.path / "index")
-table = gq.read_cases(out + "/cases.csv")
+atlas, outlines = gq.load_atlas(), database.outlines(1)
+labels = np.where(outlines.core, 4, np.where(outlines.whole, 2, 0)).astype(np.uint8)
+gq.write_nifti(out / "t1.nii", atlas.t1, atlas.t1_grid)
+gq.write_nifti(out / "seg.nii", labels, outlines.grid)
+(out / "cases.csv").write_text("id,t1,seg,labels\\na,t1.nii,seg.nii,brats2021\\n")
 options = gq.InversionOptions(registration="none", k=2)
-(outcome,) = gq.invert_cohort(database, table.cases, out + "/OUT", options)
+cases = gq.read_cases(str(out / "cases.csv")).cases
+(outcome,) = gq.invert_cohort(database, cases, str(out / "OUT"), options)
 print(outcome.error, ray.is_initialized())
 """
 
 
 @pytest.mark.slow
-def test_it_works_with_a_cluster_of_ones_own_without_a_guard(tmp_path, atlas):
-    grid = atlas.t1_grid
-    x, y, z = (grid.axis_mm(a).reshape([-1 if b == a else 1 for b in range(3)]) for a in range(3))
-    r = np.sqrt((x + 150) ** 2 + (y - 100) ** 2 + (z - 70) ** 2)
-    labels = np.where(r < 8, 4, np.where(r < 15, 2, 0)).astype(np.uint8)
-    gq.write_nifti(tmp_path / "t1.nii.gz", atlas.t1, grid)
-    gq.write_nifti(tmp_path / "seg.nii.gz", labels, grid)
-    (tmp_path / "cases.csv").write_text(
-        "id,t1,seg,labels\na,t1.nii.gz,seg.nii.gz,brats2021\n", encoding="utf-8"
-    )
+def test_it_works_with_a_cluster_of_ones_own_without_a_guard(tmp_path):
     assert run("-", tmp_path, program=WITH_RAY_OF_ONES_OWN) == "None True\n"

@@ -50,7 +50,10 @@ def options_of(command):
 def parse(group, line, *, whole):
     """Parse a command as the command line does, but run nothing."""
     words = [PLACEHOLDERS.get(word, word) for word in shlex.split(line, comments=True)]
-    program, name, *arguments = words
+    program, *words = words
+    while words and words[0] in options_of(group):
+        del words[0]
+    name, *arguments = words
     assert program == "glioquery" and name in group.commands, f"no command: {line}"
     try:
         group.commands[name].make_context(name, arguments)
@@ -99,7 +102,7 @@ def test_the_table_of_commands_is_that_of_the_program(group):
 
 @pytest.mark.parametrize("page", ["README.md", "docs/outputs.md", "docs/results.md"])
 def test_every_option_that_is_named_exists(group, page):
-    known = set().union(*(options_of(command) for command in group.commands.values()))
+    known = options_of(group).union(*(options_of(c) for c in group.commands.values()))
     if page == "docs/results.md":
         for script in (ROOT / "tests" / "benchmark").glob("*.py"):
             known |= set(re.findall(r'"(--[a-z0-9-]+)"', script.read_text(encoding="utf-8")))

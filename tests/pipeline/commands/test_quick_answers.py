@@ -43,6 +43,7 @@ REFUSED = [
     (*INVERT, "--own-anatomy"),
     (*INVERT, "--recurrence", "nowhere.nii"),
     (*INVERT, "--subject", "P 01"),
+    (*INVERT, "--brain", "magic"),
     (*INVERT[:-1], "text.nii"),
     ("cohort", "nowhere.csv", "-o", "out"),
     ("cohort", "text.nii", "-o", "out"),

@@ -296,7 +296,7 @@ def test_an_inversion_into_a_folder_in_use_is_refused_before_any_work(
 @pytest.mark.usefixtures("quick")
 def test_request_and_thumbnail_of_a_cohort_belong_to_the_result(database, coarse, tmp_path):
     case = Case("a", {"t1": coarse / "t1.nii", "seg": coarse / "seg.nii"}, "brats2021")
-    asked = InversionOptions(), False
+    asked = (InversionOptions(),)
     request = describe_request(case, database, *asked)
     assert invert_case(database.path, type(database.model), case, tmp_path, request, *asked) is None
     listed = json.loads((tmp_path / RESULT_FILE).read_text())["files"]
