@@ -234,10 +234,11 @@ def average(
             mean, squares = np.zeros(u.shape), np.zeros(u.shape)
             shares = {level: np.zeros_like(u) for level in levels}
             grid = density.grid
-        total += float(weight)
+        before, total = total, total + float(weight)
+        part = weight / total if weight else 0.0
         away = u - mean
-        mean += away * (weight / total if weight else 0)
-        squares += weight * away * (u - mean)
+        mean += part * away
+        squares += before * part * away**2
         for level, share in shares.items():
             share += np.float32(weight) * (u >= level)
     if mean is None or squares is None:
