@@ -2,16 +2,22 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+IN_TWO := --numprocesses 2
 LOWEST := $(VENV)/lowest
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow test-lowest lint bench pictures clean
+.PHONY: demo test coverage test-slow test-lowest lint bench pictures clean
 
 demo: $(STAMP)
 	$(BIN)/glioquery demo -o demo-output
 
+# Two processes: on two cores they take little more than half the time of one.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(IN_TWO)
+
+# With branches, and the processes that tests begin, Ray's aside.
+coverage: $(STAMP)
+	$(BIN)/python -m pytest $(IN_TWO) --cov
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow or not slow"
@@ -21,7 +27,7 @@ test-lowest: $(STAMP)
 	$(BIN)/python -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet uv
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[learned,radiomics]' --group test
-	$(LOWEST)/bin/python -m pytest
+	$(LOWEST)/bin/python -m pytest $(IN_TWO)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

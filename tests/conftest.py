@@ -1,8 +1,42 @@
+import contextlib
+import functools
+import os
+import re
+import tempfile
+import warnings
+
 import pytest
+from generating import in_this_process
 
 from glioquery.atlas import load_atlas
+from glioquery.cache import CACHE_VARIABLE
 from glioquery.dbgen.machine.cluster import connected
 from glioquery.solver import Tissue
+from glioquery.solver.compilation import keep_compiled_programs
+
+if "PYTEST_XDIST_WORKER" not in os.environ:  # such a process has the folder of the first one
+    _cache = tempfile.TemporaryDirectory(prefix="glioquery-tests-")
+    os.environ[CACHE_VARIABLE] = _cache.name
+keep_compiled_programs()  # for the processes of this session, which finds none and leaves none
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With several processes (`pytest -n 2`), a file is one's alone, and one alone starts Ray."""
+    from xdist.scheduler import LoadFileScheduling
+
+    asks_for_ray = re.compile(r'^def .*\bray\b|usefixtures\("ray"\)', re.MULTILINE)
+
+    @functools.cache
+    def uses_ray(file):
+        return asks_for_ray.search((config.rootpath / file).read_text(encoding="utf-8"))
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "Ray" if uses_ray(file) else file
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +51,16 @@ def tissue(atlas):
 
 @pytest.fixture(scope="session")
 def ray():
-    """One local cluster for all tests that generate databases."""
-    with connected(n_workers=2) as ray:
+    """One local cluster for all tests that are about clusters."""
+    with contextlib.ExitStack() as stack:
+        with warnings.catch_warnings():  # the forks that JAX warns of begin programs of Ray's
+            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+            ray = stack.enter_context(connected(n_workers=2))
         yield ray
+
+
+@pytest.fixture(autouse=True)
+def _here(request):
+    """A test that does not ask for `ray` generates its databases in its own process."""
+    with contextlib.nullcontext() if "ray" in request.fixturenames else in_this_process():
+        yield

@@ -26,12 +26,14 @@ from glioquery.solver.own_settings import own_arithmetic
 PAGE = Path(__file__).parent.parent / "docs" / "environment.md"
 
 HARMLESS = {
-    "plots": {
+    "plots, warnings, optimisation and home": {
         "MATPLOTLIBRC": "{tmp}/matplotlibrc",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "PYTHONWARNINGS": "error",
+        "PYTHONOPTIMIZE": "2",
+        "HOME": "{tmp}/matplotlibrc/home",
+        "XDG_CACHE_HOME": "",
     },
-    "warnings": {"PYTHONWARNINGS": "error"},
-    "optimisation": {"PYTHONOPTIMIZE": "2"},
     "encoding": {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "LC_ALL": "C"},
     "terminal and place": {
         "LC_ALL": "tr_TR.UTF-8",
@@ -41,9 +43,8 @@ HARMLESS = {
         "TERM": "dumb",
         "OMP_NUM_THREADS": "many",
     },
-    "home": {"HOME": "{tmp}/matplotlibrc/home", "XDG_CACHE_HOME": ""},
 }
-"""Groups of variables; each is tried in a process of its own, which takes two seconds."""
+"""Groups of variables that can be set together; each is tried in a process of its own."""
 
 REFUSED = {
     "JAX_PLATFORMS": ({"JAX_PLATFORMS": "cuda_of_none"}, "JAX_PLATFORMS=cuda_of_none"),

@@ -21,7 +21,9 @@ from ..images.coarsening import coarsen
 from ..images.nifti import Scan, write_nifti
 
 SHAPE = (196, 224, 176)
-"""Voxels of 1 mm of the patient's images."""
+"""Voxels of the patient's images."""
+VOXEL_MM = 1.0
+"""Their edge."""
 DEFORMATION_MM = 6.0
 """Largest displacement of the anatomy against the atlas, after translation and rotation."""
 DEFORMATION_SD_MM = 22.0
@@ -91,9 +93,9 @@ def make_virtual_patient(
 
 
 def _patient_grid(atlas_grid: Grid, rng: np.random.Generator) -> Grid:
-    """An LPS grid of 1 mm around the brain, with an offset of its own."""
+    """An LPS grid around the brain, with an offset of its own."""
     centre = atlas_grid.to_world((np.array(atlas_grid.shape) - 1) / 2) + rng.uniform(-3, 3, 3)
-    axes = np.diag([-1.0, -1.0, 1.0])
+    axes = VOXEL_MM * np.diag([-1.0, -1.0, 1.0])
     affine = np.eye(4)
     affine[:3, :3] = axes
     affine[:3, 3] = centre - axes @ ((np.array(SHAPE) - 1) / 2)
@@ -113,7 +115,7 @@ def _atlas_points(grid: Grid, rng: np.random.Generator) -> NDArray[np.float32]:
     moved = np.tensordot(rotation, world - centre, axes=1) + centre
     moved += rng.uniform(-4, 4, 3)[:, None, None, None]
     for component in moved:
-        component += DEFORMATION_MM * _smooth_noise(grid.shape, DEFORMATION_SD_MM, rng)
+        component += DEFORMATION_MM * _smooth_noise(grid.shape, DEFORMATION_SD_MM / VOXEL_MM, rng)
     return moved.astype(np.float32)
 
 
@@ -175,6 +177,6 @@ def _acquire(
     """What a scanner would show: the tumour dark on T1, uneven coil sensitivity, noise."""
     brain = t1 > 0
     seen = t1 * (1 - 0.4 * u)
-    seen *= 1 + BIAS * _smooth_noise(t1.shape, 45.0, rng)
+    seen *= 1 + BIAS * _smooth_noise(t1.shape, 45.0 / VOXEL_MM, rng)
     seen += NOISE * 700 * rng.standard_normal(t1.shape)
     return np.where(brain, np.clip(np.rint(seen), 1, None), 0).astype(np.float32)

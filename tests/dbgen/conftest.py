@@ -1,11 +1,9 @@
 import shutil
 
 import pytest
+from generating import SMALL, in_this_process
 
-from glioquery.dbgen import ParameterSpace, Plan, Range, generate
-
-SMALL = Plan(ParameterSpace(whole_ml=Range(5, 15), snapshots_per_run=2), seed=7)
-"""Small tumours are quick to simulate."""
+from glioquery.dbgen import generate
 
 
 @pytest.fixture(scope="session")
@@ -14,9 +12,10 @@ def small_plan():
 
 
 @pytest.fixture(scope="session")
-def database(ray, tmp_path_factory):
+def database(tmp_path_factory):
     """Eleven small tumours in three shards."""
-    return generate(tmp_path_factory.mktemp("database") / "db", 11, plan=SMALL, shard_size=4)
+    with in_this_process():
+        return generate(tmp_path_factory.mktemp("database") / "db", 11, plan=SMALL, shard_size=4)
 
 
 @pytest.fixture

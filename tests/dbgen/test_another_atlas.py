@@ -1,6 +1,5 @@
 """Another atlas takes SRI24's place, and no database is read with one it does not come from."""
 
-import contextlib
 import dataclasses
 import shutil
 from importlib.metadata import version
@@ -13,7 +12,7 @@ from glioquery.atlas import ATLAS_VARIABLE, load_atlas
 from glioquery.atlas.brain import FOLDER
 from glioquery.dbgen import Database, DatabaseError, Plan, generate, verify
 from glioquery.dbgen.machine.cluster import connected
-from glioquery.dbgen.workers import UnfitNodeError, make_shard, make_shard_here
+from glioquery.dbgen.workers import UnfitNodeError, make_shard_here
 from glioquery.pipeline.commands import cli
 
 
@@ -29,17 +28,6 @@ def mirrored(tmp_path):
     return folder
 
 
-@contextlib.contextmanager
-def without_cluster(address, n_workers):
-    yield None
-
-
-def one_after_the_other(ray, folder, header, plan, todo):
-    for index in todo:
-        make_shard(folder, header, plan, index)
-        yield index
-
-
 def crop(path):
     image = nib.load(path)
     nib.save(nib.Nifti1Image(np.asarray(image.dataobj)[..., :-1], image.affine), path)
@@ -52,8 +40,6 @@ def test_a_database_belongs_to_its_atlas(mirrored, tmp_path, monkeypatch):
     assert atlas.name == "mirrored" and atlas.checksum != usual.checksum
     # The cube is padded alike on both sides of x.
     np.testing.assert_allclose(atlas.wm, usual.wm[::-1], atol=1e-6)
-    monkeypatch.setattr("glioquery.dbgen.generation.connected", without_cluster)
-    monkeypatch.setattr("glioquery.dbgen.workers.make_shards", one_after_the_other)
     made = generate(tmp_path / "db", 2, plan=Plan(seed=3), store="outlines")
     assert verify(tmp_path / "db") == []
     assert made.header["plan"]["atlas"]["name"] == "mirrored"
@@ -80,8 +66,6 @@ def test_workers_find_atlas_and_database_wherever_they_run(mirrored, tmp_path, m
         pass
     assert asked["runtime_env"]["env_vars"][ATLAS_VARIABLE] == str(mirrored)
     monkeypatch.delenv(ATLAS_VARIABLE)
-    monkeypatch.setattr("glioquery.dbgen.generation.connected", without_cluster)
-    monkeypatch.setattr("glioquery.dbgen.workers.make_shards", one_after_the_other)
     generate(tmp_path / "db", 1, plan=Plan(seed=3), store="outlines")
     monkeypatch.chdir(tmp_path)
     assert Database.open("db").path == tmp_path / "db"
@@ -89,8 +73,6 @@ def test_workers_find_atlas_and_database_wherever_they_run(mirrored, tmp_path, m
 
 def test_a_node_with_another_atlas_is_refused(mirrored, tmp_path, monkeypatch):
     folder, plan = tmp_path / "db", Plan(seed=3)
-    monkeypatch.setattr("glioquery.dbgen.generation.connected", without_cluster)
-    monkeypatch.setattr("glioquery.dbgen.workers.make_shards", one_after_the_other)
     header = generate(folder, 2, plan=plan, store="outlines").header
     monkeypatch.setenv(ATLAS_VARIABLE, str(mirrored))  # on that node alone
     with pytest.raises(UnfitNodeError, match="another atlas in use than the driver"):

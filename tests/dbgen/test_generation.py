@@ -22,8 +22,6 @@ from glioquery.dbgen.study import samples
 from glioquery.dbgen.study.samples import draw_samples
 from glioquery.solver import simulate
 
-pytestmark = pytest.mark.usefixtures("ray")
-
 
 def same_samples(a, b):
     xr.testing.assert_identical(a.parameters, b.parameters)
@@ -31,7 +29,7 @@ def same_samples(a, b):
         np.testing.assert_array_equal(one, other)
 
 
-def test_samples_depend_on_seed_and_id_alone(database, small_plan, tmp_path):
+def test_samples_depend_on_seed_and_id_alone(ray, database, small_plan, tmp_path):
     other = generate(tmp_path / "db", 11, plan=small_plan, shard_size=3, store="outlines")
     same_samples(database, other)
 
@@ -94,7 +92,7 @@ def test_any_netcdf_reader_understands_a_shard(database):
         assert json.loads(shard.attrs["glioquery_database"])["plan"]["seed"] == 7
 
 
-def test_progress_counts_samples(small_plan, tmp_path):
+def test_progress_counts_samples(ray, small_plan, tmp_path):
     calls = []
     generate(
         tmp_path / "db", 5, plan=small_plan, shard_size=2,
@@ -178,7 +176,7 @@ def test_arguments_are_checked(tmp_path, arguments, message):
         generate(tmp_path / "db", **arguments)
 
 
-def test_a_space_without_tumors_is_said(tmp_path):
+def test_a_space_without_tumors_is_said(ray, tmp_path):
     hopeless = Plan(
         ParameterSpace(days=Range(50, 51), rho=Range(0.002, 0.003), dw=Range(0.02, 0.03))
     )

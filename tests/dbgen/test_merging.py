@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from generating import in_this_process
 
 from glioquery.dbgen import (
     Database,
@@ -19,17 +20,16 @@ from glioquery.dbgen import (
 from glioquery.dbgen.datacard import card_text, describe_database
 from glioquery.query import build_index, outlines_of, search
 
-pytestmark = pytest.mark.usefixtures("ray")
-
 
 @pytest.fixture(scope="module")
-def other(ray, tmp_path_factory):
+def other(tmp_path_factory):
     """Three tumours of another space, sampler and seed, in two shards of another size."""
     space = ParameterSpace(
         sampler="identifiable", whole_ml=Range(4, 12), lambda_mm=Range(1, 3), snapshots_per_run=3
     )
     folder = tmp_path_factory.mktemp("other") / "db"
-    return generate(folder, 3, plan=Plan(space, seed=9), shard_size=2)
+    with in_this_process():
+        return generate(folder, 3, plan=Plan(space, seed=9), shard_size=2)
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,6 @@ from glioquery.query import build_index, search
 from glioquery.solver import FisherKolmogorov
 from glioquery.solver.models import registry
 
-pytestmark = pytest.mark.usefixtures("ray")
-
 HOSTILE = """
 from pathlib import Path
 Path(__file__).with_name("it-ran").touch()

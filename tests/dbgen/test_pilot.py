@@ -19,7 +19,7 @@ def test_a_pilot_is_the_first_runs_of_the_plan(tissue, small_plan):
     assert rejections.total() == sum(samples[0].attempt for samples in runs)
 
 
-def test_a_forecast_of_few_runs_is_what_is_generated(ray, database, small_plan):
+def test_a_forecast_of_few_runs_is_what_is_generated(database, small_plan):
     # Six runs make eleven tumours: the pilot simulates all of them.
     said, made = forecast(small_plan, 11, shard_size=4, n_workers=2), describe_database(database)
     assert (said.n_samples, said.n_runs, said.n_draws) == (11, made.n_runs, made.n_draws)
@@ -83,7 +83,7 @@ def test_shards_are_told_as_they_are_finished(ray, small_plan, database, tmp_pat
         assert shard.n_draws == sum(attempts[rows][::2] + 1)
 
 
-def test_what_is_not_named_is_as_in_the_folder(ray, small_plan, tmp_path):
+def test_what_is_not_named_is_as_in_the_folder(small_plan, tmp_path):
     generate(tmp_path / "db", 2, plan=small_plan, store="outlines")
     made = generate(tmp_path / "db", 3)
     assert made.plan == small_plan and not made.stores_density and len(made) == 3

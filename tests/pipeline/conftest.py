@@ -1,5 +1,6 @@
 """Virtual patients whose map to the atlas is known."""
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -7,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from generating import SMALL, make_indexed
 from scipy import ndimage
 
 from glioquery.atlas import SIMULATION_GRID, Grid
 from glioquery.atlas.brain import block_mean
+from glioquery.dbgen import Plan
 from glioquery.pipeline.alignment.transform import AtlasTransform
 from glioquery.pipeline.images.nifti import Scan, write_nifti
 from glioquery.pipeline.patient.patient import Patient
@@ -103,6 +106,19 @@ def cases():
     if not folder:
         pytest.skip("needs the real cases: GLIOQUERY_CASES is not set")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory):
+    """Eight small tumours of four runs in two shards, indexed."""
+    return make_indexed(tmp_path_factory.mktemp("eight") / "db", 8, SMALL, shard_size=4)
+
+
+@pytest.fixture(scope="session")
+def near(tmp_path_factory):
+    """Two small tumours where the virtual patient's lesion is, indexed."""
+    space = dataclasses.replace(SMALL.space, origin_mm=((-85.0, 125.0, 85.0),))
+    return make_indexed(tmp_path_factory.mktemp("near") / "db", 2, Plan(space, seed=7))
 
 
 @pytest.fixture(scope="session")

@@ -80,9 +80,12 @@ def test_settings_of_the_caller_hold_between_states_and_decide_none():
 
 def test_fits_use_public_names_of_the_solver_alone():
     folder = Path(next(iter(glioquery.pipeline.fit.__path__)))
+    importing = set()
     for path in folder.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("solver"):
                 public = {"solver": solver, "solver.models": solver.models}[node.module]
                 names = {alias.name for alias in node.names}
                 assert names <= set(public.__all__), f"{path.name} imports {names}"
+                importing.add(path.name)
+    assert "trajectory.py" in importing

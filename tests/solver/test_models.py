@@ -18,7 +18,6 @@ from scipy.integrate import solve_ivp
 
 from glioquery.atlas import Grid
 from glioquery.dbgen import Database, ParameterSpace, Plan, Range, generate, verify
-from glioquery.dbgen.machine.cluster import connected
 from glioquery.query import build_index, search
 from glioquery.solver import (
     Accuracy,
@@ -302,13 +301,7 @@ def test_settings_as_typed_on_a_command_line():
             parse_settings([wrong])
 
 
-SPACE = ParameterSpace(whole_ml=Range(5, 12), core_min_ml=0.1, snapshots_per_run=1)
-
-
-@pytest.fixture(scope="module")
-def ray():
-    with connected(n_workers=2) as ray:
-        yield ray
+SPACE = ParameterSpace(whole_ml=Range(0.5, 2), core_min_ml=0.05, snapshots_per_run=1)
 
 
 def test_a_model_defined_here_fills_a_database_that_can_be_searched(ray, tmp_path):
@@ -325,7 +318,7 @@ def test_a_model_defined_here_fills_a_database_that_can_be_searched(ray, tmp_pat
     assert extended.plan.model == Gompertz(ratio=8.0)
 
 
-def test_databases_of_the_other_models_reopen(ray, tmp_path, tissue):
+def test_databases_of_the_other_models_reopen(tmp_path, tissue):
     grid = Grid(
         (32, 32, 32), np.array([[8, 0, 0, -243.5], [0, 8, 0, -4.5], [0, 0, 8, -46.5], [0, 0, 0, 1]])
     )

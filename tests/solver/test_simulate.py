@@ -76,14 +76,6 @@ def test_a_tolerance_has_a_range():
             Accuracy.for_error(tolerance)
 
 
-def test_default_accuracy_keeps_its_word(tissue):
-    p = GrowthParameters((-150.0, 100.0, 60.0), dw=0.3, rho=0.05, days=230)
-    usual = simulate(tissue, p)
-    exact = simulate(tissue, p, accuracy=Accuracy().refined(8))
-    assert relative_l2(usual.density.u, exact.density.u) < 5e-3
-    assert usual.clipped <= 1e-6
-
-
 def test_heat_kernel_in_free_space():
     tissue = uniform_tissue((41, 41, 41))
     origin = (40.6, 39.7, 40.2)

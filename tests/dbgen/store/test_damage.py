@@ -25,8 +25,6 @@ from glioquery.dbgen.workers import make_shard
 from glioquery.query import build_index
 from glioquery.solver import FisherKolmogorov
 
-pytestmark = pytest.mark.usefixtures("ray")
-
 
 def damage_truncate(path):
     path.write_bytes(path.read_bytes()[:-1000])
@@ -282,7 +280,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
-def test_a_full_disk_is_said_and_resumed_from(small_disk, database, small_plan):
+def test_a_full_disk_is_said_and_resumed_from(ray, small_disk, database, small_plan):
     folder = small_disk.path / "db"
     (small_disk.path / "ballast").write_bytes(bytes(600_000))
     with pytest.raises(RuntimeError, match=r"cannot write \S*shard-0000\d\.nc: No space left") as e:

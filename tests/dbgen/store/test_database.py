@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import xarray as xr
+from generating import in_this_process
 from odd_names import ODD
 
 from glioquery.dbgen import Database, generate, verify
@@ -12,10 +13,10 @@ from glioquery.query import Index, build_index
 
 
 @pytest.fixture(scope="module")
-def outlines_only(ray, small_plan, tmp_path_factory):
-    return generate(
-        tmp_path_factory.mktemp("outlines") / "db", 3, plan=small_plan, store="outlines"
-    )
+def outlines_only(small_plan, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("outlines") / "db"
+    with in_this_process():
+        return generate(folder, 3, plan=small_plan, store="outlines")
 
 
 def test_iteration_yields_sample_ids(database):

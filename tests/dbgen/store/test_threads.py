@@ -14,8 +14,6 @@ import pytest
 from glioquery.dbgen.store.embedded import embedded_database
 from glioquery.dbgen.store.netcdf import opened
 
-pytestmark = pytest.mark.usefixtures("ray")
-
 PACKAGES = Path(__file__).parents[3]
 
 READ_IN_THREADS = """

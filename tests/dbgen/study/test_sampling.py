@@ -134,7 +134,6 @@ def test_a_sample_is_the_tumour_at_the_drawn_time(tissue, sampler):
     assert plan.space.whole_ml.holds(sample.snapshot.whole_voxels * tissue.grid.voxel_ml)
 
 
-@pytest.mark.usefixtures("ray")
 @pytest.mark.parametrize("sampler", INDEPENDENT)
 def test_databases_of_independent_tumours_are_sound(tmp_path, sampler):
     plan = Plan(ParameterSpace(**QUICK, sampler=sampler), seed=2)
@@ -225,7 +224,7 @@ def test_identifiable_growths_are_accepted_from_their_least_size_on(tissue):
     )
     plan = Plan(space, seed=4)
     ml = tissue.grid.voxel_ml
-    for run in range(6):
+    for run in range(3):
         samples = draw_attempt(tissue, plan, run, 0)
         draw = draw_identifiable(tissue, space, 4, run, 0)
         # The least size by brute force: the growth followed through many volumes.

@@ -14,7 +14,6 @@ from case_tables import GOOD, table, unread_files
 from matplotlib.image import imread
 from ray import cloudpickle
 
-from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.pipeline.cohort.case_table import Case, read_cases
 from glioquery.pipeline.cohort.cohort import (
     PICTURE_FILE,
@@ -35,19 +34,8 @@ from glioquery.pipeline.images.nifti import write_nifti
 from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.results.outputs import REPORT_FILE
 from glioquery.pipeline.results.result_folder import RESULT_FILE, list_files, replaced
-from glioquery.query import build_index, dice_of_masks
+from glioquery.query import dice_of_masks
 from glioquery.query.index.opening import open_index
-from glioquery.query.index.outlines import INDEX_FOLDER
-
-
-@pytest.fixture(scope="module")
-def database(ray, tmp_path_factory):
-    """Eight small tumours of four runs, indexed."""
-    plan = Plan(ParameterSpace(whole_ml=Range(5, 15), snapshots_per_run=2), seed=7)
-    made = generate(tmp_path_factory.mktemp("cohort") / "db", 8, plan=plan, shard_size=4)
-    build_index(made, made.path / INDEX_FOLDER)
-    return made
-
 
 DEFAULT = InversionOptions()
 """Options, and whether islands are kept."""
@@ -129,7 +117,7 @@ def test_a_request_names_the_way_to_the_brain_and_the_network_that_may_be_asked(
     assert atlas == same
 
 
-def test_one_failing_patient_stops_no_other(capsys, database, files, atlas):
+def test_one_failing_patient_stops_no_other(capsys, ray, database, files, atlas):
     """Of three patients one is done, one is no image and one has labels of another convention."""
     write_nifti(files / "whole.nii.gz", atlas.t1, atlas.t1_grid)
     write_nifti(files / "odd.nii.gz", np.full(atlas.t1.shape, 9, np.uint8), atlas.t1_grid)
@@ -247,7 +235,7 @@ def test_the_table_is_checked_before_the_database_is_opened(capsys, files):
     assert not (files / "out").exists()
 
 
-def test_a_file_that_cannot_be_read_any_more_is_one_failed_patient(database, files):
+def test_a_file_that_cannot_be_read_any_more_is_one_failed_patient(ray, database, files):
     scans = {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}
     gone = {**scans, "t1": files / "gone.nii.gz"}
     cases = [Case("gone", gone, "brats2021"), Case("next", scans, "brats2021")]
@@ -275,7 +263,7 @@ class Deadly(Telling):
         os._exit(1)
 
 
-def test_a_worker_that_dies_is_one_failed_patient_tried_twice(database, files):
+def test_a_worker_that_dies_is_one_failed_patient_tried_twice(ray, database, files):
     scans = {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}
     cases = [Case("deadly", Deadly(scans), "brats2021"), Case("next", scans, "brats2021")]
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -347,7 +335,7 @@ def test_a_tumor_that_is_matched_better_has_a_longer_bar():
 
 
 @pytest.mark.slow
-def test_a_cohort_of_virtual_patients_is_inverted_and_resumed(database, tmp_path):
+def test_a_cohort_of_virtual_patients_is_inverted_and_resumed(ray, database, tmp_path):
     from glioquery.pipeline.virtual.virtual_patient import make_virtual_patient
 
     truth = make_virtual_patient(tmp_path / "virtual", seed=3)

@@ -11,20 +11,10 @@ import pytest
 from command_line import run
 
 from glioquery.atlas import SIMULATION_GRID
-from glioquery.dbgen import Database, ParameterSpace, Plan, Range, generate
+from glioquery.dbgen import Database, generate
 from glioquery.errors import FailedError, InputError
 from glioquery.pipeline.images.nifti import write_nifti
-from glioquery.query import build_index
 from glioquery.query.index.outlines import INDEX_FOLDER
-
-
-@pytest.fixture(scope="session")
-def database(ray, tmp_path_factory):
-    """Eight small tumours, indexed."""
-    plan = Plan(ParameterSpace(whole_ml=Range(5, 15), snapshots_per_run=2), seed=7)
-    made = generate(tmp_path_factory.mktemp("cli") / "db", 8, plan=plan, shard_size=4)
-    build_index(made, made.path / INDEX_FOLDER)
-    return made
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,6 @@ def test_bad_requests_end_with_one_line(capsys, tmp_path, arguments, message, dr
     assert message in err
 
 
-@pytest.mark.usefixtures("ray")
 def test_a_study_is_generated_continued_and_merged(capsys, study, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     base = ("--space", study, "--store", "outlines", "--shard-size", 1)

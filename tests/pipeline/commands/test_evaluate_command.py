@@ -7,24 +7,22 @@ import command_line
 import nibabel as nib
 import numpy as np
 import pytest
+from generating import make_indexed
 
-from glioquery.dbgen import ParameterSpace, Plan, Range, generate
+from glioquery.dbgen import ParameterSpace, Plan, Range
 from glioquery.errors import InputError
 from glioquery.pipeline.cohort.cases import find_cases
 from glioquery.pipeline.images.labels import label_convention
 from glioquery.pipeline.images.nifti import write_nifti
 from glioquery.pipeline.pictures.evaluation_pictures import draw_dice
-from glioquery.query import build_index, outlines_of
 from glioquery.query.evaluation.comparison import Row
 
 
 @pytest.fixture(scope="module")
-def database(ray, tmp_path_factory):
+def database(tmp_path_factory):
     """Twenty small tumours, indexed."""
     plan = Plan(ParameterSpace(whole_ml=Range(5, 15)), seed=7)
-    made = generate(tmp_path_factory.mktemp("evaluate") / "db", 20, plan=plan, store="outlines")
-    build_index(outlines_of(made), made.path / "index")
-    return made
+    return make_indexed(tmp_path_factory.mktemp("evaluate") / "db", 20, plan, store="outlines")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +44,7 @@ def run(capsys, *arguments):
     return code, out, " ".join(err.split())
 
 
-def test_evaluate_writes_tables_and_figures_and_resumes(capsys, database, patients, tmp_path):
+def test_evaluate_writes_tables_and_figures_and_resumes(capsys, ray, database, patients, tmp_path):
     arguments = (
         "evaluate", database.path, "-o", tmp_path / "out", "--synthetic", 2, "--cases", patients,
         "--strategies", "naive,ds32", "--rerank", 20, "--json",

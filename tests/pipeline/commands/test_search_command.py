@@ -1,5 +1,6 @@
 """`index` and `query` on a database on disk: other thresholds, other measures, bad input."""
 
+import dataclasses
 import functools
 import json
 import shutil
@@ -10,22 +11,21 @@ import command_line
 import nibabel as nib
 import numpy as np
 import pytest
+from generating import SMALL, make_indexed
 from raw_nifti import write_raw
 
 from glioquery.atlas import SIMULATION_GRID
-from glioquery.dbgen import Database, DatabaseError, ParameterSpace, Plan, Range, generate
+from glioquery.dbgen import Database, DatabaseError, generate
 from glioquery.pipeline.images.nifti import write_nifti
 from glioquery.query import Index, build_index, outlines_of
 from glioquery.solver import Thresholds
 
 
 @pytest.fixture(scope="module")
-def database(ray, tmp_path_factory):
+def database(tmp_path_factory):
     """Six small tumours in two shards, with densities, indexed."""
-    plan = Plan(ParameterSpace(whole_ml=Range(5, 15), snapshots_per_run=2), seed=3)
-    made = generate(tmp_path_factory.mktemp("search") / "db", 6, plan=plan, shard_size=4)
-    build_index(made, outlines_of(made).path)
-    return made
+    plan = dataclasses.replace(SMALL, seed=3)
+    return make_indexed(tmp_path_factory.mktemp("search") / "db", 6, plan, shard_size=4)
 
 
 @pytest.fixture

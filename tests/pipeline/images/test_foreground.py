@@ -131,7 +131,11 @@ def test_grey_padding_is_no_tissue(head):
 @pytest.mark.slow
 def test_real_images_are_called_by_their_names(cases):
     native = cases / "TCGA-FG-6692"
-    for path in (*native.glob("*.nii.gz"), *(native / "sri24_space").glob("brats_space_*.nii.gz")):
+    heads = [native / f"{name}.nii.gz" for name in ("t1", "t1c", "flair")]
+    brains = [
+        native / "sri24_space" / f"brats_space_{name}.nii.gz" for name in ("t1", "t1c", "fla")
+    ]
+    for path in (*heads, *brains):
         file = read_nifti(path, "image")
         scan = Scan(file.values.astype(np.float32), file.grid)
         is_head = path.parent == native

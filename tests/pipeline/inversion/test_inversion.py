@@ -12,11 +12,11 @@ import shutil
 import nibabel as nib
 import numpy as np
 import pytest
+from generating import SMALL, make_indexed
 from markupsafe import escape
 from odd_names import ODD
 
 from glioquery.atlas import Grid, load_atlas
-from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.errors import InputError
 from glioquery.pipeline.fit import answer
 from glioquery.pipeline.fit.anatomy import TissueMaps
@@ -35,11 +35,11 @@ from glioquery.pipeline.results.json_values import plain
 from glioquery.pipeline.results.outputs import write_inversion
 from glioquery.pipeline.results.result_folder import find_faults
 from glioquery.pipeline.steps import Steps
+from glioquery.pipeline.virtual import virtual_patient
 from glioquery.pipeline.virtual.demonstration import compare, demonstrate
 from glioquery.pipeline.virtual.virtual_patient import make_virtual_patient
-from glioquery.query import build_index, dice_of_masks, search
+from glioquery.query import dice_of_masks, search
 from glioquery.query.index.opening import open_index
-from glioquery.query.index.outlines import INDEX_FOLDER
 from glioquery.solver import Tissue, TumorDensity, TumorMasks, simulate
 
 SECRET = b"born 1961"
@@ -50,7 +50,10 @@ ANOTHER_ROLE = {"flair": "t1", "t1c": "t1", "recurrence": "seg"}
 
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory):
-    made = make_virtual_patient(tmp_path_factory.mktemp("virtual"), seed=3)
+    with pytest.MonkeyPatch.context() as patch:  # voxels of 2 mm: the demo's test has those of 1 mm
+        patch.setattr(virtual_patient, "SHAPE", (98, 112, 88))
+        patch.setattr(virtual_patient, "VOXEL_MM", 2.0)
+        made = make_virtual_patient(tmp_path_factory.mktemp("virtual"))
     for name, source in ANOTHER_ROLE.items():
         shutil.copy(getattr(made, source), made.t1.parent / f"{name}.nii.gz")
     mask = np.asarray(nib.load(made.t1).dataobj) > 0
@@ -68,20 +71,18 @@ def truth(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def inverted(ray, truth, tmp_path_factory):
+def inverted(truth, tmp_path_factory):
     """A virtual patient against a database of six tumours, none of them alike."""
     folder = tmp_path_factory.mktemp("inversion") / ODD
     folder.mkdir()
-    plan = Plan(ParameterSpace(whole_ml=Range(5, 15), snapshots_per_run=2), seed=7)
-    database = generate(folder / "db", 6, plan=plan)
-    build_index(database, database.path / INDEX_FOLDER)
+    database = make_indexed(folder / "db", 6, SMALL)
     others = {name: truth.t1.parent / f"{name}.nii.gz" for name in (*ANOTHER_ROLE, "brain_mask")}
     patient = load_patient(t1=truth.t1, seg=truth.seg, labels="brats2021", **others)
     # As if the segmentation had voxels of its own and a world 5 degrees and 30 mm away.
     turn = np.eye(4)
     turn[:2, :2] = [[np.cos(0.09), -np.sin(0.09)], [np.sin(0.09), np.cos(0.09)]]
     turn[:3, 3] = [30, -10, 5]
-    moved = Grid((140, 170, 90), patient.grid.affine @ np.diag([1.3, 1.2, 1.7, 1]))
+    moved = Grid((70, 85, 45), patient.grid.affine @ np.diag([1.3, 1.2, 1.7, 1]))
     drawn = resample_masks(patient.masks, moved)
     own = Grid(moved.shape, turn @ moved.affine)
     patient = dataclasses.replace(patient, drawn=drawn, seg_grid=own)
@@ -89,7 +90,7 @@ def inverted(ray, truth, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(folder))
         patch.setattr(placement, "LEAST_SHARE", 1.01)  # so that its notice is given
-        options = InversionOptions(k=4, densities=(0.35, 0.1))
+        options = InversionOptions(k=4, densities=(0.35, 0.1), resolution_mm=4.0)
         inversion = invert(patient, database, options, step=steps.append)
         inversion = write_inversion(
             inversion, folder / "out", title=f"<b>case</b> {ODD}", step=steps.append
@@ -338,7 +339,12 @@ def test_what_is_on_the_t1_is_on_the_segmentations_grid_as_well(inverted):
     density = read(out, "density", space="seg")
     shown = Scan(inversion.density.u, inversion.density.grid)
     expected = resample_image(shown, moved).values
-    assert np.abs(density - expected)[expected > 0.01].mean() < 0.01
+
+    def apart(other):
+        return np.abs(density - other)[expected > 0.01].mean()
+
+    for axis in range(3):  # it lies there to a fraction of a voxel
+        assert apart(expected) < 0.5 * min(apart(np.roll(expected, n, axis)) for n in (-1, 1))
     standard, model = (
         read(out, f"label-CTV_desc-{name}_mask", space="seg") > 0 for name in ("standard", "model")
     )

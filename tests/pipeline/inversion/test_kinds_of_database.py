@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pytest
 from command_line import run
+from generating import make_indexed
 
-from glioquery.dbgen import Database, ParameterSpace, Plan, Range, generate, merge
+from glioquery.dbgen import Database, ParameterSpace, Plan, Range, merge
 from glioquery.errors import InputError
 from glioquery.pipeline.cohort.cohort import Case, describe_request, invert_case
 from glioquery.pipeline.images.nifti import read_nifti, write_nifti
@@ -51,25 +52,20 @@ ALL = [MERGED, *(kind for kind in KINDS if kind != "necrotic"), *SLOW]
 
 
 @pytest.fixture(scope="module")
-def databases(ray, tmp_path_factory):
+def databases(tmp_path_factory):
     """A database of a kind, indexed; made when it is asked for."""
     folder = tmp_path_factory.mktemp("kinds")
 
     def make(kind):
         path = folder / kind
-        if not path.exists():
-            if kind == MERGED:
-                other = generate(
-                    folder / "other",
-                    1,
-                    plan=Plan(ParameterSpace(**SMALL | {"core_min_ml": 0.2}), seed=9),
-                )
-                merge(path, [make("density"), other.path])
-            else:
-                plan, store = KINDS[kind]
-                generate(path, 2, plan=plan, store=store)
-            outlines = outlines_of(Database.open(path))
+        if kind == MERGED and not path.exists():
+            space = ParameterSpace(**SMALL | {"core_min_ml": 0.2})
+            other = make_indexed(folder / "other", 1, Plan(space, seed=9))
+            outlines = outlines_of(merge(path, [make("density"), other.path]))
             build_index(outlines, outlines.path)
+        elif not path.exists():
+            plan, store = KINDS[kind]
+            make_indexed(path, 2, plan, store=store)
         return path
 
     return make
@@ -202,6 +198,8 @@ def test_a_model_that_is_not_here_is_refused_before_any_work(
     header["plan"]["model"] |= {"name": "mine"}
     header["plan"]["model"].pop("class", None)
     path.write_text(json.dumps(header))
+    outlines = outlines_of(Database.open(tmp_path / "db"))
+    build_index(outlines, outlines.path)  # which needs no model
     monkeypatch.setattr("glioquery.pipeline.alignment.ants_worker._run_apart", never)
     monkeypatch.setattr("glioquery.query.index.opening.open_index", never)
     code, _, err = run(capsys, command, *asked(command, tmp_path / "db", coarse, tmp_path))

@@ -11,15 +11,13 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from glioquery.atlas import Grid
-from glioquery.dbgen import Database, ParameterSpace, Plan, Range, generate
+from glioquery.dbgen import Database
 from glioquery.pipeline.cohort.cohort import Case, describe_request, invert_case
 from glioquery.pipeline.images.nifti import write_nifti
 from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.patient.islands import part_islands
 from glioquery.pipeline.patient.patient import load_patient
 from glioquery.pipeline.prediction.planning import plan_volumes
-from glioquery.query import build_index
-from glioquery.query.index.outlines import INDEX_FOLDER
 from glioquery.solver import TumorDensity, TumorMasks
 
 GRID = Grid((50, 50, 50), np.diag([3.0, 3.0, 3.0, 1]))
@@ -158,20 +156,11 @@ def specked(coarse, tmp_path):
     return {"t1": coarse / "t1.nii", "seg": tmp_path / "seg.nii"}
 
 
-@pytest.fixture(scope="module")
-def database(ray, tmp_path_factory):
-    origin = (-85.0, 125.0, 85.0)  # where the patient's tumour is
-    space = ParameterSpace(whole_ml=Range(5, 15), snapshots_per_run=2, origin_mm=(origin,))
-    made = generate(tmp_path_factory.mktemp("islands") / "db", 2, plan=Plan(space, seed=7))
-    build_index(made, made.path / INDEX_FOLDER)
-    return made
-
-
 @pytest.mark.usefixtures("quick")
-def test_an_inversion_leaves_islands_out_and_tells(capsys, database, specked, coarse, tmp_path):
+def test_an_inversion_leaves_islands_out_and_tells(capsys, near, specked, coarse, tmp_path):
     out = tmp_path / "out"
     files = ("--t1", specked["t1"], "--seg", specked["seg"], "--labels", "brats2021", "-o", out)
-    code, _, err = run(capsys, "invert", database.path, *files)
+    code, _, err = run(capsys, "invert", near.path, *files)
     assert code == 0 and "have islands: 1 of the whole tumour" in err
     found = json.loads((out / "result.json").read_text())
     assert found["islands"] == {
@@ -182,27 +171,25 @@ def test_an_inversion_leaves_islands_out_and_tells(capsys, database, specked, co
     }
     assert any("have islands" in notice for notice in found["notices"])
     assert "1 islands of the outlined whole tumour, left out" in (out / "report.html").read_text()
-    assert run(capsys, "invert", database.path, *files, "--keep-islands")[0] == 0
+    assert run(capsys, "invert", near.path, *files, "--keep-islands")[0] == 0
     kept = json.loads((out / "result.json").read_text())
     assert not kept["islands"]["left_out"]
     assert kept["planning"]["standard_ml"] > found["planning"]["standard_ml"] + 5
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_cohort_keeps_islands_where_it_is_asked_to(database, specked, tmp_path):
+def test_a_cohort_keeps_islands_where_it_is_asked_to(near, specked, tmp_path):
     case = Case("a", specked, "brats2021")
     for keep in (False, True):
         options = InversionOptions()
-        request = describe_request(case, database, options, keep_islands=keep)
+        request = describe_request(case, near, options, keep_islands=keep)
         folder = tmp_path / f"{keep}"
-        model = type(database.model)
-        failure = invert_case(
-            database.path, model, case, folder, request, options, keep_islands=keep
-        )
+        model = type(near.model)
+        failure = invert_case(near.path, model, case, folder, request, options, keep_islands=keep)
         assert failure is None
         result = json.loads((folder / "result.json").read_text())
         assert result["islands"]["left_out"] is not keep
-    assert Database.open(database.path).path == database.path
+    assert Database.open(near.path).path == near.path
 
 
 def test_a_core_of_islands_alone_is_none(specked, tmp_path):

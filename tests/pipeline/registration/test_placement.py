@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 from command_line import run
+from generating import make_indexed
 
 from glioquery.atlas import SIMULATION_GRID, Grid
-from glioquery.dbgen import ParameterSpace, Plan, Range, generate
+from glioquery.dbgen import ParameterSpace, Plan, Range
 from glioquery.errors import InputError
 from glioquery.pipeline.alignment.transform import AtlasTransform
 from glioquery.pipeline.images.nifti import write_nifti
@@ -20,7 +21,7 @@ from glioquery.pipeline.registration.placement import (
     share_in_brain,
 )
 from glioquery.pipeline.registration.restart import Registered
-from glioquery.query import Match, build_index, outlines_of
+from glioquery.query import Match
 from glioquery.solver import TumorMasks
 
 MNI = Grid(
@@ -51,16 +52,13 @@ def as_labels(masks):
 
 
 @pytest.fixture(scope="module")
-def database(ray, tmp_path_factory):
+def database(tmp_path_factory):
     """Four tumours around one place, indexed."""
     space = ParameterSpace(
         whole_ml=Range(5, 15), snapshots_per_run=2, origin_mm=((-90.0, 120.0, 90.0),)
     )
-    made = generate(
-        tmp_path_factory.mktemp("placement") / "db", 4, plan=Plan(space, seed=3), store="outlines"
-    )
-    build_index(made, outlines_of(made).path)
-    return made
+    folder = tmp_path_factory.mktemp("placement") / "db"
+    return make_indexed(folder, 4, Plan(space, seed=3), store="outlines")
 
 
 @pytest.fixture(scope="module")
@@ -108,12 +106,20 @@ def test_matches_without_a_common_voxel_are_no_answer():
         (MNI, (-30, 25, 30), (), "no voxel of the outlines lies in the atlas's brain"),
         (SIMULATION_GRID, (-90, 200, 90), (), "no stored tumour was found that overlaps"),
         (SIMULATION_GRID, (-90, 200, 90), ("--measure", "l2"), "no stored tumour was found"),
-        (SIMULATION_GRID, (-90, 200, 90), ("--strategy", "naive"), "no stored tumour was found"),
     ],
 )
 def test_a_query_without_an_answer_is_refused(
     capsys, database, tmp_path, grid, centre_mm, options, told
 ):
+    refuse_query(capsys, database, tmp_path, grid, centre_mm, options, told)
+
+
+def test_a_query_of_a_strategy_without_an_answer_is_refused(capsys, ray, database, tmp_path):
+    options, told = ("--strategy", "naive"), "no stored tumour was found"
+    refuse_query(capsys, database, tmp_path, SIMULATION_GRID, (-90, 200, 90), options, told)
+
+
+def refuse_query(capsys, database, tmp_path, grid, centre_mm, options, told):
     masks = ball(grid, centre_mm, 15)
     write_nifti(tmp_path / "seg.nii.gz", as_labels(masks), grid)
     query = ("query", database.path, "--seg", tmp_path / "seg.nii.gz", "--labels", "brats2021")

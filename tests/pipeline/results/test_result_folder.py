@@ -10,7 +10,6 @@ import sys
 import pytest
 from command_line import run
 
-from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.errors import InputError
 from glioquery.pipeline.cohort.cohort import Case, describe_request, invert_case, is_done
 from glioquery.pipeline.inversion.inversion import invert
@@ -26,8 +25,6 @@ from glioquery.pipeline.results.result_folder import (
     only_run,
     replaced,
 )
-from glioquery.query import build_index
-from glioquery.query.index.outlines import INDEX_FOLDER
 
 MAP = "sub-{}_space-T1w_density.nii.gz"
 
@@ -232,26 +229,14 @@ def test_check_refuses_what_is_no_result(capsys, tmp_path):
         assert code == 2 and message in err and len(err.splitlines()) == 1
 
 
-@pytest.fixture(scope="module")
-def database(ray, tmp_path_factory):
-    origin = (-85.0, 125.0, 85.0)  # where the patient's tumour is
-    space = ParameterSpace(whole_ml=Range(5, 15), snapshots_per_run=2, origin_mm=(origin,))
-    plan = Plan(space, seed=7)
-    made = generate(tmp_path_factory.mktemp("transaction") / "db", 2, plan=plan)
-    build_index(made, made.path / INDEX_FOLDER)
-    return made
-
-
 @pytest.fixture
 def patient(coarse):
     return load_patient(t1=coarse / "t1.nii", seg=coarse / "seg.nii", labels="brats2021")
 
 
 @pytest.mark.usefixtures("quick")
-def test_an_inversion_replaces_another_whole_or_not_at_all(
-    database, patient, tmp_path, monkeypatch
-):
-    inversion = invert(patient, database, InversionOptions(densities=(0.05, 0.3)))
+def test_an_inversion_replaces_another_whole_or_not_at_all(near, patient, tmp_path, monkeypatch):
+    inversion = invert(patient, near, InversionOptions(densities=(0.05, 0.3)))
     write_inversion(inversion, tmp_path, subject="a")
     assert find_faults(tmp_path) == []
     before = contents(tmp_path)
@@ -273,7 +258,7 @@ def test_an_inversion_replaces_another_whole_or_not_at_all(
 
 
 def test_an_inversion_into_a_folder_in_use_is_refused_before_any_work(
-    database, coarse, tmp_path, monkeypatch, capsys
+    near, coarse, tmp_path, monkeypatch, capsys
 ):
     def never(*_, **__):
         raise AssertionError("work was begun")
@@ -284,7 +269,7 @@ def test_an_inversion_into_a_folder_in_use_is_refused_before_any_work(
         assert other.stdout.readline() == b"begun\n"
         try:
             code, _, err = run(
-                capsys, "invert", database.path, "--t1", coarse / "t1.nii", "--seg",
+                capsys, "invert", near.path, "--t1", coarse / "t1.nii", "--seg",
                 coarse / "seg.nii", "--labels", "brats2021", "-o", out,
             )  # fmt: skip
         finally:
@@ -294,20 +279,20 @@ def test_an_inversion_into_a_folder_in_use_is_refused_before_any_work(
 
 
 @pytest.mark.usefixtures("quick")
-def test_request_and_thumbnail_of_a_cohort_belong_to_the_result(database, coarse, tmp_path):
+def test_request_and_thumbnail_of_a_cohort_belong_to_the_result(near, coarse, tmp_path):
     case = Case("a", {"t1": coarse / "t1.nii", "seg": coarse / "seg.nii"}, "brats2021")
     asked = (InversionOptions(),)
-    request = describe_request(case, database, *asked)
-    assert invert_case(database.path, type(database.model), case, tmp_path, request, *asked) is None
+    request = describe_request(case, near, *asked)
+    assert invert_case(near.path, type(near.model), case, tmp_path, request, *asked) is None
     listed = json.loads((tmp_path / RESULT_FILE).read_text())["files"]
     assert {"request.json", "thumbnail.png"} <= set(listed)
     assert is_done(tmp_path, request) and find_faults(tmp_path) == []
     failing = dataclasses.replace(case, labels="brats2023")  # label 4 does not fit
     assert "do not fit" in invert_case(
-        database.path, type(database.model), failing, tmp_path, request, *asked
+        near.path, type(near.model), failing, tmp_path, request, *asked
     )
     assert is_done(tmp_path, request) and find_faults(tmp_path) == []
     patient = load_patient(**case.scans, labels="brats2021")
-    write_inversion(invert(patient, database), tmp_path, subject="a")  # by hand, over it
+    write_inversion(invert(patient, near), tmp_path, subject="a")  # by hand, over it
     assert not is_done(tmp_path, request)
     assert not (tmp_path / "request.json").exists() and find_faults(tmp_path) == []

@@ -2,13 +2,15 @@
 
 import json
 import math
+import shutil
 from contextlib import nullcontext
 
 import numpy as np
 import pytest
 from command_line import run
+from generating import make_indexed
 
-from glioquery.dbgen import ParameterSpace, Plan, Range, generate, merge
+from glioquery.dbgen import Database, ParameterSpace, Plan, Range, merge
 from glioquery.dbgen.store.embedded import embedded_database
 from glioquery.errors import InputError
 from glioquery.pipeline.fit.factors import (
@@ -31,7 +33,7 @@ from glioquery.pipeline.virtual.calibration import (
     find_factors,
     read_tumours,
 )
-from glioquery.query import build_index, dice_of_masks, outlines_of
+from glioquery.query import dice_of_masks, outlines_of
 
 SPACE = ParameterSpace(
     whole_ml=Range(5, 15), snapshots_per_run=2, origin_mm=((-90.0, 120.0, 90.0),)
@@ -39,15 +41,20 @@ SPACE = ParameterSpace(
 
 
 def make(folder, n, *, seed=3, space=SPACE):
-    made = generate(folder, n, plan=Plan(space, seed=seed), store="outlines", shard_size=4)
-    build_index(made, outlines_of(made).path)
-    return made
+    return make_indexed(folder, n, Plan(space, seed=seed), store="outlines", shard_size=4)
+
+
+@pytest.fixture(scope="module")
+def uncalibrated(tmp_path_factory):
+    """Four small tumours around one place, indexed."""
+    return make(tmp_path_factory.mktemp("uncalibrated") / "db", 4)
 
 
 @pytest.fixture
-def database(ray, tmp_path):
-    """Four small tumours around one place, indexed."""
-    return make(tmp_path / "db", 4)
+def database(uncalibrated, tmp_path):
+    """A copy that a test may calibrate."""
+    shutil.copytree(uncalibrated.path, tmp_path / "db")
+    return Database.open(tmp_path / "db")
 
 
 @pytest.fixture
@@ -167,7 +174,7 @@ def test_a_refinement_that_grows_nothing_gives_no_reading(database, tissue, monk
     assert read_tumours(database, index_of(database), [0], "refinement") == []
 
 
-def test_what_cannot_be_calibrated_is_refused_at_once(capsys, database, measured, tmp_path, ray):
+def test_what_cannot_be_calibrated_is_refused_at_once(capsys, database, measured, tmp_path):
     def refused(*arguments):
         code, out, err = run(capsys, "calibrate", *arguments)
         assert (code, out, measured) == (2, "", [])

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from generating import in_this_process
 
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
 from glioquery.dbgen.machine.progress import silent
@@ -198,13 +199,13 @@ def test_summaries_count_ranks_and_average_regrets():
 
 
 @pytest.fixture(scope="module")
-def small_database(ray, tmp_path_factory):
-    space = ParameterSpace(whole_ml=Range(5, 20))
-    plan = Plan(space=space, seed=7)
-    return generate(tmp_path_factory.mktemp("evaluated") / "DB", 8, plan=plan, store="outlines")
+def small_database(tmp_path_factory):
+    plan = Plan(ParameterSpace(whole_ml=Range(5, 20)), seed=7)
+    with in_this_process():
+        return generate(tmp_path_factory.mktemp("evaluated") / "DB", 8, plan=plan, store="outlines")
 
 
-def test_synthetic_queries_are_of_the_space_and_not_in_the_database(small_database, ray, tmp_path):
+def test_synthetic_queries_are_of_the_space_and_not_in_the_database(small_database, tmp_path):
     drawn = draw_queries(small_database, 5, tmp_path / "drawn")
     assert drawn.n_samples == 5 and drawn.plan.seed == 8
     assert len(set(drawn.parameters.run.values.tolist())) == 5
@@ -217,7 +218,7 @@ def test_synthetic_queries_are_of_the_space_and_not_in_the_database(small_databa
         draw_queries(small_database, 5, tmp_path / "same", seed=7)
 
 
-def test_queries_that_are_in_the_database_are_refused(small_database, ray, tmp_path, monkeypatch):
+def test_queries_that_are_in_the_database_are_refused(small_database, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "glioquery.query.evaluation.synthetic.generate", lambda *args, **kwargs: small_database
     )

@@ -61,10 +61,10 @@ def test_convolution_by_lines_is_a_convolution(layer, stride):
 @pytest.mark.parametrize("kind", ["ae", "vae", "bf-hash"])
 def test_the_decoder_mirrors_the_encoder(kind):
     network = Autoencoder(kind, (2, 3), 64, key=jax.random.key(0))
-    z = network.encode(random(2, 64, 64, 64, 1))
-    assert z.shape == (2, 64)
+    z = network.encode(random(1, 64, 64, 64, 1))
+    assert z.shape == (1, 64)
     volume = network.decode(z)
-    assert volume.shape == (2, 64, 64, 64, 1)
+    assert volume.shape == (1, 64, 64, 64, 1)
     assert 0 < volume.min() < volume.max() < 1
 
 
@@ -152,13 +152,13 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(index, tmp_pat
 
 
 def test_training_lowers_the_loss_of_tumours_it_has_not_seen(index):
-    settings = dataclasses.replace(TINY, epochs=40)
+    settings = dataclasses.replace(TINY, epochs=20)
     losses = training.train_network(index, "ae", 1, settings).losses
     assert losses[-1, 0] < losses[0, 0] - 0.05
     assert losses[-1, 1] < losses[0, 1] - 0.05
 
 
-@pytest.mark.parametrize("kind", ["ae", "vae", "bf-hash"])
+@pytest.mark.parametrize("kind", [pytest.param("ae", marks=pytest.mark.slow), "vae", "bf-hash"])
 def test_ranked_by_the_distance_of_latent_vectors(kind, index, source, queries, tiny):
     learned.train(index, kind, bars=bars)
     strategy = open_strategy(index, kind)
