@@ -222,6 +222,8 @@ def test_every_command_of_the_readme_runs_on_a_small_database(atlas, tmp_path):
         invert,
         "glioquery invert DB --t1 T1.nii.gz --seg SEG.nii.gz --labels brats2021 -o OWN --refine",
         "glioquery cohort cases.csv -o COHORT",
+        "glioquery check OWN",
+        "glioquery check COHORT",
         "glioquery atlas --picture atlas.png",
         "glioquery simulate --origin -90 120 90 --dw 0.2 --rho 0.05 --days 150 -o u.nii.gz",
         "glioquery generate OTHER --n 4 --seed 1 --store outlines",
