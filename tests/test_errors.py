@@ -23,8 +23,8 @@ from glioquery.errors import (
     is_bug,
 )
 from glioquery.pipeline.alignment.ants_worker import RegistrationError
-from glioquery.pipeline.fit.factors import CalibrationError
 from glioquery.pipeline.fit.refinement import NoGrowthError
+from glioquery.pipeline.uncertainty.interval_factors import CalibrationError
 from glioquery.query import find_measure
 from glioquery.solver import Accuracy, GrowthParameters, OriginError, Thresholds, TumorMasks
 from glioquery.solver.models import find_model, parse_settings
@@ -126,9 +126,9 @@ BUGS = {
     ("pipeline/alignment/ants_worker.py", "itk_geometry"),
     ("pipeline/alignment/transform.py", "__post_init__"),
     ("pipeline/fit/anatomy.py", "grow_in_patient"),
-    ("pipeline/fit/factors.py", "read_calibration"),
+    ("pipeline/uncertainty/interval_factors.py", "read_calibration"),
     ("pipeline/fit/trajectory.py", "__post_init__"),
-    ("pipeline/fit/uncertainty.py", "average"),
+    ("pipeline/uncertainty/ensemble.py", "average"),
     ("pipeline/images/nifti.py", "write_nifti"),
     ("pipeline/prediction/planning.py", "plan_volumes"),
     ("pipeline/prediction/planning.py", "rank_brain"),

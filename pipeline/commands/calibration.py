@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from ...query.index.opening import open_database
-from ..fit.factors import FILE, N_TUMOURS, QUANTITIES, SEED
 from ..terminal.printing import show, show_table
 from ..terminal.progress import progress_bar
+from ..uncertainty.interval_factors import FILE, N_TUMOURS, QUANTITIES, SEED
 from .opening import open_index
 from .options import DatabaseFolder, Json
 

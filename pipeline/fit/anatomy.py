@@ -11,7 +11,7 @@ better one is kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,13 +30,10 @@ from ..images.headers import Frames
 from ..images.nifti import Scan, read_nifti
 from ..images.resampling import resample_image, resample_masks
 from ..patient.patient import Patient
-from . import uncertainty
 from .answer import Answer, AnswerSource, Findings, measure
 from .descent import Interior
-from .factors import reach_of
 from .refinement import Refinement, choose_starts, refine
 from .trajectory import Target
-from .uncertainty import Uncertainty
 
 SPACING_MM = 2.0
 """Of the grid that the tumour grows on, that of the simulations on the atlas."""
@@ -242,26 +239,6 @@ def grow_in_patient(
         grown=measure(target, AnswerSource.OWN_ANATOMY, found, refinement.density),
         refinement=refinement,
         target=target,
-    )
-
-
-def assess_in_patient(database: Database, own: OwnAnatomy, levels: Sequence[float]) -> Uncertainty:
-    """How sure the growth in the patient's own anatomy is, with maps on the tissue's grid.
-
-    Parameters
-    ----------
-    database : Database
-    own : OwnAnatomy
-    levels : sequence of float
-        Densities whose exceedance is mapped.
-    """
-    return uncertainty.of_refinement(
-        own.target,
-        own.refinement,
-        levels,
-        reach_of(database, "own anatomy"),
-        source="own anatomy",
-        accuracy=database.accuracy,
     )
 
 

@@ -14,14 +14,10 @@ from typing import Any
 from ...dbgen import Database
 from ...query import Index, search
 from ...solver import GrowthParameters, TumorDensity, TumorMasks
-from . import uncertainty
-from .factors import reach_of
 from .matches import RankedMatch
-from .members import Member
 from .refinement import N_STARTS, NoGrowthError, Refinement, choose_starts, refine
 from .several import combine, join, split_outlines
 from .trajectory import Target
-from .uncertainty import Uncertainty
 from .visibility import FittedThresholds, fit_thresholds
 
 N_RANKED = 60
@@ -176,36 +172,6 @@ def find_answer(
     answer = max(tried, key=lambda found: found.score)
     return Findings(
         answer, tuple(tried), refinement, fitted, target, tuple(matches), tuple(notices)
-    )
-
-
-def assess(database: Database, findings: Findings, levels: Sequence[float]) -> Uncertainty:
-    """How sure findings are: of the refinement if there is one, else of the matches.
-
-    It is the uncertainty of one tumour in any case.
-
-    Parameters
-    ----------
-    database : Database
-    findings : Findings
-    levels : sequence of float
-        Densities whose exceedance is mapped.
-    """
-    if findings.refinement is None:
-        ranked = findings.matches
-        return uncertainty.of_matches(
-            database,
-            [Member(match.parameters, match.match.score) for match in ranked],
-            [match.match.sample for match in ranked],
-            levels,
-            reach_of(database, "matches"),
-        )
-    return uncertainty.of_refinement(
-        findings.target,
-        findings.refinement,
-        levels,
-        reach_of(database, "refinement"),
-        accuracy=database.accuracy,
     )
 
 

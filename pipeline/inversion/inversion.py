@@ -7,12 +7,12 @@ import dataclasses
 from ...dbgen import Database
 from ...dbgen.store.embedded import embedded_database
 from ...solver.own_settings import own_arithmetic
-from ..fit.anatomy import TissueMaps, assess_in_patient
-from ..fit.answer import assess
+from ..fit.anatomy import TissueMaps
 from ..patient.patient import Patient
 from ..prediction.maps import PatientMaps, map_to_patient
 from ..prediction.recurrence import Coverage, cover_recurrence
 from ..steps import Step, Steps, silent
+from ..uncertainty.assessment import assess, assess_in_patient
 from .growth import PatientGrowth, find_growth
 from .options import InversionOptions
 from .result import Inversion

@@ -11,13 +11,13 @@ import numpy as np
 
 from ...solver import TumorDensity
 from ..fit.answer import growth_row
-from ..fit.uncertainty import DensityMaps, Uncertainty
 from ..images.nifti import Scan
 from ..images.resampling import extend_from_tissue
 from ..prediction.maps import PatientMaps
 from ..prediction.planning import PlanningVolumes
 from ..prediction.recurrence import Coverage
 from ..registration.placement import share_in_brain
+from ..uncertainty.ensemble import DensityMaps, Uncertainty
 from .growth import PatientGrowth
 
 PLAUSIBLE_MEAN_DICE = 0.45

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from ...atlas import Grid
 from ...solver import TumorDensity, TumorMasks
 from ..fit.answer import Answer
-from ..fit.uncertainty import DensityMaps, Uncertainty
 from ..images.point_map import PointMap
 from ..images.resampling import resample_in_tissue
+from ..uncertainty.ensemble import DensityMaps, Uncertainty
 from .planning import LEAST_DENSITY, PlanningVolumes, plan_volumes
 
 

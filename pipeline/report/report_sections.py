@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ..fit.answer import AnswerSource
-from ..fit.factors import LEVEL, SEGMENTATION_NOISE
 from ..inversion.result import Inversion
 from ..patient.patient import Patient
 from ..pictures.drawing import drawn
 from ..pictures.patient_pictures import draw_exceedance, draw_volumes
 from ..prediction.planning import MARGIN_MM
+from ..uncertainty.interval_factors import LEVEL, SEGMENTATION_NOISE
 from .report import Section, Table
 
 SHOWN_LEVEL = 0.01

@@ -29,7 +29,11 @@ from ...errors import InputError
 from ...query import Index, dice_of_masks, search
 from ...solver import GrowthParameters, Tissue, TumorMasks, on_grid
 from ..fit.answer import N_RANKED
-from ..fit.factors import (
+from ..fit.matches import DEFAULT_MATCHES
+from ..fit.refinement import NoGrowthError, choose_starts, refine
+from ..fit.trajectory import Target
+from ..uncertainty.ensemble import quantities_of, spread
+from ..uncertainty.interval_factors import (
     CALIBRATED,
     LEVEL,
     METHOD,
@@ -40,11 +44,7 @@ from ..fit.factors import (
     Calibration,
     write_calibration,
 )
-from ..fit.matches import DEFAULT_MATCHES
-from ..fit.members import Member, draw_members
-from ..fit.refinement import NoGrowthError, choose_starts, refine
-from ..fit.trajectory import Target
-from ..fit.uncertainty import quantities_of, spread
+from ..uncertainty.members import Member, draw_members
 
 LEAST_TUMOURS = 9
 """The fewest of which 90 % is less than all."""

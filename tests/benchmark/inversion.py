@@ -26,11 +26,17 @@ from glioquery.atlas import load_atlas
 from glioquery.dbgen import Database
 from glioquery.pipeline.fit.answer import N_RANKED
 from glioquery.pipeline.fit.descent import Interior
-from glioquery.pipeline.fit.factors import LEVEL, QUANTITIES, SEED, Calibrated, read_calibration
 from glioquery.pipeline.fit.refinement import choose_starts, refine
 from glioquery.pipeline.fit.trajectory import Target, follow
-from glioquery.pipeline.fit.uncertainty import LOGARITHMIC, quantities_of
 from glioquery.pipeline.terminal.progress import progress_bar
+from glioquery.pipeline.uncertainty.ensemble import LOGARITHMIC, quantities_of
+from glioquery.pipeline.uncertainty.interval_factors import (
+    LEVEL,
+    QUANTITIES,
+    SEED,
+    Calibrated,
+    read_calibration,
+)
 from glioquery.pipeline.virtual.calibration import draw_unseen, read_tumours
 from glioquery.query import Index, search
 from glioquery.query.index.opening import open_database, open_index

@@ -88,7 +88,18 @@ def test_a_person_names_it_on_the_command_line(copy, module, capsys):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["invert", "DB", "--seg", "seg.nii.gz", "--t1", "t1.nii.gz", "-o", "OUT"],
+        [
+            "invert",
+            "DB",
+            "--seg",
+            "seg.nii.gz",
+            "--t1",
+            "t1.nii.gz",
+            "--labels",
+            "brats2021",
+            "-o",
+            "OUT",
+        ],
         ["cohort", "DB", "CASES", "-o", "OUT"],
         ["predict-gbm", "--database", "DB", "--input", "exams", "--output", "OUT"],
         ["evaluate", "DB", "-o", "OUT"],

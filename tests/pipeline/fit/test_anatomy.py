@@ -21,10 +21,10 @@ from glioquery.pipeline.fit.anatomy import (
     tissue_of,
 )
 from glioquery.pipeline.fit.answer import AnswerSource, measure
-from glioquery.pipeline.fit.factors import reach_of
 from glioquery.pipeline.fit.trajectory import Target
 from glioquery.pipeline.images.nifti import Scan, write_nifti
 from glioquery.pipeline.images.resampling import resample_masks
+from glioquery.pipeline.uncertainty.interval_factors import reach_of
 from glioquery.solver import (
     Accuracy,
     FisherKolmogorov,

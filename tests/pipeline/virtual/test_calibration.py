@@ -13,7 +13,8 @@ from generating import make_indexed
 from glioquery.dbgen import Database, ParameterSpace, Plan, Range, merge
 from glioquery.dbgen.store.embedded import embedded_database
 from glioquery.errors import InputError
-from glioquery.pipeline.fit.factors import (
+from glioquery.pipeline.fit.refinement import NoGrowthError
+from glioquery.pipeline.uncertainty.interval_factors import (
     FILE,
     LEVEL,
     QUANTITIES,
@@ -22,7 +23,6 @@ from glioquery.pipeline.fit.factors import (
     read_calibration,
     write_calibration,
 )
-from glioquery.pipeline.fit.refinement import NoGrowthError
 from glioquery.pipeline.virtual import calibration
 from glioquery.pipeline.virtual.calibration import (
     ROWS_FILE,

@@ -34,10 +34,18 @@ from numpy.typing import NDArray
 from ...atlas import Grid
 from ...dbgen import Database
 from ...solver import Accuracy, GrowthParameters, TumorDensity
-from .factors import LEVEL, QUANTITIES, SEGMENTATION_NOISE, Calibrated, Reach, Source, kind_of
+from ..fit.refinement import Refinement
+from ..fit.trajectory import Target
+from .interval_factors import (
+    LEVEL,
+    QUANTITIES,
+    SEGMENTATION_NOISE,
+    Calibrated,
+    Reach,
+    Source,
+    kind_of,
+)
 from .members import Member, draw_members
-from .refinement import Refinement
-from .trajectory import Target
 
 TEMPERATURE = 0.1
 """Difference of the score by which a weight falls to 1 / e."""

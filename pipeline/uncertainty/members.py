@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...solver import Accuracy, GrowthParameters, OriginError, TumorDensity, simulate
-from .descent import LAMBDA_MM, Interior
-from .refinement import Refinement
-from .trajectory import Target
+from ..fit.descent import LAMBDA_MM, Interior
+from ..fit.refinement import Refinement
+from ..fit.trajectory import Target
 
 N_DRAWS = 15
 """Members drawn from the valley of a refinement."""

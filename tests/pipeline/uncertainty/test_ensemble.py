@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 
 from glioquery.atlas import Grid
 from glioquery.pipeline.fit import several
-from glioquery.pipeline.fit.factors import QUANTITIES, Reach
-from glioquery.pipeline.fit.members import N_DRAWS, Member, draw_members
 from glioquery.pipeline.fit.refinement import Refined, Refinement, refine
 from glioquery.pipeline.fit.several import LEAST_ML, combine, join, split_outlines
 from glioquery.pipeline.fit.trajectory import Target
-from glioquery.pipeline.fit.uncertainty import (
+from glioquery.pipeline.fit.visibility import CORE_RANGE, WHOLE_RANGE, fit_thresholds
+from glioquery.pipeline.uncertainty.ensemble import (
     LOGARITHMIC,
     TEMPERATURE,
     average,
@@ -25,7 +24,8 @@ from glioquery.pipeline.fit.uncertainty import (
     spread,
     weigh,
 )
-from glioquery.pipeline.fit.visibility import CORE_RANGE, WHOLE_RANGE, fit_thresholds
+from glioquery.pipeline.uncertainty.interval_factors import QUANTITIES, Reach
+from glioquery.pipeline.uncertainty.members import N_DRAWS, Member, draw_members
 from glioquery.query import Match, dice_of_masks
 from glioquery.solver import (
     GrowthParameters,
@@ -181,7 +181,7 @@ def with_passage():
 
 
 def test_members_that_find_no_room_for_a_seed_are_counted_and_told(with_passage, monkeypatch):
-    monkeypatch.setattr("glioquery.pipeline.fit.members.N_DRAWS", 2)
+    monkeypatch.setattr("glioquery.pipeline.uncertainty.members.N_DRAWS", 2)
     tissue, growth = with_passage
     density = simulate(tissue, growth).density
     target = Target(density.outlines(), tissue)
@@ -207,7 +207,7 @@ def test_another_fault_of_a_member_is_not_taken_for_want_of_room(target, refinem
     def fails(*arguments, **options):
         raise ValueError("a bug")
 
-    monkeypatch.setattr("glioquery.pipeline.fit.members.simulate", fails)
+    monkeypatch.setattr("glioquery.pipeline.uncertainty.members.simulate", fails)
     with pytest.raises(ValueError, match="a bug"):
         draw_members(target, refinement)
 

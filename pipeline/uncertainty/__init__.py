@@ -1,0 +1,32 @@
+"""How sure the growth is: the ensemble, what it says voxel by voxel, and intervals.
+
+An interval is claimed only where its factors were calibrated on the database.
+"""
+
+from typing import TYPE_CHECKING
+
+from ...deferred import deferred
+
+if TYPE_CHECKING:
+    from .assessment import assess, assess_in_patient
+    from .ensemble import DensityMaps, Interval, Uncertainty
+    from .members import Member, draw_members
+else:
+    __getattr__, __dir__ = deferred(
+        __name__,
+        {
+            ".assessment": ("assess", "assess_in_patient"),
+            ".ensemble": ("DensityMaps", "Interval", "Uncertainty"),
+            ".members": ("Member", "draw_members"),
+        },
+    )
+
+__all__ = [
+    "DensityMaps",
+    "Interval",
+    "Member",
+    "Uncertainty",
+    "assess",
+    "assess_in_patient",
+    "draw_members",
+]
