@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from command_line import run
 
+from glioquery.atlas import Grid
 from glioquery.dbgen import Database, Plan, generate, verify
 from glioquery.dbgen.datacard import describe_database
+from glioquery.pipeline.images.nifti import write_nifti
 from glioquery.query import build_index, search
+from glioquery.query.index.outlines import INDEX_FOLDER
 from glioquery.solver import FisherKolmogorov
 from glioquery.solver.models import registry
 
@@ -88,32 +91,27 @@ def test_a_person_names_it_on_the_command_line(copy, module, capsys):
 @pytest.mark.parametrize(
     "arguments",
     [
-        [
-            "invert",
-            "DB",
-            "--seg",
-            "seg.nii.gz",
-            "--t1",
-            "t1.nii.gz",
-            "--labels",
-            "brats2021",
-            "-o",
-            "OUT",
-        ],
+        ["invert", "DB", "--seg", "SEG", "--t1", "T1", "--labels", "brats2021", "-o", "OUT"],
         ["cohort", "DB", "CASES", "-o", "OUT"],
-        ["predict-gbm", "--database", "DB", "--input", "exams", "--output", "OUT"],
+        ["predict-gbm", "--database", "DB", "--input", "EXAMS", "--output", "OUT"],
         ["evaluate", "DB", "-o", "OUT"],
         ["generate", "DB", "--n", "20"],
     ],
     ids=lambda arguments: arguments[0],
 )
 def test_commands_that_simulate_refuse_at_once(copy, module, capsys, tmp_path, arguments):
+    """All that needs no model fits: it is told before one is asked for."""
     rename_model(copy, **{"class": "stranger:Model"})
-    for name in ("t1.nii.gz", "seg.nii.gz"):
-        (tmp_path / name).touch()
-    cases = tmp_path / "cases.csv"  # what a table lacks is told before a database is opened
-    cases.write_text("id,t1,seg,labels\na,t1.nii.gz,seg.nii.gz,brats2021\n")
-    places = {"DB": copy, "CASES": cases, "OUT": tmp_path / "out"}
+    build_index(Database.open(copy), copy / INDEX_FOLDER)
+    scans = {name: tmp_path / f"{name}.nii.gz" for name in ("T1", "SEG")}
+    for path in scans.values():
+        write_nifti(path, np.ones((8, 8, 8)), Grid((8, 8, 8), np.diag([20, 20, 20, 1.0])))
+    cases = tmp_path / "cases.csv"
+    cases.write_text("id,t1,seg,labels\na,T1.nii.gz,SEG.nii.gz,brats2021\n")
+    (tmp_path / "exams" / "Patient-1").mkdir(parents=True)
+    places = scans | {
+        "DB": copy, "CASES": cases, "EXAMS": tmp_path / "exams", "OUT": tmp_path / "out"
+    }  # fmt: skip
     code, _, err = run(capsys, *(places.get(text, text) for text in arguments))
     assert code == 2 and "--model stranger:Model" in " ".join(err.split())
     assert not (tmp_path / "out").exists() and not (module / "it-ran").exists()
