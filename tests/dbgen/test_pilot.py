@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from glioquery.dbgen import ParameterSpace, Plan, Range, generate
+from glioquery.dbgen import ParameterSpace, Plan, Range, generate, pilot
 from glioquery.dbgen.datacard import describe_database
 from glioquery.dbgen.generation import FinishedShard
 from glioquery.dbgen.pilot import Forecast, forecast, run_pilot
@@ -29,7 +29,8 @@ def test_a_forecast_of_few_runs_is_what_is_generated(database, small_plan):
     assert said.seconds == said.core_seconds / 2 > 0
 
 
-def test_a_forecast_grows_with_the_number_of_tumours(small_plan):
+def test_a_forecast_grows_with_the_number_of_tumours(small_plan, monkeypatch):
+    monkeypatch.setattr(pilot, "N_RUNS", 6)
     few, many = (forecast(small_plan, n, store="outlines") for n in (96, 960))
     assert (few.n_runs, many.n_runs) == (48, 480)
     assert few.pilot_draws / few.pilot_runs * 48 == pytest.approx(few.n_draws, abs=1)
