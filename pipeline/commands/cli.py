@@ -39,11 +39,11 @@ COMMANDS = {
     "query": "search:query_command",
     "invert": "patient:invert_command",
     "cohort": "cohort:cohort_command",
-    "check": "results:check_command",
-    "predict-gbm": "benchmark:predict_gbm_command",
+    "check": "patient:check_command",
+    "predict-gbm": "cohort:predict_gbm_command",
     "train": "evaluation:train_command",
     "evaluate": "evaluation:evaluate_command",
-    "calibrate": "calibration:calibrate_command",
+    "calibrate": "database:calibrate_command",
     "demo": "patient:demo_command",
 }
 """Module of `commands` and the function in it."""

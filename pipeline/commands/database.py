@@ -1,4 +1,4 @@
-"""Commands about databases: generate, merge, describe, verify."""
+"""Commands about databases: generate, merge, describe, verify, calibrate."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from ...solver.models import find_class, find_model, parse_settings, register_mo
 from ...solver.models.registry import DEFAULT
 from ..terminal.printing import said, show, show_table
 from ..terminal.progress import generation_progress, progress_bar
+from ..uncertainty.interval_factors import FILE, N_TUMOURS, QUANTITIES, SEED
+from .opening import open_index
 from .options import (
     Address,
     DatabaseFolder,
@@ -179,3 +181,28 @@ def verify_command(
     show({"database": str(folder), "faults": faults}, as_json)
     if faults:
         raise typer.Exit(1)
+
+
+def calibrate_command(
+    database: DatabaseFolder,
+    n: Annotated[int, typer.Option("--n", help="Simulated tumours to calibrate on.")] = N_TUMOURS,
+    seed: Annotated[int, typer.Option(help="Of their draws, another than the database's.")] = SEED,
+    as_json: Json = False,
+) -> None:
+    """Calibrate the intervals that `invert` gives with a database; the same command resumes."""
+    source = open_database(database)
+
+    from ..virtual.calibration import calibrate
+
+    found = calibrate(source, open_index(source), n=n, seed=seed, bars=progress_bar)
+    facts = {"calibration": str(source.path / FILE), "tumours": dict(found.n_tumours)}
+    if as_json:
+        show({**facts, "factors": found.factors}, as_json)
+        return
+    show(facts, as_json)
+    show_table(
+        [
+            {"factor of": name, **{kind: found.factors[kind][name] for kind in found.factors}}
+            for name in QUANTITIES
+        ]
+    )

@@ -295,7 +295,7 @@ def broken(monkeypatch, tmp_path):
     def find(folder):
         return {}["cell"]
 
-    monkeypatch.setattr("glioquery.pipeline.commands.results.find_results", find)
+    monkeypatch.setattr("glioquery.pipeline.commands.patient.find_results", find)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return tmp_path
 
@@ -336,7 +336,7 @@ def test_what_ends_a_command_decides_its_exit_code(
     def find(folder):
         raise error
 
-    monkeypatch.setattr("glioquery.pipeline.commands.results.find_results", find)
+    monkeypatch.setattr("glioquery.pipeline.commands.patient.find_results", find)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     ended, _, err = run(capsys, "check", "OUT")
     assert ended == code and err.startswith(told) and len(err.splitlines()) == 1
