@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -68,20 +69,27 @@ def measure_edges(
 
 def _atlas_edges(masks: TumorMasks, atlas: Atlas) -> tuple[NDArray[Any], NDArray[Any]]:
     """World coordinates (n, 3) of the atlas's tissue edges, and its gradients (3, n) there."""
-    grid, scale = atlas.t1_grid, np.array(atlas.t1_grid.spacing_mm)
-    smooth = ndimage.gaussian_filter(atlas.t1, EDGE_SCALE_MM / scale)
-    gradient = np.stack(np.gradient(smooth, *scale))
-    depth = ndimage.distance_transform_edt(ndimage.binary_fill_holes(atlas.t1 > 0), scale)
-    from_surface_mm, from_lesion_mm = EDGE_CLEARANCE_MM
-    inside = np.argwhere(depth > from_surface_mm)
+    grid, (inside, gradient) = atlas.t1_grid, _deep_gradients(atlas)
     if masks.whole.any():
         clear = ndimage.distance_transform_edt(~masks.whole, masks.grid.spacing_mm)
         there = np.rint(masks.grid.to_voxel(grid.to_world(inside))).astype(int)
-        inside = inside[clear[tuple(there.T)] > from_lesion_mm]
-    strength = np.linalg.norm(gradient[:, *inside.T], axis=0)
-    edges = inside[strength >= np.quantile(strength, 1 - EDGE_SHARE)]
+        is_clear = clear[tuple(there.T)] > EDGE_CLEARANCE_MM[1]
+        inside, gradient = inside[is_clear], gradient[:, is_clear]
+    strength = np.linalg.norm(gradient, axis=0)
+    edges = np.flatnonzero(strength >= np.quantile(strength, 1 - EDGE_SHARE))
     edges = edges[:: -(-len(edges) // EDGE_POINTS)]
-    return grid.to_world(edges), gradient[:, *edges.T]
+    return grid.to_world(inside[edges]), gradient[:, edges]
+
+
+@functools.lru_cache(maxsize=1)
+def _deep_gradients(atlas: Atlas) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+    """Voxels (n, 3) deep inside the atlas's brain, and the gradients (3, n) of its T1 there."""
+    scale = np.array(atlas.t1_grid.spacing_mm)
+    smooth = ndimage.gaussian_filter(atlas.t1, EDGE_SCALE_MM / scale)
+    gradient = np.stack(np.gradient(smooth, *scale))
+    depth = ndimage.distance_transform_edt(ndimage.binary_fill_holes(atlas.t1 > 0), scale)
+    inside = np.argwhere(depth > EDGE_CLEARANCE_MM[0])
+    return inside.astype(np.int16), gradient[:, *inside.T]
 
 
 def _moves(centre: NDArray[np.float64]) -> list[NDArray[np.float64]]:

@@ -44,7 +44,9 @@ def test_files_of_the_working_folder_do_not_run(tmp_path, monkeypatch):
         (clone / f"{name}.py").write_text("raise SystemExit('a clone ran')\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}.{os.pathsep}")
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "script.py"))
+    monkeypatch.setattr(
+        sys.modules["__main__"], "__file__", str(tmp_path / "script.py"), raising=False
+    )
     monkeypatch.setattr(sys, "path", ["", str(tmp_path), *sys.path])
     corrected = correct_bias(BALL, BALL.values > 0.1)
     assert corrected.grid == ROOM and np.isfinite(corrected.values).all()
@@ -82,7 +84,9 @@ def test_only_what_is_installed_elsewhere_is_added(tmp_path, monkeypatch):
     # A notebook's `__main__` may lie among what is installed, where the working folder may be too.
     packages = Path(np.__file__).parents[1]
     monkeypatch.chdir(packages)
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(packages / "launcher.py"))
+    monkeypatch.setattr(
+        sys.modules["__main__"], "__file__", str(packages / "launcher.py"), raising=False
+    )
     assert str(packages) in ants_worker._further_path()
 
 

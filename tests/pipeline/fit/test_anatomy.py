@@ -10,10 +10,8 @@ from scipy import ndimage
 from glioquery.atlas import load_atlas
 from glioquery.dbgen.store.embedded import embedded_database
 from glioquery.errors import InputError
-from glioquery.pipeline.fit import anatomy
 from glioquery.pipeline.fit.anatomy import (
     TissueMaps,
-    assess_in_patient,
     grow_in_patient,
     read_tissue_maps,
     require_cover,
@@ -24,6 +22,8 @@ from glioquery.pipeline.fit.answer import AnswerSource, measure
 from glioquery.pipeline.fit.trajectory import Target
 from glioquery.pipeline.images.nifti import Scan, write_nifti
 from glioquery.pipeline.images.resampling import resample_masks
+from glioquery.pipeline.uncertainty import assessment
+from glioquery.pipeline.uncertainty.assessment import assess_in_patient
 from glioquery.pipeline.uncertainty.interval_factors import reach_of
 from glioquery.solver import (
     Accuracy,
@@ -104,7 +104,7 @@ def test_a_growth_in_the_patients_tissue_is_found_there(
         answer=measure(target, AnswerSource.REFINEMENT, (start,), density),
         refinement=SimpleNamespace(best=SimpleNamespace(parameters=start), arrivals=()),
     )
-    monkeypatch.setattr(anatomy, "reach_of", reach_of_own_anatomy)
+    monkeypatch.setattr(assessment, "reach_of", reach_of_own_anatomy)
     database = SimpleNamespace(
         model=FisherKolmogorov(), accuracy=Accuracy(), thresholds=Thresholds()
     )

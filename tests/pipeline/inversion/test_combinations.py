@@ -17,7 +17,7 @@ from glioquery.atlas.brain import FOLDER
 from glioquery.dbgen import Database, Plan, Range, merge
 from glioquery.dbgen.store.embedded import embedded_database
 from glioquery.errors import InputError
-from glioquery.pipeline.fit import anatomy, answer, uncertainty, visibility
+from glioquery.pipeline.fit import anatomy, answer, visibility
 from glioquery.pipeline.fit.anatomy import TissueMaps
 from glioquery.pipeline.fit.refinement import Stage, refine
 from glioquery.pipeline.images.nifti import Scan, write_nifti
@@ -26,6 +26,7 @@ from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.patient.patient import load_patient
 from glioquery.pipeline.results.outputs import write_inversion
 from glioquery.pipeline.results.result_folder import find_faults
+from glioquery.pipeline.uncertainty import members
 from glioquery.query import build_index, outlines_of
 from glioquery.solver import Accuracy, FisherKolmogorov, Thresholds, TumorMasks
 from glioquery.solver.models import FisherKolmogorovTensor, ProliferativeNecrotic, TensorField
@@ -167,7 +168,7 @@ def one_step(monkeypatch):
     for module in (answer, anatomy):
         monkeypatch.setattr(module, "refine", brief)
     monkeypatch.setattr(visibility, "STAGES", ONE_STEP)
-    monkeypatch.setattr(uncertainty, "N_DRAWS", 2)
+    monkeypatch.setattr(members, "N_DRAWS", 2)
 
 
 def patient_of(row, files):
