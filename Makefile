@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)
 	$(BIN)/glioquery demo -o demo-output
 
-# Two processes: on two cores they take little more than half the time of one.
+# In two processes, as the machines of most have two cores at least.
 test: $(STAMP)
 	$(BIN)/python -m pytest $(IN_TWO)
 

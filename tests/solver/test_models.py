@@ -140,6 +140,7 @@ def test_without_starvation_and_consumption_it_is_fisher_kolmogorov():
     assert np.linalg.norm(u - same) <= 1e-5 * np.linalg.norm(same)
 
 
+@pytest.mark.slow
 def test_a_large_tumor_starves_inside_and_divides_at_its_rim():
     n = 31
     ones = np.ones((n, n, n))

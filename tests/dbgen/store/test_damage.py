@@ -280,6 +280,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_resumed_from(ray, small_disk, database, small_plan):
     folder = small_disk.path / "db"
     (small_disk.path / "ballast").write_bytes(bytes(600_000))

@@ -151,6 +151,7 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(index, tmp_pat
     assert (other.losses != whole.losses).any()  # another seed does not take up the checkpoint
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_of_tumours_it_has_not_seen(index):
     settings = dataclasses.replace(TINY, epochs=20)
     losses = training.train_network(index, "ae", 1, settings).losses
