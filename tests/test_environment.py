@@ -20,6 +20,7 @@ from glioquery.pipeline.patient.patient import load_patient
 from glioquery.pipeline.virtual.demonstration import demonstrate
 from glioquery.query import build_index, score_samples, search, search_counted, search_many
 from glioquery.query.evaluation.comparison import evaluate
+from glioquery.query.index.opening import open_database, open_index
 from glioquery.solver import simulate, simulate_batch
 from glioquery.solver.own_settings import own_arithmetic
 
@@ -87,6 +88,7 @@ def test_a_harmless_setting_changes_nothing(undisturbed, tmp_path, name):
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_setting_that_cannot_be_obeyed_is_refused_before_any_work(tmp_path, name):
     environment, named = REFUSED[name]
+    open_index(open_database())  # built at its first use, which a line tells of
     seg, out = tmp_path / "seg.nii.gz", tmp_path / "out"
     nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4)), seg)
     images = ("--t1", seg, "--seg", seg, "--labels", "brats2021")
