@@ -154,21 +154,25 @@ def find_answer(
             tried.append(
                 measure(target, AnswerSource.REFINEMENT, (found.parameters,), refinement.density)
             )
-            if thresholds_fitted:
-                fitted = fit_thresholds(target, found, accuracy=database.accuracy)
         except NoGrowthError as error:
             notices.append(f"The refinement found nothing: {error}.")
+    if refinement is not None and thresholds_fitted:
+        fitted = fit_thresholds(target, refinement.best, accuracy=database.accuracy)
+        if fitted.failure is not None:
+            notices.append(f"The fit of the thresholds stopped early: {fitted.failure}.")
     several = combine(database, index, masks)
     if several is not None:
         growths = tuple(database.growth_parameters(sample) for sample in several.samples)
         union = join([database.density(sample) for sample in several.samples])
         tried.append(measure(target, AnswerSource.SEVERAL, growths, union))
         if refined:
-            # Parts share the whole outline, of which some part lies in the tissue (see `Target`).
-            try:
-                tried.append(_refined_parts(database, index, target))
-            except NoGrowthError as error:
-                notices.append(f"The refinement of several tumours found nothing: {error}.")
+            joint, n_kept = _refined_parts(database, index, target, several.samples)
+            tried.append(joint)
+            if n_kept:
+                notices.append(
+                    f"{n_kept} of {len(growths)} tumours could not be refined and stay as stored: "
+                    "nothing grows to the volume of their part."
+                )
     answer = max(tried, key=lambda found: found.score)
     return Findings(
         answer, tuple(tried), refinement, fitted, target, tuple(matches), tuple(notices)
@@ -191,15 +195,38 @@ def measure(
     return Answer(source, growths, core + whole, core, whole, density)
 
 
-def _refined_parts(database: Database, index: Index, target: Target) -> Answer:
-    """Each of several tumours refined on its own part of the outlines."""
-    found = []
-    for part in split_outlines(target.masks):
-        if not (part.whole & target.tissue.domain).any():
-            continue
-        own = Target(part, target.tissue, target.model, target.thresholds)
-        starts = choose_starts(_ranked(database, index, part), N_STARTS_OF_PART)
-        found.append(refine(own, starts, accuracy=database.accuracy))
-    growths = tuple(refinement.best.parameters for refinement in found)
-    union = join([refinement.density for refinement in found])
-    return measure(target, AnswerSource.SEVERAL_REFINED, growths, union)
+def _refined_parts(
+    database: Database, index: Index, target: Target, samples: Sequence[int]
+) -> tuple[Answer, int]:
+    """Each of several tumours refined on its own part of the outlines.
+
+    One that cannot be refined stays the stored tumour of its part, in `samples`; the number of
+    these is returned as well.
+    """
+    growths, densities = [], []
+    n_kept = 0
+    for part, sample in zip(split_outlines(target.masks), samples, strict=True):
+        refinement = _refined_part(database, index, target, part)
+        if refinement is None:
+            n_kept += 1
+            growths.append(database.growth_parameters(sample))
+            densities.append(database.density(sample))
+        else:
+            growths.append(refinement.best.parameters)
+            densities.append(refinement.density)
+    answer = measure(target, AnswerSource.SEVERAL_REFINED, tuple(growths), join(densities))
+    return answer, n_kept
+
+
+def _refined_part(
+    database: Database, index: Index, target: Target, part: TumorMasks
+) -> Refinement | None:
+    """The refinement on one part of the outlines; None where nothing grows to its volume."""
+    if not (part.whole & target.tissue.domain).any():
+        return None
+    own = Target(part, target.tissue, target.model, target.thresholds)
+    starts = choose_starts(_ranked(database, index, part), N_STARTS_OF_PART)
+    try:
+        return refine(own, starts, accuracy=database.accuracy)
+    except NoGrowthError:
+        return None

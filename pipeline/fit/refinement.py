@@ -118,6 +118,8 @@ class Refinement:
     n_dropped : int
         Starts from which there was no descent: they cannot begin, or do not grow to the patient's
         volume.
+    n_stranded : int
+        Arrivals of a stage from which the next one found no descent; what led to them stands.
     """
 
     best: Refined
@@ -127,6 +129,7 @@ class Refinement:
     n_runs: int
     n_unseeded: int
     n_dropped: int
+    n_stranded: int
 
     def row(self) -> dict[str, Any]:
         """Plain values by name, as `result.json` shows them."""
@@ -134,6 +137,7 @@ class Refinement:
             "runs": self.n_runs,
             "unseeded_runs": self.n_unseeded,
             "dropped_starts": self.n_dropped,
+            "stranded_arrivals": self.n_stranded,
         }
 
 
@@ -182,7 +186,7 @@ def refine(
     arrived = [_Arrival(start, []) for start in starts]
     passed: list[Descent] = []
     onward: dict[Descent, Descent] = {}
-    n_dropped = 0
+    n_dropped = n_stranded = 0
     with ThreadPoolExecutor(n_threads or available_threads()) as pool:
         for stage in stages:
             comparison = Comparison.of(target, stage.blur_mm)
@@ -203,13 +207,15 @@ def refine(
             for arrival, descent in zip(going, pool.map(one, going), strict=True):
                 if descent is None:
                     n_dropped += not arrival.descents
+                    n_stranded += bool(arrival.descents)
                     continue
                 ended.append(descent)
                 onward |= dict.fromkeys(arrival.descents, descent)
-            if not ended:
-                raise NoGrowthError("no start grows to the volume of the patient's tumour")
             passed += ended
-            arrived = _arrivals_of(ended)
+            if not passed:
+                raise NoGrowthError("no start grows to the volume of the patient's tumour")
+            if ended:  # else the next stage, in its own accuracy, begins where this one did
+                arrived = _arrivals_of(ended)
     passed.sort(key=lambda descent: -descent.best.best_score)
     candidates = [
         (_confirm(target, descent.best.best, accuracy), descent) for descent in passed[:N_CONFIRMED]
@@ -227,6 +233,7 @@ def refine(
         n_runs=sum(descent.n_runs for descent in passed) + 2 * len(candidates),
         n_unseeded=sum(descent.n_unseeded for descent in passed),
         n_dropped=n_dropped,
+        n_stranded=n_stranded,
     )
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...query import dice_from_counts
 from ...solver import Accuracy, Thresholds
-from .refinement import STAGES, Refined, refine
+from .refinement import STAGES, NoGrowthError, Refined, refine
 from .trajectory import Target, Trajectory, follow
 
 CORE_RANGE = (0.5, 0.85)
@@ -36,10 +36,13 @@ class FittedThresholds:
     thresholds : Thresholds
     fit : Refined
         Its Dice are those at these thresholds. Without a core its threshold stays the target's.
+    failure : str or None
+        Why a round found no growth, where one did not; what was found before it stands.
     """
 
     thresholds: Thresholds
     fit: Refined
+    failure: str | None = None
 
 
 def fit_thresholds(
@@ -58,11 +61,14 @@ def fit_thresholds(
     for _ in range(N_ROUNDS):
         run = follow(target, best.fit.parameters, accuracy)
         if run is None:
-            break
+            return replace(best, failure="the growth does not come near the tumour's volume again")
         thresholds, days = _best_along(run)
         there = replace(target, thresholds=thresholds)
         growth = replace(best.fit.parameters, days=days)
-        found = refine(there, [growth], accuracy=accuracy, stages=STAGES[-1:]).best
+        try:
+            found = refine(there, [growth], accuracy=accuracy, stages=STAGES[-1:]).best
+        except NoGrowthError as error:
+            return replace(best, failure=str(error))
         if found.score <= best.fit.score:
             break
         best = FittedThresholds(thresholds, found)

@@ -121,7 +121,8 @@ class Uncertainty:
     maps : DensityMaps
         On the atlas.
     n_dropped : int
-        Members that were drawn and left out, for the tissue at their origin holds no seed.
+        Members that were drawn and left out: the tissue at their origin holds no seed, or their
+        density stopped being a number.
     """
 
     source: Source
@@ -139,7 +140,8 @@ class Uncertainty:
             return []
         return [
             f"{self.n_dropped} of {self.n_dropped + len(self.members)} members of the ensemble "
-            "were left out: the tissue at their origin is too small to hold a tumour's seed."
+            "were left out: the tissue at their origin is too small to hold a tumour's seed, or "
+            "their density stopped being a number."
         ]
 
     def row(self) -> dict[str, object]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...solver import Accuracy, GrowthParameters, OriginError, TumorDensity, simulate
+from ...solver import Accuracy, GrowthParameters, OriginError, Status, TumorDensity, simulate
 from ..fit.descent import LAMBDA_MM, Interior
 from ..fit.refinement import Refinement
 from ..fit.trajectory import Target
@@ -64,16 +64,20 @@ def draw_members(
     n_dropped = 0
     for growth in growths:
         try:
-            density = simulate(
+            run = simulate(
                 target.tissue,
                 growth,
                 model=target.model,
                 thresholds=target.thresholds,
                 accuracy=accuracy,
-            ).density
+            )
         except OriginError:
             n_dropped += 1
             continue
+        if run.status is Status.NOT_FINITE:  # one such density would spoil every map
+            n_dropped += 1
+            continue
+        density = run.density
         members.append(Member(growth, sum(target.dice_of(density))))
         densities.append(density)
     return Draws(members, densities, n_dropped)

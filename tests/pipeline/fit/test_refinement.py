@@ -254,9 +254,28 @@ def test_starts_and_runs_without_room_for_a_seed_are_counted(brain, target, trut
     far = replace(truth[0], origin_mm=(30.0, 33.1, 27.8))
     stage = Stage(6.0, Accuracy.for_error(0.05), 0, 2)
     found = refine(target, [near, far], stages=[stage])
-    assert found.row() == {"runs": found.n_runs, "unseeded_runs": 1, "dropped_starts": 1}
+    assert found.row() == {
+        "runs": found.n_runs, "unseeded_runs": 1, "dropped_starts": 1, "stranded_arrivals": 0,
+    }  # fmt: skip
     with pytest.raises(NoGrowthError):
         refine(target, [far], stages=[stage])
+
+
+@pytest.mark.parametrize("failing_mm", [{3.0}, {1.5}, {3.0, 1.5}])
+def test_what_was_found_stands_where_a_later_stage_finds_nothing(
+    target, start, monkeypatch, failing_mm
+):
+    def descend_until_then(comparison, *arguments, **options):
+        if comparison.blur_mm in failing_mm:
+            return None
+        return descend(comparison, *arguments, **options)
+
+    monkeypatch.setattr(refinement, "descend", descend_until_then)
+    stages = [Stage(blur_mm, Accuracy.for_error(0.05), 0, 1) for blur_mm in (6.0, 3.0, 1.5)]
+    found = refine(target, [start], stages=stages)
+    first = refine(target, [start], stages=stages[:1])
+    assert found.best == first.best and found.arrivals == first.arrivals
+    assert (found.n_stranded, found.n_dropped) == (len(failing_mm), 0)
 
 
 def test_another_fault_of_a_run_is_not_taken_for_want_of_room(target, start, monkeypatch):

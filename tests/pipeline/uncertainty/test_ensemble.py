@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from glioquery.atlas import Grid
-from glioquery.pipeline.fit import several
-from glioquery.pipeline.fit.refinement import Refined, Refinement, refine
+from glioquery.pipeline.fit import several, visibility
+from glioquery.pipeline.fit.refinement import NoGrowthError, Refined, Refinement, refine
 from glioquery.pipeline.fit.several import LEAST_ML, combine, join, split_outlines
 from glioquery.pipeline.fit.trajectory import Target
 from glioquery.pipeline.fit.visibility import CORE_RANGE, WHOLE_RANGE, fit_thresholds
@@ -29,6 +29,7 @@ from glioquery.pipeline.uncertainty.members import N_DRAWS, Member, draw_members
 from glioquery.query import Match, dice_of_masks
 from glioquery.solver import (
     GrowthParameters,
+    Status,
     Thresholds,
     Tissue,
     TumorDensity,
@@ -194,6 +195,7 @@ def test_members_that_find_no_room_for_a_seed_are_counted_and_told(with_passage,
         n_runs=1,
         n_unseeded=0,
         n_dropped=0,
+        n_stranded=0,
     )
     told = of_refinement(target, found, (0.2,), Reach(None, "Calibrate it."))
     assert (told.row()["members"], told.row()["dropped_members"]) == (4, 1)
@@ -201,6 +203,21 @@ def test_members_that_find_no_room_for_a_seed_are_counted_and_told(with_passage,
     assert notice.startswith("1 of 5 members of the ensemble were left out")
     without = replace(found, arrivals=found.arrivals[:1])
     assert of_refinement(target, without, (0.2,), Reach(None, "")).notices == []
+
+
+def test_a_member_whose_density_is_no_number_spoils_no_map(target, refinement, monkeypatch):
+    monkeypatch.setattr("glioquery.pipeline.uncertainty.members.N_DRAWS", 1)
+
+    def breaks(tissue, growth, **options):
+        run = simulate(tissue, growth, **options)
+        none = replace(run.final, u=np.full_like(run.final.u, np.nan))
+        return replace(run, final=none, status=Status.NOT_FINITE)
+
+    monkeypatch.setattr("glioquery.pipeline.uncertainty.members.simulate", breaks)
+    alone = replace(refinement, arrivals=refinement.arrivals[:1])
+    told = of_refinement(target, alone, (0.2,), Reach(None, "Calibrate it."))
+    assert (len(told.members), told.n_dropped) == (1, 1)
+    np.testing.assert_array_equal(told.maps.mean, refinement.density.u)
 
 
 def test_another_fault_of_a_member_is_not_taken_for_want_of_room(target, refinement, monkeypatch):
@@ -250,6 +267,20 @@ def test_fitted_thresholds_are_those_of_the_outlines(brain):
     whole = fit_thresholds(coreless, replace(start, score=start.dice_whole, dice_core=0.0))
     assert whole.thresholds.core == coreless.thresholds.core
     assert whole.thresholds.whole != coreless.thresholds.whole and whole.fit.dice_core == 0
+
+
+def test_thresholds_at_which_nothing_grows_leave_what_was_found(target, refinement, monkeypatch):
+    def hopeless(*_, **__):
+        raise NoGrowthError("no start grows")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(visibility, "refine", hopeless)
+        fitted = fit_thresholds(target, refinement.best)
+    assert (fitted.thresholds, fitted.fit) == (target.thresholds, refinement.best)
+    assert fitted.failure == "no start grows"
+    monkeypatch.setattr(visibility, "follow", lambda *_: None)
+    fitted = fit_thresholds(target, refinement.best)
+    assert fitted.fit == refinement.best and "does not come near" in fitted.failure
 
 
 def spheres(grid, *balls):
