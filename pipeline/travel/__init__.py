@@ -1,0 +1,19 @@
+"""How long a front travels through tissue from an outline, at a speed that tissue decides."""
+
+from typing import TYPE_CHECKING
+
+from ...deferred import deferred
+
+if TYPE_CHECKING:
+    from .arrival import travel_time
+    from .speed import CSF_SPEED, GREY_SPEED, tissue_speed
+else:
+    __getattr__, __dir__ = deferred(
+        __name__,
+        {
+            ".arrival": ("travel_time",),
+            ".speed": ("CSF_SPEED", "GREY_SPEED", "tissue_speed"),
+        },
+    )
+
+__all__ = ["CSF_SPEED", "GREY_SPEED", "tissue_speed", "travel_time"]

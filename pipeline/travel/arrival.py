@@ -1,0 +1,128 @@
+"""Signed travel time to the surface of an outline.
+
+Solves |grad tau| speed = 1 with tau = 0 on the outline's surface, outwards and inwards. In units
+of mm at speed 1, so that it is the signed distance where the speed is 1 everywhere.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ...atlas.regions import Box, bounding_box
+from ...errors import InputError
+from ...solver.own_settings import own_jax
+from .eikonal import FAR, solve_eikonal
+
+LEAST_SPEED = 1e-3
+"""A front does not enter what is slower."""
+
+
+@own_jax()
+def travel_time(
+    outline: NDArray[np.bool_],
+    speed: NDArray[np.floating],
+    spacing_mm: tuple[float, float, float],
+    *,
+    reach_mm: float = np.inf,
+) -> NDArray[np.float32]:
+    """How long a front travels from an outline's surface to each voxel's centre.
+
+    Parameters
+    ----------
+    outline : (nx, ny, nz) bool array
+        The surface lies between the centres of its voxels and of their neighbours: half-way on a
+        flat face, else where the signed distance between centres passes 0.
+    speed : (nx, ny, nz) array
+        >= 0; no path leads through a voxel of speed 0 or beyond the array.
+    spacing_mm : tuple of three float
+        Distance between voxel centres along each array axis.
+    reach_mm : float
+        Times beyond are not computed, which is quicker.
+
+    Returns
+    -------
+    (nx, ny, nz) float32 array
+        In mm at speed 1: positive outside the outline, negative inside, +inf in voxels of speed 0,
+        those that no path reaches and, outside, those beyond `reach_mm`.
+
+    Raises
+    ------
+    InputError
+        If the arrays differ in shape, the outline is empty or leaves nothing outside, a speed is
+        negative or not finite, or a spacing is not positive.
+    """
+    outline, speed = np.asarray(outline, bool), np.asarray(speed)
+    _check(outline, speed, spacing_mm)
+    is_open = speed >= LEAST_SPEED
+    times = np.full(outline.shape, np.inf, np.float32)
+    if not is_open.any():
+        return times
+    slowness = (1 / np.where(is_open, speed, 1)).astype(np.float32)
+    surface = bounding_box(outline, 1)
+    start = np.full(outline.shape, FAR, np.float32)
+    start[surface] = _distance_beside_surface(outline[surface], spacing_mm)
+    start = np.where(is_open & (start < FAR), start * slowness, FAR)
+    farthest = reach_mm * float(speed.max()) / np.array(spacing_mm) + 1
+    reached = bounding_box(outline, np.minimum(np.ceil(farthest), max(outline.shape)).astype(int))
+    for sign, within, box, reach in (
+        (1, is_open & ~outline, _common(reached, bounding_box(is_open | outline)), reach_mm),
+        (-1, is_open & outline, surface, np.inf),
+    ):
+        known = np.where(start < FAR, sign * start, FAR)[box]
+        found = solve_eikonal(known, slowness[box], within[box], spacing_mm, reach)
+        times[box] = np.where(within[box], sign * found, times[box])
+    times[times == -np.inf] = np.inf
+    return times
+
+
+def _check(
+    outline: NDArray[np.bool_], speed: NDArray[np.floating], spacing_mm: tuple[float, float, float]
+) -> None:
+    if outline.shape != speed.shape or outline.ndim != 3:
+        raise InputError(
+            "an outline and speeds are arrays of one shape with three axes, got "
+            f"{outline.shape} and {speed.shape}"
+        )
+    if not outline.any():
+        raise InputError("the outline is empty: a front has nowhere to begin")
+    if outline.all():
+        raise InputError("the outline leaves no voxel outside, so it has no surface")
+    if not (np.isfinite(speed).all() and speed.min() >= 0):
+        raise InputError("speeds are finite and at least 0, got others")
+    if not min(spacing_mm) > 0:
+        raise InputError(f"distances between voxels are positive, got {spacing_mm}")
+
+
+def _common(a: Box, b: Box) -> Box:
+    """What two boxes share."""
+    x, y, z = (slice(max(p.start, q.start), min(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
+    return x, y, z
+
+
+def _distance_beside_surface(
+    outline: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+) -> NDArray[np.float32]:
+    """Signed distance to the surface from voxels with a face on it, `FAR` elsewhere.
+
+    Along each axis the surface lies where the signed distance between centres, interpolated
+    linearly, is 0. Through the points at d_x, d_y and d_z so found goes a plane at the distance
+    1 / d^2 = 1 / d_x^2 + 1 / d_y^2 + 1 / d_z^2.
+    """
+    to_inside, to_outside = (
+        ndimage.distance_transform_edt(mask, sampling=spacing_mm) for mask in (~outline, outline)
+    )
+    depth = to_inside + to_outside  # one of them is 0
+    inverse_square = np.zeros(outline.shape)
+    for axis, spacing in enumerate(spacing_mm):
+        here, there = (np.moveaxis(a, axis, 0) for a in (outline, depth))
+        crossed = here[1:] != here[:-1]
+        nearest = np.zeros(there.shape)  # 1 / d_axis, of the two sides' the larger
+        total = (there[1:] + there[:-1]) / spacing
+        nearest[1:] = np.where(crossed, total / there[1:], 0)
+        nearest[:-1] = np.maximum(nearest[:-1], np.where(crossed, total / there[:-1], 0))
+        inverse_square += np.moveaxis(nearest, 0, axis) ** 2
+    beside = inverse_square > 0
+    distance = 1 / np.sqrt(np.where(beside, inverse_square, 1))
+    return np.where(beside, np.where(outline, -distance, distance), FAR).astype(np.float32)
