@@ -128,7 +128,8 @@ def generate(
     _, asked, _ = complete_request(folder, n_samples, plan, store)
     atlas = load_atlas()
     tissue = Tissue.from_atlas(atlas)
-    asked.require_origins(tissue)  # refused before a folder is made
+    asked.require_origins(tissue)  # both are refused before a folder is made
+    asked.require_ends(tissue)
     _make_folder(folder)
     with _refusals_told(), _only_one(folder):
         # By what stands there now: another process may have changed it until a moment ago.

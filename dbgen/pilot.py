@@ -101,6 +101,7 @@ def forecast(
     atlas = load_atlas()
     tissue = Tissue.from_atlas(atlas)
     plan.require_origins(tissue)
+    plan.require_ends(tissue)
     n_runs = math.ceil(n_samples / plan.space.snapshots_per_run)
     run_pilot(tissue, plan, 1)  # compiles the programs, which is not to be counted
     # Processor time: in this process, a simulation may spread over several cores.

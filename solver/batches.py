@@ -79,7 +79,7 @@ def simulate_batch(
     OriginError
         If an origin lies outside the tissue, or the tissue there is too small to hold a seed.
     InputError
-        If there are no parameters.
+        If there are no parameters, or a run would take more than about `schedule.MAX_STEPS` steps.
     """
     if not parameters:
         raise InputError("a batch holds at least one set of parameters")

@@ -77,6 +77,8 @@ def sensitivity(
     ------
     OriginError
         If the origin lies outside the tissue, or the tissue there is too small to hold a seed.
+    InputError
+        If the run would take more than about `schedule.MAX_STEPS` steps.
     """
     with own_jax(x64=dtype is np.float64):
         return _differentiate(tissue, parameters, scalar, model, accuracy, dtype)

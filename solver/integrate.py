@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .density import Thresholds, TumorDensity
-from .marching import march
+from .marching import march, require_end
 from .models import FisherKolmogorov, GrowthModel
 from .own_settings import own_jax
 from .parameters import GrowthParameters
@@ -148,9 +148,11 @@ def simulate(
     OriginError
         If the origin lies outside the tissue, or the tissue there is too small to hold a seed.
     InputError
-        If snapshot times or volumes do not rise, or a time lies outside (0, days].
+        If snapshot times or volumes do not rise, a time lies outside (0, days], or the run would
+        take more than about `schedule.MAX_STEPS` steps.
     """
     times, volumes = _checked(parameters, snapshot_days, snapshot_ml)
+    require_end(tissue, parameters, model=model, accuracy=accuracy)
     domain = tissue.domain[tissue.box]
     n_domain = int(domain.sum())
     ml = tissue.grid.voxel_ml

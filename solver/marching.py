@@ -15,7 +15,7 @@ from .models import FisherKolmogorov, GrowthModel
 from .own_settings import own_jax
 from .parameters import GrowthParameters
 from .schedule import Accuracy
-from .stepper import State, Stepper
+from .stepper import State, Stepper, pace_of
 from .tissue import Tissue
 from .window import DiffusionOperator
 
@@ -66,6 +66,25 @@ def march(
     """
     operator = _operator(tissue, model)
     return _states(Stepper(tissue, operator, model, parameters, thresholds, accuracy).start())
+
+
+@own_jax()
+def require_end(
+    tissue: Tissue,
+    parameters: GrowthParameters,
+    *,
+    model: GrowthModel = FisherKolmogorov(),
+    accuracy: Accuracy = Accuracy(),
+) -> None:
+    """See that a growth reaches its `days` in about `schedule.MAX_STEPS` steps at most.
+
+    Raises
+    ------
+    InputError
+        If it takes more.
+    """
+    pace = pace_of(tissue, _operator(tissue, model), model, parameters)
+    accuracy.require_end(pace, parameters.days)
 
 
 def _states(state: State) -> Iterator[State]:

@@ -19,6 +19,10 @@ SCHEME = "strang-rkl2-2"
 """Name of the time integration, recorded with what it computes; the number rises with every change
 that moves a step."""
 
+MAX_STEPS = 200_000
+"""Most time steps of a run, as `Accuracy.require_end` reckons them: 800 for the fastest growth of
+the default space, 180,000 for it at the least tolerance that `Accuracy.for_error` takes."""
+
 DEFAULT_ERROR = 5e-3
 """Relative L2 error of the density that the default bounds keep."""
 
@@ -73,8 +77,36 @@ class Accuracy:
         """Steps `factor` times as short."""
         return Accuracy(self.growth / factor, self.widening / factor)
 
+    def require_end(self, pace: Pace, days: float) -> None:
+        """See that a run comes to its end in about `MAX_STEPS` steps at most.
+
+        They are reckoned from the longest steps that its growth and its diffusion allow.
+
+        Raises
+        ------
+        InputError
+            If it takes more.
+        """
+        from .supertime import longest_step  # here: it imports JAX
+
+        longest = longest_step(pace.explicit_limit_days)
+        n_steps = pace.rho * days / self.growth + (days / longest if longest else math.inf)
+        if n_steps > MAX_STEPS:
+            raise InputError(
+                f"dw {pace.dw:g} mm^2/day, rho {pace.rho:g} 1/day and {days:g} days take about "
+                f"{n_steps:.2g} time steps, and a run has at most {MAX_STEPS}: give a smaller dw "
+                "or rho, or fewer days"
+            )
+
     def steps(self, pace: Pace, days: float) -> list[float]:
-        """Lengths of all the steps of a run, which add up to its duration."""
+        """Lengths of all the steps of a run, which add up to its duration.
+
+        Raises
+        ------
+        InputError
+            If they are too many (see `require_end`).
+        """
+        self.require_end(pace, days)
         lengths: list[float] = []
         now = 0.0
         while now < days:

@@ -156,7 +156,8 @@ def pace_of(
     tissue: Tissue, operator: DiffusionOperator, model: GrowthModel, parameters: GrowthParameters
 ) -> Pace:
     """What decides the steps of a run."""
-    diffusivities = model.diffusivities(jnp.float32(parameters.dw))
+    with np.errstate(over="ignore"):  # infinite beyond float32: such a run has no end
+        diffusivities = model.diffusivities(jnp.float32(parameters.dw))
     fastest = max((float(d) for d in diffusivities if d is not None), default=0.0)
     slope = fastest * operator.largest_eigenvalue
     limit = 2 / slope if slope > 0 else math.inf

@@ -15,6 +15,7 @@ from ...paths import StrPath
 from ...solver import (
     SCHEME,
     Accuracy,
+    GrowthParameters,
     OriginError,
     Thresholds,
     Tissue,
@@ -71,6 +72,25 @@ class Plan:
                 tissue.nearest_voxel(origin)
             except OriginError as error:
                 raise OriginError(f"origin_mm: {error}") from None
+
+    def require_ends(self, tissue: Tissue) -> None:
+        """See that each growth of the space comes to its end (see `solver.Accuracy.require_end`).
+
+        Raises
+        ------
+        InputError
+            If the fastest of the space, and the longest, would take too many steps.
+        """
+        from ...solver.marching import require_end  # here: it imports JAX
+
+        x, y, z = tissue.grid.to_world(tissue.voxels[0]).tolist()
+        most = GrowthParameters(
+            (x, y, z), self.space.dw.high, self.space.rho.high, self.space.days.high
+        )
+        try:
+            require_end(tissue, most, model=self.model, accuracy=self.accuracy)
+        except InputError as error:
+            raise InputError(f"the largest dw, rho and days of the space: {error}") from None
 
     def describe(self, atlas: Atlas) -> dict[str, Any]:
         """The plan in plain values, as `database.json` stores it for a database of an atlas."""

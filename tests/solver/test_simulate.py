@@ -1,6 +1,8 @@
 """The solver against an independent reference, analytic solutions and invariants of the physics."""
 
 import math
+import re
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glioquery.atlas import Grid
+from glioquery.dbgen import ParameterSpace
+from glioquery.errors import InputError
 from glioquery.solver import (
     Accuracy,
     FisherKolmogorov,
@@ -18,8 +22,11 @@ from glioquery.solver import (
     Status,
     Thresholds,
     Tissue,
+    sensitivity,
     simulate,
+    simulate_batch,
 )
+from glioquery.solver.marching import require_end
 from glioquery.solver.seed import SEED_MASS_MM3, SEED_SD_MM, seed_density
 
 
@@ -268,6 +275,37 @@ def test_a_model_that_fails_is_a_status_not_a_map():
 def test_parameters_are_checked(change, message):
     with pytest.raises(ValueError, match=message):
         GrowthParameters(**{"origin_mm": (0, 0, 0), "dw": 1, "rho": 1, "days": 1} | change)
+
+
+ENDLESS = [
+    {"dw": 1e9}, {"rho": 1e9}, {"days": 1e12}, {"dw": 1e300}, {"rho": 1e300, "days": 1e300},
+    {"dw": 1e9, "rho": 0},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", ENDLESS)
+def test_a_run_without_a_foreseeable_end_is_refused(change):
+    tissue = uniform_tissue((12, 12, 12))
+    p = replace(GrowthParameters((11, 11, 11), 0.5, 0.1, 200), **change)
+    asked = re.escape(f"dw {p.dw:g} mm^2/day, rho {p.rho:g} 1/day and {p.days:g} days take about ")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it would be a second line
+        for refuses in (
+            lambda: simulate(tissue, p),
+            lambda: simulate_batch(tissue, [p]),
+            lambda: sensitivity(tissue, p, lambda u: u.sum()),
+        ):
+            with pytest.raises(InputError, match=asked + ".* at most 200000"):
+                refuses()
+
+
+def test_every_growth_of_the_default_space_has_an_end_at_the_least_tolerance(tissue):
+    space = ParameterSpace()
+    origin = tuple(tissue.grid.to_world(tissue.voxels[0]).tolist())
+    p = GrowthParameters(origin, space.dw.high, space.rho.high, space.days.high)
+    require_end(tissue, p, accuracy=Accuracy.for_error(1e-7))
+    with pytest.raises(InputError, match="time steps"):
+        require_end(tissue, replace(p, days=2 * p.days), accuracy=Accuracy.for_error(1e-7))
 
 
 def test_an_origin_outside_the_tissue_names_the_nearest_point(tissue):

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate
+from glioquery.dbgen.pilot import forecast
 from glioquery.dbgen.study.samples import Rejection, draw_samples
 from glioquery.dbgen.study.values import Choices
+from glioquery.errors import InputError
 from glioquery.solver import FisherKolmogorov
 
 SPACES = [
@@ -141,6 +143,22 @@ def test_an_origin_outside_the_tissue_is_named_before_anything_runs(tmp_path):
         ValueError, match=r"origin_mm: position \(0, 0, 0\) mm is outside the tissue"
     ):
         generate(tmp_path / "db", 1, plan=Plan(space))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"dw": {"high": 1e9}},
+        {"rho": {"high": 1e9}, "sampler": "sobol"},
+        {"sampler": "grid", "dw": 1, "rho": 1, "days": [90, 1e12], "origin_mm": [-150, 100, 60]},
+    ],
+)
+def test_a_space_with_growths_without_end_is_refused_before_anything_runs(tmp_path, values):
+    plan = Plan(ParameterSpace.from_dict(values))
+    for refuses in (lambda: generate(tmp_path / "db", 1, plan=plan), lambda: forecast(plan, 1)):
+        with pytest.raises(InputError, match=r"largest dw, rho and days of the space: .* steps"):
+            refuses()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -139,6 +139,7 @@ def test_simulate_names_the_nearest_tissue(capsys, tmp_path):
         ({"--dw": "nan"}, "dw is a finite number"),
         ({"--days": "-3"}, "days is a finite number > 0"),
         ({"--model": "cubic"}, "no growth model 'cubic'"),
+        ({"--dw": "1e9"}, "and a run has at most 200000: give a smaller dw or rho, or fewer days"),
     ],
 )
 def test_simulate_checks_its_parameters(capsys, tmp_path, change, message):
