@@ -109,14 +109,29 @@ def test_every_option_that_is_named_exists(group, page):
     assert set(re.findall(r"--[a-z][a-z0-9-]*", text_of(page))) <= known
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_every_benchmark_that_is_named_exists_with_its_options(page):
-    for span in re.findall(r"`(?:\$ )?python (tests/benchmark/[^`]*)`", text_of(page)):
-        script, *arguments = span.split()
-        source = (ROOT / script).read_text(encoding="utf-8")
-        for word in arguments:
-            if word.startswith("--") or re.fullmatch(r"[a-z]+", word):
-                assert f'"{word}"' in source, span
+def named_benchmarks():
+    """Pages, and the calls of benchmarks that stand in them."""
+    pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "dbgen/FORMAT.md"]
+    pages += sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
+    called = r"`(?:\$ )?(?:python )?(tests/benchmark/\w[^`]*)`"
+    return [
+        (page, " ".join(s.split())) for page in pages for s in re.findall(called, text_of(page))
+    ]
+
+
+@pytest.mark.parametrize(("page", "call"), named_benchmarks())
+def test_every_benchmark_that_is_named_exists_with_its_options(page, call):
+    script, *arguments = call.split()
+    source = (ROOT / script).read_text(encoding="utf-8")
+    for word in arguments:
+        if word.startswith("--") or re.fullmatch(r"[a-z]+", word):
+            assert f'"{word}"' in source, page
+
+
+def test_calls_of_benchmarks_are_found():
+    found = named_benchmarks()
+    assert ("README.md", "tests/benchmark/query.py DB") in found
+    assert len([page for page, _ in found if page == "docs/results.md"]) >= 10
 
 
 @contextlib.contextmanager

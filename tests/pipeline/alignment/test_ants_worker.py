@@ -107,14 +107,20 @@ def run(folder):
 
 
 def test_a_job_that_does_not_end_is_ended(tmp_path, monkeypatch, instead):
-    instead(
-        "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(99)"
-    )
+    begun = []
+
+    class Noted(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            begun.append(self)
+
+    instead("import time\ntime.sleep(99)")
+    monkeypatch.setattr(subprocess, "Popen", Noted)
     monkeypatch.setattr(ants_worker, "LIMIT_S", 0.5)
     with pytest.raises(RegistrationError, match="ended after 0 min, which no registration takes"):
         run(tmp_path)
-    pid = tmp_path / "pid"
-    assert not pid.exists() or not alive(int(pid.read_text()))
+    (job,) = begun
+    assert job.returncode == -signal.SIGKILL and not alive(job.pid)
 
 
 def test_a_job_that_is_killed_says_by_what(tmp_path, instead):
