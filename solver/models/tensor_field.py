@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas import Grid
-from ...errors import InputError
+from ...errors import InputError, one_line
 from ...paths import StrPath
 from ..tissue import Tissue
 
@@ -27,6 +27,9 @@ SYMMATRIX_ORDER = "xx,xy,yy,xz,yz,zz"
 FRAMES = ("world", "voxel", "fsl")
 INDEFINITE = 1e-5
 """Negative eigenvalue, relative to the largest component, that passes as rounding."""
+FRAMES_APART_MM, SIZES_APART = 0.5, 0.005
+"""Difference of a corner in sform and qform, and relative one of two voxel sizes, that is more than
+rounding in a header; as in `pipeline.images.headers`."""
 _SQUARE = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
 
 
@@ -100,16 +103,13 @@ class TensorField:
         Raises
         ------
         InputError
-            If the file is not such an image, `frame` or `order` is not known, or the tensors are
-            not those of a `TensorField`.
+            If the file is not such an image, its header leaves open where it lies (two frames that
+            differ, or none), `frame` or `order` is not known, or the tensors are not those of a
+            `TensorField`.
         """
         if frame not in FRAMES:
             raise InputError(f"the frame of a tensor is one of {', '.join(FRAMES)}, got {frame!r}")
-        try:
-            image = nib.load(path)
-            raw = np.asarray(image.dataobj)
-        except Exception as error:  # nibabel raises many kinds, by the way a header is broken
-            raise InputError(f"tensor {path}: cannot be read as NIfTI: {error}") from error
+        image, raw = _read(path)
         if raw.shape[3:] not in ((6,), (1, 6)):
             raise InputError(
                 f"tensor {path}: expected six components a voxel, (x, y, z, 6) or (x, y, z, 1, 6), "
@@ -125,12 +125,15 @@ class TensorField:
         names = [name.strip() for name in order.split(",")]
         if sorted(names) != sorted(COMPONENTS):
             raise InputError(f"order names {', '.join(COMPONENTS)}, each once, got {order!r}")
-        grid = Grid(raw.shape[:3], image.affine)
+        grid = _grid_of(image, f"tensor {path}")
         components = raw.reshape(*grid.shape, 6)[..., [names.index(c) for c in COMPONENTS]]
         axes = _axes(grid, frame)
         values = components if frame == "world" else rotate(components, axes)
         source = {"path": str(Path(path).absolute()), "frame": frame, "order": ",".join(names)}
-        return cls(values.astype(np.float32), grid, source)
+        try:
+            return cls(values.astype(np.float32), grid, source)
+        except InputError as error:
+            raise InputError(f"tensor {path}: {error}") from None
 
     @classmethod
     def from_description(cls, description: Mapping[str, str]) -> TensorField:
@@ -227,6 +230,70 @@ class TensorField:
         values = np.zeros((*tissue.grid.shape, 6), dtype=np.float32)
         values[inside] = (factor[:, None, None] * shapes)[:, *_UPPER]
         return TensorField(values, tissue.grid)
+
+
+def _read(path: StrPath) -> tuple[nib.Nifti1Image, NDArray[Any]]:
+    """A NIfTI image and its values, whatever their shape."""
+    try:
+        # No memory map: a file that shrinks while it is used would kill the process.
+        image = nib.load(path, mmap=False)
+        raw = np.asarray(image.dataobj)
+    except Exception as error:  # nibabel raises many kinds, by the way a header is broken
+        raise InputError(f"tensor {path}: cannot be read as NIfTI: {one_line(error)}") from error
+    if not isinstance(image, nib.Nifti1Pair):
+        raise InputError(
+            f"tensor {path}: expected a NIfTI image, which says where left and right are, got "
+            f"{type(image).__name__}; convert it to .nii.gz"
+        )
+    if raw.dtype.kind not in "buif":
+        raise InputError(f"tensor {path}: expected real numbers, got voxels of type {raw.dtype}")
+    return image, raw
+
+
+def _grid_of(image: nib.Nifti1Image, name: str) -> Grid:
+    """The grid in the one frame that a header declares.
+
+    A tensor field has nobody to tell of doubts: what `pipeline.images.headers` tells is refused.
+    """
+    header = image.header
+    frames = {
+        kind: affine
+        for kind, (affine, code) in {
+            "sform": header.get_sform(coded=True), "qform": header.get_qform(coded=True),
+        }.items()
+        if code > 0
+    }  # fmt: skip
+    if not frames:
+        raise InputError(
+            f"{name}: its header declares no orientation (sform and qform codes are 0), so that "
+            "nothing tells the tensors' left from right; write the frame into it"
+        )
+    unit = header.get_xyzt_units()[0]
+    if unit not in ("mm", "unknown"):
+        raise InputError(f"{name}: its header gives sizes in {unit}; expected mm, convert it")
+    try:
+        grids = [Grid(image.shape[:3], affine) for affine in frames.values()]
+    except InputError as error:
+        raise InputError(f"{name}: {error}; its header's orientation is broken") from None
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(grids[0].shape) - 1)
+    apart = [np.abs(grids[0].to_world(corners) - other.to_world(corners)) for other in grids[1:]]
+    if apart and np.max(apart) > FRAMES_APART_MM:
+        raise InputError(
+            f"{name}: its header declares two frames that lie {np.max(apart):.3g} mm apart (sform "
+            "and qform); write the right one into both"
+        )
+    stated = np.array(header.get_zooms()[:3], np.float64)
+    found = np.array(grids[0].spacing_mm)
+    if not np.allclose(found, stated, rtol=SIZES_APART, atol=0):
+        raise InputError(
+            f"{name}: its header contradicts itself about the voxel size: {_by(found)} mm by the "
+            f"{next(iter(frames))}, {_by(stated)} mm by pixdim; write the right one into both"
+        )
+    return grids[0]
+
+
+def _by(sizes: NDArray[np.float64]) -> str:
+    return " x ".join(f"{size:.4g}" for size in sizes)
 
 
 _UPPER = (np.array([0, 0, 0, 1, 1, 2]), np.array([0, 1, 2, 1, 2, 2]))

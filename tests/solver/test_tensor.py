@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glioquery.atlas import Grid
+from glioquery.errors import InputError
 from glioquery.solver import Accuracy, FisherKolmogorov, GrowthParameters, Tissue, simulate
 from glioquery.solver.models import FisherKolmogorovTensor, TensorField, describe_model, find_model
 from glioquery.solver.models.fisher_kolmogorov_tensor import _link
@@ -356,6 +357,90 @@ def test_bad_files_and_options_are_named(tmp_path, shape, options, message):
     nib.save(nib.Nifti1Image(np.ones(shape, np.float32), np.eye(4)), path)
     with pytest.raises(ValueError, match=message):
         TensorField.from_nifti(path, **options)
+
+
+def odd(change):
+    """A field's image after a change of it."""
+    field = winding_field((6, 5, 4))
+    image = nib.Nifti1Image(np.array(field.values), field.grid.affine)
+    image.set_qform(field.grid.affine, 1)
+    return change(image) or image
+
+
+def without_frame(image):
+    image.set_sform(None, 0)
+    image.set_qform(None, 0)
+
+
+def mirrored(image):
+    image.set_qform(np.diag([-2.0, 2, 2, 1]), 1)
+
+
+def of_another_size(image):
+    image.header["pixdim"][1] = 1.0
+    image.header["qform_code"] = 0
+
+
+def flat(image):
+    header = image.header.copy()
+    header["srow_z"] = header["qform_code"] = 0
+    return nib.Nifti1Image(np.asarray(image.dataobj), None, header)
+
+
+def in_metres(image):
+    image.header.set_xyzt_units("meter")
+
+
+def of_complex_numbers(image):
+    return nib.Nifti1Image(image.dataobj.astype(np.complex64), image.affine)
+
+
+def with_a_hole(image):
+    image.dataobj[3, 2, 1, 4] = np.nan
+
+
+def indefinite(image):
+    image.dataobj[3, 2, 1] = [1, 5, 0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (without_frame, r"declares no orientation \(sform and qform codes are 0\)"),
+        (mirrored, r"two frames that lie 20 mm apart \(sform and qform\)"),
+        (of_another_size, "voxel size: 2 x 2 x 2 mm by the sform, 1 x 2 x 2 mm by pixdim"),
+        (flat, "affine is singular.* orientation is broken"),
+        (in_metres, "gives sizes in meter; expected mm"),
+        (of_complex_numbers, "expected real numbers, got voxels of type complex64"),
+        (with_a_hole, r"the tensor at voxel \(3, 2, 1\), \(6, 4, 2\) mm, is not finite"),
+        (indefinite, r"voxel \(3, 2, 1\), \(6, 4, 2\) mm, is not positive semi-definite"),
+    ],
+)
+def test_odd_files_are_refused_by_name(tmp_path, change, message):
+    field = winding_field((6, 5, 4))
+    path = tmp_path / "t.nii"
+    nib.save(odd(lambda image: None), path)
+    assert TensorField.from_nifti(path, frame="world", order=FSL_ORDER) == field
+    nib.save(odd(change), path)
+    with pytest.raises(InputError, match=f"^tensor {path}: .*{message}"):
+        TensorField.from_nifti(path, frame="world", order=FSL_ORDER)
+
+
+def test_files_that_are_no_nifti_image_are_refused_by_name(tmp_path):
+    field = winding_field((6, 5, 4))
+    whole = tmp_path / "whole.nii"
+    nib.save(nib.Nifti1Image(field.values, field.grid.affine), whole)
+    (tmp_path / "cut.nii").write_bytes(whole.read_bytes()[:-100])
+    (tmp_path / "text.nii").write_text("no image")
+    nib.save(nib.MGHImage(field.values, field.grid.affine), tmp_path / "t.mgz")
+    for name, message in {
+        "cut.nii": "cannot be read as NIfTI",
+        "text.nii": "cannot be read as NIfTI",
+        "none.nii": "cannot be read as NIfTI",
+        "t.mgz": "expected a NIfTI image, .* got MGHImage",
+    }.items():
+        with pytest.raises(InputError, match=f"^tensor {tmp_path / name}: {message}"):
+            TensorField.from_nifti(tmp_path / name, frame="world", order=FSL_ORDER)
 
 
 def test_a_model_is_found_again_by_its_description(tmp_path):
