@@ -5,10 +5,13 @@ import re
 import tempfile
 import warnings
 
+import nibabel as nib
+import numpy as np
 import pytest
 from generating import in_this_process
 
 from glioquery.atlas import load_atlas
+from glioquery.atlas.brain import FOLDER
 from glioquery.cache import CACHE_VARIABLE
 from glioquery.dbgen.machine.cluster import connected
 from glioquery.solver import Tissue
@@ -22,19 +25,23 @@ keep_compiled_programs()  # for the processes of this session, which finds none 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """With several processes (`pytest -n 2`), a file is one's alone, and one alone starts Ray."""
+    """With several processes (`pytest -n 2`), a file is one's alone.
+
+    So are all files that ask for Ray, and those that ask for the patient that is inverted once.
+    """
     from xdist.scheduler import LoadFileScheduling
 
-    asks_for_ray = re.compile(r'^def .*\bray\b|usefixtures\("ray"\)', re.MULTILINE)
+    asked = re.compile(r'^def .*\b(ray|inverted)\b|usefixtures\("(ray)"\)', re.MULTILINE)
 
     @functools.cache
-    def uses_ray(file):
-        return asks_for_ray.search((config.rootpath / file).read_text(encoding="utf-8"))
+    def shared_by(file):
+        found = asked.search((config.rootpath / file).read_text(encoding="utf-8"))
+        return found and (found[1] or found[2])
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid):
             file = super()._split_scope(nodeid)
-            return "Ray" if uses_ray(file) else file
+            return shared_by(file) or file
 
     return Scheduling(config, log)
 
@@ -47,6 +54,18 @@ def atlas():
 @pytest.fixture(scope="session")
 def tissue(atlas):
     return Tissue.from_atlas(atlas)
+
+
+@pytest.fixture(scope="session")
+def mirrored_atlas(tmp_path_factory):
+    """Folder of another atlas, to be read: SRI24 in its own frame, left and right exchanged."""
+    folder = tmp_path_factory.mktemp("atlas") / "mirrored"
+    folder.mkdir()
+    for name in ("t1", "wm", "gm", "csf"):
+        image = nib.load(FOLDER / f"{name}.nii.gz")
+        flipped = nib.Nifti1Image(np.asarray(image.dataobj)[::-1], image.affine)
+        nib.save(flipped, folder / f"{name}.nii.gz")
+    return folder
 
 
 @pytest.fixture(scope="session")

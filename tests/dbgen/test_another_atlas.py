@@ -7,9 +7,9 @@ from importlib.metadata import version
 import nibabel as nib
 import numpy as np
 import pytest
+from generating import SMALL
 
 from glioquery.atlas import ATLAS_VARIABLE, load_atlas
-from glioquery.atlas.brain import FOLDER
 from glioquery.dbgen import Database, DatabaseError, Plan, generate, verify
 from glioquery.dbgen.machine.cluster import connected
 from glioquery.dbgen.workers import UnfitNodeError, make_shard_here
@@ -17,15 +17,9 @@ from glioquery.pipeline.commands import cli
 
 
 @pytest.fixture
-def mirrored(tmp_path):
-    """SRI24, left and right exchanged, in SRI24's frame."""
-    folder = tmp_path / "mirrored"
-    folder.mkdir()
-    for name in ("t1", "wm", "gm", "csf"):
-        image = nib.load(FOLDER / f"{name}.nii.gz")
-        flipped = nib.Nifti1Image(np.asarray(image.dataobj)[::-1], image.affine)
-        nib.save(flipped, folder / f"{name}.nii.gz")
-    return folder
+def mirrored(mirrored_atlas, tmp_path):
+    """A copy of the mirrored atlas that a test may alter."""
+    return shutil.copytree(mirrored_atlas, tmp_path / "mirrored")
 
 
 def crop(path):
@@ -40,7 +34,7 @@ def test_a_database_belongs_to_its_atlas(mirrored, tmp_path, monkeypatch):
     assert atlas.name == "mirrored" and atlas.checksum != usual.checksum
     # The cube is padded alike on both sides of x.
     np.testing.assert_allclose(atlas.wm, usual.wm[::-1], atol=1e-6)
-    made = generate(tmp_path / "db", 2, plan=Plan(seed=3), store="outlines")
+    made = generate(tmp_path / "db", 2, plan=SMALL, store="outlines")
     assert verify(tmp_path / "db") == []
     assert made.header["plan"]["atlas"]["name"] == "mirrored"
     assert "in the atlas mirrored" in (tmp_path / "db" / "DATACARD.md").read_text()
@@ -66,17 +60,17 @@ def test_workers_find_atlas_and_database_wherever_they_run(mirrored, tmp_path, m
         pass
     assert asked["runtime_env"]["env_vars"][ATLAS_VARIABLE] == str(mirrored)
     monkeypatch.delenv(ATLAS_VARIABLE)
-    generate(tmp_path / "db", 1, plan=Plan(seed=3), store="outlines")
+    generate(tmp_path / "db", 1, plan=SMALL, store="outlines")
     monkeypatch.chdir(tmp_path)
     assert Database.open("db").path == tmp_path / "db"
 
 
 def test_a_node_with_another_atlas_is_refused(mirrored, tmp_path, monkeypatch):
-    folder, plan = tmp_path / "db", Plan(seed=3)
-    header = generate(folder, 2, plan=plan, store="outlines").header
+    folder = tmp_path / "db"
+    header = generate(folder, 2, plan=SMALL, store="outlines").header
     monkeypatch.setenv(ATLAS_VARIABLE, str(mirrored))  # on that node alone
     with pytest.raises(UnfitNodeError, match="another atlas in use than the driver"):
-        make_shard_here(folder, header, plan, 0, version("glioquery"))
+        make_shard_here(folder, header, SMALL, 0, version("glioquery"))
 
 
 @pytest.mark.slow

@@ -147,7 +147,25 @@ def chromium(tmp_path_factory):
 
 
 @pytest.fixture
-def quick(monkeypatch, known):
+def undrawn(monkeypatch):
+    """Results without pictures."""
+    for place, stands_in in (
+        ("results.outputs.draw_overlays", lambda *_, **__: {"t1": PNG}),
+        ("results.outputs.draw_registration", lambda *_: PNG),
+        ("report.report_sections.draw_exceedance", lambda *_: PNG),
+        ("report.report_sections.draw_volumes", lambda *_: PNG),
+    ):
+        monkeypatch.setattr(f"glioquery.pipeline.{place}", stands_in)
+
+
+@pytest.fixture
+def unviewed(monkeypatch):
+    """Reports without slices to go through."""
+    monkeypatch.setattr("glioquery.pipeline.report.inversion_page.view_density", lambda *_: "")
+
+
+@pytest.fixture
+def quick(monkeypatch, known, undrawn, unviewed):
     """Inversions without ANTs and pictures: the map to the atlas is the known one."""
     outline = OutlineQuality(20.0, 20.0, 1.0, 1.0, 0.99)
     quality = RegistrationQuality(
@@ -159,15 +177,7 @@ def quick(monkeypatch, known):
     def registered(patient, atlas, grid, **_):
         return Registered(known, known.masks_to_atlas(patient.outlines, grid), quality, False)
 
-    for place, stands_in in (
-        ("inversion.growth.register_and_assess", registered),
-        ("results.outputs.draw_overlays", lambda *_, **__: {"t1": PNG}),
-        ("results.outputs.draw_registration", lambda *_: PNG),
-        ("report.report_sections.draw_exceedance", lambda *_: PNG),
-        ("report.report_sections.draw_volumes", lambda *_: PNG),
-        ("report.inversion_page.view_density", lambda *_: ""),
-    ):
-        monkeypatch.setattr(f"glioquery.pipeline.{place}", stands_in)
+    monkeypatch.setattr("glioquery.pipeline.inversion.growth.register_and_assess", registered)
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-import nibabel as nib
 import numpy as np
 import pytest
 from generating import SMALL, make_indexed
 from pairs import cover_pairs
 
 from glioquery.atlas import ATLAS_VARIABLE, SIMULATION_GRID, Grid
-from glioquery.atlas.brain import FOLDER
 from glioquery.dbgen import Database, Plan, Range, merge
 from glioquery.dbgen.store.embedded import embedded_database
 from glioquery.errors import InputError
@@ -151,15 +149,9 @@ def files(tmp_path_factory, atlas, known):
 
 
 @pytest.fixture
-def mirrored(tmp_path, monkeypatch):
+def mirrored(mirrored_atlas, monkeypatch):
     """Another atlas is in use: SRI24, left and right exchanged."""
-    folder = tmp_path / "mirrored"
-    folder.mkdir()
-    for name in ("t1", "wm", "gm", "csf"):
-        image = nib.load(FOLDER / f"{name}.nii.gz")
-        values = np.asarray(image.dataobj)[::-1]
-        nib.save(nib.Nifti1Image(values, image.affine), folder / f"{name}.nii.gz")
-    monkeypatch.setenv(ATLAS_VARIABLE, str(folder))
+    monkeypatch.setenv(ATLAS_VARIABLE, str(mirrored_atlas))
 
 
 @pytest.fixture
