@@ -33,7 +33,8 @@ def study(tmp_path):
     return tmp_path / "study.toml"
 
 
-def test_a_dry_run_tells_the_cost_and_writes_nothing(capsys, study, tmp_path):
+def test_a_dry_run_tells_the_cost_and_writes_nothing(capsys, study, tmp_path, monkeypatch):
+    monkeypatch.setattr("glioquery.dbgen.pilot.N_RUNS", 6)
     arguments = ("--n", 500, "--space", study, "--store", "outlines", "--workers", 4)
     code, out, err = run(capsys, "generate", tmp_path / "db", *arguments, "--dry-run", "--json")
     facts = json.loads(out)

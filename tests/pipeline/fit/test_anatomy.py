@@ -48,9 +48,8 @@ def own(virtual, known, atlas):
 
 @pytest.fixture(scope="module")
 def maps(atlas, known):
-    """Tissue maps on an oblique patient's grid of 1.5 mm that covers the brain."""
-    affine = known.affine @ atlas.grid.affine @ np.diag([0.75, 0.75, 0.75, 1])
-    grid = replace(atlas.grid, shape=(171, 171, 171), affine=affine)
+    """Tissue maps on an oblique patient's grid of 2 mm that covers the brain."""
+    grid = replace(atlas.grid, affine=known.affine @ atlas.grid.affine)
     roles = ("gm", "wm", "csf")
     scans = {
         role: known.image_to_patient(Scan(getattr(atlas, role), atlas.grid), grid) for role in roles

@@ -75,8 +75,9 @@ def asked(command, database, coarse, tmp_path):
     """Arguments of a command."""
     seg = ["--seg", coarse / "seg.nii", "--labels", "brats2021"]
     out = tmp_path / "out"
+    picture = ["--picture", tmp_path / "coverage.png"]
     return {
-        "describe": [database, "--picture", tmp_path / "coverage.png"],
+        "describe": [database, *(picture if database.name in (MERGED, "empty") else [])],
         "verify": [database],
         "index": [database],
         "other thresholds": [database, "--core-threshold", 0.4],

@@ -147,7 +147,8 @@ def test_several_volumes(files):
 
 
 def test_a_segmentation_on_another_grid_keeps_its_voxels(files, lesion):
-    fine = Grid((256, 256, 256), np.diag([1, 1, 1, 1]) + np.outer([-247, -8, -50, 0], [0, 0, 0, 1]))
+    corner = np.array([-137, 74, 36, 0])  # around the tumour, two of its voxels to one of the T1
+    fine = Grid((104, 104, 100), np.eye(4) + np.outer(corner, [0, 0, 0, 1]))
     at = np.rint(lesion.grid.to_voxel(fine.to_world(np.indices(fine.shape).reshape(3, -1).T)))
     at = np.clip(at.astype(int), 0, 127).T
     labels = (2 * lesion.whole[tuple(at)] + 2 * lesion.core[tuple(at)]).reshape(fine.shape)

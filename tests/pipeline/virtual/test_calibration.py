@@ -98,7 +98,8 @@ def test_a_database_is_calibrated_on_tumours_that_it_does_not_hold(database, tis
         noisy = disturb(truth.masks, tissue, np.random.default_rng(0))
         assert 0.5 < dice_of_masks(noisy, truth.masks)[1] < 1
         assert not (noisy.whole & ~tissue.domain).any() and not (noisy.core & ~noisy.whole).any()
-    readings = read_tumours(database, index_of(database), range(2), "matches", seed=5)
+    readings = read_tumours(database, index_of(database), range(1), "matches", seed=5)
+    assert len(readings) == 1
     # Every tumour begins at the one place of the space; how it grew is not known.
     assert all((reading.error[:3] < 1e-9).all() for reading in readings)
     assert all((reading.error[3:] > 0).all() for reading in readings)
@@ -201,8 +202,12 @@ def test_a_merged_database_is_calibrated_in_the_spaces_of_its_parts(database, ti
         whole_ml=Range(5, 15), snapshots_per_run=2, origin_mm=((-150.0, 120.0, 90.0),)
     )
     merged = merge(tmp_path / "all", [database.path, make(tmp_path / "b", 4, space=other).path])
-    origins = {draw_unseen(merged, tissue, 5, i).parameters.origin_mm for i in range(8)}
-    assert origins == {(-90.0, 120.0, 90.0), (-150.0, 120.0, 90.0)}
+    expected, origins = {(-90.0, 120.0, 90.0), (-150.0, 120.0, 90.0)}, set()
+    for i in range(8):
+        origins.add(draw_unseen(merged, tissue, 5, i).parameters.origin_mm)
+        if origins == expected:
+            break
+    assert origins == expected
 
 
 def test_without_a_calibration_that_holds_there_is_a_sentence(database, measured):
