@@ -27,15 +27,17 @@ from glioquery.solver.own_settings import own_arithmetic
 PAGE = Path(__file__).parent.parent / "docs" / "environment.md"
 
 HARMLESS = {
-    "plots, warnings, optimisation and home": {
+    "plots, warnings, optimisation, home and encoding": {
         "MATPLOTLIBRC": "{tmp}/matplotlibrc",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "PYTHONWARNINGS": "error",
         "PYTHONOPTIMIZE": "2",
         "HOME": "{tmp}/matplotlibrc/home",
         "XDG_CACHE_HOME": "",
+        "PYTHONUTF8": "0",
+        "PYTHONIOENCODING": "ascii",
+        "LC_ALL": "C",
     },
-    "encoding": {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "LC_ALL": "C"},
     "terminal and place": {
         "LC_ALL": "tr_TR.UTF-8",
         "TZ": "Asia/Kathmandu",

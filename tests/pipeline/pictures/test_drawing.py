@@ -81,7 +81,8 @@ def test_every_picture_is_drawn_in_the_own_style():
         assert function.__code__ is own, function
 
 
-def test_slices_show_the_same_in_any_style(virtual, known, lesion):
+def test_slices_show_the_same_in_any_style(virtual, known, lesion, monkeypatch):
+    monkeypatch.setattr(viewer, "STEP_MM", 3.0)
     density = known.density_to_patient(
         TumorDensity(lesion.whole.astype("float32"), lesion.grid), virtual.grid
     )
