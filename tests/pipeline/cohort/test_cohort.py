@@ -117,10 +117,11 @@ def test_a_request_names_the_way_to_the_brain_and_the_network_that_may_be_asked(
     assert atlas == same
 
 
-def test_one_failing_patient_stops_no_other(capsys, ray, database, files, atlas):
+def test_one_failing_patient_stops_no_other(capsys, ray, database, files, brain_2mm):
     """Of three patients one is done, one is no image and one has labels of another convention."""
-    write_nifti(files / "whole.nii.gz", atlas.t1, atlas.t1_grid)
-    write_nifti(files / "odd.nii.gz", np.full(atlas.t1.shape, 9, np.uint8), atlas.t1_grid)
+    values, grid = brain_2mm.values, brain_2mm.grid
+    write_nifti(files / "whole.nii.gz", values, grid)
+    write_nifti(files / "odd.nii.gz", np.full(values.shape, 9, np.uint8), grid)
     path = table(
         files,
         "id,t1,seg,labels,age\n"
