@@ -148,6 +148,14 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
         generate(tmp_path, 3)
 
 
+def test_a_file_where_the_folder_should_be_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    for path in (tmp_path / "thesis.txt", tmp_path / "thesis.txt" / "DB"):
+        with pytest.raises(DatabaseError, match=f"cannot make the folder {path}: "):
+            generate(path, 3)
+    assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
 def test_another_schema_version_is_refused(copy):
     header = json.loads((copy / "database.json").read_text())
     (copy / "database.json").write_text(json.dumps(header | {"schema_version": 99}))

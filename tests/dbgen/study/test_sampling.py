@@ -21,7 +21,8 @@ from glioquery.dbgen.study.sampling import (
     draw_uniform,
     origin_at,
 )
-from glioquery.solver import Thresholds, Tissue, simulate
+from glioquery.errors import InputError
+from glioquery.solver import FisherKolmogorov, Thresholds, Tissue, simulate
 
 INDEPENDENT = ("uniform", "sobol")
 DRAWN = ("trajectory", "uniform", "sobol", "identifiable")
@@ -332,3 +333,23 @@ def test_the_core_that_counts_is_that_of_the_thresholds(tissue):
     easy = Plan(space, thresholds=Thresholds(core=0.25, whole=0.2))
     (low,), (high,) = (draw_attempt(tissue, plan, 0, 0) for plan in (easy, Plan(space)))
     assert low.snapshot.whole_voxels < high.snapshot.whole_voxels
+
+
+class Broken(FisherKolmogorov):
+    """A model whose density is no number after the first step."""
+
+    def react(self, fields, rho, days):
+        return tuple(f / (f - f) for f in fields)
+
+
+@pytest.mark.parametrize("sampler", DRAWN)
+def test_a_draw_whose_density_is_no_number_is_rejected_as_that(tissue, sampler):
+    plan = Plan(ParameterSpace(**QUICK, sampler=sampler), model=Broken())
+    assert draw_attempt(tissue, plan, 0, 0) is Rejection.NOT_FINITE
+
+
+def test_a_point_of_a_sweep_whose_density_is_no_number_is_named(tissue):
+    values = {"dw": 0.2, "rho": [0.05, 0.06], "days": 100, "origin_mm": [-150, 100, 60]}
+    plan = Plan(ParameterSpace.from_dict(values | {"sampler": "grid"}), model=Broken())
+    with pytest.raises(InputError, match=r"point 1 of the sweep, .*rho=0.06.* stopped being a num"):
+        draw_samples(tissue, plan, 1)

@@ -129,6 +129,20 @@ def test_a_job_that_is_killed_says_by_what(tmp_path, instead):
         run(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("import sys\nprint('a\\nb\\nc\\nd', file=sys.stderr)\nsys.exit(3)", r"3: b \| c \| d$"),
+        ("print('on stdout')\nraise SystemExit(4)", "4: on stdout$"),
+        ("raise SystemExit(5)", "5: no message$"),
+    ],
+)
+def test_a_job_that_fails_says_what_it_said_last(tmp_path, instead, script, told):
+    instead(script)
+    with pytest.raises(RegistrationError, match=f"^ANTs ended with status {told}"):
+        run(tmp_path)
+
+
 DRIVER = """
 import sys
 from pathlib import Path

@@ -148,6 +148,22 @@ def test_simulate_checks_its_parameters(capsys, tmp_path, change, message):
     assert message in refused(capsys, "simulate", "--origin", -150, 100, 60, *flat)
 
 
+def test_a_growth_that_is_no_number_fails_and_writes_nothing(capsys, tmp_path, monkeypatch):
+    (tmp_path / "broken_growth.py").write_text(
+        "from glioquery.solver import FisherKolmogorov\n\n\n"
+        "class Broken(FisherKolmogorov):\n"
+        "    def react(self, fields, rho, days):\n"
+        "        return tuple(f / (f - f) for f in fields)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    code, out, err = run(
+        capsys, "simulate", "--origin", -150, 100, 60, "--dw", 0.3, "--rho", 0.05, "--days", 20,
+        "--model", "broken_growth:Broken", "-o", tmp_path / "u.nii.gz",
+    )  # fmt: skip
+    assert (code, out) == (1, "") and "the density stopped being a number" in err
+    assert not (tmp_path / "u.nii.gz").exists()
+
+
 def invert(capsys, database, patient, out, **options):
     arguments = {
         "t1": patient / "t1.nii.gz",
