@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from glioquery.dbgen.store.embedded import embedded_database
+from glioquery.query.index.opening import open_index
+
 HEAVY = ("jax", "scipy", "xarray", "netCDF4", "nibabel", "matplotlib", "ray", "ants", "nilearn",
          "pandas", "PIL", "jinja2")  # fmt: skip
 
@@ -81,6 +84,7 @@ REFUSED = [
 def folder(tmp_path_factory):
     """An image, as far as its first bytes go, a text and a study that is none."""
     folder = tmp_path_factory.mktemp("quick")
+    open_index(embedded_database())  # built on its first use, by what is heavy
     header = bytearray(352)
     header[:4], header[344:348] = (348).to_bytes(4, "little"), b"n+1\0"
     (folder / "scan.nii").write_bytes(header + bytes(1000))
