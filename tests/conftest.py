@@ -31,7 +31,7 @@ def pytest_xdist_make_scheduler(config, log):
     """
     from xdist.scheduler import LoadFileScheduling
 
-    asked = re.compile(r'^def .*\b(ray|inverted)\b|usefixtures\("(ray)"\)', re.MULTILINE)
+    asked = re.compile(r'^def \w+\([^)]*\b(ray|inverted)\b|usefixtures\("(ray)"\)', re.MULTILINE)
 
     @functools.cache
     def shared_by(file):
