@@ -67,9 +67,16 @@ def foreground(values: NDArray[np.floating]) -> NDArray[np.bool_]:
     return ndimage.binary_fill_holes(largest_component(above_background(values)))
 
 
-def view_of(scan: Scan) -> View:
-    """What an image shows, by its volume, its borders, and the skull below its surface."""
-    shown = _everything_shown(scan)
+def view_of(scan: Scan, shown: NDArray[np.bool_] | None = None) -> View:
+    """What an image shows, by its volume, its borders, and the skull below its surface.
+
+    Parameters
+    ----------
+    scan : Scan
+    shown : bool array, optional
+        Of `everything_shown`, where it is known.
+    """
+    shown = everything_shown(scan) if shown is None else shown
     corners = [
         np.mean(shown[tuple(slice(None, n) if low else slice(-n, None) for low, n in at)]) > 0.5
         for at in (
@@ -144,15 +151,23 @@ def darken_background(
     return darkened, level
 
 
-def require_brain(scan: Scan, name: str) -> None:
+def require_brain(scan: Scan, name: str, shown: NDArray[np.bool_] | None = None) -> None:
     """Check that an image without a skull shows about as much as a brain.
+
+    Parameters
+    ----------
+    scan : Scan
+    name : str
+        Opens the message.
+    shown : bool array, optional
+        Of `everything_shown`, where it is known.
 
     Raises
     ------
     InputError
         If it shows less or more.
     """
-    shown = _everything_shown(scan)
+    shown = everything_shown(scan) if shown is None else shown
     volume_ml = float(shown.sum() * scan.grid.voxel_ml)
     if BRAIN_ML[0] <= volume_ml <= BRAIN_ML[1]:
         return
@@ -177,7 +192,7 @@ def above_background(values: NDArray[np.floating]) -> NDArray[np.bool_]:
     return values > FOREGROUND_FRACTION * np.percentile(positive, 99)
 
 
-def _everything_shown(scan: Scan) -> NDArray[np.bool_]:
+def everything_shown(scan: Scan) -> NDArray[np.bool_]:
     """Bright regions of at least `SPECK_ML` and all that they enclose in any slice.
 
     The scalp may be parted from the brain by dark bone and open at the neck; it counts all the

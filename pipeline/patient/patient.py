@@ -22,7 +22,13 @@ from ...errors import InputError
 from ...paths import StrPath
 from ...solver import TumorMasks
 from ...solver.own_settings import own_arithmetic
-from ..images.foreground import View, foreground, require_brain, view_of
+from ..images.foreground import (
+    View,
+    everything_shown,
+    foreground,
+    require_brain,
+    view_of,
+)
 from ..images.headers import Frames
 from ..images.labels import LabelConvention, label_convention
 from ..images.nifti import Scan
@@ -243,7 +249,8 @@ def load_patient(
     )
     name, grid = files.names[files.modality], files.image.grid
     mask, brain_drawn = files.brain_mask, files.brain_drawn
-    view = view_of(files.image) if mask is None else View.BRAIN
+    everything = everything_shown(files.image) if mask is None else None
+    view = view_of(files.image, everything) if mask is None else View.BRAIN
     if view is View.BRIGHT:
         raise InputError(
             f"{name}: expected dark air around a head or 0 around a brain, but the corners of the "
@@ -251,7 +258,8 @@ def load_patient(
             "the whole head"
         )
     if view is not View.HEAD:
-        require_brain(files.image if mask is None else _within(files.image, mask), name)
+        image = files.image if mask is None else _within(files.image, mask)
+        require_brain(image, name, everything)
     advice = f"check that they belong together, and {advise(files.outlines.grid, grid)}"
     if view is View.HEAD and "seg_reference" not in files.others:  # before its brain is looked for
         judge_tumour(files.outlines, foreground(files.image.values), grid, advice)
