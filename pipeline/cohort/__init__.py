@@ -6,9 +6,9 @@ from ...deferred import deferred
 
 if TYPE_CHECKING:
     from .case_table import Case, CaseTable, read_cases
-    from .cases import Cases, find_cases
     from .cohort import Outcome, invert_cohort
     from .cohort_report import write_cohort
+    from .evaluation_cases import Cases, find_cases
     from .exams import find_exams
     from .predict_gbm import Exam, predict_exam, read_exam
 else:
@@ -16,7 +16,7 @@ else:
         __name__,
         {
             ".case_table": ("Case", "CaseTable", "read_cases"),
-            ".cases": ("Cases", "find_cases"),
+            ".evaluation_cases": ("Cases", "find_cases"),
             ".cohort": ("Outcome", "invert_cohort"),
             ".cohort_report": ("write_cohort",),
             ".exams": ("find_exams",),

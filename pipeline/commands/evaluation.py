@@ -139,7 +139,7 @@ def evaluate_command(
         raise InputError(f"--rerank is {least} or more, as many as are looked at, got {rerank}")
     prepare_jax()
 
-    from ..cohort.cases import PATTERN, WRITTEN_BY_INVERT, find_cases
+    from ..cohort.evaluation_cases import PATTERN, WRITTEN_BY_INVERT, find_cases
     from ..registration.placement import TO_SRI24, require_overlap
 
     if synthetic:

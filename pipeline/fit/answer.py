@@ -14,11 +14,11 @@ from typing import Any
 from ...dbgen import Database
 from ...query import Index, search
 from ...solver import GrowthParameters, TumorDensity, TumorMasks
+from .fitted_thresholds import FittedThresholds, fit_thresholds
 from .matches import RankedMatch
 from .refinement import N_STARTS, NoGrowthError, Refinement, choose_starts, refine
-from .several import combine, join, split_outlines
+from .several_tumors import combine, join, split_outlines
 from .trajectory import Target
-from .visibility import FittedThresholds, fit_thresholds
 
 N_RANKED = 60
 """Matches among which the starts of a refinement are chosen."""

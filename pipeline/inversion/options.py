@@ -30,7 +30,7 @@ class InversionOptions:
     refine : bool
         Whether to improve the growth beyond the matches (see `refinement`).
     fit_thresholds : bool
-        Whether to fit the outlines' thresholds after that (see `visibility`).
+        Whether to fit the outlines' thresholds after that (see `fit.fitted_thresholds`).
     own_anatomy : bool
         Whether to go on with the refinement in the patient's own anatomy (see `anatomy`).
     densities : tuple of float

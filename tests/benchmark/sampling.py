@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 
 from glioquery.dbgen import Database, ParameterSpace, Plan, generate
 from glioquery.dbgen.store.shard import read_record, shard_path
-from glioquery.pipeline.cohort.cases import find_cases
+from glioquery.pipeline.cohort.evaluation_cases import find_cases
 from glioquery.query import Index, build_index, outlines_of, search
 from glioquery.solver import Accuracy, TumorMasks
 

@@ -11,7 +11,7 @@ from generating import make_indexed
 
 from glioquery.dbgen import ParameterSpace, Plan, Range
 from glioquery.errors import InputError
-from glioquery.pipeline.cohort.cases import find_cases
+from glioquery.pipeline.cohort.evaluation_cases import find_cases
 from glioquery.pipeline.images.labels import label_convention
 from glioquery.pipeline.images.nifti import write_nifti
 from glioquery.pipeline.pictures import evaluation_pictures

@@ -8,9 +8,9 @@ from anatomies import uniform_tissue
 
 from glioquery.pipeline.fit import answer
 from glioquery.pipeline.fit.answer import AnswerSource, find_answer
+from glioquery.pipeline.fit.fitted_thresholds import FittedThresholds
 from glioquery.pipeline.fit.refinement import NoGrowthError
-from glioquery.pipeline.fit.several import join
-from glioquery.pipeline.fit.visibility import FittedThresholds
+from glioquery.pipeline.fit.several_tumors import join
 from glioquery.query import Match, dice_of_masks
 from glioquery.solver import (
     Accuracy,
@@ -65,7 +65,7 @@ class Pair:
 def pair(monkeypatch):
     pair = Pair()
     monkeypatch.setattr(answer, "search", pair.search)
-    monkeypatch.setattr("glioquery.pipeline.fit.several.search", pair.search)
+    monkeypatch.setattr("glioquery.pipeline.fit.several_tumors.search", pair.search)
     return pair
 
 

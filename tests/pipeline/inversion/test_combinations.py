@@ -15,7 +15,7 @@ from glioquery.atlas import ATLAS_VARIABLE, SIMULATION_GRID, Grid
 from glioquery.dbgen import Database, Plan, Range, merge
 from glioquery.dbgen.store.embedded import embedded_database
 from glioquery.errors import InputError
-from glioquery.pipeline.fit import anatomy, answer, visibility
+from glioquery.pipeline.fit import anatomy, answer, fitted_thresholds
 from glioquery.pipeline.fit.anatomy import TissueMaps
 from glioquery.pipeline.fit.refinement import Stage, refine
 from glioquery.pipeline.images.nifti import Scan, write_nifti
@@ -160,7 +160,7 @@ def one_step(monkeypatch):
     brief = partial(refine, stages=ONE_STEP)
     for module in (answer, anatomy):
         monkeypatch.setattr(module, "refine", brief)
-    monkeypatch.setattr(visibility, "STAGES", ONE_STEP)
+    monkeypatch.setattr(fitted_thresholds, "STAGES", ONE_STEP)
     monkeypatch.setattr(members, "N_DRAWS", 2)
 
 

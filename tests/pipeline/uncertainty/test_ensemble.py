@@ -10,11 +10,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from glioquery.atlas import Grid
-from glioquery.pipeline.fit import several, visibility
+from glioquery.pipeline.fit import fitted_thresholds, several_tumors
+from glioquery.pipeline.fit.fitted_thresholds import CORE_RANGE, WHOLE_RANGE, fit_thresholds
 from glioquery.pipeline.fit.refinement import NoGrowthError, Refined, Refinement, refine
-from glioquery.pipeline.fit.several import LEAST_ML, combine, join, split_outlines
+from glioquery.pipeline.fit.several_tumors import LEAST_ML, combine, join, split_outlines
 from glioquery.pipeline.fit.trajectory import Target
-from glioquery.pipeline.fit.visibility import CORE_RANGE, WHOLE_RANGE, fit_thresholds
 from glioquery.pipeline.uncertainty.ensemble import (
     LOGARITHMIC,
     TEMPERATURE,
@@ -274,11 +274,11 @@ def test_thresholds_at_which_nothing_grows_leave_what_was_found(target, refineme
         raise NoGrowthError("no start grows")
 
     with monkeypatch.context() as patched:
-        patched.setattr(visibility, "refine", hopeless)
+        patched.setattr(fitted_thresholds, "refine", hopeless)
         fitted = fit_thresholds(target, refinement.best)
     assert (fitted.thresholds, fitted.fit) == (target.thresholds, refinement.best)
     assert fitted.failure == "no start grows"
-    monkeypatch.setattr(visibility, "follow", lambda *_: None)
+    monkeypatch.setattr(fitted_thresholds, "follow", lambda *_: None)
     fitted = fit_thresholds(target, refinement.best)
     assert fitted.fit == refinement.best and "does not come near" in fitted.failure
 
@@ -332,7 +332,7 @@ def naive_search(index, masks, k):
 
 
 def test_two_stored_tumors_are_found_again_as_two(brain, monkeypatch):
-    monkeypatch.setattr(several, "search", naive_search)
+    monkeypatch.setattr(several_tumors, "search", naive_search)
     centres = [(16.0, 30.0, 30.0), (24.0, 24.0, 30.0), (46.0, 30.0, 30.0), (38.0, 44.0, 30.0)]
     tumors = [
         TumorMasks(spheres(brain.grid, (c, 7 + i)), spheres(brain.grid, (c, 10 + i)), brain.grid)
