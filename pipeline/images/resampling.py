@@ -97,7 +97,7 @@ def resample_in_tissue(
     along : PointMap
         From the grid's world to the source's.
     """
-    extended = [extend_from_tissue(values, tissue) for values in maps]
+    extended = _extend_from_tissue(maps, tissue)
     domain = tissue.astype(np.float32)
     *carried, share = _look_up([*extended, domain], source, grid, along)
     return [np.where(share < 0.5, np.float32(0), np.clip(values, 0, 1)) for values in carried]
@@ -111,11 +111,20 @@ def extend_from_tissue(
     Linear interpolation between any voxels of which one is tissue then sees no voxel that holds
     no value.
     """
-    inside = ndimage.uniform_filter(np.where(tissue, values, 0).astype(np.float32), 3)
+    (extended,) = _extend_from_tissue([values], tissue)
+    return extended
+
+
+def _extend_from_tissue(
+    maps: Sequence[NDArray[np.float32]], tissue: NDArray[np.bool_]
+) -> list[NDArray[np.float32]]:
+    """`extend_from_tissue` of several maps, with one look for the voxels beside tissue."""
     share = ndimage.uniform_filter(tissue.astype(np.float32), 3)
     beside = ~tissue & (share > 0.5 / 27)
-    extended = np.where(tissue, values, 0).astype(np.float32)
-    extended[beside] = inside[beside] / share[beside]
+    extended = [np.where(tissue, values, 0).astype(np.float32) for values in maps]
+    for values in extended:
+        inside = ndimage.uniform_filter(values, 3)
+        values[beside] = inside[beside] / share[beside]
     return extended
 
 
