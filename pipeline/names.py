@@ -52,7 +52,7 @@ def map_name(subject: str, space: Space, suffix: Suffix, *, label: str = "", des
 
 MAP_NAME = re.compile(
     "sub-[A-Za-z0-9]+_space-(T1w|SRI24|seg)(_label-CTV)?"
-    "(_desc-(match|mean|sd|exceeds[0-9p]+permille|ranking|isodensity|standard|model|difference))?"
+    "(_desc-(match|mean|sd|exceeds[0-9p]+permille|ranking|isodensity|standard|model|geodesic|difference))?"
     r"_(density|probseg|dseg|mask)\.nii\.gz"
 )
 

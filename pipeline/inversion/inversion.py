@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 from ...dbgen import Database
 from ...dbgen.store.embedded import embedded_database
 from ...solver.own_settings import own_arithmetic
 from ..fit.anatomy import TissueMaps
+from ..images.coarsening import coarsen
+from ..images.nifti import Scan
+from ..images.resampling import resample_image
 from ..patient.patient import Patient
 from ..prediction.maps import PatientMaps, map_to_patient
 from ..prediction.recurrence import Coverage, cover_recurrence
 from ..steps import Step, Steps, silent
+from ..travel import tissue_speed
 from ..uncertainty.assessment import assess, assess_in_patient
 from .growth import PatientGrowth, find_growth
 from .options import InversionOptions
@@ -71,6 +77,8 @@ def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
             uncertainty = assess_in_patient(growth.database, own, densities)
     patient = growth.patient
     with steps("map to the patient"):
+        front_speed = _front_speed(growth)
+        speed = resample_image(front_speed, patient.grid, nearest=True).values
         maps = map_to_patient(
             growth.answer,
             uncertainty,
@@ -78,21 +86,25 @@ def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
             growth.answer_tissue,
             patient.masks,
             patient.brain_with_tumour,
+            speed,
         )
         there: PatientMaps | None = None
         if patient.drawn is not None:
             # On the moved grid, so that atlas, motion and voxels make one chain and one lookup.
+            moved = patient.drawn.grid
+            speed_there = resample_image(front_speed, moved, nearest=True).values
             there = map_to_patient(
                 growth.answer,
                 uncertainty,
                 growth.answer_map,
                 growth.answer_tissue,
                 patient.drawn,
-                patient.brain_on(patient.drawn.grid),
+                patient.brain_on(moved),
+                speed_there,
             )
     coverage: tuple[Coverage, ...] = ()
     if patient.recurrence is not None:
-        coverage = cover_recurrence(maps.planning, patient.recurrence)
+        coverage = cover_recurrence(maps.planning, patient.recurrence, speed)
     found = {field.name: getattr(growth, field.name) for field in dataclasses.fields(PatientGrowth)}
     return Inversion(
         **found
@@ -105,3 +117,14 @@ def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
         maps_on_segmentation=there,
         coverage=coverage,
     )
+
+
+def _front_speed(growth: PatientGrowth) -> Scan:
+    """Speed of a front in the atlas's tissue bent to the patient, in voxels as large as its own."""
+    atlas = growth.database.atlas
+    grid = coarsen(growth.patient.t1, max(atlas.grid.spacing_mm)).grid
+    wm, gm, csf = (
+        growth.transform.image_to_patient(Scan(values, atlas.grid), grid).values
+        for values in (atlas.wm, atlas.gm, atlas.csf)
+    )
+    return Scan(tissue_speed(wm, gm, csf, np.ones(grid.shape, bool)), grid)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,9 @@ from .panels import (
 )
 from .planes import Plane, tumour_planes
 
-STANDARD_COLOUR, MODEL_COLOUR = "#ffffff", "#ff2a1a"
+VOLUME_COLOURS = {"standard": "#ffffff", "model": "#ff2a1a", "geodesic": "#ffd92f"}
+"""Of planning volumes, by what they are called."""
+
 PROBABILITIES = (0.05, 0.5, 0.95)
 PROBABILITY_COLOURS = ("#ffffb2", "#fd8d3c", "#ff2a1a")
 THUMBNAIL_INCHES = 1.8
@@ -107,13 +109,13 @@ def draw_thumbnail(patient: Patient, density: TumorDensity) -> bytes:
 
 
 @own_style()
-def draw_volumes(patient: Patient, standard: NDArray[np.bool_], model: NDArray[np.bool_]) -> bytes:
-    """Draw the borders of two planning volumes and of both outlines on the T1; a PNG.
+def draw_volumes(patient: Patient, volumes: Mapping[str, NDArray[np.bool_]]) -> bytes:
+    """Draw the borders of planning volumes and of both outlines on the T1; a PNG.
 
-    The volumes lie on the patient's grid.
+    The volumes lie on the patient's grid, by the names that have a colour.
     """
-    contours = [(standard, 0.5, STANDARD_COLOUR), (model, 0.5, MODEL_COLOUR)]
-    lines = [("standard volume", STANDARD_COLOUR), ("model's volume", MODEL_COLOUR)]
+    contours = [(volume, 0.5, VOLUME_COLOURS[name]) for name, volume in volumes.items()]
+    lines = [(f"{name} volume", VOLUME_COLOURS[name]) for name in volumes]
     return _draw_contours(patient, contours, patient.grid, lines)
 
 

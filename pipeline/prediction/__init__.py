@@ -7,14 +7,14 @@ from ...deferred import deferred
 if TYPE_CHECKING:
     from .maps import PatientMaps, map_to_patient
     from .planning import PlanningVolumes, plan_volumes, rank_brain
-    from .recurrence import Coverage, cover_recurrence
+    from .recurrence import Coverage, RankingScore, cover_recurrence
 else:
     __getattr__, __dir__ = deferred(
         __name__,
         {
             ".maps": ("PatientMaps", "map_to_patient"),
             ".planning": ("PlanningVolumes", "plan_volumes", "rank_brain"),
-            ".recurrence": ("Coverage", "cover_recurrence"),
+            ".recurrence": ("Coverage", "RankingScore", "cover_recurrence"),
         },
     )
 
@@ -22,6 +22,7 @@ __all__ = [
     "Coverage",
     "PatientMaps",
     "PlanningVolumes",
+    "RankingScore",
     "cover_recurrence",
     "map_to_patient",
     "plan_volumes",

@@ -46,6 +46,7 @@ def map_to_patient(
     tissue: NDArray[np.bool_],
     masks: TumorMasks,
     brain: NDArray[np.bool_],
+    speed: NDArray[np.float32],
 ) -> PatientMaps:
     """Carry an answer to a grid of the patient's, each map by one interpolation, and plan there.
 
@@ -60,6 +61,8 @@ def map_to_patient(
     masks : TumorMasks
         The patient's outlines on the grid that is asked for.
     brain : bool array of that grid's shape
+    speed : float32 array of that grid's shape
+        Of a front in the patient's tissue, see `tissue_speed`.
     """
     grid, maps = masks.grid, uncertainty.maps
     # What is below the least density would only make the ensemble's files and work larger.
@@ -76,5 +79,5 @@ def map_to_patient(
     return PatientMaps(
         density=density,
         ensemble=DensityMaps(mean, sd, dict(zip(maps.exceedance, shares, strict=True)), grid),
-        planning=plan_volumes(density, masks, brain, lambda_mm),
+        planning=plan_volumes(density, masks, brain, lambda_mm, speed),
     )

@@ -1,23 +1,25 @@
-"""Planning volumes: the standard margin, and as much brain chosen by the model instead.
+"""Planning volumes: the standard margin, and as much brain chosen in two other ways.
 
     standard:  CTV = {x in the brain : distance(x, core) <= 15 mm}, x a voxel's centre
-    model:     the |CTV| voxels of the brain that rank highest
+    model:     the outlined core and those voxels of the brain that rank highest
+    geodesic:  the outlined core and those voxels that lie nearest to it through tissue
 
 The rank is the density where the solver speaks, u >= 1e-6, and goes on below by
 
     1e-6 exp(-d / lambda),    d the distance to {u >= 1e-6} in mm,
 
-the tail of a travelling front, over the whole brain. Both volumes hold the same number of voxels
-to the last one: ties, as in a core where u = 1, are broken by the smallest steps of float32,
-nearer to the tumour's centre first.
+the tail of a travelling front, over the whole brain. Through tissue, a way in grey matter counts
+for more than one in white, and none leads through fluid (see `travel`). All volumes hold the same
+number of voxels to the last one: ties of the ranking, as in a core where u = 1, are broken by the
+smallest steps of float32, nearer to the tumour's centre first.
 
 References
 ----------
 M. Niyazi et al., "ESTRO-EANO guideline on target delineation and radiotherapy details for
 glioblastoma", Radiotherapy and Oncology 184:109663, 2023: gross tumour volume = enhancing tumour
 and cavity on the contrast-enhanced T1 without oedema, clinical target volume = 15 mm around it,
-edited at anatomical barriers. Here the brain's surface is the only barrier; ventricles, falx,
-tentorium and brainstem are left to whoever plans.
+edited at anatomical barriers. Of the standard volume and the model's the brain's surface is the
+only barrier here; ventricles, falx, tentorium and brainstem are left to whoever plans.
 S. P. Raya, J. K. Udupa, "Shape-based interpolation of multidimensional objects", IEEE Transactions
 on Medical Imaging 9:32-42, 1990.
 """
@@ -36,6 +38,7 @@ from ...atlas import Grid
 from ...atlas.regions import bounding_box
 from ...errors import InputError
 from ...solver import TumorDensity, TumorMasks
+from .geodesic import nearest_through_tissue
 
 MARGIN_MM = 15.0
 """Of the clinical target volume around the gross tumour (Niyazi et al. 2023)."""
@@ -58,33 +61,53 @@ shorter lambda is lengthened to it, which changes no rank."""
 
 @dataclass(frozen=True, eq=False)
 class PlanningVolumes:
-    """Two volumes of one size, on the patient's grid.
+    """Three volumes of one size, on the patient's grid.
 
     Attributes
     ----------
     gross : "core" or "whole"
         The outline that the margin is drawn around: the whole tumour where there is no core.
-    standard, model : bool array
-        The standard clinical target volume, and the one ranked by the model.
+    standard, model, geodesic : bool array
+        The standard clinical target volume, the one ranked by the model, and the one through
+        tissue.
     ranking : float32 array
         In (0, 1], no two voxels of the brain alike; 0 outside it.
-    grid : Grid
+    outlines : TumorMasks
+        The patient's, on the same grid.
     """
 
     gross: Literal["core", "whole"]
     standard: NDArray[np.bool_]
     model: NDArray[np.bool_]
+    geodesic: NDArray[np.bool_]
     ranking: NDArray[np.float32]
-    grid: Grid
+    outlines: TumorMasks
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of all of them."""
+        return self.outlines.grid
+
+    @property
+    def by_name(self) -> dict[str, NDArray[np.bool_]]:
+        """The volumes by what they are called, the standard one first."""
+        return {"standard": self.standard, "model": self.model, "geodesic": self.geodesic}
 
     def row(self) -> dict[str, float | str]:
-        """Plain values by name, as `result.json` and the report show them."""
-        ml = self.grid.voxel_ml
-        return {
-            "margin_around": self.gross,
-            "margin_mm": MARGIN_MM,
-            "standard_ml": float(self.standard.sum() * ml),
-            "model_ml": float(self.model.sum() * ml),
+        """Plain values by name, as `result.json` and the report show them.
+
+        What a volume leaves out is of the outlined whole tumour, in ml and as a share.
+        """
+        ml, whole = self.grid.voxel_ml, self.outlines.whole
+        found: dict[str, float | str] = {"margin_around": self.gross, "margin_mm": MARGIN_MM}
+        for name, volume in self.by_name.items():
+            left_out = int((whole & ~volume).sum())
+            found |= {
+                f"{name}_ml": float(volume.sum() * ml),
+                f"{name}_leaves_out_ml": float(left_out * ml),
+                f"{name}_leaves_out": left_out / int(whole.sum()),
+            }
+        return found | {
             "standard_only_ml": float((self.standard & ~self.model).sum() * ml),
             "model_only_ml": float((self.model & ~self.standard).sum() * ml),
         }
@@ -95,9 +118,13 @@ class PlanningVolumes:
 
 
 def plan_volumes(
-    density: TumorDensity, masks: TumorMasks, brain: NDArray[np.bool_], lambda_mm: float
+    density: TumorDensity,
+    masks: TumorMasks,
+    brain: NDArray[np.bool_],
+    lambda_mm: float,
+    speed: NDArray[np.float32],
 ) -> PlanningVolumes:
-    """Draw both volumes.
+    """Draw all volumes.
 
     Parameters
     ----------
@@ -109,25 +136,44 @@ def plan_volumes(
         What may belong to a volume.
     lambda_mm : float
         Width of the front, sqrt(dw / rho).
+    speed : float32 array of the grid's shape
+        Of a front in tissue, see `tissue_speed`.
 
     Raises
     ------
     ValueError
         If the arrays are not on one grid, or the outline lies outside the brain altogether.
     """
-    if masks.grid != density.grid or brain.shape != density.grid.shape:
+    if masks.grid != density.grid or not brain.shape == speed.shape == density.grid.shape:
         raise ValueError(
-            f"density, outlines and brain mask lie on one grid, got {density.grid}, {masks.grid} "
-            f"and a mask of {brain.shape}"
+            f"density, outlines, brain mask and speed lie on one grid, got {density.grid}, "
+            f"{masks.grid}, a mask of {brain.shape} and a speed of {speed.shape}"
         )
+    gross, standard = draw_standard(masks, brain)
+    ranking = rank_brain(density, brain, lambda_mm)
+    n_voxels = int(standard.sum())
+    held_first = np.where(masks.core & brain, np.float32(2), ranking)
+    least = np.partition(held_first[brain], -n_voxels)[-n_voxels]
+    outline = masks.core if gross == "core" else masks.whole
+    geodesic = nearest_through_tissue(outline, brain, speed, density.grid.spacing_mm, n_voxels)
+    return PlanningVolumes(gross, standard, held_first >= least, geodesic, ranking, masks)
+
+
+def draw_standard(
+    masks: TumorMasks, brain: NDArray[np.bool_]
+) -> tuple[Literal["core", "whole"], NDArray[np.bool_]]:
+    """The outline that the margin is drawn around, and the standard volume.
+
+    Raises
+    ------
+    InputError
+        If that outline lies outside the brain altogether.
+    """
     gross: Literal["core", "whole"] = "core" if masks.core.any() else "whole"
     outline = masks.core if gross == "core" else masks.whole
     if not (outline & brain).any():
         raise InputError(f"the outline of the {gross} lies outside the brain mask")
-    standard = brain & _within_margin(outline, density.grid.spacing_mm)
-    ranking = rank_brain(density, brain, lambda_mm)
-    least = np.partition(ranking[brain], -standard.sum())[-standard.sum()]
-    return PlanningVolumes(gross, standard, ranking >= least, ranking, density.grid)
+    return gross, brain & _within_margin(outline, masks.grid.spacing_mm)
 
 
 def _within_margin(

@@ -87,50 +87,83 @@ def describe_answer(inversion: Inversion) -> Section:
 
 
 def describe_planning(inversion: Inversion, patient: Patient, failures: list[str]) -> Section:
-    """The two volumes of one size, and what they hold of a recurrence.
+    """The volumes of one size, and what they hold of a recurrence.
 
     The list gets what could not be drawn.
     """
-    row = inversion.planning.row()
-    around = "core" if inversion.planning.gross == "core" else "whole tumour, as there is no core"
+    planning = inversion.planning
+    row = planning.row()
+    around = "core" if planning.gross == "core" else "whole tumour, as there is no core"
     tables = [
         Table(
-            ("Volume", "ml"),
+            ("Volume", "ml", "of the outlined whole tumour it leaves out"),
             [
-                (f"Standard: {MARGIN_MM:g} mm around the {around}", f"{row['standard_ml']:.1f}"),
-                ("Model: as much brain, by predicted density", f"{row['model_ml']:.1f}"),
-                ("In the standard volume alone", f"{row['standard_only_ml']:.1f}"),
-                ("In the model's alone", f"{row['model_only_ml']:.1f}"),
+                (what, f"{row[f'{name}_ml']:.1f}",
+                 f"{row[f'{name}_leaves_out_ml']:.1f} ml, {row[f'{name}_leaves_out']:.0%}")
+                for name, what in (
+                    ("standard", f"Standard: {MARGIN_MM:g} mm around the {around}"),
+                    ("model", "Model: as much brain, by predicted density"),
+                    ("geodesic", "Geodesic: as much brain, by the distance through tissue"),
+                )
+            ],
+        ),
+        Table(
+            ("Further", "ml"),
+            [
+                ("In the standard volume, not in the model's", f"{row['standard_only_ml']:.1f}"),
+                ("In the model's volume, not in the standard", f"{row['model_only_ml']:.1f}"),
                 *_islands(patient),
             ],
-        )
-    ]
+        ),
+    ]  # fmt: skip
     if inversion.coverage:
-        tables.append(
-            Table(
-                ("Recurrence", "ml", "in the standard volume", "in the model's"),
-                [
-                    (c.outline, f"{c.recurrence_ml:.1f}", f"{c.standard:.1%}", f"{c.model:.1%}")
-                    for c in inversion.coverage
-                ],
-            )
-        )
+        tables += _recurrence_tables(inversion)
     sentence = (
         f"The standard clinical target volume ({MARGIN_MM:g} mm inside the brain, ESTRO-EANO 2023) "
-        "and the volume of the same size that the model ranks highest. Neither is edited at "
-        "anatomical barriers other than the brain's surface."
+        "and two of the same size: what the model ranks highest, and what a front from the "
+        f"{planning.gross} reaches first, which is slower in grey matter than in white and does "
+        "not cross fluid. The standard volume and the model's are edited at no anatomical barrier "
+        "but the brain's surface."
     )
     picture = drawn(
         "The picture of the planning volumes",
-        lambda: draw_volumes(patient, inversion.planning.standard, inversion.planning.model),
+        lambda: draw_volumes(patient, planning.by_name),
         failures,
     )
     return Section(
         "Volumes for planning",
         [sentence],
         tables,
-        {"Both volumes on the registered image": picture} if picture else {},
+        {"The volumes on the registered image": picture} if picture else {},
     )
+
+
+def _recurrence_tables(inversion: Inversion) -> list[Table]:
+    """What the volumes hold of a recurrence, and how high it ranks outside the first core."""
+    found = inversion.coverage
+    ranked = [
+        (c.outline, by, f"{score.auc:.3f}", f"{score.average_precision:.3f}")
+        for c in found
+        for by, score in (
+            ("the model", c.model_ranking),
+            ("distance through tissue", c.geodesic_ranking),
+        )
+        if score is not None
+    ]
+    tables = [
+        Table(
+            ("Recurrence", "ml", "in the standard volume", "in the model's", "in the geodesic"),
+            [
+                (c.outline, f"{c.recurrence_ml:.1f}", f"{c.standard:.1%}", f"{c.model:.1%}",
+                 f"{c.geodesic:.1%}")
+                for c in found
+            ],
+        ),
+    ]  # fmt: skip
+    if ranked:
+        heads = ("Ranking of the brain outside the core", "by", "ROC-AUC", "average precision")
+        tables.append(Table(heads, ranked))
+    return tables
 
 
 def _islands(patient: Patient) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ sub-X_space-T1w_desc-exceeds10permille_probseg.nii.gz, ...
                                         probability that the density is at least 0.01, ...
 sub-X_space-T1w_desc-ranking_density.nii.gz
                                         the density, continued over all of the brain (`planning`)
-sub-X_space-T1w_label-CTV_desc-standard_mask.nii.gz, desc-model
+sub-X_space-T1w_label-CTV_desc-standard_mask.nii.gz, desc-model, desc-geodesic
                                         planning volumes of one size
 sub-X_space-T1w_label-CTV_desc-difference_dseg.nii.gz
                                         1 standard alone, 2 model alone, 3 both
@@ -188,8 +188,8 @@ def _write_patient_maps(
         write(values, "estimate", "probseg", desc=exceedance_label(level))
     planning = maps.planning
     write(planning.ranking, "estimate", "density", desc="ranking")
-    write(planning.standard, "label", "mask", label="CTV", desc="standard")
-    write(planning.model, "label", "mask", label="CTV", desc="model")
+    for name, volume in planning.by_name.items():
+        write(volume, "label", "mask", label="CTV", desc=name)
     write(planning.labels(), "label", "dseg", label="CTV", desc="difference")
     regions = isodensity_labels(maps.density, inversion.options.densities)
     write(regions, "label", "dseg", desc="isodensity")

@@ -168,9 +168,12 @@ def test_planning_volumes_on_disk_have_one_size_and_their_numbers(inverted):
     standard = read(out, "label-CTV_desc-standard_mask").astype(bool)
     model = read(out, "label-CTV_desc-model_mask").astype(bool)
     ranking = read(out, "desc-ranking_density")
-    assert standard.sum() == model.sum()
-    assert (standard >= patient.masks.core).all()
-    assert ranking[model].min() > ranking[~model].max()
+    geodesic = read(out, "label-CTV_desc-geodesic_mask").astype(bool)
+    core = patient.masks.core
+    assert standard.sum() == model.sum() == geodesic.sum()
+    for volume in (standard, model, geodesic):
+        assert (volume >= core).all()
+    assert ranking[model & ~core].min() > ranking[~model].max()
     row = json.loads((out / "result.json").read_text())["planning"]
     ml = patient.grid.voxel_ml
     assert row["standard_ml"] == pytest.approx(standard.sum() * ml)
@@ -200,7 +203,7 @@ def test_what_is_on_the_t1_is_on_the_segmentations_grid_as_well(inverted):
     own, moved = patient.seg_grid, patient.drawn.grid
     on_t1 = {path.name.split("T1w_")[1] for path in out.glob("*space-T1w*")}
     on_seg = {path.name.split("seg_", 1)[1] for path in out.glob("*space-seg*")}
-    assert on_seg == on_t1 and len(on_seg) == 11
+    assert on_seg == on_t1 and len(on_seg) == 12
     for path in out.glob("*space-seg*"):
         image = nib.load(path)
         assert image.shape == own.shape

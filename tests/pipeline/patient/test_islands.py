@@ -17,8 +17,8 @@ from glioquery.pipeline.images.nifti import write_nifti
 from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.patient.islands import part_islands
 from glioquery.pipeline.patient.patient import load_patient
-from glioquery.pipeline.prediction.planning import plan_volumes
-from glioquery.solver import TumorDensity, TumorMasks
+from glioquery.pipeline.prediction.planning import draw_standard
+from glioquery.solver import TumorMasks
 
 GRID = Grid((50, 50, 50), np.diag([3.0, 3.0, 3.0, 1]))
 CENTRE = (75.0, 75.0, 75.0)
@@ -31,11 +31,10 @@ def ball(centre_mm, radius_mm, grid=GRID):
 
 BRAIN = ball(CENTRE, 70)
 TUMOUR = TumorMasks(ball((60, 75, 75), 13), ball((60, 75, 75), 24), GRID)
-DENSITY = TumorDensity(np.where(TUMOUR.whole, np.float32(0.5), np.float32(0)), GRID)
 
 
 def standard_ml(masks):
-    return plan_volumes(DENSITY, masks, BRAIN, 3.0).row()["standard_ml"]
+    return draw_standard(masks, BRAIN)[1].sum() * GRID.voxel_ml
 
 
 ALONE_ML = standard_ml(TUMOUR)

@@ -14,7 +14,7 @@ from glioquery.pipeline.prediction.planning import (
     plan_volumes,
     rank_brain,
 )
-from glioquery.pipeline.prediction.recurrence import cover_recurrence
+from glioquery.pipeline.travel import travel_time
 from glioquery.solver import TumorDensity, TumorMasks
 
 SHAPE = (36, 30, 28)
@@ -24,6 +24,11 @@ SPACING = (1.5, 2.0, 2.5)
 def ball(centre, radius_mm):
     points = np.moveaxis(np.indices(SHAPE), 0, -1) * SPACING
     return np.linalg.norm(points - np.array(centre) * SPACING, axis=-1) <= radius_mm
+
+
+def plan(density, masks, brain, lambda_mm):
+    """Plan in a brain that is white matter alone."""
+    return plan_volumes(density, masks, brain, lambda_mm, np.ones(brain.shape, np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +58,7 @@ def masks(density):
 
 @pytest.fixture(scope="module")
 def volumes(density, masks, brain):
-    return plan_volumes(density, masks, brain, 1.2)
+    return plan(density, masks, brain, 1.2)
 
 
 def test_the_standard_volume_is_the_core_and_15_mm_of_brain(volumes, masks, brain, grid):
@@ -79,9 +84,7 @@ def test_the_margin_is_the_same_on_thick_slices(spacing):
     grid = Grid(shape, np.diag([*spacing, 1.0]))
     u = np.exp(-distance / 10)
     core = distance <= 15
-    found = plan_volumes(
-        TumorDensity(u, grid), TumorMasks(core, core, grid), np.ones(shape, bool), 1.0
-    )
+    found = plan(TumorDensity(u, grid), TumorMasks(core, core, grid), np.ones(shape, bool), 1.0)
     expected = 4 / 3 * np.pi * 30**3 / 1e3
     assert found.standard.sum() * grid.voxel_ml == pytest.approx(expected, rel=0.04)
 
@@ -96,21 +99,47 @@ def test_the_margin_does_not_hang_on_the_last_digit_of_a_header():
         grid = Grid(core.shape, affine)
         masks = TumorMasks(core, core, grid)
         u = TumorDensity(core.astype(np.float32), grid)
-        found.append(plan_volumes(u, masks, np.ones(core.shape, bool), 1.0).standard)
+        found.append(plan(u, masks, np.ones(core.shape, bool), 1.0).standard)
     np.testing.assert_array_equal(*found)
     assert found[0].any(axis=(1, 2)).sum() == 4 + 2 * MARGIN_MM
 
 
-def test_both_volumes_have_one_size_and_lie_in_the_brain(volumes, brain):
-    assert volumes.standard.sum() == volumes.model.sum() > 0
-    assert not (volumes.standard & ~brain).any() and not (volumes.model & ~brain).any()
+def test_all_volumes_have_one_size_and_lie_in_the_brain(volumes, brain):
+    assert list(volumes.by_name) == ["standard", "model", "geodesic"]
+    for volume in volumes.by_name.values():
+        assert volume.sum() == volumes.standard.sum() > 0 and not (volume & ~brain).any()
     row = volumes.row()
     assert row["standard_only_ml"] == pytest.approx(row["model_only_ml"])
 
 
-def test_the_models_volume_holds_the_highest_ranks(volumes, brain):
-    inside = volumes.ranking[volumes.model].min()
-    assert inside > volumes.ranking[brain & ~volumes.model].max()
+def test_the_models_volume_holds_the_core_and_the_highest_ranks(density, volumes, brain):
+    for core in (volumes.outlines.core, ball((9, 15, 14), 6)):  # a core where the model has none
+        found = plan(density, TumorMasks(core, core, density.grid), brain, 1.2)
+        assert found.model[core & brain].all()
+        inside = found.ranking[found.model & ~core].min()
+        assert inside > found.ranking[brain & ~found.model].max()
+
+
+def test_the_row_tells_what_each_volume_leaves_out_of_the_whole(density, brain, grid):
+    core, whole = ball((20, 15, 13), 3), ball((12, 15, 13), 21)
+    found = plan(density, TumorMasks(core, core | whole, grid), brain, 1.2)
+    row = found.row()
+    for name, volume in found.by_name.items():
+        left_out = (core | whole) & ~volume
+        assert row[f"{name}_leaves_out"] == pytest.approx(left_out.sum() / (core | whole).sum())
+        assert row[f"{name}_leaves_out_ml"] == pytest.approx(left_out.sum() * grid.voxel_ml)
+        assert row[f"{name}_ml"] == pytest.approx(volume.sum() * grid.voxel_ml)
+    assert row["model_leaves_out"] > 0.1
+
+
+def test_the_geodesic_volume_goes_where_the_front_goes_first(density, masks, brain):
+    far_side = np.indices(SHAPE)[0] < 17
+    speed = np.where(far_side, 0.3, 1.0).astype(np.float32)
+    found = plan_volumes(density, masks, brain, 1.2, speed)
+    assert found.geodesic[masks.core].all() and found.geodesic.sum() == found.standard.sum()
+    assert (found.geodesic & far_side).sum() < (found.standard & far_side).sum()
+    times = travel_time(masks.core, np.where(brain, speed, 0), SPACING)
+    assert times[found.geodesic].max() <= times[brain & ~found.geodesic].min()
 
 
 def test_no_two_voxels_of_the_brain_rank_alike_and_none_outside_ranks(volumes, brain):
@@ -157,14 +186,14 @@ def test_sizes_agree_whatever_the_ties(seed, levels):
     brain = rng.random(grid.shape) < 0.8
     core = np.zeros(grid.shape, bool)
     core[4, 4, 3] = brain[4, 4, 3] = True
-    found = plan_volumes(TumorDensity(u, grid), TumorMasks(core, core, grid), brain, 1.0)
-    assert found.standard.sum() == found.model.sum()
+    found = plan(TumorDensity(u, grid), TumorMasks(core, core, grid), brain, 1.0)
+    assert found.standard.sum() == found.model.sum() == found.geodesic.sum()
     assert len(np.unique(found.ranking[brain])) == brain.sum()
 
 
 def test_without_a_core_the_margin_is_drawn_around_the_whole(density, masks, brain):
     coreless = TumorMasks(np.zeros_like(masks.core), masks.whole, masks.grid)
-    found = plan_volumes(density, coreless, brain, 1.2)
+    found = plan(density, coreless, brain, 1.2)
     assert found.gross == "whole"
     assert found.standard.sum() > masks.whole.sum()
 
@@ -185,20 +214,8 @@ def test_isodensities_are_nested(density):
 
 def test_arrays_of_another_grid_are_refused(density, masks, brain):
     with pytest.raises(ValueError, match="one grid"):
-        plan_volumes(density, masks, brain[1:], 1.2)
+        plan(density, masks, brain[1:], 1.2)
     with pytest.raises(ValueError, match="outside the brain mask"):
-        plan_volumes(density, masks, ~brain, 1.2)
+        plan(density, masks, ~brain, 1.2)
     with pytest.raises(ValueError, match="needs a density"):
         rank_brain(TumorDensity(np.zeros(SHAPE, np.float32), density.grid), brain, 1.2)
-
-
-def test_coverage_is_the_share_of_the_recurrence(volumes, grid):
-    recurrence = TumorMasks(volumes.standard & ~volumes.model, volumes.standard, grid)
-    core, whole = cover_recurrence(volumes, recurrence)
-    assert (core.standard, core.model) == (1.0, 0.0)
-    overlap = (volumes.standard & volumes.model).sum() / volumes.standard.sum()
-    assert (whole.standard, whole.model) == (1.0, pytest.approx(overlap))
-    assert whole.recurrence_ml == pytest.approx(volumes.row()["standard_ml"])
-    nothing = np.zeros(SHAPE, bool)
-    (only,) = cover_recurrence(volumes, TumorMasks(nothing, volumes.model, grid))
-    assert only.outline == "whole" and only.model == 1.0
