@@ -13,7 +13,7 @@ from ...errors import InputError
 from ...paths import StrPath
 from ..images.labels import label_convention
 from ..names import checked_identifier, subject_label
-from ..patient.named_files import SEG_GRIDS
+from ..patient.named_files import SEG_GRIDS, follow_up_convention
 from ..results.table_file import Table, listed, read_table
 
 SCANS = ("t1", "t1c", "flair", "seg", "brain_mask", "seg_reference", "recurrence")
@@ -22,7 +22,7 @@ SCANS = ("t1", "t1c", "flair", "seg", "brain_mask", "seg_reference", "recurrence
 TISSUES = ("tissue_gm", "tissue_wm", "tissue_csf")
 """Maps of a patient's own tissue: all three or none."""
 
-COLUMNS = ("id", *SCANS, *TISSUES, "labels", "seg_grid")
+COLUMNS = ("id", *SCANS, *TISSUES, "labels", "recurrence_labels", "seg_grid")
 """What is read of a table; its other columns are carried to the cohort's summary."""
 
 NOTHING = frozenset({"n/a", "na", "nan", "none", "null"})
@@ -45,6 +45,8 @@ class Case:
         The row's cells under further heads, as they are written; no part of the request.
     seg_grid : "own" or "t1"
         Whose voxels the segmentation has; see `load_patient`.
+    recurrence_labels : str or None
+        Name of the recurrence's label convention, where it is another than the segmentation's.
     """
 
     identifier: str
@@ -52,6 +54,7 @@ class Case:
     labels: str
     others: Mapping[str, str] = field(default_factory=dict)
     seg_grid: str = "own"
+    recurrence_labels: str | None = None
 
     @property
     def subject(self) -> str:
@@ -172,17 +175,21 @@ def _read_case(
     if 0 < len(missing) < len(TISSUES):
         faults.append(f"tissue maps are three or none, {' and '.join(missing)} missing")
     faults += [f"{role}: {fault}" for role, path in scans.items() if (fault := _fault_of(path))]
-    convention = given.get("labels") or labels or None
+    known, follow_up = "", given.get("recurrence_labels")
     try:
-        known = label_convention(convention).name
+        meant = label_convention(given.get("labels") or labels or None)
+        known = meant.name
+        if follow_up is not None:
+            follow_up = follow_up_convention(
+                follow_up, meant, scans.get("recurrence"), option="recurrence_labels"
+            ).name
     except InputError as error:
-        known = ""
         faults.append(str(error))
     seg_grid = given.get("seg_grid", "own").lower()
     if seg_grid not in SEG_GRIDS:
         faults.append(f"seg_grid: expected one of {', '.join(SEG_GRIDS)}, got {seg_grid!r}")
     others = {head: text for head, text in cells.items() if head not in COLUMNS}
-    return Case(identifier, scans, known, others, seg_grid), faults
+    return Case(identifier, scans, known, others, seg_grid, follow_up), faults
 
 
 def _path(folder: Path, text: str) -> Path:

@@ -39,6 +39,11 @@ FIELDS = {
     "whole_ml": "whole (ml)",
     "covered_standard": "recurrence in the standard volume",
     "covered_model": "recurrence in the model's volume",
+    "covered_geodesic": "recurrence in the geodesic volume",
+    "auc_model": "ROC-AUC of the model's ranking",
+    "auc_geodesic": "ROC-AUC of the distance through tissue",
+    "precision_model": "average precision of the model's ranking",
+    "precision_geodesic": "average precision of the distance through tissue",
     "seconds": "seconds",
     "problems": "problems",
     "error": "error",
@@ -49,13 +54,22 @@ FIELDS = {
 OFF_PAGE = ("origin_x_mm", "origin_y_mm", "origin_z_mm", "error", "report")
 """Columns that only the table has, or that the page shows otherwise."""
 
-WHERE_GIVEN = ("covered_standard", "covered_model")
+WHERE_GIVEN = (
+    "covered_standard",
+    "covered_model",
+    "covered_geodesic",
+    "auc_model",
+    "auc_geodesic",
+    "precision_model",
+    "precision_geodesic",
+)
 """Columns that the page has only where a patient has a value there."""
 
 DECIMALS = {
     "score": 3, "dice_core": 3, "dice_whole": 3, "mean_dice": 3, "brain_dice": 3, "lambda_mm": 2,
     "rho_t": 1, "core_ml": 1, "whole_ml": 1, "covered_standard": 2,
-    "covered_model": 2, "seconds": 0,
+    "covered_model": 2, "covered_geodesic": 2, "auc_model": 3, "auc_geodesic": 3,
+    "precision_model": 3, "precision_geodesic": 3, "seconds": 0,
 }  # fmt: skip
 
 
@@ -90,9 +104,6 @@ def cohort_rows(outcomes: Sequence[Outcome], out: Path) -> list[dict[str, Any]]:
         answer, quality = result["answer"], result["quality"]
         growth = answer["growths"][0]  # of several tumours, that of the largest core
         x, y, z = growth["origin_mm"]
-        covered: dict[str, float] = next(
-            iter(result["recurrence"]), {}
-        )  # its core, where it has one
         has_core = quality["core"]["patient_ml"] > 0
         report = (outcome.folder / REPORT_FILE).relative_to(out.absolute())
         rows.append(
@@ -109,8 +120,7 @@ def cohort_rows(outcomes: Sequence[Outcome], out: Path) -> list[dict[str, Any]]:
                 "origin_z_mm": z,
                 "core_ml": quality["core"]["patient_ml"],
                 "whole_ml": quality["whole"]["patient_ml"],
-                "covered_standard": covered.get("standard"),
-                "covered_model": covered.get("model"),
+                **_of_recurrence(result),
                 "seconds": sum(result["timings_s"].values()),
                 "problems": len(result["problems"]),
                 "report": report.as_posix(),
@@ -173,6 +183,19 @@ def write_cohort(
         "The page", lambda: write_text(page, render_page("cohort.html.jinja", **values)), failures
     )
     return failures
+
+
+def _of_recurrence(result: dict[str, Any]) -> dict[str, float | None]:
+    """What volumes hold of a recurrence and how high it ranks: of its core, where it has one."""
+    if not result["recurrence"]:
+        return {}
+    found, row = result["recurrence"][0], {}
+    for name in ("standard", "model", "geodesic"):
+        row[f"covered_{name}"] = found[name]
+    for name in ("model", "geodesic"):
+        score = found[f"{name}_ranking"] or {"auc": None, "average_precision": None}
+        row |= {f"auc_{name}": score["auc"], f"precision_{name}": score["average_precision"]}
+    return row
 
 
 def _result_of(outcome: Outcome) -> dict[str, Any]:

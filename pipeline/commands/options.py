@@ -24,7 +24,7 @@ OptionalDatabase = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Labels = Annotated[
-    str | None, typer.Option(help="Label convention of the segmentation: brats2021, brats2023.")
+    str | None, typer.Option(help="Label convention of the segmentation: brats2021, brats2023, ...")
 ]
 LabelList = Annotated[
     str | None, typer.Option(metavar="L,L,...", help="Labels, instead of a convention.")

@@ -15,7 +15,7 @@ from ..images.labels import label_convention
 from ..inversion.options import InversionOptions
 from ..names import DEFAULT_SUBJECT, checked_subject, map_name
 from ..patient.brain_way import checked_way
-from ..patient.named_files import require_files
+from ..patient.named_files import follow_up_convention, require_files
 from ..results.result_folder import only_run
 from ..terminal.printing import print_notice, print_step, show
 from ..terminal.progress import console
@@ -72,6 +72,9 @@ def invert_command(
     recurrence: Annotated[
         Path | None, typer.Option(help="Segmentation of a follow-up scan, aligned with the T1.")
     ] = None,
+    recurrence_labels: Annotated[
+        str | None, typer.Option(help="Its label convention; default: that of the segmentation.")
+    ] = None,
     model: DatabaseModel = None,
     title: Annotated[str, typer.Option(help="Heading of the report.")] = "Patient",
     subject: Annotated[str, typer.Option(help="Label in file names.")] = DEFAULT_SUBJECT,
@@ -85,7 +88,10 @@ def invert_command(
         "core_labels": numbers(core_labels),
         "whole_labels": numbers(whole_labels),
     }
-    label_convention(labels, core_labels=numbers(core_labels), whole_labels=numbers(whole_labels))
+    meant = label_convention(
+        labels, core_labels=numbers(core_labels), whole_labels=numbers(whole_labels)
+    )
+    follow_up_convention(recurrence_labels, meant, recurrence)
     files: dict[str, Any] = {
         "t1": t1,
         "t1c": t1c,
@@ -117,6 +123,7 @@ def invert_command(
     patient = load_patient(
         **files,
         **convention,
+        recurrence_labels=recurrence_labels,
         seg_grid=seg_grid,
         keep_islands=keep_islands,
         brain=brain_way,

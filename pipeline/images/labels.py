@@ -33,27 +33,44 @@ class LabelConvention:
     core : frozenset of int
         Enhancing and necrotic (non-enhancing) tumour core.
     whole : frozenset of int
-        Everything seen on FLAIR, oedema and core included; the only labels that may occur
-        beside 0.
+        Everything seen on FLAIR, oedema and core included.
+    no_tumour : frozenset of int
+        What else may be drawn, as a resection cavity. No other labels may occur beside 0.
     """
 
     name: str
     core: frozenset[int]
     whole: frozenset[int]
+    no_tumour: frozenset[int] = frozenset()
+
+    @property
+    def known(self) -> frozenset[int]:
+        """All labels that may occur beside 0."""
+        return self.whole | self.no_tumour
 
     def row(self) -> dict[str, str | list[int]]:
         """Plain values by name, as `result.json` shows them."""
-        return {"name": self.name, "core": sorted(self.core), "whole": sorted(self.whole)}
+        return {
+            "name": self.name,
+            "core": sorted(self.core),
+            "whole": sorted(self.whole),
+            "no_tumour": sorted(self.no_tumour),
+        }
 
 
 CONVENTIONS = MappingProxyType(
     {
         "brats2021": LabelConvention("brats2021", frozenset({1, 4}), frozenset({1, 2, 4})),
         "brats2023": LabelConvention("brats2023", frozenset({1, 3}), frozenset({1, 2, 3})),
+        "brats2024-post": LabelConvention(
+            "brats2024-post", frozenset({1, 3}), frozenset({1, 2, 3}), frozenset({4})
+        ),
     }
 )
-"""By name. Label 1 is necrotic core and 2 oedema in both; enhancing tumour is 4 until BraTS 2021,
-3 from 2023 on."""
+"""By name. Label 1 is necrotic core and 2 oedema (after treatment: all that is bright on FLAIR) in
+all; enhancing tumour is 4 until BraTS 2021, 3 from 2023 on, and 4 is the resection cavity in BraTS
+2024's glioma after treatment (de Verdier et al., "The 2024 Brain Tumor Segmentation (BraTS)
+challenge: glioma segmentation on post-treatment MRI", arXiv 2405.18368)."""
 
 
 def label_convention(
@@ -61,8 +78,18 @@ def label_convention(
     *,
     core_labels: Sequence[int] | None = None,
     whole_labels: Sequence[int] | None = None,
+    option: str = "labels",
 ) -> LabelConvention:
     """Look up a convention by name, or make one from explicit labels.
+
+    Parameters
+    ----------
+    name : str, optional
+        Of `CONVENTIONS`, in any case.
+    core_labels, whole_labels : sequence of int, optional
+        Both, in place of a name.
+    option : str
+        What the user calls the name; opens the messages.
 
     Raises
     ------
@@ -74,31 +101,31 @@ def label_convention(
     known = ", ".join(CONVENTIONS)
     if name is not None and explicit:
         raise InputError(
-            f"labels: give either a convention ({name!r} came) or explicit core and whole labels, "
-            "not both"
+            f"{option}: give either a convention ({name!r} came) or explicit core and whole "
+            "labels, not both"
         )
     if name is not None:
         name = name.lower()  # BraTS2021, as the challenge writes it
         if name not in CONVENTIONS:
             raise InputError(
-                f"labels: unknown convention {name!r}; there are {known}, or give explicit core "
+                f"{option}: unknown convention {name!r}; there are {known}, or give explicit core "
                 "and whole labels"
             )
         return CONVENTIONS[name]
     if core_labels is None or whole_labels is None:
         raise InputError(
-            f"labels: the meaning of a segmentation's labels is never guessed; name a convention "
+            f"{option}: the meaning of a segmentation's labels is never guessed; name a convention "
             f"({known}) or give both explicit core and whole labels"
         )
     core, whole = frozenset(map(int, core_labels)), frozenset(map(int, whole_labels))
     if not whole or min(whole | core) < 1:
         raise InputError(
-            f"labels: labels are positive integers and the whole tumour has at least one, got "
+            f"{option}: labels are positive integers and the whole tumour has at least one, got "
             f"core {sorted(core)}, whole {sorted(whole)}"
         )
     if not core <= whole:
         raise InputError(
-            f"labels: the whole tumour includes its core, but {sorted(core - whole)} of the core "
+            f"{option}: the whole tumour includes its core, but {sorted(core - whole)} of the core "
             f"labels {sorted(core)} are missing in the whole labels {sorted(whole)}"
         )
     return LabelConvention("explicit", core, whole)
@@ -125,6 +152,7 @@ def outlines_from_labels(
     convention: LabelConvention,
     *,
     name: str = "segmentation",
+    option: str = "--labels",
 ) -> TumorMasks:
     """Turn a label image into the two outlines.
 
@@ -134,11 +162,13 @@ def outlines_from_labels(
         Integers, whatever their type; floating-point numbers are rounded by `ROUNDING` at most.
     name : str
         Opens the messages.
+    option : str
+        Names a convention; for the messages.
 
     Raises
     ------
     InputError
-        If values are not integers, labels occur that the convention does not have, or nothing
+        If values are not integers, labels occur that the convention does not have, or no tumour
         is labelled.
     """
     labels = rounded_labels(segmentation)
@@ -150,17 +180,22 @@ def outlines_from_labels(
     found = {int(label) for label in np.unique(labels)} - {0}
     if not found:
         raise InputError(f"{name}: it is empty, no voxel carries a label; is it the right file?")
-    if len(found) > MANY_LABELS and not found <= convention.whole:
+    if len(found) > MANY_LABELS and not found <= convention.known:
         raise InputError(
-            f"{name}: expected the labels {sorted(convention.whole)} of {convention.name}, got "
+            f"{name}: expected the labels {sorted(convention.known)} of {convention.name}, got "
             f"{_summary(labels)}, as an image or a parcellation has them; give the tumour's "
             "segmentation"
         )
-    if not found <= convention.whole:
+    if not found <= convention.known:
         raise InputError(
             f"{name}: the labels {sorted(found)} do not fit {convention.name} "
-            f"{sorted(convention.whole)}: {sorted(found - convention.whole)} unknown; name the "
-            f"convention that fits ({', '.join(CONVENTIONS)}) or give explicit labels"
+            f"{sorted(convention.known)}: {sorted(found - convention.known)} unknown; name the "
+            f"convention that fits ({option} {', '.join(CONVENTIONS)}) or give explicit labels"
+        )
+    if not found & convention.whole:
+        raise InputError(
+            f"{name}: it has no tumour, none of the labels {sorted(convention.whole)} occurs; is "
+            "it the right file?"
         )
     core = np.isin(labels, sorted(convention.core))
     whole = np.isin(labels, sorted(convention.whole))

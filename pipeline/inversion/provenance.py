@@ -28,6 +28,9 @@ def provenance_of(inversion: PatientGrowth) -> dict[str, Any]:
         "thresholds": dataclasses.asdict(database.thresholds),
         "inputs_sha256": dict(inversion.checksums),
         "labels": None if patient.convention is None else patient.convention.row(),
+        "recurrence_labels": None
+        if patient.recurrence_convention is None
+        else patient.recurrence_convention.row(),
         "brain": None if patient.brain_source is None else patient.brain_source.row(),
         "registration": inversion.transform.settings,
         "options": inversion.options.row(),

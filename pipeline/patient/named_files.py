@@ -9,6 +9,7 @@ from typing import Literal
 from ...errors import InputError
 from ...paths import StrPath
 from ..images.file_kinds import require_nifti
+from ..images.labels import LabelConvention, label_convention
 
 ROLES = {
     "t1": "T1",
@@ -25,6 +26,40 @@ SEG_GRIDS = ("own", "t1")
 """Whose voxels a segmentation has: those of its header, or the registered image's."""
 
 Modality = Literal["t1", "t1c"]
+
+
+def follow_up_convention(
+    name: str | None,
+    convention: LabelConvention,
+    recurrence: StrPath | None,
+    *,
+    option: str = "--recurrence-labels",
+) -> LabelConvention:
+    """What the labels of a follow-up mean: as in the segmentation, unless a name says else.
+
+    Parameters
+    ----------
+    name : str or None
+        Of `CONVENTIONS`.
+    convention : LabelConvention
+        Of the segmentation.
+    recurrence : path or None
+        The follow-up's segmentation.
+    option : str
+        What the user calls the name; opens the messages.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, or names the labels of no file.
+    """
+    if name is None:
+        return convention
+    if recurrence is None:
+        raise InputError(
+            f"{option} names the labels of a recurrence, and none is given: give both or neither"
+        )
+    return label_convention(name, option=option)
 
 
 def require_files(paths: Mapping[str, StrPath | None], *, seg_grid: str = "own") -> Modality:

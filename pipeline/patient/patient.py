@@ -39,7 +39,7 @@ from .brain_way import BrainWay, checked_way
 from .coregistration import align, measure_agreement, move
 from .islands import Islands
 from .lesion import add_tumour, judge_recurrence, judge_tumour
-from .named_files import ROLES
+from .named_files import ROLES, follow_up_convention
 from .patient_files import (
     PatientFiles,
     advise,
@@ -89,6 +89,8 @@ class Patient:
         Outlines of a follow-up scan on the grid of `t1`.
     convention : LabelConvention or None
         What the segmentation's labels mean; None where no file was read.
+    recurrence_convention : LabelConvention or None
+        What the recurrence's labels mean; None where none was read.
     frames : Frames or None
         What the header of `t1` says of its place; None where no file was read.
     islands : Islands or None
@@ -116,6 +118,7 @@ class Patient:
     brain_source: BrainSource | None = None
     recurrence: TumorMasks | None = None
     convention: LabelConvention | None = None
+    recurrence_convention: LabelConvention | None = None
     frames: Frames | None = None
     islands: Islands | None = None
     timings_s: Mapping[str, float] = field(default_factory=dict)
@@ -175,6 +178,7 @@ def load_patient(
     seg_reference: StrPath | None = None,
     seg_grid: str = "own",
     recurrence: StrPath | None = None,
+    recurrence_labels: str | None = None,
     labels: str | None = None,
     core_labels: Sequence[int] | None = None,
     whole_labels: Sequence[int] | None = None,
@@ -207,8 +211,10 @@ def load_patient(
         Whose voxels the segmentation has: those that its header says, or, whatever that says,
         those of the registered image, whose shape it must have then.
     recurrence : path, optional
-        Label image of a follow-up scan, of the same convention, in the registered image's world,
-        to which that scan has been co-registered; on any grid.
+        Label image of a follow-up scan, in the registered image's world, to which that scan has
+        been co-registered; on any grid.
+    recurrence_labels : str, optional
+        Name of its convention; by default that of the segmentation.
     labels : str
         Name of a convention, see `CONVENTIONS` in `labels`.
     core_labels, whole_labels : sequence of int
@@ -233,6 +239,7 @@ def load_patient(
     """
     brain_way = checked_way(brain)
     convention = label_convention(labels, core_labels=core_labels, whole_labels=whole_labels)
+    follow_up = follow_up_convention(recurrence_labels, convention, recurrence)
     files = read_patient_files(
         {
             "t1": t1,
@@ -244,6 +251,7 @@ def load_patient(
             "recurrence": recurrence,
         },
         convention,
+        follow_up,
         seg_grid=seg_grid,
         keep_islands=keep_islands,
     )
@@ -316,6 +324,7 @@ def load_patient(
         brain_source=source,
         recurrence=files.recurrence,
         convention=convention,
+        recurrence_convention=None if files.recurrence is None else follow_up,
         frames=files.frames,
         islands=files.islands,
         timings_s=steps.seconds,

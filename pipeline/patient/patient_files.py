@@ -77,6 +77,7 @@ class PatientFiles:
 def read_patient_files(
     paths: Mapping[str, StrPath | None],
     convention: LabelConvention,
+    follow_up: LabelConvention,
     *,
     seg_grid: str = "own",
     keep_islands: bool = False,
@@ -87,8 +88,8 @@ def read_patient_files(
     ----------
     paths : mapping of str to path
         By role, of `ROLES`; see `load_patient`.
-    convention : LabelConvention
-        Of segmentation and recurrence.
+    convention, follow_up : LabelConvention
+        Of segmentation and of recurrence.
     seg_grid : "own" or "t1"
         Whose voxels the segmentation has.
     keep_islands : bool
@@ -133,7 +134,7 @@ def read_patient_files(
         mask, brain_drawn = _read_mask(files["brain_mask"], names["brain_mask"], image)
     if "recurrence" in files:
         recurrence, told = _read_recurrence(
-            files["recurrence"], names["recurrence"], image.grid, convention
+            files["recurrence"], names["recurrence"], image.grid, follow_up
         )
         notices += told
     reference = others.get("seg_reference")
@@ -247,7 +248,8 @@ def _read_recurrence(
     file: NiftiFile, name: str, grid: Grid, convention: LabelConvention
 ) -> tuple[TumorMasks, list[str]]:
     """A follow-up segmentation on the registered image's grid, and what of it is not seen there."""
-    masks = outlines_from_labels(file.values, file.grid, convention, name=name)
+    option = "--recurrence-labels"
+    masks = outlines_from_labels(file.values, file.grid, convention, name=name, option=option)
     doubts = doubts_of_nesting(masks, ROLES["recurrence"])
     if file.grid == grid:
         return masks, doubts

@@ -48,6 +48,18 @@ def test_a_row_names_three_tissue_maps_or_none(files):
         read_cases(table(files, head + "a,t1.nii.gz,seg.nii.gz,brats2021,,t1.nii.gz,\n"))
 
 
+def test_a_row_tells_what_the_labels_of_its_recurrence_mean(files):
+    head = "id,t1,seg,labels,recurrence,recurrence_labels\n"
+    row = "t1.nii.gz,seg.nii.gz,brats2021"
+    rows = f"a,{row},seg.nii.gz,BraTS2024-post\nb,{row},seg.nii.gz,\nc,{row},n/a,n/a\n"
+    cases = read_cases(table(files, head + rows)).cases
+    assert [case.recurrence_labels for case in cases] == ["brats2024-post", None, None]
+    with pytest.raises(InputError) as caught:
+        read_cases(table(files, head + f"a,{row},seg.nii.gz,brats\nb,{row},,brats2021\n"))
+    assert "line 2: recurrence_labels: unknown convention 'brats'" in str(caught.value)
+    assert "line 3: recurrence_labels names the labels of a recurrence" in str(caught.value)
+
+
 def test_a_row_tells_whose_voxels_its_segmentation_has(files):
     head = "id,t1,seg,labels,seg_grid\n"
     rows = "a,t1.nii.gz,seg.nii.gz,brats2021,T1\nb,t1.nii.gz,seg.nii.gz,brats2021,n/a\n"

@@ -297,7 +297,11 @@ def test_a_browser_sorts_the_page_by_any_column(database, files, chromium):
     outcomes = []
     for name, covered in (("a", 0.1), ("b", 0.85), ("c", None), ("d", 0.09)):
         case = Case(name, scans, "brats2021")
-        rows = [{"outline": "core", "recurrence_ml": 3.0, "standard": 0.5, "model": covered}]
+        score = None if covered == 0.1 else {"auc": 0.75, "average_precision": 0.5}
+        rows = [
+            {"outline": "core", "recurrence_ml": 3.0, "standard": 0.5, "model": covered,
+             "geodesic": 0.6, "model_ranking": score, "geodesic_ranking": score}
+        ]  # fmt: skip
         request = describe_request(case, database, DEFAULT)
         pretend(files / f"sub-{name}", request, recurrence=[] if covered is None else rows)
         outcomes.append(Outcome(case, (files / f"sub-{name}").absolute(), True, None))
@@ -306,6 +310,10 @@ def test_a_browser_sorts_the_page_by_any_column(database, files, chromium):
     with (files / TABLE_FILE).open(newline="") as file:
         table = list(csv.DictReader(file))
     assert [row["covered_model"] for row in table] == ["0.1", "0.85", "", "0.09", ""]
+    assert [row["covered_geodesic"] for row in table] == ["0.6", "0.6", "", "0.6", ""]
+    for plan in ("model", "geodesic"):
+        assert [row[f"auc_{plan}"] for row in table] == ["", "0.75", "", "0.75", ""]
+        assert [row[f"precision_{plan}"] for row in table] == ["", "0.5", "", "0.5", ""]
     page = files / "clicked.html"
     page.write_text((files / PAGE_FILE).read_text().replace("</body>", CLICK, 1))
     body = re.search(r"<body[^>]*>", chromium(page, "--dump-dom").stdout)[0]

@@ -196,6 +196,8 @@ def invert(capsys, database, patient, out, **options):
         ({"densities": "0.1,2"}, "numbers between 0 and 1"),
         ({"subject": "P 01"}, "letters and digits"),
         ({"recurrence": "nowhere.nii.gz"}, "no such file"),
+        ({"recurrence-labels": "brats2021"}, "--recurrence-labels names the labels of a recurr"),
+        ({"recurrence": "seg.nii.gz", "recurrence-labels": "b"}, "--recurrence-labels: unknown co"),
         ({"brain-mask": "nowhere.nii.gz"}, "no such file"),
         ({"fit-thresholds": True}, "fit-thresholds goes on from a refinement"),
         ({"own-anatomy": True}, "own-anatomy goes on from a refinement"),

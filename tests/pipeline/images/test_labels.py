@@ -20,6 +20,31 @@ def test_conventions():
     assert (masks.core.sum(), masks.whole.sum()) == (20, 40)
 
 
+def test_a_cavity_may_be_drawn_and_is_no_tumour():
+    after = label_convention("BraTS2024-post")
+    labels = np.zeros(ROOM.shape, np.uint8)
+    labels[0], labels[1], labels[2, :2], labels[2, 2:] = 4, 2, 1, 3
+    masks = outlines_from_labels(labels, ROOM, after)
+    np.testing.assert_array_equal(masks.whole, (labels > 0) & (labels < 4))
+    np.testing.assert_array_equal(masks.core, (labels == 1) | (labels == 3))
+    assert after.row()["no_tumour"] == [4]
+    with pytest.raises(InputError, match="it has no tumour, none of the labels"):
+        outlines_from_labels(np.where(labels == 4, labels, 0), ROOM, after)
+    with pytest.raises(
+        InputError, match=r"do not fit brats2024-post \[1, 2, 3, 4\]: \[5\] unknown"
+    ):
+        outlines_from_labels(labels + (labels == 4), ROOM, after)
+
+
+def test_messages_name_the_option_that_was_used():
+    with pytest.raises(InputError, match=r"^follow-up: unknown convention"):
+        label_convention("brats", option="follow-up")
+    with pytest.raises(InputError, match=r"the convention that fits \(--later brats2021, "):
+        outlines_from_labels(
+            np.full(ROOM.shape, 4), ROOM, label_convention("brats2023"), option="--later"
+        )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -75,7 +75,8 @@ def test_result_says_where_everything_came_from(inverted, truth):
     assert provenance["inputs_sha256"]["t1"] == hashlib.sha256(truth.t1.read_bytes()).hexdigest()
     assert provenance["database"]["checksum"] == database.checksum
     assert provenance["thresholds"] == {"core": 0.6, "whole": 0.2}
-    assert provenance["labels"] == {"name": "brats2021", "core": [1, 4], "whole": [1, 2, 4]}
+    meant = {"name": "brats2021", "core": [1, 4], "whole": [1, 2, 4], "no_tumour": []}
+    assert provenance["labels"] == provenance["recurrence_labels"] == meant
     assert provenance["brain"] == {"way": "mask", "tool": None, "version": None}
     assert provenance["versions"]["glioquery"] and provenance["registration"]["seed"] == 1
     assert set(provenance["inputs_sha256"]) == {"t1", "seg", "brain_mask", *ANOTHER_ROLE}

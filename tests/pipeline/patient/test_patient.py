@@ -206,6 +206,22 @@ def test_a_recurrence_is_read_by_the_labels_of_the_patient_from_any_grid(
     np.testing.assert_array_equal(other.recurrence.whole, patient.recurrence.whole)
 
 
+def test_a_recurrence_may_have_labels_of_its_own(files, segmentation, tmp_path):
+    later = tmp_path / "later.nii"
+    write_nifti(later, segmentation, SIMULATION_GRID)  # 2 oedema, 4 the cavity
+    patient = load_patient(**files, recurrence=later, recurrence_labels="brats2024-post")
+    assert not patient.recurrence.core.any()
+    np.testing.assert_array_equal(patient.recurrence.whole, segmentation == 2)
+    np.testing.assert_array_equal(patient.masks.core, segmentation == 4)
+    assert patient.recurrence_convention.name == "brats2024-post"
+    plain = load_patient(**files, recurrence=later)
+    assert plain.recurrence_convention is plain.convention
+    assert load_patient(**files).recurrence_convention is None
+    message = refusal(**files, recurrence=later, recurrence_labels="brats2023")
+    assert "[4] unknown" in message and "--recurrence-labels" in message
+    assert "none is given" in refusal(**files, recurrence_labels="brats2023")
+
+
 def test_refused_recurrences(files, segmentation, tmp_path, still):
     later = tmp_path / "later.nii"
     away = Grid(SIMULATION_GRID.shape, SIMULATION_GRID.affine + 150 * np.eye(4, 4, 3))
@@ -213,7 +229,8 @@ def test_refused_recurrences(files, segmentation, tmp_path, still):
     message = refusal(**files, recurrence=later)
     assert "recurrence" in message and "co-register the follow-up scan" in message
     write_nifti(later, 9 * segmentation, SIMULATION_GRID)
-    assert "recurrence" in refusal(**files, recurrence=later)
+    message = refusal(**files, recurrence=later)
+    assert "recurrence" in message and "(--recurrence-labels brats2021, " in message
     write_nifti(later, np.roll(segmentation, 60, axis=2), SIMULATION_GRID)
     message = refusal(**files, recurrence=later)
     assert "recurrence lies inside the brain" in message and "co-register" in message
