@@ -43,7 +43,7 @@ def map_name(subject: str, space: Space, suffix: Suffix, *, label: str = "", des
     label : str
         What a mask outlines (CTV).
     desc : str
-        What tells it from others of its kind (mean, ranking, standard).
+        What tells it from others of its kind (growth, mean, ranking, standard).
     """
     entities = [f"sub-{subject}", f"space-{space}"]
     entities += [f"{key}-{value}" for key, value in (("label", label), ("desc", desc)) if value]
@@ -52,7 +52,7 @@ def map_name(subject: str, space: Space, suffix: Suffix, *, label: str = "", des
 
 MAP_NAME = re.compile(
     "sub-[A-Za-z0-9]+_space-(T1w|SRI24|seg)(_label-CTV)?"
-    "(_desc-(match|mean|sd|exceeds[0-9p]+permille|ranking|isodensity|standard|model|geodesic|difference))?"
+    "(_desc-(match|growth|mean|sd|exceeds[0-9p]+permille|ranking|isodensity|standard|model|geodesic|difference))?"
     r"_(density|probseg|dseg|mask)\.nii\.gz"
 )
 

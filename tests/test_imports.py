@@ -35,6 +35,7 @@ ROOMS = [
     "pipeline.registration",  # the patient, aligned with the atlas
     "pipeline.fit",  # the growth that explains the patient's outlines
     "pipeline.uncertainty",  # how sure that growth is
+    "pipeline.agreement",  # of that growth with the scan
     "pipeline.prediction",  # what the growth says of the patient
     "pipeline.inversion",  # all of that in its order, as values
     "pipeline.pictures",  # draws values

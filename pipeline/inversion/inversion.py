@@ -69,12 +69,12 @@ def invert(
 
 def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
     """Say how sure a growth is, and carry both to the patient's grids."""
-    densities, own = growth.options.densities, growth.grown_in_patient
+    own = growth.grown_in_patient
     with steps("assess uncertainty"):
         if own is None:
-            uncertainty = assess(growth.database, growth.findings, densities)
+            uncertainty = assess(growth.database, growth.findings)
         else:
-            uncertainty = assess_in_patient(growth.database, own, densities)
+            uncertainty = assess_in_patient(growth.database, own)
     patient = growth.patient
     with steps("map to the patient"):
         front_speed = _front_speed(growth)
@@ -87,6 +87,8 @@ def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
             patient.masks,
             patient.brain_with_tumour,
             speed,
+            thresholds=growth.thresholds,
+            levels=growth.options.densities,
         )
         there: PatientMaps | None = None
         if patient.drawn is not None:
@@ -101,6 +103,8 @@ def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
                 patient.drawn,
                 patient.brain_on(moved),
                 speed_there,
+                thresholds=growth.thresholds,
+                levels=growth.options.densities,
             )
     coverage: tuple[Coverage, ...] = ()
     if patient.recurrence is not None:

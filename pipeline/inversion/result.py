@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...solver import TumorDensity
+from ..agreement import DensityMaps
 from ..fit.answer import growth_row
 from ..images.nifti import Scan
 from ..images.resampling import extend_from_tissue
@@ -17,7 +18,7 @@ from ..prediction.maps import PatientMaps
 from ..prediction.planning import PlanningVolumes
 from ..prediction.recurrence import Coverage
 from ..registration.placement import share_in_brain
-from ..uncertainty.ensemble import DensityMaps, Uncertainty
+from ..uncertainty.ensemble import Uncertainty
 from .growth import PatientGrowth
 
 PLAUSIBLE_MEAN_DICE = 0.45
@@ -55,13 +56,13 @@ class Inversion(PatientGrowth):
 
     @property
     def density(self) -> TumorDensity:
-        """The answer in the patient's space, on the T1's grid."""
+        """The map: the answer in agreement with the outlines, on the T1's grid."""
         return self.maps.density
 
     @property
-    def ensemble(self) -> DensityMaps:
-        """The uncertainty's maps on the same grid."""
-        return self.maps.ensemble
+    def expected(self) -> DensityMaps:
+        """How far the map may be from the truth, on the same grid."""
+        return self.maps.expected
 
     @property
     def planning(self) -> PlanningVolumes:
@@ -109,6 +110,10 @@ class Inversion(PatientGrowth):
                 **growth_row(fitted.fit.parameters, self.findings.answer.density),
             },
             "uncertainty": self.uncertainty.row(),
+            "agreement": {
+                "growth": dataclasses.asdict(self.maps.growth_score),
+                "map": dataclasses.asdict(self.maps.score),
+            },
             "planning": self.planning.row(),
             "recurrence": [dataclasses.asdict(coverage) for coverage in self.coverage],
         }

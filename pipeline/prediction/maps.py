@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
-from ...solver import TumorDensity, TumorMasks
+from ...query import dice_of_masks
+from ...solver import Thresholds, TumorDensity, TumorMasks
+from ..agreement import DensityMaps, agree, doubt, equation_residual
 from ..fit.answer import Answer
 from ..images.point_map import PointMap
 from ..images.resampling import resample_in_tissue
-from ..uncertainty.ensemble import DensityMaps, Uncertainty
-from .planning import LEAST_DENSITY, PlanningVolumes, plan_volumes
+from ..uncertainty.ensemble import Uncertainty
+from .planning import PlanningVolumes, plan_volumes
+
+
+@dataclass(frozen=True)
+class MapScore:
+    """What a density is worth as a map of the scan, and as a growth.
+
+    Attributes
+    ----------
+    dice_core, dice_whole : float
+        Of its isolines with the patient's outlines.
+    residual : float
+        Of the growth equation, see `equation_residual`: any field fits any outline, but none that
+        does so at the cost of a large one is a growth.
+    """
+
+    dice_core: float
+    dice_whole: float
+    residual: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,16 +43,23 @@ class PatientMaps:
 
     Attributes
     ----------
+    growth : TumorDensity
+        Of the answer, as it grew.
     density : TumorDensity
-        Of the answer.
-    ensemble : DensityMaps
-        Of the uncertainty.
+        The same in agreement with the outlines.
+    expected : DensityMaps
+        How far that may be from the truth.
     planning : PlanningVolumes
+    growth_score, score : MapScore
+        Of the growth and of the density.
     """
 
+    growth: TumorDensity
     density: TumorDensity
-    ensemble: DensityMaps
+    expected: DensityMaps
     planning: PlanningVolumes
+    growth_score: MapScore
+    score: MapScore
 
     @property
     def grid(self) -> Grid:
@@ -47,8 +75,11 @@ def map_to_patient(
     masks: TumorMasks,
     brain: NDArray[np.bool_],
     speed: NDArray[np.float32],
+    *,
+    thresholds: Thresholds = Thresholds(),
+    levels: Sequence[float] = (),
 ) -> PatientMaps:
-    """Carry an answer to a grid of the patient's, each map by one interpolation, and plan there.
+    """Carry an answer to a grid of the patient's, let it agree with the outlines, and plan there.
 
     Parameters
     ----------
@@ -63,21 +94,27 @@ def map_to_patient(
     brain : bool array of that grid's shape
     speed : float32 array of that grid's shape
         Of a front in the patient's tissue, see `tissue_speed`.
+    thresholds : Thresholds
+        Densities that the outlines show.
+    levels : sequence of float
+        Densities whose exceedance is mapped.
     """
     grid, maps = masks.grid, uncertainty.maps
-    # What is below the least density would only make the ensemble's files and work larger.
-    ensemble = (
-        np.where(values >= LEAST_DENSITY, values, np.float32(0))
-        for values in (maps.mean, maps.sd, *maps.exceedance.values())
-    )
-    u, mean, sd, *shares = resample_in_tissue(
-        [answer.density.u, *ensemble], maps.grid, grid, tissue, along
-    )
-    density = TumorDensity(u, grid)
-    # The tail of the ranking is as wide as the widest front.
+    u, sd = resample_in_tissue([answer.density.u, maps.sd], maps.grid, grid, tissue, along)
+    growth = TumorDensity(u, grid)
+    # The profile and the tail of the ranking are as wide as the widest front.
     lambda_mm = max(growth.lambda_mm for growth in answer.growths)
+    agreed = agree(growth, masks, brain, speed, lambda_mm=lambda_mm, thresholds=thresholds)
+
+    def scored(density: TumorDensity) -> MapScore:
+        dice_core, dice_whole = dice_of_masks(masks, density.outlines(thresholds))
+        return MapScore(dice_core, dice_whole, equation_residual(density, speed, lambda_mm))
+
     return PatientMaps(
-        density=density,
-        ensemble=DensityMaps(mean, sd, dict(zip(maps.exceedance, shares, strict=True)), grid),
-        planning=plan_volumes(density, masks, brain, lambda_mm, speed),
+        growth=growth,
+        density=agreed.density,
+        expected=doubt(agreed, growth, sd, levels),
+        planning=plan_volumes(agreed.density, masks, brain, lambda_mm, speed),
+        growth_score=scored(growth),
+        score=scored(agreed.density),
     )

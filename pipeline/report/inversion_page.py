@@ -9,7 +9,12 @@ from ..inversion.provenance import provenance_of
 from ..inversion.result import Inversion, InversionStatus
 from ..pictures.drawing import drawn
 from .report import ReportContent, Table, write_report
-from .report_sections import describe_answer, describe_certainty, describe_planning
+from .report_sections import (
+    describe_agreement,
+    describe_answer,
+    describe_certainty,
+    describe_planning,
+)
 from .viewer import view_density
 
 
@@ -38,7 +43,11 @@ def write_page(
     """
     patient = inversion.patient
     answers = [describe_planning(inversion, patient, failures)]
-    evidence = [describe_answer(inversion), describe_certainty(inversion, patient, failures)]
+    evidence = [
+        describe_agreement(inversion),
+        describe_answer(inversion),
+        describe_certainty(inversion, patient, failures),
+    ]
     slices = drawn(
         "The view of slices",
         lambda: view_density(patient, inversion.density, inversion.shown_levels),

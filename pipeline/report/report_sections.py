@@ -86,6 +86,27 @@ def describe_answer(inversion: Inversion) -> Section:
     return Section("How the answer was found", sentences, tables)
 
 
+def describe_agreement(inversion: Inversion) -> Section:
+    """How the growth and the map that agrees with the outlines compare."""
+    rows = [
+        (name, _dice_core(inversion, score.dice_core), f"{score.dice_whole:.3f}",
+         f"{score.residual:.2f}")
+        for name, score in (
+            ("the growth, as it grew", inversion.maps.growth_score),
+            ("the map", inversion.maps.score),
+        )
+    ]  # fmt: skip
+    sentences = [
+        "No growth overlaps the outlines everywhere. In the map its front is moved to where the "
+        "outlines are, through the patient's tissue: near the core it follows the core's outline, "
+        "beyond both outlines count alike, as oedema may widen the whole one.",
+        "The residual says how far each is from a front that the growth equation could have made: "
+        "0 for an ideal front, 0.3 to 0.6 for growths in real tissue, 1 for any drawing.",
+    ]
+    heads = ("On the T1", "Dice core", "Dice whole", "Residual")
+    return Section("How the map agrees with the scan", sentences, [Table(heads, rows)])
+
+
 def describe_planning(inversion: Inversion, patient: Patient, failures: list[str]) -> Section:
     """The volumes of one size, and what they hold of a recurrence.
 
@@ -214,13 +235,13 @@ def describe_certainty(inversion: Inversion, patient: Patient, failures: list[st
             "the best single tumours."
         )
     level = min(inversion.options.densities, key=lambda x: abs(x - SHOWN_LEVEL))
-    ensemble = inversion.ensemble
+    expected = inversion.expected
     picture = drawn(
         f"The picture of the probability of {level:g}",
-        lambda: draw_exceedance(patient, ensemble.exceedance[level], ensemble.grid),
+        lambda: draw_exceedance(patient, expected.exceedance[level], expected.grid),
         failures,
     )
-    caption = f"Probability among the members that the density is at least {level:g}"
+    caption = f"Probability that the density is at least {level:g}"
     return Section(
         "Uncertainty",
         sentences,

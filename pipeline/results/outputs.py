@@ -1,11 +1,14 @@
 """The files of an inversion.
 
-sub-X_space-T1w_density.nii.gz          density of the answer on the T1's grid, float32
-sub-X_space-SRI24_density.nii.gz        the same on the simulation grid
+sub-X_space-T1w_density.nii.gz          density that agrees with the outlines, on the T1's grid
+sub-X_space-T1w_desc-growth_density.nii.gz
+                                        the growth that was found, before it agreed with them
+sub-X_space-SRI24_desc-growth_density.nii.gz
+                                        the same on the simulation grid
 sub-X_space-SRI24_dseg.nii.gz           the patient's outlines on that grid: 1 whole, 2 core
 sub-X_space-T1w_desc-match_dseg.nii.gz  its outlines on the T1's grid: 1 whole, 2 core
 sub-X_space-T1w_desc-mean_density.nii.gz, desc-sd
-                                        mean and standard deviation over the ensemble
+                                        expectation and standard deviation of the true density
 sub-X_space-T1w_desc-exceeds10permille_probseg.nii.gz, ...
                                         probability that the density is at least 0.01, ...
 sub-X_space-T1w_desc-ranking_density.nii.gz
@@ -155,7 +158,7 @@ def write_maps(out: Path, inversion: Inversion, subject: str = DEFAULT_SUBJECT) 
         there = inversion.maps_on_segmentation
         _write_patient_maps(out, inversion, there, "seg", patient.seg_grid, subject)
     atlas, asked = inversion.density_atlas, inversion.masks
-    name = map_name(subject, "SRI24", "density")
+    name = map_name(subject, "SRI24", "density", desc="growth")
     write_nifti(out / name, atlas.u, atlas.grid, intent="estimate", space="template")
     labels = np.where(asked.core, 2, asked.whole).astype(np.uint8)
     name = map_name(subject, "SRI24", "dseg")
@@ -181,10 +184,11 @@ def _write_patient_maps(
 
     matched = maps.density.outlines(inversion.thresholds)
     write(maps.density.u, "estimate", "density")
+    write(maps.growth.u, "estimate", "density", desc="growth")
     write(matched.whole.astype(np.uint8) + matched.core, "label", "dseg", desc="match")
-    write(maps.ensemble.mean, "estimate", "density", desc="mean")
-    write(maps.ensemble.sd, "estimate", "density", desc="sd")
-    for level, values in maps.ensemble.exceedance.items():
+    write(maps.expected.mean, "estimate", "density", desc="mean")
+    write(maps.expected.sd, "estimate", "density", desc="sd")
+    for level, values in maps.expected.exceedance.items():
         write(values, "estimate", "probseg", desc=exceedance_label(level))
     planning = maps.planning
     write(planning.ranking, "estimate", "density", desc="ranking")

@@ -9,20 +9,20 @@ from ...deferred import deferred
 
 if TYPE_CHECKING:
     from .assessment import assess, assess_in_patient
-    from .ensemble import DensityMaps, Interval, Uncertainty
+    from .ensemble import DensitySpread, Interval, Uncertainty
     from .members import Member, draw_members
 else:
     __getattr__, __dir__ = deferred(
         __name__,
         {
             ".assessment": ("assess", "assess_in_patient"),
-            ".ensemble": ("DensityMaps", "Interval", "Uncertainty"),
+            ".ensemble": ("DensitySpread", "Interval", "Uncertainty"),
             ".members": ("Member", "draw_members"),
         },
     )
 
 __all__ = [
-    "DensityMaps",
+    "DensitySpread",
     "Interval",
     "Member",
     "Uncertainty",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ...dbgen import Database
 from ..fit.anatomy import OwnAnatomy
 from ..fit.answer import Findings
@@ -12,7 +10,7 @@ from .interval_factors import reach_of
 from .members import Member
 
 
-def assess(database: Database, findings: Findings, levels: Sequence[float]) -> Uncertainty:
+def assess(database: Database, findings: Findings) -> Uncertainty:
     """How sure findings are: of the refinement if there is one, else of the matches.
 
     It is the uncertainty of one tumour in any case.
@@ -21,8 +19,6 @@ def assess(database: Database, findings: Findings, levels: Sequence[float]) -> U
     ----------
     database : Database
     findings : Findings
-    levels : sequence of float
-        Densities whose exceedance is mapped.
     """
     if findings.refinement is None:
         ranked = findings.matches
@@ -30,32 +26,27 @@ def assess(database: Database, findings: Findings, levels: Sequence[float]) -> U
             database,
             [Member(match.parameters, match.match.score) for match in ranked],
             [match.match.sample for match in ranked],
-            levels,
             reach_of(database, "matches"),
         )
     return of_refinement(
         findings.target,
         findings.refinement,
-        levels,
         reach_of(database, "refinement"),
         accuracy=database.accuracy,
     )
 
 
-def assess_in_patient(database: Database, own: OwnAnatomy, levels: Sequence[float]) -> Uncertainty:
+def assess_in_patient(database: Database, own: OwnAnatomy) -> Uncertainty:
     """How sure the growth in the patient's own anatomy is, with maps on the tissue's grid.
 
     Parameters
     ----------
     database : Database
     own : OwnAnatomy
-    levels : sequence of float
-        Densities whose exceedance is mapped.
     """
     return of_refinement(
         own.target,
         own.refinement,
-        levels,
         reach_of(database, "own anatomy"),
         source="own anatomy",
         accuracy=database.accuracy,

@@ -85,21 +85,18 @@ class Interval:
 
 
 @dataclass(frozen=True, eq=False)
-class DensityMaps:
+class DensitySpread:
     """What an ensemble says of the density, voxel by voxel.
 
     Attributes
     ----------
     mean, sd : float32 array of the grid's shape
         Weighted mean and standard deviation.
-    exceedance : mapping of float to float32 array
-        For each level, the weighted share of members with at least this density.
     grid : Grid
     """
 
     mean: NDArray[np.float32]
     sd: NDArray[np.float32]
-    exceedance: Mapping[float, NDArray[np.float32]]
     grid: Grid
 
 
@@ -118,8 +115,8 @@ class Uncertainty:
         For each of `QUANTITIES`; None where none is claimed.
     calibration : str
         What the intervals rest on, or why there are none and how to get them.
-    maps : DensityMaps
-        On the atlas.
+    maps : DensitySpread
+        On the grid that the members grew on.
     n_dropped : int
         Members that were drawn and left out: the tissue at their origin holds no seed, or their
         density stopped being a number.
@@ -130,7 +127,7 @@ class Uncertainty:
     weights: NDArray[np.float64]
     intervals: Mapping[str, Interval] | None
     calibration: str
-    maps: DensityMaps
+    maps: DensitySpread
     n_dropped: int = 0
 
     @property
@@ -212,14 +209,12 @@ def find_intervals(
 
 
 def average(
-    densities: Iterable[TumorDensity],
-    weights: Sequence[float] | NDArray[np.float64],
-    levels: Sequence[float],
-) -> DensityMaps:
-    """Mean, deviation and exceedance of the densities of an ensemble.
+    densities: Iterable[TumorDensity], weights: Sequence[float] | NDArray[np.float64]
+) -> DensitySpread:
+    """Mean and deviation of the densities of an ensemble.
 
-    Mean and variance are updated from member to member in float64 (West 1979): the difference of
-    mean square and squared mean would be rounding alone where all members are near 1.
+    Both are updated from member to member in float64 (West 1979): the difference of mean square and
+    squared mean would be rounding alone where all members are near 1.
 
     Parameters
     ----------
@@ -227,8 +222,6 @@ def average(
         On one grid; taken one at a time.
     weights : (n,) array
         Sum to 1.
-    levels : sequence of float
-        Densities whose exceedance is asked for.
 
     References
     ----------
@@ -237,35 +230,25 @@ def average(
     """
     mean = squares = None
     total = 0.0
-    shares: dict[float, NDArray[np.float32]] = {}
     for weight, density in zip(weights, densities, strict=True):
         u = density.u
         if mean is None or squares is None:
             mean, squares = np.zeros(u.shape), np.zeros(u.shape)
-            shares = {level: np.zeros_like(u) for level in levels}
             grid = density.grid
         before, total = total, total + float(weight)
         part = weight / total if weight else 0.0
         away = u - mean
         mean += part * away
         squares += before * part * away**2
-        for level, share in shares.items():
-            share += np.float32(weight) * (u >= level)
     if mean is None or squares is None:
         raise ValueError("an ensemble has at least one member")
-    return DensityMaps(
-        mean.astype(np.float32),
-        np.sqrt(squares / total).astype(np.float32),
-        {level: np.minimum(share, 1) for level, share in shares.items()},
-        grid,
-    )
+    return DensitySpread(mean.astype(np.float32), np.sqrt(squares / total).astype(np.float32), grid)
 
 
 def of_matches(
     database: Database,
     members: Sequence[Member],
     samples: Sequence[int],
-    levels: Sequence[float],
     reach: Reach,
 ) -> Uncertainty:
     """The uncertainty that the best matches tell.
@@ -277,20 +260,17 @@ def of_matches(
         The matches.
     samples : sequence of int
         Their ids.
-    levels : sequence of float
-        Densities whose exceedance is mapped.
     reach : Reach
         Of the intervals.
     """
     weights = weigh([member.score for member in members])
-    maps = average((database.density(sample) for sample in samples), weights, levels)
+    maps = average((database.density(sample) for sample in samples), weights)
     return _told("matches", members, weights, reach, maps)
 
 
 def of_refinement(
     target: Target,
     refinement: Refinement,
-    levels: Sequence[float],
     reach: Reach,
     *,
     source: Source = "refinement",
@@ -304,8 +284,6 @@ def of_refinement(
     target : Target
         That was refined.
     refinement : Refinement
-    levels : sequence of float
-        Densities whose exceedance is mapped.
     reach : Reach
         Of the intervals.
     source : "refinement" or "own anatomy"
@@ -317,7 +295,7 @@ def of_refinement(
     """
     drawn = draw_members(target, refinement, accuracy=accuracy, seed=seed)
     weights = weigh([member.score for member in drawn.members])
-    maps = average(drawn.densities, weights, levels)
+    maps = average(drawn.densities, weights)
     return _told(source, drawn.members, weights, reach, maps, drawn.n_dropped)
 
 
@@ -326,7 +304,7 @@ def _told(
     members: Sequence[Member],
     weights: NDArray[np.float64],
     reach: Reach,
-    maps: DensityMaps,
+    maps: DensitySpread,
     n_dropped: int = 0,
 ) -> Uncertainty:
     intervals = None

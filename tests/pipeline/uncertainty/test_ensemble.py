@@ -68,13 +68,11 @@ def test_maps_are_weighted_sums():
     grid = Grid((4, 5, 6), np.eye(4))
     stack = rng.random((5, 4, 5, 6)).astype(np.float32)
     weights = weigh(rng.random(5))
-    maps = average((TumorDensity(u, grid) for u in stack), weights, (0.3, 0.9))
+    maps = average((TumorDensity(u, grid) for u in stack), weights)
     mean = np.tensordot(weights, stack, 1)
     np.testing.assert_allclose(maps.mean, mean, rtol=1e-5)
     variance = np.tensordot(weights, (stack - mean) ** 2, 1)
     np.testing.assert_allclose(maps.sd, np.sqrt(variance), rtol=1e-6)
-    for level, share in maps.exceedance.items():
-        np.testing.assert_allclose(share, np.tensordot(weights, stack >= level, 1), atol=1e-6)
 
 
 @settings(max_examples=100, deadline=None)
@@ -92,7 +90,7 @@ def test_the_deviation_is_right_however_near_each_other_the_members_are(
     u = level + reach * (rng.random((len(weights), 4, 3, 2)) - 0.5)
     stack = np.clip(u, 0, 1).astype(np.float32)
     w = np.array(weights) / np.sum(weights)
-    maps = average((TumorDensity(u, Grid((4, 3, 2), np.eye(4))) for u in stack), w, ())
+    maps = average((TumorDensity(u, Grid((4, 3, 2), np.eye(4))) for u in stack), w)
     exact = stack.astype(np.float64)
     mean = np.tensordot(w, exact, 1)
     sd = np.sqrt(np.tensordot(w, (exact - mean) ** 2, 1))
@@ -100,15 +98,14 @@ def test_the_deviation_is_right_however_near_each_other_the_members_are(
     np.testing.assert_allclose(maps.sd, sd, rtol=1e-6, atol=1e-14)
 
 
-def test_one_member_has_no_deviation_and_is_certain():
+def test_one_member_has_no_deviation():
     grid = Grid((3, 3, 3), np.eye(4))
     u = np.linspace(0, 1, 27, dtype=np.float32).reshape(3, 3, 3)
-    maps = average([TumorDensity(u, grid)], [1.0], (0.5,))
+    maps = average([TumorDensity(u, grid)], [1.0])
     np.testing.assert_array_equal(maps.mean, u)
     assert not maps.sd.any()
-    np.testing.assert_array_equal(maps.exceedance[0.5], u >= 0.5)
     with pytest.raises(ValueError, match="at least one member"):
-        average([], [], (0.5,))
+        average([], [])
 
 
 def members(shift=0.0, widen=1.0):
@@ -197,12 +194,12 @@ def test_members_that_find_no_room_for_a_seed_are_counted_and_told(with_passage,
         n_dropped=0,
         n_stranded=0,
     )
-    told = of_refinement(target, found, (0.2,), Reach(None, "Calibrate it."))
+    told = of_refinement(target, found, Reach(None, "Calibrate it."))
     assert (told.row()["members"], told.row()["dropped_members"]) == (4, 1)
     (notice,) = told.notices
     assert notice.startswith("1 of 5 members of the ensemble were left out")
     without = replace(found, arrivals=found.arrivals[:1])
-    assert of_refinement(target, without, (0.2,), Reach(None, "")).notices == []
+    assert of_refinement(target, without, Reach(None, "")).notices == []
 
 
 def test_a_member_whose_density_is_no_number_spoils_no_map(target, refinement, monkeypatch):
@@ -215,7 +212,7 @@ def test_a_member_whose_density_is_no_number_spoils_no_map(target, refinement, m
 
     monkeypatch.setattr("glioquery.pipeline.uncertainty.members.simulate", breaks)
     alone = replace(refinement, arrivals=refinement.arrivals[:1])
-    told = of_refinement(target, alone, (0.2,), Reach(None, "Calibrate it."))
+    told = of_refinement(target, alone, Reach(None, "Calibrate it."))
     assert (len(told.members), told.n_dropped) == (1, 1)
     np.testing.assert_array_equal(told.maps.mean, refinement.density.u)
 
@@ -230,11 +227,10 @@ def test_another_fault_of_a_member_is_not_taken_for_want_of_room(target, refinem
 
 
 def test_uncertainty_of_a_refinement_surrounds_its_growth(target, refinement):
-    told = of_refinement(target, refinement, (0.01, 0.2), Reach(FACTORS, "20 tumours"))
+    told = of_refinement(target, refinement, Reach(FACTORS, "20 tumours"))
     interval = told.intervals["origin_x_mm"]
     assert interval.low < refinement.best.parameters.origin_mm[0] < interval.high
     assert told.weights.sum() == pytest.approx(1)
-    assert (told.maps.exceedance[0.01] >= told.maps.exceedance[0.2]).all()
     assert told.maps.mean.max() <= 1
     row = told.row()
     assert (row["members"], row["calibration"]) == (len(told.members), "20 tumours")
@@ -242,7 +238,7 @@ def test_uncertainty_of_a_refinement_surrounds_its_growth(target, refinement):
 
 
 def test_without_factors_no_interval_is_claimed(target, refinement):
-    told = of_refinement(target, refinement, (0.2,), Reach(None, "Calibrate it."))
+    told = of_refinement(target, refinement, Reach(None, "Calibrate it."))
     row = told.row()
     assert (told.intervals, row["intervals"], row["calibration"]) == (None, None, None)
     assert row["no_intervals"] == "Calibrate it."

@@ -1,0 +1,23 @@
+"""The density that agrees with the scan: outlines where they lie, the growth between and beyond."""
+
+from typing import TYPE_CHECKING
+
+from ...deferred import deferred
+
+if TYPE_CHECKING:
+    from .agreement import Agreement, agree
+    from .expectation import DensityMaps, doubt
+    from .front import Front
+    from .residual import equation_residual
+else:
+    __getattr__, __dir__ = deferred(
+        __name__,
+        {
+            ".agreement": ("Agreement", "agree"),
+            ".expectation": ("DensityMaps", "doubt"),
+            ".front": ("Front",),
+            ".residual": ("equation_residual",),
+        },
+    )
+
+__all__ = ["Agreement", "DensityMaps", "Front", "agree", "doubt", "equation_residual"]

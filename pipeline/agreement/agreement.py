@@ -1,0 +1,215 @@
+"""Let a growth agree with the outlines it was found for.
+
+A growth that overlaps the outlines best still misses them by millimetres, for neither the tissue
+nor the one diffusivity of the model is the patient's. What is known better than any growth is where
+the outlines are. So the growth gives the shape of the front, and the outlines its place:
+
+    z(x) = F((t_core(x) + t_whole(x)) / 2)
+
+z is the logit of the density, t the signed travel time from an outline through the patient's tissue
+(`travel`), and F the profile of the growth, read off its own density by the travel times from its
+own isolines (`Front`). Both outlines are drawn with errors, and oedema without cells widens the
+whole one: the mean of the two times errs less than either. Then two corrections:
+
+- a share of the growth's own logit, where the growth has cells: it is what all of both outlines
+  say together, and so the least noisy;
+- near the core's outline, which contrast shows to a millimetre or two, z is what makes it the
+  isoline of the core's threshold: the difference fades within `CORE_REACH_MM`.
+
+Where outlines and growth say the same, nothing changes. Where there is no core, the whole outline
+stands alone and is followed like a core's.
+
+The constants were chosen on virtual patients whose tumours grew in another anatomy by another
+solver; `glioquery trial` makes others, docs/results.md has the figures.
+
+References
+----------
+E. Konukoglu et al., Medical Image Analysis 14:111-125, 2010 (see `front`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atlas import Grid
+from ...solver import Thresholds, TumorDensity, TumorMasks
+from ..images.coarsening import coarsen
+from ..images.nifti import Scan
+from ..images.resampling import resample_image, resample_masks
+from ..travel import travel_time
+from .front import Front, logit
+
+GROWTH_SHARE = 0.25
+"""Of the growth's own logit in the agreed one."""
+
+GROWTH_FROM, GROWTH_FULL = 1e-4, 1e-2
+"""Densities of the growth at which its share begins and is full."""
+
+CORE_REACH_MM = 6.0
+"""Travel time from the core's outline over which the correction to it falls by e."""
+
+REACH_MM = 60.0
+"""Travel time from an outline beyond which no cells are mapped."""
+
+IN_FLUID = 0.2
+"""Speed in fluid, of that in white matter: sulci are narrower than tissue maps draw them, and a
+front that stopped at each would leave the tissue behind it empty."""
+
+FINEST_MM = 0.8
+"""Finer voxels are put together for the travel times."""
+
+NOTHING = -60.0
+"""Logit of no cells."""
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """A density that agrees with the outlines.
+
+    Attributes
+    ----------
+    density : TumorDensity
+        0 outside the brain.
+    logits : float32 array of the grid's shape
+        Of the density; `NOTHING` where there is none.
+    """
+
+    density: TumorDensity
+    logits: NDArray[np.float32]
+
+
+def agree(
+    growth: TumorDensity,
+    masks: TumorMasks,
+    brain: NDArray[np.bool_],
+    speed: NDArray[np.float32],
+    *,
+    lambda_mm: float,
+    thresholds: Thresholds = Thresholds(),
+) -> Agreement:
+    """Place a growth's front where the outlines are.
+
+    Parameters
+    ----------
+    growth : TumorDensity
+        In the patient.
+    masks : TumorMasks
+        The patient's outlines on the same grid; the core may be empty.
+    brain : bool array of the grid's shape
+        Where there may be cells.
+    speed : float32 array of the grid's shape
+        Of the front, in units of its speed in white matter, 0 in fluid (`tissue_speed`).
+    lambda_mm : float
+        sqrt(dw / rho) of the growth; the profile goes on with it where the growth ends.
+    thresholds : Thresholds
+        Densities that the outlines show.
+
+    Raises
+    ------
+    InputError
+        If a speed is negative or not finite.
+    """
+    grid = growth.grid
+    speed = np.where(brain, np.maximum(speed, IN_FLUID), 0).astype(np.float32)
+    block = [max(1, round(FINEST_MM / s)) for s in grid.spacing_mm]
+    if max(block) == 1:
+        logits = _agree_on_grid(growth.u, masks, speed, lambda_mm, thresholds)
+    else:
+        coarse = coarsen(Scan(growth.u, grid), FINEST_MM)
+        there = _agree_on_grid(
+            coarse.values,
+            resample_masks(masks, coarse.grid),
+            coarsen(Scan(speed, grid), FINEST_MM).values,
+            lambda_mm,
+            thresholds,
+        )
+        # Resampling gives 0 beyond the image, and no cells are to be there.
+        logits = resample_image(Scan(there - NOTHING, coarse.grid), grid).values + NOTHING
+    logits = np.where(brain, np.clip(logits, NOTHING, -NOTHING), np.float32(NOTHING))
+    u = np.where(logits > NOTHING, 1 / (1 + np.exp(-logits)), 0).astype(np.float32)
+    return Agreement(TumorDensity(u, grid), logits)
+
+
+def _agree_on_grid(
+    growth: NDArray[np.float32],
+    masks: TumorMasks,
+    speed: NDArray[np.float32],
+    lambda_mm: float,
+    thresholds: Thresholds,
+) -> NDArray[np.float32]:
+    """Logits of the agreed density; -inf where no front comes."""
+    levels = (thresholds.core, thresholds.whole)
+    outlines = [mask & (speed > 0) for mask in (masks.core, masks.whole)]
+    isolines = [(growth >= level) & (speed > 0) for level in levels]
+    core, whole, grown_core, grown_whole = _travel_times([*outlines, *isolines], speed, masks.grid)
+    if whole is None:
+        whole = core if core is not None else np.full(speed.shape, np.inf, np.float32)
+    if core is None:
+        followed, level = whole, thresholds.whole
+        front, exact = _fronts(growth, grown_whole, grown_whole, lambda_mm, (level, level))
+        both = whole
+    else:
+        followed, level = core, thresholds.core
+        front, exact = _fronts(growth, grown_core, grown_whole, lambda_mm, levels)
+        both = np.float32(0.5) * (core + whole)
+    share = GROWTH_SHARE * rising(growth)
+    grown = logit(np.clip(growth, GROWTH_FROM, 1 - GROWTH_FROM))
+    reached = np.isfinite(both)
+    placed = front.at(both[reached])
+    placed += share[reached] * (grown[reached] - placed)
+    along = followed[reached]
+    placed += np.exp(-np.abs(along) / CORE_REACH_MM) * (exact.at(along) - placed)
+    logits = np.full(growth.shape, -np.inf, np.float32)
+    logits[reached] = placed
+    return logits
+
+
+def _travel_times(
+    regions: Sequence[NDArray[np.bool_]], speed: NDArray[np.float32], grid: Grid
+) -> list[NDArray[np.float32] | None]:
+    """Signed times from each region's surface, two at once; None of a region without surface."""
+
+    def times(region: NDArray[np.bool_]) -> NDArray[np.float32] | None:
+        if not region.any() or region.all():
+            return None
+        return travel_time(region, speed, grid.spacing_mm, reach_mm=REACH_MM)
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(times, regions))
+
+
+def _fronts(
+    growth: NDArray[np.float32],
+    from_core: NDArray[np.float32] | None,
+    from_whole: NDArray[np.float32] | None,
+    lambda_mm: float,
+    levels: tuple[float, float],
+) -> tuple[Front, Front]:
+    """The growth's profile by the mean of both times, and by that from the first outline.
+
+    A growth that never reaches a level lends the profile from its other isoline, shifted.
+    """
+    core, whole = levels
+    if from_core is not None and from_whole is not None:
+        by_mean = Front.of_growth((from_core + from_whole) / 2, growth, lambda_mm)
+        by_core = Front.of_growth(from_core, growth, lambda_mm)
+        return by_mean, by_core.from_time(by_core.time_of(core))
+    known = from_whole if from_core is None else from_core
+    if known is None:
+        known = np.full(growth.shape, np.inf, np.float32)
+    front = Front.of_growth(known, growth, lambda_mm)
+    at_core, at_whole = front.time_of(core), front.time_of(whole)
+    return front.from_time((at_core + at_whole) / 2), front.from_time(at_core)
+
+
+def rising(growth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """From 0 where the growth has no cells to 1 where it has, smoothly in the logit."""
+    low, high = (float(logit(u)) for u in (GROWTH_FROM, GROWTH_FULL))
+    z = logit(np.clip(growth, GROWTH_FROM, GROWTH_FULL))
+    x = (z - low) / (high - low)
+    return x * x * (3 - 2 * x)

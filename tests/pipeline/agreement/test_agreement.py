@@ -1,0 +1,244 @@
+"""A growth that agrees with outlines: what stays, what follows, what no convention changes."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from glioquery.atlas import Grid
+from glioquery.pipeline.agreement import Front, agree, equation_residual
+from glioquery.pipeline.agreement.front import logit
+from glioquery.query import dice_of_masks
+from glioquery.solver import GrowthParameters, Tissue, TumorDensity, TumorMasks, simulate
+
+N = 40
+GRID = Grid((N, N, N), np.diag([2.0, 2.0, 2.0, 1.0]))
+BRAIN = ndimage.binary_erosion(np.ones(GRID.shape, bool), iterations=2)
+EVEN = np.ones(GRID.shape, np.float32)
+
+
+@pytest.fixture(scope="module")
+def sphere():
+    """A growth from the middle of white matter, and the width of its front."""
+    tissue = Tissue(
+        domain=BRAIN,
+        wm=BRAIN.astype(np.float32),
+        gm=np.zeros(GRID.shape, np.float32),
+        grid=GRID,
+    )
+    growth = GrowthParameters(origin_mm=(39.0, 39.0, 39.0), dw=0.06, rho=0.01, days=900)
+    return simulate(tissue, growth).density, growth.lambda_mm
+
+
+def agreed(growth, masks, lambda_mm, brain=BRAIN, speed=EVEN):
+    return agree(growth, masks, brain, speed, lambda_mm=lambda_mm)
+
+
+def shifted(masks, by_mm):
+    """Outlines moved out (or in) along their normals."""
+
+    def moved(mask):
+        away, depth = (ndimage.distance_transform_edt(m, (2, 2, 2)) for m in (~mask, mask))
+        return (away - depth <= by_mm) & BRAIN
+
+    return TumorMasks(moved(masks.core), moved(masks.whole), masks.grid)
+
+
+def test_a_growth_whose_outlines_are_the_patients_stays_as_it_is(sphere):
+    growth, lambda_mm = sphere
+    found = agreed(growth, growth.outlines(), lambda_mm).density
+    assert np.abs(found.u - growth.u)[growth.u > 0.01].mean() < 0.01
+    assert found.u.sum() == pytest.approx(growth.u.sum(), rel=0.01)
+    # An outline is known to half a voxel, here to 1 mm of a front that falls by 0.06 a mm.
+    assert np.abs(found.u - growth.u).max() < 0.04
+
+
+def test_the_map_follows_outlines_that_the_growth_misses(sphere):
+    growth, lambda_mm = sphere
+    truth = TumorDensity(np.roll(growth.u, (3, 2), (0, 1)), GRID)  # 6 and 4 mm away
+    masks = truth.outlines()
+    found = agreed(growth, masks, lambda_mm).density
+    before, after = (sum(dice_of_masks(masks, d.outlines())) for d in (growth, found))
+    assert before < 1.5 < 1.94 < after
+    # Beyond the outlines too, where nothing was shown, it is the moved growth.
+    unseen = (truth.u >= 1e-2) & ~masks.whole
+    agreed_logit, grown_logit, true_logit = (
+        logit(np.clip(d.u[unseen], 1e-6, 1 - 1e-6)) for d in (found, growth, truth)
+    )
+    error, error_of_growth = (np.abs(z - true_logit).mean() for z in (agreed_logit, grown_logit))
+    assert error < 0.6 * error_of_growth
+
+
+def test_the_core_is_followed_where_oedema_widens_the_whole(sphere):
+    growth, lambda_mm = sphere
+    masks = growth.outlines()
+    x = np.indices(GRID.shape)[0]
+    wide = masks.whole | (shifted(masks, 8.0).whole & (x > N / 2))
+    found = agreed(growth, TumorMasks(masks.core, wide, GRID), lambda_mm).density.outlines()
+    assert dice_of_masks(masks, found)[0] > 0.95
+    added = np.count_nonzero(wide & ~masks.whole)
+    assert 0 < np.count_nonzero(found.whole & ~masks.whole) < 0.7 * added
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_mirrored_patient_gets_the_mirrored_map(sphere, axis):
+    growth, lambda_mm = sphere
+    x, y, z = np.indices(GRID.shape)
+    masks = shifted(growth.outlines(), 3.0)
+    lump = (x - 26) ** 2 + (y - 18) ** 2 + (z - 22) ** 2 < 16
+    masks = TumorMasks(masks.core | lump, masks.whole | lump, GRID)
+    speed = np.where(x + y > 45, 0.5, 1).astype(np.float32)
+    found = agreed(growth, masks, lambda_mm, speed=speed).density.u
+    mirrored = agreed(
+        TumorDensity(np.flip(growth.u, axis), GRID),
+        TumorMasks(np.flip(masks.core, axis), np.flip(masks.whole, axis), GRID),
+        lambda_mm,
+        np.flip(BRAIN, axis),
+        np.flip(speed, axis),
+    ).density.u
+    np.testing.assert_allclose(np.flip(mirrored, axis), found, atol=2e-3)
+
+
+def test_arrays_in_any_order_of_memory_give_one_map(sphere):
+    growth, lambda_mm = sphere
+    masks = shifted(growth.outlines(), 3.0)
+    found = agreed(growth, masks, lambda_mm).density.u
+    fortran = TumorMasks(np.asfortranarray(masks.core), np.asfortranarray(masks.whole), GRID)
+    again = agreed(TumorDensity(np.asfortranarray(growth.u), GRID), fortran, lambda_mm).density.u
+    np.testing.assert_array_equal(again, found)
+
+
+def test_thick_slices_give_the_map_of_thin_ones(sphere):
+    growth, lambda_mm = sphere
+    masks = shifted(growth.outlines(), 4.0)
+    thin = agreed(growth, masks, lambda_mm).density.u
+    grid = Grid((N, N, N // 2), np.diag([2.0, 2.0, 4.0, 1.0]))
+
+    def thick(values):
+        return values.reshape(N, N, N // 2, 2).mean(axis=3)
+
+    found = agree(
+        TumorDensity(thick(growth.u), grid),
+        TumorMasks(thick(masks.core) >= 0.5, thick(masks.whole) >= 0.5, grid),
+        thick(BRAIN) >= 0.5,
+        thick(EVEN),
+        lambda_mm=lambda_mm,
+    ).density.u
+    seen = thick(growth.u) > 0.01
+    assert np.abs(found - thick(thin))[seen].mean() < 0.02
+
+
+def test_fine_voxels_are_put_together(sphere):
+    growth, lambda_mm = sphere
+    masks = shifted(growth.outlines(), 4.0)
+    coarse = agreed(growth, masks, lambda_mm)
+    # The same patient on a scale of 1 to 5: voxels of 0.4 mm, a front five times as thin.
+    grid = Grid(GRID.shape, np.diag([0.4, 0.4, 0.4, 1.0]))
+    found = agree(
+        TumorDensity(growth.u, grid),
+        TumorMasks(masks.core, masks.whole, grid),
+        BRAIN,
+        EVEN,
+        lambda_mm=lambda_mm / 5,
+    )
+    assert found.density.u.shape == GRID.shape
+    seen = growth.u > 0.01
+    assert np.abs(found.density.u - coarse.density.u)[seen].mean() < 0.05
+
+
+def test_one_voxel_is_a_core(sphere):
+    growth, lambda_mm = sphere
+    core = np.zeros(GRID.shape, bool)
+    core[22, 19, 19] = True
+    whole = growth.outlines().whole
+    found = agreed(growth, TumorMasks(core, whole, GRID), lambda_mm).density
+    assert np.unravel_index(found.u.argmax(), GRID.shape) == (22, 19, 19)
+
+
+def test_without_a_core_the_whole_outline_is_followed(sphere):
+    growth, lambda_mm = sphere
+    whole = shifted(growth.outlines(), 5.0).whole
+    masks = TumorMasks(np.zeros_like(whole), whole, GRID)
+    found = agreed(growth, masks, lambda_mm).density
+    assert dice_of_masks(masks, found.outlines())[1] > 0.97
+
+
+def test_each_of_several_cores_is_followed(sphere):
+    growth, lambda_mm = sphere
+    x, y, z = np.indices(GRID.shape)
+    balls = [(x - c) ** 2 + (y - 19) ** 2 + (z - 19) ** 2 for c in (12, 27)]
+    core = (balls[0] < 9) | (balls[1] < 16)
+    whole = (balls[0] < 36) | (balls[1] < 49)
+    found = agreed(growth, TumorMasks(core, whole, GRID), lambda_mm).density.outlines()
+    assert ndimage.label(found.core)[1] == 2
+    assert dice_of_masks(TumorMasks(core, whole, GRID), found)[0] > 0.95
+
+
+def test_nothing_grows_outside_the_brain_and_behind_what_no_front_passes(sphere):
+    growth, lambda_mm = sphere
+    masks = growth.outlines()
+    x = np.indices(GRID.shape)[0]
+    brain = BRAIN & (x != 30)  # a wall
+    found = agreed(growth, masks, lambda_mm, brain).density.u
+    assert not found[~brain].any()
+    assert found[29, 20, 20] > 1e-3
+    assert not found[31:].any()
+
+
+def test_outlines_at_the_edge_of_the_brain_are_met(sphere):
+    growth, lambda_mm = sphere
+    x = np.indices(GRID.shape)[0]
+    brain = BRAIN & (x < 21)
+    masks = TumorMasks(
+        *(m & brain for m in (growth.outlines().core, growth.outlines().whole)), GRID
+    )
+    found = agreed(growth, masks, lambda_mm, brain).density
+    assert min(dice_of_masks(masks, found.outlines())) > 0.97
+
+
+def test_a_growth_that_reaches_no_threshold_lends_its_front_all_the_same(sphere):
+    growth, lambda_mm = sphere
+    masks = growth.outlines()
+    faint = TumorDensity(0.4 * growth.u, GRID)
+    found = agreed(faint, masks, lambda_mm).density
+    assert min(dice_of_masks(masks, found.outlines())) > 0.85
+    none = TumorDensity(np.zeros_like(growth.u), GRID)
+    found = agreed(none, masks, lambda_mm).density
+    assert dice_of_masks(masks, found.outlines())[0] > 0.97
+
+
+def test_the_same_is_found_twice(sphere):
+    growth, lambda_mm = sphere
+    masks = shifted(growth.outlines(), 4.0)
+    first, second = (agreed(growth, masks, lambda_mm).density.u for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_front_is_read_off_its_voxels():
+    times = np.linspace(-10, 30, 4000)
+    u = 1 / (1 + np.exp(times / 2))
+    front = Front.of_growth(times, u, 2.0)
+    at = np.array([-20.0, -5.0, 0.0, 7.0, 40.0])
+    np.testing.assert_allclose(front.at(at), -at / 2, atol=0.3)
+    assert front.time_of(0.2) == pytest.approx(-2 * float(logit(0.2)), abs=0.1)
+    assert front.from_time(3.0).at(np.array([0.0])) == pytest.approx(-1.5, abs=0.1)
+    assert front.at(np.array([np.inf]))[0] == -np.inf
+
+
+def test_a_front_always_falls():
+    rng = np.random.default_rng(0)
+    times = rng.uniform(-5, 20, 3000)
+    u = np.clip(1 / (1 + np.exp(times / 2)) + rng.normal(0, 0.2, times.shape), 0, 1)
+    front = Front.of_growth(times, u, 2.0)
+    assert (np.diff(front.at(np.linspace(-30, 60, 500))) <= 0).all()
+    assert front.time_of(0.6) <= front.time_of(0.2)
+
+
+def test_a_growth_obeys_its_equation_and_a_drawing_does_not(sphere):
+    growth, lambda_mm = sphere
+    speed = EVEN * BRAIN
+    drawing = TumorDensity(
+        (0.5 * growth.outlines().core + 0.3 * growth.outlines().whole).astype(np.float32), GRID
+    )
+    assert equation_residual(growth, speed, lambda_mm) < 0.3
+    assert equation_residual(drawing, speed, lambda_mm) > 0.8
+    assert np.isnan(equation_residual(TumorDensity(np.zeros_like(growth.u), GRID), speed, 1.0))
