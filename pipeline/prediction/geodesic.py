@@ -6,10 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..travel import travel_time
+from ..travel import GREY_SPEED, travel_time
 
 REACHES_MM = (40.0, 80.0, np.inf)
 """How far a front is followed, one after the other until it has reached enough."""
+
+
+def open_tumour(
+    speed: NDArray[np.float32], whole: NDArray[np.bool_], brain: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Speed of a front in a brain whose outlined tumour is no fluid, whatever tissue maps say.
+
+    An atlas that is bent has ventricles and sulci where a tumour has closed them.
+    """
+    within = np.where(whole & (speed == 0), GREY_SPEED, speed)
+    return np.where(brain, within, 0).astype(np.float32)
 
 
 def nearest_through_tissue(
@@ -26,7 +37,7 @@ def nearest_through_tissue(
     outline, brain : (nx, ny, nz) bool array
         The outline's part of the brain comes before all else.
     speed : (nx, ny, nz) float32 array
-        See `tissue_speed`.
+        Of a front, 0 outside the brain; see `open_tumour`.
     spacing_mm : tuple of three float
     n_voxels : int
         Size of the part: no less than that of the outline in the brain, no more than the brain's.
@@ -43,7 +54,7 @@ def nearest_through_tissue(
         return covered
     others = brain & ~outline
     for reach in REACHES_MM:
-        times = travel_time(outline, np.where(brain, speed, 0), spacing_mm, reach_mm=reach)
+        times = travel_time(outline, speed, spacing_mm, reach_mm=reach)
         reached = others & np.isfinite(times)
         if reached.sum() >= n_missing:
             return covered | _first(n_missing, times, reached, outline, spacing_mm)

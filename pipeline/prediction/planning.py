@@ -38,7 +38,7 @@ from ...atlas import Grid
 from ...atlas.regions import bounding_box
 from ...errors import InputError
 from ...solver import TumorDensity, TumorMasks
-from .geodesic import nearest_through_tissue
+from .geodesic import nearest_through_tissue, open_tumour
 
 MARGIN_MM = 15.0
 """Of the clinical target volume around the gross tumour (Niyazi et al. 2023)."""
@@ -155,7 +155,8 @@ def plan_volumes(
     held_first = np.where(masks.core & brain, np.float32(2), ranking)
     least = np.partition(held_first[brain], -n_voxels)[-n_voxels]
     outline = masks.core if gross == "core" else masks.whole
-    geodesic = nearest_through_tissue(outline, brain, speed, density.grid.spacing_mm, n_voxels)
+    passable = open_tumour(speed, masks.whole, brain)
+    geodesic = nearest_through_tissue(outline, brain, passable, masks.grid.spacing_mm, n_voxels)
     return PlanningVolumes(gross, standard, held_first >= least, geodesic, ranking, masks)
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ...solver import TumorMasks
 from ..travel import travel_time
+from .geodesic import open_tumour
 from .planning import PlanningVolumes
 
 
@@ -90,7 +91,8 @@ def cover_recurrence(
     brain = volumes.ranking > 0
     outside = brain & ~volumes.outlines.core
     outline = getattr(volumes.outlines, volumes.gross)
-    times = travel_time(outline, np.where(brain, speed, 0), volumes.grid.spacing_mm)
+    passable = open_tumour(speed, volumes.outlines.whole, brain)
+    times = travel_time(outline, passable, volumes.grid.spacing_mm)
     nearness = -np.minimum(times[outside], np.finfo(np.float32).max)
     found = []
     outlines: tuple[Literal["core", "whole"], ...] = ("core", "whole")

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from glioquery.pipeline.prediction.geodesic import nearest_through_tissue
+from glioquery.pipeline.prediction.geodesic import nearest_through_tissue, open_tumour
+from glioquery.pipeline.travel import GREY_SPEED
 
 SHAPE, SPACING = (41, 40, 9), (1.0, 1.0, 2.0)
 
@@ -68,15 +69,29 @@ def test_where_no_tissue_leads_the_nearest_in_a_straight_line_fills_up(outline):
     assert max(away) <= nearest + 1e-6
 
 
+def test_what_is_outlined_as_tumour_is_no_fluid(outline):
+    fluid = everywhere()
+    fluid[14:20] = 0
+    whole = outline.copy()
+    whole[10:22, 14:26] = True
+    speed = open_tumour(fluid, whole, BRAIN)
+    assert speed[whole & (fluid == 0)] == pytest.approx(GREY_SPEED)
+    np.testing.assert_array_equal(speed[~whole], fluid[~whole])
+    found = nearest_through_tissue(outline, BRAIN, speed, SPACING, 9000)
+    assert found[22:].any() and not found[~whole & (fluid == 0)].any()
+
+
 def test_no_way_leads_outside_the_brain(outline):
     brain = BRAIN.copy()
     brain[16:18] = False
-    found = nearest_through_tissue(outline, brain, everywhere(), SPACING, 4000)
+    speed = open_tumour(everywhere(), outline, brain)
+    found = nearest_through_tissue(outline, brain, speed, SPACING, 4000)
     assert not found[16:].any() and found.sum() == 4000
 
 
 def test_an_outline_partly_outside_the_brain_counts_what_is_inside(outline):
     brain = BRAIN.copy()
     brain[:12] = False
-    found = nearest_through_tissue(outline, brain, everywhere(), SPACING, 500)
+    speed = open_tumour(everywhere(), outline, brain)
+    found = nearest_through_tissue(outline, brain, speed, SPACING, 500)
     assert found.sum() == 500 and found[outline & brain].all() and not found[~brain].any()
