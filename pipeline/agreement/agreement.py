@@ -53,6 +53,9 @@ GROWTH_FROM, GROWTH_FULL = 1e-4, 1e-2
 CORE_REACH_MM = 6.0
 """Travel time from the core's outline over which the correction to it falls by e."""
 
+PROFILE_MM = 2.0
+"""Voxels in which the growth's profile is read."""
+
 REACH_MM = 60.0
 """Travel time from an outline beyond which no cells are mapped."""
 
@@ -144,18 +147,22 @@ def _agree_on_grid(
 ) -> NDArray[np.float32]:
     """Logits of the agreed density; -inf where no front comes."""
     levels = (thresholds.core, thresholds.whole)
-    outlines = [mask & (speed > 0) for mask in (masks.core, masks.whole)]
-    isolines = [(growth >= level) & (speed > 0) for level in levels]
-    core, whole, grown_core, grown_whole = _travel_times([*outlines, *isolines], speed, masks.grid)
+    core, whole = _travel_times((masks.core, masks.whole), speed, masks.grid)
+    # A profile is a mean over shells of voxels: those of the simulation grid do.
+    coarse = coarsen(Scan(growth, masks.grid), PROFILE_MM)
+    coarse_speed = coarsen(Scan(speed, masks.grid), PROFILE_MM).values
+    isolines = [coarse.values >= level for level in levels]
+    grown_core, grown_whole = _travel_times(isolines, coarse_speed, coarse.grid)
     if whole is None:
         whole = core if core is not None else np.full(speed.shape, np.inf, np.float32)
     if core is None:
         followed, level = whole, thresholds.whole
-        front, exact = _fronts(growth, grown_whole, grown_whole, lambda_mm, (level, level))
+        both_levels = (level, level)
+        front, exact = _fronts(coarse.values, grown_whole, grown_whole, lambda_mm, both_levels)
         both = whole
     else:
         followed, level = core, thresholds.core
-        front, exact = _fronts(growth, grown_core, grown_whole, lambda_mm, levels)
+        front, exact = _fronts(coarse.values, grown_core, grown_whole, lambda_mm, levels)
         both = np.float32(0.5) * (core + whole)
     share = GROWTH_SHARE * rising(growth)
     grown = logit(np.clip(growth, GROWTH_FROM, 1 - GROWTH_FROM))
@@ -175,6 +182,7 @@ def _travel_times(
     """Signed times from each region's surface, two at once; None of a region without surface."""
 
     def times(region: NDArray[np.bool_]) -> NDArray[np.float32] | None:
+        region = region & (speed > 0)
         if not region.any() or region.all():
             return None
         return travel_time(region, speed, grid.spacing_mm, reach_mm=REACH_MM)
