@@ -43,6 +43,7 @@ ROOMS = [
     "pipeline.results",  # writes values and pages
     "pipeline.cohort",  # inverts many patients into many results
     "pipeline.virtual",  # inverts patients whose answer is known
+    "pipeline.trial",  # sees what the inversion is worth, on many of these
     "pipeline.terminal",  # talks to a person: a library's functions do not
     "pipeline.commands",
     "pipeline",

@@ -254,6 +254,7 @@ def test_every_command_of_the_readme_runs_on_a_small_database(atlas, tmp_path):
         "glioquery evaluate -o EVALUATION --synthetic 2 --strategies direct",
         "glioquery evaluate DB -o SMALL --synthetic 2 --strategies ds32,naive --cases OUT",
         "glioquery predict-gbm --input in --output maps --database DB",
+        "glioquery trial TRIAL --patients 1 --arms a",
         "glioquery demo -o demo-output",
     ]
     assert {line.split()[1] for line in [generated, *lines]} == set(COMMANDS)

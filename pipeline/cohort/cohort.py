@@ -8,6 +8,7 @@ recorded and never stops the others; one whose worker dies is tried once more.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from ...dbgen import Database
-from ...dbgen.machine.cluster import carried_by_value, connected, reason_of, remote
+from ...dbgen.machine.cluster import carried_by_value, connected, remote
 from ...dbgen.machine.files import sha256_of
+from ...dbgen.machine.tasks import outcomes_of, resources
 from ...errors import InputError, explained
 from ...paths import StrPath
 from ...solver.compilation import keep_compiled_programs
@@ -38,9 +40,6 @@ PICTURE_FILE = "thumbnail.png"
 
 CORES_A_PATIENT = 2
 """Threads of the registration, which takes most of a patient's time."""
-
-TRIALS = 2
-"""Of a patient whose worker dies. Ray's own retries have no end where memory runs out."""
 
 BYTES_A_PATIENT = 2 * 2**30
 
@@ -136,7 +135,7 @@ def invert_cohort(
     if not todo:
         return [outcomes[i] for i in range(len(cases))]
     with connected(address, n_workers=n_workers) as ray:
-        task = remote(ray, invert_case, max_retries=0, **_resources(ray))
+        task = remote(ray, invert_case, **resources(ray, CORES_A_PATIENT, BYTES_A_PATIENT))
         with carried_by_value(type(database.model)):
             model = ray.put(type(database.model))
 
@@ -152,25 +151,11 @@ def invert_cohort(
                 brain=brain,
             )
 
-        running = {begin(i): (i, 1) for i in todo}
-        try:
-            while running:
-                ready, _ = ray.wait(list(running), timeout=1.0)
-                for reference in ready:
-                    i, trial = running.pop(reference)
-                    try:
-                        error = ray.get(reference)
-                    except ray.exceptions.RayError as lost:
-                        if trial < TRIALS:
-                            running[begin(i)] = i, trial + 1
-                            continue
-                        error = f"the worker died: {reason_of(lost)}"
-                    outcomes[i] = Outcome(cases[i], folders[i], kept=False, error=error)
-                    progress(len(outcomes), len(cases))
-        finally:
-            # Nobody works at a patient any more when the command has ended, whatever ended it.
-            for reference in running:
-                ray.cancel(reference, force=True)
+        # Nobody works at a patient any more when the command has ended, whatever ended it.
+        with contextlib.closing(outcomes_of(ray, begin, todo)) as ended:
+            for i, told, death in ended:
+                outcomes[i] = Outcome(cases[i], folders[i], kept=False, error=death or told)
+                progress(len(outcomes), len(cases))
     return [outcomes[i] for i in range(len(cases))]
 
 
@@ -272,18 +257,3 @@ def is_done(folder: Path, request: Mapping[str, Any]) -> bool:
         return False
     is_as_asked: bool = made_from == request and inputs == request["inputs_sha256"]
     return is_as_asked and is_of_result and is_whole
-
-
-def _resources(ray: Any) -> dict[str, Any]:
-    """What a patient asks of a node; never more than the largest one has, or it would wait."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    cores = max((node.get("CPU", 1) for node in nodes), default=1)
-    memory = max((node.get("memory", 0) for node in nodes), default=0)
-    cores = min(CORES_A_PATIENT, cores)
-    threads = str(max(int(cores), 1))
-    return {
-        "num_cpus": cores,
-        "memory": min(BYTES_A_PATIENT, memory),
-        # In place of the one thread of workers that simulate.
-        "environment": {"OMP_NUM_THREADS": threads, "PJRT_NPROC": threads},
-    }

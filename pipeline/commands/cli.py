@@ -44,6 +44,7 @@ COMMANDS = {
     "train": "evaluation:train_command",
     "evaluate": "evaluation:evaluate_command",
     "calibrate": "database:calibrate_command",
+    "trial": "trial:trial_command",
     "demo": "patient:demo_command",
 }
 """Module of `commands` and the function in it."""
@@ -53,6 +54,7 @@ KEPT = {
     "cohort": "finished patients are kept, and the same command goes on with the others",
     "train": "finished strategies are kept, and the same command goes on with the others",
     "calibrate": "measured tumours are kept, and the same command goes on with the others",
+    "trial": "finished cases are kept, and the same command goes on with the others",
 }
 """What a stopped command leaves behind, and how it goes on."""
 

@@ -53,6 +53,21 @@ def resample_image(
     return Scan(values, grid)
 
 
+def resample_images(
+    images: Sequence[NDArray[Any]], source: Grid, grid: Grid, along: PointMap = SAME_WORLD
+) -> list[NDArray[np.float32]]:
+    """Bring images that share a grid to another, by linear interpolation and one search for points.
+
+    Parameters
+    ----------
+    images : sequence of arrays of the source's shape
+    source, grid : Grid
+    along : PointMap
+        From the grid's world to the source's.
+    """
+    return _look_up(images, source, grid, along)
+
+
 def resample_masks(masks: TumorMasks, grid: Grid, along: PointMap = SAME_WORLD) -> TumorMasks:
     """Bring outlines to a grid.
 

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ...dbgen import Database
 from ...dbgen.machine.progress import Bars, Progress, silent
@@ -45,18 +44,13 @@ from ..uncertainty.interval_factors import (
     write_calibration,
 )
 from ..uncertainty.members import Member, draw_members
+from .disturbance import disturb
 
 LEAST_TUMOURS = 9
 """The fewest of which 90 % is less than all."""
 
 ROWS_FILE = ".calibration.jsonl"
 """What was measured so far, a line a tumour, until the calibration is complete."""
-
-NOISE_MM = 2.0
-"""Standard deviation of the disturbances."""
-
-NOISE_SD_MM = 8.0
-"""Distance over which they are correlated."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,31 +200,12 @@ def draw_unseen(database: Database, tissue: Tissue, seed: int, i: int) -> Unseen
     return Unseen(drawn.parameters, on_grid(tissue, drawn.snapshot.u).outlines(plan.thresholds))
 
 
-def disturb(masks: TumorMasks, tissue: Tissue, rng: np.random.Generator) -> TumorMasks:
-    """Move each outline's boundary in and out by a smooth random field, inside the tissue.
-
-    The field has a standard deviation of `NOISE_MM`; it is white noise under a Gaussian of
-    standard deviation `NOISE_SD_MM` / 2, so that it is correlated over `NOISE_SD_MM`.
-    """
-    spacing = np.array(masks.grid.spacing_mm)
-
-    def moved(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        inside = ndimage.distance_transform_edt(mask, spacing)
-        outside = ndimage.distance_transform_edt(~mask, spacing)
-        noise = rng.standard_normal(mask.shape).astype(np.float32)
-        noise = ndimage.gaussian_filter(noise, NOISE_SD_MM / 2 / spacing, mode="wrap")
-        return (inside - outside + NOISE_MM * noise / noise.std() > 0) & tissue.domain
-
-    whole = moved(masks.whole)
-    return TumorMasks(moved(masks.core) & whole, whole, masks.grid)
-
-
 def _read_tumour(
     database: Database, index: Index, tissue: Tissue, source: Calibrated, seed: int, i: int
 ) -> Reading | None:
     """What the database says of one tumour; None where no refinement of it grows."""
     truth = draw_unseen(database, tissue, seed, i)
-    masks = disturb(truth.masks, tissue, np.random.default_rng([seed, i]))
+    masks = disturb(truth.masks, tissue.domain, np.random.default_rng([seed, i]))
     noise = float(np.mean(dice_of_masks(truth.masks, masks)))
     refined = source == "refinement"
     matches = search(index, masks, k=N_RANKED if refined else DEFAULT_MATCHES)

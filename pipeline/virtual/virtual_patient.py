@@ -19,6 +19,7 @@ from ...paths import StrPath
 from ...solver import GrowthParameters, Simulation, Tissue, TumorDensity, simulate
 from ..images.coarsening import coarsen
 from ..images.nifti import Scan, write_nifti
+from .smooth_noise import smooth_noise
 
 SHAPE = (196, 224, 176)
 """Voxels of the patient's images."""
@@ -115,20 +116,8 @@ def _atlas_points(grid: Grid, rng: np.random.Generator) -> NDArray[np.float32]:
     moved = np.tensordot(rotation, world - centre, axes=1) + centre
     moved += rng.uniform(-4, 4, 3)[:, None, None, None]
     for component in moved:
-        component += DEFORMATION_MM * _smooth_noise(grid.shape, DEFORMATION_SD_MM / VOXEL_MM, rng)
+        component += DEFORMATION_MM * smooth_noise(grid.shape, DEFORMATION_SD_MM / VOXEL_MM, rng)
     return moved.astype(np.float32)
-
-
-def _smooth_noise(
-    shape: tuple[int, int, int], sd: float, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Gaussian-filtered white noise, scaled to a largest magnitude of 1."""
-    step = 4  # it is smooth: coarse noise, interpolated, is the same for a 64th of the work
-    coarse = rng.standard_normal([-(-n // step) + 1 for n in shape]).astype(np.float32)
-    coarse = ndimage.gaussian_filter(coarse, sd / step, mode="wrap")
-    at = np.indices(shape, dtype=np.float32) / step
-    noise = ndimage.map_coordinates(coarse, at, order=1)
-    return noise / np.abs(noise).max()
 
 
 def _look_up(
@@ -177,6 +166,6 @@ def _acquire(
     """What a scanner would show: the tumour dark on T1, uneven coil sensitivity, noise."""
     brain = t1 > 0
     seen = t1 * (1 - 0.4 * u)
-    seen *= 1 + BIAS * _smooth_noise(t1.shape, 45.0 / VOXEL_MM, rng)
+    seen *= 1 + BIAS * smooth_noise(t1.shape, 45.0 / VOXEL_MM, rng)
     seen += NOISE * 700 * rng.standard_normal(t1.shape)
     return np.where(brain, np.clip(np.rint(seen), 1, None), 0).astype(np.float32)

@@ -74,6 +74,8 @@ REFUSED = [
     ("evaluate", "nowhere", "-o", "out"),
     ("evaluate", "--synthetic", "0", "-o", "out"),
     ("calibrate", "nowhere"),
+    ("trial", "out", "--patients", "0"),
+    ("trial", "out", "--arms", "abd"),
     ("check", "nowhere"),
     ("nothing",),
     ("invert", "--nothing"),

@@ -28,11 +28,11 @@ from glioquery.pipeline.virtual.calibration import (
     ROWS_FILE,
     Reading,
     calibrate,
-    disturb,
     draw_unseen,
     find_factors,
     read_tumours,
 )
+from glioquery.pipeline.virtual.disturbance import disturb
 from glioquery.query import dice_of_masks, outlines_of
 
 SPACE = ParameterSpace(
@@ -95,7 +95,7 @@ def test_a_database_is_calibrated_on_tumours_that_it_does_not_hold(database, tis
     for truth in truths:
         volume_ml = truth.masks.whole.sum() * truth.masks.grid.voxel_ml
         assert 5 <= volume_ml <= 15 and truth.parameters.origin_mm == (-90.0, 120.0, 90.0)
-        noisy = disturb(truth.masks, tissue, np.random.default_rng(0))
+        noisy = disturb(truth.masks, tissue.domain, np.random.default_rng(0))
         assert 0.5 < dice_of_masks(noisy, truth.masks)[1] < 1
         assert not (noisy.whole & ~tissue.domain).any() and not (noisy.core & ~noisy.whole).any()
     readings = read_tumours(database, index_of(database), range(1), "matches", seed=5)

@@ -1,0 +1,62 @@
+"""The command about virtual patients: trial."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..results.result_folder import only_run
+from ..terminal.printing import print_notice, show, show_table
+from ..terminal.progress import console, progress_bar
+from ..trial.plan import ALL_ARMS, N_PATIENTS, SEED, TrialPlan
+from .options import Address, Json
+
+
+def trial_command(
+    context: typer.Context,
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the results.")],
+    patients: Annotated[int, typer.Option(metavar="N", help="Number of patients.")] = N_PATIENTS,
+    first: Annotated[int, typer.Option(metavar="I", help="Number of the first patient.")] = 0,
+    arms: Annotated[
+        str, typer.Option(help="a: cells only; b: with oedema; c: with mass effect.")
+    ] = ALL_ARMS,
+    seed: Annotated[int, typer.Option(help="Of the patients.")] = SEED,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the patients' files and the truth (15 MB a case).")
+    ] = False,
+    workers: Annotated[int | None, typer.Option(help="Cores; default: all.")] = None,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
+    """See what the map is worth on virtual patients. Resumes; exit code 1 if any case failed."""
+    plan = TrialPlan(patients, first, arms, seed)
+    context.with_resource(only_run(output))
+
+    from ..trial.summary import summarise
+    from ..trial.trial import run_trial
+    from ..trial.trial_report import PAGE_FILE, short_table, write_trial
+
+    with progress_bar("trial", "cases") as progress:
+        rows = run_trial(
+            plan, output, keep=keep, address=address, n_workers=workers, progress=progress
+        )
+    summary = summarise(rows)
+    for notice in write_trial(output, plan, summary):
+        print_notice(notice)
+    if as_json:
+        show(
+            {
+                "cases": len(rows),
+                "failed": summary.failures,
+                "page": str((output / PAGE_FILE).absolute()),
+            },
+            as_json,
+        )
+    else:
+        show_table(short_table(summary), n_keys=1)
+        console.print(f"written to {output.absolute()}", markup=False)
+    if summary.failures:
+        console.print(f"[bold red]{len(summary.failures)} of {len(rows)} cases failed[/]")
+        raise typer.Exit(1)

@@ -1,0 +1,113 @@
+"""One case of a trial: a virtual patient in one arm, inverted and compared with the truth."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...dbgen.machine.files import scratch_folder
+from ...query import dice_of_masks
+from ...solver import TumorDensity
+from ..inversion.inversion import invert
+from ..inversion.options import InversionOptions
+from ..inversion.result import Inversion
+from ..patient.patient import load_patient
+from ..virtual.demonstration import compare
+from ..virtual.trial_patient import TrialPatient
+from .ground import Ground
+from .rivals import GROWTH, MAP, growth_of, rank_all
+from .scores import judge_probabilities, score_ranking
+
+OPTIONS = InversionOptions(
+    refine=True, own_anatomy=True, densities=(0.01, 0.05, 0.1, 0.2, 0.4, 0.6)
+)
+"""With which the patients are inverted."""
+
+NEAR_MM = 30.0
+"""From the whole outline: where probabilities are judged. Farther away all are 0, and rightly."""
+
+
+def score_case(patient: TrialPatient, keep: Path | None = None) -> dict[str, Any]:
+    """Invert a patient with the database that comes along, and compare with the truth.
+
+    Parameters
+    ----------
+    patient : TrialPatient
+    keep : Path, optional
+        Folder for the patient's files and the truth.
+
+    Returns
+    -------
+    dict
+        Plain values by name: `facts`, `growth`, `rankings`, `densities`, `plans`, `reliability`,
+        `seconds`.
+    """
+    began = time.perf_counter()
+    if keep is None:
+        with scratch_folder() as folder:
+            inversion = _invert(patient, folder, ending=".nii")
+    else:
+        inversion = _invert(patient, keep, ending=".nii.gz")
+        patient.write_truth(keep)
+    seconds = time.perf_counter() - began
+
+    drawn = inversion.patient.masks
+    ground = Ground.of(drawn, inversion.patient.brain_with_tumour)
+    truth, brain = ground.of_brain(patient.density.u), ground.brain
+    core, whole = ground.core[brain], ground.whole[brain]
+    n_standard = int(inversion.planning.standard.sum())
+    rankings = {
+        name: score_ranking(ranking, core, whole, truth, n_standard)
+        for name, ranking in rank_all(patient, inversion, ground).items()
+    }
+    near = ground.from_whole[brain] <= NEAR_MM
+    reliability = {
+        f"{level:g}": judge_probabilities(ground.of_brain(shares)[near], truth[near] >= level)
+        for level, shares in inversion.ensemble.exceedance.items()
+    }
+    return {
+        "facts": patient.facts,
+        "growth": {
+            "score": inversion.answer.score,
+            "lambda_mm": [growth.lambda_mm for growth in inversion.answer.growths],
+            "rho_t": [growth.rho_t for growth in inversion.answer.growths],
+            "on_atlas": inversion.answer.is_on_atlas,
+        },
+        "rankings": {name: dataclasses.asdict(score) for name, score in rankings.items()},
+        "densities": {
+            MAP: _compare(inversion.density, patient),
+            GROWTH: _compare(growth_of(inversion), patient),
+        },
+        "plans": _cover_by_plans(inversion, patient),
+        "reliability": {level: dataclasses.asdict(found) for level, found in reliability.items()},
+        "seconds": round(seconds, 1),
+    }
+
+
+def _invert(patient: TrialPatient, folder: Path, *, ending: str) -> Inversion:
+    t1, seg = patient.write(folder, ending=ending)
+    return invert(load_patient(t1=t1, seg=seg, labels="brats2021"), options=OPTIONS)
+
+
+def _compare(found: TumorDensity, patient: TrialPatient) -> dict[str, float]:
+    """A density beside the truth, inside its 1 % isoline, and beside the outlines as drawn."""
+    agreement = compare(found, patient.density)
+    dice_core, dice_whole = dice_of_masks(patient.masks, found.outlines())
+    return {
+        "correlation": agreement.correlation,
+        "mean_absolute_error": agreement.mean_absolute_error,
+        "dice_core": dice_core,
+        "dice_whole": dice_whole,
+    }
+
+
+def _cover_by_plans(inversion: Inversion, patient: TrialPatient) -> dict[str, float]:
+    """Share of the cells outside the core that each plan holds, voxel by voxel of the image."""
+    outside = ~inversion.patient.masks.core
+    cells = np.where(outside, patient.density.u, 0).astype(np.float64)
+    plans = inversion.planning.by_name
+    return {name: float(cells[plan].sum() / cells.sum()) for name, plan in plans.items()}

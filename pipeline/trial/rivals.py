@@ -1,0 +1,117 @@
+"""What ranks the brain's voxels by how soon a planner would treat them: the map and its rivals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atlas import Grid
+from ...solver import TumorDensity
+from ..images.nifti import Scan
+from ..inversion.result import Inversion
+from ..prediction.planning import rank_brain
+from ..travel import tissue_speed, travel_time
+from ..virtual.trial_patient import TrialPatient
+from .ground import Ground
+
+Ranking = NDArray[np.float32]
+"""Of the brain's voxels in C order: the higher, the sooner treated."""
+
+MARGIN, MAP, GROWTH, ORACLE = "margin_core", "map", "growth", "oracle"
+
+RANKINGS: Mapping[str, str] = MappingProxyType(
+    {
+        MAP: "the map",
+        GROWTH: "the growth alone",
+        MARGIN: "margin around the core (standard)",
+        "margin_whole": "margin around the whole",
+        "margin_mean": "mean of both margins",
+        "found_core": "through tissue as found, from the core",
+        "found_whole": "through tissue as found, from the whole",
+        "found_mean": "through tissue as found, mean of both",
+        "true_core": "through the true tissue, from the core",
+        "true_whole": "through the true tissue, from the whole",
+        "true_mean": "through the true tissue, mean of both",
+        ORACLE: "the truth (oracle)",
+    }
+)
+"""What each ranking is, for people."""
+
+SPEED_IN_FLUID = 0.1
+"""Of a front, of that in white matter. Fluid is hardly crossed, but where a tissue map is wrong, a
+wall of it would hide the tissue behind from a ruler."""
+
+REACH_MM = 60.0
+"""Travel time, as distance in white matter, beyond which voxels rank by their plain distance."""
+
+RIVALS = tuple(
+    name for name in RANKINGS if name not in (MAP, GROWTH, ORACLE) and "true" not in name
+)
+"""What a planner could use instead of the map: rulers that ask for nothing hidden."""
+
+
+def rank_all(patient: TrialPatient, inversion: Inversion, ground: Ground) -> dict[str, Ranking]:
+    """All rankings of a patient's brain, by the names of `RANKINGS`."""
+    brain = ground.brain
+    margins = (ground.from_core[brain], ground.from_whole[brain])
+    found: dict[str, Ranking] = {
+        MAP: ground.of_brain(inversion.planning.ranking),
+        GROWTH: ground.of_brain(_rank_growth(inversion)),
+        ORACLE: ground.of_brain(patient.density.u),
+        **_named("margin", *(-margin for margin in margins)),
+    }
+    own = [getattr(patient.anatomy, name)[ground.box] for name in ("wm", "gm", "csf")]
+    for name, maps in (("found", _tissue_found(inversion, ground.grid)), ("true", own)):
+        wm, gm, csf = maps
+        speed = tissue_speed(wm, gm, csf, brain, in_csf=SPEED_IN_FLUID)
+        ranked = (
+            nearness(travel(outline, speed, ground.grid)[brain], margin)
+            for outline, margin in zip((ground.core, ground.whole), margins, strict=True)
+        )
+        found |= _named(name, *ranked)
+    return {name: found[name] for name in RANKINGS}
+
+
+def travel(
+    outline: NDArray[np.bool_], speed: NDArray[np.float32], grid: Grid
+) -> NDArray[np.float32]:
+    """Travel time from an outline, as far as the largest of the volumes goes."""
+    return travel_time(outline, speed, grid.spacing_mm, reach_mm=REACH_MM)
+
+
+def nearness(times: NDArray[np.float32], distance: NDArray[np.float32]) -> Ranking:
+    """Rank by travel time; what no front reaches comes after all else, by its distance in mm."""
+    reached = np.isfinite(times)
+    last = float(times[reached].max(initial=0))
+    return -np.where(reached, times, last + np.maximum(distance, 0)).astype(np.float32)
+
+
+def _named(kind: str, core: Ranking, whole: Ranking) -> dict[str, Ranking]:
+    """A way to measure how far voxels are from each outline, and the mean of both."""
+    return {
+        f"{kind}_core": core,
+        f"{kind}_whole": whole,
+        f"{kind}_mean": np.float32(0.5) * (core + whole),
+    }
+
+
+def growth_of(inversion: Inversion) -> TumorDensity:
+    """The density that the growth model alone gives, on the T1's grid."""
+    return inversion.density
+
+
+def _rank_growth(inversion: Inversion) -> NDArray[np.float32]:
+    lambda_mm = max(growth.lambda_mm for growth in inversion.answer.growths)
+    return rank_brain(growth_of(inversion), inversion.patient.brain_with_tumour, lambda_mm)
+
+
+def _tissue_found(inversion: Inversion, grid: Grid) -> list[NDArray[np.float32]]:
+    """White matter, grey matter and fluid of the patient, as the inversion knows them."""
+    atlas = inversion.database.atlas
+    return [
+        inversion.transform.image_to_patient(Scan(values, atlas.grid), grid).values
+        for values in (atlas.wm, atlas.gm, atlas.csf)
+    ]

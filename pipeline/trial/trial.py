@@ -1,0 +1,162 @@
+"""Run a trial through Ray: each patient by a worker of one core, its arms one after the other.
+
+`rows/NNNx.json` holds what was found for patient NNN in arm x, or why nothing was. A row counts
+where it was made from the same request, and was no failure; the same command makes the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ...dbgen.machine.cluster import connected, remote
+from ...dbgen.machine.files import write_json
+from ...dbgen.machine.progress import Progress, silent
+from ...dbgen.machine.tasks import outcomes_of, resources
+from ...dbgen.store.embedded import embedded_database
+from ...errors import explained
+from ...paths import StrPath
+from ...solver.compilation import keep_compiled_programs
+from ..results.json_values import plain
+from ..results.result_folder import prepare_output
+from ..virtual.anatomies import ANATOMIES
+from ..virtual.arms import Arm
+from ..virtual.trial_patient import arm_rng, image, make_bearer
+from .case import OPTIONS, score_case
+from .plan import TrialPlan
+
+METHOD = 1
+"""Counts up when patients or scores are made otherwise: rows of before are made anew then."""
+
+ROWS, PATIENTS = "rows", "patients"
+"""Folders of the rows and, where they are kept, of the patients' files."""
+
+BYTES_A_PATIENT = 2 * 2**30
+
+Row = dict[str, Any]
+"""A case as JSON says it: `patient`, `arm`, `request`, and what `score_case` finds or `error`."""
+
+
+def request_of(plan: TrialPlan) -> dict[str, Any]:
+    """All that decides what a row holds, beside its patient and arm."""
+    return {
+        "seed": plan.seed,
+        "anatomies": list(ANATOMIES),
+        "options": OPTIONS.row(),
+        "database": embedded_database().checksum,
+        "version": version("glioquery"),
+        "method": METHOD,
+    }
+
+
+def run_trial(
+    plan: TrialPlan,
+    out: StrPath,
+    *,
+    keep: bool = False,
+    address: str | None = None,
+    n_workers: int | None = None,
+    progress: Progress = silent,
+) -> list[Row]:
+    """Make all rows of a trial that are not there yet.
+
+    Parameters
+    ----------
+    plan : TrialPlan
+    out : path
+        Gets the rows.
+    keep : bool
+        Whether the files of patients whose rows are made stay, and the truth with them.
+    address, n_workers
+        As in `dbgen.machine.cluster.connected`.
+    progress : callable
+        Counts cases.
+
+    Returns
+    -------
+    list of Row
+        Patient by patient, arm by arm.
+
+    Raises
+    ------
+    InputError
+        If the output folder cannot be written.
+    ClusterError
+        If there is no cluster at the address.
+    """
+    out = prepare_output(Path(out))
+    (out / ROWS).mkdir(exist_ok=True)
+    request, cases = request_of(plan), plan.cases
+    todo: dict[int, list[Arm]] = {}
+    for number, arm in cases:
+        if not _is_done(read_row(row_path(out, number, arm)), request):
+            todo.setdefault(number, []).append(arm)
+    n_done = len(cases) - sum(map(len, todo.values()))
+    progress(n_done, len(cases))
+    if todo:
+        with connected(address, n_workers=n_workers) as ray:
+            task = remote(ray, run_patient, **resources(ray, 1, BYTES_A_PATIENT))
+
+            def begin(number: int) -> Any:
+                return task.remote(out, request, number, todo[number], keep=keep)
+
+            with contextlib.closing(outcomes_of(ray, begin, todo)) as ended:
+                for number, _, death in ended:
+                    if death is not None:
+                        _record_death(out, request, number, todo[number], death)
+                    n_done += len(todo[number])
+                    progress(n_done, len(cases))
+    rows = (read_row(row_path(out, *case)) for case in cases)
+    return [row for row in rows if row is not None]
+
+
+def run_patient(
+    out: Path, request: dict[str, Any], number: int, arms: Sequence[Arm], *, keep: bool = False
+) -> None:
+    """Make a patient's rows; one that fails says so in place of what was found."""
+    keep_compiled_programs()
+    seed, bearer = request["seed"], None
+    for arm in arms:
+        row: Row = {"patient": number, "arm": arm, "request": request}
+        try:
+            bearer = bearer or make_bearer(seed, number)
+            patient = image(bearer, arm, arm_rng(seed, number, arm))
+            folder = out / PATIENTS / f"{number:03d}{arm}" if keep else None
+            row |= score_case(patient, folder)
+        except Exception as error:  # whatever it is, it is this case's and not the trial's
+            row["error"] = explained(error)
+        write_json(row_path(out, number, arm), plain(row))
+
+
+def row_path(out: Path, number: int, arm: Arm) -> Path:
+    """Where a case's row lies."""
+    return out / ROWS / f"{number:03d}{arm}.json"
+
+
+def read_row(path: Path) -> Row | None:
+    """A row as it was written; None where there is none that can be read."""
+    try:
+        row = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _is_done(row: Row | None, request: dict[str, Any]) -> bool:
+    return row is not None and row.get("request") == request and "rankings" in row
+
+
+def _record_death(
+    out: Path, request: dict[str, Any], number: int, arms: Sequence[Arm], death: str
+) -> None:
+    """Write what ended a worker in place of the rows that it did not come to."""
+    for arm in arms:
+        path = row_path(out, number, arm)
+        found = read_row(path)
+        if found is None or found.get("request") != request or "error" in found:
+            row = {"patient": number, "arm": arm, "request": request, "error": death}
+            write_json(path, row)

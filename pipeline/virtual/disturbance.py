@@ -1,0 +1,48 @@
+"""Outlines as a person or a network draws them: off the true ones by a millimetre or two."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ...solver import TumorMasks
+
+NOISE_MM = 2.0
+"""Standard deviation of the disturbances."""
+
+NOISE_SD_MM = 8.0
+"""Distance over which they are correlated."""
+
+
+def disturb(masks: TumorMasks, within: NDArray[np.bool_], rng: np.random.Generator) -> TumorMasks:
+    """Move each outline's boundary in and out by a smooth random field.
+
+    The field has a standard deviation of `NOISE_MM`; it is white noise under a Gaussian of
+    standard deviation `NOISE_SD_MM` / 2, so that it is correlated over `NOISE_SD_MM`.
+
+    Parameters
+    ----------
+    masks : TumorMasks
+    within : bool array of the grid's shape
+        What an outline may hold.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    TumorMasks
+        The core inside the whole.
+    """
+    spacing = np.array(masks.grid.spacing_mm)
+
+    def moved(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        inside = ndimage.distance_transform_edt(mask, spacing)
+        outside = ndimage.distance_transform_edt(~mask, spacing)
+        # The boundary lies between voxels: half-way to the nearest centre on its other side.
+        depth = inside - outside - np.where(mask, 0.5, -0.5) * spacing.min()
+        noise = rng.standard_normal(mask.shape).astype(np.float32)
+        noise = ndimage.gaussian_filter(noise, NOISE_SD_MM / 2 / spacing, mode="wrap")
+        return (depth + NOISE_MM * noise / noise.std() > 0) & within
+
+    whole = moved(masks.whole)
+    return TumorMasks(moved(masks.core) & whole, whole, masks.grid)

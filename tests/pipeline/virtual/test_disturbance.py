@@ -1,0 +1,59 @@
+"""Outlines that are off by a stated distance, and smooth noise."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from glioquery.atlas import Grid
+from glioquery.pipeline.virtual.disturbance import NOISE_MM, disturb
+from glioquery.pipeline.virtual.smooth_noise import smooth_noise
+from glioquery.solver import TumorMasks
+
+
+def half_spaces(spacing):
+    """Outlines whose boundaries are planes: what moves them is read off column by column."""
+    shape = (60, 64, 48)
+    z = np.indices(shape)[2]
+    return TumorMasks(z < 16, z < 26, Grid(shape, np.diag([spacing, spacing, spacing, 1])))
+
+
+@pytest.mark.parametrize("spacing", [1.0, 2.0])
+def test_boundaries_move_by_the_stated_deviation(spacing):
+    masks = half_spaces(spacing)
+    everywhere = np.ones(masks.grid.shape, bool)
+    moved = []
+    for i in range(3):
+        found = disturb(masks, everywhere, np.random.default_rng(i))
+        moved.append(spacing * (found.whole.sum(axis=2) - 26))
+    assert np.std(moved) == pytest.approx(NOISE_MM, rel=0.15)
+    assert abs(np.mean(moved)) < 0.3
+
+
+def test_a_disturbed_core_stays_in_the_whole_and_both_in_what_they_may_hold():
+    masks = half_spaces(1.0)
+    within = np.indices(masks.grid.shape)[0] > 10
+    found = disturb(masks, within, np.random.default_rng(1))
+    assert not (found.core & ~found.whole).any() and not (found.whole & ~within).any()
+    assert found.grid is masks.grid
+
+
+@pytest.mark.parametrize("sd", [6.0, 22.0])
+def test_smooth_noise_is_as_smooth_as_asked_and_of_one_size(sd):
+    noise = smooth_noise((90, 71, 66), sd, np.random.default_rng(5))
+    assert noise.shape == (90, 71, 66) and noise.dtype == np.float32
+    assert np.abs(noise).max() == pytest.approx(1)
+    # White noise under a Gaussian of width s is correlated over s sqrt(2).
+    along = noise - noise.mean()
+    lag = round(sd * np.sqrt(2))
+    correlation = (along[lag:] * along[:-lag]).mean() / (along**2).mean()
+    assert correlation < 0.75
+    near = np.corrcoef(noise[3:].ravel(), noise[:-3].ravel())[0, 1]
+    assert near > 0.85
+
+
+def test_smooth_noise_between_its_points_is_interpolated():
+    noise = smooth_noise((41, 40, 39), 22.0, np.random.default_rng(2))
+    middles = noise[2::4][:9]
+    ends = noise[::4]
+    np.testing.assert_allclose(middles, (ends[:9] + ends[1:10]) / 2, atol=1e-5)
+    assert ndimage.laplace(noise).std() < 0.02
