@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from ...dbgen.machine.files import scratch_folder
-from ...query import dice_of_masks
 from ...solver import TumorDensity
 from ..inversion.inversion import invert
 from ..inversion.options import InversionOptions
 from ..inversion.result import Inversion
 from ..patient.patient import load_patient
+from ..prediction.maps import MapScore
 from ..virtual.demonstration import compare
 from ..virtual.trial_patient import TrialPatient
 from .ground import Ground
-from .rivals import GROWTH, MAP, growth_of, rank_all
+from .rivals import GROWTH, MAP, rank_all
 from .scores import judge_probabilities, score_ranking
 
 OPTIONS = InversionOptions(
@@ -67,7 +67,7 @@ def score_case(patient: TrialPatient, keep: Path | None = None) -> dict[str, Any
     near = ground.from_whole[brain] <= NEAR_MM
     reliability = {
         f"{level:g}": judge_probabilities(ground.of_brain(shares)[near], truth[near] >= level)
-        for level, shares in inversion.ensemble.exceedance.items()
+        for level, shares in inversion.expected.exceedance.items()
     }
     return {
         "facts": patient.facts,
@@ -79,8 +79,8 @@ def score_case(patient: TrialPatient, keep: Path | None = None) -> dict[str, Any
         },
         "rankings": {name: dataclasses.asdict(score) for name, score in rankings.items()},
         "densities": {
-            MAP: _compare(inversion.density, patient),
-            GROWTH: _compare(growth_of(inversion), patient),
+            MAP: _compare(inversion.density, inversion.maps.score, patient),
+            GROWTH: _compare(inversion.maps.growth, inversion.maps.growth_score, patient),
         },
         "plans": _cover_by_plans(inversion, patient),
         "reliability": {level: dataclasses.asdict(found) for level, found in reliability.items()},
@@ -93,15 +93,13 @@ def _invert(patient: TrialPatient, folder: Path, *, ending: str) -> Inversion:
     return invert(load_patient(t1=t1, seg=seg, labels="brats2021"), options=OPTIONS)
 
 
-def _compare(found: TumorDensity, patient: TrialPatient) -> dict[str, float]:
+def _compare(found: TumorDensity, score: MapScore, patient: TrialPatient) -> dict[str, float]:
     """A density beside the truth, inside its 1 % isoline, and beside the outlines as drawn."""
     agreement = compare(found, patient.density)
-    dice_core, dice_whole = dice_of_masks(patient.masks, found.outlines())
     return {
         "correlation": agreement.correlation,
         "mean_absolute_error": agreement.mean_absolute_error,
-        "dice_core": dice_core,
-        "dice_whole": dice_whole,
+        **dataclasses.asdict(score),
     }
 
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
-from ...solver import TumorDensity
 from ..images.nifti import Scan
 from ..inversion.result import Inversion
 from ..prediction.planning import rank_brain
@@ -98,14 +97,9 @@ def _named(kind: str, core: Ranking, whole: Ranking) -> dict[str, Ranking]:
     }
 
 
-def growth_of(inversion: Inversion) -> TumorDensity:
-    """The density that the growth model alone gives, on the T1's grid."""
-    return inversion.density
-
-
 def _rank_growth(inversion: Inversion) -> NDArray[np.float32]:
     lambda_mm = max(growth.lambda_mm for growth in inversion.answer.growths)
-    return rank_brain(growth_of(inversion), inversion.patient.brain_with_tumour, lambda_mm)
+    return rank_brain(inversion.maps.growth, inversion.patient.brain_with_tumour, lambda_mm)
 
 
 def _tissue_found(inversion: Inversion, grid: Grid) -> list[NDArray[np.float32]]:

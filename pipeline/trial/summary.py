@@ -30,7 +30,13 @@ ALL = "all"
 LEAST_SHARE = 0.01
 """Of the voxels that are judged: a bin of probabilities that holds fewer says nothing."""
 
-DENSITY_QUANTITIES = ("correlation", "mean_absolute_error", "dice_core", "dice_whole")
+DENSITY_QUANTITIES = (
+    "correlation",
+    "mean_absolute_error",
+    "dice_core",
+    "dice_whole",
+    "residual",
+)
 
 
 @dataclass(frozen=True)

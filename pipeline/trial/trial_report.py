@@ -123,6 +123,7 @@ def page_of(plan: TrialPlan, summary: TrialSummary) -> str:
             ("mean_absolute_error", "mean absolute error there"),
             ("dice_core", "Dice with the core as drawn"),
             ("dice_whole", "Dice with the whole as drawn"),
+            ("residual", "residual of the growth equation"),
         )
     ]
     lines += table("Density", arms, rows)

@@ -30,7 +30,10 @@ def scored(number, arm, **at_standard):
         curve = [float(np.clip(coverage * f**0.3, 0, 1)) for f in FACTORS]
         return {"coverage": curve, "average_precision": 0.8, "roc_auc": 0.95}
 
-    density = {"correlation": 0.9, "mean_absolute_error": 0.05, "dice_core": 0.8, "dice_whole": 0.9}
+    density = {
+        "correlation": 0.9, "mean_absolute_error": 0.05, "dice_core": 0.8, "dice_whole": 0.9,
+        "residual": 0.1,
+    }  # fmt: skip
     n = rng.integers(50, 99, 10)
     shares = {"n": n.tolist(), "claimed": (n * 0.3).tolist(), "true": (n * 0.2).tolist()}
     return {
