@@ -33,6 +33,7 @@ ROOMS = [
     "pipeline.alignment",  # of any two images
     "pipeline.patient",  # one patient's images, aligned with each other
     "pipeline.registration",  # the patient, aligned with the atlas
+    "pipeline.anatomy",  # the tissue that a tumour grows in, in the patient
     "pipeline.fit",  # the growth that explains the patient's outlines
     "pipeline.uncertainty",  # how sure that growth is
     "pipeline.agreement",  # of that growth with the scan

@@ -24,7 +24,7 @@ from ...errors import InputError, explained
 from ...paths import StrPath
 from ...solver.compilation import keep_compiled_programs
 from ...solver.models import register_model
-from ..fit.anatomy import read_tissue_maps
+from ..anatomy.tissue_maps import read_tissue_maps
 from ..inversion.inversion import invert
 from ..inversion.options import InversionOptions
 from ..patient.brain_way import BrainWay, checked_way, network_version

@@ -38,7 +38,7 @@ from ...dbgen.machine.files import scratch_folder
 from ...errors import InputError
 from ...paths import StrPath
 from ...solver import TumorDensity
-from ..fit.anatomy import TissueMaps
+from ..anatomy.tissue_maps import TissueMaps
 from ..images.labels import rounded_labels
 from ..images.nifti import NiftiFile, Scan, read_nifti, write_nifti
 from ..images.resampling import resample_in_tissue

@@ -113,7 +113,7 @@ def invert_command(
     context.with_resource(only_run(output))
     prepare_jax()
 
-    from ..fit.anatomy import read_tissue_maps
+    from ..anatomy.tissue_maps import read_tissue_maps
     from ..inversion.inversion import invert
     from ..patient.patient import load_patient
     from ..results.outputs import write_inversion

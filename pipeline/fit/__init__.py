@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ...deferred import deferred
 
 if TYPE_CHECKING:
-    from .anatomy import OwnAnatomy, TissueMaps, grow_in_patient, read_tissue_maps
+    from .anatomy import OwnAnatomy, grow_in_patient
     from .answer import Answer, AnswerSource, Findings, find_answer
     from .matches import RankedMatch, rank_matches
     from .refinement import NoGrowthError, refine
@@ -17,7 +17,7 @@ else:
     __getattr__, __dir__ = deferred(
         __name__,
         {
-            ".anatomy": ("OwnAnatomy", "TissueMaps", "grow_in_patient", "read_tissue_maps"),
+            ".anatomy": ("OwnAnatomy", "grow_in_patient"),
             ".answer": ("Answer", "AnswerSource", "Findings", "find_answer"),
             ".matches": ("RankedMatch", "rank_matches"),
             ".refinement": ("NoGrowthError", "refine"),
@@ -33,11 +33,9 @@ __all__ = [
     "OwnAnatomy",
     "RankedMatch",
     "Target",
-    "TissueMaps",
     "find_answer",
     "follow",
     "grow_in_patient",
     "rank_matches",
-    "read_tissue_maps",
     "refine",
 ]

@@ -15,7 +15,8 @@ from ...query.index.opening import open_index
 from ...solver import Thresholds, TumorMasks
 from ...solver.own_settings import own_arithmetic, require_device
 from ..alignment.transform import AtlasTransform
-from ..fit.anatomy import OwnAnatomy, TissueMaps, grow_in_patient, require_cover
+from ..anatomy.tissue_maps import TissueMaps, require_cover
+from ..fit.anatomy import OwnAnatomy, grow_in_patient
 from ..fit.answer import Answer, Findings, find_answer
 from ..fit.matches import DEFAULT_MATCHES, RankedMatch, rank_matches
 from ..fit.refinement import NoGrowthError

@@ -9,7 +9,7 @@ import numpy as np
 from ...dbgen import Database
 from ...dbgen.store.embedded import embedded_database
 from ...solver.own_settings import own_arithmetic
-from ..fit.anatomy import TissueMaps
+from ..anatomy.tissue_maps import TissueMaps
 from ..images.coarsening import coarsen
 from ..images.nifti import Scan
 from ..images.resampling import resample_image

@@ -15,6 +15,7 @@ from glioquery.atlas import SIMULATION_GRID, Grid
 from glioquery.atlas.brain import block_mean
 from glioquery.dbgen import Plan
 from glioquery.pipeline.alignment.transform import AtlasTransform
+from glioquery.pipeline.anatomy.tissue_maps import TissueMaps
 from glioquery.pipeline.images.nifti import Scan, write_nifti
 from glioquery.pipeline.patient.patient import Patient
 from glioquery.pipeline.registration.quality import OutlineQuality, RegistrationQuality
@@ -70,6 +71,17 @@ def virtual(atlas, known, lesion):
     t1 = known.image_to_patient(Scan(atlas.t1, atlas.t1_grid), grid)
     masks = known.masks_to_patient(lesion, grid)
     return Patient(t1, "t1", masks, None, None, {}, ())
+
+
+@pytest.fixture(scope="session")
+def maps(atlas, known):
+    """Tissue maps on an oblique patient's grid of 2 mm that covers the brain."""
+    grid = dataclasses.replace(atlas.grid, affine=known.affine @ atlas.grid.affine)
+    roles = ("gm", "wm", "csf")
+    scans = {
+        role: known.image_to_patient(Scan(getattr(atlas, role), atlas.grid), grid) for role in roles
+    }
+    return TissueMaps(**scans, checksums={f"tissue_{role}": role for role in roles})
 
 
 @pytest.fixture(scope="session")

@@ -10,17 +10,10 @@ from scipy import ndimage
 from glioquery.atlas import load_atlas
 from glioquery.dbgen.store.embedded import embedded_database
 from glioquery.errors import InputError
-from glioquery.pipeline.fit.anatomy import (
-    TissueMaps,
-    grow_in_patient,
-    read_tissue_maps,
-    require_cover,
-    require_own_model,
-    tissue_of,
-)
+from glioquery.pipeline.anatomy.tissue_maps import TissueMaps
+from glioquery.pipeline.fit.anatomy import grow_in_patient, require_own_model, tissue_of
 from glioquery.pipeline.fit.answer import AnswerSource, measure
 from glioquery.pipeline.fit.trajectory import Target
-from glioquery.pipeline.images.nifti import Scan, write_nifti
 from glioquery.pipeline.images.resampling import resample_masks
 from glioquery.pipeline.uncertainty import assessment
 from glioquery.pipeline.uncertainty.assessment import assess_in_patient
@@ -44,17 +37,6 @@ def reach_of_own_anatomy(database, source):
 @pytest.fixture(scope="module")
 def own(virtual, known, atlas):
     return tissue_of(virtual, known, atlas)
-
-
-@pytest.fixture(scope="module")
-def maps(atlas, known):
-    """Tissue maps on an oblique patient's grid of 2 mm that covers the brain."""
-    grid = replace(atlas.grid, affine=known.affine @ atlas.grid.affine)
-    roles = ("gm", "wm", "csf")
-    scans = {
-        role: known.image_to_patient(Scan(getattr(atlas, role), atlas.grid), grid) for role in roles
-    }
-    return TissueMaps(**scans, checksums={f"tissue_{role}": role for role in roles})
 
 
 def test_the_tissue_is_the_atlas_at_the_mapped_points(own, known, atlas, tissue, virtual):
@@ -119,34 +101,6 @@ def test_a_growth_in_the_patients_tissue_is_found_there(
     assert "none in an anatomy of their own" in sure.row()["calibration"]
     low, high = (getattr(sure.intervals["lambda_mm"], end) for end in ("low", "high"))
     assert low < truth.lambda_mm < high
-
-
-def test_maps_that_are_no_probabilities_are_refused(tmp_path, atlas):
-    paths = {}
-    for name in ("gm", "wm", "csf"):
-        paths[name] = tmp_path / f"{name}.nii.gz"
-        write_nifti(paths[name], getattr(atlas, name), atlas.grid, intent="estimate")
-    read = read_tissue_maps(**paths)
-    np.testing.assert_array_equal(read.wm.values, np.clip(atlas.wm, 0, 1))
-    assert set(read.checksums) == {"tissue_gm", "tissue_wm", "tissue_csf"}
-    for factor, message in ((100, "values from 0 to 100"), (0, "values from 0 to 0")):
-        write_nifti(paths["wm"], factor * atlas.wm, atlas.grid, intent="estimate")
-        with pytest.raises(InputError, match=rf"tissue map wm .*expected probab.*{message}"):
-            read_tissue_maps(**paths)
-
-
-def test_maps_of_somewhere_else_are_refused(virtual, maps):
-    require_cover(maps, virtual)
-    away = np.eye(4)
-    away[0, 3] = 60
-    scans = {
-        role: Scan(
-            getattr(maps, role).values, replace(maps.wm.grid, affine=away @ maps.wm.grid.affine)
-        )
-        for role in ("gm", "wm", "csf")
-    }
-    with pytest.raises(InputError, match=r"tissue maps: they cover \d+% of the brain"):
-        require_cover(TissueMaps(**scans, checksums={}), virtual)
 
 
 def test_a_model_bound_to_the_atlas_is_refused():

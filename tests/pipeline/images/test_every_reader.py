@@ -6,9 +6,9 @@ from raw_nifti import write_raw
 
 from glioquery.atlas import SIMULATION_GRID
 from glioquery.errors import InputError
+from glioquery.pipeline.anatomy.tissue_maps import read_tissue_maps, require_cover
 from glioquery.pipeline.cohort.evaluation_cases import find_cases
 from glioquery.pipeline.cohort.predict_gbm import read_exam
-from glioquery.pipeline.fit.anatomy import read_tissue_maps, require_cover
 from glioquery.pipeline.images.labels import label_convention
 from glioquery.pipeline.images.nifti import write_nifti
 from glioquery.pipeline.patient.patient import load_patient

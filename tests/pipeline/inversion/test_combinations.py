@@ -15,8 +15,8 @@ from glioquery.atlas import ATLAS_VARIABLE, SIMULATION_GRID, Grid
 from glioquery.dbgen import Database, Plan, Range, merge
 from glioquery.dbgen.store.embedded import embedded_database
 from glioquery.errors import InputError
+from glioquery.pipeline.anatomy.tissue_maps import TissueMaps
 from glioquery.pipeline.fit import anatomy, answer, fitted_thresholds
-from glioquery.pipeline.fit.anatomy import TissueMaps
 from glioquery.pipeline.fit.refinement import Stage, refine
 from glioquery.pipeline.images.nifti import Scan, write_nifti
 from glioquery.pipeline.inversion.inversion import invert

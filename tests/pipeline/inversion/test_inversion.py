@@ -10,8 +10,8 @@ import pytest
 
 from glioquery.atlas import Grid, load_atlas
 from glioquery.errors import InputError
+from glioquery.pipeline.anatomy.tissue_maps import TissueMaps
 from glioquery.pipeline.fit import answer
-from glioquery.pipeline.fit.anatomy import TissueMaps
 from glioquery.pipeline.fit.answer import AnswerSource, find_answer
 from glioquery.pipeline.fit.refinement import NoGrowthError
 from glioquery.pipeline.images.nifti import Scan
