@@ -12,6 +12,7 @@ import typer
 
 from ...errors import InputError
 from ...query.index.source import NORMALISATIONS
+from ..anatomy.tissue_way import TissueWay
 from ..inversion.options import DENSITIES, InversionOptions
 from ..registration.options import Kind
 
@@ -85,6 +86,13 @@ def _inversion_options(
         bool,
         typer.Option("--own-anatomy", help="With --refine: go on in the patient's own tissue."),
     ] = False,
+    tissue_from: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|atlas",
+            help="What tissue is known from; auto: the T1, where it shows it.",
+        ),
+    ] = "auto",
     densities: Annotated[
         str | None, typer.Option(metavar="U,U,...", help="To map; default: 0.01,0.1,0.2.")
     ] = None,
@@ -99,6 +107,7 @@ def _inversion_options(
         refine=refine,
         fit_thresholds=fit_thresholds,
         own_anatomy=own_anatomy,
+        tissue_from=cast(TissueWay, tissue_from),
         densities=DENSITIES if densities is None else decimals(densities),
         registration=cast(Kind, registration),
         resolution_mm=resolution,

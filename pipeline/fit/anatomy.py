@@ -2,8 +2,8 @@
 
 On the atlas a tumour grows in the standard brain and is bent to the patient afterwards, its fronts
 with it. Here the tissue is the patient's, and the refinement that began on the atlas goes on in it.
-The tissue is the atlas's, bent to the patient, or that of maps that are given. Inside the outlined
-tumour, where no segmentation of tissue can be trusted, it is the atlas's in either case.
+The tissue is that segmented in the patient's T1, or that of maps that are given, or the atlas's,
+bent to the patient. Inside the outlined tumour it is the atlas's in any case.
 
 The bent answer and the grown one are judged alike, on the patient's outlines at 2 mm, and the
 better one is kept.
@@ -23,7 +23,8 @@ from ...errors import InputError
 from ...solver import GrowthModel, GrowthParameters, Tissue, TumorMasks
 from ...solver.models import TensorField
 from ..alignment.transform import AtlasTransform
-from ..anatomy.tissue_maps import TISSUES, TissueMaps
+from ..anatomy.patient_tissue import PatientTissue
+from ..anatomy.tissue_maps import TISSUES
 from ..images.nifti import Scan
 from ..images.resampling import resample_image, resample_masks
 from ..patient.patient import Patient
@@ -95,7 +96,7 @@ def require_own_model(model: GrowthModel) -> None:
 
 
 def tissue_of(
-    patient: Patient, transform: AtlasTransform, atlas: Atlas, given: TissueMaps | None = None
+    patient: Patient, transform: AtlasTransform, atlas: Atlas, own: PatientTissue
 ) -> Tissue:
     """The patient's tissue on a grid of 2 mm along the axes of the world, around the brain.
 
@@ -105,8 +106,8 @@ def tissue_of(
     transform : AtlasTransform
         Between the patient and the atlas.
     atlas : Atlas
-        Its tissue is taken where none is given, and inside the outlined tumour.
-    given : TissueMaps, optional
+        Its tissue, bent, is taken inside the outlined tumour, and where that is all there is.
+    own : PatientTissue
     """
     grid = _grid_of(patient)
     brain = patient.brain_on(grid)
@@ -114,8 +115,8 @@ def tissue_of(
     maps = {}
     for role in TISSUES:
         bent = transform.image_to_patient(Scan(getattr(atlas, role), atlas.grid), grid).values
-        own = bent if given is None else _onto(getattr(given, role), grid)
-        maps[role] = np.where(brain, np.where(outlined, bent, own), np.float32(role == "csf"))
+        seen = _onto(Scan(getattr(own, role), own.grid), grid) if own.is_own else bent
+        maps[role] = np.where(brain, np.where(outlined, bent, seen), np.float32(role == "csf"))
     return Tissue.from_probabilities(maps["wm"], maps["gm"], maps["csf"], grid)
 
 
@@ -125,7 +126,7 @@ def grow_in_patient(
     transform: AtlasTransform,
     atlas: Atlas,
     findings: Findings,
-    given: TissueMaps | None = None,
+    own: PatientTissue,
 ) -> OwnAnatomy:
     """Go on with a refinement in the patient's own anatomy.
 
@@ -137,7 +138,7 @@ def grow_in_patient(
     atlas : Atlas
     findings : Findings
         On the atlas, with a refinement.
-    given : TissueMaps, optional
+    own : PatientTissue
 
     Raises
     ------
@@ -148,7 +149,7 @@ def grow_in_patient(
     """
     if findings.refinement is None:
         raise ValueError("the growth in the patient goes on from a refinement, there is none")
-    tissue = tissue_of(patient, transform, atlas, given)
+    tissue = tissue_of(patient, transform, atlas, own)
     target = Target(_outlines(patient, tissue.grid), tissue, database.model, database.thresholds)
     domain = Tissue.from_atlas(atlas).domain
     bent = transform.density_to_patient(findings.answer.density, tissue.grid, tissue=domain)

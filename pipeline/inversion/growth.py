@@ -15,6 +15,7 @@ from ...query.index.opening import open_index
 from ...solver import Thresholds, TumorMasks
 from ...solver.own_settings import own_arithmetic, require_device
 from ..alignment.transform import AtlasTransform
+from ..anatomy.patient_tissue import PatientTissue, find_tissue
 from ..anatomy.tissue_maps import TissueMaps, require_cover
 from ..fit.anatomy import OwnAnatomy, grow_in_patient
 from ..fit.answer import Answer, Findings, find_answer
@@ -49,6 +50,8 @@ class PatientGrowth:
         What was found in the patient's own anatomy, if it was asked for.
     transform : AtlasTransform
         Between the patient and the atlas.
+    patient_tissue : PatientTissue
+        On the grid of the registered image.
     quality : RegistrationQuality
     checksums : mapping of str to str
         SHA-256 of each input file by its role, tissue maps included.
@@ -66,6 +69,7 @@ class PatientGrowth:
     findings: Findings
     own: OwnAnatomy | None
     transform: AtlasTransform
+    patient_tissue: PatientTissue
     quality: RegistrationQuality
     checksums: Mapping[str, str]
     notices: tuple[str, ...]
@@ -137,6 +141,8 @@ def find_growth(
     transform, masks = registered.transform, registered.masks
     name, remedy = "the registered outline", "see that segmentation and T1 are of one patient"
     placement = judge_placement(masks, atlas, name=name, remedy=remedy)
+    with steps("segment tissue"):
+        own_tissue = find_tissue(patient, transform, atlas, way=options.tissue_from, given=tissue)
     with steps("query"):
         n_listed = options.n_listed(index.n_samples)
         found = search(index, masks, k=max(n_listed, DEFAULT_MATCHES))
@@ -152,13 +158,13 @@ def find_growth(
             thresholds_fitted=options.fit_thresholds,
         )
     own = None
-    notices = [*patient.notices, *registered.notices, *findings.notices]
+    notices = [*patient.notices, *registered.notices, *own_tissue.notices, *findings.notices]
     if placement.notice:
         notices.append(placement.notice)
     if options.own_anatomy and findings.refinement is not None:
         with steps("refine in the own anatomy"):
             try:
-                own = grow_in_patient(database, patient, transform, atlas, findings, tissue)
+                own = grow_in_patient(database, patient, transform, atlas, findings, own_tissue)
             except NoGrowthError as error:
                 notices.append(f"The growth in the patient's own anatomy found nothing: {error}.")
     notices += doubts_of_core(patient, database.core_min_ml)
@@ -171,6 +177,7 @@ def find_growth(
         findings=findings,
         own=own,
         transform=transform,
+        patient_tissue=own_tissue,
         quality=registered.quality,
         checksums={**patient.checksums, **({} if tissue is None else tissue.checksums)},
         notices=tuple(notices),

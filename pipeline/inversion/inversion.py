@@ -43,7 +43,7 @@ def invert(
     options : InversionOptions
     tissue : TissueMaps, optional
         The patient's own anatomy, in which the refinement goes on. Where `options` ask for the own
-        anatomy and none is given, it is the atlas's, bent to the patient.
+        anatomy and none is given, it is segmented in the T1 or the atlas's, bent to the patient.
     step : callable
         Told the name of each step as it begins.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...dbgen import Database
 from ...errors import InputError
+from ..anatomy.tissue_way import TissueWay, checked_tissue_way
 from ..fit.matches import DEFAULT_MATCHES
 from ..names import exceedance_label
 from ..registration.options import Kind, check_registration_options
@@ -33,6 +34,9 @@ class InversionOptions:
         Whether to fit the outlines' thresholds after that (see `fit.fitted_thresholds`).
     own_anatomy : bool
         Whether to go on with the refinement in the patient's own anatomy (see `anatomy`).
+    tissue_from : "auto" or "atlas"
+        What the patient's tissue is known from: the T1, where it shows it, or the bent atlas in any
+        case.
     densities : tuple of float
         Whose isolines and probabilities of being exceeded are mapped, rising; given in any order.
     registration : "syn", "affine", "rigid" or "none"
@@ -53,6 +57,7 @@ class InversionOptions:
     refine: bool = False
     fit_thresholds: bool = False
     own_anatomy: bool = False
+    tissue_from: TissueWay = "auto"
     densities: Sequence[float] = DENSITIES
     registration: Kind = "syn"
     resolution_mm: float = 2.0
@@ -63,6 +68,7 @@ class InversionOptions:
         check_registration_options(
             kind=self.registration, resolution_mm=self.resolution_mm, seed=self.seed
         )
+        checked_tissue_way(self.tissue_from)
         if self.k is not None and self.k < 1:
             raise InputError(f"k: at least 1 match is listed, got {self.k}")
         for name in ("fit_thresholds", "own_anatomy"):

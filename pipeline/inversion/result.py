@@ -95,6 +95,7 @@ class Inversion(PatientGrowth):
         fitted, refinement = self.findings.fitted, self.findings.refinement
         return {
             "share_in_brain": share_in_brain(self.masks, self.database.atlas),
+            "tissue": self.patient_tissue.row(),
             "answer": self.answer.row(),
             "tried": [answer.row() for answer in self.findings.tried],
             "refinement": None if refinement is None else refinement.row(),

@@ -72,6 +72,7 @@ def describe_answer(inversion: Inversion) -> Section:
             )
         )  # fmt: skip
     sentences = [SOURCE_SENTENCES[inversion.answer.source]]
+    sentences.append(f"The patient's tissue is {inversion.patient_tissue.told}.")
     fitted = inversion.findings.fitted
     if fitted is not None:
         drawn = f"the whole tumour is drawn at a density of {fitted.thresholds.whole:.2f}"

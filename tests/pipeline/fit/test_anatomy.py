@@ -10,6 +10,7 @@ from scipy import ndimage
 from glioquery.atlas import load_atlas
 from glioquery.dbgen.store.embedded import embedded_database
 from glioquery.errors import InputError
+from glioquery.pipeline.anatomy.patient_tissue import find_tissue
 from glioquery.pipeline.anatomy.tissue_maps import TissueMaps
 from glioquery.pipeline.fit.anatomy import grow_in_patient, require_own_model, tissue_of
 from glioquery.pipeline.fit.answer import AnswerSource, measure
@@ -36,7 +37,7 @@ def reach_of_own_anatomy(database, source):
 
 @pytest.fixture(scope="module")
 def own(virtual, known, atlas):
-    return tissue_of(virtual, known, atlas)
+    return tissue_of(virtual, known, atlas, find_tissue(virtual, known, atlas, way="atlas"))
 
 
 def test_the_tissue_is_the_atlas_at_the_mapped_points(own, known, atlas, tissue, virtual):
@@ -55,7 +56,8 @@ def test_the_tissue_is_the_atlas_at_the_mapped_points(own, known, atlas, tissue,
 
 def test_given_maps_hold_outside_the_outline_and_the_atlas_inside(virtual, known, atlas, maps, own):
     swapped = TissueMaps(maps.wm, maps.gm, maps.csf, {})
-    found = tissue_of(virtual, known, atlas, swapped)
+    given = find_tissue(virtual, known, atlas, given=swapped)
+    found = tissue_of(virtual, known, atlas, given)
     assert found.grid == own.grid
     outlined = resample_masks(virtual.masks, own.grid).whole
     both = own.domain & found.domain
@@ -89,7 +91,8 @@ def test_a_growth_in_the_patients_tissue_is_found_there(
     database = SimpleNamespace(
         model=FisherKolmogorov(), accuracy=Accuracy(), thresholds=Thresholds()
     )
-    found = grow_in_patient(database, patient, known, atlas, findings)
+    bent = find_tissue(patient, known, atlas, way="atlas")
+    found = grow_in_patient(database, patient, known, atlas, findings, bent)
     assert found.is_better and found.grown.score > 1.95 > found.bent.score
     growth = found.grown.growths[0]
     assert np.linalg.norm(growth.origin_mm - origin) < 1.0

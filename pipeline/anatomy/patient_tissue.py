@@ -1,0 +1,218 @@
+"""Grey matter, white matter and fluid of a patient, as far as the scan shows them.
+
+Outside the outlined tumour the patient's own T1 says what is tissue, and the atlas, bent to the
+patient by the registration, what to expect (see `mixture`). Inside it intensities tell of the
+tumour: there lies the bent atlas. So it does everywhere where the T1 cannot say it.
+
+The T1 is looked at in voxels of 2 mm, on which the tumour grows, and what is found is interpolated.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ...atlas import Atlas, Grid
+from ...atlas.regions import bounding_box
+from ..alignment.transform import AtlasTransform
+from ..images.coarsening import coarsen
+from ..images.nifti import Scan
+from ..images.resampling import resample_image, resample_images
+from ..patient.patient import Patient
+from .mixture import fit_mixture
+from .tissue_maps import TissueMaps
+from .tissue_way import TissueWay
+
+SPACING_MM = 2.0
+"""Of the voxels in which tissue is told apart."""
+
+THICK_MM = 2.5
+"""Voxels that are longer than this along an axis hold too much of several tissues."""
+
+LEAST_CONTRAST = 3.0
+"""Of white against grey matter in standard deviations of the noise. With noise added to the T1 of
+virtual patients until it falls below, the bent atlas is nearer to the truth."""
+
+ROLES = ("csf", "gm", "wm")
+
+
+class TissueSource(enum.Enum):
+    """What a patient's tissue is known from; the value says it to a person."""
+
+    SEGMENTED = "segmented in the T1"
+    AS_ASKED = "that of the atlas, bent to the patient, as was asked for"
+    THICK_SLICES = "that of the atlas, bent to the patient, as the slices are thick"
+    CONTRAST_AGENT = "that of the atlas, bent to the patient, as there is no T1 without contrast"
+    POOR_CONTRAST = "that of the atlas, bent to the patient, as the T1 tells tissues apart poorly"
+    GIVEN = "given as maps"
+
+
+@dataclass(frozen=True, eq=False)
+class PatientTissue:
+    """Tissue of a patient's brain.
+
+    Attributes
+    ----------
+    wm, gm, csf : float32 array
+        Shares of white matter, grey matter and fluid on `grid`, in [0, 1]; they sum to at most 1
+        and are 0 outside the brain.
+    grid : Grid
+        That of the registered image.
+    source : TissueSource
+    contrast : float or None
+        Distance of white from grey matter in standard deviations of the noise, where that was
+        measured.
+    """
+
+    wm: NDArray[np.float32]
+    gm: NDArray[np.float32]
+    csf: NDArray[np.float32]
+    grid: Grid
+    source: TissueSource
+    contrast: float | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is the patient's outside the outlined tumour, and not the bent atlas's."""
+        return self.source in (TissueSource.SEGMENTED, TissueSource.GIVEN)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a person should know of it."""
+        if self.source is not TissueSource.POOR_CONTRAST:
+            return ()
+        return (
+            f"The T1 tells white from grey matter poorly (contrast {self.contrast:.1f}, at least "
+            f"{LEAST_CONTRAST:g}): the tissue is that of the atlas, bent to the patient.",
+        )
+
+    @property
+    def told(self) -> str:
+        """Where it is from, and how well it shows."""
+        shown = "" if self.contrast is None else f", contrast {self.contrast:.1f}"
+        return f"{self.source.value}{shown}"
+
+    def row(self) -> dict[str, Any]:
+        """Plain values by name, as `result.json` shows them."""
+        return {"source": self.source.value, "contrast": self.contrast}
+
+
+def find_tissue(
+    patient: Patient,
+    transform: AtlasTransform,
+    atlas: Atlas,
+    *,
+    way: TissueWay = "auto",
+    given: TissueMaps | None = None,
+) -> PatientTissue:
+    """Find the tissue of a patient's brain (2 s at 1 mm).
+
+    Parameters
+    ----------
+    patient : Patient
+    transform : AtlasTransform
+        Between the patient and the atlas.
+    atlas : Atlas
+    way : "auto" or "atlas"
+        By the T1 where it shows tissue, or by the atlas in any case.
+    given : TissueMaps, optional
+        What is known of the tissue; it holds outside the outlined tumour, whatever the way.
+    """
+    grid = patient.grid
+    if given is not None:
+        own = [_onto(getattr(given, role), grid) for role in ROLES]
+        bent = _bent(transform, atlas, grid)
+        maps = [
+            np.where(patient.masks.whole, b, o).astype(np.float32)
+            for o, b in zip(own, bent, strict=True)
+        ]
+        return _finished(maps, patient, TissueSource.GIVEN)
+    source, contrast = TissueSource.AS_ASKED, None
+    if way == "auto":
+        if patient.modality != "t1":
+            source = TissueSource.CONTRAST_AGENT
+        elif max(grid.spacing_mm) > THICK_MM:
+            source = TissueSource.THICK_SLICES
+        else:
+            segmented, contrast = segment(patient, transform, atlas)
+            if segmented is not None:
+                return _finished(segmented, patient, TissueSource.SEGMENTED, contrast)
+            source = TissueSource.POOR_CONTRAST
+    return _finished(_bent(transform, atlas, grid), patient, source, contrast)
+
+
+def segment(
+    patient: Patient, transform: AtlasTransform, atlas: Atlas
+) -> tuple[list[NDArray[np.float32]] | None, float]:
+    """Tell tissue apart by the patient's T1 outside the outlined tumour, by the atlas inside.
+
+    Returns
+    -------
+    maps : list of three float32 arrays, or None
+        Fluid, grey and white matter on the T1's grid, for any voxel; None where the contrast is
+        less than `LEAST_CONTRAST`.
+    contrast : float
+    """
+    scan = coarsen(patient.t1, SPACING_MM)
+    share = coarsen(Scan(patient.brain.astype(np.float32), patient.grid), SPACING_MM).values
+    lesion = coarsen(Scan(patient.masks.whole.astype(np.float32), patient.grid), SPACING_MM).values
+    # One voxel more than the outline touches: its rim shows, and what follows interpolates.
+    lesioned = ndimage.binary_dilation(lesion > 0, np.ones((3, 3, 3)))
+    seen = (share > 0) & ~lesioned
+    full = (share > 0.99) & ~lesioned  # in units of the share: a mean over air is no intensity
+    bent = np.stack([v.astype(np.float64) for v in _bent(transform, atlas, scan.grid)])
+    if full.sum() < 1000:
+        return None, 0.0
+    intensities = scan.values.astype(np.float64)
+    np.divide(intensities, share, out=intensities, where=share > 0)
+    intensities /= np.median(intensities[full])
+    places = _places(seen)
+    mixture = fit_mixture(intensities[full], bent[:, full], places[full])
+    if not (mixture.is_of_t1 and mixture.contrast >= LEAST_CONTRAST):
+        return None, mixture.contrast
+    found = bent.copy()
+    found[:, seen] = mixture.shares(intensities[seen], bent[:, seen], places[seen])
+    # Beyond the brain lie the values of its nearest voxel, which interpolation then meets.
+    nearest = ndimage.distance_transform_edt(
+        ~(seen | lesioned), return_distances=False, return_indices=True
+    )
+    maps = [values[tuple(nearest)].astype(np.float32) for values in found]
+    return resample_images(maps, scan.grid, patient.grid), mixture.contrast
+
+
+def _onto(scan: Scan, grid: Grid) -> NDArray[np.float32]:
+    """A patient's image on another grid, as its means over the voxels of that."""
+    return (scan if scan.grid == grid else resample_image(scan, grid, averaged=True)).values
+
+
+def _places(seen: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Where each voxel lies in the box around those that are seen, from -1 to 1 along each axis."""
+    axes = [
+        2 * (np.arange(n) - box.start) / max(box.stop - 1 - box.start, 1) - 1
+        for n, box in zip(seen.shape, bounding_box(seen), strict=True)
+    ]
+    return np.clip(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1), -1, 1)
+
+
+def _bent(transform: AtlasTransform, atlas: Atlas, grid: Grid) -> list[NDArray[np.float32]]:
+    """Tissue of the atlas in the patient: fluid, grey and white matter."""
+    maps = [getattr(atlas, role) for role in ROLES]
+    return resample_images(maps, atlas.grid, grid, transform.to_patient)
+
+
+def _finished(
+    maps: list[NDArray[np.float32]],
+    patient: Patient,
+    source: TissueSource,
+    contrast: float | None = None,
+) -> PatientTissue:
+    """Shares that sum to at most 1, of the brain alone."""
+    brain = patient.brain_with_tumour
+    total = np.maximum(np.sum(maps, axis=0), 1)
+    csf, gm, wm = (np.where(brain, m / total, 0).astype(np.float32) for m in maps)
+    return PatientTissue(wm, gm, csf, patient.grid, source, contrast)
