@@ -80,6 +80,11 @@ def test_result_says_where_everything_came_from(inverted, truth):
     assert provenance["versions"]["glioquery"] and provenance["registration"]["seed"] == 1
     assert set(provenance["inputs_sha256"]) == {"t1", "seg", "brain_mask", *ANOTHER_ROLE}
     assert provenance["options"]["densities"] == [0.1, 0.35] and provenance["options"]["k"] == 4
+    assert result["tissue"]["source"] == "segmented in the T1"
+    assert (
+        f"tissue is segmented in the T1, contrast {result['tissue']['contrast']:.1f}"
+        in (out / "report.html").read_text()
+    )
     assert set(result["timings_s"]) == set(steps)
     assert result["quality"]["brain_dice"] > 0.95
 
