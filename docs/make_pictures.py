@@ -10,12 +10,14 @@ from glioquery.pipeline.virtual.demonstration import demonstrate
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
+DEMO = ROOT / "demo-output"
 
 
 def main() -> None:
     """Run the demo and draw what it found."""
-    inversion, truth, _ = demonstrate(ROOT / "demo-output")
-    patient = load_patient(t1=truth.t1, seg=truth.seg, labels="brats2021")
+    inversion, truth, _ = demonstrate(DEMO)
+    files = {name: DEMO / "patient" / f"{name}.nii.gz" for name in ("t1", "seg")}
+    patient = load_patient(**files, labels="brats2021")
     atlas = load_atlas()
     pictures = {
         "virtual_patient": draw_density(patient, inversion.density),

@@ -141,7 +141,7 @@ def invert_command(
 def demo_command(
     context: typer.Context,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder.")] = Path("demo-output"),
-    seed: Annotated[int, typer.Option(help="Of the virtual patient.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Number of the trial's patient.")] = 1,
     as_json: Json = False,
 ) -> None:
     """The whole story on a virtual patient with a known answer."""

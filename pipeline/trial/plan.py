@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...errors import InputError
-from ..virtual.arms import ARMS, Arm
+from ..virtual.arms import ARMS, SEED, Arm
 
-SEED = 2026
 N_PATIENTS = 40
 ALL_ARMS = "".join(ARMS)
 

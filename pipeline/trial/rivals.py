@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ...atlas import Grid
 from ..images.nifti import Scan
 from ..inversion.result import Inversion
+from ..prediction.geodesic import open_tumour
 from ..prediction.planning import rank_brain
 from ..travel import tissue_speed, travel_time
 from ..virtual.trial_patient import TrialPatient
@@ -62,10 +63,10 @@ def rank_all(patient: TrialPatient, inversion: Inversion, ground: Ground) -> dic
         ORACLE: ground.of_brain(patient.density.u),
         **_named("margin", *(-margin for margin in margins)),
     }
-    own = [getattr(patient.anatomy, name)[ground.box] for name in ("wm", "gm", "csf")]
-    for name, maps in (("found", _tissue_found(inversion, ground.grid)), ("true", own)):
-        wm, gm, csf = maps
-        speed = tissue_speed(wm, gm, csf, brain, in_csf=SPEED_IN_FLUID)
+    for name, speed in (
+        ("found", _speed_as_found(inversion, ground)),
+        ("true", _true_speed(patient, ground)),
+    ):
         ranked = (
             nearness(travel(outline, speed, ground.grid)[brain], margin)
             for outline, margin in zip((ground.core, ground.whole), margins, strict=True)
@@ -102,10 +103,19 @@ def _rank_growth(inversion: Inversion) -> NDArray[np.float32]:
     return rank_brain(inversion.maps.growth, inversion.patient.brain_with_tumour, lambda_mm)
 
 
-def _tissue_found(inversion: Inversion, grid: Grid) -> list[NDArray[np.float32]]:
-    """White matter, grey matter and fluid of the patient, as the inversion knows them."""
+def _speed_as_found(inversion: Inversion, ground: Ground) -> NDArray[np.float32]:
+    """Speed of a front in the atlas's tissue, bent to the patient by the registration."""
     atlas = inversion.database.atlas
-    return [
-        inversion.transform.image_to_patient(Scan(values, atlas.grid), grid).values
+    wm, gm, csf = (
+        inversion.transform.image_to_patient(Scan(values, atlas.grid), ground.grid).values
         for values in (atlas.wm, atlas.gm, atlas.csf)
-    ]
+    )
+    speed = tissue_speed(wm, gm, csf, ground.brain, in_csf=0)
+    speed = open_tumour(speed, ground.whole, ground.brain)
+    return np.where(ground.brain & (speed == 0), np.float32(SPEED_IN_FLUID), speed)
+
+
+def _true_speed(patient: TrialPatient, ground: Ground) -> NDArray[np.float32]:
+    """Speed of a front in the patient's true tissue."""
+    wm, gm, csf = (getattr(patient.anatomy, name)[ground.box] for name in ("wm", "gm", "csf"))
+    return tissue_speed(wm, gm, csf, ground.brain, in_csf=SPEED_IN_FLUID)

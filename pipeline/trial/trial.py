@@ -21,6 +21,7 @@ from ...dbgen.store.embedded import embedded_database
 from ...errors import explained
 from ...paths import StrPath
 from ...solver.compilation import keep_compiled_programs
+from ...solver.own_settings import own_arithmetic
 from ..results.json_values import plain
 from ..results.result_folder import prepare_output
 from ..virtual.anatomies import ANATOMIES
@@ -114,6 +115,7 @@ def run_trial(
     return [row for row in rows if row is not None]
 
 
+@own_arithmetic()
 def run_patient(
     out: Path, request: dict[str, Any], number: int, arms: Sequence[Arm], *, keep: bool = False
 ) -> None:

@@ -1,4 +1,4 @@
-"""Patients with a known answer: the demonstration, and the calibration of intervals."""
+"""Patients with a known answer: those of the trial and of the demonstration; calibration."""
 
 from typing import TYPE_CHECKING
 
@@ -7,15 +7,15 @@ from ...deferred import deferred
 if TYPE_CHECKING:
     from .calibration import calibrate
     from .demonstration import compare, demonstrate
-    from .virtual_patient import VirtualPatient, make_virtual_patient
+    from .trial_patient import TrialPatient, make_patient
 else:
     __getattr__, __dir__ = deferred(
         __name__,
         {
             ".calibration": ("calibrate",),
             ".demonstration": ("compare", "demonstrate"),
-            ".virtual_patient": ("VirtualPatient", "make_virtual_patient"),
+            ".trial_patient": ("TrialPatient", "make_patient"),
         },
     )
 
-__all__ = ["VirtualPatient", "calibrate", "compare", "demonstrate", "make_virtual_patient"]
+__all__ = ["TrialPatient", "calibrate", "compare", "demonstrate", "make_patient"]

@@ -1,4 +1,4 @@
-"""The arms of the trial: what a scan of a virtual patient shows beside the tumour's cells."""
+"""What decides a virtual patient beside its number: the trial's seed, and its arms."""
 
 from __future__ import annotations
 
@@ -8,3 +8,6 @@ Arm = Literal["a", "b", "c"]
 """Cells alone; oedema without cells, to one side; tissue that the tumour has pushed."""
 
 ARMS: tuple[Arm, ...] = get_args(Arm)
+
+SEED = 2026
+"""Of the patients of the trial and of the demonstration."""

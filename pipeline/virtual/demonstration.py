@@ -20,7 +20,8 @@ from ..patient.patient import load_patient
 from ..results.outputs import write_inversion
 from ..results.result_folder import only_run
 from ..steps import Step, silent
-from .virtual_patient import VirtualPatient, make_virtual_patient
+from .arms import SEED
+from .trial_patient import TrialPatient, make_patient
 
 SUMMARY_FILE = "summary.json"
 
@@ -61,20 +62,25 @@ def compare(found: TumorDensity, truth: TumorDensity) -> Agreement:
     )
 
 
+PATIENT = 1
+"""Number of the one that is shown: it has thin slices and one focus, as most have."""
+
+
 @own_arithmetic()
 def demonstrate(
-    out: StrPath, *, seed: int = 0, step: Step = silent
-) -> tuple[Inversion, VirtualPatient, Agreement]:
-    """Invert a virtual patient with the embedded database, refine, compare with the truth.
+    out: StrPath, *, seed: int = PATIENT, step: Step = silent
+) -> tuple[Inversion, TrialPatient, Agreement]:
+    """Invert a patient of the trial with the embedded database, refine, compare with the truth.
 
-    The refinement goes on in the patient's own anatomy, as the truth grew in it.
+    The scan shows the cells alone (arm a). The refinement goes on in the patient's own anatomy, as
+    the truth grew in it.
 
     Parameters
     ----------
     out : path
         Gets `patient/` (the inputs and the truth), `result/` and `summary.json`.
     seed : int
-        Of the virtual patient.
+        Number of the patient, see `make_patient`.
     step : callable
         Told the name of each step as it begins.
     """
@@ -82,8 +88,10 @@ def demonstrate(
         # Written last: where it is, patient and result are those of one run.
         (folder / SUMMARY_FILE).unlink(missing_ok=True)
         step("make virtual patient")
-        truth = make_virtual_patient(folder / "patient", seed=seed)
-        patient = load_patient(t1=truth.t1, seg=truth.seg, labels="brats2021")
+        truth = make_patient(SEED, seed)
+        t1, seg = truth.write(folder / "patient")
+        truth.write_truth(folder / "patient")
+        patient = load_patient(t1=t1, seg=seg, labels="brats2021")
         options = InversionOptions(refine=True, own_anatomy=True)
         inversion = invert(patient, embedded_database(), options, step=step)
         inversion = write_inversion(

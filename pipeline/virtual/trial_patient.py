@@ -23,6 +23,7 @@ from ...atlas.regions import bounding_box
 from ...errors import FailedError
 from ...paths import StrPath
 from ...solver import Tissue, TumorDensity, TumorMasks
+from ...solver.own_settings import own_arithmetic
 from ..images.coarsening import coarsen
 from ..images.nifti import Scan, write_nifti
 from ..images.point_map import SAME_WORLD, PointMap
@@ -156,6 +157,7 @@ class TrialPatient:
             write_nifti(folder / f"{name}_true.nii.gz", getattr(self.anatomy, name), self.grid)
 
 
+@own_arithmetic()
 def make_patient(seed: int, number: int, arm: Arm = "a") -> TrialPatient:
     """One patient in one arm; `make_bearer` and `image` spare a tumour that several arms share."""
     return image(make_bearer(seed, number), arm, arm_rng(seed, number, arm))

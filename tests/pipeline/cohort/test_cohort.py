@@ -13,6 +13,7 @@ import pytest
 from case_tables import GOOD, table, unread_files
 from matplotlib.image import imread
 from ray import cloudpickle
+from virtual_patient import make_virtual_patient
 
 from glioquery.pipeline.cohort.case_table import Case, read_cases
 from glioquery.pipeline.cohort.cohort import (
@@ -345,8 +346,6 @@ def test_a_tumor_that_is_matched_better_has_a_longer_bar():
 
 @pytest.mark.slow
 def test_a_cohort_of_virtual_patients_is_inverted_and_resumed(ray, database, tmp_path):
-    from glioquery.pipeline.virtual.virtual_patient import make_virtual_patient
-
     truth = make_virtual_patient(tmp_path / "virtual", seed=3)
     path = table(
         tmp_path,

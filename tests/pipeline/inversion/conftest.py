@@ -6,9 +6,11 @@ import shutil
 import nibabel as nib
 import numpy as np
 import pytest
+import virtual_patient
 from generating import SMALL, make_indexed
 from odd_names import ODD
 from patient_files import ANOTHER_ROLE, SECRET
+from virtual_patient import make_virtual_patient
 
 from glioquery.atlas import Grid
 from glioquery.pipeline.images.nifti import write_nifti
@@ -18,8 +20,6 @@ from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.patient.patient import load_patient
 from glioquery.pipeline.registration import placement
 from glioquery.pipeline.results.outputs import write_inversion
-from glioquery.pipeline.virtual import virtual_patient
-from glioquery.pipeline.virtual.virtual_patient import make_virtual_patient
 
 
 @pytest.fixture(scope="session")

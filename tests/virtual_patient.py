@@ -1,4 +1,4 @@
-"""A patient who never lived: deformed anatomy, a simulated tumour, and so a known answer.
+"""A virtual patient that a registration and a refinement know well: the atlas itself, deformed.
 
 The patient's head is a smooth random deformation of the atlas, moved and turned. The tumour grows
 in the deformed anatomy, so it is in no database. Its T1 gets the tumour's darkening, a bias field
@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ...atlas import Grid, load_atlas, load_probabilities
-from ...paths import StrPath
-from ...solver import GrowthParameters, Simulation, Tissue, TumorDensity, simulate
-from ..images.coarsening import coarsen
-from ..images.nifti import Scan, write_nifti
-from .smooth_noise import smooth_noise
+from glioquery.atlas import Grid, load_atlas, load_probabilities
+from glioquery.pipeline.images.coarsening import coarsen
+from glioquery.pipeline.images.nifti import Scan, write_nifti
+from glioquery.pipeline.virtual.smooth_noise import smooth_noise
+from glioquery.solver import GrowthParameters, Simulation, Tissue, TumorDensity, simulate
 
 SHAPE = (196, 224, 176)
 """Voxels of the patient's images."""
@@ -55,9 +54,7 @@ class VirtualPatient:
     parameters: GrowthParameters
 
 
-def make_virtual_patient(
-    folder: StrPath, *, seed: int = 0, whole_ml: float = 110.0
-) -> VirtualPatient:
+def make_virtual_patient(folder: Path, *, seed: int = 0, whole_ml: float = 110.0) -> VirtualPatient:
     """Make a virtual patient and write the files.
 
     Parameters
@@ -69,7 +66,6 @@ def make_virtual_patient(
     whole_ml : float
         Volume of the whole outline.
     """
-    folder = Path(folder)
     rng = np.random.default_rng([2022, seed])
     atlas = load_atlas()
     grid = _patient_grid(atlas.t1_grid, rng)
