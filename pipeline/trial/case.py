@@ -43,8 +43,8 @@ def score_case(patient: TrialPatient, keep: Path | None = None) -> dict[str, Any
     Returns
     -------
     dict
-        Plain values by name: `facts`, `growth`, `rankings`, `densities`, `plans`, `reliability`,
-        `seconds`.
+        Plain values by name: `facts`, `growth`, `tissue`, `rankings`, `densities`, `plans`,
+        `reliability`, `seconds`.
     """
     began = time.perf_counter()
     if keep is None:
@@ -77,6 +77,7 @@ def score_case(patient: TrialPatient, keep: Path | None = None) -> dict[str, Any
             "rho_t": [growth.rho_t for growth in inversion.answer.growths],
             "on_atlas": inversion.answer.is_on_atlas,
         },
+        "tissue": inversion.patient_tissue.row(),
         "rankings": {name: dataclasses.asdict(score) for name, score in rankings.items()},
         "densities": {
             MAP: _compare(inversion.density, inversion.maps.score, patient),

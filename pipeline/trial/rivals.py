@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
-from ..images.nifti import Scan
 from ..inversion.result import Inversion
 from ..prediction.geodesic import open_tumour
 from ..prediction.planning import rank_brain
@@ -104,12 +103,9 @@ def _rank_growth(inversion: Inversion) -> NDArray[np.float32]:
 
 
 def _speed_as_found(inversion: Inversion, ground: Ground) -> NDArray[np.float32]:
-    """Speed of a front in the atlas's tissue, bent to the patient by the registration."""
-    atlas = inversion.database.atlas
-    wm, gm, csf = (
-        inversion.transform.image_to_patient(Scan(values, atlas.grid), ground.grid).values
-        for values in (atlas.wm, atlas.gm, atlas.csf)
-    )
+    """Speed of a front in the patient's tissue as the inversion knows it."""
+    tissue = inversion.patient_tissue
+    wm, gm, csf = (values[ground.box] for values in (tissue.wm, tissue.gm, tissue.csf))
     speed = tissue_speed(wm, gm, csf, ground.brain, in_csf=0)
     speed = open_tumour(speed, ground.whole, ground.brain)
     return np.where(ground.brain & (speed == 0), np.float32(SPEED_IN_FLUID), speed)

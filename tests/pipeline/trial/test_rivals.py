@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from heads import phantom
 
-from glioquery.pipeline.images.resampling import resample_image
 from glioquery.pipeline.trial.ground import Ground
 from glioquery.pipeline.trial.rivals import RANKINGS, RIVALS, rank_all
 from glioquery.solver import TumorDensity, TumorMasks
@@ -26,8 +25,7 @@ def ranked():
         maps=SimpleNamespace(growth=density),
         answer=SimpleNamespace(growths=[SimpleNamespace(lambda_mm=2.5)]),
         patient=SimpleNamespace(brain_with_tumour=head.brain),
-        database=SimpleNamespace(atlas=head),
-        transform=SimpleNamespace(image_to_patient=resample_image),
+        patient_tissue=head,
     )
     patient = SimpleNamespace(density=density, anatomy=head)
     ground = Ground.of(masks, head.brain)
