@@ -11,7 +11,7 @@ import glioquery as gq
 def invert_one(t1: str, seg: str, out: str) -> tuple[float, ...]:
     """Density, volume and status of a patient's tumour, and a folder of results."""
     patient: gq.Patient = gq.load_patient(t1=t1, seg=seg, labels="brats2021")
-    options = gq.InversionOptions(refine=True, densities=(0.01, 0.2), registration="affine")
+    options = gq.InversionOptions(refine=False, densities=(0.01, 0.2), registration="affine")
     inversion: gq.Inversion = gq.invert(patient, gq.open_database(), options)
     inversion = gq.write_inversion(inversion, out, subject="01")
     if inversion.status is gq.InversionStatus.PLAUSIBLE:

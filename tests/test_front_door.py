@@ -146,7 +146,7 @@ labels = np.where(outlines.core, 4, np.where(outlines.whole, 2, 0)).astype(np.ui
 gq.write_nifti(out / "t1.nii", atlas.t1, atlas.t1_grid)
 gq.write_nifti(out / "seg.nii", labels, outlines.grid)
 (out / "cases.csv").write_text("id,t1,seg,labels\\na,t1.nii,seg.nii,brats2021\\n")
-options = gq.InversionOptions(registration="none", k=2)
+options = gq.InversionOptions(refine=False, registration="none", k=2)
 cases = gq.read_cases(str(out / "cases.csv")).cases
 (outcome,) = gq.invert_cohort(database, cases, str(out / "OUT"), options)
 print(outcome.error, ray.is_initialized())

@@ -44,7 +44,11 @@ def shown_spans(page):
 
 
 def options_of(command):
-    return {option for parameter in command.params for option in parameter.opts}
+    return {
+        option
+        for parameter in command.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
 
 
 def parse(group, line, *, whole):
@@ -235,7 +239,7 @@ def test_every_command_of_the_readme_runs_on_a_small_database(atlas, tmp_path):
     lines = [
         *(line.replace("calibrate DB", "calibrate DB --n 9") for line in others),
         invert,
-        "glioquery invert DB --t1 T1.nii.gz --seg SEG.nii.gz --labels brats2021 -o OWN --refine",
+        "glioquery invert DB --t1 T1.nii.gz --seg SEG.nii.gz --labels brats2021 -o OWN --no-refine",
         "glioquery cohort cases.csv -o COHORT",
         "glioquery check OWN",
         "glioquery check COHORT",

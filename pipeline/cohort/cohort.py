@@ -218,7 +218,7 @@ def _require_refinement(cases: Sequence[Case], options: InversionOptions) -> Non
     if given and not options.refine:
         raise InputError(
             f"tissue maps are given for {', '.join(given[:3])}{' ...' if given[3:] else ''}: the "
-            "own anatomy goes on from a refinement, give refine with them"
+            "own anatomy goes on from a refinement, leave that on"
         )
 
 

@@ -77,14 +77,14 @@ def _inversion_options(
     *,
     k: Matches = None,
     refine: Annotated[
-        bool, typer.Option("--refine", help="Improve the growth beyond the matches.")
-    ] = False,
+        bool, typer.Option(help="Improve the growth beyond the matches, or take the best match.")
+    ] = True,
     fit_thresholds: Annotated[
-        bool, typer.Option("--fit-thresholds", help="With --refine: fit both thresholds as well.")
+        bool, typer.Option("--fit-thresholds", help="Fit both thresholds as well.")
     ] = False,
     own_anatomy: Annotated[
         bool,
-        typer.Option("--own-anatomy", help="With --refine: go on in the patient's own tissue."),
+        typer.Option("--own-anatomy", help="Refine on in the patient's own tissue."),
     ] = False,
     tissue_from: Annotated[
         str,

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
-
 from ...dbgen import Database
 from ...dbgen.store.embedded import embedded_database
 from ...solver.own_settings import own_arithmetic
 from ..anatomy.tissue_maps import TissueMaps
-from ..images.coarsening import coarsen
 from ..images.nifti import Scan
 from ..images.resampling import resample_image
 from ..patient.patient import Patient
@@ -78,7 +75,6 @@ def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
     patient = growth.patient
     with steps("map to the patient"):
         front_speed = _front_speed(growth)
-        speed = resample_image(front_speed, patient.grid, nearest=True).values
         maps = map_to_patient(
             growth.answer,
             uncertainty,
@@ -86,7 +82,7 @@ def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
             growth.answer_tissue,
             patient.masks,
             patient.brain_with_tumour,
-            speed,
+            front_speed.values,
             thresholds=growth.thresholds,
             levels=growth.options.densities,
         )
@@ -108,7 +104,7 @@ def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
             )
     coverage: tuple[Coverage, ...] = ()
     if patient.recurrence is not None:
-        coverage = cover_recurrence(maps.planning, patient.recurrence, speed)
+        coverage = cover_recurrence(maps.planning, patient.recurrence, front_speed.values)
     found = {field.name: getattr(growth, field.name) for field in dataclasses.fields(PatientGrowth)}
     return Inversion(
         **found
@@ -124,11 +120,7 @@ def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
 
 
 def _front_speed(growth: PatientGrowth) -> Scan:
-    """Speed of a front in the atlas's tissue bent to the patient, in voxels as large as its own."""
-    atlas = growth.database.atlas
-    grid = coarsen(growth.patient.t1, max(atlas.grid.spacing_mm)).grid
-    wm, gm, csf = (
-        growth.transform.image_to_patient(Scan(values, atlas.grid), grid).values
-        for values in (atlas.wm, atlas.gm, atlas.csf)
-    )
-    return Scan(tissue_speed(wm, gm, csf, np.ones(grid.shape, bool)), grid)
+    """Speed of a front in the patient's tissue, on the T1's grid."""
+    tissue = growth.patient_tissue
+    brain = growth.patient.brain_with_tumour
+    return Scan(tissue_speed(tissue.wm, tissue.gm, tissue.csf, brain), tissue.grid)

@@ -29,7 +29,7 @@ class InversionOptions:
     k : int or None
         Number of matches to list; 15, or all there are, by default.
     refine : bool
-        Whether to improve the growth beyond the matches (see `refinement`).
+        Whether to improve the growth beyond the matches (see `refinement`), as by default.
     fit_thresholds : bool
         Whether to fit the outlines' thresholds after that (see `fit.fitted_thresholds`).
     own_anatomy : bool
@@ -54,7 +54,7 @@ class InversionOptions:
     """
 
     k: int | None = None
-    refine: bool = False
+    refine: bool = True
     fit_thresholds: bool = False
     own_anatomy: bool = False
     tissue_from: TissueWay = "auto"
@@ -74,7 +74,7 @@ class InversionOptions:
         for name in ("fit_thresholds", "own_anatomy"):
             if getattr(self, name) and not self.refine:
                 option = name.replace("_", "-")
-                raise InputError(f"{option} goes on from a refinement: give refine with it")
+                raise InputError(f"{option} goes on from a refinement: leave that on")
 
     def require_fit(self, database: Database, n_samples: int) -> None:
         """See that a database can give what is asked for.

@@ -22,10 +22,8 @@ from .ground import Ground
 from .rivals import GROWTH, MAP, rank_all
 from .scores import judge_probabilities, score_ranking
 
-OPTIONS = InversionOptions(
-    refine=True, own_anatomy=True, densities=(0.01, 0.05, 0.1, 0.2, 0.4, 0.6)
-)
-"""With which the patients are inverted."""
+OPTIONS = InversionOptions(densities=(0.01, 0.05, 0.1, 0.2, 0.4, 0.6))
+"""With which the patients are inverted: the default, but for the densities that are mapped."""
 
 NEAR_MM = 30.0
 """From the whole outline: where probabilities are judged. Farther away all are 0, and rightly."""

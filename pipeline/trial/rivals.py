@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ..agreement.agreement import IN_FLUID
 from ..inversion.result import Inversion
 from ..prediction.geodesic import open_tumour
 from ..prediction.planning import rank_brain
@@ -38,10 +39,6 @@ RANKINGS: Mapping[str, str] = MappingProxyType(
     }
 )
 """What each ranking is, for people."""
-
-SPEED_IN_FLUID = 0.1
-"""Of a front, of that in white matter. Fluid is hardly crossed, but where a tissue map is wrong, a
-wall of it would hide the tissue behind from a ruler."""
 
 REACH_MM = 60.0
 """Travel time, as distance in white matter, beyond which voxels rank by their plain distance."""
@@ -108,10 +105,10 @@ def _speed_as_found(inversion: Inversion, ground: Ground) -> NDArray[np.float32]
     wm, gm, csf = (values[ground.box] for values in (tissue.wm, tissue.gm, tissue.csf))
     speed = tissue_speed(wm, gm, csf, ground.brain, in_csf=0)
     speed = open_tumour(speed, ground.whole, ground.brain)
-    return np.where(ground.brain & (speed == 0), np.float32(SPEED_IN_FLUID), speed)
+    return np.where(ground.brain & (speed == 0), np.float32(IN_FLUID), speed)
 
 
 def _true_speed(patient: TrialPatient, ground: Ground) -> NDArray[np.float32]:
     """Speed of a front in the patient's true tissue."""
     wm, gm, csf = (getattr(patient.anatomy, name)[ground.box] for name in ("wm", "gm", "csf"))
-    return tissue_speed(wm, gm, csf, ground.brain, in_csf=SPEED_IN_FLUID)
+    return tissue_speed(wm, gm, csf, ground.brain, in_csf=IN_FLUID)

@@ -92,7 +92,7 @@ def demonstrate(
         t1, seg = truth.write(folder / "patient")
         truth.write_truth(folder / "patient")
         patient = load_patient(t1=t1, seg=seg, labels="brats2021")
-        options = InversionOptions(refine=True, own_anatomy=True)
+        options = InversionOptions(own_anatomy=True)
         inversion = invert(patient, embedded_database(), options, step=step)
         inversion = write_inversion(
             inversion, folder / "result", title="Virtual patient", step=step

@@ -26,7 +26,14 @@ COMMANDS = {
     "invert --help": ("invert", "--help"),
     "invert, no such file": ("invert", "--t1", "nowhere.nii", *INVERT),
     "invert, no such database": ("invert", "nowhere", "--t1", "scan.nii", *INVERT),
-    "invert, options at odds": ("invert", "--t1", "scan.nii", *INVERT, "--own-anatomy"),
+    "invert, options at odds": (
+        "invert",
+        "--t1",
+        "scan.nii",
+        *INVERT,
+        "--no-refine",
+        "--own-anatomy",
+    ),
     "cohort, no such table": ("cohort", "nowhere.csv", "-o", "out"),
     "query, no such measure": (
         *("query", "--seg", "scan.nii", "--labels", "brats2021", "--measure", "none"),

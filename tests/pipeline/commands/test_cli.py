@@ -179,6 +179,9 @@ def invert(capsys, database, patient, out, **options):
     return refused(capsys, "invert", database, *flat)
 
 
+MAPS = ("g.nii", "w.nii", "c.nii")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -199,10 +202,10 @@ def invert(capsys, database, patient, out, **options):
         ({"recurrence-labels": "brats2021"}, "--recurrence-labels names the labels of a recurr"),
         ({"recurrence": "seg.nii.gz", "recurrence-labels": "b"}, "--recurrence-labels: unknown co"),
         ({"brain-mask": "nowhere.nii.gz"}, "no such file"),
-        ({"fit-thresholds": True}, "fit-thresholds goes on from a refinement"),
-        ({"own-anatomy": True}, "own-anatomy goes on from a refinement"),
-        ({"tissue": ("g.nii", "w.nii", "c.nii")}, "own-anatomy goes on from a refinement"),
-        ({"tissue": ("g.nii", "w.nii", "c.nii"), "refine": True}, "tissue map gm g.nii: no such"),
+        ({"no-refine": True, "fit-thresholds": True}, "fit-thresholds goes on from a refinement"),
+        ({"no-refine": True, "own-anatomy": True}, "own-anatomy goes on from a refinement"),
+        ({"tissue": MAPS, "no-refine": True}, "own-anatomy goes on from a refinement"),
+        ({"tissue": MAPS}, "tissue map gm g.nii: no such"),
     ],
 )
 def test_invert_refuses_before_it_registers(

@@ -43,7 +43,7 @@ REFUSED = [
     (*INVERT, "-k", "100000"),
     (*INVERT, "--registration", "bend"),
     (*INVERT, "--densities", "0.1,2"),
-    (*INVERT, "--own-anatomy"),
+    (*INVERT, "--no-refine", "--own-anatomy"),
     (*INVERT, "--recurrence", "nowhere.nii"),
     (*INVERT, "--subject", "P 01"),
     (*INVERT, "--brain", "magic"),

@@ -64,7 +64,7 @@ def inverted(truth, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(folder))
         patch.setattr(placement, "LEAST_SHARE", 1.01)  # so that its notice is given
-        options = InversionOptions(k=4, densities=(0.35, 0.1), resolution_mm=4.0)
+        options = InversionOptions(refine=False, k=4, densities=(0.35, 0.1), resolution_mm=4.0)
         inversion = invert(patient, database, options, step=steps.append)
         inversion = write_inversion(
             inversion, folder / "out", title=f"<b>case</b> {ODD}", step=steps.append

@@ -62,11 +62,11 @@ REFUSED = [
 """Tensors lie on the atlas: in the patient's own anatomy there are none."""
 
 OPTIONS = {
-    "match": InversionOptions(),
-    "refined": InversionOptions(refine=True),
-    "thresholds fitted": InversionOptions(refine=True, fit_thresholds=True),
-    "own anatomy": InversionOptions(refine=True, own_anatomy=True),
-    "tissue maps": InversionOptions(refine=True),
+    "match": InversionOptions(refine=False),
+    "refined": InversionOptions(),
+    "thresholds fitted": InversionOptions(fit_thresholds=True),
+    "own anatomy": InversionOptions(own_anatomy=True),
+    "tissue maps": InversionOptions(),
 }
 
 ONE_STEP = (Stage(6.0, Accuracy.for_error(0.05), 1, 1),)

@@ -82,12 +82,20 @@ def asked(command, database, coarse, tmp_path):
         "index": [database],
         "other thresholds": [database, "--core-threshold", 0.4],
         "query": [database, *seg],
-        "invert": [database, "--t1", coarse / "t1.nii", *seg, "-o", out],
+        "invert": [database, "--t1", coarse / "t1.nii", *seg, "-o", out, "--no-refine"],
         "train": [database, "--strategy", "ds32"],
         "train encoders": [database, "--strategy", "ds32,ae"],
         "generate": [database, "--n", 2],
         "synthetic": [database, "-o", out, "--synthetic", 1, "--strategies", "direct"],
-        "predict-gbm": ["--database", database, "--input", tmp_path / "in", "--output", out],
+        "predict-gbm": [
+            "--database",
+            database,
+            "--input",
+            tmp_path / "in",
+            "--output",
+            out,
+            "--no-refine",
+        ],
     }[command]
 
 
@@ -165,9 +173,10 @@ def test_a_cohorts_patient_takes_a_kind_of_database(databases, coarse, tmp_path,
     database = Database.open(databases(kind))
     scans = {"t1": coarse / "t1.nii", "seg": coarse / "seg.nii"}
     case = Case("P-1", scans, "brats2021")
-    request = describe_request(case, database, InversionOptions())
+    options = InversionOptions(refine=False)
+    request = describe_request(case, database, options)
     model, folder = type(database.model), tmp_path / "sub-P1"
-    assert invert_case(database.path, model, case, folder, request, InversionOptions()) is None
+    assert invert_case(database.path, model, case, folder, request, options) is None
 
 
 @pytest.mark.slow

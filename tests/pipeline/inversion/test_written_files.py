@@ -19,7 +19,7 @@ from glioquery.pipeline.names import is_map_name
 from glioquery.pipeline.results.json_values import plain
 from glioquery.pipeline.results.outputs import write_inversion
 from glioquery.pipeline.results.result_folder import find_faults
-from glioquery.query import search
+from glioquery.query import dice_of_masks, search
 from glioquery.query.index.opening import open_index
 from glioquery.solver import TumorDensity
 
@@ -213,15 +213,17 @@ def test_what_is_on_the_t1_is_on_the_segmentations_grid_as_well(inverted):
         image = nib.load(path)
         assert image.shape == own.shape
         np.testing.assert_allclose(image.affine, own.affine, atol=1e-4)
-    density = read(out, "density", space="seg")
-    shown = Scan(inversion.density.u, inversion.density.grid)
+    growth = read(out, "desc-growth_density", space="seg")
+    shown = Scan(inversion.maps.growth.u, inversion.maps.grid)
     expected = resample_image(shown, moved).values
 
     def apart(other):
-        return np.abs(density - other)[expected > 0.01].mean()
+        return np.abs(growth - other)[expected > 0.01].mean()
 
     for axis in range(3):  # it lies there to a fraction of a voxel
         assert apart(expected) < 0.5 * min(apart(np.roll(expected, n, axis)) for n in (-1, 1))
+    there = TumorDensity(read(out, "density", space="seg"), moved).outlines()
+    assert dice_of_masks(patient.drawn, there)[0] > 0.95  # the map follows what was drawn there
     standard, model = (
         read(out, f"label-CTV_desc-{name}_mask", space="seg") > 0 for name in ("standard", "model")
     )

@@ -159,7 +159,8 @@ def specked(coarse, tmp_path):
 @pytest.mark.usefixtures("quick")
 def test_an_inversion_leaves_islands_out_and_tells(capsys, near, specked, coarse, tmp_path):
     out = tmp_path / "out"
-    files = ("--t1", specked["t1"], "--seg", specked["seg"], "--labels", "brats2021", "-o", out)
+    files = ("--t1", specked["t1"], "--seg", specked["seg"], "--labels", "brats2021")
+    files += ("-o", out, "--no-refine")
     code, _, err = run(capsys, "invert", near.path, *files)
     assert code == 0 and "have islands: 1 of the whole tumour" in err
     found = json.loads((out / "result.json").read_text())
@@ -181,7 +182,7 @@ def test_an_inversion_leaves_islands_out_and_tells(capsys, near, specked, coarse
 def test_a_cohort_keeps_islands_where_it_is_asked_to(near, specked, tmp_path):
     case = Case("a", specked, "brats2021")
     for keep in (False, True):
-        options = InversionOptions()
+        options = InversionOptions(refine=False)
         request = describe_request(case, near, options, keep_islands=keep)
         folder = tmp_path / f"{keep}"
         model = type(near.model)

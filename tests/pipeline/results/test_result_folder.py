@@ -236,7 +236,7 @@ def patient(coarse):
 
 @pytest.mark.usefixtures("quick")
 def test_an_inversion_replaces_another_whole_or_not_at_all(near, patient, tmp_path, monkeypatch):
-    inversion = invert(patient, near, InversionOptions(densities=(0.05, 0.3)))
+    inversion = invert(patient, near, InversionOptions(refine=False, densities=(0.05, 0.3)))
     write_inversion(inversion, tmp_path, subject="a")
     assert find_faults(tmp_path) == []
     before = contents(tmp_path)
@@ -281,7 +281,7 @@ def test_an_inversion_into_a_folder_in_use_is_refused_before_any_work(
 @pytest.mark.usefixtures("quick")
 def test_request_and_thumbnail_of_a_cohort_belong_to_the_result(near, coarse, tmp_path):
     case = Case("a", {"t1": coarse / "t1.nii", "seg": coarse / "seg.nii"}, "brats2021")
-    asked = (InversionOptions(),)
+    asked = (InversionOptions(refine=False),)
     request = describe_request(case, near, *asked)
     assert invert_case(near.path, type(near.model), case, tmp_path, request, *asked) is None
     listed = json.loads((tmp_path / RESULT_FILE).read_text())["files"]
@@ -293,6 +293,8 @@ def test_request_and_thumbnail_of_a_cohort_belong_to_the_result(near, coarse, tm
     )
     assert is_done(tmp_path, request) and find_faults(tmp_path) == []
     patient = load_patient(**case.scans, labels="brats2021")
-    write_inversion(invert(patient, near), tmp_path, subject="a")  # by hand, over it
+    write_inversion(
+        invert(patient, near, InversionOptions(refine=False)), tmp_path, subject="a"
+    )  # by hand, over it
     assert not is_done(tmp_path, request)
     assert not (tmp_path / "request.json").exists() and find_faults(tmp_path) == []
