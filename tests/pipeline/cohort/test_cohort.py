@@ -221,7 +221,7 @@ def test_tissue_maps_without_a_refinement_are_refused_before_any_work(capsys, da
         f"id,t1,seg,labels{maps}\na,t1.nii.gz,seg.nii.gz,brats2021{',t1.nii.gz' * 3}\n",
     )
     with pytest.raises(SystemExit) as end:
-        cli.main(["cohort", str(database.path), str(path), "-o", str(files / "out")])
+        cli.main(["cohort", str(database.path), str(path), "-o", str(files / "out"), "--no-refine"])
     assert end.value.code == 2
     assert "tissue maps are given for a: the own anatomy goes on" in capsys.readouterr().err
 
