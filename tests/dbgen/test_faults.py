@@ -213,7 +213,7 @@ class Deadly(FisherKolmogorov):
 
     name: ClassVar[str] = "deadly"
 
-    def links(self, tissue):
+    def initial(self, seed):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -223,7 +223,7 @@ class Faulty(FisherKolmogorov):
 
     name: ClassVar[str] = "faulty"
 
-    def links(self, tissue):
+    def initial(self, seed):
         raise KeyError("no such tissue")
 
 

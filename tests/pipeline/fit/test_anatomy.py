@@ -99,7 +99,7 @@ def test_a_growth_in_the_patients_tissue_is_found_there(
     assert growth.lambda_mm == pytest.approx(truth.lambda_mm, rel=0.05)
     assert growth.rho_t == pytest.approx(truth.rho_t, rel=0.05)
     assert found.row()["grown"]["space"] == "patient" and found.row()["bent"]["space"] == "SRI24"
-    sure = assess_in_patient(database, found, (0.1,))
+    sure = assess_in_patient(database, found)
     assert sure.maps.grid == own.grid
     assert "none in an anatomy of their own" in sure.row()["calibration"]
     low, high = (getattr(sure.intervals["lambda_mm"], end) for end in ("low", "high"))
