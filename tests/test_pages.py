@@ -18,7 +18,7 @@ from glioquery.pipeline.commands.cli import COMMANDS, application
 from glioquery.pipeline.images.nifti import write_nifti
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", *(f"docs/{name}.md" for name in ("cluster", "outputs", "results")))
+PAGES = ("README.md", *(f"docs/{name}.md" for name in ("cluster", "outputs", "results", "trial")))
 PLACEHOLDERS = {"N": "5", "X": "1", "Y": "1", "Z": "1", "[DB]": "DB", "DB...": "DB", "...": "x"}
 
 
@@ -104,7 +104,9 @@ def test_the_table_of_commands_is_that_of_the_program(group):
         assert named <= options_of(group.commands[name]), name
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/outputs.md", "docs/results.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/outputs.md", "docs/results.md", "docs/trial.md"]
+)
 def test_every_option_that_is_named_exists(group, page):
     known = options_of(group).union(*(options_of(c) for c in group.commands.values()))
     if page == "docs/results.md":
