@@ -27,7 +27,7 @@ from ...solver.models import register_model
 from ..anatomy.tissue_maps import read_tissue_maps
 from ..inversion.inversion import invert
 from ..inversion.options import InversionOptions
-from ..patient.brain_way import BrainWay, checked_way, network_version
+from ..patient.brain_option import BrainWay, checked_way, network_version
 from ..patient.patient import load_patient
 from ..pictures.drawing import drawn
 from ..pictures.patient_pictures import draw_thumbnail

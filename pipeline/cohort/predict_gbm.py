@@ -45,7 +45,7 @@ from ..images.resampling import resample_in_tissue
 from ..inversion.growth import find_growth
 from ..inversion.inversion import map_growth
 from ..inversion.options import InversionOptions
-from ..patient.brain_way import BrainWay
+from ..patient.brain_option import BrainWay
 from ..patient.patient import Patient, load_patient
 from ..prediction.planning import rank_brain
 from ..results.outputs import write_inversion

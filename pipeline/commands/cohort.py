@@ -14,7 +14,7 @@ from ...solver.compilation import prepare_jax
 from ..cohort.case_table import COLUMNS, read_cases
 from ..cohort.exams import find_exams
 from ..inversion.options import InversionOptions
-from ..patient.brain_way import checked_way
+from ..patient.brain_option import checked_way
 from ..results.result_folder import only_run, prepare_output
 from ..terminal.printing import print_notice, print_step, show
 from ..terminal.progress import console, progress_bar

@@ -14,7 +14,7 @@ from ..images.file_kinds import require_nifti
 from ..images.labels import label_convention
 from ..inversion.options import InversionOptions
 from ..names import DEFAULT_SUBJECT, checked_subject, map_name
-from ..patient.brain_way import checked_way
+from ..patient.brain_option import checked_way
 from ..patient.named_files import follow_up_convention, require_files
 from ..results.result_folder import only_run
 from ..terminal.printing import print_notice, print_step, show

@@ -34,9 +34,9 @@ from ..images.labels import LabelConvention, label_convention
 from ..images.nifti import Scan
 from ..images.resampling import resample_image, resample_masks
 from ..steps import Step, Steps, silent
-from .brain_source import BrainSource, find_brain
-from .brain_way import BrainWay, checked_way
+from .brain_option import BrainWay, checked_way
 from .coregistration import align, measure_agreement, move
+from .found_brain import BrainSource, find_brain
 from .islands import Islands
 from .lesion import add_tumour, judge_recurrence, judge_tumour
 from .named_files import ROLES, follow_up_convention

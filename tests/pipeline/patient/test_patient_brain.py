@@ -17,12 +17,12 @@ from glioquery.pipeline.cohort.cohort import invert_cohort
 from glioquery.pipeline.images.foreground import foreground
 from glioquery.pipeline.images.nifti import Scan, read_nifti, write_nifti
 from glioquery.pipeline.images.resampling import resample_image, resample_masks
-from glioquery.pipeline.patient.brain_source import BrainSource
+from glioquery.pipeline.patient.found_brain import BrainSource
 from glioquery.pipeline.patient.learned_brain import extract_learned
 from glioquery.pipeline.patient.patient import load_patient
 
-BRAIN_SOURCE = "glioquery.pipeline.patient.brain_source"
-BRAIN_WAY = "glioquery.pipeline.patient.brain_way"
+FOUND_BRAIN = "glioquery.pipeline.patient.found_brain"
+BRAIN_OPTION = "glioquery.pipeline.patient.brain_option"
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def test_a_head_gets_its_brain_found(files, head, monkeypatch):
         seen.append(image)
         return brain
 
-    monkeypatch.setattr(f"{BRAIN_SOURCE}.network_version", lambda: None)
-    monkeypatch.setattr(f"{BRAIN_SOURCE}.extract_brain", extract)
+    monkeypatch.setattr(f"{FOUND_BRAIN}.network_version", lambda: None)
+    monkeypatch.setattr(f"{FOUND_BRAIN}.extract_brain", extract)
     steps = []
     patient = load_patient(**files, step=steps.append)
     np.testing.assert_array_equal(seen[0].values, scan.values)
@@ -80,9 +80,9 @@ def network(head, monkeypatch):
     bet.BrainExtraction = Network
     monkeypatch.setitem(sys.modules, "deepbet", module)
     monkeypatch.setitem(sys.modules, "deepbet.bet", bet)
-    monkeypatch.setattr(f"{BRAIN_WAY}.version", {"deepbet": "1.2.3"}.__getitem__)
+    monkeypatch.setattr(f"{BRAIN_OPTION}.version", {"deepbet": "1.2.3"}.__getitem__)
     brain = Network.found
-    monkeypatch.setattr(f"{BRAIN_SOURCE}.extract_brain", lambda image: brain)
+    monkeypatch.setattr(f"{FOUND_BRAIN}.extract_brain", lambda image: brain)
     return brain
 
 
@@ -120,7 +120,7 @@ def test_a_network_that_finds_no_brain_gives_way_to_the_atlas_or_is_refused(file
 def test_a_network_that_is_not_installed_is_refused_before_a_file_is_read(
     tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(f"{BRAIN_WAY}.network_version", lambda: None)
+    monkeypatch.setattr(f"{BRAIN_OPTION}.network_version", lambda: None)
     nothing = tmp_path / "nothing.nii"
     with pytest.raises(ExtraError, match=r"glioquery\[brain\]"):
         load_patient(t1=nothing, seg=nothing, labels="brats2021", brain="network")

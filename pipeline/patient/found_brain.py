@@ -1,4 +1,4 @@
-"""A patient's brain, found the way that is asked for, and what it is known from."""
+"""The brain that is found in a head, by whichever way, and what it is known from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...errors import InputError
 from ..images.foreground import foreground, shows_head
 from ..images.nifti import Scan
 from .brain import extract_brain
-from .brain_way import BrainWay, network_version
+from .brain_option import BrainWay, network_version
 from .learned_brain import extract_learned
 from .patient_files import carry_mask
 

@@ -1,4 +1,4 @@
-"""Which way the brain of a head is to be found, checked before anything is read."""
+"""The option `brain`: which way to find the brain of a head, checked before anything is read."""
 
 from __future__ import annotations
 
