@@ -9,9 +9,16 @@
 The public names are imported when they are first used: `import glioquery` itself takes no time.
 """
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from .deferred import deferred
+
+if find_spec(f"{__name__}.solver") is None:
+    raise ImportError(
+        f"{__path__[0]} belongs to a checkout that is not installed, and hides any glioquery that "
+        "is: start Python in another folder, or install the checkout with `pip install --editable`"
+    )
 
 if TYPE_CHECKING:
     from .atlas import Atlas, Grid, load_atlas

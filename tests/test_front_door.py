@@ -46,6 +46,24 @@ def test_version_and_module_are_those_of_the_distribution():
     assert run("-m", "glioquery", "--version") == f"glioquery {gq.__version__}\n"
 
 
+@pytest.mark.parametrize(
+    "statement",
+    ["import glioquery", "import glioquery.solver", "from glioquery import simulate"],
+)
+def test_a_checkout_that_is_not_installed_says_so_in_a_line(statement):
+    """In its folder it comes before whatever is installed."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", statement], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    *_, line = done.stderr.splitlines()
+    assert line == (
+        f"ImportError: {ROOT / 'glioquery'} belongs to a checkout that is not installed, and hides "
+        "any glioquery that is: start Python in another folder, or install the checkout with "
+        "`pip install --editable`"
+    )
+
+
 def public_functions():
     """Functions of the front door, and methods of its classes that make one of their kind."""
     for name in gq.__all__:
