@@ -41,7 +41,7 @@ from ...solver import Thresholds, TumorDensity, TumorMasks
 from ..images.coarsening import coarsen
 from ..images.nifti import Scan
 from ..images.resampling import resample_image, resample_masks
-from ..travel import travel_time
+from ..travel import Terrain, travel_time
 from .front import Front, logit
 
 GROWTH_SHARE = 0.25
@@ -58,10 +58,6 @@ PROFILE_MM = 2.0
 
 REACH_MM = 60.0
 """Travel time from an outline beyond which no cells are mapped."""
-
-IN_FLUID = 0.2
-"""Speed in fluid, of that in white matter: sulci are narrower than tissue maps draw them, and a
-front that stopped at each would leave the tissue behind it empty."""
 
 FINEST_MM = 0.8
 """Finer voxels are put together for the travel times."""
@@ -88,9 +84,7 @@ class Agreement:
 
 def agree(
     growth: TumorDensity,
-    masks: TumorMasks,
-    brain: NDArray[np.bool_],
-    speed: NDArray[np.float32],
+    terrain: Terrain,
     *,
     lambda_mm: float,
     thresholds: Thresholds = Thresholds(),
@@ -101,12 +95,8 @@ def agree(
     ----------
     growth : TumorDensity
         In the patient.
-    masks : TumorMasks
-        The patient's outlines on the same grid; the core may be empty.
-    brain : bool array of the grid's shape
-        Where there may be cells.
-    speed : float32 array of the grid's shape
-        Of the front, in units of its speed in white matter, 0 in fluid (`tissue_speed`).
+    terrain : Terrain
+        On the same grid. There are cells in its brain alone.
     lambda_mm : float
         sqrt(dw / rho) of the growth; the profile goes on with it where the growth ends.
     thresholds : Thresholds
@@ -117,8 +107,7 @@ def agree(
     InputError
         If a speed is negative or not finite.
     """
-    grid = growth.grid
-    speed = np.where(brain, np.maximum(speed, IN_FLUID), 0).astype(np.float32)
+    grid, masks, speed = growth.grid, terrain.outlines, terrain.speed
     block = [max(1, round(FINEST_MM / s)) for s in grid.spacing_mm]
     if max(block) == 1:
         logits = _agree_on_grid(growth.u, masks, speed, lambda_mm, thresholds)
@@ -133,7 +122,7 @@ def agree(
         )
         # Resampling gives 0 beyond the image, and no cells are to be there.
         logits = resample_image(Scan(there - NOTHING, coarse.grid), grid).values + NOTHING
-    logits = np.where(brain, np.clip(logits, NOTHING, -NOTHING), np.float32(NOTHING))
+    logits = np.where(terrain.brain, np.clip(logits, NOTHING, -NOTHING), np.float32(NOTHING))
     u = np.where(logits > NOTHING, 1 / (1 + np.exp(-logits)), 0).astype(np.float32)
     return Agreement(TumorDensity(u, grid), logits)
 

@@ -30,6 +30,7 @@ from ...atlas.regions import bounding_box
 from ...solver import TumorDensity
 from ..images.coarsening import coarsen
 from ..images.nifti import Scan
+from ..travel import CSF_SPEED
 
 SPACING_MM = 2.0
 """Of the grid that is looked at, that of the simulations."""
@@ -45,7 +46,8 @@ def equation_residual(density: TumorDensity, speed: NDArray[np.float32], lambda_
     ----------
     density : TumorDensity
     speed : float32 array of the grid's shape
-        c: of the front, in units of its speed in white matter, 0 where there is no tissue.
+        c: of the front, in units of its speed in white matter. Where it is no more than that in
+        fluid there is no tissue, and nothing diffuses.
     lambda_mm : float
         sqrt(dw / rho).
     """
@@ -54,7 +56,8 @@ def equation_residual(density: TumorDensity, speed: NDArray[np.float32], lambda_
         return math.nan
     box = bounding_box(coarse.values >= LEAST_DENSITY, 3)
     u = coarse.values[box].astype(np.float64)
-    c = coarsen(Scan(speed, density.grid), SPACING_MM).values[box].astype(np.float64)
+    in_tissue = np.where(speed > CSF_SPEED, speed, 0)
+    c = coarsen(Scan(in_tissue, density.grid), SPACING_MM).values[box].astype(np.float64)
     if min(u.shape) < 3:
         return math.nan
     spacing = coarse.grid.spacing_mm

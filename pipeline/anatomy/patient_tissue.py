@@ -19,11 +19,13 @@ from scipy import ndimage
 
 from ...atlas import Atlas, Grid
 from ...atlas.regions import bounding_box
+from ...solver import TumorMasks
 from ..alignment.transform import AtlasTransform
 from ..images.coarsening import coarsen
 from ..images.nifti import Scan
 from ..images.resampling import resample_image, resample_images
 from ..patient.patient import Patient
+from ..travel import Terrain, tissue_speed
 from .mixture import fit_mixture
 from .tissue_maps import TissueMaps
 from .tissue_way import TissueWay
@@ -96,6 +98,13 @@ class PatientTissue:
         """Where it is from, and how well it shows."""
         shown = "" if self.contrast is None else f", contrast {self.contrast:.1f}"
         return f"{self.source.value}{shown}"
+
+    def terrain(self, outlines: TumorMasks, brain: NDArray[np.bool_]) -> Terrain:
+        """What a front meets in it, on the grid of outlines and brain."""
+        wm, gm, csf = self.wm, self.gm, self.csf
+        if self.grid != outlines.grid:
+            wm, gm, csf = resample_images([wm, gm, csf], self.grid, outlines.grid)
+        return Terrain(outlines, brain, tissue_speed(wm, gm, csf, brain, outlines.whole))
 
     def row(self) -> dict[str, Any]:
         """Plain values by name, as `result.json` shows them."""

@@ -8,13 +8,11 @@ from ...dbgen import Database
 from ...dbgen.store.embedded import embedded_database
 from ...solver.own_settings import own_arithmetic
 from ..anatomy.tissue_maps import TissueMaps
-from ..images.nifti import Scan
-from ..images.resampling import resample_image
 from ..patient.patient import Patient
-from ..prediction.maps import PatientMaps, map_to_patient
+from ..prediction.maps import GrownAnswer, PatientMaps, map_to_patient
 from ..prediction.recurrence import Coverage, cover_recurrence
 from ..steps import Step, Steps, silent
-from ..travel import tissue_speed
+from ..travel import Terrain
 from ..uncertainty.assessment import assess, assess_in_patient
 from .growth import PatientGrowth, find_growth
 from .options import InversionOptions
@@ -74,37 +72,23 @@ def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
             uncertainty = assess_in_patient(growth.database, own)
     patient = growth.patient
     with steps("map to the patient"):
-        front_speed = _front_speed(growth)
-        maps = map_to_patient(
-            growth.answer,
-            uncertainty,
-            growth.answer_map,
-            growth.answer_tissue,
-            patient.masks,
-            patient.brain_with_tumour,
-            front_speed.values,
-            thresholds=growth.thresholds,
-            levels=growth.options.densities,
-        )
-        there: PatientMaps | None = None
-        if patient.drawn is not None:
-            # On the moved grid, so that atlas, motion and voxels make one chain and one lookup.
-            moved = patient.drawn.grid
-            speed_there = resample_image(front_speed, moved, nearest=True).values
-            there = map_to_patient(
-                growth.answer,
-                uncertainty,
-                growth.answer_map,
-                growth.answer_tissue,
-                patient.drawn,
-                patient.brain_on(moved),
-                speed_there,
-                thresholds=growth.thresholds,
-                levels=growth.options.densities,
+        grown = GrownAnswer(growth.answer, uncertainty, growth.answer_tissue, growth.answer_map)
+
+        def mapped(terrain: Terrain) -> PatientMaps:
+            return map_to_patient(
+                grown, terrain, thresholds=growth.thresholds, levels=growth.options.densities
             )
+
+        tissue, drawn = growth.patient_tissue, patient.drawn
+        terrain = tissue.terrain(patient.masks, patient.brain_with_tumour)
+        maps = mapped(terrain)
+        # On the moved grid, so that atlas, motion and voxels make one chain and one lookup.
+        there = (
+            None if drawn is None else mapped(tissue.terrain(drawn, patient.brain_on(drawn.grid)))
+        )
     coverage: tuple[Coverage, ...] = ()
     if patient.recurrence is not None:
-        coverage = cover_recurrence(maps.planning, patient.recurrence, front_speed.values)
+        coverage = cover_recurrence(maps.planning, patient.recurrence, terrain.speed)
     found = {field.name: getattr(growth, field.name) for field in dataclasses.fields(PatientGrowth)}
     return Inversion(
         **found
@@ -117,10 +101,3 @@ def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
         maps_on_segmentation=there,
         coverage=coverage,
     )
-
-
-def _front_speed(growth: PatientGrowth) -> Scan:
-    """Speed of a front in the patient's tissue, on the T1's grid."""
-    tissue = growth.patient_tissue
-    brain = growth.patient.brain_with_tumour
-    return Scan(tissue_speed(tissue.wm, tissue.gm, tissue.csf, brain), tissue.grid)

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 from ...deferred import deferred
 
 if TYPE_CHECKING:
-    from .maps import PatientMaps, map_to_patient
+    from .maps import GrownAnswer, PatientMaps, map_to_patient
     from .planning import PlanningVolumes, plan_volumes, rank_brain
     from .recurrence import Coverage, RankingScore, cover_recurrence
 else:
     __getattr__, __dir__ = deferred(
         __name__,
         {
-            ".maps": ("PatientMaps", "map_to_patient"),
+            ".maps": ("GrownAnswer", "PatientMaps", "map_to_patient"),
             ".planning": ("PlanningVolumes", "plan_volumes", "rank_brain"),
             ".recurrence": ("Coverage", "RankingScore", "cover_recurrence"),
         },
@@ -20,6 +20,7 @@ else:
 
 __all__ = [
     "Coverage",
+    "GrownAnswer",
     "PatientMaps",
     "PlanningVolumes",
     "RankingScore",

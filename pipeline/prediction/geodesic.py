@@ -6,55 +6,39 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..travel import GREY_SPEED, travel_time
+from ..travel import Terrain, travel_time
 
 REACHES_MM = (40.0, 80.0, np.inf)
 """How far a front is followed, one after the other until it has reached enough."""
 
 
-def open_tumour(
-    speed: NDArray[np.float32], whole: NDArray[np.bool_], brain: NDArray[np.bool_]
-) -> NDArray[np.float32]:
-    """Speed of a front in a brain whose outlined tumour is no fluid, whatever tissue maps say.
-
-    An atlas that is bent has ventricles and sulci where a tumour has closed them.
-    """
-    within = np.where(whole & (speed == 0), GREY_SPEED, speed)
-    return np.where(brain, within, 0).astype(np.float32)
-
-
 def nearest_through_tissue(
-    outline: NDArray[np.bool_],
-    brain: NDArray[np.bool_],
-    speed: NDArray[np.float32],
-    spacing_mm: tuple[float, float, float],
-    n_voxels: int,
+    outline: NDArray[np.bool_], terrain: Terrain, n_voxels: int
 ) -> NDArray[np.bool_]:
     """The part of the brain of a given size that a front from an outline covers first.
 
     Parameters
     ----------
-    outline, brain : (nx, ny, nz) bool array
-        The outline's part of the brain comes before all else.
-    speed : (nx, ny, nz) float32 array
-        Of a front, 0 outside the brain; see `open_tumour`.
-    spacing_mm : tuple of three float
+    outline : (nx, ny, nz) bool array
+        Its part of the brain comes before all else.
+    terrain : Terrain
     n_voxels : int
         Size of the part: no less than that of the outline in the brain, no more than the brain's.
 
     Returns
     -------
     (nx, ny, nz) bool array
-        Of voxels reached at the same time, those nearer to the outline's centre. Where tissue does
-        not lead to enough of the brain, the rest is that nearest in a straight line.
+        Of voxels reached at the same time, those nearer to the outline's centre. Where the brain is
+        in pieces, and the front's does not do, the rest is that nearest in a straight line.
     """
+    brain, spacing_mm = terrain.brain, terrain.grid.spacing_mm
     covered = outline & brain
     n_missing = n_voxels - int(covered.sum())
     if n_missing == 0:
         return covered
     others = brain & ~outline
     for reach in REACHES_MM:
-        times = travel_time(outline, speed, spacing_mm, reach_mm=reach)
+        times = travel_time(outline, terrain.speed, spacing_mm, reach_mm=reach)
         reached = others & np.isfinite(times)
         if reached.sum() >= n_missing:
             return covered | _first(n_missing, times, reached, outline, spacing_mm)

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from ...atlas import Grid
 from ...query import dice_of_masks
-from ...solver import Thresholds, TumorDensity, TumorMasks
+from ...solver import Thresholds, TumorDensity
 from ..agreement import DensityMaps, agree, doubt, equation_residual
 from ..fit.answer import Answer
 from ..images.point_map import PointMap
 from ..images.resampling import resample_in_tissue
+from ..travel import Terrain
 from ..uncertainty.ensemble import Uncertainty
 from .planning import PlanningVolumes, plan_volumes
 
@@ -67,14 +68,30 @@ class PatientMaps:
         return self.density.grid
 
 
+@dataclass(frozen=True, eq=False)
+class GrownAnswer:
+    """An answer where it grew, and the way there.
+
+    Attributes
+    ----------
+    answer : Answer
+    uncertainty : Uncertainty
+        How sure it is.
+    tissue : bool array
+        Where it could grow, on the same grid.
+    along : PointMap
+        From the patient's world to the one that it grew in.
+    """
+
+    answer: Answer
+    uncertainty: Uncertainty
+    tissue: NDArray[np.bool_]
+    along: PointMap
+
+
 def map_to_patient(
-    answer: Answer,
-    uncertainty: Uncertainty,
-    along: PointMap,
-    tissue: NDArray[np.bool_],
-    masks: TumorMasks,
-    brain: NDArray[np.bool_],
-    speed: NDArray[np.float32],
+    grown: GrownAnswer,
+    terrain: Terrain,
     *,
     thresholds: Thresholds = Thresholds(),
     levels: Sequence[float] = (),
@@ -83,38 +100,32 @@ def map_to_patient(
 
     Parameters
     ----------
-    answer : Answer
-    uncertainty : Uncertainty
-    along : PointMap
-        From the patient's world to the one that the answer grew in.
-    tissue : bool array
-        Where the answer could grow, on its grid.
-    masks : TumorMasks
-        The patient's outlines on the grid that is asked for.
-    brain : bool array of that grid's shape
-    speed : float32 array of that grid's shape
-        Of a front in the patient's tissue, see `tissue_speed`.
+    grown : GrownAnswer
+    terrain : Terrain
+        On the grid that is asked for.
     thresholds : Thresholds
         Densities that the outlines show.
     levels : sequence of float
         Densities whose exceedance is mapped.
     """
-    grid, maps = masks.grid, uncertainty.maps
-    u, sd = resample_in_tissue([answer.density.u, maps.sd], maps.grid, grid, tissue, along)
-    growth = TumorDensity(u, grid)
+    answer, found = grown.answer, grown.uncertainty.maps
+    u, sd = resample_in_tissue(
+        [answer.density.u, found.sd], found.grid, terrain.grid, grown.tissue, grown.along
+    )
+    growth = TumorDensity(u, terrain.grid)
     # The profile and the tail of the ranking are as wide as the widest front.
     lambda_mm = max(growth.lambda_mm for growth in answer.growths)
-    agreed = agree(growth, masks, brain, speed, lambda_mm=lambda_mm, thresholds=thresholds)
+    agreed = agree(growth, terrain, lambda_mm=lambda_mm, thresholds=thresholds)
 
     def scored(density: TumorDensity) -> MapScore:
-        dice_core, dice_whole = dice_of_masks(masks, density.outlines(thresholds))
-        return MapScore(dice_core, dice_whole, equation_residual(density, speed, lambda_mm))
+        dice_core, dice_whole = dice_of_masks(terrain.outlines, density.outlines(thresholds))
+        return MapScore(dice_core, dice_whole, equation_residual(density, terrain.speed, lambda_mm))
 
     return PatientMaps(
         growth=growth,
         density=agreed.density,
         expected=doubt(agreed, growth, sd, levels),
-        planning=plan_volumes(agreed.density, masks, brain, lambda_mm, speed),
+        planning=plan_volumes(agreed.density, terrain, lambda_mm),
         growth_score=scored(growth),
         score=scored(agreed.density),
     )

@@ -9,7 +9,7 @@ The rank is the density where the solver speaks, u >= 1e-6, and goes on below by
     1e-6 exp(-d / lambda),    d the distance to {u >= 1e-6} in mm,
 
 the tail of a travelling front, over the whole brain. Through tissue, a way in grey matter counts
-for more than one in white, and none leads through fluid (see `travel`). All volumes hold the same
+for more than one in white, and one through fluid for most (see `travel`). All volumes hold the same
 number of voxels to the last one: ties of the ranking, as in a core where u = 1, are broken by the
 smallest steps of float32, nearer to the tumour's centre first.
 
@@ -38,7 +38,8 @@ from ...atlas import Grid
 from ...atlas.regions import bounding_box
 from ...errors import InputError
 from ...solver import TumorDensity, TumorMasks
-from .geodesic import nearest_through_tissue, open_tumour
+from ..travel import Terrain
+from .geodesic import nearest_through_tissue
 
 MARGIN_MM = 15.0
 """Of the clinical target volume around the gross tumour (Niyazi et al. 2023)."""
@@ -117,46 +118,37 @@ class PlanningVolumes:
         return self.standard.astype(np.uint8) + 2 * self.model.astype(np.uint8)
 
 
-def plan_volumes(
-    density: TumorDensity,
-    masks: TumorMasks,
-    brain: NDArray[np.bool_],
-    lambda_mm: float,
-    speed: NDArray[np.float32],
-) -> PlanningVolumes:
+def plan_volumes(density: TumorDensity, terrain: Terrain, lambda_mm: float) -> PlanningVolumes:
     """Draw all volumes.
 
     Parameters
     ----------
     density : TumorDensity
         On the patient's grid.
-    masks : TumorMasks
-        The patient's outlines on the same grid.
-    brain : bool array of the grid's shape
-        What may belong to a volume.
+    terrain : Terrain
+        On the same grid. What lies in its brain may belong to a volume.
     lambda_mm : float
         Width of the front, sqrt(dw / rho).
-    speed : float32 array of the grid's shape
-        Of a front in tissue, see `tissue_speed`.
 
     Raises
     ------
     ValueError
-        If the arrays are not on one grid, or the outline lies outside the brain altogether.
+        If density and terrain are not on one grid.
+    InputError
+        If the outline lies outside the brain altogether.
     """
-    if masks.grid != density.grid or not brain.shape == speed.shape == density.grid.shape:
+    if terrain.grid != density.grid:
         raise ValueError(
-            f"density, outlines, brain mask and speed lie on one grid, got {density.grid}, "
-            f"{masks.grid}, a mask of {brain.shape} and a speed of {speed.shape}"
+            f"density and terrain lie on one grid, got {density.grid} and {terrain.grid}"
         )
+    masks, brain = terrain.outlines, terrain.brain
     gross, standard = draw_standard(masks, brain)
     ranking = rank_brain(density, brain, lambda_mm)
     n_voxels = int(standard.sum())
     held_first = np.where(masks.core & brain, np.float32(2), ranking)
     least = np.partition(held_first[brain], -n_voxels)[-n_voxels]
     outline = masks.core if gross == "core" else masks.whole
-    passable = open_tumour(speed, masks.whole, brain)
-    geodesic = nearest_through_tissue(outline, brain, passable, masks.grid.spacing_mm, n_voxels)
+    geodesic = nearest_through_tissue(outline, terrain, n_voxels)
     return PlanningVolumes(gross, standard, held_first >= least, geodesic, ranking, masks)
 
 

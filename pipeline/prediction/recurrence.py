@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from ...solver import TumorMasks
 from ..travel import travel_time
-from .geodesic import open_tumour
 from .planning import PlanningVolumes
 
 
@@ -91,8 +90,7 @@ def cover_recurrence(
     brain = volumes.ranking > 0
     outside = brain & ~volumes.outlines.core
     outline = getattr(volumes.outlines, volumes.gross)
-    passable = open_tumour(speed, volumes.outlines.whole, brain)
-    times = travel_time(outline, passable, volumes.grid.spacing_mm)
+    times = travel_time(outline, speed, volumes.grid.spacing_mm)
     nearness = -np.minimum(times[outside], np.finfo(np.float32).max)
     found = []
     outlines: tuple[Literal["core", "whole"], ...] = ("core", "whole")

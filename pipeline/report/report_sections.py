@@ -143,8 +143,8 @@ def describe_planning(inversion: Inversion, patient: Patient, failures: list[str
     sentence = (
         f"The standard clinical target volume ({MARGIN_MM:g} mm inside the brain, ESTRO-EANO 2023) "
         "and two of the same size: what the model ranks highest, and what a front from the "
-        f"{planning.gross} reaches first, which is slower in grey matter than in white and does "
-        "not cross fluid. The standard volume and the model's are edited at no anatomical barrier "
+        f"{planning.gross} reaches first, which is slower in grey matter than in white and "
+        "slowest in fluid. The standard volume and the model's are edited at no anatomical barrier "
         "but the brain's surface."
     )
     picture = drawn(

@@ -8,6 +8,11 @@ D = Dw (p_w + p_g / ratio) it is, in units of its speed in white matter,
 where p_w + p_g = 1. The ratio is 5 here, the least that is known of patients: tissue maps err by a
 voxel, and what is grey on one side of such an error is white on the other.
 
+Fluid slows a front and does not stop it. Tissue maps draw sulci wider than they are, and miss what
+is thinner than their voxels: a front that fluid stopped would leave brain behind it empty that
+holds cells (docs/trial.md has the figures). What is outlined as tumour is no fluid at all, whatever
+the maps say: a bent atlas has ventricles and sulci where a tumour has closed them.
+
 References
 ----------
 A. Kolmogorov, I. Petrovsky, N. Piskunov, Moscow University Bulletin of Mathematics 1:1-25, 1937:
@@ -28,8 +33,8 @@ from ...errors import InputError
 GREY_SPEED = 1 / math.sqrt(5)
 """In grey matter, of that in white: diffusion there is a fifth (Swanson et al. 2000)."""
 
-CSF_SPEED = 0.0
-"""In cerebrospinal fluid: nothing crosses it, and so neither falx nor tentorium beside it."""
+CSF_SPEED = 0.2
+"""In cerebrospinal fluid, and so across falx and tentorium beside it."""
 
 
 def tissue_speed(
@@ -37,6 +42,7 @@ def tissue_speed(
     gm: NDArray[np.floating],
     csf: NDArray[np.floating],
     brain: NDArray[np.bool_],
+    tumour: NDArray[np.bool_] | None = None,
     *,
     in_grey: float = GREY_SPEED,
     in_csf: float = CSF_SPEED,
@@ -49,6 +55,8 @@ def tissue_speed(
         Probabilities in [0, 1] of white matter, grey matter and cerebrospinal fluid.
     brain : (nx, ny, nz) bool array
         What a front can enter.
+    tumour : (nx, ny, nz) bool array, optional
+        What is outlined: where the maps show fluid in it, a front is as fast as in grey matter.
     in_grey, in_csf : float
         In [0, 1]; fluid is where it is as likely as both tissues together, or nothing is likely.
 
@@ -63,8 +71,10 @@ def tissue_speed(
         If the arrays differ in shape or a speed lies outside [0, 1].
     """
     shapes = {"wm": wm.shape, "gm": gm.shape, "csf": csf.shape, "brain": brain.shape}
+    if tumour is not None:
+        shapes["tumour"] = tumour.shape
     if len(set(shapes.values())) > 1:
-        raise InputError(f"tissue maps and brain mask lie on one grid, got shapes {shapes}")
+        raise InputError(f"tissue maps and masks lie on one grid, got shapes {shapes}")
     for name, value in (("grey matter", in_grey), ("fluid", in_csf)):
         if not 0 <= value <= 1:
             raise InputError(
@@ -74,4 +84,5 @@ def tissue_speed(
     is_tissue = solid > csf
     white = np.where(is_tissue, wm / np.where(is_tissue, solid, 1), 0)
     mixed = np.sqrt(in_grey**2 + (1 - in_grey**2) * np.clip(white, 0, 1))
-    return np.where(brain, np.where(is_tissue, mixed, in_csf), 0).astype(np.float32)
+    otherwise = in_csf if tumour is None else np.where(tumour, in_grey, in_csf)
+    return np.where(brain, np.where(is_tissue, mixed, otherwise), 0).astype(np.float32)

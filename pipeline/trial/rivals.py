@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
-from ..agreement.agreement import IN_FLUID
 from ..inversion.result import Inversion
-from ..prediction.geodesic import open_tumour
 from ..prediction.planning import rank_brain
 from ..travel import tissue_speed, travel_time
 from ..virtual.trial_patient import TrialPatient
@@ -103,12 +101,10 @@ def _speed_as_found(inversion: Inversion, ground: Ground) -> NDArray[np.float32]
     """Speed of a front in the patient's tissue as the inversion knows it."""
     tissue = inversion.patient_tissue
     wm, gm, csf = (values[ground.box] for values in (tissue.wm, tissue.gm, tissue.csf))
-    speed = tissue_speed(wm, gm, csf, ground.brain, in_csf=0)
-    speed = open_tumour(speed, ground.whole, ground.brain)
-    return np.where(ground.brain & (speed == 0), np.float32(IN_FLUID), speed)
+    return tissue_speed(wm, gm, csf, ground.brain, ground.whole)
 
 
 def _true_speed(patient: TrialPatient, ground: Ground) -> NDArray[np.float32]:
     """Speed of a front in the patient's true tissue."""
     wm, gm, csf = (getattr(patient.anatomy, name)[ground.box] for name in ("wm", "gm", "csf"))
-    return tissue_speed(wm, gm, csf, ground.brain, in_csf=IN_FLUID)
+    return tissue_speed(wm, gm, csf, ground.brain)

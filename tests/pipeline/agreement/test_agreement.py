@@ -7,6 +7,7 @@ from scipy import ndimage
 from glioquery.atlas import Grid
 from glioquery.pipeline.agreement import Front, agree, equation_residual
 from glioquery.pipeline.agreement.front import logit
+from glioquery.pipeline.travel import Terrain
 from glioquery.query import dice_of_masks
 from glioquery.solver import GrowthParameters, Tissue, TumorDensity, TumorMasks, simulate
 
@@ -29,8 +30,12 @@ def sphere():
     return simulate(tissue, growth).density, growth.lambda_mm
 
 
+def terrain(masks, brain, speed):
+    return Terrain(masks, brain, np.where(brain, speed, np.float32(0)))
+
+
 def agreed(growth, masks, lambda_mm, brain=BRAIN, speed=EVEN):
-    return agree(growth, masks, brain, speed, lambda_mm=lambda_mm)
+    return agree(growth, terrain(masks, brain, speed), lambda_mm=lambda_mm)
 
 
 def shifted(masks, by_mm):
@@ -118,9 +123,11 @@ def test_thick_slices_give_the_map_of_thin_ones(sphere):
 
     found = agree(
         TumorDensity(thick(growth.u), grid),
-        TumorMasks(thick(masks.core) >= 0.5, thick(masks.whole) >= 0.5, grid),
-        thick(BRAIN) >= 0.5,
-        thick(EVEN),
+        terrain(
+            TumorMasks(thick(masks.core) >= 0.5, thick(masks.whole) >= 0.5, grid),
+            thick(BRAIN) >= 0.5,
+            thick(EVEN),
+        ),
         lambda_mm=lambda_mm,
     ).density.u
     seen = thick(growth.u) > 0.01
@@ -135,9 +142,7 @@ def test_fine_voxels_are_put_together(sphere):
     grid = Grid(GRID.shape, np.diag([0.4, 0.4, 0.4, 1.0]))
     found = agree(
         TumorDensity(growth.u, grid),
-        TumorMasks(masks.core, masks.whole, grid),
-        BRAIN,
-        EVEN,
+        terrain(TumorMasks(masks.core, masks.whole, grid), BRAIN, EVEN),
         lambda_mm=lambda_mm / 5,
     )
     assert found.density.u.shape == GRID.shape

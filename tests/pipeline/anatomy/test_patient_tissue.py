@@ -15,6 +15,7 @@ from glioquery.pipeline.anatomy.tissue_way import checked_tissue_way
 from glioquery.pipeline.images.nifti import Scan
 from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.patient.patient import Patient
+from glioquery.pipeline.travel import CSF_SPEED, GREY_SPEED
 from glioquery.solver import TumorMasks
 
 GRID = Grid((40, 44, 40), np.diag([2, 2, 2, 1.0]))
@@ -175,3 +176,17 @@ def test_an_unknown_way_is_refused():
     assert InversionOptions(tissue_from=checked_tissue_way("atlas")).row()["tissue_from"] == "atlas"
     with pytest.raises(InputError, match="tissue-from is auto, atlas; got 'magic'"):
         InversionOptions(tissue_from="magic")
+
+
+def test_a_front_meets_no_fluid_in_the_outlined_tumour_on_any_grid(segmented, patient):
+    terrain = segmented.terrain(patient.masks, BRAIN)
+    fluid = BRAIN & (segmented.csf >= segmented.wm + segmented.gm)
+    assert (fluid & WHOLE).any()
+    assert terrain.speed[fluid & WHOLE] == pytest.approx(GREY_SPEED)
+    assert terrain.speed[fluid & ~WHOLE] == pytest.approx(CSF_SPEED)
+    between = np.ix_(*(np.arange(2 * n - 1) // 2 for n in GRID.shape))
+    fine = Grid(tuple(2 * n - 1 for n in GRID.shape), np.eye(4))
+    masks = TumorMasks(*(m[between] for m in (patient.masks.core, patient.masks.whole)), fine)
+    found = segmented.terrain(masks, BRAIN[between])
+    assert found.outlines is masks and (found.speed[~found.brain] == 0).all()
+    np.testing.assert_allclose(found.speed[::2, ::2, ::2], terrain.speed, atol=1e-6)

@@ -14,7 +14,7 @@ from glioquery.pipeline.prediction.planning import (
     plan_volumes,
     rank_brain,
 )
-from glioquery.pipeline.travel import travel_time
+from glioquery.pipeline.travel import Terrain, travel_time
 from glioquery.solver import TumorDensity, TumorMasks
 
 SHAPE = (36, 30, 28)
@@ -28,7 +28,7 @@ def ball(centre, radius_mm):
 
 def plan(density, masks, brain, lambda_mm):
     """Plan in a brain that is white matter alone."""
-    return plan_volumes(density, masks, brain, lambda_mm, np.ones(brain.shape, np.float32))
+    return plan_volumes(density, Terrain(masks, brain, brain.astype(np.float32)), lambda_mm)
 
 
 @pytest.fixture(scope="module")
@@ -135,10 +135,11 @@ def test_the_row_tells_what_each_volume_leaves_out_of_the_whole(density, brain, 
 def test_the_geodesic_volume_goes_where_the_front_goes_first(density, masks, brain):
     far_side = np.indices(SHAPE)[0] < 17
     speed = np.where(far_side, 0.3, 1.0).astype(np.float32)
-    found = plan_volumes(density, masks, brain, 1.2, speed)
+    terrain = Terrain(masks, brain, np.where(brain, speed, 0))
+    found = plan_volumes(density, terrain, 1.2)
     assert found.geodesic[masks.core].all() and found.geodesic.sum() == found.standard.sum()
     assert (found.geodesic & far_side).sum() < (found.standard & far_side).sum()
-    times = travel_time(masks.core, np.where(brain, speed, 0), SPACING)
+    times = travel_time(masks.core, terrain.speed, SPACING)
     assert times[found.geodesic].max() <= times[brain & ~found.geodesic].min()
 
 
@@ -213,8 +214,11 @@ def test_isodensities_are_nested(density):
 
 
 def test_arrays_of_another_grid_are_refused(density, masks, brain):
+    terrain = Terrain(masks, brain, brain.astype(np.float32))
     with pytest.raises(ValueError, match="one grid"):
-        plan(density, masks, brain[1:], 1.2)
+        plan_volumes(
+            TumorDensity(density.u[1:], Grid(density.u[1:].shape, np.eye(4))), terrain, 1.2
+        )
     with pytest.raises(ValueError, match="outside the brain mask"):
         plan(density, masks, ~brain, 1.2)
     with pytest.raises(ValueError, match="needs a density"):

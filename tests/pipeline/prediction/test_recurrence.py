@@ -6,6 +6,7 @@ import pytest
 from glioquery.atlas import Grid
 from glioquery.pipeline.prediction.planning import plan_volumes
 from glioquery.pipeline.prediction.recurrence import cover_recurrence
+from glioquery.pipeline.travel import Terrain
 from glioquery.solver import TumorDensity, TumorMasks
 
 SHAPE = (40, 30, 24)
@@ -13,7 +14,7 @@ GRID = Grid(SHAPE, np.diag([1.5, 1.5, 2.0, 1.0]))
 PLACES = np.moveaxis(np.indices(SHAPE), 0, -1) * GRID.spacing_mm
 BRAIN = np.linalg.norm(PLACES - (30, 22, 23), axis=-1) < 24
 NOTHING = np.zeros(SHAPE, bool)
-SPEED = np.ones(SHAPE, np.float32)
+SPEED = BRAIN.astype(np.float32)
 
 
 def ball(centre_mm, radius_mm):
@@ -28,7 +29,7 @@ def volumes():
     """A model that grows to the right alone."""
     u = np.exp(-np.linalg.norm((PLACES - (30, 22, 23)) * (0.5, 1, 1), axis=-1) / 4) * BRAIN
     masks = TumorMasks(CORE, CORE | ball((24, 22, 23), 8), GRID)
-    return plan_volumes(TumorDensity(u.astype(np.float32), GRID), masks, BRAIN, 2.0, SPEED)
+    return plan_volumes(TumorDensity(u.astype(np.float32), GRID), Terrain(masks, BRAIN, SPEED), 2.0)
 
 
 def cover(volumes, core, whole=None, speed=SPEED):

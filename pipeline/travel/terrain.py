@@ -1,0 +1,50 @@
+"""What a front meets on one grid of a patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atlas import Grid
+from ...errors import InputError
+from ...solver import TumorMasks
+
+
+@dataclass(frozen=True, eq=False)
+class Terrain:
+    """The outlines that a front starts from, and how fast it goes from there.
+
+    Attributes
+    ----------
+    outlines : TumorMasks
+        The patient's; the core may be empty.
+    brain : bool array of the grid's shape
+        What a front can enter.
+    speed : float32 array of the grid's shape
+        In units of that in white matter, >= 0; 0 outside the brain (see `tissue_speed`).
+
+    Raises
+    ------
+    InputError
+        If the arrays do not lie on the outlines' grid, or a front leaves the brain.
+    """
+
+    outlines: TumorMasks
+    brain: NDArray[np.bool_]
+    speed: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if not self.brain.shape == self.speed.shape == self.grid.shape:
+            raise InputError(
+                f"brain and speed lie on the outlines' grid, {self.grid}, got a brain of "
+                f"{self.brain.shape} and a speed of {self.speed.shape}"
+            )
+        if self.speed[~self.brain].any():
+            raise InputError("a front stays in the brain: expected a speed of 0 outside, got more")
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of all of them."""
+        return self.outlines.grid
