@@ -26,19 +26,19 @@ from ...solver import TumorDensity
 from .agreement import GROWTH_SHARE, Agreement, rising
 from .front import logit
 
-NEAR = 0.40
+NEAR = 0.50
 """Standard deviation of the logit where the scan shows tumour."""
 
-WIDENING = 0.25
+WIDENING = 0.22
 """By which it grows a logit beyond."""
 
-BIAS = 0.26
+BIAS = 0.35
 """By which the truth falls faster a logit beyond: the outlines' errors flatten the front."""
 
-VISIBLE = 0.94
-"""Logit below 0 at which the beyond begins: a density of 0.28."""
+VISIBLE = 0.15
+"""Logit below 0 at which the beyond begins: a density of 0.46."""
 
-LAPSE = 0.012
+LAPSE = 0.023
 """Probability that there are no cells where there should be."""
 
 LEAST_LOGIT = -16.0
