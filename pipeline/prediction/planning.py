@@ -26,8 +26,9 @@ on Medical Imaging 9:32-42, 1990.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -58,6 +59,10 @@ ROUNDING_MM = 1e-3
 MOST_DECAYS = 70.0
 """Decay lengths between the isoline and the farthest voxel that float32 can hold below 1e-6; a
 shorter lambda is lengthened to it, which changes no rank."""
+
+
+VOLUME_LABELS: Mapping[str, int] = MappingProxyType({"standard": 1, "model": 2, "geodesic": 4})
+"""By which a sum of labels tells volumes that overlap."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +102,8 @@ class PlanningVolumes:
     def row(self) -> dict[str, float | str]:
         """Plain values by name, as `result.json` and the report show them.
 
-        What a volume leaves out is of the outlined whole tumour, in ml and as a share.
+        What a volume leaves out is of the outlined whole tumour, in ml and as a share; "only" is
+        what no other volume holds, "all" what each does.
         """
         ml, whole = self.grid.voxel_ml, self.outlines.whole
         found: dict[str, float | str] = {"margin_around": self.gross, "margin_mm": MARGIN_MM}
@@ -108,14 +114,19 @@ class PlanningVolumes:
                 f"{name}_leaves_out_ml": float(left_out * ml),
                 f"{name}_leaves_out": left_out / int(whole.sum()),
             }
-        return found | {
-            "standard_only_ml": float((self.standard & ~self.model).sum() * ml),
-            "model_only_ml": float((self.model & ~self.standard).sum() * ml),
+        labels = self.labels()
+        found |= {
+            f"{name}_only_ml": float((labels == label).sum() * ml)
+            for name, label in VOLUME_LABELS.items()
         }
+        return found | {"all_ml": float((labels == sum(VOLUME_LABELS.values())).sum() * ml)}
 
     def labels(self) -> NDArray[np.uint8]:
-        """1 in the standard volume alone, 2 in the model's alone, 3 in both, 0 elsewhere."""
-        return self.standard.astype(np.uint8) + 2 * self.model.astype(np.uint8)
+        """Which volumes hold each voxel: the sum of their `VOLUME_LABELS`."""
+        labels = np.zeros(self.grid.shape, np.uint8)
+        for name, volume in self.by_name.items():
+            labels += np.uint8(VOLUME_LABELS[name]) * volume
+        return labels
 
 
 def plan_volumes(density: TumorDensity, terrain: Terrain, lambda_mm: float) -> PlanningVolumes:

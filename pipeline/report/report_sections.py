@@ -132,8 +132,10 @@ def describe_planning(inversion: Inversion, patient: Patient, failures: list[str
         Table(
             ("Further", "ml"),
             [
-                ("In the standard volume, not in the model's", f"{row['standard_only_ml']:.1f}"),
-                ("In the model's volume, not in the standard", f"{row['model_only_ml']:.1f}"),
+                ("In all three volumes", f"{row['all_ml']:.1f}"),
+                ("In the standard volume alone", f"{row['standard_only_ml']:.1f}"),
+                ("In the model's alone", f"{row['model_only_ml']:.1f}"),
+                ("In the geodesic alone", f"{row['geodesic_only_ml']:.1f}"),
                 *_islands(patient),
             ],
         ),

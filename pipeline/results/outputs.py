@@ -16,7 +16,8 @@ sub-X_space-T1w_desc-ranking_density.nii.gz
 sub-X_space-T1w_label-CTV_desc-standard_mask.nii.gz, desc-model, desc-geodesic
                                         planning volumes of one size
 sub-X_space-T1w_label-CTV_desc-difference_dseg.nii.gz
-                                        1 standard alone, 2 model alone, 3 both
+                                        where they differ: 1 for the standard one, 2 for the
+                                        model's, 4 for the geodesic, added up
 sub-X_space-T1w_desc-isodensity_dseg.nii.gz
                                         how many of the chosen densities are reached
 sub-X_space-seg_...                     all of space-T1w on the segmentation's grid as well,

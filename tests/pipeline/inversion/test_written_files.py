@@ -182,9 +182,10 @@ def test_planning_volumes_on_disk_have_one_size_and_their_numbers(inverted):
     row = json.loads((out / "result.json").read_text())["planning"]
     ml = patient.grid.voxel_ml
     assert row["standard_ml"] == pytest.approx(standard.sum() * ml)
-    assert row["standard_only_ml"] == pytest.approx((standard & ~model).sum() * ml)
+    alone = standard & ~model & ~geodesic
+    assert row["standard_only_ml"] == pytest.approx(alone.sum() * ml)
     difference = read(out, "label-CTV_desc-difference_dseg")
-    np.testing.assert_array_equal(difference, standard + 2 * model.astype(np.uint8))
+    np.testing.assert_array_equal(difference, 1 * standard + 2 * model + 4 * geodesic)
     np.testing.assert_array_equal(
         read(out, "desc-isodensity_dseg"),
         sum((inversion.density.u >= level).astype(np.uint8) for level in (0.1, 0.35)),
