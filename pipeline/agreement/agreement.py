@@ -40,7 +40,7 @@ from ...atlas import Grid
 from ...solver import Thresholds, TumorDensity, TumorMasks
 from ..images.coarsening import coarsen
 from ..images.nifti import Scan
-from ..images.resampling import resample_image, resample_masks
+from ..images.resampling import extend_from_tissue, resample_image, resample_masks
 from ..travel import Terrain, travel_time
 from .front import Front, logit
 
@@ -81,6 +81,20 @@ class Agreement:
     density: TumorDensity
     logits: NDArray[np.float32]
 
+    @classmethod
+    def of_logits(cls, logits: NDArray[np.float32], terrain: Terrain) -> Agreement:
+        """Of logits on a terrain's grid; there are no cells outside its brain."""
+        logits = np.where(terrain.brain, np.clip(logits, NOTHING, -NOTHING), np.float32(NOTHING))
+        u = np.where(logits > NOTHING, 1 / (1 + np.exp(-logits)), 0).astype(np.float32)
+        return cls(TumorDensity(u, terrain.grid), logits)
+
+    def carried_to(self, terrain: Terrain) -> Agreement:
+        """The same on another grid, by linear interpolation of the logits."""
+        above = self.logits - np.float32(NOTHING)  # 0 where there are no cells, as beyond the image
+        extended = extend_from_tissue(above, above > 0)
+        carried = resample_image(Scan(extended, self.density.grid), terrain.grid).values
+        return self.of_logits(carried + np.float32(NOTHING), terrain)
+
 
 def agree(
     growth: TumorDensity,
@@ -107,24 +121,20 @@ def agree(
     InputError
         If a speed is negative or not finite.
     """
-    grid, masks, speed = growth.grid, terrain.outlines, terrain.speed
-    block = [max(1, round(FINEST_MM / s)) for s in grid.spacing_mm]
-    if max(block) == 1:
-        logits = _agree_on_grid(growth.u, masks, speed, lambda_mm, thresholds)
-    else:
-        coarse = coarsen(Scan(growth.u, grid), FINEST_MM)
-        there = _agree_on_grid(
-            coarse.values,
-            resample_masks(masks, coarse.grid),
-            coarsen(Scan(speed, grid), FINEST_MM).values,
-            lambda_mm,
-            thresholds,
+    if max(round(FINEST_MM / s) for s in growth.grid.spacing_mm) > 1:
+        coarse, speed = (
+            coarsen(Scan(values, growth.grid), FINEST_MM) for values in (growth.u, terrain.speed)
         )
-        # Resampling gives 0 beyond the image, and no cells are to be there.
-        logits = resample_image(Scan(there - NOTHING, coarse.grid), grid).values + NOTHING
-    logits = np.where(terrain.brain, np.clip(logits, NOTHING, -NOTHING), np.float32(NOTHING))
-    u = np.where(logits > NOTHING, 1 / (1 + np.exp(-logits)), 0).astype(np.float32)
-    return Agreement(TumorDensity(u, grid), logits)
+        outlines = resample_masks(terrain.outlines, coarse.grid)
+        there = agree(
+            TumorDensity(coarse.values, coarse.grid),
+            Terrain(outlines, speed.values > 0, speed.values),
+            lambda_mm=lambda_mm,
+            thresholds=thresholds,
+        )
+        return there.carried_to(terrain)
+    logits = _agree_on_grid(growth.u, terrain.outlines, terrain.speed, lambda_mm, thresholds)
+    return Agreement.of_logits(logits, terrain)
 
 
 def _agree_on_grid(

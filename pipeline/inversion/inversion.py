@@ -9,10 +9,9 @@ from ...dbgen.store.embedded import embedded_database
 from ...solver.own_settings import own_arithmetic
 from ..anatomy.tissue_maps import TissueMaps
 from ..patient.patient import Patient
-from ..prediction.maps import GrownAnswer, PatientMaps, map_to_patient
+from ..prediction.maps import GrownAnswer, map_to_patient
 from ..prediction.recurrence import Coverage, cover_recurrence
 from ..steps import Step, Steps, silent
-from ..travel import Terrain
 from ..uncertainty.assessment import assess, assess_in_patient
 from .growth import PatientGrowth, find_growth
 from .options import InversionOptions
@@ -72,23 +71,20 @@ def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
             uncertainty = assess_in_patient(growth.database, own)
     patient = growth.patient
     with steps("map to the patient"):
-        grown = GrownAnswer(growth.answer, uncertainty, growth.answer_tissue, growth.answer_map)
-
-        def mapped(terrain: Terrain) -> PatientMaps:
-            return map_to_patient(
-                grown, terrain, thresholds=growth.thresholds, levels=growth.options.densities
-            )
-
         tissue, drawn = growth.patient_tissue, patient.drawn
-        terrain = tissue.terrain(patient.masks, patient.brain_with_tumour)
-        maps = mapped(terrain)
-        # On the moved grid, so that atlas, motion and voxels make one chain and one lookup.
-        there = (
-            None if drawn is None else mapped(tissue.terrain(drawn, patient.brain_on(drawn.grid)))
+        terrains = [tissue.terrain(patient.masks, patient.brain_with_tumour)]
+        if drawn is not None:
+            # On the moved grid, so that atlas, motion and voxels make one chain and one lookup.
+            terrains.append(tissue.terrain(drawn, patient.brain_on(drawn.grid)))
+        maps, *there = map_to_patient(
+            GrownAnswer(growth.answer, uncertainty, growth.answer_tissue, growth.answer_map),
+            terrains,
+            thresholds=growth.thresholds,
+            levels=growth.options.densities,
         )
     coverage: tuple[Coverage, ...] = ()
     if patient.recurrence is not None:
-        coverage = cover_recurrence(maps.planning, patient.recurrence, terrain.speed)
+        coverage = cover_recurrence(maps.planning, patient.recurrence, terrains[0].speed)
     found = {field.name: getattr(growth, field.name) for field in dataclasses.fields(PatientGrowth)}
     return Inversion(
         **found
@@ -98,6 +94,6 @@ def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
         },
         uncertainty=uncertainty,
         maps=maps,
-        maps_on_segmentation=there,
+        maps_on_segmentation=there[0] if there else None,
         coverage=coverage,
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...atlas import Grid
 from ...query import dice_of_masks
 from ...solver import Thresholds, TumorDensity
-from ..agreement import DensityMaps, agree, doubt, equation_residual
+from ..agreement import Agreement, DensityMaps, agree, doubt, equation_residual
 from ..fit.answer import Answer
 from ..images.point_map import PointMap
 from ..images.resampling import resample_in_tissue
@@ -91,41 +91,60 @@ class GrownAnswer:
 
 def map_to_patient(
     grown: GrownAnswer,
-    terrain: Terrain,
+    terrains: Sequence[Terrain],
     *,
     thresholds: Thresholds = Thresholds(),
     levels: Sequence[float] = (),
-) -> PatientMaps:
-    """Carry an answer to a grid of the patient's, let it agree with the outlines, and plan there.
+) -> list[PatientMaps]:
+    """Carry an answer to grids of the patient's, let it agree with the outlines, and plan there.
+
+    The agreement is found on the grid of the finest voxels and interpolated on the others.
 
     Parameters
     ----------
     grown : GrownAnswer
-    terrain : Terrain
-        On the grid that is asked for.
+    terrains : sequence of Terrain
+        Of one patient, on the grids that are asked for.
     thresholds : Thresholds
         Densities that the outlines show.
     levels : sequence of float
         Densities whose exceedance is mapped.
     """
-    answer, found = grown.answer, grown.uncertainty.maps
-    u, sd = resample_in_tissue(
-        [answer.density.u, found.sd], found.grid, terrain.grid, grown.tissue, grown.along
-    )
-    growth = TumorDensity(u, terrain.grid)
     # The profile and the tail of the ranking are as wide as the widest front.
-    lambda_mm = max(growth.lambda_mm for growth in answer.growths)
-    agreed = agree(growth, terrain, lambda_mm=lambda_mm, thresholds=thresholds)
-
-    def scored(density: TumorDensity) -> MapScore:
-        dice_core, dice_whole = dice_of_masks(terrain.outlines, density.outlines(thresholds))
-        return MapScore(dice_core, dice_whole, equation_residual(density, terrain.speed, lambda_mm))
-
-    return PatientMaps(
-        growth=growth,
-        density=agreed.density,
-        expected=doubt(agreed, growth, sd, levels),
-        planning=plan_volumes(agreed.density, terrain, lambda_mm),
-        growth_score=scored(growth),
-        score=scored(agreed.density),
+    lambda_mm = max(growth.lambda_mm for growth in grown.answer.growths)
+    grown_there = [_carried(grown, terrain.grid) for terrain in terrains]
+    finest = min(range(len(terrains)), key=lambda i: terrains[i].grid.voxel_ml)
+    agreement = agree(
+        grown_there[finest][0], terrains[finest], lambda_mm=lambda_mm, thresholds=thresholds
     )
+
+    def mapped(
+        terrain: Terrain, growth: TumorDensity, sd: NDArray[np.float32], agreed: Agreement
+    ) -> PatientMaps:
+        def scored(density: TumorDensity) -> MapScore:
+            dice_core, dice_whole = dice_of_masks(terrain.outlines, density.outlines(thresholds))
+            residual = equation_residual(density, terrain.speed, lambda_mm)
+            return MapScore(dice_core, dice_whole, residual)
+
+        return PatientMaps(
+            growth=growth,
+            density=agreed.density,
+            expected=doubt(agreed, growth, sd, levels),
+            planning=plan_volumes(agreed.density, terrain, lambda_mm),
+            growth_score=scored(growth),
+            score=scored(agreed.density),
+        )
+
+    return [
+        mapped(terrain, *there, agreement if i == finest else agreement.carried_to(terrain))
+        for i, (terrain, there) in enumerate(zip(terrains, grown_there, strict=True))
+    ]
+
+
+def _carried(grown: GrownAnswer, grid: Grid) -> tuple[TumorDensity, NDArray[np.float32]]:
+    """The growth and its ensemble's standard deviation on a grid of the patient's."""
+    found = grown.uncertainty.maps
+    u, sd = resample_in_tissue(
+        [grown.answer.density.u, found.sd], found.grid, grid, grown.tissue, grown.along
+    )
+    return TumorDensity(u, grid), sd

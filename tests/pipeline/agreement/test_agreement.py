@@ -7,6 +7,8 @@ from scipy import ndimage
 from glioquery.atlas import Grid
 from glioquery.pipeline.agreement import Front, agree, equation_residual
 from glioquery.pipeline.agreement.front import logit
+from glioquery.pipeline.images.nifti import Scan
+from glioquery.pipeline.images.resampling import resample_image, resample_masks
 from glioquery.pipeline.travel import Terrain
 from glioquery.query import dice_of_masks
 from glioquery.solver import GrowthParameters, Tissue, TumorDensity, TumorMasks, simulate
@@ -148,6 +150,29 @@ def test_fine_voxels_are_put_together(sphere):
     assert found.density.u.shape == GRID.shape
     seen = growth.u > 0.01
     assert np.abs(found.density.u - coarse.density.u)[seen].mean() < 0.05
+
+
+@pytest.mark.parametrize("spacing", [(1.3, 1.2, 2.6), (3.0, 3.0, 3.0)])
+def test_what_agrees_on_one_grid_agrees_on_another(sphere, spacing):
+    growth, lambda_mm = sphere
+    x = np.indices(GRID.shape)[0]
+    brain = BRAIN & (x < 24)  # its surface lies where there are cells
+    masks = shifted(growth.outlines(), 3.0)
+    masks = TumorMasks(masks.core & brain, masks.whole & brain, GRID)
+    speed = np.where(x > 18, 0.5, 1).astype(np.float32)
+    grid = Grid(tuple(int(80 / s) for s in spacing), np.diag([*spacing, 1.0]))
+    there = Terrain(
+        resample_masks(masks, grid),
+        resample_image(Scan(brain.astype(np.float32), GRID), grid).values >= 0.5,
+        np.zeros(grid.shape, np.float32),
+    )
+    found = agree(growth, terrain(masks, brain, speed), lambda_mm=lambda_mm)
+    carried = found.carried_to(there).density
+    assert not carried.u[~there.brain].any()
+    assert dice_of_masks(there.outlines, carried.outlines())[0] > 0.95
+    # As many cells in all: none bleed away at the brain's surface.
+    ml = carried.u.sum() * grid.voxel_ml
+    assert ml == pytest.approx(found.density.u.sum() * GRID.voxel_ml, rel=0.02)
 
 
 def test_one_voxel_is_a_core(sphere):
