@@ -15,6 +15,7 @@ from glioquery.atlas import ATLAS_VARIABLE, SIMULATION_GRID, Grid
 from glioquery.dbgen import Database, Plan, Range, merge
 from glioquery.dbgen.store.embedded import embedded_database
 from glioquery.errors import InputError
+from glioquery.pipeline.anatomy.patient_tissue import TissueSource
 from glioquery.pipeline.anatomy.tissue_maps import TissueMaps
 from glioquery.pipeline.fit import anatomy, answer, fitted_thresholds
 from glioquery.pipeline.fit.refinement import Stage, refine
@@ -54,6 +55,7 @@ FACTORS = {
     "islands": ["left out", "kept"],
     "follow-up": ["none", "recurrence"],
     "image": ["t1", "t1c"],
+    "tissue from": ["auto", "atlas"],
 }  # fmt: skip
 
 REFUSED = [
@@ -181,6 +183,16 @@ def maps_of(row, atlas):
     return TissueMaps(**scans, checksums={f"tissue_{name}": name for name in scans})
 
 
+def source_of_tissue(row):
+    """What the tissue is known from: the voxels of 4 mm are too thick to tell it apart in a T1."""
+    if row["growth"] == "tissue maps":
+        return TissueSource.GIVEN
+    if row["tissue from"] == "atlas":
+        return TissueSource.AS_ASKED
+    is_t1 = row["image"] == "t1"
+    return TissueSource.THICK_SLICES if is_t1 else TissueSource.CONTRAST_AGENT
+
+
 @pytest.mark.usefixtures("quick", "one_step")
 @pytest.mark.parametrize("row", ROWS)
 def test_what_is_combined_is_inverted_and_written(row, request, databases, files, tmp_path):
@@ -188,13 +200,15 @@ def test_what_is_combined_is_inverted_and_written(row, request, databases, files
         request.getfixturevalue("mirrored")
     database, patient = databases(row["database"]), patient_of(row, files)
     tissue = maps_of(row, request.getfixturevalue("atlas"))
-    found = invert(patient, database, OPTIONS[row["growth"]], tissue=tissue)
+    options = dataclasses.replace(OPTIONS[row["growth"]], tissue_from=row["tissue from"])
+    found = invert(patient, database, options, tissue=tissue)
     u = found.density.u
     assert u.shape == patient.grid.shape and 0 <= u.min() < 0.2 < u.max() <= 1
     assert found.answer.score > 0.2
     assert (found.answer.dice_core > 0) == (row["core"] != "none")
     assert (found.maps_on_segmentation is None) == (row["voxels"] == "of the T1")
     assert bool(found.coverage) == (row["follow-up"] == "recurrence")
+    assert found.patient_tissue.source is source_of_tissue(row)
     assert found.thresholds == database.thresholds
     assert (found.findings.refinement is None) == (row["growth"] == "match")
     assert (found.findings.fitted is None) == (row["growth"] != "thresholds fitted")
