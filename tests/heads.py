@@ -1,9 +1,15 @@
-"""A small head for tests: white matter within grey, a ventricle, fluid around."""
+"""Small heads for tests: white matter within grey, a ventricle, fluid around; a grid."""
 
 import numpy as np
 
 from glioquery.atlas import Grid
 from glioquery.pipeline.virtual.anatomies import Anatomy
+
+COARSE_GRID = Grid(
+    (64, 64, 64),
+    np.array([[4, 0, 0, -245.5], [0, 4, 0, -6.5], [0, 0, 4, -48.5], [0, 0, 0, 1.0]]),
+)
+"""The cube of the simulation grid in voxels of 4 mm."""
 
 
 def phantom(n=40, spacing=2.0):

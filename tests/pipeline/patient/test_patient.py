@@ -5,6 +5,7 @@ import gzip
 import nibabel as nib
 import numpy as np
 import pytest
+from heads import COARSE_GRID
 from raw_nifti import write_raw
 
 from glioquery.atlas import SIMULATION_GRID, Grid
@@ -22,20 +23,20 @@ def refusal(**arguments):
     return message
 
 
-def test_a_patient_is_read(files, lesion):
+def test_a_patient_is_read(files, lesion_4mm):
     patient = load_patient(**files)
-    assert patient.grid == SIMULATION_GRID
+    assert patient.grid == COARSE_GRID
     assert patient.modality == "t1"
-    np.testing.assert_array_equal(patient.masks.core, lesion.core)
-    np.testing.assert_array_equal(patient.masks.whole, lesion.whole)
+    np.testing.assert_array_equal(patient.masks.core, lesion_4mm.core)
+    np.testing.assert_array_equal(patient.masks.whole, lesion_4mm.whole)
     assert patient.notices == ()
     assert set(patient.checksums) == {"t1", "seg"}
     assert all(len(digest) == 64 for digest in patient.checksums.values())
 
 
-def test_any_orientation_and_a_trailing_axis(files, brain_2mm, segmentation):
-    for name, values in (("t1", brain_2mm.values), ("seg", segmentation)):
-        image = nib.Nifti1Image(values, SIMULATION_GRID.affine)
+def test_any_orientation_and_a_trailing_axis(files, brain_4mm, labels_4mm):
+    for name, values in (("t1", brain_4mm.values), ("seg", labels_4mm)):
+        image = nib.Nifti1Image(values, COARSE_GRID.affine)
         turn = nib.orientations.axcodes2ornt(("P", "S", "L"))
         turned = image.as_reoriented(turn)
         nib.save(nib.Nifti1Image(np.asarray(turned.dataobj)[..., None], turned.affine), files[name])
@@ -56,11 +57,11 @@ def coarse_version(scan):
     return resample_image(scan, grid)
 
 
-def test_pictures_on_other_grids_are_moved_not_resampled(files, tmp_path, brain_2mm, monkeypatch):
+def test_pictures_on_other_grids_are_moved_not_resampled(files, tmp_path, brain_4mm, monkeypatch):
     motion = np.eye(4)
     motion[:3, 3] = [300, -20, 5]
     monkeypatch.setattr("glioquery.pipeline.patient.patient.align", lambda moving, fixed: motion)
-    flair = coarse_version(brain_2mm)
+    flair = coarse_version(brain_4mm)
     elsewhere = Grid(flair.grid.shape, np.linalg.inv(motion) @ flair.grid.affine)
     write_nifti(tmp_path / "flair.nii.gz", flair.values, elsewhere)
     patient = load_patient(**files, flair=tmp_path / "flair.nii.gz")
@@ -69,6 +70,9 @@ def test_pictures_on_other_grids_are_moved_not_resampled(files, tmp_path, brain_
 
 
 def test_an_image_of_another_head_is_told(files, tmp_path, brain_2mm, segmentation, still):
+    """On voxels of 2 mm: the few of 4 mm agree by chance."""
+    write_nifti(files["t1"], brain_2mm.values, SIMULATION_GRID)
+    write_nifti(files["seg"], segmentation, SIMULATION_GRID)
     flair = coarse_version(brain_2mm)
     turned = np.random.default_rng(0).permutation(flair.values.ravel()).reshape(flair.grid.shape)
     write_nifti(tmp_path / "flair.nii.gz", turned, flair.grid)
@@ -82,41 +86,41 @@ def test_an_image_of_another_head_is_told(files, tmp_path, brain_2mm, segmentati
     assert "one head" in refusal(**files, seg_reference=tmp_path / "flair.nii.gz")
 
 
-def test_empty_core_is_a_notice(files, segmentation):
-    write_nifti(files["seg"], (segmentation > 0).astype(np.uint8) * 2, SIMULATION_GRID)
+def test_empty_core_is_a_notice(files, labels_4mm):
+    write_nifti(files["seg"], (labels_4mm > 0).astype(np.uint8) * 2, COARSE_GRID)
     patient = load_patient(**files)
     assert not patient.masks.core.any()
     assert any("no core" in notice for notice in patient.notices)
 
 
-def test_labels_that_turn_the_tumour_outside_in_are_a_notice(files, segmentation, tmp_path):
-    exchanged = np.choose(segmentation, [0, 0, 4, 0, 2])
-    write_nifti(tmp_path / "later.nii", exchanged, SIMULATION_GRID)
+def test_labels_that_turn_the_tumour_outside_in_are_a_notice(files, labels_4mm, tmp_path):
+    exchanged = np.choose(labels_4mm, [0, 0, 4, 0, 2])
+    write_nifti(tmp_path / "later.nii", exchanged, COARSE_GRID)
     (notice,) = load_patient(**files, recurrence=tmp_path / "later.nii").notices
     assert "In the recurrence, core surrounds 100% of the tumour beyond it" in notice
-    write_nifti(files["seg"], exchanged, SIMULATION_GRID)
+    write_nifti(files["seg"], exchanged, COARSE_GRID)
     (notice,) = load_patient(**files).notices
     assert "In the segmentation, core surrounds 100% of the tumour beyond it" in notice
 
 
-def test_undeclared_orientation_is_a_notice(files, brain_2mm):
+def test_undeclared_orientation_is_a_notice(files, brain_4mm):
     image = nib.load(files["t1"])
     data = np.asarray(image.dataobj)
     for path, values in ((files["t1"], data), (files["seg"], nib.load(files["seg"]).get_fdata())):
         bare = nib.Nifti1Image(values.astype(np.float32), None)
-        bare.header["pixdim"][1:4] = 2
+        bare.header["pixdim"][1:4] = 4
         nib.save(bare, path)
     assert sum("left and right" in notice for notice in load_patient(**files).notices) == 2
 
 
 @pytest.mark.parametrize(("shift_mm", "is_told"), [(0.01, False), (4.0, True)])
-def test_two_frames_in_one_header_are_a_notice(files, brain_2mm, shift_mm, is_told):
-    image = nib.Nifti1Image(brain_2mm.values, SIMULATION_GRID.affine)
-    image.set_sform(SIMULATION_GRID.affine, code=1)
-    image.set_qform(SIMULATION_GRID.affine + shift_mm * np.eye(4, 4, 3), code=1)
+def test_two_frames_in_one_header_are_a_notice(files, brain_4mm, shift_mm, is_told):
+    image = nib.Nifti1Image(brain_4mm.values, COARSE_GRID.affine)
+    image.set_sform(COARSE_GRID.affine, code=1)
+    image.set_qform(COARSE_GRID.affine + shift_mm * np.eye(4, 4, 3), code=1)
     nib.save(image, files["t1"])
     patient = load_patient(**files)
-    assert patient.grid == SIMULATION_GRID
+    assert patient.grid == COARSE_GRID
     assert any("sform and qform" in notice for notice in patient.notices) == is_told
 
 
@@ -146,73 +150,73 @@ def test_several_volumes(files):
     assert "5 x 5 x 5 x 3" in refusal(**files)
 
 
-def test_a_segmentation_on_another_grid_keeps_its_voxels(files, lesion):
-    corner = np.array([-137, 74, 36, 0])  # around the tumour, two of its voxels to one of the T1
-    fine = Grid((104, 104, 100), np.eye(4) + np.outer(corner, [0, 0, 0, 1]))
-    at = np.rint(lesion.grid.to_voxel(fine.to_world(np.indices(fine.shape).reshape(3, -1).T)))
-    at = np.clip(at.astype(int), 0, 127).T
-    labels = (2 * lesion.whole[tuple(at)] + 2 * lesion.core[tuple(at)]).reshape(fine.shape)
+def test_a_segmentation_on_another_grid_keeps_its_voxels(files, lesion_4mm):
+    corner = np.array([-136.5, 74.5, 36.5, 0])  # around the tumour, two voxels to one of the T1
+    fine = Grid((52, 52, 50), np.diag([2.0, 2, 2, 1]) + np.outer(corner, [0, 0, 0, 1]))
+    at = np.rint(lesion_4mm.grid.to_voxel(fine.to_world(np.indices(fine.shape).reshape(3, -1).T)))
+    at = np.clip(at.astype(int), 0, 63).T
+    labels = (2 * lesion_4mm.whole[tuple(at)] + 2 * lesion_4mm.core[tuple(at)]).reshape(fine.shape)
     write_nifti(files["seg"], labels.astype(np.uint8), fine)
     patient = load_patient(**files)
     (notice,) = patient.notices
-    assert str(fine) in notice and str(SIMULATION_GRID) in notice
+    assert str(fine) in notice and str(COARSE_GRID) in notice
     assert patient.seg_grid == fine and patient.drawn.grid == fine
-    assert patient.masks.grid == SIMULATION_GRID
+    assert patient.masks.grid == COARSE_GRID
     np.testing.assert_array_equal(patient.outlines.core, labels == 4)
     for name in ("core", "whole"):
-        own, expected = getattr(patient.masks, name), getattr(lesion, name)
+        own, expected = getattr(patient.masks, name), getattr(lesion_4mm, name)
         assert 2 * (own & expected).sum() / (own.sum() + expected.sum()) > 0.97
 
 
-def test_a_segmentation_far_away_asks_for_its_reference(files, segmentation):
-    affine = SIMULATION_GRID.affine.copy()
+def test_a_segmentation_far_away_asks_for_its_reference(files, labels_4mm):
+    affine = COARSE_GRID.affine.copy()
     affine[0, 3] += 150
-    write_nifti(files["seg"], segmentation, Grid(segmentation.shape, affine))
+    write_nifti(files["seg"], labels_4mm, Grid(labels_4mm.shape, affine))
     message = refusal(**files)
     assert "field of view" in message and "--seg-reference" in message
 
 
-def test_a_reference_brings_the_segmentation_along(files, segmentation, brain_2mm, tmp_path, still):
+def test_a_reference_brings_the_segmentation_along(files, labels_4mm, brain_4mm, tmp_path, still):
     shift = np.eye(4)
     shift[:3, 3] = [500, 100, -40]
-    away = Grid(SIMULATION_GRID.shape, shift @ SIMULATION_GRID.affine)
-    write_nifti(files["seg"], segmentation, away)
-    write_nifti(tmp_path / "other.nii", brain_2mm.values, away)
+    away = Grid(COARSE_GRID.shape, shift @ COARSE_GRID.affine)
+    write_nifti(files["seg"], labels_4mm, away)
+    write_nifti(tmp_path / "other.nii", brain_4mm.values, away)
     message = refusal(**files, seg_reference=files["t1"])
-    assert str(away) in message and str(SIMULATION_GRID) in message
+    assert str(away) in message and str(COARSE_GRID) in message
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "glioquery.pipeline.patient.patient.align", lambda moving, fixed: np.linalg.inv(shift)
         )
         patient = load_patient(**files, seg_reference=tmp_path / "other.nii")
     assert patient.notices == ()
-    np.testing.assert_array_equal(patient.masks.whole, segmentation > 0)
+    np.testing.assert_array_equal(patient.masks.whole, labels_4mm > 0)
     assert patient.drawn is None  # the moved grid is the T1's
     assert set(patient.checksums) == {"t1", "seg", "seg_reference"}
 
 
 def test_a_recurrence_is_read_by_the_labels_of_the_patient_from_any_grid(
-    files, segmentation, tmp_path
+    files, labels_4mm, tmp_path
 ):
     later = tmp_path / "later.nii"
-    write_nifti(later, np.roll(segmentation, 3, axis=0), SIMULATION_GRID)
+    write_nifti(later, np.roll(labels_4mm, 3, axis=0), COARSE_GRID)
     patient = load_patient(**files, recurrence=later)
-    np.testing.assert_array_equal(patient.recurrence.core, np.roll(segmentation == 4, 3, axis=0))
-    np.testing.assert_array_equal(patient.recurrence.whole, np.roll(segmentation > 0, 3, axis=0))
+    np.testing.assert_array_equal(patient.recurrence.core, np.roll(labels_4mm == 4, 3, axis=0))
+    np.testing.assert_array_equal(patient.recurrence.whole, np.roll(labels_4mm > 0, 3, axis=0))
     assert set(patient.checksums) == {"t1", "seg", "recurrence"}
-    moved = Grid(SIMULATION_GRID.shape, SIMULATION_GRID.affine + 6 * np.eye(4, 4, 3))
-    write_nifti(later, segmentation, moved)
+    moved = Grid(COARSE_GRID.shape, COARSE_GRID.affine + 12 * np.eye(4, 4, 3))
+    write_nifti(later, labels_4mm, moved)
     other = load_patient(**files, recurrence=later)
     np.testing.assert_array_equal(other.recurrence.whole, patient.recurrence.whole)
 
 
-def test_a_recurrence_may_have_labels_of_its_own(files, segmentation, tmp_path):
+def test_a_recurrence_may_have_labels_of_its_own(files, labels_4mm, tmp_path):
     later = tmp_path / "later.nii"
-    write_nifti(later, segmentation, SIMULATION_GRID)  # 2 oedema, 4 the cavity
+    write_nifti(later, labels_4mm, COARSE_GRID)  # 2 oedema, 4 the cavity
     patient = load_patient(**files, recurrence=later, recurrence_labels="brats2024-post")
     assert not patient.recurrence.core.any()
-    np.testing.assert_array_equal(patient.recurrence.whole, segmentation == 2)
-    np.testing.assert_array_equal(patient.masks.core, segmentation == 4)
+    np.testing.assert_array_equal(patient.recurrence.whole, labels_4mm == 2)
+    np.testing.assert_array_equal(patient.masks.core, labels_4mm == 4)
     assert patient.recurrence_convention.name == "brats2024-post"
     plain = load_patient(**files, recurrence=later)
     assert plain.recurrence_convention is plain.convention
@@ -222,52 +226,52 @@ def test_a_recurrence_may_have_labels_of_its_own(files, segmentation, tmp_path):
     assert "none is given" in refusal(**files, recurrence_labels="brats2023")
 
 
-def test_refused_recurrences(files, segmentation, tmp_path, still):
+def test_refused_recurrences(files, labels_4mm, tmp_path, still):
     later = tmp_path / "later.nii"
-    away = Grid(SIMULATION_GRID.shape, SIMULATION_GRID.affine + 150 * np.eye(4, 4, 3))
-    write_nifti(later, segmentation, away)
+    away = Grid(COARSE_GRID.shape, COARSE_GRID.affine + 150 * np.eye(4, 4, 3))
+    write_nifti(later, labels_4mm, away)
     message = refusal(**files, recurrence=later)
     assert "recurrence" in message and "co-register the follow-up scan" in message
-    write_nifti(later, 9 * segmentation, SIMULATION_GRID)
+    write_nifti(later, 9 * labels_4mm, COARSE_GRID)
     message = refusal(**files, recurrence=later)
     assert "recurrence" in message and "(--recurrence-labels brats2021, " in message
-    write_nifti(later, np.roll(segmentation, 60, axis=2), SIMULATION_GRID)
+    write_nifti(later, np.roll(labels_4mm, 30, axis=2), COARSE_GRID)
     message = refusal(**files, recurrence=later)
     assert "recurrence lies inside the brain" in message and "co-register" in message
 
 
-def test_what_of_a_recurrence_is_not_seen_is_told(files, lesion, tmp_path):
+def test_what_of_a_recurrence_is_not_seen_is_told(files, lesion_4mm, tmp_path):
     """A follow-up scan that reaches beyond the registered image, where that ends in the tumour."""
     t1 = nib.load(files["t1"])
-    x = int(np.median(np.argwhere(lesion.whole)[:, 0])) + 3
-    write_nifti(files["t1"], t1.get_fdata()[:x], Grid((x, 128, 128), SIMULATION_GRID.affine))
+    x = int(np.median(np.argwhere(lesion_4mm.whole)[:, 0])) + 3
+    write_nifti(files["t1"], t1.get_fdata()[:x], Grid((x, 64, 64), COARSE_GRID.affine))
     seg = np.asarray(nib.load(files["seg"]).dataobj)
-    write_nifti(tmp_path / "later.nii", seg, SIMULATION_GRID)
+    write_nifti(tmp_path / "later.nii", seg, COARSE_GRID)
     patient = load_patient(**files, recurrence=tmp_path / "later.nii")
     assert any("of the recurrence lies in the field of view" in n for n in patient.notices)
-    np.testing.assert_array_equal(patient.recurrence.whole, lesion.whole[:x])
+    np.testing.assert_array_equal(patient.recurrence.whole, lesion_4mm.whole[:x])
 
 
 @pytest.mark.parametrize(
     ("fill", "message"), [(0, "no positive"), (np.nan, "NaN"), (np.inf, "NaN or infinity")]
 )
-def test_t1_without_content(files, brain_2mm, fill, message):
-    values = np.zeros_like(brain_2mm.values) if fill == 0 else brain_2mm.values.copy()
+def test_t1_without_content(files, brain_4mm, fill, message):
+    values = np.zeros_like(brain_4mm.values) if fill == 0 else brain_4mm.values.copy()
     values[0, 0, 0] = fill
-    write_nifti(files["t1"], values, SIMULATION_GRID)
+    write_nifti(files["t1"], values, COARSE_GRID)
     assert message in refusal(**files)
 
 
 @pytest.mark.parametrize("zoom", [0, 1])
-def test_zero_or_singular_affine(files, brain_2mm, zoom):
-    image = nib.Nifti1Image(brain_2mm.values, SIMULATION_GRID.affine)
+def test_zero_or_singular_affine(files, brain_4mm, zoom):
+    image = nib.Nifti1Image(brain_4mm.values, COARSE_GRID.affine)
     image.header["qform_code"] = 0
     image.header["sform_code"] = 1
     for row in ("srow_x", "srow_y", "srow_z"):
         image.header[row] = [zoom, zoom, zoom, 0]
     # Saving an image writes its own affine over the header's: put the bytes on disk as they are.
     raw = bytearray(image.header.binaryblock)
-    files["t1"].write_bytes(raw + bytes(4) + brain_2mm.values.tobytes(order="F"))
+    files["t1"].write_bytes(raw + bytes(4) + brain_4mm.values.tobytes(order="F"))
     data = bytearray(files["t1"].read_bytes())
     data[108:112] = np.float32(352).tobytes()
     data[344:348] = b"n+1\0"
@@ -275,145 +279,145 @@ def test_zero_or_singular_affine(files, brain_2mm, zoom):
     assert "singular" in refusal(**files)
 
 
-def test_a_sheared_t1_is_refused(files, brain_2mm):
-    affine = SIMULATION_GRID.affine.copy()
+def test_a_sheared_t1_is_refused(files, brain_4mm):
+    affine = COARSE_GRID.affine.copy()
     affine[0, 1] = 0.1
-    write_nifti(files["t1"], brain_2mm.values, Grid(brain_2mm.values.shape, affine))
+    write_nifti(files["t1"], brain_4mm.values, Grid(brain_4mm.values.shape, affine))
     assert "voxel axes at right angles, got a sheared grid" in refusal(**files)
 
 
-def test_a_sheared_segmentation_is_refused(files, segmentation):
-    affine = SIMULATION_GRID.affine.copy()
+def test_a_sheared_segmentation_is_refused(files, labels_4mm):
+    affine = COARSE_GRID.affine.copy()
     affine[0, 1] = 0.1
-    write_nifti(files["seg"], segmentation, Grid(segmentation.shape, affine))
+    write_nifti(files["seg"], labels_4mm, Grid(labels_4mm.shape, affine))
     message = refusal(**files)
     assert "segmentation" in message and "got a sheared grid" in message
 
 
 @pytest.mark.parametrize("level", [0, 0.44])
-def test_a_normalised_t1_on_a_constant_is_taken_and_told(files, brain_2mm, level):
-    v = brain_2mm.values
+def test_a_normalised_t1_on_a_constant_is_taken_and_told(files, brain_4mm, level):
+    v = brain_4mm.values
     scored = level + np.where(v > 0, (v - v[v > 0].mean()) / v[v > 0].std(), 0) / 10
     brain = load_patient(**files).brain
-    write_nifti(files["t1"], scored.astype(np.float32), SIMULATION_GRID)
+    write_nifti(files["t1"], scored.astype(np.float32), COARSE_GRID)
     patient = load_patient(**files)
     assert [f"a background of {level:g}: it was set to 0" in n for n in patient.notices] == [True]
     assert 2 * (patient.brain & brain).sum() / (patient.brain.sum() + brain.sum()) > 0.99
     assert patient.t1.values.min() == 0 == patient.t1.values[0, 0, 0]
 
 
-def test_a_normalised_t1_on_noise_is_refused(files, brain_2mm):
-    noise = np.random.default_rng(0).normal(size=brain_2mm.values.shape)
-    write_nifti(files["t1"], noise, SIMULATION_GRID)
+def test_a_normalised_t1_on_noise_is_refused(files, brain_4mm):
+    noise = np.random.default_rng(0).normal(size=brain_4mm.values.shape)
+    write_nifti(files["t1"], noise, COARSE_GRID)
     assert "before it was normalised" in refusal(**files)
 
 
-def test_a_background_as_bright_as_tissue_is_called_so(files, brain_2mm):
-    noise = np.random.default_rng(0).uniform(500, 600, brain_2mm.values.shape)
-    write_nifti(files["t1"], brain_2mm.values + noise, SIMULATION_GRID)
+def test_a_background_as_bright_as_tissue_is_called_so(files, brain_4mm):
+    noise = np.random.default_rng(0).uniform(500, 600, brain_4mm.values.shape)
+    write_nifti(files["t1"], brain_4mm.values + noise, COARSE_GRID)
     assert "the corners of the field of view are as bright as tissue" in refusal(**files)
 
 
-def test_a_brain_that_the_field_of_view_cuts_is_taken_and_told(files, brain_2mm, still):
-    box = np.ix_(range(26, 102), range(12, 112), range(50, 86))
-    affine = SIMULATION_GRID.affine.copy()
-    affine[:3, 3] = SIMULATION_GRID.to_world([26, 12, 50])
-    values = brain_2mm.values[box]
+def test_a_brain_that_the_field_of_view_cuts_is_taken_and_told(files, brain_4mm, still):
+    box = np.ix_(range(13, 51), range(6, 56), range(25, 43))
+    affine = COARSE_GRID.affine.copy()
+    affine[:3, 3] = COARSE_GRID.to_world([13, 6, 25])
+    values = brain_4mm.values[box]
     write_nifti(files["t1"], values, Grid(values.shape, affine))
     notices = load_patient(**files).notices
     assert any("shows a brain that the field of view cuts" in notice for notice in notices)
     assert not any("skull" in notice for notice in notices)
 
 
-LOST = np.eye(4), np.diag([-1.0, -1, 1, 1]), np.diag([2.0, 2, 2, 1])
+LOST = np.eye(4), np.diag([-1.0, -1, 1, 1]), np.diag([4.0, 4, 4, 1])
 """As nibabel and SimpleITK write an array without its header."""
 
 
 @pytest.mark.parametrize("affine", LOST)
 def test_a_segmentation_that_lost_its_header_has_the_voxels_of_the_t1_if_so_said(
-    files, segmentation, affine, still
+    files, labels_4mm, affine, still
 ):
-    write_nifti(files["seg"], segmentation, Grid(segmentation.shape, affine))
+    write_nifti(files["seg"], labels_4mm, Grid(labels_4mm.shape, affine))
     for reference in ({}, {"seg_reference": files["t1"]}):  # no advice leads in a circle
         message = refusal(**files, **reference)
         assert "header is lost" in message and message.endswith("say so with --seg-grid t1")
     patient = load_patient(**files, seg_grid="t1")
     assert patient.notices == () and patient.drawn is None
-    np.testing.assert_array_equal(patient.masks.whole, segmentation > 0)
+    np.testing.assert_array_equal(patient.masks.whole, labels_4mm > 0)
 
 
-def test_the_t1_may_have_lost_its_header_too(files, brain_2mm, segmentation):
-    lost = Grid(segmentation.shape, LOST[2])
-    write_nifti(files["t1"], brain_2mm.values, lost)
+def test_the_t1_may_have_lost_its_header_too(files, brain_4mm, labels_4mm):
+    lost = Grid(labels_4mm.shape, LOST[2])
+    write_nifti(files["t1"], brain_4mm.values, lost)
     assert "but that one's header is lost" in refusal(**files)
-    write_nifti(files["seg"], segmentation, lost)
+    write_nifti(files["seg"], labels_4mm, lost)
     notices = load_patient(**files).notices
     assert [notice.split(" has ")[0] for notice in notices] == ["The T1", "The segmentation"]
     assert all("axes and its sides may be wrong" in notice for notice in notices)
 
 
-def test_any_header_is_passed_over_with_seg_grid_t1(files, segmentation):
-    huge = Grid(segmentation.shape, np.diag([200.0, 1, 1, 1]))
-    write_nifti(files["seg"], segmentation, huge)
+def test_any_header_is_passed_over_with_seg_grid_t1(files, labels_4mm):
+    huge = Grid(labels_4mm.shape, np.diag([200.0, 1, 1, 1]))
+    write_nifti(files["seg"], labels_4mm, huge)
     assert "voxels from" in refusal(**files)
     masks = load_patient(**files, seg_grid="t1").masks
-    np.testing.assert_array_equal(masks.whole, segmentation > 0)
+    np.testing.assert_array_equal(masks.whole, labels_4mm > 0)
 
 
-def test_refused_seg_grids(files, segmentation):
+def test_refused_seg_grids(files, labels_4mm):
     assert "expected one of own, t1, got 'flair'" in refusal(**files, seg_grid="flair")
     message = refusal(**files, seg_grid="t1", seg_reference=files["t1"])
     assert "give one of them" in message
-    write_nifti(files["seg"], segmentation[1:], Grid((127, 128, 128), SIMULATION_GRID.affine))
+    write_nifti(files["seg"], labels_4mm[1:], Grid((63, 64, 64), COARSE_GRID.affine))
     message = refusal(**files, seg_grid="t1")
-    assert "expected the shape" in message and "127 x 128 x 128" in message
+    assert "expected the shape" in message and "63 x 64 x 64" in message
 
 
 @pytest.mark.parametrize("two", ["t1", "seg"])
 def test_a_segmentation_in_the_other_frame_of_a_header_is_taken_voxel_for_voxel(
-    files, brain_2mm, segmentation, two
+    files, brain_4mm, labels_4mm, two
 ):
     """Sform and qform of one file 17 mm apart: the tumour stays where it was drawn."""
-    values = {"t1": brain_2mm.values, "seg": segmentation}[two]
-    moved = SIMULATION_GRID.affine + 17 * np.eye(4, 4, 3)
+    values = {"t1": brain_4mm.values, "seg": labels_4mm}[two]
+    moved = COARSE_GRID.affine + 17 * np.eye(4, 4, 3)
     fields = {f"srow_{axis}": moved[i] for i, axis in enumerate("xyz")}
-    write_raw(files[two], values, SIMULATION_GRID.affine, **fields)
+    write_raw(files[two], values, COARSE_GRID.affine, **fields)
     patient = load_patient(**files)
-    np.testing.assert_array_equal(patient.masks.whole, segmentation > 0)
+    np.testing.assert_array_equal(patient.masks.whole, labels_4mm > 0)
     assert patient.drawn is None
     (declared, taken) = patient.notices
     assert "two frames that differ" in declared and "voxels were taken for that image's" in taken
 
 
-def test_headers_and_labels_are_judged_before_any_work(files, segmentation, monkeypatch):
+def test_headers_and_labels_are_judged_before_any_work(files, labels_4mm, monkeypatch):
     monkeypatch.setattr("glioquery.pipeline.patient.patient_files.darken_background", None)
-    write_nifti(files["seg"], segmentation, Grid(segmentation.shape, np.diag([10.0, 10, 10, 1])))
+    write_nifti(files["seg"], labels_4mm, Grid(labels_4mm.shape, np.diag([10.0, 10, 10, 1])))
     assert "field of view up to 400 mm a side" in refusal(**files)
     files["seg"] = files["t1"]
     assert "different values" in refusal(**files)
 
 
 def test_headers_that_differ_by_rounding_are_of_one_grid(
-    files, brain_2mm, segmentation, tmp_path, still
+    files, brain_4mm, labels_4mm, tmp_path, still
 ):
-    near = Grid(SIMULATION_GRID.shape, SIMULATION_GRID.affine + 0.02 * np.eye(4, 4, 3))
-    write_nifti(files["seg"], segmentation, near)
-    write_nifti(tmp_path / "flair.nii", brain_2mm.values, near)
+    near = Grid(COARSE_GRID.shape, COARSE_GRID.affine + 0.02 * np.eye(4, 4, 3))
+    write_nifti(files["seg"], labels_4mm, near)
+    write_nifti(tmp_path / "flair.nii", brain_4mm.values, near)
     for reference in ({}, {"seg_reference": files["t1"]}):
         patient = load_patient(**files, flair=tmp_path / "flair.nii", **reference)
         assert patient.notices == () and patient.drawn is None
-        np.testing.assert_array_equal(patient.masks.whole, segmentation > 0)
+        np.testing.assert_array_equal(patient.masks.whole, labels_4mm > 0)
 
 
-def test_a_tumour_outside_the_brain_is_refused(files, segmentation):
-    write_nifti(files["seg"], np.roll(segmentation, 60, axis=2), SIMULATION_GRID)
+def test_a_tumour_outside_the_brain_is_refused(files, labels_4mm):
+    write_nifti(files["seg"], np.roll(labels_4mm, 30, axis=2), COARSE_GRID)
     assert "inside the brain" in refusal(**files)
 
 
-def test_voxel_size_off_by_a_unit(files, brain_2mm, segmentation):
-    small = Grid(SIMULATION_GRID.shape, np.diag([0.2, 0.2, 0.2, 1]))
-    write_nifti(files["t1"], brain_2mm.values, small)
-    write_nifti(files["seg"], segmentation, small)
+def test_voxel_size_off_by_a_unit(files, brain_4mm, labels_4mm):
+    small = Grid(COARSE_GRID.shape, np.diag([0.4, 0.4, 0.4, 1]))
+    write_nifti(files["t1"], brain_4mm.values, small)
+    write_nifti(files["seg"], labels_4mm, small)
     assert "voxel size" in refusal(**files)
 
 

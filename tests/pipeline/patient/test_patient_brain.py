@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from command_line import run
+from heads import COARSE_GRID
 from scipy import ndimage
 
 from glioquery.atlas import SIMULATION_GRID, Grid
@@ -26,14 +27,14 @@ BRAIN_OPTION = "glioquery.pipeline.patient.brain_option"
 
 
 @pytest.fixture
-def head(files, brain_2mm):
+def head(files, brain_4mm):
     """The T1 with a bright scalp, 10 to 16 mm off the brain, in air that is never quite dark."""
-    brain = foreground(brain_2mm.values)
-    distance = ndimage.distance_transform_edt(~brain) * 2
+    brain = foreground(brain_4mm.values)
+    distance = ndimage.distance_transform_edt(~brain) * 4
     scalp = (distance > 10) & (distance <= 16)
     air = np.random.default_rng(0).uniform(1, 40, brain.shape)
-    values = np.where(scalp, 1800, np.where(brain, brain_2mm.values, air))
-    scan = Scan(values.astype(np.float32), SIMULATION_GRID)
+    values = np.where(scalp, 1800, np.where(brain, brain_4mm.values, air))
+    scan = Scan(values.astype(np.float32), COARSE_GRID)
     write_nifti(files["t1"], scan.values, scan.grid)
     return scan, brain
 
@@ -108,7 +109,7 @@ def test_the_brain_is_found_the_way_that_is_asked_for(files, network, way, sourc
 
 def test_a_network_that_finds_no_brain_gives_way_to_the_atlas_or_is_refused(files, network):
     """What it finds is taken where it is as large as a brain."""
-    Network.found = network & (np.indices(network.shape)[0] < 40)
+    Network.found = network & (np.indices(network.shape)[0] < 20)
     patient = load_patient(**files)
     np.testing.assert_array_equal(patient.brain, network)
     assert patient.brain_source == ATLAS
@@ -152,7 +153,7 @@ def test_the_network_finds_a_real_brain(cases):
 
 def test_a_brain_mask_is_taken_before_any_search(files, head, tmp_path, still):
     scan, brain = head
-    write_nifti(tmp_path / "mask.nii", brain, SIMULATION_GRID)
+    write_nifti(tmp_path / "mask.nii", brain, COARSE_GRID)
     patient = load_patient(**files, brain_mask=tmp_path / "mask.nii")
     np.testing.assert_array_equal(patient.t1.values, np.where(brain, scan.values, 0))
     np.testing.assert_array_equal(patient.brain, brain)
@@ -160,26 +161,26 @@ def test_a_brain_mask_is_taken_before_any_search(files, head, tmp_path, still):
     assert patient.brain_source == BrainSource("mask")
 
 
-def test_the_brain_is_the_mask_and_not_what_is_bright_inside_it(files, brain_2mm, tmp_path):
-    shown = foreground(brain_2mm.values)
+def test_the_brain_is_the_mask_and_not_what_is_bright_inside_it(files, brain_4mm, tmp_path):
+    shown = foreground(brain_4mm.values)
     patient = load_patient(**files)
     np.testing.assert_array_equal(patient.brain, shown)
     assert patient.brain_source == BrainSource("image")
     mask = ndimage.binary_dilation(shown)
-    write_nifti(tmp_path / "mask.nii", mask, SIMULATION_GRID)
+    write_nifti(tmp_path / "mask.nii", mask, COARSE_GRID)
     patient = load_patient(**files, brain_mask=tmp_path / "mask.nii")
     np.testing.assert_array_equal(patient.brain, mask)
-    fine = Grid((256, 256, 256), np.diag([1, 1, 1, 1]) + np.outer([-247, -8, -50, 0], [0, 0, 0, 1]))
+    fine = SIMULATION_GRID
     volume_ml = patient.brain_on(fine).sum() * fine.voxel_ml
-    assert volume_ml == pytest.approx(mask.sum() * SIMULATION_GRID.voxel_ml, rel=0.02)
+    assert volume_ml == pytest.approx(mask.sum() * COARSE_GRID.voxel_ml, rel=0.02)
 
 
-def test_a_brain_keeps_the_voxels_it_was_drawn_on(files, brain_2mm, tmp_path):
+def test_a_brain_keeps_the_voxels_it_was_drawn_on(files, brain_4mm, tmp_path):
     """A mask whose every second slice is smaller, on voxels shifted by a half."""
-    own = Grid(SIMULATION_GRID.shape, SIMULATION_GRID.affine + np.eye(4, 4, 3))
-    brain = Scan(foreground(brain_2mm.values).astype(np.float32), SIMULATION_GRID)
+    own = Grid(COARSE_GRID.shape, COARSE_GRID.affine + 2 * np.eye(4, 4, 3))
+    brain = Scan(foreground(brain_4mm.values).astype(np.float32), COARSE_GRID)
     mask = resample_image(brain, own).values >= 0.5
-    mask[::2] &= ndimage.binary_erosion(mask, iterations=2)[::2]
+    mask[::2] &= ndimage.binary_erosion(mask, iterations=1)[::2]
     write_nifti(tmp_path / "mask.nii", mask, own)
     patient = load_patient(**files, brain_mask=tmp_path / "mask.nii")
     assert patient.brain_drawn.grid == own
@@ -190,81 +191,81 @@ def test_a_brain_keeps_the_voxels_it_was_drawn_on(files, brain_2mm, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda brain: brain * np.linspace(0, 1, 128), "threshold it first"),
-        (lambda brain: np.where(np.arange(128) < 40, brain, 0), "ml"),
+        (lambda brain: brain * np.linspace(0, 1, 64), "threshold it first"),
+        (lambda brain: np.where(np.arange(64) < 20, brain, 0), "ml"),
         (lambda brain: ~brain, "ml"),
-        (lambda brain: np.roll(brain, 40, axis=0), "does not lie on the brain"),
+        (lambda brain: np.roll(brain, 20, axis=0), "does not lie on the brain"),
     ],
 )
 def test_refused_brain_masks(files, head, tmp_path, still, change, message):
-    write_nifti(tmp_path / "mask.nii", change(head[1]).astype(np.float32), SIMULATION_GRID)
+    write_nifti(tmp_path / "mask.nii", change(head[1]).astype(np.float32), COARSE_GRID)
     with pytest.raises(InputError, match=message) as caught:
         load_patient(**files, brain_mask=tmp_path / "mask.nii")
     assert "\n" not in str(caught.value)
 
 
 @pytest.fixture
-def brain_without_tumour(brain_2mm, segmentation):
-    lesion = ndimage.binary_dilation(segmentation > 0)
-    return foreground(brain_2mm.values) & ~lesion
+def brain_without_tumour(brain_4mm, labels_4mm):
+    lesion = ndimage.binary_dilation(labels_4mm > 0)
+    return foreground(brain_4mm.values) & ~lesion
 
 
 def test_a_mask_that_leaves_the_tumour_out_gets_it_back(
-    files, brain_2mm, brain_without_tumour, segmentation, tmp_path, still
+    files, brain_4mm, brain_without_tumour, labels_4mm, tmp_path, still
 ):
-    write_nifti(tmp_path / "mask.nii", brain_without_tumour, SIMULATION_GRID)
+    write_nifti(tmp_path / "mask.nii", brain_without_tumour, COARSE_GRID)
     patient = load_patient(**files, brain_mask=tmp_path / "mask.nii")
-    whole = ndimage.binary_fill_holes(brain_without_tumour | (segmentation > 0))
+    whole = ndimage.binary_fill_holes(brain_without_tumour | (labels_4mm > 0))
     np.testing.assert_array_equal(patient.brain, whole)
-    np.testing.assert_array_equal(patient.t1.values, np.where(whole, brain_2mm.values, 0))
+    np.testing.assert_array_equal(patient.t1.values, np.where(whole, brain_4mm.values, 0))
     (notice,) = patient.notices
     assert notice.startswith("Only 0% of the outlined tumour") and "added to the brain" in notice
 
 
 def test_a_core_that_is_left_out_is_added_on_the_masks_own_voxels(
-    files, brain_2mm, segmentation, tmp_path, still
+    files, brain_4mm, labels_4mm, tmp_path, still
 ):
-    own = Grid(SIMULATION_GRID.shape, SIMULATION_GRID.affine + np.eye(4, 4, 3))
-    mask = foreground(brain_2mm.values) & (segmentation != 4)
+    own = Grid(COARSE_GRID.shape, COARSE_GRID.affine + 2 * np.eye(4, 4, 3))
+    mask = foreground(brain_4mm.values) & (labels_4mm != 4)
     write_nifti(tmp_path / "mask.nii", mask, own)
     patient = load_patient(**files, brain_mask=tmp_path / "mask.nii")
     assert patient.brain[patient.masks.whole].all()
     assert patient.brain_drawn.grid == own
-    assert patient.brain_drawn.values[segmentation == 4].mean() > 0.95
+    assert patient.brain_drawn.values[labels_4mm == 4].mean() > 0.95
     (notice,) = patient.notices
     assert "added to the brain" in notice
 
 
-def test_an_image_with_the_tumour_bitten_off_gets_it_back(files, brain_2mm):
+def test_an_image_with_the_tumour_bitten_off_gets_it_back(files, brain_4mm):
     """A lesion at the surface, which no filling of holes brings back."""
-    brain = foreground(brain_2mm.values)
-    shallow = np.argwhere(brain & (ndimage.distance_transform_edt(brain) < 5))
+    brain = foreground(brain_4mm.values)
+    shallow = np.argwhere(brain & (ndimage.distance_transform_edt(brain) < 2.5))
     centre = shallow[len(shallow) // 2].reshape(3, 1, 1, 1)
-    lesion = brain & (np.linalg.norm(np.indices(brain.shape) - centre, axis=0) < 12)
-    write_nifti(files["seg"], lesion.astype(np.uint8) * 2, SIMULATION_GRID)
-    write_nifti(files["t1"], np.where(lesion, 0, brain_2mm.values), SIMULATION_GRID)
+    lesion = brain & (np.linalg.norm(np.indices(brain.shape) - centre, axis=0) < 6)
+    write_nifti(files["seg"], lesion.astype(np.uint8) * 2, COARSE_GRID)
+    write_nifti(files["t1"], np.where(lesion, 0, brain_4mm.values), COARSE_GRID)
     patient = load_patient(**files)
     assert patient.brain[lesion].all()
     assert any("added to the brain" in notice for notice in patient.notices)
 
 
-def test_a_tumour_beside_the_brain_is_none_that_was_left_out(files, head, segmentation, still):
+def test_a_tumour_beside_the_brain_is_none_that_was_left_out(files, head, labels_4mm, still):
     """Refused before the brain is looked for: ANTs would not run."""
-    write_nifti(files["seg"], np.roll(segmentation, 60, axis=2), SIMULATION_GRID)
+    write_nifti(files["seg"], np.roll(labels_4mm, 30, axis=2), COARSE_GRID)
     with pytest.raises(InputError, match=r"only \d+% of the outlined tumour lies inside the brain"):
         load_patient(**files)
 
 
-def test_a_scaled_brain_mask_is_one(files, brain_2mm, tmp_path):
-    mask = foreground(brain_2mm.values)
-    write_nifti(tmp_path / "mask.nii", mask * np.float32(1.003) - 1e-5, SIMULATION_GRID)
+def test_a_scaled_brain_mask_is_one(files, brain_4mm, tmp_path):
+    mask = foreground(brain_4mm.values)
+    write_nifti(tmp_path / "mask.nii", mask * np.float32(1.003) - 1e-5, COARSE_GRID)
     np.testing.assert_array_equal(
         load_patient(**files, brain_mask=tmp_path / "mask.nii").brain, mask
     )
 
 
-def test_slightly_negative_background_is_no_head(brain_2mm):
+def test_slightly_negative_background_is_no_head(brain_4mm):
     rng = np.random.default_rng(0)
-    noisy = brain_2mm.values + np.where(brain_2mm.values > 0, 0, rng.normal(-10, 5, (128,) * 3))
+    noisy = brain_4mm.values + np.where(brain_4mm.values > 0, 0, rng.normal(-10, 5, (64,) * 3))
     volume = foreground(noisy.astype(np.float32)).sum()
-    assert volume == pytest.approx(foreground(brain_2mm.values).sum(), rel=0.02)
+    assert volume == pytest.approx(foreground(brain_4mm.values).sum(), rel=0.02)
