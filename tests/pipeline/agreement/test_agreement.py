@@ -36,6 +36,26 @@ def terrain(masks, brain, speed):
     return Terrain(masks, brain, np.where(brain, speed, np.float32(0)))
 
 
+@pytest.fixture(scope="module")
+def followed(sphere):
+    """Outlines 4 mm outside of the growth's, and the map that agrees with them."""
+    growth, lambda_mm = sphere
+    masks = shifted(growth.outlines(), 4.0)
+    return masks, agreed(growth, masks, lambda_mm).density.u
+
+
+@pytest.fixture(scope="module")
+def uneven(sphere):
+    """Outlines with a lump in tissue of two speeds, and the map that agrees with them."""
+    growth, lambda_mm = sphere
+    x, y, z = np.indices(GRID.shape)
+    masks = shifted(growth.outlines(), 3.0)
+    lump = (x - 26) ** 2 + (y - 18) ** 2 + (z - 22) ** 2 < 16
+    masks = TumorMasks(masks.core | lump, masks.whole | lump, GRID)
+    speed = np.where(x + y > 45, 0.5, 1).astype(np.float32)
+    return masks, speed, agreed(growth, masks, lambda_mm, speed=speed).density.u
+
+
 def agreed(growth, masks, lambda_mm, brain=BRAIN, speed=EVEN):
     return agree(growth, terrain(masks, brain, speed), lambda_mm=lambda_mm)
 
@@ -87,14 +107,9 @@ def test_the_core_is_followed_where_oedema_widens_the_whole(sphere):
 
 
 @pytest.mark.parametrize("axis", range(3))
-def test_a_mirrored_patient_gets_the_mirrored_map(sphere, axis):
+def test_a_mirrored_patient_gets_the_mirrored_map(sphere, uneven, axis):
     growth, lambda_mm = sphere
-    x, y, z = np.indices(GRID.shape)
-    masks = shifted(growth.outlines(), 3.0)
-    lump = (x - 26) ** 2 + (y - 18) ** 2 + (z - 22) ** 2 < 16
-    masks = TumorMasks(masks.core | lump, masks.whole | lump, GRID)
-    speed = np.where(x + y > 45, 0.5, 1).astype(np.float32)
-    found = agreed(growth, masks, lambda_mm, speed=speed).density.u
+    masks, speed, found = uneven
     mirrored = agreed(
         TumorDensity(np.flip(growth.u, axis), GRID),
         TumorMasks(np.flip(masks.core, axis), np.flip(masks.whole, axis), GRID),
@@ -105,19 +120,17 @@ def test_a_mirrored_patient_gets_the_mirrored_map(sphere, axis):
     np.testing.assert_allclose(np.flip(mirrored, axis), found, atol=2e-3)
 
 
-def test_arrays_in_any_order_of_memory_give_one_map(sphere):
+def test_arrays_in_any_order_of_memory_give_one_map(sphere, followed):
     growth, lambda_mm = sphere
-    masks = shifted(growth.outlines(), 3.0)
-    found = agreed(growth, masks, lambda_mm).density.u
+    masks, found = followed
     fortran = TumorMasks(np.asfortranarray(masks.core), np.asfortranarray(masks.whole), GRID)
     again = agreed(TumorDensity(np.asfortranarray(growth.u), GRID), fortran, lambda_mm).density.u
     np.testing.assert_array_equal(again, found)
 
 
-def test_thick_slices_give_the_map_of_thin_ones(sphere):
+def test_thick_slices_give_the_map_of_thin_ones(sphere, followed):
     growth, lambda_mm = sphere
-    masks = shifted(growth.outlines(), 4.0)
-    thin = agreed(growth, masks, lambda_mm).density.u
+    masks, thin = followed
     grid = Grid((N, N, N // 2), np.diag([2.0, 2.0, 4.0, 1.0]))
 
     def thick(values):
@@ -136,10 +149,9 @@ def test_thick_slices_give_the_map_of_thin_ones(sphere):
     assert np.abs(found - thick(thin))[seen].mean() < 0.02
 
 
-def test_fine_voxels_are_put_together(sphere):
+def test_fine_voxels_are_put_together(sphere, followed):
     growth, lambda_mm = sphere
-    masks = shifted(growth.outlines(), 4.0)
-    coarse = agreed(growth, masks, lambda_mm)
+    masks, coarse = followed
     # The same patient on a scale of 1 to 5: voxels of 0.4 mm, a front five times as thin.
     grid = Grid(GRID.shape, np.diag([0.4, 0.4, 0.4, 1.0]))
     found = agree(
@@ -149,7 +161,7 @@ def test_fine_voxels_are_put_together(sphere):
     )
     assert found.density.u.shape == GRID.shape
     seen = growth.u > 0.01
-    assert np.abs(found.density.u - coarse.density.u)[seen].mean() < 0.05
+    assert np.abs(found.density.u - coarse)[seen].mean() < 0.05
 
 
 @pytest.mark.parametrize("spacing", [(1.3, 1.2, 2.6), (3.0, 3.0, 3.0)])
@@ -236,11 +248,10 @@ def test_a_growth_that_reaches_no_threshold_lends_its_front_all_the_same(sphere)
     assert dice_of_masks(masks, found.outlines())[0] > 0.97
 
 
-def test_the_same_is_found_twice(sphere):
+def test_the_same_is_found_twice(sphere, followed):
     growth, lambda_mm = sphere
-    masks = shifted(growth.outlines(), 4.0)
-    first, second = (agreed(growth, masks, lambda_mm).density.u for _ in range(2))
-    np.testing.assert_array_equal(first, second)
+    masks, first = followed
+    np.testing.assert_array_equal(agreed(growth, masks, lambda_mm).density.u, first)
 
 
 def test_a_front_is_read_off_its_voxels():
