@@ -309,7 +309,7 @@ def test_order_in_time(float64, reacts, n_stages):
     assert abs(slope(1 / n_steps, errors) - 2) < 0.1
 
 
-@pytest.mark.parametrize("reacts", [False, True])
+@pytest.mark.parametrize("reacts", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("face_mean", ["harmonic", "arithmetic"])
 def test_order_in_space(float64, reacts, face_mean):
     rho = 2.0 if reacts else 0.0
@@ -352,7 +352,7 @@ def where_half(u, h):
         pytest.param(0.5, 1, marks=pytest.mark.slow),
         (1, 2),
         pytest.param(2, 0, marks=pytest.mark.slow),
-        (4, 1),
+        pytest.param(4, 1, marks=pytest.mark.slow),
         pytest.param(6, 2, marks=pytest.mark.slow),
         (8, 0),
     ],
