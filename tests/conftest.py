@@ -23,13 +23,42 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # such a process has the folder of 
 keep_compiled_programs()  # for the processes of this session, which finds none and leaves none
 
 
+LONG = (
+    "solver/test_models.py",  # the first of those that ask for Ray
+    "pipeline/inversion/test_inversion.py",
+    "pipeline/registration/test_registration.py",
+    "query/strategies/test_learned.py",
+    "solver/test_verification.py",
+    "pipeline/inversion/test_kinds_of_database.py",
+    "pipeline/inversion/test_combinations.py",
+    "pipeline/fit/test_anatomy.py",
+    "pipeline/patient/test_patient.py",
+    "pipeline/patient/test_patient_brain.py",
+    "pipeline/agreement/test_agreement.py",
+    "solver/test_simulate.py",
+    "solver/test_batches_and_gradients.py",
+    "test_environment.py",
+)
+"""Files of over ten seconds: processes that begin with them end at about the same time."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = config.rootpath / "tests"
+        order = {(folder / file).resolve(strict=True): i for i, file in enumerate(LONG)}
+        items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """With several processes (`pytest -n 2`), a file is one's alone.
+    """With several processes (`pytest -n 2`), a file is one's alone; files keep their order.
 
     So are all files that ask for Ray, and those that ask for the patient that is inverted once.
     """
     from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False  # by the number of tests
 
     asked = re.compile(r'^def \w+\([^)]*\b(ray|inverted)\b|usefixtures\("(ray)"\)', re.MULTILINE)
 
