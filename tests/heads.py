@@ -1,4 +1,4 @@
-"""Small heads for tests: white matter within grey, a ventricle, fluid around; a grid."""
+"""A small head for tests: white matter within grey, a ventricle, fluid around; a coarse grid."""
 
 import numpy as np
 
