@@ -7,8 +7,8 @@ that fluid stops travels at least one and a half times as long as one that it do
 
 `python tests/benchmark/tissue.py blur --patients 4`, and `motion`: the mean absolute error of white
 matter, grey matter and fluid outside the outlined tumour, bent from the atlas and as `find_tissue`
-has it when the T1, one of thin slices, is smoothed, or when the head has moved: bands of its k-space are then those of
-heads that are shifted and turned.
+has it when the T1, one of thin slices, is smoothed, or when the head has moved: bands of its
+k-space are then those of heads that are shifted and turned.
 
 Patients are those of `glioquery trial`, from number 0 on; those that the trial's figures are of are
 left alone. A case takes about a minute of one core.
