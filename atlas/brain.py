@@ -138,6 +138,10 @@ def atlas_checksum() -> str:
 def load_atlas() -> Atlas:
     """Load the atlas in use (about 1 s; cached, arrays read-only).
 
+    Returns
+    -------
+    Atlas
+
     Raises
     ------
     InputError

@@ -136,7 +136,27 @@ def search_many(
     measure: Measure = DICE,
     empty_score: float = 0.0,
 ) -> list[list[Match]]:
-    """`search` for each query; they share the scans that find their bounds."""
+    """Search with many queries, which share the scans that find their bounds.
+
+    Parameters
+    ----------
+    index : Index
+        Index of the database to search.
+    queries : iterable of TumorMasks
+        Outlines, each pair as in `search`.
+    k, measure, empty_score
+        As in `search`.
+
+    Returns
+    -------
+    list of list of Match
+        For each query what `search` finds, in the order of the queries.
+
+    Raises
+    ------
+    InputError
+        As in `search`.
+    """
     check_request(k, empty_score)
     if measure.from_counts is None:
         return [

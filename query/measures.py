@@ -181,7 +181,7 @@ MEASURES = {
 
 
 def find_measure(name: str, *, weights: Weights = (1.0, 1.0)) -> Measure:
-    """A measure by its name, or one of the user's own.
+    """Find a measure by its name, or make one of a function of your own.
 
     Parameters
     ----------
@@ -189,7 +189,11 @@ def find_measure(name: str, *, weights: Weights = (1.0, 1.0)) -> Measure:
         One of `MEASURES`, or `module:function` for a function of the query and a simulated tumour
         (both TumorMasks on one grid) that returns a number, the larger the more alike.
     weights : (core, whole) float
-        Of the outlines; a function of one's own weighs them itself.
+        Weights of the outlines; a function of your own weighs them itself.
+
+    Returns
+    -------
+    Measure
 
     Raises
     ------

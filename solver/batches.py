@@ -74,6 +74,10 @@ def simulate_batch(
     batch_size : int
         Simulations in flight; each takes about eight times the tissue box's voxels in floats.
 
+    Returns
+    -------
+    BatchResult
+
     Raises
     ------
     OriginError

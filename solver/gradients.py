@@ -73,6 +73,10 @@ def sensitivity(
     dtype : float32 or float64
         Whatever `jax_enable_x64` says.
 
+    Returns
+    -------
+    Sensitivity
+
     Raises
     ------
     OriginError

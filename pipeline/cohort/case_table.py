@@ -98,6 +98,10 @@ def read_cases(path: StrPath, *, labels: str | None = None) -> CaseTable:
     labels : str, optional
         Convention of the rows that name none.
 
+    Returns
+    -------
+    CaseTable
+
     Raises
     ------
     InputError

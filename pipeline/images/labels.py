@@ -85,11 +85,15 @@ def label_convention(
     Parameters
     ----------
     name : str, optional
-        Of `CONVENTIONS`, in any case.
+        Name of one of `CONVENTIONS`, in upper or lower case.
     core_labels, whole_labels : sequence of int, optional
-        Both, in place of a name.
+        Labels of both outlines, in place of a name.
     option : str
-        What the user calls the name; opens the messages.
+        How the user gives the name; messages begin with it.
+
+    Returns
+    -------
+    LabelConvention
 
     Raises
     ------
@@ -160,10 +164,19 @@ def outlines_from_labels(
     ----------
     segmentation : array of the grid's shape
         Integers, whatever their type; floating-point numbers are rounded by `ROUNDING` at most.
+    grid : Grid
+        Grid of the label image.
+    convention : LabelConvention
+        What the labels mean.
     name : str
-        Opens the messages.
+        What the user calls the image; messages begin with it.
     option : str
-        Names a convention; for the messages.
+        How the user names a convention; messages say so.
+
+    Returns
+    -------
+    TumorMasks
+        The outlines on the grid of the label image.
 
     Raises
     ------

@@ -94,6 +94,10 @@ def read_nifti(
     grid : Grid, optional
         Taken in place of what the header says of its frame and its sizes.
 
+    Returns
+    -------
+    NiftiFile
+
     Raises
     ------
     InputError

@@ -208,17 +208,18 @@ def load_patient(
         The image on whose grid the segmentation lies, another one of the same head, with skull
         or without; it is aligned rigidly to the registered image.
     seg_grid : "own" or "t1"
-        Whose voxels the segmentation has: those that its header says, or, whatever that says,
-        those of the registered image, whose shape it must have then.
+        Which voxels the segmentation has. own: those of its header. t1: those of the registered
+        image, whatever the header says; the two must have one shape.
     recurrence : path, optional
         Label image of a follow-up scan, in the registered image's world, to which that scan has
         been co-registered; on any grid.
     recurrence_labels : str, optional
-        Name of its convention; by default that of the segmentation.
+        Name of the convention of its labels; by default that of the segmentation.
     labels : str
-        Name of a convention, see `CONVENTIONS` in `labels`.
+        Name of the convention of the segmentation's labels: brats2021, brats2023 or
+        brats2024-post.
     core_labels, whole_labels : sequence of int
-        In place of a named convention.
+        Labels of both outlines, in place of a named convention.
     keep_islands : bool
         Whether components of the outlines that are small and far from the rest stay part of them
         (see `islands`).
@@ -228,12 +229,18 @@ def load_patient(
     step : callable
         Told the name of each long step as it begins.
 
+    Returns
+    -------
+    Patient
+        With the outlines on the grid of the registered image, and what a person should know in
+        `notices`.
+
     Raises
     ------
     InputError
         One line that says what was expected, what came and what to do.
     ExtraError
-        If the network is asked for and not installed.
+        If you ask for the network and it is not installed.
     RegistrationError
         If ANTs fails.
     """

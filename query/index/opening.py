@@ -23,7 +23,16 @@ from .source import ABSOLUTE
 
 
 def open_database(path: StrPath | None = None) -> Database:
-    """The database in a folder; without one, the database that comes with the package.
+    """Open a database; without a folder, the one that comes with the package.
+
+    Parameters
+    ----------
+    path : path, optional
+        Folder of the database; by default that of the database that comes with the package.
+
+    Returns
+    -------
+    Database
 
     Raises
     ------
@@ -86,7 +95,7 @@ def open_index(
     bars: Bars = no_bars,
     tell: Callable[[str], None] = warnings.warn,
 ) -> Index:
-    """The index of a database's outlines (see `outlines_of`).
+    """Open the index of a database's outlines (see `outlines_of`).
 
     That of the embedded database is built when it is missing or damaged, in the user's cache
     folder or, where that cannot be written, among temporary files.
@@ -95,11 +104,15 @@ def open_index(
     ----------
     database : Database
     thresholds, normalisation
-        As in `outlines_of`.
+        Densities of the outlines and what they are a share of, as in `outlines_of`.
     bars : callable(task, unit)
-        Shows how far such a build is.
+        Shows the progress of such a build.
     tell : callable(sentence)
         Says which folder could not be written, and why.
+
+    Returns
+    -------
+    Index
 
     Raises
     ------

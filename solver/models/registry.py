@@ -54,6 +54,10 @@ def find_model(name: str, /, **settings: Any) -> GrowthModel:
     **settings
         Attributes of the model that are not to have their default values.
 
+    Returns
+    -------
+    GrowthModel
+
     Raises
     ------
     InputError
