@@ -5,7 +5,9 @@ import hashlib
 import html
 import json
 import re
+from pathlib import Path
 
+import jsonschema
 import nibabel as nib
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from patient_files import ANOTHER_ROLE, SECRET
 from glioquery.pipeline.images.nifti import Scan
 from glioquery.pipeline.images.resampling import resample_image
 from glioquery.pipeline.names import is_map_name
+from glioquery.pipeline.results import outputs
 from glioquery.pipeline.results.json_values import plain
 from glioquery.pipeline.results.outputs import write_inversion
 from glioquery.pipeline.results.result_folder import find_faults
@@ -87,6 +90,20 @@ def test_result_says_where_everything_came_from(inverted, truth):
     )
     assert set(result["timings_s"]) == set(steps)
     assert result["quality"]["brain_dice"] > 0.95
+
+
+def test_result_has_the_fields_of_its_schema_and_no_others(inverted):
+    *_, out, _ = inverted
+    schema = json.loads(
+        Path(outputs.__file__).with_name("result.schema.json").read_text(encoding="utf-8")
+    )
+    judge = jsonschema.Draft202012Validator(schema)
+    judge.check_schema(schema)
+    result = json.loads((out / "result.json").read_text())
+    assert [f"{e.json_path}: {e.message}" for e in judge.iter_errors(result)] == []
+    assert not judge.is_valid(result | {"new": 1})
+    del result["best"]["rank"]
+    assert not judge.is_valid(result)
 
 
 def test_no_interval_is_claimed_of_a_database_that_was_not_calibrated(inverted):
