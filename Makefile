@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 IN_TWO := --numprocesses 2
 LOWEST := $(VENV)/lowest
 STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.docs-installed
+PROSE := README.md CONTRIBUTING.md CHANGELOG.md dbgen/FORMAT.md $(wildcard docs/*.md docs/how-to/*.md docs/tutorials/*.md docs/explanation/*.md)
 
-.PHONY: demo test coverage test-slow test-lowest lint bench pictures clean
+.PHONY: demo test coverage test-slow test-lowest lint bench docs pictures clean
 
 demo: $(STAMP)
 	$(BIN)/glioquery demo -o demo-output
@@ -40,15 +42,25 @@ bench: $(STAMP)
 	$(BIN)/python tests/benchmark/query.py --synthetic 50000
 	$(BIN)/python tests/benchmark/startup.py
 
+# A warning, such as a dead link, is an error. The scripts of the gallery run. Nothing is fetched.
+docs: $(DOCS_STAMP)
+	$(BIN)/proselint --config .proselintrc.json check $(PROSE)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo "the site: docs/_build/html/index.html"
+
 pictures: $(STAMP)
 	$(BIN)/python docs/make_pictures.py
 
 clean:
-	rm -rf $(VENV) demo-output
+	rm -rf $(VENV) demo-output docs/_build docs/tutorials/gallery docs/reference/api
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"glioquery needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: name another with make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[learned,radiomics]' --group test
+	touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group docs
 	touch $@

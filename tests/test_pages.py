@@ -18,7 +18,20 @@ from glioquery.pipeline.commands.cli import COMMANDS, application
 from glioquery.pipeline.images.nifti import write_nifti
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", *(f"docs/{name}.md" for name in ("cluster", "outputs", "results", "trial")))
+GENERATED = ("docs/_build", "docs/reference/api", "docs/tutorials/gallery")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "dbgen/FORMAT.md",
+    *sorted(
+        page
+        for path in (ROOT / "docs").rglob("*.md")
+        if not (page := path.relative_to(ROOT).as_posix()).startswith(GENERATED)
+        and page not in ("docs/reference/commands.md", "docs/reference/result-json.md")
+    ),
+)
+OTHERS_OPTIONS = ("docs/cluster.md", "docs/versions.md", "CONTRIBUTING.md")
+"""Pages that name options of other programs."""
 PLACEHOLDERS = {"N": "5", "X": "1", "Y": "1", "Z": "1", "[DB]": "DB", "DB...": "DB", "...": "x"}
 
 
@@ -34,7 +47,13 @@ def text_of(page):
 def shown_lines(page):
     """Commands that stand in blocks of code, whole."""
     text = text_of(page).replace("\\\n", " ")
-    return re.findall(r"^(?: {4,}|  entrypoint: )?(glioquery [^|\n]*)$", text, re.MULTILINE)
+    blocks = re.findall(r"^```.*?^```$", text, re.MULTILINE | re.DOTALL)
+    fenced = "\n".join(blocks).replace("  entrypoint: ", "")
+    indented = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return [
+        *re.findall(r"^ {4,}(glioquery [^|\n]*)$", indented, re.MULTILINE),
+        *re.findall(r"^(glioquery [^|\n]*)$", fenced, re.MULTILINE),
+    ]
 
 
 def shown_spans(page):
@@ -57,6 +76,8 @@ def parse(group, line, *, whole):
     program, *words = words
     while words and words[0] in options_of(group):
         del words[0]
+    if words == ["--help"]:
+        return
     name, *arguments = words
     assert program == "glioquery" and name in group.commands, f"no command: {line}"
     try:
@@ -66,13 +87,11 @@ def parse(group, line, *, whole):
             raise AssertionError(f"{line}: {error!r}") from None
 
 
-@pytest.mark.parametrize("page", [*PAGES, "dbgen/FORMAT.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_a_page_parses(group, page):
-    lines, spans = shown_lines(page), shown_spans(page)
-    assert lines or spans
-    for line in lines:
+    for line in shown_lines(page):
         parse(group, line, whole=True)
-    for span in spans:
+    for span in shown_spans(page):
         parse(group, span, whole=False)
 
 
@@ -84,7 +103,10 @@ def test_what_is_found_on_the_pages_is_what_they_show():
         "docs/cluster.md"
     )
     assert len(shown_lines("docs/cluster.md")) == 6 and len(shown_lines("README.md")) == 5
-    assert any("dbgen/default_database --n 6500" in span for span in shown_spans("README.md"))
+    made = shown_spans("docs/how-to/make-a-database.md")
+    assert any("dbgen/default_database --n 6500" in span for span in made)
+    assert shown_lines("docs/tutorials/first-patient.md")[0] == "glioquery demo -o demo-output"
+    assert sum(bool(shown_lines(page) or shown_spans(page)) for page in PAGES) >= 20
 
 
 @pytest.mark.parametrize(
@@ -97,28 +119,36 @@ def test_a_command_that_does_not_parse_is_found(group, line):
 
 
 def test_the_table_of_commands_is_that_of_the_program(group):
-    rows = re.findall(r"^\| `glioquery ([a-z-]+)[^`]*` \| (.*) \|$", text_of("README.md"), re.M)
+    page = text_of("docs/reference/command-line.md")
+    rows = re.findall(r"^\| `glioquery ([a-z-]+)[^`]*` \| (.*) \|$", page, re.M)
     assert {name for name, _ in rows} == set(COMMANDS)
     for name, said in rows:
         named = set(re.findall(r"--[a-z0-9-]+", said))
         assert named <= options_of(group.commands[name]), name
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "docs/outputs.md", "docs/results.md", "docs/trial.md"]
-)
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in OTHERS_OPTIONS])
 def test_every_option_that_is_named_exists(group, page):
-    known = options_of(group).union(*(options_of(c) for c in group.commands.values()))
+    known = {"--help"} | options_of(group).union(*(options_of(c) for c in group.commands.values()))
     if page == "docs/results.md":
         for script in (ROOT / "tests" / "benchmark").glob("*.py"):
             known |= set(re.findall(r'"(--[a-z0-9-]+)"', script.read_text(encoding="utf-8")))
+    if page in ("README.md", "docs/explanation/accuracy-and-speed.md"):
+        known |= {"--constraint", "--editable", "--synthetic"}  # of pip, and of a benchmark
     assert set(re.findall(r"--[a-z][a-z0-9-]*", text_of(page))) <= known
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_every_link_of_a_page_above_the_site_leads_to_a_file(page):
+    """`make docs` sees to those of the site's pages."""
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text_of(page))
+    links = [link for link in links if not link.startswith("https://")]
+    assert [link for link in links if not (ROOT / link).exists()] == []
 
 
 def named_benchmarks():
     """Pages, and the calls of benchmarks that stand in them."""
-    pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "dbgen/FORMAT.md"]
-    pages += sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
+    pages = [*PAGES, "CHANGELOG.md"]
     called = r"`(?:\$ )?(?:python )?(tests/benchmark/\w[^`]*)`"
     return [
         (page, " ".join(s.split())) for page in pages for s in re.findall(called, text_of(page))
@@ -136,7 +166,7 @@ def test_every_benchmark_that_is_named_exists_with_its_options(page, call):
 
 def test_calls_of_benchmarks_are_found():
     found = named_benchmarks()
-    assert ("README.md", "tests/benchmark/query.py DB") in found
+    assert ("docs/explanation/accuracy-and-speed.md", "tests/benchmark/query.py DB") in found
     assert len([page for page, _ in found if page == "docs/results.md"]) >= 10
 
 
