@@ -71,7 +71,7 @@ def application(names: Iterable[str]) -> typer.Typer:
     """The command line with some of its commands."""
     app = typer.Typer(
         name="glioquery",
-        help="From an MRI and an outline of a glioma to a tumour-density map, by retrieval.",
+        help="From an MRI and an outline of a glioma to a map of tumour cell density.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -92,7 +92,7 @@ def _before_the_command(
         ),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Print the traceback of what ends the command.")
+        bool, typer.Option("--debug", help="Print the traceback of an error.")
     ] = False,
 ) -> None:
     pass  # `main` looks for --debug itself

@@ -38,21 +38,24 @@ def cohort_command(
         list[Path],
         typer.Argument(
             metavar="[DB] CASES.csv",
-            help="The database (default: the one that comes along) and the cases: columns "
-            f"{', '.join(COLUMNS)}; paths relative to the file. Others go to the summary.",
+            help="Folder of the database (default: the one that comes with the package), and the "
+            f"table of cases with the columns {', '.join(COLUMNS)}. Paths are relative to the "
+            "table. Other columns go to the summary.",
         ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")],
     options: InversionOptions,
     labels: Labels = None,
     keep_islands: KeepIslands = False,
     brain: BrainOption = "auto",
     model: DatabaseModel = None,
-    workers: Annotated[int | None, typer.Option(help="Cores; default: all.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Number of cores to use; default: all.")
+    ] = None,
     address: Address = None,
     as_json: Json = False,
 ) -> None:
-    """Invert many patients; the same command resumes. Exit code 1 if any failed."""
+    """Invert many patients. The same command resumes; exit code 1 if any patient failed."""
     if len(inputs) > 2:
         raise InputError(f"a cohort takes [DB] CASES.csv, got {len(inputs)} paths")
     brain_way = checked_way(brain)
@@ -109,17 +112,27 @@ def predict_gbm_command(
     *,
     context: typer.Context,
     input_: Annotated[
-        Path, typer.Option("--input", help="Folder with Patient-<id>/ as PREDICT-GBM makes it.")
+        Path,
+        typer.Option(
+            "--input", help="Folder with a Patient-<id> for each patient, as PREDICT-GBM makes it."
+        ),
     ] = Path("/mlcube_io0"),
-    output: Annotated[Path, typer.Option("--output", help="Folder of the maps.")] = Path(
+    output: Annotated[Path, typer.Option("--output", help="Folder for the maps.")] = Path(
         "/mlcube_io1"
     ),
     database: Annotated[
-        Path | None, typer.Option(metavar="DB", help="Default: the one that comes along.")
+        Path | None,
+        typer.Option(
+            metavar="DB",
+            help="Folder of the database; default: the one that comes with the package.",
+        ),
     ] = None,
     model: DatabaseModel = None,
     details: Annotated[
-        Path | None, typer.Option(help="Keep each patient's report and files in this folder.")
+        Path | None,
+        typer.Option(
+            help="Folder for each patient's report and files; default: keep the map alone."
+        ),
     ] = None,
     options: InversionOptions,
     keep_islands: KeepIslands = False,

@@ -36,35 +36,42 @@ from .pictures import require_places, save_picture
 def generate_command(
     database: DatabaseFolder,
     n: Annotated[
-        int | None, typer.Option("--n", help="Number of tumours; default: all of a sweep.")
+        int | None,
+        typer.Option("--n", help="Number of tumours; default: all of a sweep (sampler grid)."),
     ] = None,
     space: Annotated[
         Path | None,
-        typer.Option(help="Study file, .toml: parameter space, sampler and growth model."),
+        typer.Option(help="Study file, .toml, with parameter space, sampler and growth model."),
     ] = None,
     sampler: Annotated[
         str | None,
-        typer.Option(help=f"{', '.join(SAMPLERS)}; replaces the study's."),
+        typer.Option(
+            help=f"How tumours are drawn, instead of the study's way: {', '.join(SAMPLERS)}."
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the random draws; default: 0.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the random draws; default: 0.")] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Growth model, a name or module:Class; replaces the study's [model]."),
+        typer.Option(help="Growth model, by name or as module:Class, instead of the study's."),
     ] = None,
     settings: ModelSettings = None,
-    store: Annotated[str | None, typer.Option(help="density (default) or outlines.")] = None,
-    shard_size: Annotated[int, typer.Option(help="Tumours a file.")] = SHARD_SIZE,
-    workers: Annotated[int | None, typer.Option(help="Cores; default: all.")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="What to store: density (default; outlines too) or outlines.")
+    ] = None,
+    shard_size: Annotated[int, typer.Option(help="Number of tumours in a file.")] = SHARD_SIZE,
+    workers: Annotated[
+        int | None, typer.Option(help="Number of cores to use; default: all.")
+    ] = None,
     address: Address = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what all of it will cost, from a short pilot.")
+        bool, typer.Option("--dry-run", help="Estimate time and disk from a short pilot, and stop.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Generate a database; the same command resumes, a larger N extends.
+    """Generate a database. The same command resumes; a larger N extends.
 
-    Without --space, --sampler, --seed, --model and --set the plan is that of the database that is
-    there; once one of them is named, the others are at their defaults.
+    Without --space, --sampler, --seed, --model and --set, an existing database keeps its plan. If
+    you give one of them, the others have their defaults.
     """
     plan = _plan(space, sampler, seed, model, parse_settings(settings or ()))
     if dry_run:
@@ -110,8 +117,10 @@ def _plan(
 
 
 def merge_command(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the new database.")],
-    databases: Annotated[list[Path], typer.Argument(metavar="DB...", help="Two or more.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the new database.")],
+    databases: Annotated[
+        list[Path], typer.Argument(metavar="DB...", help="Folders of the databases.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Merge databases of one model, solver and pair of thresholds into a new one."""
@@ -122,10 +131,12 @@ def merge_command(
 
 def describe_command(
     database: OptionalDatabase = None,
-    picture: Annotated[Path | None, typer.Option(help="Draw what it covers as PNG.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="File for a picture of what the database covers, PNG.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """What a database holds: model, ranges, counts, sizes, time and space it took."""
+    """Show what a database holds: model, ranges, counts, sizes, and what it cost."""
     require_places(picture)
     source = open_database(database)
     facts = dataclasses.asdict(describe_database(source)) | {"path": str(source.path.absolute())}
@@ -165,7 +176,7 @@ def _print_description(facts: dict[str, Any]) -> None:
 def verify_command(
     database: OptionalDatabase = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="Decides which 1 % of the tumours are simulated anew.")
+        int, typer.Option(min=0, help="Seed that chooses the 1 % of the tumours to simulate again.")
     ] = 0,
     model: DatabaseModel = None,
     as_json: Json = False,
@@ -185,11 +196,15 @@ def verify_command(
 
 def calibrate_command(
     database: DatabaseFolder,
-    n: Annotated[int, typer.Option("--n", help="Simulated tumours to calibrate on.")] = N_TUMOURS,
-    seed: Annotated[int, typer.Option(help="Of their draws, another than the database's.")] = SEED,
+    n: Annotated[
+        int, typer.Option("--n", help="Number of simulated tumours to calibrate on.")
+    ] = N_TUMOURS,
+    seed: Annotated[
+        int, typer.Option(help="Seed of their draws; it must differ from the database's.")
+    ] = SEED,
     as_json: Json = False,
 ) -> None:
-    """Calibrate the intervals that `invert` gives with a database; the same command resumes."""
+    """Calibrate the intervals that `invert` gives with a database. The same command resumes."""
     source = open_database(database)
 
     from ..virtual.calibration import calibrate

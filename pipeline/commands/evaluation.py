@@ -60,12 +60,15 @@ def train_command(
     database: OptionalDatabase = None,
     strategy: Annotated[
         str,
-        typer.Option(metavar="NAME,...", help=f"One or more of {', '.join(STRATEGIES)}; or all."),
+        typer.Option(
+            metavar="NAME,...", help=f"Strategies to prepare: {', '.join(STRATEGIES)}, or all."
+        ),
     ] = "all",
     preset: Annotated[
-        str, typer.Option(help="Of learned strategies: small (two CPU cores) or paper (a GPU).")
+        str,
+        typer.Option(help="Size of the networks: small (for two CPU cores) or paper (for a GPU)."),
     ] = "small",
-    seed: Annotated[int, typer.Option(help="Of learned strategies.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the training.")] = 0,
     core_threshold: CoreThreshold = None,
     whole_threshold: WholeThreshold = None,
     normalise: Normalise = ABSOLUTE,
@@ -103,28 +106,40 @@ def evaluate_command(
     *,
     context: typer.Context,
     database: OptionalDatabase = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")],
-    synthetic: Annotated[int, typer.Option(metavar="N", help="Synthetic queries; 0: none.")] = 1000,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")],
+    synthetic: Annotated[
+        int, typer.Option(metavar="N", help="Number of synthetic queries; 0: none.")
+    ] = 1000,
     cases: Annotated[
-        Path | None, typer.Option(help="Folder of patients' outlines on the atlas.")
+        Path | None, typer.Option(help="Folder with patients' outlines on the atlas.")
     ] = None,
     case_files: Annotated[
-        str | None, typer.Option(metavar="GLOB", help="Which files; default: those of `invert`.")
+        str | None,
+        typer.Option(
+            metavar="GLOB", help="Pattern of their file names; default: those that `invert` writes."
+        ),
     ] = None,
     labels: Labels = None,
     core_labels: LabelList = None,
     whole_labels: LabelList = None,
-    strategies: Annotated[str, typer.Option(metavar="NAME,...", help="Which to compare.")] = "all",
+    strategies: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Strategies to compare.")
+    ] = "all",
     rerank: Annotated[
-        int, typer.Option(metavar="N", help="Also with the first N reranked exactly; 0: not.")
+        int,
+        typer.Option(
+            metavar="N",
+            help="Also rank the first N of each strategy by their exact score; 0: do not.",
+        ),
     ] = 0,
     seed: Annotated[
-        int | None, typer.Option(help="Of synthetic queries; default: the database's plus one.")
+        int | None,
+        typer.Option(help="Seed of the synthetic queries; default: the database's plus one."),
     ] = None,
     model: DatabaseModel = None,
     as_json: Json = False,
 ) -> None:
-    """Compare query strategies: the paper's Tables 1 and 2 on this database. Resumes by itself."""
+    """Compare search strategies, as in Tables 1 and 2 of the paper. The same command resumes."""
     names = list(dict.fromkeys(["direct", *_names(strategies)]))
     if not synthetic and cases is None:
         raise InputError("there is nothing to ask: give --synthetic N, --cases FOLDER, or both")

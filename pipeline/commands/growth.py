@@ -15,10 +15,12 @@ from .pictures import require_gif, require_places, save_picture
 
 
 def atlas_command(
-    picture: Annotated[Path | None, typer.Option(help="Draw the atlas as PNG.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="File for a picture of the atlas, PNG.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """What the atlas holds."""
+    """Show what the atlas holds."""
     require_places(picture)
 
     from ...atlas import load_atlas
@@ -45,16 +47,18 @@ def atlas_command(
 def simulate_command(
     origin: Annotated[
         tuple[float, float, float],
-        typer.Option(metavar="X Y Z", help="Seed point in SRI24 world coordinates, mm (RAS)."),
+        typer.Option(metavar="X Y Z", help="Origin in SRI24 world coordinates (RAS), mm."),
     ],
-    dw: Annotated[float, typer.Option(help="Diffusivity in white matter, mm^2/day.")],
-    rho: Annotated[float, typer.Option(help="Proliferation rate, 1/day.")],
-    days: Annotated[float, typer.Option(help="Time from the seed, days.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Density, .nii.gz.")],
+    dw: Annotated[float, typer.Option(help="Diffusivity in white matter in mm^2/day.")],
+    rho: Annotated[float, typer.Option(help="Proliferation rate in 1/day.")],
+    days: Annotated[float, typer.Option(help="Time from the first cells to the scan in days.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File for the density, .nii.gz.")],
     model: ModelName = DEFAULT,
     settings: ModelSettings = None,
-    picture: Annotated[Path | None, typer.Option(help="Draw iso-lines on the T1 as PNG.")] = None,
-    movie: Annotated[Path | None, typer.Option(help="Draw the growth as animated GIF.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="File for a picture of the isolines on the T1, PNG.")
+    ] = None,
+    movie: Annotated[Path | None, typer.Option(help="File for a movie of the growth, GIF.")] = None,
     as_json: Json = False,
 ) -> None:
     """Grow one tumour in the atlas."""

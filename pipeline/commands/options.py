@@ -16,28 +16,34 @@ from ..anatomy.tissue_way import TissueWay
 from ..inversion.options import DENSITIES, InversionOptions
 from ..registration.options import Kind
 
-DatabaseFolder = Annotated[Path, typer.Argument(metavar="DB", help="The database's folder.")]
+DatabaseFolder = Annotated[Path, typer.Argument(metavar="DB", help="Folder of the database.")]
 OptionalDatabase = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[DB]", help="The database's folder; default: the one that comes along."
+        metavar="[DB]", help="Folder of the database; default: the one that comes with the package."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Labels = Annotated[
-    str | None, typer.Option(help="Label convention of the segmentation: brats2021, brats2023, ...")
+    str | None,
+    typer.Option(
+        help="Label convention of the segmentation: brats2021, brats2023 or brats2024-post."
+    ),
 ]
 LabelList = Annotated[
-    str | None, typer.Option(metavar="L,L,...", help="Labels, instead of a convention.")
+    str | None,
+    typer.Option(metavar="L,L,...", help="Labels of this outline, instead of a convention."),
 ]
 Matches = Annotated[
-    int | None, typer.Option("-k", help="Number of matches to list; default: 15, or all.")
+    int | None,
+    typer.Option("-k", help="Number of matches to list; default: 15, or all if there are fewer."),
 ]
 KeepIslands = Annotated[
     bool,
     typer.Option(
         "--keep-islands",
-        help="Keep small components of the outlines far from the rest; default: leave them out.",
+        help="Keep parts of the outlines below 0.1 ml that lie more than 10 mm from the rest; "
+        "default: leave them out.",
     ),
 ]
 BrainOption = Annotated[
@@ -45,31 +51,44 @@ BrainOption = Annotated[
     typer.Option(
         "--brain",
         metavar="auto|network|atlas",
-        help="How to find the brain in a head; auto: by a network, where the extra is installed.",
+        help="How to find the brain in a head: by a network or by the atlas. auto uses the network "
+        "if the extra `brain` is installed.",
     ),
 ]
 Address = Annotated[
-    str | None, typer.Option(metavar="RAY", help="Address of a Ray cluster; default: a local one.")
+    str | None,
+    typer.Option(metavar="RAY", help="Address of a Ray cluster; default: use this machine alone."),
 ]
 CoreThreshold = Annotated[
-    float | None, typer.Option(help="Density of the core outline; default: as stored.")
+    float | None,
+    typer.Option(help="Density of the core outline, 0 to 1; default: that of the database."),
 ]
 WholeThreshold = Annotated[
-    float | None, typer.Option(help="Density of the whole outline; default: as stored.")
+    float | None,
+    typer.Option(help="Density of the whole outline, 0 to 1; default: that of the database."),
 ]
 Normalise = Annotated[
-    str, typer.Option(help=f"What thresholds are a share of: {' or '.join(NORMALISATIONS)}.")
+    str,
+    typer.Option(help=f"What the thresholds are a share of: {' or '.join(NORMALISATIONS)}."),
 ]
-ModelName = Annotated[str, typer.Option("--model", help="Growth model: a name or module:Class.")]
+ModelName = Annotated[
+    str, typer.Option("--model", help="Growth model, by name or as module:Class.")
+]
 DatabaseModel = Annotated[
     str | None,
     typer.Option(
-        "--model", metavar="MODULE:CLASS", help="Class of the database's growth model, if your own."
+        "--model",
+        metavar="MODULE:CLASS",
+        help="Class of the database's growth model, needed if it is one of your own.",
     ),
 ]
 ModelSettings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Setting of the model, a TOML value; repeats."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Setting of the growth model, with a TOML value; may be repeated.",
+    ),
 ]
 
 
@@ -77,30 +96,46 @@ def _inversion_options(
     *,
     k: Matches = None,
     refine: Annotated[
-        bool, typer.Option(help="Improve the growth beyond the matches, or take the best match.")
+        bool,
+        typer.Option(help="Refine the growth from the best matches on, or keep the best match."),
     ] = True,
     fit_thresholds: Annotated[
-        bool, typer.Option("--fit-thresholds", help="Fit both thresholds as well.")
+        bool,
+        typer.Option(
+            "--fit-thresholds", help="Also fit the densities at which the outlines were drawn."
+        ),
     ] = False,
     own_anatomy: Annotated[
         bool,
-        typer.Option("--own-anatomy", help="Refine on in the patient's own tissue."),
+        typer.Option(
+            "--own-anatomy",
+            help="Continue the refinement in the patient's own tissue; default: do not.",
+        ),
     ] = False,
     tissue_from: Annotated[
         str,
         typer.Option(
             metavar="auto|atlas",
-            help="What tissue is known from; auto: the T1, where it shows it.",
+            help="Where the tissue comes from: the T1, if its contrast suffices (auto), or the "
+            "atlas.",
         ),
     ] = "auto",
     densities: Annotated[
-        str | None, typer.Option(metavar="U,U,...", help="To map; default: 0.01,0.1,0.2.")
+        str | None,
+        typer.Option(
+            metavar="U,U,...",
+            help="Densities, 0 to 1, of the isolines and probabilities to map; "
+            "default: 0.01,0.1,0.2.",
+        ),
     ] = None,
     registration: Annotated[
-        str, typer.Option(help="How far to bend to the atlas: syn, affine, rigid or none.")
+        str,
+        typer.Option(help="How far to bend the patient to the atlas: syn, affine, rigid or none."),
     ] = "syn",
-    resolution: Annotated[float, typer.Option(help="Voxel size of the registration in mm.")] = 2.0,
-    seed: Annotated[int, typer.Option(help="Seed of the registration.")] = 1,
+    resolution: Annotated[
+        float, typer.Option(help="Voxel size of the registration in mm, 1 to 4.")
+    ] = 2.0,
+    seed: Annotated[int, typer.Option(help="Seed of the registration, 1 or more.")] = 1,
 ) -> InversionOptions:
     return InversionOptions(
         k=k,

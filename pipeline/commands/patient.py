@@ -45,19 +45,26 @@ def invert_command(
     *,
     context: typer.Context,
     database: OptionalDatabase = None,
-    seg: Annotated[Path, typer.Option(help="Segmentation.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")],
-    t1: Annotated[Path | None, typer.Option(help="T1, with skull or without.")] = None,
-    t1c: Annotated[Path | None, typer.Option(help="T1 with contrast.")] = None,
-    flair: Annotated[Path | None, typer.Option(help="FLAIR, for the pictures.")] = None,
+    seg: Annotated[Path, typer.Option(help="Segmentation of the tumour, NIfTI.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")],
+    t1: Annotated[Path | None, typer.Option(help="T1 image, NIfTI, with skull or without.")] = None,
+    t1c: Annotated[Path | None, typer.Option(help="T1 image with contrast, NIfTI.")] = None,
+    flair: Annotated[
+        Path | None, typer.Option(help="FLAIR image, NIfTI; the pictures show it.")
+    ] = None,
     brain_mask: Annotated[
-        Path | None, typer.Option(help="1 in the brain; default: found, where there is a skull.")
+        Path | None,
+        typer.Option(help="Mask of the brain, NIfTI; default: find the brain if there is a skull."),
     ] = None,
     seg_reference: Annotated[
-        Path | None, typer.Option(help="Image that was segmented, if it is not the T1.")
+        Path | None, typer.Option(help="Image that was segmented, NIfTI; default: the T1.")
     ] = None,
     seg_grid: Annotated[
-        str, typer.Option(metavar="own|t1", help="Whose voxels it has: its header's, or the T1's.")
+        str,
+        typer.Option(
+            metavar="own|t1",
+            help="Grid of the segmentation: its own, as its header says, or that of the T1.",
+        ),
     ] = "own",
     labels: Labels = None,
     core_labels: LabelList = None,
@@ -67,20 +74,28 @@ def invert_command(
     options: InversionOptions,
     tissue: Annotated[
         tuple[Path, Path, Path] | None,
-        typer.Option(metavar="GM WM CSF", help="Its maps; default: the atlas's, bent to the T1."),
+        typer.Option(
+            metavar="GM WM CSF",
+            help="Maps of the patient's grey matter, white matter and fluid, NIfTI; "
+            "default: as --tissue-from says.",
+        ),
     ] = None,
     recurrence: Annotated[
-        Path | None, typer.Option(help="Segmentation of a follow-up scan, aligned with the T1.")
+        Path | None,
+        typer.Option(help="Segmentation of a follow-up scan that is aligned with the T1."),
     ] = None,
     recurrence_labels: Annotated[
-        str | None, typer.Option(help="Its label convention; default: that of the segmentation.")
+        str | None,
+        typer.Option(help="Label convention of the recurrence; default: that of the segmentation."),
     ] = None,
     model: DatabaseModel = None,
     title: Annotated[str, typer.Option(help="Heading of the report.")] = "Patient",
-    subject: Annotated[str, typer.Option(help="Label in file names.")] = DEFAULT_SUBJECT,
+    subject: Annotated[
+        str, typer.Option(help="Subject's label in the names of files.")
+    ] = DEFAULT_SUBJECT,
     as_json: Json = False,
 ) -> None:
-    """Invert one patient, end to end."""
+    """Invert one patient, from the scan to the map."""
     checked_subject(subject)
     brain_way = checked_way(brain)
     convention: dict[str, Any] = {
@@ -140,11 +155,13 @@ def invert_command(
 
 def demo_command(
     context: typer.Context,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder.")] = Path("demo-output"),
-    seed: Annotated[int, typer.Option(min=0, help="Number of the trial's patient.")] = 1,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")] = Path(
+        "demo-output"
+    ),
+    seed: Annotated[int, typer.Option(min=0, help="Number of the virtual patient, 0 or more.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """The whole story on a virtual patient with a known answer."""
+    """Make a virtual patient with a known answer and invert it."""
     context.with_resource(only_run(output))
     prepare_jax()
 
@@ -187,7 +204,7 @@ def check_command(
     ],
     as_json: Json = False,
 ) -> None:
-    """See that the files of a result belong together; exit code 1 if they do not."""
+    """Check that the files of a result belong together; exit code 1 if they do not."""
     found = find_results(folder)
     faults = []
     for place in found:

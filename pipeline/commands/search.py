@@ -49,11 +49,14 @@ def index_command(
     core_threshold: CoreThreshold = None,
     whole_threshold: WholeThreshold = None,
     normalise: Normalise = ABSOLUTE,
-    workers: Annotated[int | None, typer.Option(help="Cores; default: as it pays.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Number of cores to use; default: all for a large database, else one."),
+    ] = None,
     address: Address = None,
     as_json: Json = False,
 ) -> None:
-    """Build the index of a database, beside it, or bring it up to date."""
+    """Build the index of a database, or bring it up to date."""
     outlines = open_outlines(database, core_threshold, whole_threshold, normalise)
     outlines.database.require_intact()  # also where the index is up to date and reads nothing
     with progress_bar("index", "tumours") as progress:
@@ -74,22 +77,32 @@ def index_command(
 
 def query_command(
     database: OptionalDatabase = None,
-    core: Annotated[Path | None, typer.Option(help="Core outline, NIfTI.")] = None,
-    whole: Annotated[Path | None, typer.Option(help="Whole outline, NIfTI.")] = None,
-    seg: Annotated[Path | None, typer.Option(help="Segmentation, instead of outlines.")] = None,
+    core: Annotated[Path | None, typer.Option(help="Mask of the core outline, NIfTI.")] = None,
+    whole: Annotated[Path | None, typer.Option(help="Mask of the whole outline, NIfTI.")] = None,
+    seg: Annotated[
+        Path | None, typer.Option(help="Segmentation, NIfTI, instead of two masks.")
+    ] = None,
     labels: Labels = None,
     core_labels: LabelList = None,
     whole_labels: LabelList = None,
     k: Matches = None,
     measure: Annotated[
-        str, typer.Option(help=f"Rank by {', '.join(MEASURES)}, or your module:function.")
+        str, typer.Option(help=f"Measure to rank by: {', '.join(MEASURES)}, or a module:function.")
     ] = "dice",
-    strategy: Annotated[str, typer.Option(help="How to look for them; see `train`.")] = "direct",
+    strategy: Annotated[
+        str, typer.Option(help="Search strategy; `train --help` lists them.")
+    ] = "direct",
     rerank: Annotated[
-        int, typer.Option(metavar="N", help="Rank the strategy's first N by their exact score.")
+        int,
+        typer.Option(
+            metavar="N", help="Rank the strategy's first N by their exact score; 0: do not."
+        ),
     ] = 0,
     core_weight: Annotated[
-        float, typer.Option(help="Of the core in the score, 0 to 2; the whole has the rest of 2.")
+        float,
+        typer.Option(
+            help="Weight of the core in the score, 0 to 2; the whole outline has the rest of 2."
+        ),
     ] = 1.0,
     empty_score: Annotated[float, typer.Option(help="Dice of two empty outlines, 0 to 1.")] = 0.0,
     core_threshold: CoreThreshold = None,

@@ -17,21 +17,26 @@ from .options import Address, Json
 
 def trial_command(
     context: typer.Context,
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the results.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the results.")],
     patients: Annotated[int, typer.Option(metavar="N", help="Number of patients.")] = N_PATIENTS,
     first: Annotated[int, typer.Option(metavar="I", help="Number of the first patient.")] = 0,
     arms: Annotated[
-        str, typer.Option(help="a: cells only; b: with oedema; c: with mass effect.")
+        str, typer.Option(help="Kinds of patient: a cells only, b with oedema, c with mass effect.")
     ] = ALL_ARMS,
-    seed: Annotated[int, typer.Option(help="Of the patients.")] = SEED,
+    seed: Annotated[int, typer.Option(help="Seed of the patients.")] = SEED,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Keep the patients' files and the truth (15 MB a case).")
+        bool,
+        typer.Option(
+            "--keep", help="Keep the patients' files and the true densities, 15 MB a case."
+        ),
     ] = False,
-    workers: Annotated[int | None, typer.Option(help="Cores; default: all.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Number of cores to use; default: all.")
+    ] = None,
     address: Address = None,
     as_json: Json = False,
 ) -> None:
-    """See what the map is worth on virtual patients. Resumes; exit code 1 if any case failed."""
+    """Measure what the map is worth on virtual patients. The same command resumes."""
     plan = TrialPlan(patients, first, arms, seed)
     context.with_resource(only_run(output))
 
