@@ -38,6 +38,7 @@ from ...dbgen.machine.files import scratch_folder
 from ...errors import InputError
 from ...paths import StrPath
 from ...solver import TumorDensity
+from ..agreement import agree
 from ..anatomy.tissue_maps import TissueMaps
 from ..images.labels import rounded_labels
 from ..images.nifti import NiftiFile, Scan, read_nifti, write_nifti
@@ -149,7 +150,7 @@ def predict_exam(
     step: Step = silent,
     notice: Callable[[str], None] = silent,
 ) -> Path:
-    """Find a patient's growth and write the ranking map.
+    """Find a patient's growth, let it agree with the outlines and write the ranking map.
 
     Parameters
     ----------
@@ -159,7 +160,7 @@ def predict_exam(
     output : path
         Folder of the maps.
     options : InversionOptions
-        The own anatomy, if it is asked for, is that of the exam's tissue maps.
+        The exam's tissue maps are the own anatomy, if it is asked for.
     details : path, optional
         Folder for a whole result, maps and report, as `write_inversion` writes it; none by default.
     keep_islands, brain
@@ -178,20 +179,23 @@ def predict_exam(
     patient = _load(exam, database.atlas, keep_islands, brain)
     for text in patient.notices:
         notice(text)
-    tissue = exam.tissue_maps if options.own_anatomy else None
     steps = Steps(step, patient.timings_s)
     with contextlib.ExitStack() as held:
         if details is not None:
             held.enter_context(only_run(Path(details)))
-        growth = find_growth(patient, database, options, tissue=tissue, steps=steps)
+        growth = find_growth(patient, database, options, tissue=exam.tissue_maps, steps=steps)
         if details is not None:
             inversion = map_growth(growth, steps)
             write_inversion(inversion, details, title=f"Patient {exam.identifier}", step=step)
     grown, grid = growth.answer.density, patient.grid
     (u,) = resample_in_tissue([grown.u], grown.grid, grid, growth.answer_tissue, growth.answer_map)
-    decay_mm = max(found.lambda_mm for found in growth.answer.growths)
+    lambda_mm = max(found.lambda_mm for found in growth.answer.growths)
+    terrain = growth.patient_tissue.terrain(patient.masks, patient.brain_with_tumour)
+    agreement = agree(
+        TumorDensity(u, grid), terrain, lambda_mm=lambda_mm, thresholds=growth.thresholds
+    )
     path = output / f"{exam.identifier}.nii.gz"
-    ranking = rank_brain(TumorDensity(u, grid), exam.brain, decay_mm)
+    ranking = rank_brain(agreement.density, exam.brain, lambda_mm)
     write_nifti(path, ranking, exam.written_grid, intent="estimate")
     return path
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -118,10 +117,13 @@ def find_growth(
     tissue: TissueMaps | None = None,
     steps: Steps,
 ) -> PatientGrowth:
-    """Find the growth; see `invert`, which takes the same and maps it as well."""
+    """Find the growth; see `invert`, which maps it as well.
+
+    Tissue that is given stands in for what would be found in the T1. The growth is refined in it
+    where `options` ask for the own anatomy.
+    """
     require_device()
     if tissue is not None:
-        options = dataclasses.replace(options, own_anatomy=True)
         require_cover(tissue, patient)
     _ = database.model  # one that cannot be found is told now
     with steps("open index"):

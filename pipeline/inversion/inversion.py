@@ -56,6 +56,8 @@ def invert(
         every stored tumour.
     """
     steps = Steps(step, patient.timings_s)
+    if tissue is not None:
+        options = dataclasses.replace(options, own_anatomy=True)
     source = embedded_database() if database is None else database
     growth = find_growth(patient, source, options, tissue=tissue, steps=steps)
     return map_growth(growth, steps)
