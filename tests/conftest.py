@@ -24,7 +24,7 @@ keep_compiled_programs()  # for the processes of this session, which finds none 
 
 
 LONG = (
-    "solver/test_models.py",  # the first of those that ask for Ray
+    "dbgen/store/test_damage.py",  # the first of those that ask for Ray
     "pipeline/inversion/test_inversion.py",
     "pipeline/registration/test_registration.py",
     "query/strategies/test_learned.py",
@@ -32,9 +32,10 @@ LONG = (
     "pipeline/inversion/test_kinds_of_database.py",
     "pipeline/inversion/test_combinations.py",
     "pipeline/fit/test_anatomy.py",
-    "pipeline/patient/test_patient.py",
-    "pipeline/patient/test_patient_brain.py",
+    "pipeline/patient/test_islands.py",
     "pipeline/agreement/test_agreement.py",
+    "pipeline/alignment/test_linear.py",
+    "pipeline/virtual/test_calibration.py",
     "solver/test_simulate.py",
     "solver/test_batches_and_gradients.py",
     "test_environment.py",

@@ -5,9 +5,10 @@ true cells outside the outlined core, the share that the geodesic plan holds at 
 the standard plan, and which part of the plan lies behind fluid: there a front in the true tissue
 that fluid stops travels at least one and a half times as long as one that it does not.
 
-`python tests/benchmark/tissue.py blur --patients 4`: the mean absolute error of white matter, grey
-matter and fluid outside the outlined tumour, segmented in the T1 and bent from the atlas, with the
-T1 smoothed. The contrast and the bound on it are those of `find_tissue`.
+`python tests/benchmark/tissue.py blur --patients 4`, and `motion`: the mean absolute error of white
+matter, grey matter and fluid outside the outlined tumour, bent from the atlas and as `find_tissue`
+has it when the T1, one of thin slices, is smoothed, or when the head has moved: bands of its
+k-space are then those of heads that are shifted and turned.
 
 Patients are those of `glioquery trial`, from number 0 on; those that the trial's figures are of are
 left alone. A case takes about a minute of one core.
@@ -16,7 +17,8 @@ left alone. A case takes about a minute of one core.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +29,7 @@ from glioquery.atlas import Atlas, load_atlas
 from glioquery.dbgen.machine.files import scratch_folder
 from glioquery.pipeline.alignment.transform import AtlasTransform
 from glioquery.pipeline.anatomy import PatientTissue, find_tissue
+from glioquery.pipeline.anatomy.patient_tissue import THICK_MM
 from glioquery.pipeline.anatomy.tissue_way import TissueWay
 from glioquery.pipeline.images.nifti import Scan
 from glioquery.pipeline.patient.patient import Patient, load_patient
@@ -38,8 +41,14 @@ from glioquery.pipeline.virtual.arms import ARMS, SEED
 from glioquery.pipeline.virtual.trial_patient import TrialPatient, arm_rng, image, make_bearer
 
 SPEEDS = (0.0, 0.05, 0.1, 0.2, 0.3)
-WIDTHS_MM = (0.0, 1.5, 2.0, 3.0, 4.0)
+WIDTHS_MM = (0.0, 1.5, 3.0, 4.0, 5.0, 6.0)
 """Full widths at half maximum of the smoothing."""
+
+MOTIONS = (0.0, 1.0, 2.0, 3.0, 4.5, 6.0)
+"""Of the head between bands: twice the standard deviation of its shifts in mm, and one and a half
+times that of its turns in degrees."""
+
+N_BANDS = 10
 
 REACH_MM = 60.0
 DETOUR = 1.5
@@ -113,16 +122,23 @@ def _behind_fluid(case: Case) -> NDArray[np.bool_]:
     return solid & np.isfinite(across) & (around > DETOUR * across)
 
 
-def compare_blur(n_patients: int, arms: str) -> None:
-    """Print the tissue's error by the smoothing of the T1."""
+def compare_damage(
+    n_patients: int, arms: str, levels: tuple[float, ...], damaged: Callable[[Scan, float], Scan]
+) -> None:
+    """Print the tissue's error by what was done to the T1."""
     rows: list[list[float]] = []
-    print("case; bent; then for each width, segmented (contrast)", *WIDTHS_MM)
+    print("case; bent; then as found, by", *levels)
     for case in cases(n_patients, arms):
+        if max(case.patient.grid.spacing_mm) > THICK_MM:
+            continue  # there the atlas's tissue is taken in any case
         errors = [_error(case, case.tissue("atlas"))]
         told = [f"{errors[0]:.3f}"]
-        for width in WIDTHS_MM:
-            smoothed = replace(case, patient=_blurred(case.patient, width))
-            tissue = smoothed.tissue()
+        for level in levels:
+            patient = case.patient
+            t1 = damaged(patient.t1, level) if level else patient.t1
+            values = np.where(patient.brain, np.maximum(t1.values, 1e-3), 0).astype(np.float32)
+            patient = replace(patient, t1=Scan(values, t1.grid), brain_mask=patient.brain)
+            tissue = replace(case, patient=patient).tissue()
             errors.append(_error(case, tissue))
             told.append(f"{errors[-1]:.3f} ({tissue.told})")
         rows.append(errors)
@@ -130,14 +146,25 @@ def compare_blur(n_patients: int, arms: str) -> None:
     print("mean", *(f"{v:.3f}" for v in np.mean(rows, axis=0)))
 
 
-def _blurred(patient: Patient, width_mm: float) -> Patient:
-    """The patient with a smoothed T1; what lies outside the brain stays dark."""
-    if not width_mm:
-        return patient
-    t1, spacing = patient.t1, np.array(patient.grid.spacing_mm)
-    values = ndimage.gaussian_filter(t1.values, width_mm / np.sqrt(8 * np.log(2)) / spacing)
-    values = np.where(patient.brain, np.maximum(values, 1e-3), 0).astype(np.float32)
-    return replace(patient, t1=Scan(values, t1.grid), brain_mask=patient.brain)
+def _blurred(t1: Scan, width_mm: float) -> Scan:
+    sd = width_mm / np.sqrt(8 * np.log(2)) / np.array(t1.grid.spacing_mm)
+    return Scan(ndimage.gaussian_filter(t1.values, sd), t1.grid)
+
+
+def _moved(t1: Scan, level: float) -> Scan:
+    rng = np.random.default_rng(1)
+    seen = np.fft.fftn(t1.values)
+    frequencies = np.fft.fftfreq(t1.values.shape[1])
+    edges = np.linspace(-0.5, 0.5, N_BANDS + 1)
+    for low, high in itertools.pairwise(edges):
+        turn, shift = rng.normal(0, level / 1.5), rng.normal(0, level / 2, 3)
+        if low <= 0 < high:
+            continue
+        head = ndimage.rotate(t1.values, turn, axes=(0, 1), reshape=False, order=1)
+        head = ndimage.shift(head, shift / np.array(t1.grid.spacing_mm), order=1)
+        band = (frequencies >= low) & (frequencies < high)
+        seen[:, band] = np.fft.fftn(head)[:, band]
+    return Scan(np.abs(np.fft.ifftn(seen)).astype(np.float32), t1.grid)
 
 
 def _error(case: Case, tissue: PatientTissue) -> float:
@@ -157,12 +184,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("fluid", "blur"))
+    parser.add_argument("what", choices=("fluid", "blur", "motion"))
     parser.add_argument("--patients", type=int, default=4)
     parser.add_argument("--arms", default="abc")
     options = parser.parse_args()
-    compare = compare_speeds if options.what == "fluid" else compare_blur
-    compare(options.patients, options.arms)
+    chosen = options.patients, options.arms
+    if options.what == "fluid":
+        compare_speeds(*chosen)
+    elif options.what == "blur":
+        compare_damage(*chosen, WIDTHS_MM, _blurred)
+    else:
+        compare_damage(*chosen, MOTIONS, _moved)
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ def files(tmp_path_factory, atlas, known):
     corner = np.array([[-4, 0, 0, -15], [0, -4, 0, 235], [0, 0, 4, -20], [0, 0, 0, 1.0]])
     grids = {
         "of the T1": Grid((50, 60, 45), corner),
-        "of its own": Grid((67, 80, 60), corner @ np.diag([0.75, 0.75, 0.75, 1])),
+        "of its own": Grid((56, 67, 50), corner @ np.diag([0.9, 0.9, 0.9, 1])),
     }
     t1 = known.image_to_patient(Scan(atlas.t1, atlas.t1_grid), grids["of the T1"])
     write_nifti(folder / "t1.nii", t1.values, t1.grid)

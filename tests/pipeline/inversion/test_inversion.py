@@ -19,6 +19,7 @@ from glioquery.pipeline.inversion.growth import doubts_of_core
 from glioquery.pipeline.inversion.inversion import invert, map_growth
 from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.inversion.result import InversionStatus
+from glioquery.pipeline.patient.patient import load_patient
 from glioquery.pipeline.steps import Steps
 from glioquery.pipeline.virtual.demonstration import compare, demonstrate
 from glioquery.query import dice_of_masks
@@ -134,11 +135,15 @@ def test_tissue_maps_without_a_refinement_are_refused(inverted):
         )
 
 
-def test_a_growth_is_mapped_without_a_file(inverted):
-    _, _, inversion, out, _ = inverted
-    before = sorted(out.parent.rglob("*"))
+@pytest.mark.usefixtures("quick")
+def test_a_growth_is_found_and_mapped_without_a_file(near, coarse, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    before = sorted(near.path.parent.rglob("*"))
+    patient = load_patient(t1=coarse / "t1.nii", seg=coarse / "seg.nii", labels="brats2021")
+    inversion = invert(patient, near, InversionOptions(refine=False))
     again = map_growth(inversion, Steps())
-    assert sorted(out.parent.rglob("*")) == before
+    assert list(tmp_path.iterdir()) == [] and sorted(near.path.parent.rglob("*")) == before
     np.testing.assert_array_equal(again.density.u, inversion.density.u)
     np.testing.assert_array_equal(again.maps.expected.sd, inversion.maps.expected.sd)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from command_line import run
 from generating import make_indexed
+from heads import COARSE_GRID
 
 from glioquery.dbgen import Database, ParameterSpace, Plan, Range, merge
 from glioquery.errors import InputError
@@ -121,14 +122,15 @@ REFUSED = {
 
 @pytest.fixture
 def exam(atlas, tmp_path):
-    """A patient of the benchmark: the atlas's tissue with a ball for a tumour."""
+    """A patient of the benchmark: the atlas's tissue, on 4 mm, with a ball for a tumour."""
     folder = tmp_path / "in" / "Patient-1"
     folder.mkdir(parents=True)
-    grid = atlas.grid
+    grid = COARSE_GRID
     x, y, z = (grid.axis_mm(a).reshape([-1 if b == a else 1 for b in range(3)]) for a in range(3))
     r = np.sqrt((x + 85) ** 2 + (y - 125) ** 2 + (z - 85) ** 2)
     for name in ("wm", "gm", "csf"):
-        write_nifti(folder / f"1-{name}.nii.gz", getattr(atlas, name), grid)
+        coarse = getattr(atlas, name).reshape(64, 2, 64, 2, 64, 2).mean(axis=(1, 3, 5))
+        write_nifti(folder / f"1-{name}.nii.gz", coarse, grid)
     write_nifti(
         folder / "1-tumorseg.nii.gz", np.where(r < 9, 3, 2 * (r < 15)).astype(np.uint8), grid
     )
