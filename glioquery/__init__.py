@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .pipeline.cohort.cohort import Outcome, invert_cohort
     from .pipeline.cohort.cohort_report import write_cohort
     from .pipeline.images.labels import LabelConvention, label_convention, outlines_from_labels
-    from .pipeline.images.nifti import NiftiFile, read_nifti, write_nifti
+    from .pipeline.images.nifti import ImageFile, read_nifti, write_nifti
     from .pipeline.inversion.inversion import invert
     from .pipeline.inversion.options import InversionOptions
     from .pipeline.inversion.result import Inversion, InversionStatus
@@ -91,7 +91,7 @@ else:
                 "label_convention",
                 "outlines_from_labels",
             ),
-            ".pipeline.images.nifti": ("NiftiFile", "read_nifti", "write_nifti"),
+            ".pipeline.images.nifti": ("ImageFile", "read_nifti", "write_nifti"),
             ".pipeline.inversion.inversion": ("invert",),
             ".pipeline.inversion.options": ("InversionOptions",),
             ".pipeline.inversion.result": ("Inversion", "InversionStatus"),
@@ -145,6 +145,7 @@ __all__ = [
     "Grid",
     "GrowthModel",
     "GrowthParameters",
+    "ImageFile",
     "Index",
     "InputError",
     "Inversion",
@@ -153,7 +154,6 @@ __all__ = [
     "LabelConvention",
     "Match",
     "Measure",
-    "NiftiFile",
     "Outcome",
     "ParameterSpace",
     "Patient",

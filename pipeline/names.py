@@ -23,6 +23,13 @@ BIDS_VERSION = "1.10.0"
 
 DEFAULT_SUBJECT = "patient"
 
+SEGMENTATION, STRUCTURE_SET, DENSITY = DICOM_FILES = (
+    "segmentation.dcm",
+    "structures.dcm",
+    "density.dcm",
+)
+"""Outputs for planning systems."""
+
 Space = Literal["T1w", "SRI24", "seg"]
 """T1w: the grid of the registered image; SRI24: the simulation grid on the atlas; seg: the
 segmentation's grid where it is another than the registered image's."""

@@ -53,7 +53,7 @@ def make_database(folder: str) -> gq.Index:
 
 def look_up(index: gq.Index, path: str) -> list[int]:
     """The samples most like the outlines in a file."""
-    file: gq.NiftiFile = gq.read_nifti(path, "segmentation")
+    file: gq.ImageFile = gq.read_nifti(path, "segmentation")
     convention: gq.LabelConvention = gq.label_convention("brats2021")
     masks = gq.outlines_from_labels(file.values, file.grid, convention, name=path)
     found: list[gq.Match] = gq.search(index, masks, k=5, measure=gq.find_measure("jaccard"))

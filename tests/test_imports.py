@@ -29,6 +29,7 @@ ROOMS = [
     "pipeline.names",  # of a result's files
     "pipeline.steps",  # of long work, named and timed
     "pipeline.images",  # files of a scanner
+    "pipeline.dicom",  # of a hospital
     "pipeline.travel",  # of a front through tissue
     "pipeline.alignment",  # of any two images
     "pipeline.patient",  # one patient's images, aligned with each other

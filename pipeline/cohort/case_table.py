@@ -9,11 +9,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...errors import InputError
+from ...errors import ExtraError, InputError
 from ...paths import StrPath
+from ..dicom.dicom_path import is_dicom, require_extra
+from ..dicom.named_structures import StructureNames, structure_names
 from ..images.labels import label_convention
 from ..names import checked_identifier, subject_label
-from ..patient.named_files import SEG_GRIDS, follow_up_convention
+from ..patient.named_files import (
+    IMAGES,
+    OUTLINES,
+    SEG_GRIDS,
+    follow_up_convention,
+    seg_convention,
+)
 from ..results.table_file import Table, listed, read_table
 
 SCANS = ("t1", "t1c", "flair", "seg", "brain_mask", "seg_reference", "recurrence")
@@ -22,7 +30,12 @@ SCANS = ("t1", "t1c", "flair", "seg", "brain_mask", "seg_reference", "recurrence
 TISSUES = ("tissue_gm", "tissue_wm", "tissue_csf")
 """Maps of a patient's own tissue: all three or none."""
 
-COLUMNS = ("id", *SCANS, *TISSUES, "labels", "recurrence_labels", "seg_grid")
+STRUCTURES = ("core_structures", "whole_structures")
+"""Names of structures with commas, for outlines in DICOM."""
+
+COLUMNS = (
+    "id", *SCANS, *TISSUES, "labels", "recurrence_labels", "seg_grid", *STRUCTURES, "dicom",
+)  # fmt: skip
 """What is read of a table; its other columns are carried to the cohort's summary."""
 
 NOTHING = frozenset({"n/a", "na", "nan", "none", "null"})
@@ -40,13 +53,17 @@ class Case:
     scans : mapping of str to Path
         Files by role, of `SCANS` and `TISSUES`; only those that are given.
     labels : str
-        Name of the segmentation's label convention.
+        Name of the segmentation's label convention; empty where it is DICOM.
     others : mapping of str to str
         The row's cells under further heads, as they are written; no part of the request.
     seg_grid : "own" or "t1"
         Whose voxels the segmentation has; see `load_patient`.
     recurrence_labels : str or None
         Name of the recurrence's label convention, where it is another than the segmentation's.
+    structures : StructureNames or None
+        Of the outlines in DICOM files.
+    dicom : Path or None
+        Folder for DICOM outputs.
     """
 
     identifier: str
@@ -55,6 +72,8 @@ class Case:
     others: Mapping[str, str] = field(default_factory=dict)
     seg_grid: str = "own"
     recurrence_labels: str | None = None
+    structures: StructureNames | None = None
+    dicom: Path | None = None
 
     @property
     def subject(self) -> str:
@@ -178,11 +197,21 @@ def _read_case(
     missing = [role for role in TISSUES if role not in scans]
     if 0 < len(missing) < len(TISSUES):
         faults.append(f"tissue maps are three or none, {' and '.join(missing)} missing")
-    faults += [f"{role}: {fault}" for role, path in scans.items() if (fault := _fault_of(path))]
-    known, follow_up = "", given.get("recurrence_labels")
+    faults += [
+        f"{role}: {fault}" for role, path in scans.items() if (fault := _fault_of(role, path))
+    ]
+    known, follow_up, structures = "", given.get("recurrence_labels"), None
     try:
-        meant = label_convention(given.get("labels") or labels or None)
-        known = meant.name
+        structures = structure_names(
+            *(given[head].split(",") if head in given else None for head in STRUCTURES)
+        )
+        seg, own = scans.get("seg"), given.get("labels")
+        if seg is not None and is_dicom(seg):
+            meant = seg_convention(seg, own)
+            _require_structures(structures)
+        else:
+            meant = label_convention(own or labels)
+            known = meant.name
         if follow_up is not None:
             follow_up = follow_up_convention(
                 follow_up, meant, scans.get("recurrence"), option="recurrence_labels"
@@ -192,8 +221,20 @@ def _read_case(
     seg_grid = given.get("seg_grid", "own").lower()
     if seg_grid not in SEG_GRIDS:
         faults.append(f"seg_grid: expected one of {', '.join(SEG_GRIDS)}, got {seg_grid!r}")
+    dicom = _path(folder, given["dicom"]) if "dicom" in given else None
+    if dicom is not None and not is_dicom(scans.get("t1", scans.get("t1c", folder / "none"))):
+        faults.append("dicom: outputs refer to the series that is registered, which is no DICOM")
     others = {head: text for head, text in cells.items() if head not in COLUMNS}
-    return Case(identifier, scans, known, others, seg_grid, follow_up), faults
+    case = Case(identifier, scans, known, others, seg_grid, follow_up, structures, dicom)
+    return case, faults
+
+
+def _require_structures(structures: StructureNames | None) -> None:
+    if structures is None:
+        raise InputError(
+            "whole_structures: the segmentation is DICOM, name the structures of the whole tumour, "
+            "and under core_structures those of the core"
+        )
 
 
 def _path(folder: Path, text: str) -> Path:
@@ -203,8 +244,14 @@ def _path(folder: Path, text: str) -> Path:
     return (folder / expanded).absolute()
 
 
-def _fault_of(path: Path) -> str | None:
-    """Why a path names no file that can be read."""
+def _fault_of(role: str, path: Path) -> str | None:
+    """Why a path names nothing that can be read; a series is judged when its turn comes."""
+    if role in (*IMAGES, *OUTLINES) and is_dicom(path):
+        try:
+            require_extra()
+        except ExtraError as error:
+            return str(error)
+        return None
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):

@@ -9,6 +9,7 @@ recorded and never stops the others; one whose worker dies is tried once more.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,9 @@ from ...solver.models import register_model
 from ..anatomy.tissue_maps import read_tissue_maps
 from ..inversion.inversion import invert
 from ..inversion.options import InversionOptions
+from ..names import DICOM_FILES
 from ..patient.brain_option import BrainWay, checked_way, network_version
+from ..patient.named_files import input_sha256
 from ..patient.patient import load_patient
 from ..pictures.drawing import drawn
 from ..pictures.patient_pictures import draw_thumbnail
@@ -76,6 +79,7 @@ def invert_cohort(
     *,
     keep_islands: bool = False,
     brain: BrainWay = "auto",
+    anonymous: bool = False,
     address: str | None = None,
     n_workers: int | None = None,
     progress: Progress = lambda done, total: None,
@@ -93,6 +97,8 @@ def invert_cohort(
         The same for all.
     keep_islands, brain
         As in `load_patient`.
+    anonymous : bool
+        Whether DICOM outputs leave patient and study out, see `write_dicom`.
     address, n_workers
         As in `dbgen.cluster.connected`. Every patient takes two cores and 2 GB, or all that a
         smaller node has.
@@ -121,13 +127,21 @@ def invert_cohort(
     for i, (case, folder) in enumerate(zip(cases, folders, strict=True)):
         try:
             request = describe_request(
-                case, database, options, keep_islands=keep_islands, brain=brain
+                case,
+                database,
+                options,
+                keep_islands=keep_islands,
+                brain=brain,
+                anonymous=anonymous,
             )
         except OSError as unread:  # it could be read a moment ago
             said = f"cannot read {unread.filename}: {unread.strerror}"
             outcomes[i] = Outcome(case, folder, kept=False, error=said)
             continue
-        if is_done(folder, request):
+        except InputError as unfit:  # a folder that holds no one series
+            outcomes[i] = Outcome(case, folder, kept=False, error=explained(unfit))
+            continue
+        if is_done(folder, request) and _has_dicom(case):
             outcomes[i] = Outcome(case, folder, kept=True, error=None)
         else:
             todo[i] = request
@@ -149,6 +163,7 @@ def invert_cohort(
                 options,
                 keep_islands=keep_islands,
                 brain=brain,
+                anonymous=anonymous,
             )
 
         # Nobody works at a patient any more when the command has ended, whatever ended it.
@@ -169,6 +184,7 @@ def invert_case(
     *,
     keep_islands: bool = False,
     brain: BrainWay = "auto",
+    anonymous: bool = False,
 ) -> str | None:
     """Invert one patient of a cohort; return the error's line if it fails, never raise one.
 
@@ -188,7 +204,9 @@ def invert_case(
                 seg_grid=case.seg_grid,
                 recurrence=case.scans.get("recurrence"),
                 recurrence_labels=case.recurrence_labels,
-                labels=case.labels,
+                labels=case.labels or None,
+                core_structures=None if case.structures is None else case.structures.core,
+                whole_structures=None if case.structures is None else case.structures.whole,
                 keep_islands=keep_islands,
                 brain=brain,
             )
@@ -207,6 +225,11 @@ def invert_case(
                     REQUEST_FILE: lambda _: json.dumps(request, indent=2).encode(),
                 },
             )
+            if case.dicom is not None:
+                from ..results.dicom_outputs import write_dicom
+
+                series = case.scans[patient.modality]
+                write_dicom(inversion, case.dicom, series=series, anonymous=anonymous)
     except Exception as error:  # whatever it is, it is this patient's and not the cohort's
         return explained(error)
     return None
@@ -229,11 +252,17 @@ def describe_request(
     *,
     keep_islands: bool = False,
     brain: BrainWay = "auto",
+    anonymous: bool = False,
 ) -> dict[str, Any]:
     """All that decides a patient's result, the network that may find its brain among it."""
+    of_dicom: dict[str, Any] = {}
+    if case.structures is not None:
+        of_dicom["structures"] = dataclasses.asdict(case.structures)
+    if case.dicom is not None:
+        of_dicom["anonymous"] = anonymous
     return {
         "id": case.identifier,
-        "inputs_sha256": {role: sha256_of(path) for role, path in case.scans.items()},
+        "inputs_sha256": {role: input_sha256(role, path) for role, path in case.scans.items()},
         "labels": case.labels,
         "recurrence_labels": case.recurrence_labels,
         "seg_grid": case.seg_grid,
@@ -241,7 +270,15 @@ def describe_request(
         "options": options.row() | {"keep_islands": keep_islands, "brain": brain},
         "brain_network": None if brain == "atlas" else network_version(),
         "version": version("glioquery"),
+        **of_dicom,
     }
+
+
+def _has_dicom(case: Case) -> bool:
+    """Whether the DICOM outputs that a case asks for are there."""
+    if case.dicom is None:
+        return True
+    return all((case.dicom / name).is_file() for name in DICOM_FILES)
 
 
 def is_done(folder: Path, request: Mapping[str, Any]) -> bool:

@@ -41,7 +41,7 @@ from ...solver import TumorDensity
 from ..agreement import agree
 from ..anatomy.tissue_maps import TissueMaps
 from ..images.labels import rounded_labels
-from ..images.nifti import NiftiFile, Scan, read_nifti, write_nifti
+from ..images.nifti import ImageFile, Scan, read_nifti, write_nifti
 from ..images.resampling import resample_in_tissue
 from ..inversion.growth import find_growth
 from ..inversion.inversion import map_growth
@@ -229,7 +229,7 @@ def tissue_t1(exam: Exam, atlas: Atlas) -> NDArray[np.float32]:
     return np.where(exam.brain, np.maximum(image, 0), 0).astype(np.float32)
 
 
-def _probabilities(name: str, file: NiftiFile, patient: str) -> NDArray[np.float32]:
+def _probabilities(name: str, file: ImageFile, patient: str) -> NDArray[np.float32]:
     values = file.values.astype(np.float32)
     # The benchmark's maps come from spline-free resampling; rounding alone may leave [0, 1].
     if not (np.isfinite(values).all() and values.min() >= -0.01 and values.max() <= 1.01):

@@ -11,7 +11,7 @@ from ...errors import InputError
 from ...solver import TumorMasks
 from ..images.frames import require_one_frame
 from ..images.labels import LabelConvention, outlines_from_labels, rounded_labels
-from ..images.nifti import NiftiFile, read_nifti
+from ..images.nifti import ImageFile, read_nifti
 from ..images.resampling import resample_masks
 from ..terminal.printing import print_notice
 
@@ -84,7 +84,7 @@ def on_atlas(masks: TumorMasks, name: str) -> TumorMasks:
     return on_atlas
 
 
-def _read(path: Path, role: str) -> NiftiFile:
+def _read(path: Path, role: str) -> ImageFile:
     """A file that lies in the atlas's world by its header; what that leaves open is told."""
     file = read_nifti(path, role)
     require_one_frame(file.frames, f"{role} {path}")

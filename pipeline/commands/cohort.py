@@ -21,6 +21,7 @@ from ..terminal.progress import console, progress_bar
 from .opening import open_index
 from .options import (
     Address,
+    Anonymous,
     BrainOption,
     DatabaseModel,
     Json,
@@ -48,6 +49,7 @@ def cohort_command(
     labels: Labels = None,
     keep_islands: KeepIslands = False,
     brain: BrainOption = "auto",
+    anonymous: Anonymous = False,
     model: DatabaseModel = None,
     workers: Annotated[
         int | None, typer.Option(help="Number of cores to use; default: all.")
@@ -63,6 +65,8 @@ def cohort_command(
     table = read_cases(cases, labels=labels)
     for notice in table.notices:
         print_notice(notice)
+    if anonymous and all(case.dicom is None for case in table.cases):
+        raise InputError("--anonymous is of DICOM files: name folders for them in a column dicom")
     folder = database[0] if database else None
     source = open_database(folder)
     index = open_index(source)
@@ -85,6 +89,7 @@ def cohort_command(
             options,
             keep_islands=keep_islands,
             brain=brain_way,
+            anonymous=anonymous,
             address=address,
             n_workers=workers,
             progress=progress,

@@ -34,6 +34,17 @@ LabelList = Annotated[
     str | None,
     typer.Option(metavar="L,L,...", help="Labels of this outline, instead of a convention."),
 ]
+StructureList = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,...",
+        help="Names of structures in a DICOM SEG or RTSTRUCT, instead of labels.",
+    ),
+]
+Anonymous = Annotated[
+    bool,
+    typer.Option("--anonymous", help="Write DICOM files without patient and study, with new UIDs."),
+]
 Matches = Annotated[
     int | None,
     typer.Option("-k", help="Number of matches to list; default: 15, or all if there are fewer."),
@@ -169,6 +180,11 @@ def with_inversion_options(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
+
+
+def names(text: str | None) -> list[str] | None:
+    """Names given as GTV,Edema."""
+    return None if text is None else text.split(",")
 
 
 def decimals(text: str) -> list[float]:

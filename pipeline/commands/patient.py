@@ -8,19 +8,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...errors import InputError
 from ...query.index.opening import open_database, require_model
 from ...solver.compilation import prepare_jax
+from ..dicom.dicom_path import require_extra
+from ..dicom.named_structures import structure_names
 from ..images.file_kinds import require_nifti
-from ..images.labels import label_convention
 from ..inversion.options import InversionOptions
 from ..names import DEFAULT_SUBJECT, checked_subject, map_name
 from ..patient.brain_option import checked_way
-from ..patient.named_files import follow_up_convention, require_files
+from ..patient.named_files import (
+    ROLES,
+    follow_up_convention,
+    require_files,
+    seg_convention,
+)
 from ..results.result_folder import only_run
 from ..terminal.printing import print_notice, print_step, show
 from ..terminal.progress import console
 from .opening import open_index
 from .options import (
+    Anonymous,
     BrainOption,
     DatabaseModel,
     Json,
@@ -28,6 +36,8 @@ from .options import (
     LabelList,
     Labels,
     OptionalDatabase,
+    StructureList,
+    names,
     numbers,
     with_inversion_options,
 )
@@ -45,19 +55,29 @@ def invert_command(
     *,
     context: typer.Context,
     database: OptionalDatabase = None,
-    seg: Annotated[Path, typer.Option(help="Segmentation of the tumour, NIfTI.")],
+    seg: Annotated[
+        Path, typer.Option(help="Segmentation of the tumour: NIfTI, DICOM SEG or RTSTRUCT.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")],
-    t1: Annotated[Path | None, typer.Option(help="T1 image, NIfTI, with skull or without.")] = None,
-    t1c: Annotated[Path | None, typer.Option(help="T1 image with contrast, NIfTI.")] = None,
+    t1: Annotated[
+        Path | None,
+        typer.Option(
+            help="T1 image, with skull or without: NIfTI, or the folder of a DICOM series "
+            "(FOLDER#3: series number 3)."
+        ),
+    ] = None,
+    t1c: Annotated[
+        Path | None, typer.Option(help="T1 image with contrast, NIfTI or DICOM.")
+    ] = None,
     flair: Annotated[
-        Path | None, typer.Option(help="FLAIR image, NIfTI; the pictures show it.")
+        Path | None, typer.Option(help="FLAIR image, NIfTI or DICOM; the pictures show it.")
     ] = None,
     brain_mask: Annotated[
         Path | None,
         typer.Option(help="Mask of the brain, NIfTI; default: find the brain if there is a skull."),
     ] = None,
     seg_reference: Annotated[
-        Path | None, typer.Option(help="Image that was segmented, NIfTI; default: the T1.")
+        Path | None, typer.Option(help="Image that was segmented, NIfTI or DICOM; default: the T1.")
     ] = None,
     seg_grid: Annotated[
         str,
@@ -69,6 +89,8 @@ def invert_command(
     labels: Labels = None,
     core_labels: LabelList = None,
     whole_labels: LabelList = None,
+    core_structures: StructureList = None,
+    whole_structures: StructureList = None,
     keep_islands: KeepIslands = False,
     brain: BrainOption = "auto",
     options: InversionOptions,
@@ -88,6 +110,14 @@ def invert_command(
         str | None,
         typer.Option(help="Label convention of the recurrence; default: that of the segmentation."),
     ] = None,
+    dicom: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT_DIR",
+            help="Folder for DICOM files that refer to the series of the T1; default: none.",
+        ),
+    ] = None,
+    anonymous: Anonymous = False,
     model: DatabaseModel = None,
     title: Annotated[str, typer.Option(help="Heading of the report.")] = "Patient",
     subject: Annotated[
@@ -103,9 +133,11 @@ def invert_command(
         "core_labels": numbers(core_labels),
         "whole_labels": numbers(whole_labels),
     }
-    meant = label_convention(
-        labels, core_labels=numbers(core_labels), whole_labels=numbers(whole_labels)
-    )
+    structures: dict[str, Any] = {
+        "core_structures": names(core_structures),
+        "whole_structures": names(whole_structures),
+    }
+    meant = seg_convention(seg, **convention)
     follow_up_convention(recurrence_labels, meant, recurrence)
     files: dict[str, Any] = {
         "t1": t1,
@@ -116,7 +148,13 @@ def invert_command(
         "seg_reference": seg_reference,
         "recurrence": recurrence,
     }
-    require_files(files, seg_grid=seg_grid)
+    modality = require_files(
+        files, structures=structure_names(*structures.values()), seg_grid=seg_grid
+    )
+    if anonymous and dicom is None:
+        raise InputError("--anonymous is of the DICOM files: name a folder for them with --dicom")
+    if dicom is not None:
+        _require_dicom(dicom, output, ROLES[modality], files[modality])
     if tissue is not None:
         options = dataclasses.replace(options, own_anatomy=True)
         for role, path in zip(("gm", "wm", "csf"), tissue, strict=True):
@@ -126,6 +164,8 @@ def invert_command(
         require_model(source, model)
     options.require_fit(source, open_index(source).n_samples)
     context.with_resource(only_run(output))
+    if dicom is not None:
+        context.with_resource(only_run(dicom))
     prepare_jax()
 
     from ..anatomy.tissue_maps import read_tissue_maps
@@ -138,6 +178,7 @@ def invert_command(
     patient = load_patient(
         **files,
         **convention,
+        **structures,
         recurrence_labels=recurrence_labels,
         seg_grid=seg_grid,
         keep_islands=keep_islands,
@@ -150,7 +191,15 @@ def invert_command(
     inversion = write_inversion(inversion, output, title=title, subject=subject, step=print_step)
     for notice in inversion.notices[len(patient.notices) :]:
         print_notice(notice)
-    _show_inversion(inversion, output, subject, as_json)
+    written: dict[str, Path] = {}
+    if dicom is not None:
+        from ..results.dicom_outputs import write_dicom
+
+        written = write_dicom(
+            inversion, dicom, series=files[modality], anonymous=anonymous, step=print_step
+        )
+    more = {"dicom": {kind: str(path) for kind, path in written.items()}} if written else {}
+    _show_inversion(inversion, output, subject, as_json, **more)
 
 
 def demo_command(
@@ -175,6 +224,20 @@ def demo_command(
         as_json,
         against_truth=dataclasses.asdict(agreement),
     )
+
+
+def _require_dicom(dicom: Path, output: Path, role: str, series: Path) -> None:
+    """See that DICOM files can be written, apart from the result."""
+    if dicom.resolve() == output.resolve():
+        raise InputError(
+            f"--dicom {dicom}: what identifies the patient is kept apart from the result; name "
+            "another folder than that of -o"
+        )
+    require_extra()
+
+    from ..results.dicom_outputs import require_series_for
+
+    require_series_for(series, f"{role} {series}")
 
 
 def _show_inversion(

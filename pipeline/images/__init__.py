@@ -10,7 +10,7 @@ from ...deferred import deferred
 if TYPE_CHECKING:
     from .coarsening import coarsen, even_out
     from .labels import LabelConvention, label_convention, outlines_from_labels
-    from .nifti import NiftiFile, Scan, read_nifti, write_nifti
+    from .nifti import ImageFile, Scan, read_nifti, write_nifti
     from .point_map import SAME_WORLD, PointMap
     from .resampling import resample_image, resample_in_tissue, resample_masks
 else:
@@ -19,7 +19,7 @@ else:
         {
             ".coarsening": ("coarsen", "even_out"),
             ".labels": ("LabelConvention", "label_convention", "outlines_from_labels"),
-            ".nifti": ("NiftiFile", "Scan", "read_nifti", "write_nifti"),
+            ".nifti": ("ImageFile", "Scan", "read_nifti", "write_nifti"),
             ".point_map": ("SAME_WORLD", "PointMap"),
             ".resampling": ("resample_image", "resample_in_tissue", "resample_masks"),
         },
@@ -27,8 +27,8 @@ else:
 
 __all__ = [
     "SAME_WORLD",
+    "ImageFile",
     "LabelConvention",
-    "NiftiFile",
     "PointMap",
     "Scan",
     "coarsen",

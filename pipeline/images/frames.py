@@ -14,7 +14,7 @@ import numpy as np
 from ...atlas import Grid
 from ...errors import InputError
 from .headers import FRAMES_APART_MM, Frames, Rule, apart_mm, axes_of
-from .nifti import NiftiFile
+from .nifti import ImageFile
 
 SAME_GRID_VOXELS = 0.05
 """Corners of two files' grids nearer than this are of one grid: headers are rounded."""
@@ -66,13 +66,13 @@ def is_same(grid: Grid, other: Grid | None) -> bool:
 
 
 def settle(
-    files: Mapping[str, NiftiFile], image: str, names: Mapping[str, str]
-) -> tuple[dict[str, NiftiFile], list[str]]:
+    files: Mapping[str, ImageFile], image: str, names: Mapping[str, str]
+) -> tuple[dict[str, ImageFile], list[str]]:
     """Give each file the grid that it shares with the image or the segmentation's reference.
 
     Parameters
     ----------
-    files : mapping of str to NiftiFile
+    files : mapping of str to ImageFile
         By role; see `named_files.ROLES`.
     image : str
         Role of the registered image.
@@ -81,7 +81,7 @@ def settle(
 
     Returns
     -------
-    dict of str to NiftiFile
+    dict of str to ImageFile
         Grids that differ by rounding, or by a header's other frame, from the image's or the
         reference's are its.
     list of str

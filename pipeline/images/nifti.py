@@ -22,8 +22,8 @@ from .file_kinds import require_nifti
 from .headers import SIDE_MM, Frames, Header, read_header, require_sizes
 
 __all__ = [
+    "ImageFile",
     "Intent",
-    "NiftiFile",
     "Scan",
     "Space",
     "read_nifti",
@@ -54,8 +54,8 @@ class Scan:
 
 
 @dataclass(frozen=True, eq=False)
-class NiftiFile:
-    """What is taken from a NIfTI file; nothing else of its header goes any further.
+class ImageFile:
+    """What is taken from an image's file or series; nothing else of its header goes any further.
 
     Attributes
     ----------
@@ -68,7 +68,9 @@ class NiftiFile:
     notices : tuple of str
         What the user should know of the header.
     sha256 : str
-        Of the file's bytes.
+        Of the file's bytes; of those of all files of a series.
+    frame_uid : str or None
+        DICOM's name of the world that the image lies in; NIfTI has none.
     """
 
     values: NDArray[Any]
@@ -76,11 +78,12 @@ class NiftiFile:
     frames: Frames
     notices: tuple[str, ...]
     sha256: str
+    frame_uid: str | None = None
 
 
 def read_nifti(
     path: StrPath, role: str, *, of_head: bool = False, grid: Grid | None = None
-) -> NiftiFile:
+) -> ImageFile:
     """Read one volume; its header is judged before its data are read.
 
     Parameters
@@ -118,7 +121,7 @@ def read_nifti(
             f"{name}: the image data cannot be read, the file is truncated or damaged; "
             "copy or export it again"
         ) from error
-    return NiftiFile(
+    return ImageFile(
         values=values,
         grid=header.frames.grid,
         frames=header.frames,

@@ -22,6 +22,7 @@ from ...errors import InputError
 from ...paths import StrPath
 from ...solver import TumorMasks
 from ...solver.own_settings import own_arithmetic
+from ..dicom.named_structures import structure_names
 from ..images.foreground import (
     View,
     everything_shown,
@@ -30,7 +31,7 @@ from ..images.foreground import (
     view_of,
 )
 from ..images.headers import Frames
-from ..images.labels import LabelConvention, label_convention
+from ..images.labels import LabelConvention
 from ..images.nifti import Scan
 from ..images.resampling import resample_image, resample_masks
 from ..steps import Step, Steps, silent
@@ -39,7 +40,7 @@ from .coregistration import align, measure_agreement, move
 from .found_brain import BrainSource, find_brain
 from .islands import Islands
 from .lesion import add_tumour, judge_recurrence, judge_tumour
-from .named_files import ROLES, follow_up_convention
+from .named_files import ROLES, follow_up_convention, seg_convention
 from .patient_files import (
     PatientFiles,
     advise,
@@ -182,6 +183,8 @@ def load_patient(
     labels: str | None = None,
     core_labels: Sequence[int] | None = None,
     whole_labels: Sequence[int] | None = None,
+    core_structures: Sequence[str] | None = None,
+    whole_structures: Sequence[str] | None = None,
     keep_islands: bool = False,
     brain: BrainWay = "auto",
     step: Step = silent,
@@ -195,12 +198,14 @@ def load_patient(
     ----------
     t1, t1c : path
         T1-weighted image without and with contrast; at least one of them. The T1 is registered
-        where both are given.
+        where both are given. Each image is a NIfTI file or the folder of a DICOM series; FOLDER#3
+        is series number 3 of a folder.
     flair : path, optional
         Shown in pictures only. Like a T1c beside a T1, it is aligned rigidly where it lies on
         another grid; on the same grid it is taken to be aligned.
     seg : path
-        Label image. Without a reference it lies in the registered image's world, on any grid.
+        Label image, or a DICOM SEG or RTSTRUCT. Without a reference it lies in the registered
+        image's world, on any grid.
     brain_mask : path, optional
         1 in the brain, in the registered image's world. Without it, a head with its skull gets
         the mask of a stripped reference, or else the one that is found as `brain` says.
@@ -211,8 +216,8 @@ def load_patient(
         Which voxels the segmentation has. own: those of its header. t1: those of the registered
         image, whatever the header says; the two must have one shape.
     recurrence : path, optional
-        Label image of a follow-up scan, in the registered image's world, to which that scan has
-        been co-registered; on any grid.
+        Label image of a follow-up scan, or its structures in DICOM, in the registered image's
+        world, to which that scan has been co-registered; on any grid.
     recurrence_labels : str, optional
         Name of the convention of its labels; by default that of the segmentation.
     labels : str
@@ -220,6 +225,9 @@ def load_patient(
         brats2024-post.
     core_labels, whole_labels : sequence of int
         Labels of both outlines, in place of a named convention.
+    core_structures, whole_structures : sequence of str, optional
+        Names of the structures that are the core and, with it, the whole tumour, in files that are
+        DICOM SEG or RTSTRUCT; in place of labels.
     keep_islands : bool
         Whether components of the outlines that are small and far from the rest stay part of them
         (see `islands`).
@@ -240,12 +248,13 @@ def load_patient(
     InputError
         One line that says what was expected, what came and what to do.
     ExtraError
-        If you ask for the network and it is not installed.
+        If you ask for the network, or a file is DICOM, and what that takes is not installed.
     RegistrationError
         If ANTs fails.
     """
     brain_way = checked_way(brain)
-    convention = label_convention(labels, core_labels=core_labels, whole_labels=whole_labels)
+    structures = structure_names(core_structures, whole_structures)
+    convention = seg_convention(seg, labels, core_labels=core_labels, whole_labels=whole_labels)
     follow_up = follow_up_convention(recurrence_labels, convention, recurrence)
     files = read_patient_files(
         {
@@ -259,6 +268,7 @@ def load_patient(
         },
         convention,
         follow_up,
+        structures=structures,
         seg_grid=seg_grid,
         keep_islands=keep_islands,
     )

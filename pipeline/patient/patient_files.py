@@ -12,15 +12,17 @@ from ...atlas import Grid
 from ...errors import InputError
 from ...paths import StrPath
 from ...solver import TumorMasks
+from ..dicom.dicom_path import is_dicom
+from ..dicom.named_structures import StructureNames
 from ..images.foreground import BRAIN_ML, above_background, darken_background
 from ..images.frames import describe, settle
 from ..images.headers import Frames
 from ..images.labels import LabelConvention, outlines_from_labels, rounded_labels
-from ..images.nifti import NiftiFile, Scan, read_nifti
+from ..images.nifti import ImageFile, Scan, read_nifti
 from ..images.resampling import resample_image, resample_masks
 from .islands import Islands, part_islands
 from .lesion import MIN_IN_BRAIN
-from .named_files import ROLES, Modality, require_files
+from .named_files import IMAGES, OUTLINES, ROLES, Modality, require_files
 from .nesting import doubts_of_nesting
 
 MOST_SHEAR = 1e-3
@@ -79,6 +81,7 @@ def read_patient_files(
     convention: LabelConvention,
     follow_up: LabelConvention,
     *,
+    structures: StructureNames | None = None,
     seg_grid: str = "own",
     keep_islands: bool = False,
 ) -> PatientFiles:
@@ -90,6 +93,8 @@ def read_patient_files(
         By role, of `ROLES`; see `load_patient`.
     convention, follow_up : LabelConvention
         Of segmentation and of recurrence.
+    structures : StructureNames or None
+        Of the outlines in DICOM files.
     seg_grid : "own" or "t1"
         Whose voxels the segmentation has.
     keep_islands : bool
@@ -100,18 +105,9 @@ def read_patient_files(
     InputError
         One line that says what was expected, what came and what to do.
     """
-    modality = require_files(paths, seg_grid=seg_grid)
-    given = {role: path for role, path in paths.items() if path is not None}
-    first = read_nifti(given[modality], ROLES[modality], of_head=True)
-    files = {
-        role: first if role == modality else read_nifti(
-            path,
-            ROLES[role],
-            of_head=role not in ("seg", "recurrence"),
-            grid=first.grid if role == "seg" and seg_grid == "t1" else None,
-        )
-        for role, path in given.items()
-    }  # fmt: skip
+    modality = require_files(paths, structures=structures, seg_grid=seg_grid)
+    files = _read_files(paths, modality, structures, seg_grid)
+    first = files[modality]
     names = {role: f"{ROLES[role]} {paths[role]}" for role in files}
     notices = [notice for file in files.values() for notice in file.notices]
     files, settled = settle(files, modality, names)
@@ -190,7 +186,43 @@ def advise(grid: Grid, image: Grid) -> str:
     return advice
 
 
-def _scan(file: NiftiFile, role: str, name: str) -> tuple[Scan, list[str]]:
+def _read_files(
+    paths: Mapping[str, StrPath | None],
+    modality: Modality,
+    structures: StructureNames | None,
+    seg_grid: str,
+) -> dict[str, ImageFile]:
+    """All files by role, images before the outlines, whose voxels may be an image's."""
+    given = {role: path for role, path in paths.items() if path is not None}
+    files: dict[str, ImageFile] = {modality: _read_image(modality, given[modality])}
+    images = [role for role in given if role not in OUTLINES and role != modality]
+    files |= {role: _read_image(role, given[role]) for role in images}
+    first = files[modality]
+    for role in OUTLINES:
+        if role not in given:
+            continue
+        if is_dicom(given[role]):
+            from ..dicom.outline_file import read_outlines
+
+            assert structures is not None, "require_files saw to it"
+            anchor = files.get("seg_reference", first) if role == "seg" else first
+            files[role] = read_outlines(given[role], ROLES[role], structures, anchor)
+        else:
+            grid = first.grid if role == "seg" and seg_grid == "t1" else None
+            files[role] = read_nifti(given[role], ROLES[role], grid=grid)
+    return {role: files[role] for role in given}
+
+
+def _read_image(role: str, path: StrPath) -> ImageFile:
+    """An image of a head, from NIfTI or from a DICOM series."""
+    if role in IMAGES and is_dicom(path):
+        from ..dicom.series import read_series
+
+        return read_series(path, ROLES[role])
+    return read_nifti(path, ROLES[role], of_head=True)
+
+
+def _scan(file: ImageFile, role: str, name: str) -> tuple[Scan, list[str]]:
     """An image with a dark background, and what was done for that."""
     with np.errstate(over="ignore"):  # becomes infinite, and is refused as that
         values = file.values.astype(np.float32)
@@ -218,7 +250,7 @@ def _require_right_angles(grid: Grid, name: str) -> None:
         )
 
 
-def _read_mask(file: NiftiFile, name: str, scan: Scan) -> tuple[NDArray[np.bool_], Scan | None]:
+def _read_mask(file: ImageFile, name: str, scan: Scan) -> tuple[NDArray[np.bool_], Scan | None]:
     """A brain mask on the registered image's grid, and on its own where that is another."""
     labels = rounded_labels(file.values)
     found = np.unique(file.values if labels is None else labels)
@@ -245,7 +277,7 @@ def _read_mask(file: NiftiFile, name: str, scan: Scan) -> tuple[NDArray[np.bool_
 
 
 def _read_recurrence(
-    file: NiftiFile, name: str, grid: Grid, convention: LabelConvention
+    file: ImageFile, name: str, grid: Grid, convention: LabelConvention
 ) -> tuple[TumorMasks, list[str]]:
     """A follow-up segmentation on the registered image's grid, and what of it is not seen there."""
     option = "--recurrence-labels"

@@ -176,9 +176,9 @@ def unviewed(monkeypatch):
     monkeypatch.setattr("glioquery.pipeline.report.inversion_page.view_density", lambda *_: "")
 
 
-@pytest.fixture
-def quick(monkeypatch, known, undrawn, unviewed):
-    """Inversions without ANTs and pictures: the map to the atlas is the known one."""
+@pytest.fixture(scope="session")
+def registered(known):
+    """What stands for a registration: the map to the atlas is the known one."""
     outline = OutlineQuality(20.0, 20.0, 1.0, 1.0, 0.99)
     quality = RegistrationQuality(
         brain_dice=0.98, edge_agreement=0.6, edge_advantage=0.1, warp_turn_deg=0.5,
@@ -189,6 +189,12 @@ def quick(monkeypatch, known, undrawn, unviewed):
     def registered(patient, atlas, grid, **_):
         return Registered(known, known.masks_to_atlas(patient.outlines, grid), quality, False)
 
+    return registered
+
+
+@pytest.fixture
+def quick(monkeypatch, registered, undrawn, unviewed):
+    """Inversions without ANTs and pictures."""
     monkeypatch.setattr("glioquery.pipeline.inversion.growth.register_and_assess", registered)
 
 

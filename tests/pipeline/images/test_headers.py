@@ -18,7 +18,7 @@ from glioquery.pipeline.images.frames import (
 )
 from glioquery.pipeline.images.headers import RULES, SIDE_MM, Frames
 from glioquery.pipeline.images.labels import label_convention, outlines_from_labels
-from glioquery.pipeline.images.nifti import NiftiFile, read_nifti
+from glioquery.pipeline.images.nifti import ImageFile, read_nifti
 
 VALUES = np.arange(8 * 9 * 10, dtype=np.int16).reshape(8, 9, 10)
 AFFINE = np.array([[-2, 0, 0, 7], [0, -2, 0, 30], [0, 0, 3, -9], [0, 0, 0, 1.0]])
@@ -191,7 +191,7 @@ def test_too_large_an_image_is_refused_before_its_data_are_read(tmp_path):
 def file_of(affine, *, other=None, shape=(50, 60, 70), is_lost=False, sha256="a"):
     grid = Grid(shape, affine)
     frames = Frames(grid, None if other is None else Grid(shape, other), is_lost)
-    return NiftiFile(np.zeros(0), grid, frames, (), sha256)
+    return ImageFile(np.zeros(0), grid, frames, (), sha256)
 
 
 CROPPED = {"shape": (40, 60, 70)}

@@ -1,0 +1,147 @@
+"""Outlines from a DICOM SEG or RTSTRUCT, as a segmentation with labels."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atlas import Grid
+from ...dbgen.machine.files import sha256_of
+from ...errors import InputError
+from ...paths import StrPath
+from ..images.frames import SAME_GRID_VOXELS
+from ..images.headers import Frames
+from ..images.nifti import ImageFile
+from .contour_reading import frame_uid_of, rasterise, read_contours, roi_names
+from .dicom_folder import OUTLINES, find_outlines, read_whole
+from .named_structures import CORE_LABEL, REST_LABEL, StructureNames, find_structure
+from .segment_reading import read_segments, segment_labels
+
+
+def require_outlines(path: StrPath, name: str, names: StructureNames | None) -> None:
+    """See that a file holds the structures that are named.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        See `find_outlines`.
+    name : str
+        Opens every message.
+    names : StructureNames or None
+        Which they are; None where nobody said.
+
+    Raises
+    ------
+    InputError
+        If it does not; its structures are listed.
+    """
+    file = find_outlines(path, name)
+    header = read_whole(file.path, name)
+    held = _held(header)
+    if names is None:
+        known = ", ".join(map(repr, held)) or "none"
+        raise InputError(
+            f"{name}: which of its structures are the outlines is never guessed; it holds {known}: "
+            "name those of the whole tumour with --whole-structures, of the core with "
+            "--core-structures"
+        )
+    for wanted in (*names.core, *names.whole):
+        find_structure(wanted, held, name)
+
+
+def read_outlines(path: StrPath, role: str, names: StructureNames, image: ImageFile) -> ImageFile:
+    """Read outlines as labels of `named_structures.STRUCTURES`.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        See `find_outlines`.
+    role : str
+        What the file is to the user ("segmentation"); opens every message.
+    names : StructureNames
+    image : ImageFile
+        In whose world they lie. Their voxels are its, where they are of its grid, and their own
+        otherwise.
+
+    Raises
+    ------
+    InputError
+        As `require_outlines`, if they lie in another frame of reference than the image, or cannot
+        be brought to voxels.
+    """
+    name = f"{role} {path}"
+    require_outlines(path, name, names)
+    file = find_outlines(path, name)
+    header = read_whole(file.path, name)
+    is_contours = OUTLINES[header.SOPClassUID] == "RTSTRUCT"
+    frame_uid = frame_uid_of(header) if is_contours else header.get("FrameOfReferenceUID")
+    notices = _compare_worlds(name, role, frame_uid, image.frame_uid)
+    held = _held(header)
+    core = {find_structure(wanted, held, name) for wanted in names.core}
+    whole = core | {find_structure(wanted, held, name) for wanted in names.whole}
+    if is_contours:
+        numbers = roi_names(header)
+        contours = {key: read_contours(header, numbers[key]) for key in sorted(whole)}
+        masks, grid = rasterise(contours, image.grid, name)
+    else:
+        masks, grid = read_segments(file.path, sorted(whole), name)
+    labels = np.zeros(grid.shape, np.uint8)
+    labels[_union(masks, whole)] = REST_LABEL
+    labels[_union(masks, core)] = CORE_LABEL
+    embedded = _embedded(labels, grid, image.grid)
+    if embedded is not None:
+        labels, grid = embedded, image.grid
+    return ImageFile(
+        values=labels,
+        grid=grid,
+        frames=Frames(grid),
+        notices=tuple(notices),
+        sha256=sha256_of(file.path),
+        frame_uid=None if frame_uid is None else str(frame_uid),
+    )
+
+
+def _held(header: Any) -> list[str]:
+    is_contours = OUTLINES[header.SOPClassUID] == "RTSTRUCT"
+    return list(roi_names(header)) if is_contours else segment_labels(header)
+
+
+def _compare_worlds(name: str, role: str, own: str | None, image: str | None) -> list[str]:
+    """What to tell where DICOM does not say whether outlines and image lie in one world."""
+    if own is None or image is None:
+        return [
+            f"The {role} and its image do not both name their frame of reference, as DICOM does: "
+            "their coordinates were taken for those of one world."
+        ]
+    if str(own) != image:
+        raise InputError(
+            f"{name}: it lies in another frame of reference than the image, so it was drawn on "
+            "another series; name that one as the segmentation's reference (--seg-reference)"
+        )
+    return []
+
+
+def _union(masks: dict[str, NDArray[np.bool_]], names: Collection[str]) -> NDArray[np.bool_]:
+    shape = next(iter(masks.values())).shape
+    every = [masks[name] for name in names]
+    return np.any(every, axis=0) if every else np.zeros(shape, bool)
+
+
+def _embedded(labels: NDArray[np.uint8], grid: Grid, image: Grid) -> NDArray[np.uint8] | None:
+    """Labels on an image's grid, where their voxels are some of its, in any order of the axes."""
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(grid.shape) - 1)
+    there = image.to_voxel(grid.to_world(corners))
+    steps = np.linalg.inv(image.affine[:3, :3]) @ grid.affine[:3, :3]
+    is_turned = (np.rint(np.abs(steps)).sum(axis=0) == 1).all()
+    if not is_turned or np.abs(there - np.rint(there)).max() > SAME_GRID_VOXELS:
+        return None
+    drawn = np.argwhere(labels > 0)
+    at = np.rint(image.to_voxel(grid.to_world(drawn))).astype(int)
+    if (at < 0).any() or (at >= image.shape).any():
+        return None
+    embedded = np.zeros(image.shape, np.uint8)
+    embedded[tuple(at.T)] = labels[tuple(drawn.T)]
+    return embedded

@@ -1,0 +1,72 @@
+"""Masks of a plane as polygons, and polygons as masks.
+
+A mask's outline passes half way between the centres of neighbouring pixels of which one belongs to
+it (marching squares), so every centre lies on its own side, and filling it gives the mask back. A
+hole is joined to the outline around it by a channel of no width, a keyhole, as DICOM asks of closed
+contours (PS3.3, C.8.8.6.3). A point is inside where a ray from it crosses the polygons an odd
+number of times: so keyholes count for nothing, and a contour inside another one cuts a hole.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import contourpy
+import numpy as np
+from numpy.typing import NDArray
+
+Polygon = NDArray[np.float64]
+"""(n, 2) indices of pixels, fractional, along both axes of a mask; its end is not repeated."""
+
+
+def outline(mask: NDArray[np.bool_]) -> list[Polygon]:
+    """Polygons around a mask's pieces, the holes of each joined to it."""
+    padded = np.pad(mask, 1).astype(np.float64)
+    drawn = contourpy.contour_generator(z=padded, fill_type=contourpy.FillType.OuterOffset).filled(
+        0.5, 2.0
+    )
+    polygons = []
+    for points, offsets in zip(*drawn, strict=True):
+        # contourpy's x is the last axis, and each ring repeats its first point.
+        rings = [points[begin : end - 1, ::-1] - 1 for begin, end in itertools.pairwise(offsets)]
+        polygons.append(_with_keyholes(rings[0], rings[1:]))
+    return polygons
+
+
+def fill(polygons: Sequence[Polygon], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Pixels whose centres lie inside an odd number of polygons.
+
+    Parameters
+    ----------
+    polygons : sequence of (n, 2) arrays
+    shape : tuple of two int
+        Of the mask.
+    """
+    crossings = np.zeros((shape[0] + 1, shape[1]), np.int64)
+    for polygon in polygons:
+        begin, end = polygon, np.roll(polygon, -1, axis=0)
+        is_rising = (begin[:, 1] <= end[:, 1])[:, None]
+        # From below, whichever way the edge is drawn: both sides of a keyhole cross at one place.
+        low, high = np.where(is_rising, begin, end), np.where(is_rising, end, begin)
+        first = np.clip(np.ceil(low[:, 1]), 0, shape[1]).astype(int)
+        n = np.maximum(np.clip(np.ceil(high[:, 1]), 0, shape[1]).astype(int) - first, 0)
+        edge = np.repeat(np.arange(len(n)), n)
+        row = first[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(n) - n, n)
+        slope = (high[edge, 0] - low[edge, 0]) / (high[edge, 1] - low[edge, 1])
+        column = np.ceil(low[edge, 0] + (row - low[edge, 1]) * slope)
+        np.add.at(crossings, (np.clip(column, 0, shape[0]).astype(int), row), 1)
+    inside: NDArray[np.bool_] = np.cumsum(crossings[:-1], axis=0) % 2 == 1
+    return inside
+
+
+def _with_keyholes(outer: Polygon, holes: Sequence[Polygon]) -> Polygon:
+    """An outline and its holes as one polygon; the nearest hole is joined first."""
+    left = list(holes)
+    while left:
+        ways = [np.linalg.norm(outer[:, None] - hole[None], axis=2) for hole in left]
+        nearest = int(np.argmin([way.min() for way in ways]))
+        at, to = np.unravel_index(np.argmin(ways[nearest]), ways[nearest].shape)
+        hole = np.roll(left.pop(nearest), -int(to), axis=0)
+        outer = np.concatenate([outer[: at + 1], hole, hole[:1], outer[at:]])
+    return outer

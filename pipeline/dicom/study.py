@@ -1,0 +1,177 @@
+"""The study that outputs belong to: what they must repeat of a series, and nothing more.
+
+An object of DICOM that is derived from a series names its patient and its study, its frame of
+reference and the images below. That much of the series' headers, item by item, is what writers get
+to see; a header's further fields (comments, addresses, names of stations) end here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...atlas import Grid
+from ...errors import InputError
+from ...paths import StrPath
+from .dicom_folder import Instance
+from .library import pydicom, quietly
+from .series import Stack, require_series
+from .world import to_lps
+
+PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
+STUDY = ("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName")
+"""All may be empty (type 2), and are in an anonymous study."""
+
+SEXES = ("M", "F", "O")
+
+HOW_ANONYMOUS = "glioquery: no patient, no study, new UIDs"
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A series as others refer to it.
+
+    Attributes
+    ----------
+    images : tuple of pydicom.Dataset
+        Its slices in the order of the grid's last axis, or its one file of frames.
+    frames : tuple of int or None
+        Number of the frame of each slice, from 1, where there is one file of frames.
+    grid : Grid
+        Axes: column, row, slice.
+    frame_uid : str
+        DICOM's name of the world.
+    sha256 : str
+        Of the series, as that of an `ImageFile`.
+    """
+
+    images: tuple[Any, ...]
+    frames: tuple[int, ...] | None
+    grid: Grid
+    frame_uid: str
+    sha256: str
+
+    def image_of(self, k: int) -> tuple[Any, int | None]:
+        """The image of a slice, and the frame in it where it has several."""
+        if self.frames is None:
+            return self.images[k], None
+        return self.images[0], self.frames[k]
+
+
+def read_study(path: StrPath, name: str, *, anonymous: bool = False) -> Study:
+    """Read of a series what outputs refer to.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        See `find_series`.
+    name : str
+        Opens every message.
+    anonymous : bool
+        Whether to leave patient and study out and to give everything a new name (UID). Outputs then
+        refer to images that have these names nowhere, and lie on the scan by their coordinates
+        alone.
+
+    Raises
+    ------
+    InputError
+        As `require_series`, or if the series names no frame of reference.
+    """
+    series, stack = require_series(path, name)
+    if stack.frame_uid is None:
+        raise InputError(
+            f"{name}: the series names no frame of reference (FrameOfReferenceUID), so no DICOM "
+            "output can lie on it; leave --dicom out"
+        )
+    renamed: dict[str, str] = {}
+
+    def uid(old: str) -> str:
+        return renamed.setdefault(old, pydicom.uid.generate_uid()) if anonymous else old
+
+    with quietly():
+        first = pydicom.dcmread(stack.slices[0].path, stop_before_pixels=True)
+        common = _common(first, uid, anonymous=anonymous)
+        if first.get("NumberOfFrames"):
+            image, frames = _frames(first, common, uid, stack)
+            images: tuple[Any, ...] = (image,)
+        else:
+            images, frames = (
+                tuple(_slice(file, common, uid, stack.grid) for file in stack.slices),
+                None,
+            )
+    return Study(images, frames, stack.grid, uid(stack.frame_uid), series.sha256)
+
+
+def _common(first: Any, uid: Callable[[str], str], *, anonymous: bool) -> Any:
+    """What all images of the series share."""
+    common = pydicom.Dataset()
+    if "SpecificCharacterSet" in first and not anonymous:
+        common.SpecificCharacterSet = first.SpecificCharacterSet
+    for keyword in (*PATIENT, *STUDY):
+        value = "" if anonymous else first.get(keyword, "")
+        setattr(common, keyword, _valid(keyword, value))
+    if anonymous:
+        common.PatientIdentityRemoved = "YES"
+        common.DeidentificationMethod = HOW_ANONYMOUS
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
+        setattr(common, keyword, uid(str(first.get(keyword))))
+    for keyword in ("SOPClassUID", "SeriesNumber", "Modality", "Rows", "Columns", "ImageType"):
+        if keyword in first:
+            setattr(common, keyword, first.get(keyword))
+    common.BitsStored = first.get("BitsStored", 16)
+    return common
+
+
+def _valid(keyword: str, value: Any) -> Any:
+    """A value, or an empty one where it is none that DICOM allows and highdicom would refuse."""
+    if keyword == "PatientSex":
+        return value if value in SEXES else ""
+    read = {"Date": pydicom.valuerep.DA, "Time": pydicom.valuerep.TM}.get(keyword[-4:])
+    if read is not None and value:
+        try:
+            read(value)
+        except ValueError:
+            return ""
+    return "" if value is None else value
+
+
+def _slice(file: Instance, common: Any, uid: Callable[[str], str], grid: Grid) -> Any:
+    image = pydicom.Dataset()
+    image.update(common)
+    image.SOPInstanceUID = uid(str(file.header.SOPInstanceUID))
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+        setattr(image, keyword, file.header.get(keyword))
+    image.SliceThickness = grid.spacing_mm[2]
+    return image
+
+
+def _frames(
+    first: Any, common: Any, uid: Callable[[str], str], stack: Stack
+) -> tuple[Any, tuple[int, ...]]:
+    """A file of frames with the frames' places alone, and the frame of each slice."""
+    image = pydicom.Dataset()
+    image.update(common)
+    image.SOPInstanceUID = uid(str(first.SOPInstanceUID))
+    image.NumberOfFrames = first.NumberOfFrames
+    kinds = ("PixelMeasuresSequence", "PlaneOrientationSequence", "PlanePositionSequence")
+
+    def places(group: Any) -> Any:
+        kept = pydicom.Dataset()
+        for keyword in kinds:
+            if keyword in group:
+                setattr(kept, keyword, group.get(keyword))
+        return kept
+
+    image.SharedFunctionalGroupsSequence = [places(first.SharedFunctionalGroupsSequence[0])]
+    image.PerFrameFunctionalGroupsSequence = [
+        places(group) for group in first.PerFrameFunctionalGroupsSequence
+    ]
+    positions = np.array(
+        [g.PlanePositionSequence[0].ImagePositionPatient
+         for g in first.PerFrameFunctionalGroupsSequence], np.float64
+    )  # fmt: skip
+    slices = np.rint(stack.grid.to_voxel(to_lps(positions))[:, 2]).astype(int)
+    return image, tuple(int(n) + 1 for n in np.argsort(slices))

@@ -1,0 +1,130 @@
+"""An inversion as DICOM, for planning systems: in the patient's study, on the registered series.
+
+segmentation.dcm    SEG: the outlines, the planning volumes, the regions inside the isolines
+structures.dcm      RTSTRUCT: the same as contours, with the same names and colours
+density.dcm         Parametric Map: the density that agrees with the outlines
+
+What identifies the patient stands in these files alone; see docs/outputs.md.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...dbgen.machine.files import completed
+from ...errors import InputError
+from ...paths import StrPath
+from ..dicom.contour_writing import make_structure_set
+from ..dicom.dicom_path import is_dicom
+from ..dicom.library import quietly
+from ..dicom.parametric_map import make_parametric_map
+from ..dicom.segment_writing import make_segmentation
+from ..dicom.structure import Structure
+from ..dicom.study import Study, read_study
+from ..inversion.result import Inversion
+from ..names import DENSITY, SEGMENTATION, STRUCTURE_SET
+from ..steps import Step, silent
+from .result_folder import only_run
+
+PLAN_COLOURS = {"standard": (255, 165, 0), "model": (0, 114, 255), "geodesic": (170, 0, 255)}
+
+CORE_COLOUR, WHOLE_COLOUR = (255, 0, 0), (0, 200, 0)
+
+LOW_COLOUR, HIGH_COLOUR = (255, 255, 160), (128, 64, 0)
+"""Of the lowest and the highest density; those between are mixed."""
+
+
+def require_series_for(series: StrPath, name: str) -> Study:
+    """See that DICOM can be written for a registered image: what outputs refer to.
+
+    Raises
+    ------
+    InputError
+        If it is no DICOM series, or names no frame of reference.
+    """
+    if not is_dicom(series):
+        raise InputError(
+            f"{name}: DICOM outputs refer to the series that was registered, but this is none; "
+            "give the DICOM series, or leave --dicom out"
+        )
+    return read_study(series, name)
+
+
+def write_dicom(
+    inversion: Inversion,
+    out: StrPath,
+    *,
+    series: StrPath,
+    anonymous: bool = False,
+    step: Step = silent,
+) -> dict[str, Path]:
+    """Write outlines, planning volumes and density into the patient's study.
+
+    Parameters
+    ----------
+    inversion : Inversion
+    out : path
+        Folder of the files; earlier ones there are replaced.
+    series : path
+        The DICOM series that was registered, as it was given to `load_patient`.
+    anonymous : bool
+        Whether to leave patient and study out and to give everything a new name (UID).
+    step : callable
+        Told the name of the step as it begins.
+
+    Returns
+    -------
+    dict of str to Path
+        The files by what they are: segmentation, structures, density.
+
+    Raises
+    ------
+    InputError
+        If the series is not the one that was inverted, or the folder cannot be written.
+    """
+    step("write DICOM")
+    study = read_study(series, f"series {series}", anonymous=anonymous)
+    if study.sha256 != inversion.checksums.get(inversion.patient.modality):
+        raise InputError(
+            f"series {series}: expected the series that was inverted, got other files; name that "
+            "one, or invert this one"
+        )
+    structures = structures_of(inversion)
+    made = {
+        SEGMENTATION: make_segmentation(structures, study),
+        STRUCTURE_SET: make_structure_set(structures, study),
+        DENSITY: make_parametric_map(
+            inversion.density.u, study, "Density", "Tumour cell density, share of the most"
+        ),
+    }
+    paths = {}
+    with only_run(Path(out)) as folder, quietly():
+        for name, dataset in made.items():
+            with completed(folder / name) as temporary:
+                dataset.save_as(temporary, enforce_file_format=True)
+            paths[Path(name).stem] = folder / name
+    return paths
+
+
+def structures_of(inversion: Inversion) -> list[Structure]:
+    """The regions that are written, in their order; an empty one is left out."""
+    masks = inversion.patient.masks
+    structures = [
+        Structure("Core", masks.core, "GTV", CORE_COLOUR, is_drawn=True),
+        Structure("Whole", masks.whole, "lesion", WHOLE_COLOUR, is_drawn=True),
+    ]
+    structures += [
+        Structure(f"CTV_{name}", volume, "CTV", PLAN_COLOURS[name])
+        for name, volume in inversion.planning.by_name.items()
+    ]
+    levels = inversion.options.densities
+    for i, level in enumerate(levels):
+        share = i / max(len(levels) - 1, 1)
+        red, green, blue = (
+            round(low + share * (high - low))
+            for low, high in zip(LOW_COLOUR, HIGH_COLOUR, strict=True)
+        )
+        decimals = f"{level:.6f}".rstrip("0")
+        region = inversion.density.u >= level
+        structures.append(Structure(f"Density_{decimals}", region, "lesion", (red, green, blue)))
+    return [structure for structure in structures if structure.mask.any()]

@@ -1,0 +1,126 @@
+"""`invert --dicom`: what planning systems get, and that nothing else names the patient."""
+
+import gzip
+import json
+
+import numpy as np
+import pydicom
+import pytest
+from command_line import run
+from dicom_series import FRAME_UID, PATIENT, STUDY, write_series
+
+from glioquery.errors import InputError
+from glioquery.pipeline.dicom.named_structures import StructureNames
+from glioquery.pipeline.dicom.outline_file import read_outlines
+from glioquery.pipeline.dicom.series import read_series
+from glioquery.pipeline.images.nifti import read_nifti
+from glioquery.pipeline.names import DICOM_FILES
+from glioquery.pipeline.results.dicom_outputs import require_series_for, write_dicom
+
+STRUCTURES = [
+    "Core", "Whole", "CTV_standard", "CTV_model", "CTV_geodesic", "Density_0.01", "Density_0.25",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def case(coarse, tmp_path_factory):
+    """A series and the segmentation of its patient."""
+    folder = tmp_path_factory.mktemp("case")
+    t1 = read_nifti(coarse / "t1.nii", "T1")
+    write_series(folder / "t1", np.rint(t1.values).astype(np.uint16), t1.grid)
+    return folder / "t1", coarse / "seg.nii"
+
+
+@pytest.fixture
+def inverted(case, near, quick, tmp_path, capsys):
+    """Everything that the command wrote and said."""
+    series, seg = case
+    code, out, err = run(
+        capsys, "invert", near.path, "--t1", series, "--seg", seg, "--labels", "brats2021",
+        "-o", tmp_path / "out", "--dicom", tmp_path / "dicom", "--no-refine", "--json",
+        "--densities", "0.01,0.25",
+    )  # fmt: skip
+    assert code == 0, err
+    return tmp_path, out, err
+
+
+def test_the_maps_are_in_the_patient_s_study_and_the_patient_nowhere_else(inverted, case):
+    folder, out, err = inverted
+    written = json.loads(out)["dicom"]
+    assert {path.split("/")[-1] for path in written.values()} == set(DICOM_FILES)
+    t1 = read_series(case[0], "T1")
+    for path in written.values():
+        made = pydicom.dcmread(path)
+        assert (made.PatientID, made.FrameOfReferenceUID) == (PATIENT["PatientID"], FRAME_UID)
+
+    def maps(name):
+        return read_nifti(folder / "out" / f"sub-patient_space-T1w_{name}.nii.gz", "map")
+
+    density = maps("density")
+    assert density.grid == t1.grid
+    regions = {
+        "Density_0.01": density.values >= 0.01,
+        "Density_0.25": density.values >= 0.25,
+        "CTV_standard": maps("label-CTV_desc-standard_mask").values > 0,
+        "CTV_geodesic": maps("label-CTV_desc-geodesic_mask").values > 0,
+    }
+    labels = read_nifti(case[1], "segmentation").values
+    regions |= {"Core": labels == 4, "Whole": labels > 0}
+    for file in ("segmentation", "structures"):
+        for name, mask in regions.items():
+            read = read_outlines(written[file], file, StructureNames((), (name,)), t1)
+            np.testing.assert_array_equal(read.values > 0, mask, err_msg=f"{file} {name}")
+    rs = pydicom.dcmread(written["structures"])
+    assert [roi.ROIName for roi in rs.StructureSetROISequence] == STRUCTURES
+    assert max(len(name) for name in STRUCTURES) <= 16
+
+    secrets = [str(value) for value in (PATIENT | STUDY).values() if len(str(value)) > 1]
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in case[0].iterdir()]
+    secrets += [str(headers[0].get(f"{kind}InstanceUID")) for kind in ("Study", "Series", "SOP")]
+    secrets += [FRAME_UID, str(headers[0].SeriesDescription), "Wintergreen", "Ottilie"]
+    told = {"stdout": out.encode(), "stderr": err.encode()}
+    for path in (folder / "out").rglob("*"):
+        content = path.read_bytes() if path.is_file() else b""
+        told[str(path.relative_to(folder))] = (
+            gzip.decompress(content) if path.suffix == ".gz" else content
+        )
+    assert "out/result.json" in told and "out/report.html" in told
+    assert [
+        (place, secret)
+        for place, content in told.items()
+        for secret in secrets
+        if secret.encode() in content or secret in place
+    ] == []
+
+
+def test_another_series_than_the_inverted_one_is_refused(case, tmp_path):
+    class Other:
+        checksums = {"t1": "0" * 64}  # noqa: RUF012
+
+        class patient:  # noqa: N801
+            modality = "t1"
+
+    with pytest.raises(InputError, match="expected the series that was inverted"):
+        write_dicom(Other, tmp_path / "dicom", series=case[0])
+    assert not (tmp_path / "dicom").exists()
+
+
+def test_outputs_need_a_series(case):
+    with pytest.raises(InputError, match="but this is none"):
+        require_series_for(case[1], "T1")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--dicom", "out"], "another folder than that of -o"),
+        (["--anonymous"], "name a folder for them with --dicom"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(case, capsys, tmp_path, monkeypatch, options, told):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(
+        capsys, "invert", "--t1", case[0], "--seg", case[1], "--labels", "brats2021", "-o", "out",
+        *options,
+    )  # fmt: skip
+    assert code == 2 and told in err and len(err.strip().splitlines()) == 1
