@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .pipeline.inversion.options import InversionOptions
     from .pipeline.inversion.result import Inversion, InversionStatus
     from .pipeline.patient.patient import Patient, load_patient
+    from .pipeline.results.dicom_outputs import write_dicom
     from .pipeline.results.outputs import write_inversion
     from .query import Index, Match, Measure, build_index, find_measure, search, search_many
     from .query.index.opening import open_database, open_index
@@ -96,6 +97,7 @@ else:
             ".pipeline.inversion.options": ("InversionOptions",),
             ".pipeline.inversion.result": ("Inversion", "InversionStatus"),
             ".pipeline.patient.patient": ("Patient", "load_patient"),
+            ".pipeline.results.dicom_outputs": ("write_dicom",),
             ".pipeline.results.outputs": ("write_inversion",),
             ".query": (
                 "Index",
@@ -191,6 +193,7 @@ __all__ = [
     "simulate_batch",
     "verify",
     "write_cohort",
+    "write_dicom",
     "write_inversion",
     "write_nifti",
 ]

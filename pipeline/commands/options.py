@@ -38,7 +38,7 @@ StructureList = Annotated[
     str | None,
     typer.Option(
         metavar="NAME,...",
-        help="Names of structures in a DICOM SEG or RTSTRUCT, instead of labels.",
+        help="Structures of this outline in a DICOM SEG or RTSTRUCT, by name; instead of labels.",
     ),
 ]
 Anonymous = Annotated[

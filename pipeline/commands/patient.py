@@ -11,7 +11,7 @@ import typer
 from ...errors import InputError
 from ...query.index.opening import open_database, require_model
 from ...solver.compilation import prepare_jax
-from ..dicom.dicom_path import require_extra
+from ..dicom.dicom_path import require_extra, require_series_path
 from ..dicom.named_structures import structure_names
 from ..images.file_kinds import require_nifti
 from ..inversion.options import InversionOptions
@@ -233,11 +233,12 @@ def _require_dicom(dicom: Path, output: Path, role: str, series: Path) -> None:
             f"--dicom {dicom}: what identifies the patient is kept apart from the result; name "
             "another folder than that of -o"
         )
+    require_series_path(series, f"{role} {series}")
     require_extra()
 
-    from ..results.dicom_outputs import require_series_for
+    from ..dicom.study import read_study
 
-    require_series_for(series, f"{role} {series}")
+    read_study(series, f"{role} {series}")
 
 
 def _show_inversion(

@@ -184,10 +184,8 @@ def _files(folder: Path, name: str) -> list[Instance]:
     found = [Instance(path, _read_header(path, name)) for path in paths if has_magic(path)]
     found = [file for file in found if _kind(file.header) != DIRECTORY]
     if not found:
-        raise InputError(
-            f"{name}: expected a DICOM series or a NIfTI image, got a folder without any DICOM "
-            "file; name the folder of the series, or the image"
-        )
+        got = "a folder without any" if folder.is_dir() else "a file that is none"
+        raise InputError(f"{name}: expected DICOM files, got {got}; name the folder of the series")
     patients = {str(file.header.get("PatientID") or file.header.get("PatientName") or "")
                 for file in found}  # fmt: skip
     if len(patients) > 1:

@@ -6,7 +6,7 @@ import importlib.util
 import re
 from pathlib import Path
 
-from ...errors import ExtraError
+from ...errors import ExtraError, InputError
 from ...paths import StrPath
 
 MAGIC_AT = 128
@@ -26,9 +26,12 @@ def split_number(path: StrPath) -> tuple[Path, int | None]:
 
 
 def is_dicom(path: StrPath) -> bool:
-    """Whether a path names a folder, as series have one, a series in a folder, or a DICOM file."""
-    place, _ = split_number(path)
-    return place.is_dir() or has_magic(place)
+    """Whether a path names a DICOM file, a folder that holds one, or a series in such a folder."""
+    try:
+        place, _ = split_number(path)
+        return any(has_magic(file) for file in (place.rglob("*") if place.is_dir() else [place]))
+    except OSError:  # a name that no file can have, a folder that may not be read
+        return False
 
 
 def has_magic(path: Path) -> bool:
@@ -38,6 +41,27 @@ def has_magic(path: Path) -> bool:
             return file.read(MAGIC_AT + len(MAGIC))[MAGIC_AT:] == MAGIC
     except OSError:
         return False
+
+
+def require_series_path(path: StrPath, name: str) -> None:
+    """See that a path may name the series that DICOM outputs refer to.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    name : str
+        Opens the message.
+
+    Raises
+    ------
+    InputError
+        If it is no DICOM.
+    """
+    if not is_dicom(path):
+        raise InputError(
+            f"{name}: DICOM outputs refer to the series that was registered, and this is none; "
+            "give its DICOM series, or ask for no DICOM outputs"
+        )
 
 
 def require_extra() -> None:

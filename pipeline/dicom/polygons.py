@@ -37,27 +37,44 @@ def outline(mask: NDArray[np.bool_]) -> list[Polygon]:
 def fill(polygons: Sequence[Polygon], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Pixels whose centres lie inside an odd number of polygons.
 
+    A centre on an edge that rises or falls is inside, on whichever side that edge is: else every
+    polygon would be shifted.
+
     Parameters
     ----------
     polygons : sequence of (n, 2) arrays
     shape : tuple of two int
         Of the mask.
     """
-    crossings = np.zeros((shape[0] + 1, shape[1]), np.int64)
-    for polygon in polygons:
-        begin, end = polygon, np.roll(polygon, -1, axis=0)
-        is_rising = (begin[:, 1] <= end[:, 1])[:, None]
-        # From below, whichever way the edge is drawn: both sides of a keyhole cross at one place.
-        low, high = np.where(is_rising, begin, end), np.where(is_rising, end, begin)
-        first = np.clip(np.ceil(low[:, 1]), 0, shape[1]).astype(int)
-        n = np.maximum(np.clip(np.ceil(high[:, 1]), 0, shape[1]).astype(int) - first, 0)
-        edge = np.repeat(np.arange(len(n)), n)
-        row = first[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(n) - n, n)
-        slope = (high[edge, 0] - low[edge, 0]) / (high[edge, 1] - low[edge, 1])
-        column = np.ceil(low[edge, 0] + (row - low[edge, 1]) * slope)
-        np.add.at(crossings, (np.clip(column, 0, shape[0]).astype(int), row), 1)
-    inside: NDArray[np.bool_] = np.cumsum(crossings[:-1], axis=0) % 2 == 1
-    return inside
+    if not polygons:
+        return np.zeros(shape, bool)
+    crossings = [_crossings(polygon, shape[1]) for polygon in polygons]
+    rows = np.concatenate([row for row, _ in crossings])
+    places = np.concatenate([place for _, place in crossings])
+    return _odd(rows, np.ceil(places), shape) | _odd(rows, np.floor(places) + 1, shape)
+
+
+def _crossings(polygon: Polygon, n_rows: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Where a polygon's edges cross rows of pixels: the row, and the place along it."""
+    begin, end = polygon, np.roll(polygon, -1, axis=0)
+    is_rising = (begin[:, 1] <= end[:, 1])[:, None]
+    # From below, whichever way the edge is drawn: both sides of a keyhole cross at one place.
+    low, high = np.where(is_rising, begin, end), np.where(is_rising, end, begin)
+    first = np.clip(np.ceil(low[:, 1]), 0, n_rows).astype(np.intp)
+    n = np.maximum(np.clip(np.ceil(high[:, 1]), 0, n_rows).astype(np.intp) - first, 0)
+    edge = np.repeat(np.arange(len(n)), n)
+    row = first[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(n) - n, n)
+    slope = (high[edge, 0] - low[edge, 0]) / (high[edge, 1] - low[edge, 1])
+    return row, low[edge, 0] + (row - low[edge, 1]) * slope
+
+
+def _odd(
+    rows: NDArray[np.intp], first: NDArray[np.float64], shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Pixels before which an odd number of crossings lies; `first` is the pixel behind each."""
+    crossed = np.zeros((shape[0] + 1, shape[1]), np.int64)
+    np.add.at(crossed, (np.clip(first, 0, shape[0]).astype(np.intp), rows), 1)
+    return np.asarray(np.cumsum(crossed[:-1], axis=0) % 2 == 1)
 
 
 def _with_keyholes(outer: Polygon, holes: Sequence[Polygon]) -> Polygon:

@@ -17,6 +17,7 @@ from ...atlas import Grid
 from ...errors import InputError
 from ...paths import StrPath
 from .dicom_folder import Instance
+from .dicom_path import require_series_path
 from .library import pydicom, quietly
 from .series import Stack, require_series
 from .world import to_lps
@@ -78,13 +79,14 @@ def read_study(path: StrPath, name: str, *, anonymous: bool = False) -> Study:
     Raises
     ------
     InputError
-        As `require_series`, or if the series names no frame of reference.
+        As `require_series`, or if the path names no DICOM, or the series no frame of reference.
     """
+    require_series_path(path, name)
     series, stack = require_series(path, name)
     if stack.frame_uid is None:
         raise InputError(
             f"{name}: the series names no frame of reference (FrameOfReferenceUID), so no DICOM "
-            "output can lie on it; leave --dicom out"
+            "output can lie on it; ask for none"
         )
     renamed: dict[str, str] = {}
 

@@ -189,6 +189,11 @@ def input_sha256(role: str, path: StrPath) -> str:
 def _require_file(role: str, path: StrPath, structures: StructureNames | None) -> None:
     name = f"{ROLES[role]} {path}"
     if role not in (*IMAGES, *OUTLINES) or not is_dicom(path):
+        if role in (*IMAGES, *OUTLINES) and Path(path).is_dir():
+            raise InputError(
+                f"{name}: expected a NIfTI image or DICOM files, got a folder without any DICOM "
+                "file; name the image in it, or the folder of the series"
+            )
         require_nifti(Path(path), name)
         return
     require_extra()

@@ -6,6 +6,7 @@ from ...deferred import deferred
 
 if TYPE_CHECKING:
     from .csv_file import write_csv
+    from .dicom_outputs import write_dicom
     from .json_values import plain
     from .outputs import write_inversion, write_maps
     from .result_folder import find_faults, find_results, only_run, replaced
@@ -15,6 +16,7 @@ else:
         __name__,
         {
             ".csv_file": ("write_csv",),
+            ".dicom_outputs": ("write_dicom",),
             ".json_values": ("plain",),
             ".outputs": ("write_inversion", "write_maps"),
             ".result_folder": ("find_faults", "find_results", "only_run", "replaced"),
@@ -31,6 +33,7 @@ __all__ = [
     "read_table",
     "replaced",
     "write_csv",
+    "write_dicom",
     "write_inversion",
     "write_maps",
 ]

@@ -15,12 +15,11 @@ from ...dbgen.machine.files import completed
 from ...errors import InputError
 from ...paths import StrPath
 from ..dicom.contour_writing import make_structure_set
-from ..dicom.dicom_path import is_dicom
 from ..dicom.library import quietly
 from ..dicom.parametric_map import make_parametric_map
 from ..dicom.segment_writing import make_segmentation
 from ..dicom.structure import Structure
-from ..dicom.study import Study, read_study
+from ..dicom.study import read_study
 from ..inversion.result import Inversion
 from ..names import DENSITY, SEGMENTATION, STRUCTURE_SET
 from ..steps import Step, silent
@@ -32,22 +31,6 @@ CORE_COLOUR, WHOLE_COLOUR = (255, 0, 0), (0, 200, 0)
 
 LOW_COLOUR, HIGH_COLOUR = (255, 255, 160), (128, 64, 0)
 """Of the lowest and the highest density; those between are mixed."""
-
-
-def require_series_for(series: StrPath, name: str) -> Study:
-    """See that DICOM can be written for a registered image: what outputs refer to.
-
-    Raises
-    ------
-    InputError
-        If it is no DICOM series, or names no frame of reference.
-    """
-    if not is_dicom(series):
-        raise InputError(
-            f"{name}: DICOM outputs refer to the series that was registered, but this is none; "
-            "give the DICOM series, or leave --dicom out"
-        )
-    return read_study(series, name)
 
 
 def write_dicom(

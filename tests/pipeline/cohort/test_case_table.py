@@ -5,6 +5,7 @@ from case_tables import GOOD, table, unread_files
 
 from glioquery.errors import InputError
 from glioquery.pipeline.cohort.case_table import read_cases
+from glioquery.pipeline.dicom.named_structures import StructureNames
 
 
 @pytest.fixture
@@ -58,6 +59,26 @@ def test_a_row_tells_what_the_labels_of_its_recurrence_mean(files):
         read_cases(table(files, head + f"a,{row},seg.nii.gz,brats\nb,{row},,brats2021\n"))
     assert "line 2: recurrence_labels: unknown convention 'brats'" in str(caught.value)
     assert "line 3: recurrence_labels names the labels of a recurrence" in str(caught.value)
+
+
+def test_a_row_names_a_series_structures_and_a_folder_for_dicom(files):
+    for name in ("series/IM1", "rs.dcm"):  # their heads alone are looked at
+        (files / name).parent.mkdir(exist_ok=True)
+        (files / name).write_bytes(bytes(128) + b"DICM")
+    head = "id,t1,seg,labels,core_structures,whole_structures,dicom\n"
+    rows = 'a,series#3,rs.dcm,,GTV,"GTV, Edema",out\nb,t1.nii.gz,seg.nii.gz,brats2021,,,\n'
+    named, labelled = read_cases(table(files, head + rows), labels="brats2023").cases
+    assert named.scans["t1"] == files / "series#3" and named.dicom == files / "out"
+    assert named.structures == StructureNames(("GTV",), ("GTV", "Edema")) and named.labels == ""
+    assert (labelled.structures, labelled.dicom, labelled.labels) == (None, None, "brats2021")
+    for row, fault in (
+        ("a,series,rs.dcm,,,,", "whole_structures: the segmentation is DICOM"),
+        ("a,series,rs.dcm,brats2021,,GTV,", "labels: the segmentation .* is DICOM"),
+        ("a,t1.nii.gz,seg.nii.gz,brats2021,,,out", "dicom: outputs refer to the series"),
+        ("a,series/none#3,seg.nii.gz,brats2021,,,", "t1: no file"),
+    ):
+        with pytest.raises(InputError, match=f"line 2: {fault}"):
+            read_cases(table(files, f"{head}{row}\n"))
 
 
 def test_a_row_tells_whose_voxels_its_segmentation_has(files):

@@ -10,7 +10,7 @@ from glioquery.dbgen.store.embedded import embedded_database
 from glioquery.query.index.opening import open_index
 
 HEAVY = ("jax", "scipy", "xarray", "netCDF4", "nibabel", "matplotlib", "ray", "ants", "nilearn",
-         "pandas", "PIL", "jinja2")  # fmt: skip
+         "pandas", "PIL", "jinja2", "pydicom", "highdicom", "contourpy")  # fmt: skip
 
 PROGRAM = """
 import contextlib, io, json, sys
@@ -48,6 +48,12 @@ REFUSED = [
     (*INVERT, "--subject", "P 01"),
     (*INVERT, "--brain", "magic"),
     (*INVERT[:-1], "text.nii"),
+    (*INVERT, "--dicom", "dicom"),
+    (*INVERT, "--dicom", "out"),
+    (*INVERT, "--anonymous"),
+    (*INVERT, "--whole-structures", "GTV"),
+    (*INVERT, "--core-structures", "GTV"),
+    ("invert", "--t1", ".", "--seg", "scan.nii", "--labels", "brats2021", "-o", "out"),
     ("cohort", "nowhere.csv", "-o", "out"),
     ("cohort", "text.nii", "-o", "out"),
     ("cohort", "DB", "cases.csv", "more.csv", "-o", "out"),

@@ -55,6 +55,13 @@ def inside_by_parity(polygons, shape):
     return found
 
 
+def test_a_polygon_through_centres_is_not_shifted():
+    diamond = np.array([[2.0, 8], [8, 2], [14, 8], [8, 14]])
+    filled = fill([diamond], (17, 17))
+    np.testing.assert_array_equal(filled, filled[::-1])
+    assert filled.sum() == pytest.approx(72, abs=12)
+
+
 def test_the_area_of_an_outline_is_the_mask_s_but_for_its_corners():
     yy, xx = np.mgrid[:30, :30]
     (disc,) = outline((yy - 15) ** 2 + (xx - 14) ** 2 < 100)

@@ -159,7 +159,7 @@ def without_place(folder):
 
 
 BAD = {
-    empty: "without any DICOM file",
+    empty: "expected DICOM files, got a folder without any",
     mixed: "files of one patient, got those of 2",
     truncated: "IM0005 cannot be read as DICOM, it is truncated or damaged",
     cut_header: "IM0005 cannot be read as DICOM, it is truncated or damaged",

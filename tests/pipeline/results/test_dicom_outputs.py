@@ -15,7 +15,7 @@ from glioquery.pipeline.dicom.outline_file import read_outlines
 from glioquery.pipeline.dicom.series import read_series
 from glioquery.pipeline.images.nifti import read_nifti
 from glioquery.pipeline.names import DICOM_FILES
-from glioquery.pipeline.results.dicom_outputs import require_series_for, write_dicom
+from glioquery.pipeline.results.dicom_outputs import write_dicom
 
 STRUCTURES = [
     "Core", "Whole", "CTV_standard", "CTV_model", "CTV_geodesic", "Density_0.01", "Density_0.25",
@@ -103,11 +103,6 @@ def test_another_series_than_the_inverted_one_is_refused(case, tmp_path):
     with pytest.raises(InputError, match="expected the series that was inverted"):
         write_dicom(Other, tmp_path / "dicom", series=case[0])
     assert not (tmp_path / "dicom").exists()
-
-
-def test_outputs_need_a_series(case):
-    with pytest.raises(InputError, match="but this is none"):
-        require_series_for(case[1], "T1")
 
 
 @pytest.mark.parametrize(
