@@ -83,6 +83,8 @@ def connected(address: str | None = None, *, n_workers: int | None = None) -> It
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
     # Today's default of a future version: workers do not hide accelerators they did not ask for.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # The work is what was asked for, and no background of it: who wants it to give way says `nice`.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     _refuse_unreachable(address)
     import ray
 

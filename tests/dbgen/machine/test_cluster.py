@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -222,3 +223,8 @@ def test_workers_take_code_along_and_nothing_of_the_working_folder(tmp_path, how
     if how == "own":  # who joins a cluster before has said himself what its workers import
         assert where == importlib.import_module("csv").__file__
         assert str(work) not in (cwd, *path) and str(tmp_path) not in path
+
+
+def test_workers_are_as_urgent_as_their_driver(ray):
+    niceness = remote(ray, lambda: os.nice(0), num_cpus=1)
+    assert ray.get(niceness.remote()) == os.nice(0)
