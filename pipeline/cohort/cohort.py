@@ -9,7 +9,6 @@ recorded and never stops the others; one whose worker dies is tried once more.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -257,7 +256,7 @@ def describe_request(
     """All that decides a patient's result, the network that may find its brain among it."""
     of_dicom: dict[str, Any] = {}
     if case.structures is not None:
-        of_dicom["structures"] = dataclasses.asdict(case.structures)
+        of_dicom["structures"] = [list(case.structures.core), list(case.structures.whole)]
     if case.dicom is not None:
         of_dicom["anonymous"] = anonymous
     return {

@@ -25,7 +25,7 @@ from ..images.headers import MAX_VOXELS, SIDE_MM, Frames, require_sizes
 from ..images.nifti import ImageFile
 from .dicom_folder import Instance, Series, find_series, modality_of, read_whole
 from .library import highdicom, pydicom, quietly
-from .world import LPS_RAS, grid_of, values_of
+from .world import grid_from_lps, grid_of, values_of
 
 SLICE_APART = 0.05
 """Share of the distance between slices by which one may lie off its place: headers are rounded."""
@@ -174,7 +174,7 @@ def _classic(series: Series, name: str) -> Stack:
     (size,) = sizes
     return Stack(
         slices=tuple(files[i] for i in order),
-        grid=Grid((*size, len(files)), LPS_RAS @ lps),
+        grid=grid_from_lps((*size, len(files)), lps),
         frame_uid=_uid(series.first.get("FrameOfReferenceUID")),
         n_copies=n_copies,
     )

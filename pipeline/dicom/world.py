@@ -26,10 +26,19 @@ def to_lps(points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
     return points_mm * np.diag(LPS_RAS)[:3]
 
 
+def grid_from_lps(shape: tuple[int, int, int], affine: NDArray[np.float64]) -> Grid:
+    """A grid by its affine to DICOM's world.
+
+    The numbers are rounded to single precision, as NIfTI headers hold them: so a series and its
+    NIfTI give one result, to the last bit.
+    """
+    return Grid(shape, (LPS_RAS @ affine).astype(np.float32))
+
+
 def grid_of(volume: Any) -> Grid:
     """The grid of a highdicom volume (slice, row, column): column, row, slice in RAS."""
     columns, rows, slices = volume.spatial_shape[::-1]
-    return Grid((columns, rows, slices), LPS_RAS @ volume.affine[:, SWAPPED])
+    return grid_from_lps((columns, rows, slices), volume.affine[:, SWAPPED])
 
 
 def values_of(volume: Any) -> NDArray[Any]:
