@@ -83,14 +83,14 @@ def write_page(
 def _status_sentence(inversion: Inversion) -> str:
     if inversion.status is InversionStatus.NO_PLAUSIBLE_MATCH:
         return (
-            "No simulated tumour resembles this one "
-            f"(mean Dice {inversion.mean_dice:.2f}). The map below is that of the least unlike; "
+            "No simulated tumour is like this one "
+            f"(mean Dice {inversion.mean_dice:.2f}). The map below rests on the most similar one: "
             "do not rely on it."
         )
     if inversion.status is InversionStatus.REGISTRATION_DOUBTFUL:
         return (
             f"The match is plausible (mean Dice {inversion.mean_dice:.2f}), but the registration "
-            "is doubtful: look at it before relying on the map."
+            "is doubtful: look at it before you rely on the map."
         )
     return f"A plausible match was found (mean Dice of the outlines {inversion.mean_dice:.2f})."
 

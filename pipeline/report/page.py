@@ -13,6 +13,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from .terms import TERMS, explained
+
 DISCLAIMER = (
     "glioquery is research software. It is not a medical device, its results are not validated "
     "for clinical use and must not guide the treatment of a patient."
@@ -31,8 +33,8 @@ def render_page(template: str, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters |= {"number": number, "png": png_address}
-    return pages.get_template(template).render(disclaimer=DISCLAIMER, **values)
+    pages.filters |= {"explained": explained, "number": number, "png": png_address}
+    return pages.get_template(template).render(disclaimer=DISCLAIMER, terms=TERMS, **values)
 
 
 def number(value: object, decimals: int | None = None) -> str:

@@ -186,12 +186,12 @@ def _quality_rows(q: RegistrationQuality) -> list[tuple[str, str, str]]:
             f"≥ {MIN_EDGE_AGREEMENT}",
         ),
         (
-            f"The same, less the best after a move of {MOVES[0]:g}° or {MOVES[1]:g} mm",
+            f"That agreement, less the best after a move of {MOVES[0]:g}° or {MOVES[1]:g} mm",
             number(q.edge_advantage, 2),
             f"≥ {MIN_EDGE_ADVANTAGE:g}",
         ),
         (
-            "Turn of the brain by the deformation alone",
+            "How far the deformation alone turns the brain",
             f"{q.warp_turn_deg:.1f}°",
             f"≤ {MAX_WARP_TURN_DEG:g}°",
         ),
@@ -200,9 +200,13 @@ def _quality_rows(q: RegistrationQuality) -> list[tuple[str, str, str]]:
             f"{q.jacobian_min:.2f} to {q.jacobian_max:.2f}, mean {q.jacobian_mean:.2f}",
             "",
         ),
-        ("Folded share of the brain", f"{q.folding_fraction:.3%}", f"≤ {MAX_FOLDING_FRACTION:.1%}"),
         (
-            "Error there and back, 95th percentile",
+            "Share of the brain where the map folds",
+            f"{q.folding_fraction:.3%}",
+            f"≤ {MAX_FOLDING_FRACTION:.1%}",
+        ),
+        (
+            "Error of the way to the atlas and back, 95th percentile",
             f"{q.inverse_error_mm:.2f} mm",
             f"≤ {MAX_INVERSE_ERROR_MM:g} mm",
         ),
@@ -221,7 +225,7 @@ def _outline_rows(name: str, outline: OutlineQuality) -> list[tuple[str, str, st
             "",
         ),
         (
-            f"{name}: volume against what the deformation explains",
+            f"{name}: volume, as a share of what the deformation explains",
             f"{outline.volume_ratio:.3f}",
             f"1 ± {MAX_VOLUME_ERROR:g}",
         ),

@@ -23,24 +23,25 @@ QUANTITY_NAMES = {
 }
 
 SOURCE_SENTENCES = {
-    AnswerSource.MATCH: "The map is that of the best stored tumour.",
+    AnswerSource.MATCH: "The map rests on the best match among the stored tumours.",
     AnswerSource.REFINEMENT: (
-        "The map is that of a growth refined beyond the stored tumours: origin, λ and ρT were "
-        "improved until the outlines overlapped no better."
+        "The map rests on a growth that was refined from the best matches on: origin, λ and ρT "
+        "were improved until the outlines overlapped no better."
     ),
     AnswerSource.SEVERAL: (
-        "The core has several components, and several tumours that grow side by side overlap the "
-        "outlines better than one: the map is the largest of their densities in each voxel."
+        "The core has several components. Several tumours that grow side by side overlap the "
+        "outlines better than one. The map rests on the largest of their densities in each voxel."
     ),
     AnswerSource.SEVERAL_REFINED: (
-        "The core has several components, and several tumours, each refined on its own part of the "
-        "outlines, overlap them better than one: the map is the largest of their densities in each "
-        "voxel."
+        "The core has several components. Several tumours, each refined on its own part of the "
+        "outlines, overlap them better than one. The map rests on the largest of their densities "
+        "in each voxel."
     ),
     AnswerSource.OWN_ANATOMY: (
-        "The map is that of a growth in the patient's own tissue: the refinement on the atlas went "
-        "on in it, and overlaps the outlines better than the atlas's growth bent to the patient. "
-        "Its origin is in the world of the registered image, its lengths are the patient's."
+        "The map rests on a growth in the patient's own tissue. The refinement on the atlas went "
+        "on there, and its growth overlaps the outlines better than the atlas's growth, bent to "
+        "the patient. Its origin is in the world of the registered image, and its lengths are the "
+        "patient's."
     ),
 }
 
@@ -82,7 +83,7 @@ def describe_answer(inversion: Inversion) -> Section:
             f"With the thresholds of the outlines fitted as well, {drawn}: sum of Dice "
             f"{fitted.fit.score:.3f}, λ {fitted.fit.parameters.lambda_mm:.2f} mm, "
             f"ρT {fitted.fit.parameters.rho_t:.1f}. One scan does not tell a low threshold from a "
-            "small tumour, and this score cannot be compared with those above."
+            "small tumour, so do not compare this score with those above."
         )
     return Section("How the answer was found", sentences, tables)
 
@@ -99,8 +100,8 @@ def describe_agreement(inversion: Inversion) -> Section:
     ]  # fmt: skip
     sentences = [
         "No growth overlaps the outlines everywhere. In the map its front is moved to where the "
-        "outlines are, through the patient's tissue: near the core it follows the core's outline, "
-        "beyond both outlines count alike, as oedema may widen the whole one.",
+        "outlines are, through the patient's tissue. Near the core it follows the core's outline. "
+        "Beyond, both outlines count alike, as oedema may widen the whole one.",
         "The residual says how far each is from a front that the growth equation could have made: "
         "0 for an ideal front, 0.3 to 0.6 for growths in real tissue, 1 for any drawing.",
     ]
@@ -118,14 +119,14 @@ def describe_planning(inversion: Inversion, patient: Patient, failures: list[str
     around = "core" if planning.gross == "core" else "whole tumour, as there is no core"
     tables = [
         Table(
-            ("Volume", "ml", "of the outlined whole tumour it leaves out"),
+            ("Volume", "ml", "Part of the outlined whole tumour outside it"),
             [
                 (what, f"{row[f'{name}_ml']:.1f}",
                  f"{row[f'{name}_leaves_out_ml']:.1f} ml, {row[f'{name}_leaves_out']:.0%}")
                 for name, what in (
                     ("standard", f"Standard: {MARGIN_MM:g} mm around the {around}"),
                     ("model", "Model: as much brain, by predicted density"),
-                    ("geodesic", "Geodesic: as much brain, by the distance through tissue"),
+                    ("geodesic", "Geodesic: as much brain, by the way through tissue"),
                 )
             ],
         ),
@@ -143,11 +144,11 @@ def describe_planning(inversion: Inversion, patient: Patient, failures: list[str
     if inversion.coverage:
         tables += _recurrence_tables(inversion)
     sentence = (
-        f"The standard clinical target volume ({MARGIN_MM:g} mm inside the brain, ESTRO-EANO 2023) "
-        "and two of the same size: what the model ranks highest, and what a front from the "
-        f"{planning.gross} reaches first, which is slower in grey matter than in white and "
-        "slowest in fluid. The standard volume and the model's are edited at no anatomical barrier "
-        "but the brain's surface."
+        f"The standard clinical target volume is the brain within {MARGIN_MM:g} mm (ESTRO-EANO "
+        "2023). Two other volumes have the same size. One holds what the model ranks highest; the "
+        f"other holds what a front from the {planning.gross} reaches first. That front is slower "
+        "in grey matter than in white, and slowest in fluid. The standard volume and the model's "
+        "know one barrier, the brain's surface: edit them at the others."
     )
     picture = drawn(
         "The picture of the planning volumes",
@@ -176,7 +177,7 @@ def _recurrence_tables(inversion: Inversion) -> list[Table]:
     ]
     tables = [
         Table(
-            ("Recurrence", "ml", "in the standard volume", "in the model's", "in the geodesic"),
+            ("Recurrence", "ml", "In the standard volume", "In the model's", "In the geodesic"),
             [
                 (c.outline, f"{c.recurrence_ml:.1f}", f"{c.standard:.1%}", f"{c.model:.1%}",
                  f"{c.geodesic:.1%}")
@@ -185,7 +186,12 @@ def _recurrence_tables(inversion: Inversion) -> list[Table]:
         ),
     ]  # fmt: skip
     if ranked:
-        heads = ("Ranking of the brain outside the core", "by", "ROC-AUC", "average precision")
+        heads = (
+            "Ranking of the brain outside the core",
+            "Ranked by",
+            "ROC-AUC",
+            "Average precision",
+        )
         tables.append(Table(heads, ranked))
     return tables
 
@@ -213,9 +219,10 @@ def describe_certainty(inversion: Inversion, patient: Patient, failures: list[st
     """
     told = inversion.uncertainty
     where = "the best matches" if told.source == "matches" else "growths around the refined one"
+    world = "the atlas" if inversion.answer.is_on_atlas else "the registered image"
     sentences = [
-        f"Of {len(told.members)} members ({where}), weighted by their scores. Origins are in the "
-        f"world of {'the atlas' if inversion.answer.is_on_atlas else 'the registered image'}.",
+        f"The ensemble has {len(told.members)} members ({where}), weighted by their scores. "
+        f"Origins are in the world of {world}.",
     ]
     tables = []
     if told.intervals is None:
@@ -224,8 +231,8 @@ def describe_certainty(inversion: Inversion, patient: Patient, failures: list[st
         sentences.append(
             f"The intervals are meant to hold the truth in {LEVEL:.0%} of simulated tumours under "
             f"this model of segmentation noise: {SEGMENTATION_NOISE} (calibration: "
-            f"{told.calibration}). The errors of model, anatomy and registration come on top; for "
-            "a real patient nothing is claimed."
+            f"{told.calibration}). The errors of model, anatomy and registration come on top, "
+            "so that nothing is claimed for a real patient."
         )
         rows = [
             (name, f"{told.intervals[key].low:.1f} to {told.intervals[key].high:.1f}")
@@ -234,7 +241,7 @@ def describe_certainty(inversion: Inversion, patient: Patient, failures: list[st
         tables.append(Table(("Quantity", f"{LEVEL:.0%} interval"), rows))
     if len(inversion.answer.growths) > 1:
         sentences.append(
-            "The members are of one tumour, while the map is of several: what is told here is of "
+            "Each member is one tumour, while the map has several. The numbers here are those of "
             "the best single tumours."
         )
     level = min(inversion.options.densities, key=lambda x: abs(x - SHOWN_LEVEL))

@@ -283,13 +283,15 @@ CLICK = """<script>
 const rows = document.querySelector("#cohort tbody").rows;
 const shown = () => [...rows].map(row => row.cells[1].innerText);
 const head = [...document.querySelectorAll("#cohort th")].find(
-  h => h.innerText.trim() === "recurrence in the model's volume");
+  h => h.innerText.trim() === "recurrence in model's volume");
 document.body.dataset.first = shown().join(" ");
 head.firstElementChild.click();
 document.body.dataset.up = shown().join(" ");
 head.firstElementChild.click();
 document.body.dataset.down = shown().join(" ");
 document.body.dataset.state = head.getAttribute("aria-sort");
+const table = document.querySelector("#cohort");
+document.body.dataset.fits = table.getBoundingClientRect().right <= innerWidth;
 </script></body>"""
 
 
@@ -317,7 +319,10 @@ def test_a_browser_sorts_the_page_by_any_column(database, files, chromium):
         assert [row[f"precision_{plan}"] for row in table] == ["", "0.5", "", "0.5", ""]
     page = files / "clicked.html"
     page.write_text((files / PAGE_FILE).read_text().replace("</body>", CLICK, 1))
-    body = re.search(r"<body[^>]*>", chromium(page, "--dump-dom").stdout)[0]
+    body = re.search(r"<body[^>]*>", chromium(page, "--dump-dom", "--window-size=1366,768").stdout)[
+        0
+    ]
+    assert 'data-fits="true"' in body, "wider than the screen of a laptop"
     assert 'data-first="a b c d e"' in body
     assert 'data-up="d a b c e"' in body
     assert 'data-down="b a d c e"' in body and 'data-state="descending"' in body

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from markupsafe import Markup, escape
 from matplotlib.image import imread
 from scipy import ndimage
 
@@ -26,6 +27,7 @@ from glioquery.pipeline.report.report import (
     render_report,
     write_report,
 )
+from glioquery.pipeline.report.terms import TERMS, explained
 from glioquery.pipeline.report.viewer import view_density
 from glioquery.solver import TumorDensity
 
@@ -114,6 +116,25 @@ def test_problems_of_the_registration_come_before_the_map(content):
     page = render_report(dataclasses.replace(content, quality=worse, notices=["Mind this."]))
     assert page.index("overlap with Dice 0.900") < page.index("<img")
     assert page.index("Mind this.") < page.index("<img")
+
+
+def test_the_picture_of_the_answer_comes_before_its_numbers(content):
+    page = render_report(content)
+    assert page.index("Map on T1") < page.index('<div class="key">') < page.index("hypothesis")
+
+
+def test_a_term_tells_its_meaning_under_the_pointer_and_at_the_end(content):
+    page = render_report(content)
+    assert f'<abbr title="{escape(TERMS["λ"])}">λ</abbr> (mm)</th>' in page
+    assert f'<abbr title="{escape(TERMS["brain Dice"])}">Brain Dice</abbr>, patient' in page
+    assert page.index("<h2>Words</h2>") < page.index(f"<dt>λ</dt><dd>{escape(TERMS['λ'])}</dd>")
+
+
+def test_a_text_that_is_explained_is_escaped():
+    assert explained("<i>score</i>") == Markup(
+        f'&lt;i&gt;<abbr title="{TERMS["score"]}">score</abbr>&lt;/i&gt;'
+    )
+    assert explained("scored") == "scored"
 
 
 def test_no_core_is_a_dash(content):
