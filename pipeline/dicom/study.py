@@ -26,6 +26,9 @@ PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 STUDY = ("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName")
 """All may be empty (type 2), and are in an anonymous study."""
 
+UTF_8 = "ISO_IR 192"
+"""DICOM's name of it."""
+
 SEXES = ("M", "F", "O")
 
 HOW_ANONYMOUS = "glioquery: no patient, no study, new UIDs"
@@ -110,8 +113,7 @@ def read_study(path: StrPath, name: str, *, anonymous: bool = False) -> Study:
 def _common(first: Any, uid: Callable[[str], str], *, anonymous: bool) -> Any:
     """What all images of the series share."""
     common = pydicom.Dataset()
-    if "SpecificCharacterSet" in first and not anonymous:
-        common.SpecificCharacterSet = first.SpecificCharacterSet
+    common.SpecificCharacterSet = UTF_8  # whatever the series has: highdicom knows few of them
     for keyword in (*PATIENT, *STUDY):
         value = "" if anonymous else first.get(keyword, "")
         setattr(common, keyword, _valid(keyword, value))
@@ -137,7 +139,7 @@ def _valid(keyword: str, value: Any) -> Any:
             read(value)
         except ValueError:
             return ""
-    return "" if value is None else value
+    return "" if value is None else str(value)
 
 
 def _slice(file: Instance, common: Any, uid: Callable[[str], str], grid: Grid) -> Any:

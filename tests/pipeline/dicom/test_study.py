@@ -147,6 +147,22 @@ def test_values_that_dicom_does_not_allow_are_left_out(tmp_path):
     write_all(tmp_path, study)
 
 
+@pytest.mark.parametrize(
+    ("name", "characters"),
+    [
+        ("Müller^Jörg", "ISO_IR 100"),
+        ("Yamada^Tarou=山田^太郎=やまだ^たろう", ["", "ISO 2022 IR 87"]),
+    ],
+)
+def test_names_of_any_alphabet_arrive(tmp_path, name, characters):
+    patient = PATIENT | {"PatientName": name}
+    write_series(
+        tmp_path / "a", volume(GRID), GRID, patient=patient, SpecificCharacterSet=characters
+    )
+    paths, _ = write_all(tmp_path, read_study(tmp_path / "a", "T1"))
+    assert {str(pydicom.dcmread(path).PatientName) for path in paths.values()} == {name}
+
+
 def test_a_series_without_a_frame_of_reference_cannot_be_referred_to(tmp_path):
     write_series(tmp_path / "a", volume(GRID), GRID, frame_uid=None)
     with pytest.raises(InputError, match="no frame of reference"):
