@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from ..deferred import deferred
 from .compilation import keep_compiled_programs
+from .declarations import TIME_SCALING, Combination, Parameter, parameter
 from .density import Thresholds, TumorDensity, TumorMasks
 from .own_settings import own_arithmetic
 from .parameters import GrowthParameters
@@ -33,12 +34,15 @@ else:
 
 __all__ = [
     "SCHEME",
+    "TIME_SCALING",
     "Accuracy",
     "BatchResult",
+    "Combination",
     "FisherKolmogorov",
     "GrowthModel",
     "GrowthParameters",
     "OriginError",
+    "Parameter",
     "Sensitivity",
     "Simulation",
     "Snapshot",
@@ -52,6 +56,7 @@ __all__ = [
     "march",
     "on_grid",
     "own_arithmetic",
+    "parameter",
     "sensitivity",
     "simulate",
     "simulate_batch",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .declarations import model_of, own_values, with_values
 from .density import Thresholds
 from .laplacian import Laplacian
 from .models import FisherKolmogorov, GrowthModel
@@ -20,7 +22,7 @@ from .own_settings import own_jax
 from .parameters import GrowthParameters
 from .schedule import Accuracy
 from .seed import seed_density
-from .stepper import pace_of, strang_step
+from .stepper import kind_of, pace_of, strang_step
 from .supertime import coefficients, stages_for
 from .tissue import Tissue
 from .window import DiffusionOperator, Window
@@ -87,9 +89,39 @@ def simulate_batch(
     """
     if not parameters:
         raise InputError("a batch holds at least one set of parameters")
+    n = len(parameters)
+    result = BatchResult(
+        np.empty((n, *tissue.box_shape), np.float32),
+        np.empty(n, np.int32),
+        np.empty(n, np.int32),
+        np.empty(n, np.float32),
+    )
+    # Growths of one model, with the values of its own parameters, share its diffusion.
+    alike: dict[GrowthModel, list[int]] = {}
+    for i, p in enumerate(parameters):
+        alike.setdefault(model_of(model, p.own), []).append(i)
+    for one, rows in alike.items():
+        found = _run_alike(
+            tissue, [parameters[i] for i in rows], one, thresholds, accuracy, batch_size
+        )
+        for array in dataclasses.fields(BatchResult):
+            getattr(result, array.name)[rows] = getattr(found, array.name)
+    return result
+
+
+def _run_alike(
+    tissue: Tissue,
+    parameters: Sequence[GrowthParameters],
+    model: GrowthModel,
+    thresholds: Thresholds,
+    accuracy: Accuracy,
+    batch_size: int,
+) -> BatchResult:
+    """Grow tumours of one model to their ends."""
     operator = DiffusionOperator(tissue, model)
     laplacian = operator.on(Window((0, 0, 0), tissue.box_shape))
     levels = jnp.array([thresholds.core, thresholds.whole], jnp.float32)
+    kind, own = kind_of(model), own_values(model)
     plans = []
     for p in parameters:
         pace = pace_of(tissue, operator, model, p)
@@ -115,15 +147,16 @@ def simulate_batch(
             rates[place] = parameters[i].dw, parameters[i].rho
             seeds[place] = seed_density(tissue, parameters[i].origin_mm)
         tables = np.stack([coefficients(int(s)) for s in stages]).astype(np.float32)
-        ends = _run_batch(model, laplacian, seeds, rates, days, tables, stages, levels)
+        ends = _run_batch(kind, own, laplacian, seeds, rates, days, tables, stages, levels)
         used = len(members)
         u[members], voxels[members], clipped[members] = (np.asarray(e)[:used] for e in ends)
     return BatchResult(u, voxels[:, 0], voxels[:, 1], clipped)
 
 
-@functools.partial(jax.jit, static_argnames="model")
+@functools.partial(jax.jit, static_argnames="kind")
 def _run_batch(
-    model: GrowthModel,
+    kind: GrowthModel,
+    own: dict[str, Array],
     laplacian: Laplacian,
     seeds: Array,
     rates: Array,
@@ -132,6 +165,7 @@ def _run_batch(
     stages: Array,
     levels: Array,
 ) -> tuple[Array, Array, Array]:
+    model = with_values(kind, own)
     walls = jnp.zeros(6, jnp.float32)
 
     def step(

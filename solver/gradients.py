@@ -1,9 +1,9 @@
-"""Derivatives of a growth with respect to its six parameters."""
+"""Derivatives of a growth with respect to all of its parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,8 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
+from ..errors import InputError
+from .declarations import model_of, own_parameters, own_values, with_values
 from .models import FisherKolmogorov, GrowthModel
 from .own_settings import own_jax
 from .parameters import GrowthParameters
@@ -20,6 +22,9 @@ from .stepper import pace_of, strang_step
 from .supertime import coefficients, stages_for
 from .tissue import Tissue
 from .window import DiffusionOperator, Window
+
+LINK_DIFFERENCE = 1e-3
+"""Share of a parameter's value over which the change of the links is measured."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ class Sensitivity:
         Per 1/day.
     days : float
         Per day.
+    own : mapping of str to float
+        Per unit of each parameter that the model declares itself.
     """
 
     value: float
@@ -44,6 +51,7 @@ class Sensitivity:
     dw: float
     rho: float
     days: float
+    own: Mapping[str, float] = field(default_factory=dict)
 
 
 def sensitivity(
@@ -59,6 +67,7 @@ def sensitivity(
 
     The numbers of steps and stages, and the voxels of the seed, are held fixed at those of the
     given parameters; each step keeps its share of the duration. The whole tissue box is computed.
+    How the links between voxels change with a parameter of the model is taken from differences.
 
     Parameters
     ----------
@@ -96,6 +105,8 @@ def _differentiate(
     accuracy: Accuracy,
     dtype: type[np.floating],
 ) -> Sensitivity:
+    model = model_of(model, parameters.own)
+    own = own_values(model)
     laplacian_of = DiffusionOperator(tissue, model, dtype)
     whole = Window((0, 0, 0), tissue.box_shape)
     laplacian = laplacian_of.on(whole)
@@ -109,9 +120,18 @@ def _differentiate(
     support = seed_density(tissue, parameters.origin_mm) > 0
     places = jnp.asarray(tissue.grid.to_world(np.argwhere(support) + _corner(tissue)), dtype)
     voxel_mm3 = tissue.grid.voxel_ml * 1000
+    slopes = _link_slopes(tissue, model, dtype)
 
     def final(theta: Array) -> Array:
         origin, dw, rho, days = theta[:3], theta[3], theta[4], theta[5]
+        there = with_values(model, dict(zip(own, theta[6:], strict=True)))
+        linked = laplacian
+        for name, value in zip(own, theta[6:], strict=True):
+            if name in slopes:
+                moved = zip(linked.weights, slopes[name], strict=True)
+                linked = replace(
+                    linked, weights=tuple(w + (value - own[name]) * s for w, s in moved)
+                )
         weights = jnp.exp(-((places - origin) ** 2).sum(axis=1) / (2 * SEED_SD_MM**2))
         seed = jnp.zeros(tissue.box_shape, dtype)
         seed = seed.at[np.nonzero(support)].set(weights * SEED_MASS_MM3 / voxel_mm3 / weights.sum())
@@ -122,20 +142,53 @@ def _differentiate(
             share, table, n_stages = plan
             rates = jnp.stack([dw, rho, share * days])
             return strang_step(
-                model, laplacian, fields, rates, table, n_stages, levels, walls
+                there, linked, fields, rates, table, n_stages, levels, walls
             )[0], None  # fmt: skip
 
-        fields = model.initial(laplacian.flatten(seed))
+        fields = there.initial(laplacian.flatten(seed))
         fields, _ = jax.lax.scan(step, fields, (shares, tables, jnp.asarray(stages)))
-        u = laplacian.interior(model.density(fields)).reshape(tissue.box_shape)
+        u = laplacian.interior(there.density(fields)).reshape(tissue.box_shape)
         return scalar(u)
 
-    theta = jnp.array(
-        [*parameters.origin_mm, parameters.dw, parameters.rho, parameters.days], dtype
-    )
+    common = (*parameters.origin_mm, parameters.dw, parameters.rho, parameters.days)
+    theta = jnp.array([*common, *own.values()], dtype)
     value, tangents = jax.jit(_value_and_forward(final))(theta)
-    x, y, z, dw, rho, days = (float(t) for t in tangents)
-    return Sensitivity(float(value), (x, y, z), dw, rho, days)
+    x, y, z, dw, rho, days, *more = (float(t) for t in tangents)
+    return Sensitivity(float(value), (x, y, z), dw, rho, days, dict(zip(own, more, strict=True)))
+
+
+def _link_slopes(
+    tissue: Tissue, model: GrowthModel, dtype: type[np.floating]
+) -> dict[str, list[Array]]:
+    """How each link's weight changes with the model's own parameters; without those it ignores.
+
+    Raises
+    ------
+    InputError
+        If a parameter changes which voxels are linked.
+    """
+    whole = Window((0, 0, 0), tissue.box_shape)
+    slopes = {}
+    for declared in own_parameters(model):
+        value = getattr(model, declared.name)
+        reach = LINK_DIFFERENCE * max(abs(value), 1.0)
+        ends = max(value - reach, declared.bounds[0]), min(value + reach, declared.bounds[1])
+        low, high = (
+            DiffusionOperator(tissue, with_values(model, {declared.name: end}), np.float64).on(
+                whole
+            )
+            for end in ends
+        )
+        if low.offsets != high.offsets:
+            raise InputError(
+                f"no derivative by {declared.name}: it changes which voxels are linked"
+            )
+        found = [
+            (b - a) / (ends[1] - ends[0]) for a, b in zip(low.weights, high.weights, strict=True)
+        ]
+        if any(bool(jnp.any(slope != 0)) for slope in found):
+            slopes[declared.name] = [slope.astype(dtype) for slope in found]
+    return slopes
 
 
 def _value_and_forward(

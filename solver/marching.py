@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
+from .declarations import model_of
 from .density import Thresholds
 from .models import FisherKolmogorov, GrowthModel
 from .own_settings import own_jax
@@ -64,6 +65,7 @@ def march(
         states = march(tissue, parameters)
         days = next(s.days for s in states if s.whole_voxels * tissue.grid.voxel_ml >= 10)
     """
+    model = model_of(model, parameters.own)
     operator = _operator(tissue, model)
     return _states(Stepper(tissue, operator, model, parameters, thresholds, accuracy).start())
 
@@ -83,6 +85,7 @@ def require_end(
     InputError
         If it takes more.
     """
+    model = model_of(model, parameters.own)
     pace = pace_of(tissue, _operator(tissue, model), model, parameters)
     accuracy.require_end(pace, parameters.days)
 
@@ -94,6 +97,6 @@ def _states(state: State) -> Iterator[State]:
         yield state
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)  # a refinement follows some growths of several values at a time
 def _operator(tissue: Tissue, model: GrowthModel) -> DiffusionOperator:
     return DiffusionOperator(tissue, model)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from ..errors import InputError
+from .declarations import COMMON, NOTHING_DECLARED, ORIGIN, RATES, TIME_SCALING, Declared
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class GrowthParameters:
         Proliferation rate, 1/day, >= 0.
     days : float
         Time from seed to scan, T > 0.
+    own : mapping of str to float
+        Values of parameters that the growth model declares itself, in place of those that it has.
 
     Raises
     ------
@@ -37,22 +42,33 @@ class GrowthParameters:
     dw: float
     rho: float
     days: float
+    own: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         origin = tuple(float(c) for c in self.origin_mm)
         if len(origin) != 3 or not all(map(math.isfinite, origin)):
             raise InputError(f"origin_mm is three finite coordinates in mm, got {self.origin_mm}")
         object.__setattr__(self, "origin_mm", origin)
-        for name, unit, positive in (
-            ("dw", "mm^2/day", False),
-            ("rho", "1/day", False),
-            ("days", "days", True),
-        ):
-            value = float(getattr(self, name))
-            if not math.isfinite(value) or value < 0 or (positive and value == 0):
-                bound = "> 0" if positive else ">= 0"
-                raise InputError(f"{name} is a finite number {bound} in {unit}, got {value}")
-            object.__setattr__(self, name, value)
+        for declared in RATES:
+            value = declared.require(getattr(self, declared.name))
+            object.__setattr__(self, declared.name, value)
+        own = {name: float(value) for name, value in self.own.items()}
+        for name, value in own.items():
+            if not math.isfinite(value):
+                raise InputError(f"{name} is a finite number, got {value}")
+        object.__setattr__(self, "own", own)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> GrowthParameters:
+        """The growth of such values by name as `values` gives them."""
+        own = {name: value for name, value in values.items() if name not in _COMMON_NAMES}
+        x, y, z, dw, rho, days = (float(values[declared.name]) for declared in COMMON)
+        return cls((x, y, z), dw, rho, days, own)
+
+    def values(self) -> dict[str, float]:
+        """The values of all parameters by name, those of `COMMON` first."""
+        common = (*self.origin_mm, self.dw, self.rho, self.days)
+        return dict(zip(_COMMON_NAMES, common, strict=True)) | dict(self.own)
 
     @property
     def lambda_mm(self) -> float:
@@ -64,11 +80,34 @@ class GrowthParameters:
         """Number of e-foldings of proliferation, rho * days."""
         return self.rho * self.days
 
-    def scaled(self, factor: float) -> GrowthParameters:
-        """The growth `factor` times as fast: (c dw, c rho, days / c), of the same final density.
+    def row(self, declared: Declared = NOTHING_DECLARED) -> dict[str, Any]:
+        """Plain values by name: the origin, combinations, and the parameters behind them."""
+        values = self.values()
+        combined = {
+            one.name: float(one.of(values))
+            for one in declared.all_combinations
+            if one.names <= set(values)
+        }
+        plain = {name: value for name, value in values.items() if name not in _ORIGIN_NAMES}
+        return {"origin_mm": self.origin_mm, **combined, **plain}
+
+    def scaled(self, factor: float, symmetry: Mapping[str, int] = TIME_SCALING) -> GrowthParameters:
+        """The growth `factor` times as fast, of the same final density: (c dw, c rho, days / c).
 
         For a power of two the numbers, and so the computed density, are exactly the same.
+
+        Parameters
+        ----------
+        factor : float
+        symmetry : mapping of str to int
+            Of the model (see `declarations.symmetry_of`).
         """
-        return GrowthParameters(
-            self.origin_mm, self.dw * factor, self.rho * factor, self.days / factor
-        )
+        values = self.values()
+        for name, power in symmetry.items():
+            by = factor ** abs(power)
+            values[name] = values[name] * by if power > 0 else values[name] / by
+        return GrowthParameters.of(values)
+
+
+_ORIGIN_NAMES = tuple(declared.name for declared in ORIGIN)
+_COMMON_NAMES = tuple(declared.name for declared in COMMON)

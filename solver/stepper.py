@@ -11,8 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
+from .declarations import own_parameters, own_values, with_values
 from .density import Thresholds
 from .laplacian import Laplacian
 from .models import GrowthModel
@@ -89,14 +91,13 @@ class State:
         return self._stepper.step(self, days - self.days, days)
 
 
-@functools.partial(jax.jit, static_argnames="model")
 def strang_step(
     model: GrowthModel,
     laplacian: Laplacian,
     fields: tuple[Array, ...],
-    rates: Array,
-    table: Array,
-    n_stages: Array,
+    rates: ArrayLike,
+    table: ArrayLike,
+    n_stages: ArrayLike,
     thresholds: Array,
     open_walls: Array,
 ) -> tuple[tuple[Array, ...], Array, Array]:
@@ -121,6 +122,38 @@ def strang_step(
     edge_and_clipped : (2,) array
         Largest density at the window's open walls; `State.clipped`.
     """
+    found: tuple[tuple[Array, ...], Array, Array] = _strang_step(
+        kind_of(model),
+        own_values(model),
+        laplacian,
+        fields,
+        rates,
+        table,
+        n_stages,
+        thresholds,
+        open_walls,
+    )
+    return found
+
+
+def kind_of(model: GrowthModel) -> GrowthModel:
+    """A model with its own parameters at their defaults: what a compiled program is kept for."""
+    return with_values(model, {p.name: p.default for p in own_parameters(model)})
+
+
+@functools.partial(jax.jit, static_argnames="kind")
+def _strang_step(
+    kind: GrowthModel,
+    own: dict[str, Array],
+    laplacian: Laplacian,
+    fields: tuple[Array, ...],
+    rates: Array,
+    table: Array,
+    n_stages: Array,
+    thresholds: Array,
+    open_walls: Array,
+) -> tuple[tuple[Array, ...], Array, Array]:
+    model = with_values(kind, own)
     dw, rho, days = rates
     fields = model.react(fields, rho, days / 2)
     diffused = []

@@ -20,13 +20,19 @@ the voxel at that offset, for unit diffusivity. Of an offset and its opposite on
 class GrowthModel(Protocol):
     """A reaction-diffusion model of one or several fields on a tissue.
 
-    Implementations are frozen dataclasses whose attributes are the model's settings: hashable, so
-    that a compiled program is kept for each, and written into every database they generate. A
-    setting is a number, a string, or a value with a `describe()` of such.
+    Implementations are frozen dataclasses. A field made by `declarations.parameter` is a parameter
+    of a growth, beside those of all models (`declarations.COMMON`): a study may draw it, so that
+    inside the methods it may be traced by JAX, except in `links`. Any other field is a setting: a
+    number, a string, or a value with a `describe()` of such, one for all growths of a database,
+    hashable, so that a compiled program is kept for each.
 
-    Two things are asked of the equations. The solution depends on (dw, rho, days) through dw days
-    and rho days alone: every other rate is a ratio to `rho`, every other diffusivity one to `dw`.
-    And all fields vanish far from the tumour, so that a nutrient, say, is kept as its deficit.
+    A model may state two things of its equations. `symmetry` (`declarations.symmetry_of`) says
+    which parameters may be scaled together without a change; most models are `TIME_SCALING`.
+    Without it a growth is simulated as it is. `combinations` are values that follow from the
+    parameters, stored and shown beside `declarations.COMBINATIONS`.
+
+    One thing is asked of the equations: all fields vanish far from the tumour, so that a nutrient,
+    say, is kept as its deficit.
     """
 
     name: ClassVar[str]

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jax import Array
 
-from ...errors import InputError
+from ..declarations import TIME_SCALING, parameter, require_in_bounds
 from ..laplacian import face_weights
 from ..tissue import Tissue
 from .base import Links
+
+
+def grey_white_ratio() -> Any:
+    """The parameter that models of two diffusivities share."""
+    return parameter(
+        10.0,
+        "white over grey diffusivity",
+        symbol="Dw/Dg",
+        bounds=(1, math.inf),
+        usual=(2, 50),
+        scale="log-uniform",
+        source="K. R. Swanson, E. C. Alvord, J. D. Murray, Cell Proliferation 33:317-329, 2000",
+    )
 
 
 def grow_logistically(u: Array, rho: Array, days: Array) -> Array:
@@ -22,6 +36,11 @@ def grow_logistically(u: Array, rho: Array, days: Array) -> Array:
 
 class OneLogisticPopulation:
     """What the Fisher-Kolmogorov models share: cells that diffuse and divide logistically."""
+
+    symmetry = TIME_SCALING
+
+    def __post_init__(self) -> None:
+        require_in_bounds(self)  # type: ignore[arg-type]
 
     def initial(self, seed: Array) -> tuple[Array, ...]:
         """The seed itself."""
@@ -50,7 +69,6 @@ class FisherKolmogorov(OneLogisticPopulation):
     Attributes
     ----------
     ratio : float
-        Diffusivity in white over that in grey matter, >= 1.
     face_mean : {'harmonic', 'arithmetic'}
         Diffusivity of a voxel face from those of its two voxels.
 
@@ -60,15 +78,11 @@ class FisherKolmogorov(OneLogisticPopulation):
     gliomas in grey and white matter", Cell Proliferation 33:317-329, 2000.
     """
 
-    ratio: float = 10.0
+    ratio: float = grey_white_ratio()
     face_mean: str = "harmonic"
 
     name: ClassVar[str] = "fisher-kolmogorov"
     equation: ClassVar[str] = "du/dt = div(D grad u) + rho u (1 - u), D = dw (p_w + p_g / ratio)"
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.ratio < float("inf"):
-            raise InputError(f"ratio (white over grey diffusivity) is >= 1, got {self.ratio}")
 
     def links(self, tissue: Tissue) -> Links:
         """One link through each voxel face inside the domain."""

@@ -13,7 +13,7 @@ from ...errors import InputError
 from ..selling import decompose, touched_voxels
 from ..tissue import Tissue
 from .base import Links
-from .fisher_kolmogorov import OneLogisticPopulation
+from .fisher_kolmogorov import OneLogisticPopulation, grey_white_ratio
 from .tensor_field import TensorField
 
 NEGLIGIBLE = 1e-10
@@ -64,7 +64,7 @@ class FisherKolmogorovTensor(OneLogisticPopulation):
     """
 
     tensor: TensorField | None = None
-    ratio: float = 10.0
+    ratio: float = grey_white_ratio()
     max_anisotropy: float = 5.0
 
     name: ClassVar[str] = "fisher-kolmogorov-tensor"
@@ -74,8 +74,7 @@ class FisherKolmogorovTensor(OneLogisticPopulation):
         given: object = self.tensor  # a database holds its description
         if isinstance(given, Mapping):
             object.__setattr__(self, "tensor", TensorField.from_description(given))
-        if not 1 <= self.ratio < float("inf"):
-            raise InputError(f"ratio (white over grey diffusivity) is >= 1, got {self.ratio}")
+        super().__post_init__()
         if not 1 <= self.max_anisotropy <= 1e3:
             raise InputError(f"max_anisotropy lies in [1, 1000], got {self.max_anisotropy}")
 

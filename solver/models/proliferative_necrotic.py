@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from jax import Array
 
 from ...errors import InputError
+from ..declarations import TIME_SCALING, parameter, require_in_bounds
 from ..laplacian import face_weights
 from ..tissue import Tissue
 from .base import Links
-
-MAX_NUTRIENT_DIFFUSION = 10.0
+from .fisher_kolmogorov import grey_white_ratio
 
 
 @dataclass(frozen=True)
@@ -37,21 +37,19 @@ class ProliferativeNecrotic:
     Attributes
     ----------
     ratio : float
-        Diffusivity in white over that in grey matter, >= 1.
     necrosis : float
-        a, rate of dying without nutrient over `rho`. The toolkit's example: 0.5 / 0.08 = 6.25.
+        The toolkit's example: 0.5 / 0.08 = 6.25.
     consumption : float
-        c, rate of consumption by a full population over `rho`. In the toolkit's generator of
+        In the toolkit's generator of
         virtual patients c lies anywhere from 0.01 to 50 (lambda_s 0.01 to 0.5, rho 0.01 to 0.8).
         Cells that grow together reach u = 1 - exp(-(1 - s) / c) before they starve: 0.86 here; the
         1.25 of the toolkit's example gives 0.33, which never shows a core {u >= 0.6}.
     nutrient_diffusion : float
-        b, the nutrient's diffusivity over that of the cells, 0 to 10. The toolkit's example:
-        3 / 1.5 = 2.
+        The toolkit's example: 3 / 1.5 = 2.
     threshold : float
-        s, nutrient at which half of the cells starve, in (0, 1). The toolkit's example: 0.5.
+        The toolkit's example: 0.5.
     steepness : float
-        k, of the sigmoid. The toolkit: 50.
+        The toolkit: 50.
     substeps : int
         Steps of the reaction in each half step of the splitting. At the default accuracy two leave
         0.14 % of relative L2 error in u.
@@ -79,33 +77,33 @@ class ProliferativeNecrotic:
        71:7366-7375, 2011.
     """
 
-    ratio: float = 10.0
-    necrosis: float = 6.25
-    consumption: float = 0.25
-    nutrient_diffusion: float = 2.0
-    threshold: float = 0.5
-    steepness: float = 50.0
+    ratio: float = grey_white_ratio()
+    necrosis: float = parameter(
+        6.25, "rate of dying without nutrient over rho", symbol="a", bounds=(0, 1e3)
+    )
+    consumption: float = parameter(
+        0.25, "rate of consumption by a full population over rho", symbol="c", bounds=(0, 1e3)
+    )
+    nutrient_diffusion: float = parameter(
+        2.0, "diffusivity of the nutrient over that of the cells", symbol="b", bounds=(0, 10)
+    )
+    threshold: float = parameter(
+        0.5, "nutrient at which half of the cells starve", symbol="s", bounds=(0, 1)
+    )
+    steepness: float = parameter(50.0, "of the sigmoid", symbol="k", bounds=(0, 1e3))
     substeps: int = 2
 
     name: ClassVar[str] = "proliferative-necrotic"
+    symmetry = TIME_SCALING
     equation: ClassVar[str] = (
         "dP/dt = div(D grad P) + rho S P (1 - P - N) - a rho H(S) P, dN/dt = a rho H(S) P, "
         "dS/dt = b div(D grad S) - c rho S P, H(S) = 1 / (1 + exp(k (S - s))), u = P + N"
     )
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("ratio", 1, 1e6),
-            ("necrosis", 0, 1e3),
-            ("consumption", 0, 1e3),
-            ("nutrient_diffusion", 0, MAX_NUTRIENT_DIFFUSION),
-            ("threshold", 0, 1),
-            ("steepness", 0, 1e3),
-            ("substeps", 1, 100),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InputError(f"{name} lies in [{low}, {high:g}], got {value}")
+        require_in_bounds(self)
+        if not 1 <= self.substeps <= 100:
+            raise InputError(f"substeps lies in [1, 100], got {self.substeps}")
 
     def links(self, tissue: Tissue) -> Links:
         """One link through each voxel face inside the domain."""
@@ -119,7 +117,7 @@ class ProliferativeNecrotic:
 
     def diffusivities(self, dw: Array) -> tuple[Array | None, ...]:
         """Proliferating cells and the nutrient spread, necrotic cells stay."""
-        return dw, None, (self.nutrient_diffusion * dw if self.nutrient_diffusion else None)
+        return dw, None, self.nutrient_diffusion * dw
 
     def react(self, fields: tuple[Array, ...], rho: Array, days: Array) -> tuple[Array, ...]:
         """Growth, starvation and consumption, of second order in time."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import InputError
+from ..declarations import require_in_bounds
 from ..own_settings import require_jax
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ def _make(model_class: Any, name: str, settings: Mapping[str, Any]) -> GrowthMod
         )
     try:
         model: GrowthModel = model_class(**settings)
+        require_in_bounds(model)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} does not accept {settings}: {error}") from error
     return model

@@ -1,17 +1,23 @@
 """Batches agree with single runs; derivatives with central differences."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from anatomies import blocky_tissue, middle, relative_l2, uniform_tissue
 
+from glioquery.errors import InputError
 from glioquery.solver import (
     Accuracy,
+    FisherKolmogorov,
     GrowthParameters,
     sensitivity,
     simulate,
     simulate_batch,
 )
+from glioquery.solver.declarations import own_parameters
+from glioquery.solver.models import ProliferativeNecrotic
 
 
 def test_a_batch_agrees_with_single_runs():
@@ -70,6 +76,40 @@ def test_derivatives_agree_with_a_central_difference():
     difference = (at(theta + change).value - at(theta - change).value) / 2
     # Other dw, rho and days change the schedule a little.
     assert difference == pytest.approx(1e-4 * shares.sum(), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("model", "values"),
+    [
+        (FisherKolmogorov(), {"ratio": 6.0}),  # in the links between voxels
+        (ProliferativeNecrotic(), {"consumption": 0.3, "nutrient_diffusion": 0.5}),  # elsewhere
+    ],
+)
+def test_derivatives_by_a_models_own_parameters_agree_with_central_differences(model, values):
+    tissue = blocky_tissue((14, 16, 12))
+    growth = GrowthParameters(middle(tissue), dw=0.4, rho=0.08, days=50)
+
+    def at(own):
+        there = replace(growth, own=own)
+        return sensitivity(tissue, there, jnp.sum, model=model, dtype=np.float64)
+
+    found = at(values)
+    assert set(found.own) == {one.name for one in own_parameters(model)}
+    for name, value in values.items():
+        ends = [at(values | {name: value * (1 + h)}).value for h in (-1e-3, 1e-3)]
+        assert found.own[name] == pytest.approx((ends[1] - ends[0]) / (2e-3 * value), rel=5e-3)
+
+
+def test_a_batch_keeps_each_growths_own_parameters():
+    tissue = blocky_tissue((14, 16, 12))
+    growth = GrowthParameters(middle(tissue), dw=0.4, rho=0.08, days=50)
+    growths = [replace(growth, own={"ratio": ratio}) for ratio in (2.0, 20.0, 2.0)]
+    batch = simulate_batch(tissue, growths, batch_size=2)
+    for u, one in zip(batch.u, growths, strict=True):
+        assert relative_l2(u, simulate(tissue, one).final.u) < 1e-3
+    assert relative_l2(batch.u[0], batch.u[1]) > 0.05
+    with pytest.raises(InputError, match=r"unknown parameter 'speed': there are .*days, ratio"):
+        simulate(tissue, replace(growth, own={"speed": 2.0}))
 
 
 def test_the_value_is_that_of_the_simulation():

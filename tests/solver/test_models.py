@@ -20,6 +20,7 @@ from glioquery.atlas import Grid
 from glioquery.dbgen import Database, ParameterSpace, Plan, Range, generate, verify
 from glioquery.query import build_index, search
 from glioquery.solver import (
+    TIME_SCALING,
     Accuracy,
     FisherKolmogorov,
     GrowthParameters,
@@ -48,6 +49,7 @@ class Gompertz:
 
     ratio: float = 10.0
 
+    symmetry: ClassVar = TIME_SCALING
     name: ClassVar[str] = "gompertz"
     equation: ClassVar[str] = "du/dt = div(D grad u) - rho u ln u, D = dw (p_w + p_g / ratio)"
 
@@ -277,7 +279,11 @@ class Unhashable(Gompertz):
         (f"{__name__}:Unhashable", {}, "make it a frozen dataclass"),
         ("types:SimpleNamespace", {}, "it lacks name, equation, links, initial, diffusivities"),
         ("fisher-kolmogorov", {"speed": 3}, "no setting speed; its settings are ratio, face_mean"),
-        ("fisher-kolmogorov", {"ratio": 0.5}, "ratio .* is >= 1"),
+        (
+            "fisher-kolmogorov",
+            {"ratio": 0.5},
+            r"ratio is a finite number >= 1, got 0.5 \(white over grey",
+        ),
         ("fisher-kolmogorov", {"ratio": "ten"}, "does not accept"),
         ("fisher-kolmogorov-tensor", {"tensor": {"frame": "world"}}, "tensor field is described"),
         ("proliferative-necrotic", {"threshold": 1.5}, "threshold lies in"),

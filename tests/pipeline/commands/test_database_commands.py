@@ -81,8 +81,9 @@ def test_a_study_is_generated_continued_and_merged(capsys, study, tmp_path):
     assert run(capsys, "generate", one, "--n", 2)[0] == 0
     code, _, err = run(capsys, "generate", one, "--n", 2, "--model", "fisher-kolmogorov")
     assert code == 2 and "another plan" in err
-    code, _, err = run(capsys, "merge", tmp_path / "all", one, two)
-    assert code == 2 and "cannot be merged: model is" in err
+    code, _, err = run(capsys, "merge", tmp_path / "both", one, two)
+    assert code == 0 and "ratio = 5.0, 7.0" in " ".join(err.split())
+    assert set(Database.open(tmp_path / "both").parameters.ratio.values) == {5, 7}
     three = tmp_path / "three"
     assert run(capsys, "generate", three, "--n", 1, *base, "--seed", 3)[0] == 0
     code, out, _ = run(capsys, "merge", tmp_path / "all", one, three, "--json")

@@ -1,0 +1,333 @@
+"""What a growth model says of its parameters: the one place where each is declared.
+
+Whoever draws, stores, fits or shows parameters goes through what is declared. `COMMON` are those of
+every model, for the methods of `GrowthModel` take them; a model's own are fields of its dataclass
+that are made by `parameter`. They are values of a run: a study may draw them. A field without a
+declaration is a setting of all runs.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..errors import InputError
+from .formulas import Formula
+
+if TYPE_CHECKING:
+    from .models.base import GrowthModel
+
+Model = TypeVar("Model")
+
+NOT_NEGATIVE, POSITIVE = (0.0, math.inf), (math.ulp(0.0), math.inf)
+"""Bounds of a number >= 0, and of one > 0."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A number that a growth depends on.
+
+    Attributes
+    ----------
+    name : str
+        In Python, in studies, tables and databases.
+    unit : str
+        As in `mm^2/day`, `1/day`, `days`; empty for a ratio.
+    meaning : str
+        A phrase.
+    symbol : str
+        On pages and in pictures.
+    bounds : tuple of two float
+        Least and greatest value that the model takes.
+    usual : tuple of two float, optional
+        Least and greatest value that is drawn, or fitted, where nothing else is said.
+    drawn : bool
+        Whether a study draws it that does not name it; else it stays at its value.
+    scale : {'uniform', 'log-uniform', 'choices'}
+        How it is drawn; of `choices`, each is as likely.
+    choices : tuple of float
+        The only values that it takes, with the scale 'choices'.
+    source : str
+        Where its values come from.
+    default : float, optional
+        Its value where nothing else is said; None for those of `COMMON`.
+    """
+
+    name: str
+    unit: str = ""
+    meaning: str = ""
+    symbol: str = ""
+    bounds: tuple[float, float] = (-math.inf, math.inf)
+    usual: tuple[float, float] | None = None
+    drawn: bool = False
+    scale: str = "uniform"
+    choices: tuple[float, ...] = ()
+    source: str = ""
+    default: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.scale not in ("uniform", "log-uniform", "choices"):
+            raise InputError(
+                f"{self.name}: scale is 'uniform', 'log-uniform' or 'choices', got {self.scale!r}"
+            )
+        if (self.scale == "choices") != bool(self.choices):
+            raise InputError(f"{self.name}: choices are listed for the scale 'choices' alone")
+        if self.drawn and not (self.choices or self.usual):
+            raise InputError(f"{self.name}: what is drawn has choices, or usual values")
+
+    @property
+    def limits(self) -> str:
+        """What it may be, for people."""
+        low, high = self.bounds
+        if self.choices:
+            text = "is one of " + ", ".join(f"{value:g}" for value in self.choices)
+        elif math.isfinite(low) and math.isfinite(high):
+            text = f"lies in [{low:g}, {high:g}]"
+        else:
+            text = "is a finite number"
+            if low == POSITIVE[0]:
+                text += " > 0"
+            elif math.isfinite(low):
+                text += f" >= {low:g}"
+            elif math.isfinite(high):
+                text += f" <= {high:g}"
+        return f"{text} in {self.unit}" if self.unit else text
+
+    def require(self, value: Any) -> float:
+        """A value as a float.
+
+        Raises
+        ------
+        InputError
+            If it is none of the parameter's.
+        """
+        if not isinstance(value, bool | str):
+            try:
+                number = float(value)
+            except (TypeError, ValueError):
+                number = math.nan
+            if self.choices:
+                is_fit = number in self.choices
+            else:
+                is_fit = self.bounds[0] <= number <= self.bounds[1] and math.isfinite(number)
+            if is_fit:
+                return number
+        what = f" ({self.meaning})" if self.meaning else ""
+        raise InputError(f"{self.name} {self.limits}, got {value!r}{what}")
+
+
+@dataclass(frozen=True)
+class Combination:
+    """What follows from parameters, and one scan tells where it does not tell them.
+
+    Attributes
+    ----------
+    name, unit, meaning, symbol : str
+        As of a `Parameter`.
+    formula : str
+        Of the names of parameters; see `Formula`.
+    """
+
+    name: str
+    unit: str
+    meaning: str
+    symbol: str
+    formula: str
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The parameters that it follows from."""
+        return Formula(self.formula).names
+
+    def of(self, values: Mapping[str, Any]) -> Any:
+        """Its value for those of the parameters."""
+        return Formula(self.formula)(values)
+
+
+RANGES = "I. Ezhov et al., Learn-Morph-Infer, Medical Image Analysis 83:102672, 2023"
+
+ORIGIN = tuple(
+    Parameter(f"origin_{axis}_mm", "mm", f"seed point, RAS world {axis}", f"{axis}0")
+    for axis in "xyz"
+)
+RATES = (
+    Parameter(
+        "dw", "mm^2/day", "diffusivity of tumour cells in white matter", "Dw", NOT_NEGATIVE,
+        (0.02, 1.5), True, source=RANGES,
+    ),
+    Parameter(
+        "rho", "1/day", "proliferation rate", "ρ", NOT_NEGATIVE, (0.002, 0.2), True, source=RANGES
+    ),
+    Parameter(
+        "days", "days", "time from seed to scan, T", "T", POSITIVE, (50, 1500), True, source=RANGES
+    ),
+)  # fmt: skip
+COMMON = (*ORIGIN, *RATES)
+"""Parameters of every model; a study draws the origin in the tissue."""
+
+COMBINATIONS = (
+    Combination("lambda_mm", "mm", "width of the infiltrating front", "λ", "sqrt(dw / rho)"),
+    Combination("rho_t", "", "e-foldings of proliferation", "ρT", "rho * days"),
+)
+"""Combinations of every model."""
+
+TIME_SCALING: Mapping[str, int] = {"dw": 1, "rho": 1, "days": -1}
+"""`symmetry` of a model that depends on (dw, rho, days) through dw days and rho days alone: all its
+other rates are ratios to rho, all its other diffusivities ratios to dw."""
+
+
+def parameter(
+    default: float,
+    meaning: str,
+    *,
+    unit: str = "",
+    symbol: str = "",
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+    usual: tuple[float, float] | None = None,
+    drawn: bool = False,
+    scale: str = "uniform",
+    choices: Sequence[float] = (),
+    source: str = "",
+) -> Any:
+    """A field of a model's dataclass that is a parameter; see `Parameter`."""
+    declared = Parameter(
+        "", unit, meaning, symbol, bounds, usual, drawn, scale, tuple(choices), source, default
+    )
+    return dataclasses.field(default=default, metadata={"parameter": declared})
+
+
+def own_parameters(model: GrowthModel | type) -> tuple[Parameter, ...]:
+    """The parameters that a model, or its class, declares beside `COMMON`, in their order."""
+    return _own_parameters(model if isinstance(model, type) else type(model))
+
+
+@functools.cache
+def _own_parameters(model_class: type) -> tuple[Parameter, ...]:
+    return tuple(
+        dataclasses.replace(
+            field.metadata["parameter"],
+            name=field.name,
+            symbol=field.metadata["parameter"].symbol or field.name,
+        )
+        for field in dataclasses.fields(model_class)
+        if "parameter" in field.metadata
+    )
+
+
+def own_values(model: GrowthModel) -> dict[str, float]:
+    """The values of a model's own parameters, by name."""
+    return {declared.name: getattr(model, declared.name) for declared in own_parameters(model)}
+
+
+def combinations_of(model: GrowthModel | type) -> tuple[Combination, ...]:
+    """`COMBINATIONS`, and those that a model adds."""
+    return (*COMBINATIONS, *getattr(model, "combinations", ()))
+
+
+def symmetry_of(model: GrowthModel | type) -> Mapping[str, int]:
+    """Powers of a factor, by parameter, with which all may be multiplied without a change.
+
+    Empty for a model that states none.
+    """
+    found: Mapping[str, int] = getattr(model, "symmetry", {})
+    return found
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a model declares beside what all have; a database keeps it, and is read without a model.
+
+    Attributes
+    ----------
+    parameters : tuple of Parameter
+    combinations : tuple of Combination
+    symmetry : mapping of str to int
+    """
+
+    parameters: tuple[Parameter, ...] = ()
+    combinations: tuple[Combination, ...] = ()
+    symmetry: Mapping[str, int] = dataclasses.field(default_factory=dict, hash=False)
+
+    @classmethod
+    def by(cls, model: GrowthModel) -> Declared:
+        """What a model declares."""
+        return cls(
+            own_parameters(model), tuple(getattr(model, "combinations", ())), symmetry_of(model)
+        )
+
+    @classmethod
+    def of(cls, description: Mapping[str, Any]) -> Declared:
+        """What `describe` wrote."""
+        return cls(
+            tuple(Parameter(**one) for one in description["own"]),
+            tuple(Combination(**one) for one in description["combinations"]),
+            description["symmetry"],
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values: names, units and meanings; what is drawn, a plan tells."""
+        return {
+            "own": [
+                {key: getattr(one, key) for key in ("name", "unit", "meaning", "symbol")}
+                for one in self.parameters
+            ],
+            "combinations": [dataclasses.asdict(one) for one in self.combinations],
+            "symmetry": dict(self.symmetry),
+        }
+
+    @property
+    def all_combinations(self) -> tuple[Combination, ...]:
+        """`COMBINATIONS` and its own."""
+        return (*COMBINATIONS, *self.combinations)
+
+
+NOTHING_DECLARED = Declared(symmetry=TIME_SCALING)
+"""What a model has whose parameters are those of all, and that time scales."""
+
+
+def require_in_bounds(model: GrowthModel) -> None:
+    """See that a model's own parameters have values that they may have.
+
+    Raises
+    ------
+    InputError
+        If one has not; the message names it.
+    """
+    for declared in own_parameters(model):
+        declared.require(getattr(model, declared.name))
+
+
+def with_values(model: Model, values: Mapping[str, Any]) -> Model:
+    """A model with other values of its own parameters, unchecked: JAX may trace them."""
+    changed = copy.copy(model)
+    for name, value in values.items():
+        object.__setattr__(changed, name, value)
+    return changed
+
+
+def model_of(model: GrowthModel, own: Mapping[str, float]) -> GrowthModel:
+    """The model of one growth: with the values of its own parameters that the growth brings.
+
+    Raises
+    ------
+    InputError
+        If the model has no such parameter, or a value is none of it.
+    """
+    if not own:
+        return model
+    declared = {one.name: one for one in own_parameters(model)}
+    for name, value in own.items():
+        if name not in declared:
+            raise unknown_parameter(name, [*(p.name for p in COMMON), *declared])
+        declared[name].require(value)
+    return with_values(model, own)
+
+
+def unknown_parameter(name: str, known: Sequence[str]) -> InputError:
+    """The error of a name that no parameter has."""
+    return InputError(f"unknown parameter {name!r}: there are {', '.join(known)}")
