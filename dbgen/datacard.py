@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import textwrap
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..solver.declarations import RATES, Declared
 from .machine.files import write_text
 from .store.database import Database
-from .store.shard import VARIABLES
+from .store.shard import variables_of
 from .study.samplers import find_sampler
 from .study.space import ParameterSpace
 from .study.values import Choices
@@ -22,9 +24,6 @@ N_VOLUME_BINS = 10
 BAR_LENGTH = 40
 MAX_POINTS = 8
 """Origins that are listed one by one."""
-STORED = ("dw", "rho", "days", "lambda_mm", "rho_t", "whole_ml", "core_ml")
-"""Variables whose stored values are summarised."""
-
 
 LICENCES = {
     "SRI24": "CC BY-SA 3.0: derived from SRI24 (T. Rohlfing et al., Human Brain Mapping "
@@ -65,6 +64,10 @@ class DatabaseFacts:
         Version of glioquery that began it.
     model : dict
         Name, equation and settings of the growth model.
+    parameters : dict
+        What the model declares of its parameters, beside those of all models.
+    units : dict
+        Of each of `stored`.
     parts : tuple of PartFacts
         One, or more if the database was merged.
     atlas : str
@@ -97,6 +100,8 @@ class DatabaseFacts:
     checksum: str
     package_version: str
     model: dict[str, Any]
+    parameters: dict[str, Any]
+    units: dict[str, str]
     parts: tuple[PartFacts, ...]
     atlas: str
     thresholds: dict[str, float]
@@ -116,7 +121,9 @@ class DatabaseFacts:
 
 def describe_database(database: Database) -> DatabaseFacts:
     """Gather the facts of a finished database."""
-    header, plan = database.header, database.header["plan"]
+    header, plan, declared = database.header, database.header["plan"], database.declared
+    parameters = [one.name for one in (*RATES, *declared.parameters)]
+    stored = [*parameters, *(c.name for c in declared.all_combinations), "whole_ml", "core_ml"]
     values = database.parameters
     _, first_of_run = np.unique(values.run, return_index=True)
     n_draws = int((values.attempt.values[first_of_run] + 1).sum())
@@ -132,6 +139,8 @@ def describe_database(database: Database) -> DatabaseFacts:
         checksum=database.checksum,
         package_version=header["package_version"],
         model={key: plan["model"][key] for key in ("name", "equation", "settings")},
+        parameters=declared.describe(),
+        units={name: variables_of(header)[name][1] for name in stored},
         parts=tuple(
             PartFacts(
                 part.last - part.first,
@@ -155,7 +164,7 @@ def describe_database(database: Database) -> DatabaseFacts:
                 float(values[name].median()),
                 float(values[name].max()),
             )
-            for name in STORED
+            for name in stored
         },
         volume_edges_ml=tuple(edges.tolist()),
         volume_counts=tuple(counts.tolist()),
@@ -198,15 +207,19 @@ def write_card(database: Database) -> Path:
 
 def card_text(facts: DatabaseFacts) -> str:
     """The card, in Markdown."""
-    units = {name: units for name, (_, units, _) in VARIABLES.items()}
-    spaces = [ParameterSpace.from_dict(p.space | {"sampler": p.sampler}) for p in facts.parts]
+    declared = Declared.of(facts.parameters)
+    spaces = [
+        ParameterSpace.from_dict(part.space | {"sampler": part.sampler}, declared.parameters)
+        for part in facts.parts
+    ]
+    own = {one.name for one in declared.parameters}
     settings = ", ".join(f"{k} = {v}" for k, v in facts.model["settings"].items())
     each = facts.core_seconds / facts.n_samples
     parameters = [
         (
             name,
-            units[name],
-            _joined(_asked(name, space) for space in spaces),
+            facts.units[name],
+            _joined(_asked(name, space, own) for space in spaces),
             _joined(_drawn(name, space) for space in spaces),
             *map(_number, ends),
         )
@@ -216,6 +229,7 @@ def card_text(facts: DatabaseFacts) -> str:
         ("tumours", f"{facts.n_samples:,}"),
         *_part_rows(facts),
         ("tumours a run of the solver", _joined(str(s.snapshots_per_run) for s in spaces)),
+        *(("conditions", text) for text in [_joined(map(_conditions, spaces))] if text),
         ("runs drawn", f"{facts.n_draws:,}"),
         ("runs accepted", f"{facts.n_runs:,}, {100 * facts.acceptance:.3g} %"),
         ("tumours outside the limits of size", f"{facts.n_outside:,}"),
@@ -245,8 +259,7 @@ Settings: {settings or "none"}.
 
 {_table(("name", "unit", "asked for", "drawn", "least", "median", "greatest"), parameters)}
 
-Origins: {_joined(map(_origins, spaces))}. From one scan lambda_mm = sqrt(dw / rho) and rho_t = rho
-days are identifiable; dw, rho and days are not.
+Origins: {_joined(map(_origins, spaces))}. {_told_by_a_scan(declared)}
 
 ## Volumes of the whole outline
 
@@ -260,6 +273,10 @@ days are identifiable; dw, rho and days are not.
 """
 
 
+def _conditions(space: ParameterSpace) -> str:
+    return ", ".join(f"`{condition}`" for condition in space.where)
+
+
 def _part_rows(facts: DatabaseFacts) -> Iterator[tuple[str, str]]:
     """How each part was drawn."""
     first = 0
@@ -271,19 +288,36 @@ def _part_rows(facts: DatabaseFacts) -> Iterator[tuple[str, str]]:
         first += part.n_samples
 
 
-def _asked(name: str, space: ParameterSpace) -> str:
+def _told_by_a_scan(declared: Declared) -> str:
+    """Which of the parameters one scan tells; the rest of it, which may be long, on lines."""
+    told = [f"{one.name} = {one.formula}" for one in declared.all_combinations]
+    scaled = list(declared.symmetry)
+    if not scaled:
+        return f"Derived are {' and '.join(told)}."
+    return textwrap.fill(
+        f"From one scan {' and '.join(told)} are identifiable; {', '.join(scaled[:-1])} and "
+        f"{scaled[-1]} are not.",
+        width=100,
+    )
+
+
+def _asked(name: str, space: ParameterSpace, own: Collection[str]) -> str:
     """What a space says of a stored variable."""
     if name == "core_ml":
         return f"at least {space.core_min_ml:g}"
-    asked = getattr(space, name, None)
-    return "derived" if asked is None else str(asked)
+    asked = space.values().get(name) or getattr(space, name, None)
+    if asked is None:
+        return "the model's" if name in own else "derived"
+    return str(asked)
 
 
 def _drawn(name: str, space: ParameterSpace) -> str:
     """How a sampler comes to a variable's value."""
-    asked = getattr(space, name, None)
+    asked = space.values().get(name) or getattr(space, name, None)
     if asked is None or name == "whole_ml":
         return ""
+    if space.table is not None:
+        return "table"
     if name == "days" and not find_sampler(space.sampler).independent:
         return "when the volume is reached"
     if name in ("dw", "rho") and space.lambda_mm is not None:
@@ -294,6 +328,8 @@ def _drawn(name: str, space: ParameterSpace) -> str:
 
 
 def _origins(space: ParameterSpace) -> str:
+    if space.table is not None:
+        return f"those of {len(space.table)} rows of a table"
     if space.origin_mm is None:
         return "uniform in the tissue"
     if len(space.origin_mm) > MAX_POINTS:

@@ -17,6 +17,7 @@ from ..atlas import Atlas, load_atlas
 from ..errors import FailedError, InputError
 from ..paths import StrPath
 from ..solver import GrowthModel, Tissue
+from ..solver.declarations import Declared
 from ..solver.models import register_model
 from ..solver.own_settings import own_arithmetic
 from .datacard import write_card
@@ -27,7 +28,15 @@ from .machine.progress import Progress, silent
 from .store.database import Database
 from .store.header import HEADER, SCHEMA, SCHEMA_VERSION, DatabaseError, read_header, shard_spans
 from .store.netcdf import opened
-from .store.shard import VOXELS, holds_voxels, packing_box, read_record, shard_path, write_voxels
+from .store.shard import (
+    VOXELS,
+    holds_voxels,
+    packing_box,
+    read_record,
+    shard_path,
+    variables_of,
+    write_voxels,
+)
 from .store.stored import StoredShard
 from .study.plan import Plan
 from .study.space import ParameterSpace
@@ -143,7 +152,7 @@ def generate(
         if not holds_voxels(folder / VOXELS, tissue):
             write_voxels(folder / VOXELS, tissue)
         spans = shard_spans(header)
-        todo = [i for i, span in enumerate(spans) if not _is_finished(folder, i, span)]
+        todo = [i for i, span in enumerate(spans) if not _is_finished(folder, header, i, span)]
         done = n_samples - sum(spans[i][1] - spans[i][0] for i in todo)
         progress(done, n_samples)
         if todo:
@@ -282,6 +291,7 @@ def _prepare(
         "schema_version": SCHEMA_VERSION,
         "package_version": version("glioquery"),
         "plan": json.loads(json.dumps(plan.describe(atlas))),
+        "parameters": Declared.by(plan.model).describe(),
         "store": store,
         "n_samples": n_samples,
         "shard_size": shard_size,
@@ -318,12 +328,12 @@ def _count_draws(path: Path) -> tuple[int, int]:
     return len(first_of_run), int((attempts[first_of_run] + 1).sum())
 
 
-def _is_finished(folder: Path, index: int, span: tuple[int, int]) -> bool:
+def _is_finished(folder: Path, header: dict[str, Any], index: int, span: tuple[int, int]) -> bool:
     path = shard_path(folder, index)
     record = read_record(path)
     if record is None or (record.first, record.last) != span:
         return False
-    shard = StoredShard(path, record, remedy="making it anew")
+    shard = StoredShard(path, record, variables_of(header), remedy="making it anew")
     try:
         shard.require_intact()
         shard.table()

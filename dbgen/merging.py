@@ -9,19 +9,35 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ..paths import StrPath
+from ..solver.declarations import Declared
 from .datacard import write_card
 from .machine.files import begun, sha256_of, write_json
 from .machine.progress import Progress, silent
 from .store.database import Database
-from .store.header import HEADER, SCHEMA, SCHEMA_VERSION, DatabaseError, mending
+from .store.header import (
+    HEADER,
+    SCHEMA,
+    SCHEMA_VERSION,
+    DatabaseError,
+    declared_in,
+    mending,
+)
 from .store.netcdf import opened
-from .store.shard import VOXELS, ShardRecord, read_table, shard_path, table_sha256
+from .store.shard import (
+    VOXELS,
+    ShardRecord,
+    define_variable,
+    read_table,
+    shard_path,
+    table_sha256,
+    variables_of,
+)
 
 DRAWN = ("space", "sampler", "seed")
 """What of their plans the parts of a database need not share."""
@@ -32,6 +48,7 @@ def merge(
     sources: Sequence[StrPath],
     *,
     progress: Progress = silent,
+    tell: Callable[[str], None] = lambda notice: None,
 ) -> Database:
     """Merge databases into a new one, which appears when it is complete.
 
@@ -41,9 +58,12 @@ def merge(
         The new database's folder: none yet, or an empty one.
     sources : sequence of path
         At least two databases of one growth model, solver, atlas and pair of thresholds that store
-        the same; they stay as they are. One that was merged counts as its parts.
+        the same; they stay as they are. One that was merged counts as its parts. The models may
+        have other values of their parameters: each tumour keeps its own.
     progress : callable
         Called with the number of shards that are copied and their total.
+    tell : callable
+        Called with a sentence for each parameter of which the models have different values.
 
     Returns
     -------
@@ -59,9 +79,11 @@ def merge(
     databases = [Database.open(source) for source in sources]
     if len(databases) < 2:
         raise DatabaseError(f"merging takes two databases or more, got {len(databases)}")
+    declared = _declared(databases)
+    names = [] if declared is None else [one.name for one in declared.parameters]
     for other in databases[1:]:
-        _refuse_difference(databases[0], other)
-    header = _merged_header(databases)
+        _refuse_difference(databases[0], other, names)
+    header = _merged_header(databases, declared)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DatabaseError(f"{out} is there already and not empty: choose another folder")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -69,22 +91,50 @@ def merge(
     try:
         shard_path(folder, 0).parent.mkdir(parents=True)
         shutil.copyfile(databases[0].path / VOXELS, folder / VOXELS)
-        _copy_shards(folder, databases, progress)
+        _copy_shards(folder, databases, header, progress)
         write_json(folder / HEADER, header)
         write_card(Database.open(folder))
         folder.replace(out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    for name in names:
+        values = dict.fromkeys(str(_settings(database)[name]) for database in databases)
+        if len(values) > 1:
+            tell(
+                f"The models have {name} = {', '.join(values)}: the merged database keeps it for "
+                "each tumour."
+            )
     return Database.open(out)
 
 
-def _refuse_difference(one: Database, other: Database) -> None:
-    """See that two databases differ in nothing but what was drawn."""
-    have, asked = (
-        {key: value for key, value in database.header["plan"].items() if key not in DRAWN}
-        | {key: database.header[key] for key in ("store", "grid", "box")}
-        for database in (one, other)
-    )
+def _settings(database: Database) -> dict[str, Any]:
+    settings: dict[str, Any] = database.header["plan"]["model"]["settings"]
+    return settings
+
+
+def _declared(databases: Sequence[Database]) -> Declared | None:
+    """What the model declares, if a database keeps it or their models have different settings."""
+    for database in databases:
+        if "parameters" in database.header:
+            return database.declared
+    if all(_settings(database) == _settings(databases[0]) for database in databases):
+        return None
+    return Declared.by(databases[0].model)
+
+
+def _refuse_difference(one: Database, other: Database, names: Sequence[str]) -> None:
+    """See that two databases differ in nothing but what was drawn, and the named settings."""
+
+    def shared(database: Database) -> dict[str, Any]:
+        plan = database.header["plan"]
+        settings = {name: value for name, value in _settings(database).items() if name not in names}
+        return (
+            {key: value for key, value in plan.items() if key not in DRAWN}
+            | {"model": plan["model"] | {"settings": settings}}
+            | {key: database.header[key] for key in ("store", "grid", "box")}
+        )
+
+    have, asked = shared(one), shared(other)
     for key in have | asked:
         if have.get(key) != asked.get(key):
             raise DatabaseError(
@@ -93,21 +143,24 @@ def _refuse_difference(one: Database, other: Database) -> None:
             )
 
 
-def _merged_header(databases: Sequence[Database]) -> dict[str, Any]:
+def _merged_header(databases: Sequence[Database], declared: Declared | None) -> dict[str, Any]:
     first = databases[0].header
     parts: list[dict[str, Any]] = []
     for database in databases:
         for part in database.header.get("parts") or [_as_part(database)]:
+            if declared is not None:
+                part = {"model": database.header["plan"]["model"]} | part
             for other in parts:
-                if all(part[key] == other[key] for key in DRAWN):
+                if all(part.get(key) == other.get(key) for key in (*DRAWN, "model")):
                     raise DatabaseError(
                         f"{database.path} holds tumours that another one holds too, drawn from one "
                         "space with one seed: merge the larger one alone, or draw with another seed"
                     )
             parts.append(part)
+    described = {} if declared is None else {"parameters": declared.describe()}
     return {
         "schema": SCHEMA,
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": first["schema_version"] if declared is None else SCHEMA_VERSION,
         "package_version": version("glioquery"),
         "plan": {key: value for key, value in first["plan"].items() if key not in DRAWN},
         "parts": parts,
@@ -115,6 +168,7 @@ def _merged_header(databases: Sequence[Database]) -> dict[str, Any]:
         "n_samples": sum(len(database) for database in databases),
         "grid": first["grid"],
         "box": first["box"],
+        **described,
     }
 
 
@@ -129,8 +183,10 @@ def _as_part(database: Database) -> dict[str, Any]:
     }
 
 
-def _copy_shards(folder: Path, databases: Sequence[Database], progress: Progress) -> None:
-    """Copy all shards into a folder, with the numbers they have there."""
+def _copy_shards(
+    folder: Path, databases: Sequence[Database], header: dict[str, Any], progress: Progress
+) -> None:
+    """Copy all shards into the folder of a database, with the numbers they have there."""
     total = sum(len(database.records) for database in databases)
     index = n_samples = n_runs = 0
     for database in databases:
@@ -142,19 +198,37 @@ def _copy_shards(folder: Path, databases: Sequence[Database], progress: Progress
                     f"{source} is not the file that was written (its SHA-256 differs): "
                     f"{mending(database.path, database.header)} makes it anew"
                 )
-            _renumber(target, record, n_samples, n_runs)
+            _renumber(target, record, header, _settings(database), n_samples, n_runs)
             index += 1
             progress(index, total)
         n_samples += len(database)
         n_runs += int(database.parameters.run.max()) + 1
 
 
-def _renumber(path: Path, record: ShardRecord, n_samples: int, n_runs: int) -> None:
-    """Raise the numbers of a shard's samples and runs, and write its record."""
+def _renumber(
+    path: Path,
+    record: ShardRecord,
+    header: dict[str, Any],
+    settings: Mapping[str, float],
+    n_samples: int,
+    n_runs: int,
+) -> None:
+    """Raise the numbers of a shard's samples and runs, and write its record.
+
+    A shard of schema 2 gets the variables that it lacks, with the values of its model's settings.
+    """
+    variables = variables_of(header)
     with opened(path, "a") as shard:
         shard["sample"][:] += n_samples
         shard["run"][:] += n_runs
-        table = read_table(shard)
+        declared = declared_in(header)
+        known = {name: shard[name][:] for name in variables if name in shard.variables}
+        known |= {p.name: settings[p.name] for p in declared.parameters if p.name not in known}
+        known |= {c.name: c.of(known) for c in declared.combinations if c.name not in known}
+        for name, variable in variables.items():
+            if name not in shard.variables:
+                define_variable(shard, name, variable)[:] = known[name]
+        table = read_table(shard, variables)
     with path.open("rb+") as file:
         os.fsync(file.fileno())
     renumbered = dataclasses.replace(
@@ -163,6 +237,6 @@ def _renumber(path: Path, record: ShardRecord, n_samples: int, n_runs: int) -> N
         last=record.last + n_samples,
         bytes=path.stat().st_size,
         sha256=sha256_of(path),
-        table_sha256=table_sha256(table),
+        table_sha256=table_sha256(table, variables),
     )
     write_json(path.with_suffix(".json"), dataclasses.asdict(renumbered))

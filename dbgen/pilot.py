@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ..atlas import Atlas, load_atlas
 from ..solver import Tissue
+from ..solver.declarations import Declared
 from .generation import SHARD_SIZE, number_of_samples
 from .machine.cores import available_cores
 from .machine.files import scratch_folder
@@ -175,7 +176,10 @@ def _shard_bytes(atlas: Atlas, plan: Plan, samples: list[Sample], store: str) ->
             first=0,
             last=len(samples),
             tissue=Tissue.from_atlas(atlas),
-            description={"plan": plan.describe(atlas)},
+            description={
+                "plan": plan.describe(atlas),
+                "parameters": Declared.by(plan.model).describe(),
+            },
             store_density=store == "density",
             snapshots_per_run=plan.space.snapshots_per_run,
         ).bytes

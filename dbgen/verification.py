@@ -15,12 +15,11 @@ from .machine.files import sha256_of
 from .machine.progress import Progress, silent
 from .store.curve import decode_outlines
 from .store.database import Database
-from .store.header import parts_of, read_header, shard_spans
+from .store.header import declared_in, parts_of, read_header, shard_spans
 from .store.netcdf import opened
 from .store.shard import (
     DENSITY_BITS,
     DENSITY_FLOOR,
-    VARIABLES,
     VOXELS,
     holds_voxels,
     outline_voxels,
@@ -28,8 +27,10 @@ from .store.shard import (
     read_table,
     shard_path,
     table_sha256,
+    variables_of,
 )
 from .study.samplers import find_sampler
+from .study.values import Range
 
 if TYPE_CHECKING:
     import netCDF4
@@ -119,8 +120,10 @@ def _shard_faults(
     with opened(file) as shard:
         shard.set_auto_mask(False)
         faults = _content_faults(shard, span, header, tissue)
-        if not faults and record.table_sha256 not in ("", table_sha256(read_table(shard))):
-            faults = ["has other parameters than its record says (table_sha256 differs)"]
+        if not faults and record.table_sha256:
+            variables = variables_of(header)
+            if record.table_sha256 != table_sha256(read_table(shard, variables), variables):
+                faults = ["has other parameters than its record says (table_sha256 differs)"]
         return faults
 
 
@@ -128,12 +131,13 @@ def _content_faults(
     shard: netCDF4.Dataset, span: tuple[int, int], header: dict[str, Any], tissue: Tissue
 ) -> list[str]:
     large = ["core_bits", "whole_bits"] + (["density"] if header["store"] == "density" else [])
-    missing = [name for name in ("sample", *VARIABLES, *large) if name not in shard.variables]
+    variables, declared = variables_of(header), declared_in(header)
+    missing = [name for name in ("sample", *variables, *large) if name not in shard.variables]
     if missing:
         return [f"has no variable {', '.join(missing)}"]
     faults = []
-    values = {name: shard[name][:] for name in ("sample", *VARIABLES)}
-    for name, (dtype, units, _) in VARIABLES.items():
+    values = {name: shard[name][:] for name in ("sample", *variables)}
+    for name, (dtype, units, _) in variables.items():
         if shard[name].dtype != np.dtype(dtype) or getattr(shard[name], "units", None) != units:
             faults.append(f"{name} is not {dtype} in {units}")
         if not np.isfinite(values[name]).all():
@@ -142,23 +146,25 @@ def _content_faults(
         dtype, dimensions = LARGE[name]
         if shard[name].dtype != np.dtype(dtype) or shard[name].dimensions != dimensions:
             faults.append(f"{name} is not {dtype} along {', '.join(dimensions)}")
-    for name, derived in (
-        ("lambda_mm", np.sqrt(values["dw"] / values["rho"])),
-        ("rho_t", values["rho"] * values["days"]),
-    ):
-        if not np.allclose(values[name], derived, rtol=1e-12):
-            faults.append(f"{name} is not that of dw, rho and days")
+    for one in declared.all_combinations:
+        if not np.allclose(values[one.name], one.of(values), rtol=1e-12):
+            faults.append(f"{one.name} is not {one.formula}")
     if (values["attempt"] < 0).any():
         faults.append("attempt is below 0")
     if not np.array_equal(values["sample"], np.arange(*span)):
         faults.append("its sample ids are not consecutive from its first")
-    (space,) = (part.space for part in parts_of(header) if part.first <= span[0] < part.last)
+    (part,) = (part for part in parts_of(header) if part.first <= span[0] < part.last)
+    space, settings = part.space, part.description["model"]["settings"]
     # A sweep keeps the tumour of each of its points, whatever size it has.
-    limited = () if find_sampler(space.sampler).sweeps else ("whole_ml",)
-    for name in ("dw", "rho", "days", *limited):
-        bounds = getattr(space, name)
+    limited = {} if find_sampler(space.sampler).sweeps else {"whole_ml": space.whole_ml}
+    kept = {p.name: Range(settings[p.name], settings[p.name]) for p in declared.parameters}
+    for name, bounds in (kept | space.values() | limited).items():
         if not all(map(bounds.holds, values[name].tolist())):
             faults.append(f"{name} leaves its range {bounds}")
+    for formula in space.formulas:
+        rows = range(len(values["sample"]))
+        if not all(formula({name: values[name][row] for name in formula.names}) for row in rows):
+            faults.append(f"the condition {formula.text!r} does not hold")
     if limited and (values["core_ml"] < space.core_min_ml).any():
         faults.append(f"core_ml is below its least value {space.core_min_ml:g}")
     voxel_ml = abs(np.linalg.det(np.array(header["grid"]["affine"])[:3, :3])) / 1000

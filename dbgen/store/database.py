@@ -26,18 +26,28 @@ from ...solver import (
     TumorDensity,
     TumorMasks,
 )
+from ...solver.declarations import COMMON, Declared
 from .curve import decode_outlines
-from .header import DatabaseError, Part, identity, mending, parts_of, read_header, require_atlas
+from .header import (
+    DatabaseError,
+    Part,
+    declared_in,
+    identity,
+    mending,
+    parts_of,
+    read_header,
+    require_atlas,
+)
 from .netcdf import computed_once
 from .selection import select_rows
 from .shard import (
-    VARIABLES,
     VOXEL_INDEX,
     VOXELS,
     ShardRecord,
     find_records,
     read_voxels,
     shard_path,
+    variables_of,
 )
 from .stored import StoredShard
 
@@ -161,6 +171,11 @@ class Database:
         """The growth model, one for all parts."""
         return self.parts[0].plan.model
 
+    @computed_once
+    def declared(self) -> Declared:
+        """What the growth model declares of its parameters, beside those of all models."""
+        return declared_in(self.header)
+
     @property
     def core_min_ml(self) -> float:
         """Least volume of a core that any of its parts keeps."""
@@ -195,7 +210,7 @@ class Database:
         return xr.Dataset(
             {
                 name: ("sample", columns[name], {"units": units, "long_name": text})
-                for name, (_, units, text) in VARIABLES.items()
+                for name, (_, units, text) in variables_of(self.header).items()
             },
             coords={"sample": ("sample", columns["sample"], {"long_name": "sample id"})},
         )
@@ -222,7 +237,8 @@ class Database:
             If there is no variable of that name (the message lists those there are), or a bound is
             not a number or a slice from a lower to a higher one.
         """
-        return select_rows({name: self.parameters[name].values for name in VARIABLES}, bounds)
+        names = variables_of(self.header)
+        return select_rows({name: self.parameters[name].values for name in names}, bounds)
 
     def to_xarray(self) -> xr.Dataset:
         """The whole database as one dataset: every variable and coordinate of its shards.
@@ -252,12 +268,8 @@ class Database:
     def growth_parameters(self, sample: int) -> GrowthParameters:
         """The parameters of one tumour."""
         row = self.parameters.isel(sample=self._checked(sample))
-        return GrowthParameters(
-            origin_mm=(float(row.origin_x_mm), float(row.origin_y_mm), float(row.origin_z_mm)),
-            dw=float(row.dw),
-            rho=float(row.rho),
-            days=float(row.days),
-        )
+        names = [one.name for one in (*COMMON, *self.declared.parameters)]
+        return GrowthParameters.of({name: float(row[name]) for name in names})
 
     def packed_outlines(self, start: int, stop: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Outlines of samples start <= i < stop as bits.
@@ -383,7 +395,7 @@ class Database:
     def _shards(self) -> tuple[StoredShard, ...]:
         remedy = f"{mending(self.path, self.header)} makes it anew"
         return tuple(
-            StoredShard(shard_path(self.path, index), record, remedy)
+            StoredShard(shard_path(self.path, index), record, variables_of(self.header), remedy)
             for index, record in enumerate(self.records)
         )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...atlas import ATLAS_VARIABLE, atlas_checksum, atlas_folder, atlas_name
 from ...errors import InputError
+from ...solver.declarations import NOTHING_DECLARED, Declared
 from ..study.space import ParameterSpace
 from .netcdf import computed_once
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from ..study.plan import Plan
 
 SCHEMA = "glioquery-database"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+READ_VERSIONS = (2, SCHEMA_VERSION)
 HEADER = "database.json"
 KEYS = ("schema", "schema_version", "package_version", "plan", "store", "n_samples", "grid", "box")
 PART_KEYS = ("space", "sampler", "seed", "n_samples", "shard_size")
@@ -49,12 +51,13 @@ def read_header(folder: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatabaseError(f"{path} is not a database's description: {error}") from None
-    if (schema, version) != (SCHEMA, SCHEMA_VERSION):
+    if schema != SCHEMA or version not in READ_VERSIONS:
         raise DatabaseError(
             f"{folder} has schema {schema} {version}, this version of glioquery reads "
-            f"{SCHEMA} {SCHEMA_VERSION}: generate the database anew"
+            f"{SCHEMA} {' and '.join(map(str, READ_VERSIONS))}: generate the database anew"
         )
-    missing = [key for key in KEYS if key not in header]
+    keys = KEYS if version == READ_VERSIONS[0] else (*KEYS, "parameters")
+    missing = [key for key in keys if key not in header]
     if not missing:
         parts = _described_parts(header)
         missing = [key for key in PART_KEYS if any(key not in part for part in parts)]
@@ -117,13 +120,25 @@ class Part:
         return Plan.from_description(self.description)
 
 
+def declared_in(header: dict[str, Any]) -> Declared:
+    """What the model of a database declares of its parameters.
+
+    Those of schema 2 say nothing of it: their models had settings alone, and the scaling of time.
+    """
+    if "parameters" not in header:
+        return NOTHING_DECLARED
+    return Declared.of(header["parameters"])
+
+
 def parts_of(header: dict[str, Any]) -> list[Part]:
     """The parts of a database: one, unless it was merged."""
     parts: list[Part] = []
     for part in _described_parts(header):
         first = parts[-1].last if parts else 0
-        drawn = {key: part[key] for key in ("space", "sampler", "seed")}
-        space = ParameterSpace.from_dict(part["space"] | {"sampler": part["sampler"]})
+        drawn = {key: part[key] for key in ("space", "sampler", "seed", "model") if key in part}
+        space = ParameterSpace.from_dict(
+            part["space"] | {"sampler": part["sampler"]}, declared_in(header).parameters
+        )
         last = first + part["n_samples"]
         parts.append(Part(first, last, space, part["seed"], header["plan"] | drawn))
     return parts

@@ -11,7 +11,7 @@ import functools
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,15 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...solver import Tissue
+from ...solver.declarations import COMBINATIONS, COMMON, Combination, Parameter
 from ..machine.cores import processor
 from ..machine.files import completed, sha256_of, write_json
 from .curve import along_curve, encode_outline
-from .header import DatabaseError, mending, shard_spans
+from .header import DatabaseError, declared_in, mending, shard_spans
 from .netcdf import alone_in_netcdf, created, opened
 
 if TYPE_CHECKING:
     import netCDF4
 
+    from ...solver import GrowthParameters
     from ..study.samples import Sample
 
 VOXELS = "voxels.nc"
@@ -38,21 +40,49 @@ DENSITY_FLOOR = 1e-6
 DENSITY_BITS = 7
 """Bits of the mantissa that are kept, rounded: a relative error of at most 2^-8 = 0.4 %."""
 
-VARIABLES: dict[str, tuple[str, str, str]] = {
-    "origin_x_mm": ("f8", "mm", "seed point, RAS world x"),
-    "origin_y_mm": ("f8", "mm", "seed point, RAS world y"),
-    "origin_z_mm": ("f8", "mm", "seed point, RAS world z"),
-    "dw": ("f8", "mm2 day-1", "diffusivity of tumour cells in white matter"),
-    "rho": ("f8", "day-1", "proliferation rate"),
-    "days": ("f8", "day", "time from seed to scan, T"),
-    "lambda_mm": ("f8", "mm", "width of the infiltrating front, sqrt(dw / rho); identifiable"),
-    "rho_t": ("f8", "1", "e-foldings of proliferation, rho T; identifiable"),
+Variable = tuple[str, str, str]
+"""Of a variable along `sample`: dtype, units, long name."""
+
+
+def udunits(unit: str) -> str:
+    """A unit such as mm^2/day as NetCDF's readers write it: mm2 day-1."""
+    above, *below = unit.replace("^", "").replace("days", "day").split("/")
+    parts = [above] if above not in ("", "1") else []
+    return " ".join([*parts, *(f"{part}-1" for part in below)]) or "1"
+
+
+def _declared(one: Parameter | Combination) -> Variable:
+    """The variable of something declared."""
+    text = one.meaning or one.name
+    if isinstance(one, Combination):
+        text += f", {one.formula}; identifiable"
+    return "f8", udunits(one.unit), text
+
+
+VARIABLES: dict[str, Variable] = {
+    **{one.name: _declared(one) for one in COMMON},
+    **{one.name: _declared(one) for one in COMBINATIONS},
     "whole_ml": ("f8", "ml", "volume of the whole outline"),
     "core_ml": ("f8", "ml", "volume of the core outline"),
     "run": ("i4", "1", "run of the solver that the sample is a snapshot of"),
     "attempt": ("i4", "1", "draw of the run that was accepted, from 0"),
 }
-"""Variables along `sample`: dtype, units, long name."""
+"""Variables along `sample` of every database."""
+
+
+def variables_of(header: dict[str, Any]) -> dict[str, Variable]:
+    """The variables along `sample` of a database: `VARIABLES`, and what its model declares.
+
+    Parameters
+    ----------
+    header : dict
+        Of the database, or the description in one of its shards.
+    """
+    declared = declared_in(header)
+    combinations = {one.name: _declared(one) for one in declared.combinations}
+    own = {one.name: _declared(one) for one in declared.parameters}
+    return VARIABLES | combinations | own
+
 
 VOXEL_INDEX = {
     "units": "1",
@@ -131,18 +161,28 @@ def find_records(folder: Path, header: dict[str, Any]) -> tuple[ShardRecord, ...
     return tuple(records)
 
 
-def table_sha256(table: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 of `sample` and `VARIABLES`, one after the other, as little-endian bytes."""
+def table_sha256(table: Mapping[str, NDArray[Any]], variables: Mapping[str, Variable]) -> str:
+    """SHA-256 of `sample` and the variables, one after the other, as little-endian bytes."""
     digest = hashlib.sha256()
     digest.update(np.ascontiguousarray(table["sample"], "<i8").tobytes())
-    for name, (dtype, _, _) in VARIABLES.items():
+    for name, (dtype, _, _) in variables.items():
         digest.update(np.ascontiguousarray(table[name], f"<{dtype}").tobytes())
     return digest.hexdigest()
 
 
-def read_table(shard: netCDF4.Dataset) -> dict[str, NDArray[Any]]:
-    """The values of `sample` and of each of `VARIABLES`, of a shard that is open."""
-    return {name: np.asarray(shard[name][:]) for name in ("sample", *VARIABLES)}
+def read_table(
+    shard: netCDF4.Dataset, variables: Mapping[str, Variable]
+) -> dict[str, NDArray[Any]]:
+    """The values of `sample` and of each of the variables, of a shard that is open."""
+    return {name: np.asarray(shard[name][:]) for name in ("sample", *variables)}
+
+
+def define_variable(shard: netCDF4.Dataset, name: str, variable: Variable) -> netCDF4.Variable[Any]:
+    """Add a variable along `sample` to a shard that is open for writing."""
+    dtype, units, text = variable
+    made = shard.createVariable(name, dtype, ("sample",), fill_value=False)
+    made.units, made.long_name = units, text
+    return made
 
 
 def packing_box(tissue: Tissue) -> tuple[slice, slice, slice]:
@@ -240,6 +280,8 @@ def write_shard(
         If the file cannot be written, for want of space say; nothing of it stays.
     """
     began = time.process_time()
+    variables = variables_of(description)
+    values_of = _values_of(description)
     with completed(path) as temporary:
         with created(temporary) as shard:
             with alone_in_netcdf():
@@ -249,9 +291,9 @@ def write_shard(
                 shard["run"][:] = ids // snapshots_per_run
             for row, sample in zip(range(last - first), samples, strict=True):
                 with alone_in_netcdf():
-                    _write_sample(shard, row, sample, tissue)
+                    _write_sample(shard, row, sample, tissue, values_of(sample.parameters))
             with alone_in_netcdf():
-                table = read_table(shard)
+                table = read_table(shard, variables)
         record = ShardRecord(
             first=first,
             last=last,
@@ -259,7 +301,7 @@ def write_shard(
             sha256=sha256_of(temporary),
             seconds=round(time.process_time() - began, 3),
             processor=processor(),
-            table_sha256=table_sha256(table),
+            table_sha256=table_sha256(table, variables),
         )
         write_json(path.with_suffix(".json"), asdict(record))
     return record
@@ -278,7 +320,7 @@ def _define(
     shard.Conventions = "CF-1.11"
     if atlas == "SRI24":
         shard.license = "CC-BY-SA-3.0 (derived from SRI24, Rohlfing et al. 2010)"
-    shard.glioquery_database = json.dumps(description, sort_keys=True)
+    shard.glioquery_database = json.dumps(_without_rows(description), sort_keys=True)
 
     box = packing_box(tissue)
     lengths = [s.stop - s.start for s in box]
@@ -297,9 +339,8 @@ def _define(
         coordinate.units = "mm"
         coordinate.long_name = f"RAS world {name} of voxel centres"
         coordinate[:] = tissue.grid.axis_mm(axis)[box[axis]]
-    for name, (dtype, units, text) in VARIABLES.items():
-        variable = add(name, dtype, ("sample",))
-        variable.units, variable.long_name = units, text
+    for name, along_sample in variables_of(description).items():
+        define_variable(shard, name, along_sample)
     large = []
     for name in ("core", "whole"):
         threshold = description["plan"]["thresholds"][name]
@@ -339,25 +380,42 @@ def _define(
         variable.set_var_chunk_cache(size=0)
 
 
-def _write_sample(shard: netCDF4.Dataset, row: int, sample: Sample, tissue: Tissue) -> None:
+def _without_rows(description: dict[str, Any]) -> dict[str, Any]:
+    """A description that keeps of a table of runs its number of rows alone."""
+    plan = description["plan"]
+    table = plan["space"].get("table")
+    if table is None:
+        return description
+    space = plan["space"] | {"table": {"rows": len(next(iter(table.values())))}}
+    return description | {"plan": plan | {"space": space}}
+
+
+def _values_of(description: dict[str, Any]) -> Callable[[GrowthParameters], dict[str, float]]:
+    """What gives the values of all parameters and combinations of a growth."""
+    combinations = declared_in(description).all_combinations
+
+    def values_of(growth: GrowthParameters) -> dict[str, float]:
+        values = growth.values()
+        return values | {one.name: float(one.of(values)) for one in combinations}
+
+    return values_of
+
+
+def _write_sample(
+    shard: netCDF4.Dataset, row: int, sample: Sample, tissue: Tissue, values: dict[str, float]
+) -> None:
     """Fill one row of what is stored of each sample, beside its number and its run's."""
-    parameters, snapshot = sample.parameters, sample.snapshot
-    x, y, z = parameters.origin_mm
-    values = {
-        "origin_x_mm": x,
-        "origin_y_mm": y,
-        "origin_z_mm": z,
-        "dw": parameters.dw,
-        "rho": parameters.rho,
-        "days": parameters.days,
-        "lambda_mm": parameters.lambda_mm,
-        "rho_t": parameters.rho_t,
+    snapshot = sample.snapshot
+    sizes = {
         "whole_ml": snapshot.whole_voxels * tissue.grid.voxel_ml,
         "core_ml": snapshot.core_voxels * tissue.grid.voxel_ml,
         "attempt": sample.attempt,
     }
-    for name, value in values.items():
-        shard[name][row] = value
+    for name in shard.variables:
+        if name in values:
+            shard[name][row] = values[name]
+        elif name in sizes:
+            shard[name][row] = sizes[name]
     box = packing_box(tissue)
     u = np.zeros([s.stop - s.start for s in box], np.float32)
     inner = tuple(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..machine.files import sha256_of
 from .header import DatabaseError
 from .netcdf import opened
-from .shard import ShardRecord, read_table, table_sha256
+from .shard import ShardRecord, Variable, read_table, table_sha256
 
 if TYPE_CHECKING:
     import netCDF4
@@ -31,12 +31,15 @@ class StoredShard:
     path : Path
     record : ShardRecord
         What was written.
+    variables : mapping of str to Variable
+        Along `sample` (see `shard.variables_of`).
     remedy : str
         What to do if it is damaged, for people.
     """
 
     path: Path
     record: ShardRecord
+    variables: Mapping[str, Variable]
     remedy: str
 
     def require_intact(self) -> None:
@@ -71,7 +74,7 @@ class StoredShard:
             yield file
 
     def table(self) -> dict[str, NDArray[Any]]:
-        """The values of `sample` and of each of `VARIABLES`.
+        """The values of `sample` and of each of its variables.
 
         They have a checksum of their own: the whole file, with its densities, is compared only
         where an older version recorded none.
@@ -85,10 +88,10 @@ class StoredShard:
             self.require_intact()
         try:
             with opened(self.path) as file:
-                table = read_table(file)
+                table = read_table(file, self.variables)
         except (OSError, RuntimeError, IndexError) as error:  # NetCDF's words for damage
             raise self._damaged(str(error)) from None
-        if self.record.table_sha256 not in ("", table_sha256(table)):
+        if self.record.table_sha256 not in ("", table_sha256(table, self.variables)):
             raise self._damaged("its parameters are not those that were written")
         return table
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +21,29 @@ from ...solver import (
     Thresholds,
     Tissue,
 )
+from ...solver.declarations import (
+    COMMON,
+    RATES,
+    combinations_of,
+    own_parameters,
+    own_values,
+    unknown_parameter,
+)
+from ...solver.formulas import Formula
 from ...solver.models import describe_model, find_model, recall_model
 from ...solver.models.registry import DEFAULT
+from .samplers import find_sampler
+from .sampling import point_of_sweep
 from .space import ParameterSpace
+from .table import read_runs
+from .values import Choices, default_values
 
 if TYPE_CHECKING:
     from ...solver import GrowthModel
+
+
+TIME = "days"
+"""The parameter that is unknown while a run is followed through volumes."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +53,8 @@ class Plan:
     Attributes
     ----------
     space : ParameterSpace
+        What the model declares to be drawn and the space does not name is added to it, unless the
+        sampler sweeps.
     seed : int
         Of the random draws.
     model : GrowthModel
@@ -46,7 +66,8 @@ class Plan:
     Raises
     ------
     InputError
-        If the seed is out of range.
+        If the seed is out of range, or the space names a parameter that the model does not declare,
+        or a value that it does not take.
     """
 
     space: ParameterSpace = field(default_factory=ParameterSpace)
@@ -58,6 +79,68 @@ class Plan:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed is a whole number from 0 to 2^32 - 1, got {self.seed}")
+        self._complete_space()
+        for formula in self.space.formulas:
+            for name in sorted(formula.names - set(self.known_names)):
+                raise InputError(
+                    f"where, {formula.text!r}: {unknown_parameter(name, self.known_names)}"
+                )
+        if find_sampler(self.space.sampler).sweeps and self.space.formulas:
+            self._require_conditions()
+
+    def _complete_space(self) -> None:
+        """Put what is drawn of the model's own parameters into the space, in the model's order."""
+        space, declared = self.space, own_parameters(self.model)
+        names = [p.name for p in declared]
+        for name in space.own:
+            if name not in names:
+                raise unknown_parameter(name, [*(p.name for p in COMMON), *names])
+        own = {}
+        for one in declared:
+            asked = space.own.get(one.name)
+            if asked is None and not find_sampler(space.sampler).sweeps:
+                asked = default_values(one)
+            if asked is None:
+                continue
+            for value in asked.values if isinstance(asked, Choices) else (asked.low, asked.high):
+                one.require(value)
+            own[one.name] = asked
+        if list(own.items()) != list(space.own.items()):
+            object.__setattr__(self, "space", dataclasses.replace(space, own=own))
+
+    @property
+    def known_names(self) -> list[str]:
+        """What a condition may name: parameters, and combinations of them."""
+        return [
+            one.name
+            for some in (COMMON, own_parameters(self.model), combinations_of(self.model))
+            for one in some
+        ]
+
+    @property
+    def names_of_time(self) -> set[str]:
+        """Those of them that are unknown until a run has ended."""
+        after = {c.name for c in combinations_of(self.model) if TIME in Formula(c.formula).names}
+        return {TIME} | after
+
+    def values_of(self, growth: GrowthParameters) -> dict[str, float]:
+        """The values of all parameters of a growth, and of the combinations of them."""
+        values = growth.values()
+        return values | {c.name: float(c.of(values)) for c in combinations_of(self.model)}
+
+    def _require_conditions(self) -> None:
+        """See that all conditions hold at each point of a sweep."""
+        for run in range(self.space.n_points or 0):
+            growth = point_of_sweep(self.space, run)
+            own = own_values(self.model) | dict(growth.own)
+            values = self.values_of(dataclasses.replace(growth, own=own))
+            for formula in self.space.formulas:
+                if not formula(values):
+                    given = ", ".join(f"{n} = {values[n]:g}" for n in sorted(formula.names))
+                    raise InputError(
+                        f"where, {formula.text!r}: does not hold at point {run} of the sweep "
+                        f"({given}), which keeps each of its points: leave that one out"
+                    )
 
     def require_origins(self, tissue: Tissue) -> None:
         """See that tumours can begin where the space lets them.
@@ -67,11 +150,17 @@ class Plan:
         OriginError
             If an origin of the space lies outside the tissue.
         """
-        for origin in self.space.origin_mm or ():
+        listed = [("origin_mm", at) for at in self.space.origin_mm or ()]
+        if self.space.table is not None:
+            listed = [
+                (f"row {row + 1} of the table", self.space.table.growth(row).origin_mm)
+                for row in range(len(self.space.table))
+            ]
+        for where, origin in listed:
             try:
                 tissue.nearest_voxel(origin)
             except OriginError as error:
-                raise OriginError(f"origin_mm: {error}") from None
+                raise OriginError(f"{where}: {error}") from None
 
     def require_ends(self, tissue: Tissue) -> None:
         """See that each growth of the space comes to its end (see `solver.Accuracy.require_end`).
@@ -84,9 +173,8 @@ class Plan:
         from ...solver.marching import require_end  # here: it imports JAX
 
         x, y, z = tissue.grid.to_world(tissue.voxels[0]).tolist()
-        most = GrowthParameters(
-            (x, y, z), self.space.dw.high, self.space.rho.high, self.space.days.high
-        )
+        high = {name: values.high for name, values in self.space.values().items()}
+        most = GrowthParameters.of({"origin_x_mm": x, "origin_y_mm": y, "origin_z_mm": z} | high)
         try:
             require_end(tissue, most, model=self.model, accuracy=self.accuracy)
         except InputError as error:
@@ -117,10 +205,12 @@ class Plan:
             If the sampler is unknown here, or the growth model cannot be made again (see
             `recall_model`).
         """
+        model = recall_model(plan["model"])
+        values = plan["space"] | {"sampler": plan["sampler"]}
         return cls(
-            space=ParameterSpace.from_dict(plan["space"] | {"sampler": plan["sampler"]}),
+            space=ParameterSpace.from_dict(values, own_parameters(model)),
             seed=plan["seed"],
-            model=recall_model(plan["model"]),
+            model=model,
             thresholds=Thresholds(**plan["thresholds"]),
             accuracy=Accuracy(**plan["accuracy"]),
         )
@@ -138,6 +228,7 @@ class Plan:
         """A plan from a TOML file: a space, and a growth model in its table `model`.
 
         The table holds the model's `name` and its settings; without it the model is the default.
+        A `table` of runs is named relative to the file.
 
         Parameters
         ----------
@@ -163,8 +254,60 @@ class Plan:
                     "the model is a table of its name and its settings, as in "
                     f'[model] name = "{DEFAULT}", got {table!r}'
                 )
-            space = ParameterSpace.from_dict(values | changes)
-            chosen = model or find_model(table.pop("name"), **(table | dict(settings or {})))
-            return cls(space=space, seed=seed, model=chosen)
+            name = table.pop("name")
+            given = ({} if model else table) | dict(settings or {})
+            chosen = model or find_model(name, **given)
+            if isinstance(values.get("table"), str):
+                values["table"] = Path(path).parent / values["table"]
+            return cls.of_values(values | changes, seed=seed, model=chosen, given=given)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, InputError) as error:
             raise InputError(f"{path}: {error}") from None
+
+    @classmethod
+    def of_values(
+        cls,
+        values: Mapping[str, Any],
+        *,
+        model: GrowthModel,
+        seed: int = 0,
+        given: Collection[str] = (),
+    ) -> Plan:
+        """A plan of the plain values of a space, and of a model.
+
+        Parameters
+        ----------
+        values : mapping
+            As `ParameterSpace.from_dict` takes them; a `table` may be a path.
+        model : GrowthModel
+        seed : int
+        given : collection of str
+            Names of the model's parameters that were given a value, which is not drawn.
+
+        Raises
+        ------
+        InputError
+            As `ParameterSpace` and `read_runs`, or if a parameter is given twice.
+        """
+        own = own_parameters(model)
+        values = dict(values)
+        for declared in own:
+            if declared.name in given and declared.name in values:
+                raise InputError(
+                    f"{declared.name} is given as a setting of the model and as a parameter of the "
+                    "study: give it once"
+                )
+        table = values.get("table")
+        if isinstance(table, str | os.PathLike):
+            for name in (p.name for p in (*RATES, *own)):
+                if name in values:
+                    raise InputError(
+                        f"{name} is given beside the table of runs {table}, which says all of each "
+                        "run: give it there alone"
+                    )
+            runs = read_runs(table, own)
+            values |= {"table": runs.to_dict(), "sampler": values.get("sampler", "table")}
+        else:
+            for declared in own:
+                if declared.name in given and declared.drawn:
+                    values[declared.name] = getattr(model, declared.name)
+        return cls(ParameterSpace.from_dict(values, own), seed, model)

@@ -16,20 +16,25 @@ class Sampler:
     independent : bool
         Whether each tumour is drawn by itself, so that a run yields one.
     sweeps : bool
-        Whether it takes every point of a grid once: run r is point r, its tumour is kept whatever
-        size it has, and never drawn again.
+        Whether it takes every point of a grid, or row of a table, once: run r is point r, its
+        tumour is kept whatever size it has, and never drawn again.
+    has_points : bool
+        Whether its design has a number of points, which is to be given.
     """
 
     independent: bool
     sweeps: bool = False
+    has_points: bool = False
 
 
 SAMPLERS = {
     "trajectory": Sampler(independent=False),
     "uniform": Sampler(independent=True),
     "sobol": Sampler(independent=True),
+    "latin-hypercube": Sampler(independent=True, has_points=True),
     "identifiable": Sampler(independent=False),
     "grid": Sampler(independent=True, sweeps=True),
+    "table": Sampler(independent=True, sweeps=True),
 }
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...solver import GrowthParameters, Snapshot, Status, Thresholds, Tissue, simulate
+from ...solver.declarations import own_values, symmetry_of
 from ...solver.integrate import VOLUME_TOLERANCE
 from .plan import Plan
 from .samplers import find_sampler
@@ -61,6 +62,7 @@ class Rejection(enum.Enum):
     OUT_OF_RANGES = (
         "dw, rho and days, scaled at constant dw days and rho days, do not fit into their ranges"
     )
+    CONDITION = "a condition of where does not hold"
     NOT_FINITE = "the density stopped being a number"
 
 
@@ -112,6 +114,13 @@ def draw_attempt(tissue: Tissue, plan: Plan, run: int, attempt: int) -> list[Sam
     space = plan.space
     sampler = find_sampler(space.sampler)
     draw = draw_run(tissue, space, plan.seed, run, attempt)
+    growth = draw.parameters
+    growth = dataclasses.replace(growth, own=own_values(plan.model) | dict(growth.own))
+    if not symmetry_of(plan.model):  # it lasts no longer than it may be stored to
+        growth = dataclasses.replace(growth, days=min(growth.days, space.days.high))
+    draw = dataclasses.replace(draw, parameters=growth)
+    if not _holds(plan, draw.parameters, is_at_its_end=sampler.independent):
+        return Rejection.CONDITION
     volumes = _volumes_of(tissue, plan, draw)
     if isinstance(volumes, Rejection):
         return volumes
@@ -149,9 +158,11 @@ def draw_attempt(tissue: Tissue, plan: Plan, run: int, attempt: int) -> list[Sam
         rejection = _size_fault(tissue, space, snapshot)
         if rejection is not None:
             return rejection
-        parameters = _into_ranges(dataclasses.replace(draw.parameters, days=days), space)
+        parameters = _into_ranges(dataclasses.replace(draw.parameters, days=days), plan)
         if parameters is None:
             return Rejection.OUT_OF_RANGES
+        if not _holds(plan, parameters):
+            return Rejection.CONDITION
         samples.append(Sample(parameters, snapshot, attempt))
     return samples
 
@@ -204,18 +215,26 @@ def _volumes_of(tissue: Tissue, plan: Plan, draw: Draw) -> tuple[float, ...] | R
     return tuple((low + share * (high - low)) ** 3 for share in draw.size_shares)
 
 
-def _into_ranges(parameters: GrowthParameters, space: ParameterSpace) -> GrowthParameters | None:
-    """The growth scaled by the power of two nearest to 1 that brings all three into their ranges.
+def _into_ranges(parameters: GrowthParameters, plan: Plan) -> GrowthParameters | None:
+    """The growth scaled by the power of two nearest to 1 that brings all into their ranges.
 
     A power of two changes no digit of dw T and rho T: the scaled parameters reproduce the density
-    exactly.
+    exactly. A model without symmetry is not scaled.
     """
-    for exponent in sorted(range(-8, 9), key=abs):
-        scaled = parameters.scaled(2.0**exponent)
-        if (
-            space.dw.holds(scaled.dw)
-            and space.rho.holds(scaled.rho)
-            and space.days.holds(scaled.days)
-        ):
+    symmetry = symmetry_of(plan.model)
+    for exponent in sorted(range(-8, 9), key=abs) if symmetry else (0,):
+        scaled = parameters.scaled(2.0**exponent, symmetry)
+        values = scaled.values()
+        if all(asked.holds(values[name]) for name, asked in plan.space.values().items()):
             return scaled
     return None
+
+
+def _holds(plan: Plan, parameters: GrowthParameters, *, is_at_its_end: bool = True) -> bool:
+    """Whether the space's conditions hold, as far as they do not ask for an end yet unknown."""
+    formulas = plan.space.formulas
+    if not formulas:
+        return True
+    values = plan.values_of(parameters)
+    unknown = set() if is_at_its_end else plan.names_of_time
+    return all(formula(values) for formula in formulas if not formula.names & unknown)

@@ -6,6 +6,7 @@ drawn again with the next attempt, but for a sweep: its runs are the points of a
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...errors import InputError
 from ...solver import GrowthParameters, Tissue
+from ...solver.declarations import ORIGIN
 from .space import ParameterSpace
 from .values import Choices
 
-SOBOL_DIMENSIONS = 6
-"""Coordinates of a Sobol point: origin x, y, z, then dw, rho, days."""
+ORIGIN_SHARES = 3
+"""Coordinates of the origin in a point of a design; those of dw, rho, days and own follow."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def draw_trajectory(
     dw, rho = space.dw.draw(rng), space.rho.draw(rng)
     low, high = np.cbrt(space.whole_ml.low), np.cbrt(space.whole_ml.high)
     volumes = (low + (high - low) * _draw_strata(space, rng) / space.snapshots_per_run) ** 3
-    growth = GrowthParameters(origin, dw, rho, _longest(space, dw, rho))
+    growth = GrowthParameters(origin, dw, rho, _longest(space, dw, rho), _draw_own(space, rng))
     return Draw(growth, volumes_ml=tuple(volumes.tolist()))
 
 
@@ -86,60 +88,87 @@ def draw_identifiable(
     # Rounding may have moved an end of the pairs out of its range.
     rho = min(max(rho, space.rho.low), space.rho.high)
     dw = min(max(front**2 * rho, space.dw.low), space.dw.high)
-    growth = GrowthParameters(origin, dw, rho, _longest(space, dw, rho))
     shares = _draw_strata(space, rng) / space.snapshots_per_run
+    growth = GrowthParameters(origin, dw, rho, _longest(space, dw, rho), _draw_own(space, rng))
     return Draw(growth, size_shares=tuple(shares.tolist()))
 
 
 def draw_uniform(tissue: Tissue, space: ParameterSpace, seed: int, run: int, attempt: int) -> Draw:
-    """One tumour: origin, dw, rho and days drawn independently from their ranges."""
+    """One tumour: origin, dw, rho, days and own drawn independently from their ranges."""
     rng = np.random.default_rng([seed, run, attempt])
     origin = _draw_origin(tissue, space, rng)
     dw, rho, days = space.dw.draw(rng), space.rho.draw(rng), space.days.draw(rng)
-    return Draw(GrowthParameters(origin, dw, rho, days))
+    return Draw(GrowthParameters(origin, dw, rho, days, _draw_own(space, rng)))
 
 
 def draw_sobol(tissue: Tissue, space: ParameterSpace, seed: int, run: int, attempt: int) -> Draw:
-    """One tumour: point `run` of a Sobol sequence in origin, dw, rho and days.
+    """One tumour: point `run` of a Sobol sequence in origin, dw, rho, days and own.
 
     Each attempt has a sequence of its own, scrambled by (seed, attempt): attempt a of all runs
     together covers the space evenly, and every run depends on itself alone.
     """
     from scipy.stats import qmc  # here: 25 MB that the other samplers' workers can spare
 
-    sequence = qmc.Sobol(SOBOL_DIMENSIONS, seed=np.random.default_rng([seed, attempt]))
+    dimensions = ORIGIN_SHARES + len(space.values())
+    sequence = qmc.Sobol(dimensions, seed=np.random.default_rng([seed, attempt]))
     if run > 0:  # scipy 1.15 fails to go forward by none
         sequence.fast_forward(run)
-    shares = sequence.random(1)[0]
-    dw, rho, days = (
-        bounds.at(float(share))
-        for bounds, share in zip((space.dw, space.rho, space.days), shares[3:], strict=True)
-    )
-    if space.origin_mm is None:
-        origin = origin_at(tissue, shares[:3])
-    else:
-        origin = space.origin_mm[math.floor(shares[0] * len(space.origin_mm))]
-    return Draw(GrowthParameters(origin, dw, rho, days))
+    return Draw(_growth_at(tissue, space, sequence.random(1)[0]))
+
+
+def draw_latin_hypercube(
+    tissue: Tissue, space: ParameterSpace, seed: int, run: int, attempt: int
+) -> Draw:
+    """One tumour: point `run` of a Latin hypercube of `space.points` in the same coordinates.
+
+    Each attempt has a design of its own, drawn by (seed, attempt).
+    """
+    design = _latin_hypercube(ORIGIN_SHARES + len(space.values()), space.points or 1, seed, attempt)
+    return Draw(_growth_at(tissue, space, design[run]))
+
+
+@functools.lru_cache(maxsize=4)
+def _latin_hypercube(
+    dimensions: int, n_points: int, seed: int, attempt: int
+) -> NDArray[np.float64]:
+    from scipy.stats import qmc  # here: as above
+
+    rng = np.random.default_rng([seed, attempt])
+    return np.asarray(qmc.LatinHypercube(dimensions, seed=rng).random(n_points))
 
 
 def draw_grid(tissue: Tissue, space: ParameterSpace, seed: int, run: int, attempt: int) -> Draw:
-    """Point `run` of the sweep of all origins, dw, rho and days; the last changes fastest."""
+    """Point `run` of the sweep of all origins, dw, rho, days and own; the last changes fastest."""
+    return Draw(point_of_sweep(space, run))
+
+
+def draw_table(tissue: Tissue, space: ParameterSpace, seed: int, run: int, attempt: int) -> Draw:
+    """Row `run` of the table of runs."""
+    return Draw(point_of_sweep(space, run))
+
+
+def point_of_sweep(space: ParameterSpace, run: int) -> GrowthParameters:
+    """The growth of a point of a sweep, for which nothing is drawn."""
+    if space.table is not None:
+        return space.table.growth(run)
     at = np.unravel_index(run, space.sweep_shape)
     if space.origin_mm is None:
         raise InputError("the sampler 'grid' sweeps the points of origin_mm, got none")
-    dw, rho, days = (
-        bounds.values[index] if isinstance(bounds, Choices) else bounds.low
-        for bounds, index in zip((space.dw, space.rho, space.days), at[1:], strict=True)
-    )
-    return Draw(GrowthParameters(space.origin_mm[at[0]], dw, rho, days))
+    drawn = {
+        name: values.values[index] if isinstance(values, Choices) else values.low
+        for (name, values), index in zip(space.values().items(), at[1:], strict=True)
+    }
+    return _growth(space.origin_mm[at[0]], drawn)
 
 
 DRAW_FUNCTIONS: Mapping[str, Callable[[Tissue, ParameterSpace, int, int, int], Draw]] = {
     "trajectory": draw_trajectory,
     "uniform": draw_uniform,
     "sobol": draw_sobol,
+    "latin-hypercube": draw_latin_hypercube,
     "identifiable": draw_identifiable,
     "grid": draw_grid,
+    "table": draw_table,
 }
 """By the sampler's name."""
 
@@ -185,6 +214,34 @@ def _draw_origin(
     voxel = tissue.voxels[rng.integers(len(tissue.voxels))]
     x, y, z = tissue.grid.to_world(voxel + rng.uniform(-0.5, 0.5, 3)).tolist()
     return x, y, z
+
+
+def _draw_own(space: ParameterSpace, rng: np.random.Generator) -> dict[str, float]:
+    """The model's own parameters, after everything else: without any, the rest is as it was."""
+    return {name: values.draw(rng) for name, values in space.own.items()}
+
+
+def _growth_at(
+    tissue: Tissue, space: ParameterSpace, shares: NDArray[np.float64]
+) -> GrowthParameters:
+    """The growth at a point of the unit cube: shares of the tissue, then of each range."""
+    drawn = {
+        name: values.at(float(share))
+        for (name, values), share in zip(
+            space.values().items(), shares[ORIGIN_SHARES:], strict=True
+        )
+    }
+    if space.origin_mm is None:
+        origin = origin_at(tissue, shares[:ORIGIN_SHARES])
+    else:
+        origin = space.origin_mm[math.floor(shares[0] * len(space.origin_mm))]
+    return _growth(origin, drawn)
+
+
+def _growth(origin_mm: tuple[float, float, float], values: Mapping[str, float]) -> GrowthParameters:
+    """A growth from its origin and the values of all other parameters."""
+    names = [p.name for p in ORIGIN]
+    return GrowthParameters.of(dict(zip(names, origin_mm, strict=True)) | dict(values))
 
 
 def _draw_strata(space: ParameterSpace, rng: np.random.Generator) -> NDArray[np.float64]:

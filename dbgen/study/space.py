@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import InputError
+from ...solver.declarations import RATES, Parameter, unknown_parameter
+from ...solver.formulas import Formula
 from .samplers import find_sampler
-from .values import Choices, Range, Values, number, range_from, values_from
+from .table import RunTable
+from .values import Choices, Range, Values, default_values, number, range_from, values_from
 
 Point = tuple[float, float, float]
 """A position in RAS world, mm."""
 
-DW, RHO, DAYS = Range(0.02, 1.5), Range(0.002, 0.2), Range(50, 1500)
-"""Parameters drawn by default: the ranges of Learn-Morph-Infer (Ezhov et al. 2023), in mm."""
+DW, RHO, DAYS = (default_values(declared) or Range(1, 1) for declared in RATES)
+"""What is drawn by default of the parameters of every model."""
 
 WHOLE_ML = Range(5, 300)
 """Sizes kept by default, like those of BraTS cases."""
@@ -46,17 +50,30 @@ class ParameterSpace:
     snapshots_per_run : int
         Tumours taken from each run of the solver, at different volumes; 1 for `uniform`, `sobol`
         and `grid`.
-    sampler : {'trajectory', 'identifiable', 'uniform', 'sobol', 'grid'}
+    sampler : str
+        One of `samplers.SAMPLERS`.
         How tumours are drawn: `trajectory` follows each growth through the sizes and keeps several
         snapshots of it; `identifiable` does so from the least acceptable size of each growth on,
         drawn by lambda; `uniform` draws every tumour by itself; `sobol` does so evenly, by a
-        scrambled Sobol sequence; `grid` takes every combination of the listed values once and
-        keeps its tumour, whatever size it has.
+        scrambled Sobol sequence; `latin-hypercube` by a design in which each parameter has one
+        value in each of `points` equal parts of its range; `grid` takes every combination of the
+        listed values once and keeps its tumour, whatever size it has; `table` takes its rows so.
     origin_mm : tuple of points, optional
         Where tumours may begin, RAS world, mm; by default anywhere in the tissue, uniformly.
     lambda_mm : Range, optional
         Front widths sqrt(dw / rho), mm, for `identifiable` alone; by default what dw and rho allow
         of 1 to 8 mm, log-uniform.
+    own : mapping of str to Range or Choices
+        What is drawn of the parameters that the growth model declares itself; the others have the
+        model's value.
+    where : tuple of str
+        Conditions between parameters, such as `dw / rho < 50` (see `Formula`), of the names of
+        parameters, `lambda_mm` and `rho_t`. A draw that breaks one is drawn again; a sweep that has
+        such a point is refused.
+    points : int, optional
+        Points of the design of `latin-hypercube`.
+    table : RunTable, optional
+        The runs of the sampler `table`; the ranges of dw, rho, days and own are then its.
 
     Raises
     ------
@@ -73,8 +90,24 @@ class ParameterSpace:
     sampler: str = "trajectory"
     origin_mm: tuple[Point, ...] | None = None
     lambda_mm: Range | None = None
+    own: Mapping[str, Values] = field(default_factory=dict, hash=False)
+    where: tuple[str, ...] = ()
+    points: int | None = None
+    table: RunTable | None = None
 
     def __post_init__(self) -> None:
+        self._take_table()
+        for name in ("dw", "rho", "days", "whole_ml", "lambda_mm"):
+            values = getattr(self, name)
+            if values is not None and values.low <= 0:
+                raise InputError(
+                    f"{name}: growth parameters are positive, and so are volumes, got {values}"
+                )
+        for formula in self.formulas:
+            if not formula.is_condition:
+                raise InputError(
+                    f"where: a condition is expected, as in 'dw / rho < 50', got {formula.text!r}"
+                )
         if self.whole_ml.is_fixed:
             raise InputError(
                 f"whole_ml: sizes lie in a range with low < high, got {self.whole_ml} alone"
@@ -102,11 +135,34 @@ class ParameterSpace:
             object.__setattr__(self, "lambda_mm", Range(low, high, LAMBDA_MM.scale))
         self._check_sampler()
 
+    def _take_table(self) -> None:
+        """See that there is a table where one is to be, and take the ranges that it has."""
+        if (self.table is not None) != (self.sampler == "table"):
+            raise InputError(
+                "the sampler 'table' takes the rows of a table of runs, and no other does: give "
+                f"both or none, got the sampler {self.sampler!r}"
+            )
+        if self.table is not None:
+            for declared in RATES:
+                object.__setattr__(self, declared.name, self.table.range_of(declared.name))
+            own = {name: self.table.range_of(name) for name in self.table.own_names}
+            object.__setattr__(self, "own", own)
+
     def _check_sampler(self) -> None:
         """Refuse values with which the sampler cannot do anything."""
         name, sampler = self.sampler, find_sampler(self.sampler)
-        parameters = {"dw": self.dw, "rho": self.rho, "days": self.days}
-        if sampler.sweeps:
+        parameters = self.values()
+        if (self.points is not None) != sampler.has_points:
+            raise InputError(
+                "points: the number of points of its design is given for the sampler "
+                f"'latin-hypercube', and for it alone, got {self.points!r} for {name!r}"
+            )
+        points: object = self.points
+        if points is not None and (
+            not isinstance(points, int) or isinstance(points, bool) or not 1 <= points <= 10**6
+        ):
+            raise InputError(f"points is a whole number from 1 to a million, got {points!r}")
+        if sampler.sweeps and self.table is None:
             for key, values in parameters.items():
                 if isinstance(values, Range) and not values.is_fixed:
                     raise InputError(
@@ -128,9 +184,12 @@ class ParameterSpace:
             raise InputError(
                 f"lambda_mm is drawn by the sampler 'identifiable' alone, not by {name!r}"
             )
-        for key, values in parameters.items():
+        for declared in RATES:
+            values = parameters[declared.name]
             if isinstance(values, Choices):
-                raise InputError(f"{key}: the sampler {name!r} takes a range, got {values}")
+                raise InputError(
+                    f"{declared.name}: the sampler {name!r} takes a range, got {values}"
+                )
         least, greatest = self._fronts_mm()
         if not least <= self.lambda_mm.low <= self.lambda_mm.high <= greatest:
             raise InputError(
@@ -144,61 +203,80 @@ class ParameterSpace:
 
     @property
     def n_points(self) -> int | None:
-        """Tumours in all of a sweep; None for a sampler that draws without end."""
+        """Tumours in all of a sweep or a design; None for a sampler that draws without end."""
+        if self.table is not None:
+            return len(self.table)
         if not find_sampler(self.sampler).sweeps:
-            return None
+            return self.points
         return math.prod(self.sweep_shape)
 
     @property
-    def sweep_shape(self) -> tuple[int, int, int, int]:
-        """Numbers of origins, and of values of dw, rho and days."""
-        n_dw, n_rho, n_days = (
+    def sweep_shape(self) -> tuple[int, ...]:
+        """Numbers of origins, and of values of dw, rho, days and the model's own parameters."""
+        return len(self.origin_mm or ()), *(
             len(values.values) if isinstance(values, Choices) else 1
-            for values in (self.dw, self.rho, self.days)
+            for values in self.values().values()
         )
-        return len(self.origin_mm or ()), n_dw, n_rho, n_days
+
+    @property
+    def formulas(self) -> tuple[Formula, ...]:
+        """The conditions of `where`."""
+        return tuple(map(Formula, self.where))
+
+    def values(self) -> dict[str, Values]:
+        """What each parameter but the origin is drawn from, by name."""
+        return {p.name: getattr(self, p.name) for p in RATES} | dict(self.own)
 
     def to_dict(self) -> dict[str, Any]:
         """The space in plain values, from which `from_dict` makes it again.
 
-        Origins and lambda appear where they were given.
+        What need not be given appears where it was; own parameters stand among the others.
         """
         plain: dict[str, Any] = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Choices):
-                plain[field.name] = list(value.values)
-            elif isinstance(value, Range):
-                plain[field.name] = dataclasses.asdict(value)
-            elif field.name == "origin_mm" and value is not None:
-                plain[field.name] = [list(point) for point in value]
-            elif value is not None:
-                plain[field.name] = value
+        for at in dataclasses.fields(self):
+            value = getattr(self, at.name)
+            if at.name == "own":
+                plain |= {name: _plain(values) for name, values in value.items()}
+            elif value is not None and value != ():
+                plain[at.name] = _plain(value)
         return plain
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> ParameterSpace:
+    def from_dict(
+        cls, values: Mapping[str, Any], declared: Sequence[Parameter] = ()
+    ) -> ParameterSpace:
         """A space from plain values, as in TOML or JSON; what is not named keeps its default.
 
         A parameter is a table of `low`, `high` and `scale`, one value, or a list of values. The
         default of `snapshots_per_run` is 1 for a sampler that draws every tumour by itself.
+
+        Parameters
+        ----------
+        values : mapping
+        declared : sequence of Parameter
+            What the growth model declares itself.
 
         Raises
         ------
         InputError
             If a key is unknown or a value out of its range; the message names it.
         """
-        fields = [field.name for field in dataclasses.fields(cls)]
-        defaults = {"dw": DW, "rho": RHO, "days": DAYS}
-        arguments: dict[str, Any] = {}
+        fields = [at.name for at in dataclasses.fields(cls) if at.name != "own"]
+        own = {p.name: p for p in declared}
+        parameters = {p.name: p for p in RATES} | own
+        arguments: dict[str, Any] = {"own": {}}
         for name, value in values.items():
-            if name not in fields:
-                raise InputError(
-                    f"unknown parameter {name!r} in the space: there are {', '.join(fields)}"
-                )
+            if name not in fields and name not in own:
+                raise unknown_parameter(name, [*fields, *own])
             try:
-                if name in defaults:
-                    arguments[name] = values_from(value, defaults[name])
+                if name in own:
+                    arguments["own"][name] = values_from(value, own[name])
+                elif name in parameters:
+                    arguments[name] = values_from(value, parameters[name])
+                elif name == "table":
+                    arguments[name] = RunTable(value)
+                elif name == "where":
+                    arguments[name] = (value,) if isinstance(value, str) else tuple(value)
                 elif name == "whole_ml":
                     arguments[name] = range_from(value, WHOLE_ML)
                 elif name == "lambda_mm":
@@ -210,6 +288,19 @@ class ParameterSpace:
         if "sampler" in arguments and find_sampler(arguments["sampler"]).independent:
             arguments.setdefault("snapshots_per_run", 1)
         return cls(**arguments)
+
+
+def _plain(value: Any) -> Any:
+    """A value of the space as TOML and JSON know it."""
+    if isinstance(value, Choices):
+        return list(value.values)
+    if isinstance(value, Range):
+        return dataclasses.asdict(value)
+    if isinstance(value, RunTable):
+        return value.to_dict()
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return value
 
 
 def _points(given: Any) -> tuple[Point, ...]:

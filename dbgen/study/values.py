@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
+from ...solver.declarations import Parameter
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,8 @@ class Range:
             raise InputError(f"scale is 'uniform' or 'log-uniform', got {self.scale!r}")
         if not (math.isfinite(low) and math.isfinite(high) and low <= high):
             raise InputError(f"a range has finite ends with low <= high, got {low:g} to {high:g}")
-        if low <= 0:
-            raise InputError(
-                f"growth parameters are positive, and so are volumes, got a range from {low:g}"
-            )
+        if low <= 0 and self.scale == "log-uniform":
+            raise InputError(f"a log-uniform range is positive, got one from {low:g}")
 
     @property
     def is_fixed(self) -> bool:
@@ -74,7 +73,7 @@ class Choices:
     Attributes
     ----------
     values : tuple of float
-        Positive, each once, in the order in which `grid` sweeps them.
+        Each once, in the order in which `grid` sweeps them.
     """
 
     values: tuple[float, ...]
@@ -83,8 +82,8 @@ class Choices:
         values = tuple(map(number, self.values))
         if not values:
             raise InputError("a list of values has at least one, got an empty list")
-        if not all(math.isfinite(value) and value > 0 for value in values):
-            raise InputError(f"growth parameters are finite and positive, got {list(values)}")
+        if not all(map(math.isfinite, values)):
+            raise InputError(f"a list of values has finite ones, got {list(values)}")
         if len(set(values)) < len(values):
             raise InputError(f"a list of values has each of them once, got {list(values)}")
         object.__setattr__(self, "values", values)
@@ -118,14 +117,24 @@ class Choices:
 Values = Range | Choices
 
 
-def values_from(given: Any, default: Range) -> Values:
+def default_values(declared: Parameter) -> Values | None:
+    """What a study draws of a parameter of which it says nothing; None if it stays as it is."""
+    if not declared.drawn:
+        return None
+    if declared.choices:
+        return Choices(declared.choices)
+    low, high = declared.usual or declared.bounds
+    return Range(low, high, declared.scale)
+
+
+def values_from(given: Any, declared: Parameter) -> Values:
     """What plain values, as in TOML or JSON, say: a number, a list of numbers, or a table.
 
     Parameters
     ----------
     given : number, list of numbers, or dict of `low`, `high`, `scale`
-        What a table leaves out is as in `default`.
-    default : Range
+        What a table leaves out is as declared.
+    declared : Parameter
 
     Raises
     ------
@@ -135,7 +144,12 @@ def values_from(given: Any, default: Range) -> Values:
     if isinstance(given, list | tuple):
         return Choices(tuple(given))
     if isinstance(given, dict):
-        return range_from(given, default)
+        if declared.choices:
+            raise InputError(f"it {declared.limits}: give one or a list, got {given!r}")
+        if declared.usual is None and not {"low", "high"} <= set(given):
+            raise InputError(f"it has no usual values: give low and high, got {given!r}")
+        low, high = declared.usual or (1, 1)
+        return range_from(given, Range(low, high, declared.scale))
     return Range(number(given), number(given))
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ...dbgen import ParameterSpace, Plan, generate, merge, verify
+from ...dbgen import Plan, generate, merge, verify
 from ...dbgen.datacard import describe_database
 from ...dbgen.generation import SHARD_SIZE, complete_request
 from ...dbgen.store.embedded import EMBEDDED
@@ -18,7 +18,7 @@ from ...query.index.opening import open_database
 from ...solver.compilation import prepare_jax
 from ...solver.models import find_class, find_model, parse_settings, register_model
 from ...solver.models.registry import DEFAULT
-from ..terminal.printing import said, show, show_table
+from ..terminal.printing import print_notice, said, show, show_table
 from ..terminal.progress import generation_progress, progress_bar
 from ..uncertainty.interval_factors import FILE, N_TUMOURS, QUANTITIES, SEED
 from .opening import open_index
@@ -42,6 +42,10 @@ def generate_command(
     space: Annotated[
         Path | None,
         typer.Option(help="Study file, .toml, with parameter space, sampler and growth model."),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="Table of runs, .csv or .parquet, with a column for each parameter."),
     ] = None,
     sampler: Annotated[
         str | None,
@@ -70,10 +74,17 @@ def generate_command(
 ) -> None:
     """Generate a database. The same command resumes; a larger N extends.
 
-    Without --space, --sampler, --seed, --model and --set, an existing database keeps its plan. If
-    you give one of them, the others have their defaults.
+    Without --space, --table, --sampler, --seed, --model and --set, an existing database keeps its
+    plan. If you give one of them, the others have their defaults.
     """
-    plan = _plan(space, sampler, seed, model, parse_settings(settings or ()))
+    named = {"sampler": sampler, "table": table}
+    plan = _plan(
+        space,
+        {name: value for name, value in named.items() if value is not None},
+        seed,
+        model,
+        parse_settings(settings or ()),
+    )
     if dry_run:
         from ...dbgen.pilot import forecast
 
@@ -98,22 +109,20 @@ def generate_command(
 
 def _plan(
     space: Path | None,
-    sampler: str | None,
+    named: dict[str, Any],
     seed: int | None,
     model: str | None,
     settings: dict[str, Any],
 ) -> Plan | None:
     """The plan of a study file with what is named beside it; None if nothing is named at all."""
-    named: dict[str, Any] = {} if sampler is None else {"sampler": sampler}
     if space is None and seed is None and model is None and not (named or settings):
         return None
     seed = seed or 0
     if space is None:
-        chosen = ParameterSpace.from_dict(named)
-        return Plan(chosen, seed, find_model(model or DEFAULT, **settings))
-    if model is None:
-        return Plan.from_toml(space, seed=seed, settings=settings, **named)
-    return Plan.from_toml(space, seed=seed, model=find_model(model, **settings), **named)
+        chosen = find_model(model or DEFAULT, **settings)
+        return Plan.of_values(named, seed=seed, model=chosen, given=settings)
+    made = None if model is None else find_model(model, **settings)
+    return Plan.from_toml(space, seed=seed, model=made, settings=settings, **named)
 
 
 def merge_command(
@@ -125,7 +134,7 @@ def merge_command(
 ) -> None:
     """Merge databases of one model, solver and pair of thresholds into a new one."""
     with progress_bar("merge", "shards") as progress:
-        made = merge(out, databases, progress=progress)
+        made = merge(out, databases, progress=progress, tell=print_notice)
     show({"database": str(made.path), "samples": len(made), "checksum": made.checksum}, as_json)
 
 
@@ -152,7 +161,7 @@ def describe_command(
 
 def _print_description(facts: dict[str, Any]) -> None:
     """The facts of a database for people: what has rows as tables."""
-    in_tables = ("parts", "stored", "volume_edges_ml", "volume_counts")
+    in_tables = ("parts", "parameters", "units", "stored", "volume_edges_ml", "volume_counts")
     show({name: value for name, value in facts.items() if name not in in_tables}, as_json=False)
     parts = facts["parts"]
     for number, part in enumerate(parts, start=1):
@@ -160,7 +169,13 @@ def _print_description(facts: dict[str, Any]) -> None:
         show({f"part {number} of {len(parts)}": asked}, as_json=False)
     show_table(
         [
-            {"stored": name, "least": least, "median": median, "greatest": greatest}
+            {
+                "stored": name,
+                "unit": facts["units"][name],
+                "least": least,
+                "median": median,
+                "greatest": greatest,
+            }
             for name, (least, median, greatest) in facts["stored"].items()
         ]
     )

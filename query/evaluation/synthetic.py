@@ -12,8 +12,7 @@ from ...dbgen.machine.progress import Progress, silent
 from ...dbgen.study.samplers import find_sampler
 from ...errors import InputError
 from ...paths import StrPath
-
-GROWTH = ("origin_x_mm", "origin_y_mm", "origin_z_mm", "dw", "rho", "days")
+from ...solver.declarations import COMMON
 
 
 def plan_queries(database: Database, seed: int | None = None) -> Plan:
@@ -79,14 +78,15 @@ def draw_queries(
     """
     plan = plan_queries(database, seed)
     drawn = generate(folder, n, plan=plan, store="outlines", progress=progress)
-    known = {row.tobytes() for row in _growths(database)}
-    for sample, row in enumerate(_growths(drawn)):
+    names = [one.name for one in (*COMMON, *database.declared.parameters)]
+    known = {row.tobytes() for row in _growths(database, names)}
+    for sample, row in enumerate(_growths(drawn, names)):
         if row.tobytes() in known:
             raise InputError(f"synthetic query {sample} is in {database.path}: choose another seed")
     return drawn
 
 
-def _growths(database: Database) -> NDArray[np.float64]:
-    """Growth parameters (n, 6) of all samples."""
-    columns = [database.parameters[name].values.astype(np.float64) for name in GROWTH]
+def _growths(database: Database, names: list[str]) -> NDArray[np.float64]:
+    """Named parameters (n, k) of all samples."""
+    columns = [database.parameters[name].values.astype(np.float64) for name in names]
     return np.stack(columns, axis=1)

@@ -138,7 +138,7 @@ def test_a_missing_shard_of_a_merged_database_is_named(merged, tmp_path):
 
 
 def change_model(header):
-    header["plan"]["model"]["settings"]["ratio"] = 5.0
+    header["plan"]["model"]["settings"]["face_mean"] = "arithmetic"
 
 
 def change_thresholds(header):

@@ -14,12 +14,13 @@ import pytest
 
 from glioquery.dbgen import Database, DatabaseError, Plan, generate, verify
 from glioquery.dbgen.machine.files import completed, sha256_of, write_json
+from glioquery.dbgen.store.header import read_header
 from glioquery.dbgen.store.shard import (
-    VARIABLES,
     read_record,
     read_table,
     shard_path,
     table_sha256,
+    variables_of,
 )
 from glioquery.dbgen.workers import make_shard
 from glioquery.query import build_index
@@ -162,10 +163,11 @@ def test_a_damaged_record_has_its_shard_made_anew(database, copy, record):
 def tamper(folder, index, change):
     """Change a shard and its record, as if it had been written so."""
     path = shard_path(folder, index)
+    variables = variables_of(read_header(folder))
     with netCDF4.Dataset(path, "a") as shard:
         change(shard)
-        lacks_none = {"sample", *VARIABLES} <= set(shard.variables)
-        table = table_sha256(read_table(shard)) if lacks_none else ""
+        lacks_none = {"sample", *variables} <= set(shard.variables)
+        table = table_sha256(read_table(shard, variables), variables) if lacks_none else ""
     record = vars(read_record(path)) | {
         "bytes": path.stat().st_size,
         "sha256": sha256_of(path),
@@ -200,8 +202,8 @@ def test_verify_compares_what_follows_from_other_values(copy):
     tamper(copy, 0, lambda shard: shard["lambda_mm"].__setitem__(0, 3.0))
     tamper(copy, 1, lambda shard: shard["rho_t"].__setitem__(1, 3.0))
     assert verify(copy) == [
-        "shard-00000.nc: lambda_mm is not that of dw, rho and days",
-        "shard-00001.nc: rho_t is not that of dw, rho and days",
+        "shard-00000.nc: lambda_mm is not sqrt(dw / rho)",
+        "shard-00001.nc: rho_t is not rho * days",
     ]
 
 

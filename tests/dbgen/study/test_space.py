@@ -87,7 +87,7 @@ def test_values_and_lists_in_toml(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("speed = 3", r"space\.toml: unknown parameter 'speed' .*there are dw, rho, days"),
+        ("speed = 3", r"space\.toml: unknown parameter 'speed': there are dw, rho, days"),
         ("[dw]\nlow = 2\nhigh = 1", "dw: a range has finite ends with low <= high"),
         ("[dw]\nlow = -1", "dw: growth parameters are positive"),
         ("dw = 0", "dw: growth parameters are positive"),
@@ -99,7 +99,7 @@ def test_values_and_lists_in_toml(tmp_path):
         ("[rho]\nlowest = 1", "rho: a range is given as"),
         ("[rho]", "rho: a range is given as .* got {}"),
         ("rho = []", "rho: a list of values has at least one"),
-        ("rho = [0.1, -0.1]", "rho: growth parameters are finite and positive"),
+        ("rho = [0.1, -0.1]", "rho: growth parameters are positive"),
         ("rho = [0.1, 0.1]", "rho: a list of values has each of them once"),
         ("rho = [0.1, 'fast']", "rho: a number is expected, got 'fast'"),
         ("whole_ml = 30", "whole_ml: a range is given as"),

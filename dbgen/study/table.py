@@ -1,0 +1,144 @@
+"""Runs that a person lists: one row of a file for each."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...errors import InputError
+from ...paths import StrPath
+from ...solver.declarations import COMMON, Parameter
+from ...solver.parameters import GrowthParameters
+from .values import Range
+
+PARQUET = (".parquet", ".pq")
+"""How the names of files end that pyarrow reads."""
+
+
+@dataclass(frozen=True)
+class RunTable:
+    """The parameters of all runs of a study.
+
+    Attributes
+    ----------
+    columns : mapping of str to tuple of float
+        By the name of the parameter: those of `COMMON`, and any of the model's own.
+    """
+
+    columns: Mapping[str, tuple[float, ...]] = field(hash=False)
+
+    def __post_init__(self) -> None:
+        columns = {name: tuple(map(float, values)) for name, values in self.columns.items()}
+        missing = [p.name for p in COMMON if p.name not in columns]
+        if missing:
+            raise InputError(f"the table of runs has no column {', '.join(missing)}")
+        lengths = {len(values) for values in columns.values()}
+        if len(lengths) > 1 or 0 in lengths:
+            raise InputError("the table of runs has at least one row, and as many in each column")
+        object.__setattr__(self, "columns", columns)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    @property
+    def own_names(self) -> list[str]:
+        """Its columns of parameters that the growth model declares itself."""
+        common = {p.name for p in COMMON}
+        return [name for name in self.columns if name not in common]
+
+    def growth(self, row: int) -> GrowthParameters:
+        """The growth of a row, from 0."""
+        return GrowthParameters.of({name: values[row] for name, values in self.columns.items()})
+
+    def range_of(self, name: str) -> Range:
+        """From the least to the greatest value of a column."""
+        return Range(min(self.columns[name]), max(self.columns[name]))
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Plain values, from which it is made again."""
+        return {name: list(values) for name, values in self.columns.items()}
+
+
+def read_runs(path: StrPath, own: Sequence[Parameter] = ()) -> RunTable:
+    """Read a table of runs, CSV or Parquet by the end of its name.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A column for each of `COMMON`, and for those of the model's own parameters that are not to
+        have the model's value.
+    own : sequence of Parameter
+        Of the model.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, lacks a column, has one that no parameter has, or a value is none of
+        its parameter; the message names the file and the row.
+    """
+    path = Path(path)
+    header, rows = _parquet(path) if path.suffix.lower() in PARQUET else _csv(path)
+    declared = {p.name: p for p in (*COMMON, *own)}
+    for name in header:
+        if name not in declared:
+            raise InputError(f"{path}: unknown column {name!r}: there are {', '.join(declared)}")
+    missing = [p.name for p in COMMON if p.name not in header]
+    if missing:
+        raise InputError(f"{path}: no column {', '.join(missing)}: each row is a whole run")
+    if len(set(header)) < len(header):
+        raise InputError(f"{path}: a column has its name alone, got {', '.join(header)}")
+    if not rows:
+        raise InputError(f"{path}: at least one row is expected below the names of the columns")
+    columns: dict[str, list[float]] = {name: [] for name in header}
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(header):
+            raise InputError(
+                f"{path}, row {number}: {len(header)} values are expected, got {len(row)}"
+            )
+        for name, cell in zip(header, row, strict=True):
+            try:
+                columns[name].append(declared[name].require(_number(cell)))
+            except InputError as error:
+                raise InputError(f"{path}, row {number}: {error}") from None
+    return RunTable({name: tuple(values) for name, values in columns.items()})
+
+
+def _number(cell: Any) -> Any:
+    """A cell as a number where it is one; else as it is, to be shown."""
+    if isinstance(cell, str):
+        try:
+            return float(cell)
+        except ValueError:
+            return cell
+    return math.nan if cell is None else cell
+
+
+def _csv(path: Path) -> tuple[list[str], list[list[Any]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as CSV ({error})") from None
+    header = [name.strip() for name in lines[0]] if lines else []
+    return header, [list(row) for row in lines[1:]]
+
+
+def _parquet(path: Path) -> tuple[list[str], list[list[Any]]]:
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import read_table
+    except ImportError:
+        raise InputError(
+            f"{path}: Parquet is read by pyarrow, which is not installed: pip install pyarrow, or "
+            "give the table as CSV"
+        ) from None
+    try:
+        table = read_table(path)
+    except (OSError, ArrowException) as error:
+        raise InputError(f"{path}: cannot be read as Parquet ({error})") from None
+    columns = [column.to_pylist() for column in table.columns]
+    return list(table.column_names), [list(row) for row in zip(*columns, strict=True)]
