@@ -26,6 +26,7 @@ from .options import (
     Address,
     DatabaseFolder,
     DatabaseModel,
+    FitParameters,
     Json,
     ModelSettings,
     OptionalDatabase,
@@ -217,6 +218,7 @@ def calibrate_command(
     seed: Annotated[
         int, typer.Option(help="Seed of their draws; it must differ from the database's.")
     ] = SEED,
+    fit: FitParameters = None,
     as_json: Json = False,
 ) -> None:
     """Calibrate the intervals that `invert` gives with a database. The same command resumes."""
@@ -224,7 +226,7 @@ def calibrate_command(
 
     from ..virtual.calibration import calibrate
 
-    found = calibrate(source, open_index(source), n=n, seed=seed, bars=progress_bar)
+    found = calibrate(source, open_index(source), n=n, seed=seed, fit=fit or (), bars=progress_bar)
     facts = {"calibration": str(source.path / FILE), "tumours": dict(found.n_tumours)}
     if as_json:
         show({**facts, "factors": found.factors}, as_json)
@@ -233,6 +235,6 @@ def calibrate_command(
     show_table(
         [
             {"factor of": name, **{kind: found.factors[kind][name] for kind in found.factors}}
-            for name in QUANTITIES
+            for name in (*QUANTITIES, *found.fitted)
         ]
     )

@@ -93,6 +93,14 @@ DatabaseModel = Annotated[
         help="Class of the database's growth model, needed if it is one of your own.",
     ),
 ]
+FitParameters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fit",
+        metavar="NAME",
+        help="Parameter of the growth model to refine as well, as ratio; repeats.",
+    ),
+]
 ModelSettings = Annotated[
     list[str] | None,
     typer.Option(
@@ -131,6 +139,7 @@ def _inversion_options(
             "atlas.",
         ),
     ] = "auto",
+    fit: FitParameters = None,
     densities: Annotated[
         str | None,
         typer.Option(
@@ -154,6 +163,7 @@ def _inversion_options(
         fit_thresholds=fit_thresholds,
         own_anatomy=own_anatomy,
         tissue_from=cast(TissueWay, tissue_from),
+        fit=tuple(fit or ()),
         densities=DENSITIES if densities is None else decimals(densities),
         registration=cast(Kind, registration),
         resolution_mm=resolution,

@@ -150,7 +150,13 @@ def grow_in_patient(
     if findings.refinement is None:
         raise ValueError("the growth in the patient goes on from a refinement, there is none")
     tissue = tissue_of(patient, transform, atlas, own)
-    target = Target(_outlines(patient, tissue.grid), tissue, database.model, database.thresholds)
+    target = Target(
+        _outlines(patient, tissue.grid),
+        tissue,
+        database.model,
+        database.thresholds,
+        findings.target.free,
+    )
     domain = Tissue.from_atlas(atlas).domain
     bent = transform.density_to_patient(findings.answer.density, tissue.grid, tissue=domain)
     interior = Interior(tissue)

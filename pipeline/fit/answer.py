@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...dbgen import Database
 from ...query import Index, search
 from ...solver import GrowthParameters, TumorDensity, TumorMasks
+from ...solver.declarations import NOTHING_DECLARED, Declared
+from .coordinates import free_parameters
 from .fitted_thresholds import FittedThresholds, fit_thresholds
 from .matches import RankedMatch
 from .refinement import N_STARTS, NoGrowthError, Refinement, choose_starts, refine
@@ -50,6 +52,8 @@ class Answer:
         Overlap with the patient's outlines, as in `Match`.
     density : TumorDensity
         On the grid of the anatomy it grew in, the atlas's or the patient's.
+    declared : Declared
+        What the growth model declares of its parameters.
     """
 
     source: AnswerSource
@@ -58,6 +62,7 @@ class Answer:
     dice_core: float
     dice_whole: float
     density: TumorDensity
+    declared: Declared = NOTHING_DECLARED
 
     @property
     def is_on_atlas(self) -> bool:
@@ -72,7 +77,7 @@ class Answer:
             "score": self.score,
             "dice_core": self.dice_core,
             "dice_whole": self.dice_whole,
-            "growths": [growth_row(growth, self.density) for growth in self.growths],
+            "growths": [growth_row(growth, self.density, self.declared) for growth in self.growths],
         }
 
 
@@ -104,17 +109,12 @@ class Findings:
     notices: tuple[str, ...] = ()
 
 
-def growth_row(growth: GrowthParameters, density: TumorDensity) -> dict[str, Any]:
-    """A growth's plain values; identifiable from one scan are origin, lambda and rho T."""
-    return {
-        "origin_mm": growth.origin_mm,
-        "lambda_mm": growth.lambda_mm,
-        "rho_t": growth.rho_t,
-        "dw": growth.dw,
-        "rho": growth.rho,
-        "days": growth.days,
-        "under_resolved": growth.lambda_mm < max(density.grid.spacing_mm),
-    }
+def growth_row(
+    growth: GrowthParameters, density: TumorDensity, declared: Declared
+) -> dict[str, Any]:
+    """A growth's plain values, and whether its front is narrower than a voxel."""
+    under_resolved = growth.lambda_mm < max(density.grid.spacing_mm)
+    return {**growth.row(declared), "under_resolved": under_resolved}
 
 
 def find_answer(
@@ -125,6 +125,7 @@ def find_answer(
     *,
     refined: bool,
     thresholds_fitted: bool,
+    fitted_parameters: Sequence[str] = (),
 ) -> Findings:
     """Go beyond the best match.
 
@@ -140,9 +141,12 @@ def find_answer(
         Whether to refine.
     thresholds_fitted : bool
         Whether to fit the thresholds after that.
+    fitted_parameters : sequence of str
+        Parameters of the model that are refined besides (see `coordinates.free_parameters`).
     """
     best = database.density(matches[0].match.sample)
-    target = Target(masks, database.tissue, database.model, database.thresholds)
+    free = free_parameters(database, fitted_parameters)
+    target = Target(masks, database.tissue, database.model, database.thresholds, free)
     tried = [measure(target, AnswerSource.MATCH, (matches[0].parameters,), best)]
     refinement = fitted = None
     notices = []
@@ -192,7 +196,8 @@ def measure(
 ) -> Answer:
     """An answer, with its overlap with a target's outlines."""
     core, whole = target.dice_of(density)
-    return Answer(source, growths, core + whole, core, whole, density)
+    declared = Declared.by(target.model)
+    return Answer(source, growths, core + whole, core, whole, density, declared)
 
 
 def _refined_parts(
@@ -224,7 +229,7 @@ def _refined_part(
     """The refinement on one part of the outlines; None where nothing grows to its volume."""
     if not (part.whole & target.tissue.domain).any():
         return None
-    own = Target(part, target.tissue, target.model, target.thresholds)
+    own = replace(target, masks=part)
     starts = choose_starts(_ranked(database, index, part), N_STARTS_OF_PART)
     try:
         return refine(own, starts, accuracy=database.accuracy)

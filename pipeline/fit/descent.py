@@ -1,11 +1,12 @@
 """One way down to the growth whose outlines lie nearest to a patient's.
 
-Unknown are the origin, lambda = sqrt(dw / rho) and rho T; of dw, rho and T one is free, and rho is
-kept. Levenberg-Marquardt steps minimise |r|^2 (see `overlap`),
+Unknown are the origin, lambda = sqrt(dw / rho) and rho T, and what else moves (see `coordinates`).
+Levenberg-Marquardt steps minimise |r|^2 (see `overlap`),
 
     (J^T J + mu diag(J^T J)) s = -J^T r,
 
-with J by differences, which cost four runs of the solver: the derivative with respect to rho T, and
+with J by differences, which cost four runs of the solver, or one more for each further direction:
+the derivative with respect to rho T, and
 the best rho T, are read off the run itself (see `trajectory`). Each step then corrects J by what it
 met (Broyden 1965), and J is only taken anew where no step along it succeeds.
 
@@ -25,14 +26,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ...solver import Accuracy, GrowthParameters, OriginError, Tissue
+from .coordinates import DIFFERENCE_SHARE, LONGEST_SHARE, N_COMMON
 from .overlap import Comparison
 from .trajectory import Trajectory, follow
-
-LAMBDA_MM = (0.3, 30.0)
-"""Fronts that are tried: the range of the default space."""
-
-SCALES = np.array([2.0, 2.0, 2.0, 0.2, 0.5])
-"""What counts as a like step in x, y, z (mm), ln lambda and rho T."""
 
 DIFFERENCE_MM = 1.0
 DIFFERENCE_LOG = 0.05
@@ -97,8 +93,8 @@ class Descent:
         That with the largest sum of the Dice.
     last : Place
         That with the least |r|^2.
-    curvature : (5, 5) float64 array
-        J^T J where it was taken last, in x, y, z (mm), ln lambda and rho T.
+    curvature : (n, n) float64 array
+        J^T J where it was taken last, in the directions of the target's coordinates.
     n_runs : int
         Simulations made.
     n_unseeded : int
@@ -163,6 +159,7 @@ class _Walk:
 
     def __init__(self, comparison: Comparison, interior: Interior, accuracy: Accuracy) -> None:
         self._comparison, self._interior, self._accuracy = comparison, interior, accuracy
+        self._coordinates = comparison.target.coordinates
         self._n_runs = self._n_unseeded = 0
 
     def down(self, start: GrowthParameters, n_steps: int) -> Descent | None:
@@ -182,7 +179,7 @@ class _Walk:
                 continue
             n_taken += 1
             has_arrived = is_fresh and there.cost > (1 - LEAST_GAIN) * place.cost
-            jacobian, is_fresh = _updated(jacobian, place, there), False
+            jacobian, is_fresh = self._updated(jacobian, place, there), False
             place = there
             if has_arrived:
                 break
@@ -192,13 +189,14 @@ class _Walk:
         self, place: Place, jacobian: NDArray[np.float64], damping: float, best: Place
     ) -> tuple[Place | None, Place, float]:
         """A step that lowers |r|^2, if any is found; the best place so far; the next damping."""
-        scaled = jacobian * SCALES
+        scales = self._coordinates.scales
+        scaled = jacobian * scales
         curvature, slope = scaled.T @ scaled, scaled.T @ place.residual
         if not curvature.any():  # too far from the patient's tumour to be seen from there
             return None, best, damping
-        diagonal = np.diag(np.diag(curvature) + 1e-3 * np.trace(curvature) / len(SCALES))
+        diagonal = np.diag(np.diag(curvature) + 1e-3 * np.trace(curvature) / len(scales))
         for _ in range(MAX_TRIALS):
-            step = -SCALES * np.linalg.solve(curvature + damping * diagonal, slope)
+            step = -scales * np.linalg.solve(curvature + damping * diagonal, slope)
             there = self._after(place, step)
             if there is not None and there.best_score > best.best_score:
                 best = there
@@ -234,21 +232,22 @@ class _Walk:
         p = place.trajectory.parameters
         length = float(np.linalg.norm(step[:3]))
         move = step[:3] * min(1.0, LONGEST_MM / max(length, 1e-9))
-        there = self._run(
-            _grown(
-                p,
-                self._interior.nearest(np.array(p.origin_mm) + move),
-                p.lambda_mm * math.exp(min(max(step[3], -LONGEST_LOG), LONGEST_LOG)),
-            )
+        longest = [LONGEST_SHARE * one.width for one in self._coordinates.more]
+        growth = self._coordinates.changed(
+            p,
+            self._interior.nearest(np.array(p.origin_mm) + move),
+            p.lambda_mm * math.exp(min(max(step[3], -LONGEST_LOG), LONGEST_LOG)),
+            [min(max(s, -m), m) for s, m in zip(step[N_COMMON:], longest, strict=True)],
         )
-        return None if there is None else self._place(there, place.days + step[4] / p.rho)
+        there = self._run(growth)
+        days = (place.days + step[4] / p.rho) * (p.rho / growth.rho)
+        return None if there is None else self._place(there, days)
 
     def _jacobian(self, place: Place) -> NDArray[np.float64]:
-        """Derivatives (n, 5) of the residual in x, y, z, ln lambda and rho T."""
+        """Derivatives of the residual in each direction of the coordinates."""
         p = place.trajectory.parameters
-        by_lambda = self._change(
-            place, _grown(p, np.array(p.origin_mm), p.lambda_mm * math.exp(DIFFERENCE_LOG))
-        )
+        origin, changed = np.array(p.origin_mm), self._coordinates.changed
+        by_lambda = self._change(place, changed(p, origin, p.lambda_mm * math.exp(DIFFERENCE_LOG)))
         aside = DIFFERENCE_RHO_T / p.rho
         later, earlier = (self._residual(place.trajectory, place.days + t) for t in (aside, -aside))
         return np.column_stack(
@@ -256,8 +255,20 @@ class _Walk:
                 self._by_origin(place),
                 by_lambda / DIFFERENCE_LOG,
                 (later - earlier) / (2 * DIFFERENCE_RHO_T),
+                *(self._by_more(place, i) for i in range(len(self._coordinates.more))),
             ]
         )
+
+    def _by_more(self, place: Place, i: int) -> NDArray[np.float64]:
+        """Derivative in a further direction; at the end of its range, back into it."""
+        p, coordinates = place.trajectory.parameters, self._coordinates
+        one = coordinates.more[i]
+        aside = DIFFERENCE_SHARE * one.width
+        if one.moved(coordinates.value(p, one), aside) == one.high:
+            aside = -aside
+        steps = [aside if j == i else 0.0 for j in range(len(coordinates.more))]
+        growth = coordinates.changed(p, np.array(p.origin_mm), p.lambda_mm, steps)
+        return self._change(place, growth) / aside
 
     def _by_origin(self, place: Place) -> NDArray[np.float64]:
         """Derivatives (n, 3); where the tissue ends, by moves that are not along the axes."""
@@ -268,39 +279,26 @@ class _Walk:
             both = [self._interior.nearest(origin + s * axis) - origin for s in (1, -1)]
             move = max(both, key=lambda m: abs(m @ axis) - np.linalg.norm(m - (m @ axis) * axis))
             moves.append(move)
-            changes.append(self._change(place, _grown(p, origin + move, p.lambda_mm)))
+            there = self._coordinates.changed(p, origin + move, p.lambda_mm)
+            changes.append(self._change(place, there))
         along = np.array(moves)
         if abs(np.linalg.det(along)) < 0.05 * DIFFERENCE_MM**3:
             return np.zeros((len(place.residual), 3))
         return np.stack(changes, axis=1) @ np.linalg.inv(along).T
 
     def _change(self, place: Place, parameters: GrowthParameters) -> NDArray[np.float64]:
-        there = self._run(parameters, until=place.days)
+        days = place.days * (place.trajectory.parameters.rho / parameters.rho)
+        there = self._run(parameters, until=days)
         if there is None:
             return np.zeros(len(place.residual))
-        at = self._residual(there, place.days)
+        at = self._residual(there, days)
         return (at - place.residual).astype(np.float64)
 
-
-def _updated(jacobian: NDArray[np.float64], place: Place, there: Place) -> NDArray[np.float64]:
-    """Broyden's update: the least change that explains the step just taken, at no run's cost."""
-    a, b = place.nearest, there.nearest
-    step = np.array(
-        [
-            *np.subtract(b.origin_mm, a.origin_mm),
-            math.log(b.lambda_mm / a.lambda_mm),
-            b.rho_t - a.rho_t,
-        ]
-    )
-    weighted = step / SCALES**2
-    missed = there.residual - place.residual - jacobian @ step
-    return jacobian + np.outer(missed, weighted) / max(step @ weighted, 1e-12)
-
-
-def _grown(
-    parameters: GrowthParameters, origin_mm: NDArray[np.float64], lambda_mm: float
-) -> GrowthParameters:
-    """The growth from another origin with another front, its rho and duration kept."""
-    x, y, z = origin_mm.tolist()
-    kept = min(max(lambda_mm, LAMBDA_MM[0]), LAMBDA_MM[1])
-    return GrowthParameters((x, y, z), kept**2 * parameters.rho, parameters.rho, parameters.days)
+    def _updated(
+        self, jacobian: NDArray[np.float64], place: Place, there: Place
+    ) -> NDArray[np.float64]:
+        """Broyden's update: the least change that explains the step taken, at no run's cost."""
+        step = self._coordinates.between(place.nearest, there.nearest)
+        weighted = step / self._coordinates.scales**2
+        missed = there.residual - place.residual - jacobian @ step
+        return jacobian + np.outer(missed, weighted) / max(step @ weighted, 1e-12)

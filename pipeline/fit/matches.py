@@ -8,6 +8,7 @@ from typing import Any
 from ...dbgen import Database
 from ...query import Match
 from ...solver import GrowthParameters
+from ...solver.declarations import NOTHING_DECLARED, Declared
 
 DEFAULT_MATCHES = 15
 
@@ -24,28 +25,28 @@ class RankedMatch:
     parameters : GrowthParameters
     under_resolved : bool
         Whether the front is narrower than a voxel of the simulation grid.
+    declared : Declared
+        What the growth model declares of its parameters.
     """
 
     rank: int
     match: Match
     parameters: GrowthParameters
     under_resolved: bool
+    declared: Declared = NOTHING_DECLARED
 
     def row(self) -> dict[str, Any]:
         """Plain values by name, as `result.json` and the report show them."""
-        p = self.parameters
+        growth = self.parameters.row(self.declared)
+        origin_mm = growth.pop("origin_mm")
         return {
             "rank": self.rank,
             "sample": self.match.sample,
             "score": self.match.score,
             "dice_core": self.match.dice_core,
             "dice_whole": self.match.dice_whole,
-            "lambda_mm": p.lambda_mm,
-            "rho_t": p.rho_t,
-            "dw": p.dw,
-            "rho": p.rho,
-            "days": p.days,
-            "origin_mm": p.origin_mm,
+            **growth,
+            "origin_mm": origin_mm,
             "under_resolved": self.under_resolved,
         }
 
@@ -56,5 +57,6 @@ def rank_matches(database: Database, matches: list[Match]) -> tuple[RankedMatch,
     ranked = []
     for rank, match in enumerate(matches, start=1):
         parameters = database.growth_parameters(match.sample)
-        ranked.append(RankedMatch(rank, match, parameters, parameters.lambda_mm < voxel_mm))
+        is_narrow = parameters.lambda_mm < voxel_mm
+        ranked.append(RankedMatch(rank, match, parameters, is_narrow, database.declared))
     return tuple(ranked)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ...dbgen.machine.cores import available_threads
 from ...errors import GlioqueryError
 from ...solver import Accuracy, GrowthParameters, TumorDensity, simulate
+from .coordinates import Coordinates
 from .descent import Descent, Interior, Place, descend
 from .overlap import Comparison
 from .trajectory import Target, follow
@@ -39,10 +40,6 @@ START_APART = (4.0, 0.3)
 
 ARRIVAL_APART = (1.5, 0.1)
 """Descents nearer to each other than this go on as one."""
-
-VALLEY_MOST = np.array([15.0, 15.0, 15.0, 0.7, 5.0])
-"""Standard deviations, in x, y, z (mm), ln lambda and rho T, beyond which a valley is not taken to
-reach however flat it is where the descent ended."""
 
 
 class NoGrowthError(GlioqueryError, ValueError):
@@ -107,10 +104,10 @@ class Refinement:
     arrivals : tuple of (GrowthParameters, float)
         The best growth of each descent with its score along the run: that of `best` first, the
         others from the best on; those near an earlier one are left out.
-    covariance : (5, 5) float64 array
-        (J^T J / |r|^2 + diag(VALLEY_MOST^-2))^-1 of the descent that passed `best`, where it ended,
-        in x, y, z (mm), ln lambda and rho T: the shape of the valley. `uncertainty` calibrates its
-        scale.
+    covariance : (n, n) float64 array
+        (J^T J / |r|^2 + diag(reach^-2))^-1 of the descent that passed `best`, where it ended, in
+        the directions of the target's coordinates (see `Coordinates`): the shape of the valley.
+        `uncertainty` calibrates its scale.
     n_runs : int
         Simulations made.
     n_unseeded : int
@@ -169,7 +166,7 @@ def refine(
     target : Target
         The outlines, the tissue, the growth model and the thresholds.
     starts : sequence of GrowthParameters
-        See `choose_starts`. Each keeps its rho.
+        See `choose_starts`. Each keeps its rho, unless that moves (see `coordinates`).
     accuracy : Accuracy
         Of the simulation that confirms the result.
     stages : sequence of Stage
@@ -183,7 +180,8 @@ def refine(
         If no start grows to the patient's volume.
     """
     interior = Interior(target.tissue)
-    arrived = [_Arrival(start, []) for start in starts]
+    coordinates = target.coordinates
+    arrived = [_Arrival(start, []) for start in coordinates.each_choice(starts)]
     passed: list[Descent] = []
     onward: dict[Descent, Descent] = {}
     n_dropped = n_stranded = 0
@@ -202,7 +200,7 @@ def refine(
                     n_steps=stage.n_steps,
                 )
 
-            going = arrived[: stage.n_descents]
+            going = arrived[: stage.n_descents * coordinates.n_choices]
             ended = []
             for arrival, descent in zip(going, pool.map(one, going), strict=True):
                 if descent is None:
@@ -215,21 +213,21 @@ def refine(
             if not passed:
                 raise NoGrowthError("no start grows to the volume of the patient's tumour")
             if ended:  # else the next stage, in its own accuracy, begins where this one did
-                arrived = _arrivals_of(ended)
+                arrived = _arrivals_of(ended, coordinates)
     passed.sort(key=lambda descent: -descent.best.best_score)
     candidates = [
         (_confirm(target, descent.best.best, accuracy), descent) for descent in passed[:N_CONFIRMED]
     ]
     (best, density), descent = max(candidates, key=lambda found: found[0][0].score)
     others = [other.best for other in passed if other is not descent]
-    arrivals = _apart([descent.best, *others])
+    arrivals = _apart([descent.best, *others], coordinates)
     while descent in onward:
         descent = onward[descent]
     return Refinement(
         best=best,
         density=density,
         arrivals=tuple(arrivals),
-        covariance=_covariance(descent),
+        covariance=_covariance(descent, coordinates),
         n_runs=sum(descent.n_runs for descent in passed) + 2 * len(candidates),
         n_unseeded=sum(descent.n_unseeded for descent in passed),
         n_dropped=n_dropped,
@@ -245,12 +243,12 @@ class _Arrival:
     descents: list[Descent]
 
 
-def _arrivals_of(ended: Sequence[Descent]) -> list[_Arrival]:
+def _arrivals_of(ended: Sequence[Descent], coordinates: Coordinates) -> list[_Arrival]:
     """Where descents arrived, the best first; those that lie near each other are one."""
     arrivals: list[_Arrival] = []
     for descent in sorted(ended, key=lambda descent: -descent.best.best_score):
         growth = descent.last.nearest
-        near = next((a for a in arrivals if _alike(growth, a.growth, ARRIVAL_APART)), None)
+        near = next((a for a in arrivals if _arrive_alike(growth, a.growth, coordinates)), None)
         if near is None:
             arrivals.append(_Arrival(growth, [descent]))
         else:
@@ -272,10 +270,12 @@ def _confirm(
     return Refined(growth, core + whole, core, whole), density
 
 
-def _apart(places: Sequence[Place]) -> list[tuple[GrowthParameters, float]]:
+def _apart(
+    places: Sequence[Place], coordinates: Coordinates
+) -> list[tuple[GrowthParameters, float]]:
     kept: list[tuple[GrowthParameters, float]] = []
     for place in places:
-        if not any(_alike(place.best, other, ARRIVAL_APART) for other, _ in kept):
+        if not any(_arrive_alike(place.best, other, coordinates) for other, _ in kept):
             kept.append((place.best, place.best_score))
     return kept
 
@@ -287,6 +287,10 @@ def _alike(a: GrowthParameters, b: GrowthParameters, apart: tuple[float, float])
     )
 
 
-def _covariance(descent: Descent) -> NDArray[np.float64]:
-    precision = descent.curvature / descent.last.cost + np.diag(1 / VALLEY_MOST**2)
+def _arrive_alike(a: GrowthParameters, b: GrowthParameters, coordinates: Coordinates) -> bool:
+    return coordinates.same_choices(a, b) and _alike(a, b, ARRIVAL_APART)
+
+
+def _covariance(descent: Descent, coordinates: Coordinates) -> NDArray[np.float64]:
+    precision = descent.curvature / descent.last.cost + np.diag(1 / coordinates.reach**2)
     return np.asarray(np.linalg.inv(precision), np.float64)

@@ -33,6 +33,7 @@ from ...solver import (
     march,
     own_arithmetic,
 )
+from .coordinates import Coordinates, Free
 
 MAX_RHO_T = 300.0
 """Most e-foldings of proliferation in a run: the largest rho T of the default space."""
@@ -75,6 +76,8 @@ class Target:
     model : GrowthModel
     thresholds : Thresholds
         Densities at which a tumour's outlines are drawn.
+    free : tuple of Free
+        Parameters of the model that are fitted.
 
     Raises
     ------
@@ -88,6 +91,7 @@ class Target:
     tissue: Tissue
     model: GrowthModel = field(default_factory=FisherKolmogorov)
     thresholds: Thresholds = field(default_factory=Thresholds)
+    free: tuple[Free, ...] = ()
 
     def __post_init__(self) -> None:
         if self.masks.grid != self.tissue.grid:
@@ -100,6 +104,11 @@ class Target:
                 "there is nothing to grow into: no tissue lies in the whole outline; expected an "
                 "outline, and maps of the tissue, of one brain"
             )
+
+    @cached_property
+    def coordinates(self) -> Coordinates:
+        """The directions in which a growth is improved."""
+        return Coordinates(self.model, self.free)
 
     @cached_property
     def core(self) -> NDArray[np.bool_]:

@@ -158,6 +158,7 @@ def find_growth(
             ranked[:DEFAULT_MATCHES],  # however many are listed
             refined=options.refine,
             thresholds_fitted=options.fit_thresholds,
+            fitted_parameters=options.fit,
         )
     own = None
     notices = [*patient.notices, *registered.notices, *own_tissue.notices, *findings.notices]

@@ -37,6 +37,9 @@ class InversionOptions:
     tissue_from : "auto" or "atlas"
         What the patient's tissue is known from: the T1, where it shows it, or the bent atlas in any
         case.
+    fit : tuple of str
+        Parameters of the database's growth model that are refined besides those that its study
+        varies: the grey/white `ratio`, say.
     densities : tuple of float
         Whose isolines and probabilities of being exceeded are mapped, rising; given in any order.
     registration : "syn", "affine", "rigid" or "none"
@@ -58,6 +61,7 @@ class InversionOptions:
     fit_thresholds: bool = False
     own_anatomy: bool = False
     tissue_from: TissueWay = "auto"
+    fit: Sequence[str] = ()
     densities: Sequence[float] = DENSITIES
     registration: Kind = "syn"
     resolution_mm: float = 2.0
@@ -71,7 +75,8 @@ class InversionOptions:
         checked_tissue_way(self.tissue_from)
         if self.k is not None and self.k < 1:
             raise InputError(f"k: at least 1 match is listed, got {self.k}")
-        for name in ("fit_thresholds", "own_anatomy"):
+        object.__setattr__(self, "fit", tuple(self.fit))
+        for name in ("fit_thresholds", "own_anatomy", "fit"):
             if getattr(self, name) and not self.refine:
                 option = name.replace("_", "-")
                 raise InputError(f"{option} goes on from a refinement: leave that on")
@@ -88,8 +93,8 @@ class InversionOptions:
         Raises
         ------
         InputError
-            If there are fewer tumours than matches to list, or the database's growth model is bound
-            to the atlas and the patient's own anatomy is asked for.
+            If there are fewer tumours than matches to list, the database's growth model is bound to
+            the atlas and the patient's own anatomy is asked for, or it has no parameter to fit.
         """
         if self.k is not None and self.k > n_samples:
             raise InputError(f"k is 1 to {n_samples}, the number of samples, got {self.k}")
@@ -97,6 +102,10 @@ class InversionOptions:
             from ..fit.anatomy import require_own_model  # here: who refuses an option can spare it
 
             require_own_model(database.model)
+        if self.fit:
+            from ..fit.coordinates import free_parameters  # here: as above
+
+            free_parameters(database, self.fit)
 
     def n_listed(self, n_samples: int) -> int:
         """How many matches to list of so many tumours."""
@@ -104,7 +113,8 @@ class InversionOptions:
 
     def row(self) -> dict[str, Any]:
         """Plain values by name, as `result.json` shows them."""
-        return dataclasses.asdict(self) | {"densities": list(self.densities)}
+        lists = {"densities": list(self.densities), "fit": list(self.fit)}
+        return dataclasses.asdict(self) | lists
 
 
 def checked_densities(densities: Sequence[float]) -> tuple[float, ...]:

@@ -108,7 +108,9 @@ class Inversion(PatientGrowth):
                 "score": fitted.fit.score,
                 "dice_core": fitted.fit.dice_core,
                 "dice_whole": fitted.fit.dice_whole,
-                **growth_row(fitted.fit.parameters, self.findings.answer.density),
+                **growth_row(
+                    fitted.fit.parameters, self.findings.answer.density, self.answer.declared
+                ),
             },
             "uncertainty": self.uncertainty.row(),
             "agreement": {

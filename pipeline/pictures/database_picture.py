@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ...atlas import Atlas
 from ...dbgen import Database
+from ...solver.declarations import Parameter
 from .drawing import (
     Axes,
     FuncFormatter,
@@ -42,23 +43,29 @@ def draw_database(database: Database) -> bytes:
     -------
     bytes
         A PNG. Above: the identifiable pair lambda and rho T of every tumour, coloured by its
-        volume; the volumes of both outlines. Below: the origins of the runs in three projections
-        along the axes of the world, on the atlas's brain.
+        volume; the volumes of both outlines; the values of the model's own parameters that are
+        varied. Below: the origins of the runs in three projections along the axes of the world, on
+        the atlas's brain.
     """
     atlas = database.atlas
     values = database.parameters
     figure = new_figure(11, 8, facecolor="white", layout="constrained")
     parts: Any = figure.subfigures(2, 1, height_ratios=(1, 0.95))
     above, below = parts
-    growth, sizes = above.subplots(1, 2, width_ratios=(1.25, 1))
+    varied = [one for one in database.declared.parameters if np.ptp(values[one.name].values) > 0]
+    widths = (1.25, *[1.0] * (1 + len(varied)))
+    widths = (1.25, *[1.0] * (1 + len(varied)))
+    growth, sizes, *more = above.subplots(1, len(widths), width_ratios=widths)
+    for axis, one in zip(more, varied, strict=True):
+        _draw_values(axis, one, values[one.name].values)
     _draw_growth(growth, values.lambda_mm.values, values.rho_t.values, values.whole_ml.values)
     _draw_sizes(sizes, values.whole_ml.values, values.core_ml.values)
     _, first_of_run = np.unique(values.run, return_index=True)
     runs = values.isel(sample=first_of_run)
     origins = np.stack([runs[f"origin_{a}_mm"].values for a in "xyz"], axis=-1)
     extent = np.ptp(np.argwhere(atlas.brain), axis=0)
-    widths = [extent[width] for width, _, _ in AXES.values()]
-    panels = below.subplots(1, 3, width_ratios=widths)
+    panel_widths = [extent[width] for width, _, _ in AXES.values()]
+    panels = below.subplots(1, 3, width_ratios=panel_widths)
     for axis, name in zip(panels, AXES, strict=True):
         _draw_origins(axis, name, origins, atlas)
     below.suptitle("Origins of the runs, projected on the brain", fontsize=10)
@@ -121,6 +128,14 @@ def _draw_sizes(axis: Axes, whole_ml: NDArray[Any], core_ml: NDArray[Any]) -> No
     _plain_numbers(axis.xaxis)
     axis.set_title("Sizes of the two outlines", fontsize=10)
     axis.legend(frameon=False, fontsize=9)
+
+
+def _draw_values(axis: Axes, one: Parameter, values: NDArray[Any]) -> None:
+    """How often each value of a parameter of the model's own was drawn."""
+    axis.hist(values, N_BINS, color=WHOLE_COLOUR, alpha=0.75)
+    unit = f", {one.unit}" if one.unit else ""
+    axis.set_xlabel(f"{one.name}{unit}", parse_math=False)
+    axis.set_title(one.meaning, fontsize=10, parse_math=False)
 
 
 def _draw_origins(axis: Axes, name: str, origins_mm: NDArray[Any], atlas: Atlas) -> None:

@@ -76,6 +76,7 @@ def write_page(
             quality=inversion.quality,
             provenance=provenance_of(inversion),
             timings_s=inversion.timings_s,
+            declared=inversion.answer.declared,
         ),
     )
 

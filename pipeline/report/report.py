@@ -9,6 +9,14 @@ from typing import Any
 
 from ...dbgen.machine.files import write_text
 from ...paths import StrPath
+from ...solver.declarations import (
+    COMBINATIONS,
+    NOTHING_DECLARED,
+    RATES,
+    Combination,
+    Declared,
+    Parameter,
+)
 from ..registration.edges import MOVES
 from ..registration.quality import (
     MAX_FOLDING_FRACTION,
@@ -33,6 +41,10 @@ MATCH_DECIMALS = {
     "days": 0,
 }
 """Of the columns in which numbers are compared down the page."""
+
+
+SET_IN_TYPE = {one.name for one in COMBINATIONS} | {one.name for one in RATES}
+"""Whose symbols the template sets by itself."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +96,12 @@ class ReportContent:
         One sentence.
     answer : mapping
         What the map shows: source, score, dice_core (None where there is no core), dice_whole, and
-        growths, a sequence of mappings with lambda_mm, rho_t, origin_mm, dw, rho, days and
+        growths, a sequence of mappings with origin_mm, the parameters and combinations by name, and
         under_resolved; one, or one for each of several tumours.
     matches : sequence of mappings
         Best first, with the keys rank, sample, score, dice_core (None where there is no core),
-        dice_whole, lambda_mm, rho_t, dw (mm^2/day), rho (1/day), days and origin_mm (three
-        numbers, atlas world) and under_resolved.
+        dice_whole, origin_mm (three numbers, atlas world), the parameters and combinations by name,
+        and under_resolved.
     volumes : Table
     quality : RegistrationQuality
     maps, registration : mapping of str to bytes
@@ -106,6 +118,8 @@ class ReportContent:
         Versions, checksums, settings; may be nested.
     timings_s : mapping of str to float
         Seconds by step.
+    declared : Declared
+        What the growth model declares of its parameters.
     """
 
     case: str
@@ -123,6 +137,7 @@ class ReportContent:
     notices: Sequence[str] = ()
     provenance: Mapping[str, object] = field(default_factory=dict)
     timings_s: Mapping[str, float] = field(default_factory=dict)
+    declared: Declared = NOTHING_DECLARED
 
 
 def write_report(path: StrPath, report: ReportContent) -> None:
@@ -134,6 +149,10 @@ def render_report(report: ReportContent) -> str:
     """Return the page as HTML without any reference to another file or address."""
     pictures = list(report.maps.items())
     growths = report.answer["growths"]
+    declared: list[Parameter | Combination] = [*report.declared.combinations]
+    declared += report.declared.parameters
+    rows = (*growths, *report.matches)
+    own = [one for one in declared if all(one.name in row for row in rows)]
     return render_page(
         "report.html.jinja",
         report=report,
@@ -141,32 +160,53 @@ def render_report(report: ReportContent) -> str:
         first_map=pictures[:1],
         other_maps=pictures[1:],
         growths=growths,
-        parameters=_parameters(growths),
+        parameters=_parameters(growths, report.declared),
+        own=own,
+        scaled=", ".join(_symbols_of(report.declared)),
         is_under_resolved=any(growth["under_resolved"] for growth in growths),
-        matches=[_match_cells(match) for match in report.matches],
+        matches=[_match_cells(match, own) for match in report.matches],
         registration_rows=_quality_rows(report.quality),
         seconds=sum(report.timings_s.values()),
     )
 
 
-def _parameters(growths: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str], str, bool]]:
-    """Key of the symbol in the template, a value each, unit, and whether one scan can tell it."""
-    return [
-        ("lambda", [number(g["lambda_mm"], 2) for g in growths], "mm", True),
-        ("rho_t", [number(g["rho_t"], 1) for g in growths], "no unit", True),
-        ("origin", [_point(g["origin_mm"], 1) for g in growths], "mm", True),
-        ("dw", [number(g["dw"]) for g in growths], "mm²/day", False),
-        ("rho", [number(g["rho"]) for g in growths], "1/day", False),
-        ("days", [number(g["days"], 0) for g in growths], "days", False),
-    ]
+def _parameters(
+    growths: Sequence[Mapping[str, Any]], declared: Declared
+) -> list[tuple[str, list[str], str, bool]]:
+    """What it is, a value each, unit, and whether one scan can tell it.
+
+    What is identifiable comes first; the origin stands among it.
+    """
+    listed: list[Parameter | Combination] = [*declared.all_combinations]
+    listed += [*declared.parameters, *RATES]
+    rows = []
+    for one in listed:
+        if any(one.name not in growth for growth in growths):
+            continue
+        values = [number(g[one.name], MATCH_DECIMALS.get(one.name)) for g in growths]
+        unit = one.unit.replace("^2", "²").replace("^3", "³") or "no unit"
+        label = one.name if one.name in SET_IN_TYPE else f"{one.meaning} {one.symbol}".strip()
+        rows.append((label, values, unit, one.name not in declared.symmetry))
+    origins = [_point(growth["origin_mm"], 1) for growth in growths]
+    rows.insert(len(declared.all_combinations), ("origin", origins, "mm", True))
+    return sorted(rows, key=lambda row: not row[-1])
 
 
-def _match_cells(match: Mapping[str, Any]) -> dict[str, str]:
-    cells = {
+def _symbols_of(declared: Declared) -> list[str]:
+    """Symbols of the parameters that one scan does not tell."""
+    known = {one.name: one.symbol for one in (*RATES, *declared.parameters)}
+    return [known[name] for name in declared.symmetry]
+
+
+def _match_cells(
+    match: Mapping[str, Any], own: Sequence[Parameter | Combination]
+) -> dict[str, Any]:
+    cells: dict[str, Any] = {
         key: number(match.get(key), MATCH_DECIMALS.get(key))
         for key in ("rank", "sample", "score", "dice_core", "dice_whole", "lambda_mm", "rho_t",
                     "dw", "rho", "days")
     }  # fmt: skip
+    cells["own"] = [number(match[one.name]) for one in own]
     cells["origin_mm"] = _point(match["origin_mm"], 0)
     cells["flag"] = "▾" if match["under_resolved"] else ""
     return cells

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...solver.declarations import RATES
 from ..fit.answer import AnswerSource
 from ..inversion.result import Inversion
 from ..patient.patient import Patient
@@ -239,6 +240,8 @@ def describe_certainty(inversion: Inversion, patient: Patient, failures: list[st
             for key, name in QUANTITY_NAMES.items()
         ]
         tables.append(Table(("Quantity", f"{LEVEL:.0%} interval"), rows))
+    if told.fitted:
+        tables.append(_fitted_table(inversion))
     if len(inversion.answer.growths) > 1:
         sentences.append(
             "Each member is one tumour, while the map has several. The numbers here are those of "
@@ -258,6 +261,28 @@ def describe_certainty(inversion: Inversion, patient: Patient, failures: list[st
         tables,
         {caption: picture} if picture else {},
     )
+
+
+def _fitted_table(inversion: Inversion) -> Table:
+    """What the outlines tell of each parameter that was fitted besides; never a number alone."""
+    told, growth = inversion.uncertainty, inversion.answer.growths[0].values()
+    known = {one.name: one for one in (*RATES, *inversion.answer.declared.parameters)}
+    rows = []
+    for name, fitted in told.fitted.items():
+        one = known[name]
+        before = f"{fitted.low:g} to {fitted.high:g}"
+        if fitted.choices:
+            before = ", ".join(f"{value:g}" for value in fitted.choices)
+        if not fitted.is_determined:
+            now = f"not determined by the outlines: {before}"
+        elif told.intervals is not None and name in told.intervals:
+            now = f"{told.intervals[name].low:.3g} to {told.intervals[name].high:.3g}"
+        else:
+            now = "determined; no interval is claimed"
+        unit = f" ({one.unit})" if one.unit else ""
+        value = growth.get(name)
+        rows.append((f"{one.meaning} {one.symbol}{unit}", value, now, before))
+    return Table(("Fitted besides", "Value", f"{LEVEL:.0%} interval", "Known before"), rows)
 
 
 def _dice_core(inversion: Inversion, dice: float) -> str | None:

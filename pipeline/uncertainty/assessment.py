@@ -20,18 +20,21 @@ def assess(database: Database, findings: Findings) -> Uncertainty:
     database : Database
     findings : Findings
     """
+    coordinates = findings.target.coordinates
+    fitted = [one.name for one in coordinates.more]
     if findings.refinement is None:
         ranked = findings.matches
         return of_matches(
             database,
             [Member(match.parameters, match.match.score) for match in ranked],
             [match.match.sample for match in ranked],
-            reach_of(database, "matches"),
+            reach_of(database, "matches", fitted),
+            coordinates,
         )
     return of_refinement(
         findings.target,
         findings.refinement,
-        reach_of(database, "refinement"),
+        reach_of(database, "refinement", fitted),
         accuracy=database.accuracy,
     )
 
@@ -47,7 +50,7 @@ def assess_in_patient(database: Database, own: OwnAnatomy) -> Uncertainty:
     return of_refinement(
         own.target,
         own.refinement,
-        reach_of(database, "own anatomy"),
+        reach_of(database, "own anatomy", [one.name for one in own.target.coordinates.more]),
         source="own anatomy",
         accuracy=database.accuracy,
     )

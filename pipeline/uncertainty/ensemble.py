@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from ...atlas import Grid
 from ...dbgen import Database
 from ...solver import Accuracy, GrowthParameters, TumorDensity
+from ..fit.coordinates import N_COMMON, Coordinates, Free
 from ..fit.refinement import Refinement
 from ..fit.trajectory import Target
 from .interval_factors import (
@@ -70,6 +71,19 @@ LEAST_SPREAD: Mapping[Calibrated, Mapping[str, float]] = {
 }
 """b, in mm or in natural logarithms."""
 
+LEAST_SHARE: Mapping[Calibrated, float] = {"matches": 0.1, "refinement": 0.01}
+"""b of a parameter that is fitted besides, as a share of its range."""
+
+UNDETERMINED_SHARE = 0.8
+"""Share of its range beyond which an interval says no more than the range."""
+
+DETERMINED_SHARE = 0.7
+"""Standard deviation of a valley, as a share of what is known before, up to which the outlines
+determine a parameter."""
+
+NORMAL_FACTOR = 1.645
+"""Standard deviations that hold 90 % of a normal distribution to either side."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -82,6 +96,26 @@ class Interval:
 
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What is told of a parameter of the model that was fitted.
+
+    Attributes
+    ----------
+    low, high : float
+        Range in which it was fitted: what was known before.
+    is_determined : bool
+        Whether the outlines tell more than that.
+    choices : tuple of float
+        What was tried of a parameter that has choices.
+    """
+
+    low: float
+    high: float
+    is_determined: bool
+    choices: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +146,7 @@ class Uncertainty:
     weights : (n,) float64 array
         Sum to 1.
     intervals : mapping of str to Interval, or None
-        For each of `QUANTITIES`; None where none is claimed.
+        For each of `QUANTITIES`, and of what was fitted besides; None where none is claimed.
     calibration : str
         What the intervals rest on, or why there are none and how to get them.
     maps : DensitySpread
@@ -120,6 +154,8 @@ class Uncertainty:
     n_dropped : int
         Members that were drawn and left out: the tissue at their origin holds no seed, or their
         density stopped being a number.
+    fitted : mapping of str to Fitted
+        What is told of each parameter that was fitted besides `QUANTITIES`.
     """
 
     source: Source
@@ -129,6 +165,7 @@ class Uncertainty:
     calibration: str
     maps: DensitySpread
     n_dropped: int = 0
+    fitted: Mapping[str, Fitted] = field(default_factory=dict)
 
     @property
     def notices(self) -> list[str]:
@@ -151,6 +188,7 @@ class Uncertainty:
             "level": LEVEL,
             "noise": SEGMENTATION_NOISE,
             **self._told_intervals(),
+            **({"fitted": {k: asdict(v) for k, v in self.fitted.items()}} if self.fitted else {}),
         }
 
     def _told_intervals(self) -> dict[str, object]:
@@ -167,45 +205,118 @@ def weigh(scores: Sequence[float]) -> NDArray[np.float64]:
     return weights / weights.sum()
 
 
-def quantities_of(parameters: GrowthParameters) -> NDArray[np.float64]:
-    """The values of `QUANTITIES`, those of `LOGARITHMIC` as natural logarithms."""
+def quantities_of(
+    parameters: GrowthParameters, coordinates: Coordinates | None = None
+) -> NDArray[np.float64]:
+    """The values of `QUANTITIES`, and of what else moves; logarithms where they are used."""
+    more: list[float] = []
+    if coordinates is not None:
+        more = [one.along(coordinates.value(parameters, one)) for one in coordinates.more]
     return np.array(
-        [*parameters.origin_mm, math.log(parameters.lambda_mm), math.log(parameters.rho_t)]
+        [*parameters.origin_mm, math.log(parameters.lambda_mm), math.log(parameters.rho_t), *more]
     )
 
 
 def spread(
-    members: Sequence[Member], source: Source
+    members: Sequence[Member], source: Source, coordinates: Coordinates | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Centre m and spread sqrt(v + b^2) of each of `QUANTITIES`, logarithms where they are used."""
+    """Centre m and spread sqrt(v + b^2) of what `quantities_of` gives."""
     weights = weigh([member.score for member in members])
-    values = np.array([quantities_of(member.parameters) for member in members])
+    values = np.array([quantities_of(member.parameters, coordinates) for member in members])
     centre = weights @ values
     variance = weights @ (values - centre) ** 2
-    least = np.array([LEAST_SPREAD[kind_of(source)][name] for name in QUANTITIES])
-    return centre, np.sqrt(variance + least**2)
+    more = () if coordinates is None else coordinates.more
+    kind = kind_of(source)
+    least = [LEAST_SPREAD[kind][name] for name in QUANTITIES]
+    least += [LEAST_SHARE[kind] * one.width for one in more]
+    return centre, np.sqrt(variance + np.square(least))
 
 
 def find_intervals(
-    members: Sequence[Member], source: Source, factors: Mapping[str, float]
+    members: Sequence[Member],
+    source: Source,
+    factors: Mapping[str, float],
+    coordinates: Coordinates | None = None,
 ) -> dict[str, Interval]:
-    """The interval of each of `QUANTITIES`, in its own unit.
+    """The interval of each of `QUANTITIES`, and of what else moves, in its own unit.
+
+    The interval of a parameter that is fitted lies inside its range; where it would be most of it,
+    it is the whole of it.
 
     Parameters
     ----------
     members : sequence of Member
     source : Source
     factors : mapping of str to float
-        f of each of `QUANTITIES`.
+        f of each.
+    coordinates : Coordinates, optional
+        Of the growths; without them nothing moves besides.
     """
+    more = {} if coordinates is None else {one.name: one for one in coordinates.more}
+    names = (*QUANTITIES, *more)
     found = {}
-    for name, m, s in zip(QUANTITIES, *spread(members, source), strict=True):
+    for name, m, s in zip(names, *spread(members, source, coordinates), strict=True):
         reach = factors[name] * s
-        ends = float(m - reach), float(m + reach)
-        if name in LOGARITHMIC:
-            ends = math.exp(ends[0]), math.exp(ends[1])
-        found[name] = Interval(*ends)
+        low, high = float(m - reach), float(m + reach)
+        if name in more:
+            found[name] = _inside(more[name], low, high)
+        elif name in LOGARITHMIC:
+            found[name] = Interval(math.exp(low), math.exp(high))
+        else:
+            found[name] = Interval(low, high)
     return found
+
+
+def _inside(one: Free, low: float, high: float) -> Interval:
+    """An interval along a parameter as one inside its range, or all of that."""
+    low, high = max(low, one.along(one.low)), min(high, one.along(one.high))
+    if high - low > UNDETERMINED_SHARE * one.width:
+        return Interval(one.low, one.high)
+    return Interval(math.exp(low), math.exp(high)) if one.is_log else Interval(low, high)
+
+
+def tell_fitted(
+    members: Sequence[Member],
+    source: Source,
+    factors: Mapping[str, float] | None,
+    coordinates: Coordinates,
+    covariance: NDArray[np.float64] | None = None,
+) -> dict[str, Fitted]:
+    """What is told of each parameter that is fitted besides `QUANTITIES`.
+
+    The few members of a refinement say little of one direction among others: there the covariance
+    of its valley tells whether the outlines determine it. Choices are told apart by their scores.
+
+    Parameters
+    ----------
+    members : sequence of Member
+    source : Source
+    factors : mapping of str to float, optional
+        As in `find_intervals`; without them the spread is taken for a normal distribution's.
+    coordinates : Coordinates
+    covariance : (n, n) float64 array, optional
+        Of a refinement.
+    """
+    told = {}
+    names = (*QUANTITIES, *(one.name for one in coordinates.more))
+    used = dict.fromkeys(names, NORMAL_FACTOR) if factors is None else factors
+    intervals = find_intervals(members, source, used, coordinates)
+    shares = np.zeros(len(coordinates))
+    if covariance is not None:
+        shares = np.sqrt(np.diag(covariance)) / coordinates.reach
+    for one, share in zip(coordinates.more, shares[N_COMMON:], strict=True):
+        is_all = intervals[one.name] == Interval(one.low, one.high)
+        is_told = bool(share <= DETERMINED_SHARE) and not is_all
+        told[one.name] = Fitted(one.low, one.high, is_told)
+    for one in coordinates.tried:
+        best: dict[float, float] = {}
+        for member in members:
+            value = coordinates.value(member.parameters, one)
+            best[value] = max(member.score, best.get(value, 0.0))
+        first, *others = sorted((best.get(value, 0.0) for value in one.choices), reverse=True)
+        is_told = not others or first - others[0] > TEMPERATURE
+        told[one.name] = Fitted(one.low, one.high, is_told, one.choices)
+    return told
 
 
 def average(
@@ -250,6 +361,7 @@ def of_matches(
     members: Sequence[Member],
     samples: Sequence[int],
     reach: Reach,
+    coordinates: Coordinates | None = None,
 ) -> Uncertainty:
     """The uncertainty that the best matches tell.
 
@@ -262,10 +374,12 @@ def of_matches(
         Their ids.
     reach : Reach
         Of the intervals.
+    coordinates : Coordinates, optional
+        Of the growths.
     """
     weights = weigh([member.score for member in members])
     maps = average((database.density(sample) for sample in samples), weights)
-    return _told("matches", members, weights, reach, maps)
+    return _told("matches", members, weights, reach, maps, coordinates)
 
 
 def of_refinement(
@@ -296,7 +410,16 @@ def of_refinement(
     drawn = draw_members(target, refinement, accuracy=accuracy, seed=seed)
     weights = weigh([member.score for member in drawn.members])
     maps = average(drawn.densities, weights)
-    return _told(source, drawn.members, weights, reach, maps, drawn.n_dropped)
+    return _told(
+        source,
+        drawn.members,
+        weights,
+        reach,
+        maps,
+        target.coordinates,
+        refinement.covariance,
+        drawn.n_dropped,
+    )
 
 
 def _told(
@@ -305,9 +428,20 @@ def _told(
     weights: NDArray[np.float64],
     reach: Reach,
     maps: DensitySpread,
+    coordinates: Coordinates | None,
+    covariance: NDArray[np.float64] | None = None,
     n_dropped: int = 0,
 ) -> Uncertainty:
-    intervals = None
+    intervals, fitted = None, {}
+    if coordinates is not None:
+        fitted = tell_fitted(members, source, reach.factors, coordinates, covariance)
     if reach.factors is not None:
-        intervals = find_intervals(members, source, reach.factors)
-    return Uncertainty(source, tuple(members), weights, intervals, reach.said, maps, n_dropped)
+        intervals = find_intervals(members, source, reach.factors, coordinates)
+        intervals |= {
+            name: Interval(one.low, one.high)
+            for name, one in fitted.items()
+            if name in intervals and not one.is_determined
+        }
+    return Uncertainty(
+        source, tuple(members), weights, intervals, reach.said, maps, n_dropped, fitted
+    )

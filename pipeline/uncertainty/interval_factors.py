@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -67,16 +67,20 @@ class Calibration:
     Attributes
     ----------
     factors : mapping of Calibrated to mapping of str to float
-        For each of `QUANTITIES` the factor f of `uncertainty`; both kinds, or the first alone.
+        For each of `QUANTITIES` and of `fitted` the factor f of `uncertainty`; both kinds, or the
+        first alone.
     n_tumours : mapping of Calibrated to int
         Simulated tumours that each kind rests on.
     seed : int
         Of their draws.
+    fitted : tuple of str
+        Parameters of the model that were fitted besides (see `coordinates.Coordinates.more`).
     """
 
     factors: Mapping[Calibrated, Mapping[str, float]]
     n_tumours: Mapping[Calibrated, int]
     seed: int
+    fitted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,16 @@ def kind_of(source: Source) -> Calibrated:
     return "matches" if source == "matches" else "refinement"
 
 
-def reach_of(database: Database, source: Source) -> Reach:
-    """How far the intervals of an ensemble reach that was found with a database."""
+def reach_of(database: Database, source: Source, fitted: Sequence[str] = ()) -> Reach:
+    """How far the intervals of an ensemble reach that was found with a database.
+
+    Parameters
+    ----------
+    database : Database
+    source : Source
+    fitted : sequence of str
+        Parameters of the model that were fitted besides `QUANTITIES`.
+    """
     kind = kind_of(source)
     try:
         calibration = read_calibration(database)
@@ -112,6 +124,14 @@ def reach_of(database: Database, source: Source) -> Reach:
             None,
             "The calibration of this database was ended before it came to refined growths: finish "
             "it with `glioquery calibrate DB`.",
+        )
+    if calibration.fitted != tuple(fitted):
+        options = "".join(f" --fit {name}" for name in fitted)
+        return Reach(
+            None,
+            "The calibration of this database was made with other parameters fitted "
+            f"({', '.join(calibration.fitted) or 'none'}): make it with "
+            f"`glioquery calibrate DB{options}`.",
         )
     n = calibration.n_tumours[kind]
     return Reach(calibration.factors[kind], RESTS_ON[source].format(n=n))
@@ -140,14 +160,18 @@ def read_calibration(database: Database) -> Calibration:
         ) from None
     try:
         made_of = (stored["schema"], stored["method"], stored["level"], stored["database_checksum"])
+        fitted = tuple(map(str, stored.get("fitted", ())))
         calibration = Calibration(
             factors={
-                kind: {name: float(stored["factors"][kind][name]) for name in QUANTITIES}
+                kind: {
+                    name: float(stored["factors"][kind][name]) for name in (*QUANTITIES, *fitted)
+                }
                 for kind in CALIBRATED
                 if kind in stored["factors"]
             },
             n_tumours={kind: int(stored["n_tumours"][kind]) for kind in stored["factors"]},
             seed=int(stored["seed"]),
+            fitted=fitted,
         )
         values = [value for kind in calibration.factors.values() for value in kind.values()]
         if not values or not all(0 < value < math.inf for value in values):
@@ -180,6 +204,7 @@ def write_calibration(database: Database, calibration: Calibration) -> Path:
             "level": LEVEL,
             "noise": SEGMENTATION_NOISE,
             "seed": calibration.seed,
+            **({"fitted": list(calibration.fitted)} if calibration.fitted else {}),
             "n_tumours": dict(calibration.n_tumours),
             "factors": {kind: dict(values) for kind, values in calibration.factors.items()},
         },

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...solver import Accuracy, GrowthParameters, OriginError, Status, TumorDensity, simulate
-from ..fit.descent import LAMBDA_MM, Interior
+from ..fit.coordinates import N_COMMON, Coordinates
+from ..fit.descent import Interior
 from ..fit.refinement import Refinement
 from ..fit.trajectory import Target
 
@@ -55,9 +56,10 @@ def draw_members(
     interior = Interior(target.tissue)
     best = refinement.best.parameters
     deviations = VALLEY_SCALE * rng.multivariate_normal(
-        np.zeros(5), refinement.covariance, N_DRAWS, method="eigh"
+        np.zeros(len(refinement.covariance)), refinement.covariance, N_DRAWS, method="eigh"
     )
-    growths = [_moved(best, deviation, interior) for deviation in deviations]
+    coordinates = target.coordinates
+    growths = [_moved(best, deviation, coordinates, interior) for deviation in deviations]
     growths += [growth for growth, _ in refinement.arrivals[1:]]
     members = [Member(best, refinement.best.score)]
     densities = [refinement.density]
@@ -84,12 +86,17 @@ def draw_members(
 
 
 def _moved(
-    growth: GrowthParameters, deviation: NDArray[np.float64], interior: Interior
+    growth: GrowthParameters,
+    deviation: NDArray[np.float64],
+    coordinates: Coordinates,
+    interior: Interior,
 ) -> GrowthParameters:
-    """A growth moved in x, y, z (mm), ln lambda and rho T, and kept within their limits."""
-    x, y, z = interior.nearest(np.array(growth.origin_mm) + deviation[:3]).tolist()
-    lambda_mm = float(np.clip(growth.lambda_mm * math.exp(deviation[3]), *LAMBDA_MM))
-    rho_t = max(growth.rho_t + float(deviation[4]), 0.1 * growth.rho_t)
-    return replace(
-        growth, origin_mm=(x, y, z), dw=lambda_mm**2 * growth.rho, days=rho_t / growth.rho
+    """A growth moved in the directions of the coordinates, and kept within their limits."""
+    moved = coordinates.changed(
+        growth,
+        interior.nearest(np.array(growth.origin_mm) + deviation[:3]),
+        growth.lambda_mm * math.exp(deviation[3]),
+        deviation[N_COMMON:].tolist(),
     )
+    rho_t = max(growth.rho_t + float(deviation[4]), 0.1 * growth.rho_t)
+    return replace(moved, days=rho_t / moved.rho)

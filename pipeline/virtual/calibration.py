@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from ...errors import InputError
 from ...query import Index, dice_of_masks, search
 from ...solver import GrowthParameters, Tissue, TumorMasks, on_grid
 from ..fit.answer import N_RANKED
+from ..fit.coordinates import Coordinates, Free, free_parameters
 from ..fit.matches import DEFAULT_MATCHES
 from ..fit.refinement import NoGrowthError, choose_starts, refine
 from ..fit.trajectory import Target
@@ -69,9 +70,10 @@ class Reading:
     ----------
     noise_dice : float
         Mean Dice of the disturbed outlines and the true ones.
-    error : (5,) float64 array
-        |truth - m| of each of `QUANTITIES`, logarithms where they are used.
-    spread : (5,) float64 array
+    error : (k,) float64 array
+        |truth - m| of each of `QUANTITIES`, and of what is fitted besides; logarithms where they
+        are used.
+    spread : (k,) float64 array
         s, likewise.
     """
 
@@ -81,7 +83,13 @@ class Reading:
 
 
 def calibrate(
-    database: Database, index: Index, *, n: int = N_TUMOURS, seed: int = SEED, bars: Bars
+    database: Database,
+    index: Index,
+    *,
+    n: int = N_TUMOURS,
+    seed: int = SEED,
+    fit: Sequence[str] = (),
+    bars: Bars,
 ) -> Calibration:
     """Calibrate a database's intervals and write their factors beside it (see `factors`).
 
@@ -96,6 +104,8 @@ def calibrate(
         Number of tumours, 9 or more.
     seed : int
         Of their draws; another one than the database's.
+    fit : sequence of str
+        Parameters of the model that are fitted besides those that the database's study varies.
     bars : callable(task, unit)
         Makes progress bars.
 
@@ -106,13 +116,22 @@ def calibrate(
         written.
     """
     _check(database, n, seed)
+    free = free_parameters(database, fit)
+    fitted = tuple(one.name for one in Coordinates(database.model, free).more)
     rows = database.path / ROWS_FILE
     factors: dict[Calibrated, dict[str, float]] = {}
     counts: dict[Calibrated, int] = {}
     for source in CALIBRATED:
         with bars(f"calibrate: {source}", "tumours") as progress:
             readings = read_tumours(
-                database, index, range(n), source, seed=seed, rows=rows, progress=progress
+                database,
+                index,
+                range(n),
+                source,
+                seed=seed,
+                free=free,
+                rows=rows,
+                progress=progress,
             )
         if len(readings) < LEAST_TUMOURS:
             raise InputError(
@@ -120,16 +139,17 @@ def calibrate(
                 "needed: give a larger --n"
             )
         found = find_factors(readings)
-        factors[source] = dict(zip(QUANTITIES, np.round(found, 4).tolist(), strict=True))
+        names = (*QUANTITIES, *fitted)
+        factors[source] = dict(zip(names, np.round(found, 4).tolist(), strict=True))
         counts[source] = len(readings)
-        calibration = Calibration(dict(factors), dict(counts), seed)
+        calibration = Calibration(dict(factors), dict(counts), seed, fitted)
         write_calibration(database, calibration)
     rows.unlink(missing_ok=True)
     return calibration
 
 
 def find_factors(readings: Iterable[Reading]) -> NDArray[np.float64]:
-    """The factor of each of `QUANTITIES`, (5,) float64 array, from at least nine readings."""
+    """The factor of each quantity, (k,) float64 array, from at least nine readings."""
     ratios = np.sort([reading.error / reading.spread for reading in readings], axis=0)
     return ratios[math.ceil((len(ratios) + 1) * LEVEL) - 1]
 
@@ -141,6 +161,7 @@ def read_tumours(
     source: Calibrated,
     *,
     seed: int = SEED,
+    free: tuple[Free, ...] = (),
     rows: Path | None = None,
     progress: Progress = silent,
 ) -> list[Reading]:
@@ -156,6 +177,8 @@ def read_tumours(
         Kind of the ensembles.
     seed : int
         Of the draws.
+    free : tuple of Free
+        Parameters that are fitted besides.
     rows : Path, optional
         File that keeps what is measured.
     progress : callable(done, total)
@@ -172,12 +195,14 @@ def read_tumours(
     """
     tissue = database.tissue
     state = {"database": database.checksum, "seed": seed, "method": METHOD}
+    if free:
+        state |= {"fitted": [one.name for one in free]}
     known = {} if rows is None else _begin_rows(rows, state)
     numbers, readings = list(tumours), []
     for done, i in enumerate(numbers, start=1):
         key = f"{source} {i}"
         if key not in known:
-            known[key] = _read_tumour(database, index, tissue, source, seed, i)
+            known[key] = _read_tumour(database, index, tissue, source, seed, i, free)
             if rows is not None:
                 with rows.open("a", encoding="utf-8") as file:
                     file.write(json.dumps({"tumour": key, "reading": _plain(known[key])}) + "\n")
@@ -201,7 +226,13 @@ def draw_unseen(database: Database, tissue: Tissue, seed: int, i: int) -> Unseen
 
 
 def _read_tumour(
-    database: Database, index: Index, tissue: Tissue, source: Calibrated, seed: int, i: int
+    database: Database,
+    index: Index,
+    tissue: Tissue,
+    source: Calibrated,
+    seed: int,
+    i: int,
+    free: tuple[Free, ...],
 ) -> Reading | None:
     """What the database says of one tumour; None where no refinement of it grows."""
     truth = draw_unseen(database, tissue, seed, i)
@@ -211,7 +242,7 @@ def _read_tumour(
     matches = search(index, masks, k=N_RANKED if refined else DEFAULT_MATCHES)
     ranked = [database.growth_parameters(match.sample) for match in matches]
     if refined:
-        target = Target(masks, tissue, database.model, database.thresholds)
+        target = Target(masks, tissue, database.model, database.thresholds, free)
         try:
             found = refine(target, choose_starts(ranked), accuracy=database.accuracy)
         except NoGrowthError:
@@ -219,8 +250,9 @@ def _read_tumour(
         members = draw_members(target, found, seed=i).members
     else:
         members = [Member(p, match.score) for p, match in zip(ranked, matches, strict=True)]
-    centre, width = spread(members, source)
-    return Reading(noise, np.abs(quantities_of(truth.parameters) - centre), width)
+    coordinates = Coordinates(database.model, free)
+    centre, width = spread(members, source, coordinates)
+    return Reading(noise, np.abs(quantities_of(truth.parameters, coordinates) - centre), width)
 
 
 def _check(database: Database, n: int, seed: int) -> None:

@@ -29,10 +29,10 @@ from glioquery.solver import (
 from glioquery.solver.models import FisherKolmogorovTensor, TensorField
 
 
-def reach_of_own_anatomy(database, source):
+def reach_of_own_anatomy(database, source, fitted):
     """What the database that comes along says of growth in the patient's own anatomy."""
     assert source == "own anatomy"
-    return reach_of(embedded_database(), source)
+    return reach_of(embedded_database(), source, fitted)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +86,7 @@ def test_a_growth_in_the_patients_tissue_is_found_there(
     findings = SimpleNamespace(
         answer=measure(target, AnswerSource.REFINEMENT, (start,), density),
         refinement=SimpleNamespace(best=SimpleNamespace(parameters=start), arrivals=()),
+        target=target,
     )
     monkeypatch.setattr(assessment, "reach_of", reach_of_own_anatomy)
     database = SimpleNamespace(

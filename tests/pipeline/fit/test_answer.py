@@ -28,6 +28,7 @@ class Pair:
     """A database of two balls, and an index that finds both."""
 
     model, thresholds, accuracy = FisherKolmogorov(), Thresholds(), Accuracy()
+    parts = ()
 
     def __init__(self):
         self.tissue = uniform_tissue((30, 30, 30))

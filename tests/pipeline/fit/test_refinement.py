@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from glioquery.atlas import Grid
 from glioquery.pipeline.fit import refinement
+from glioquery.pipeline.fit.coordinates import COMMON_REACH
 from glioquery.pipeline.fit.descent import Descent, Interior, _Walk, descend
 from glioquery.pipeline.fit.overlap import Comparison
 from glioquery.pipeline.fit.refinement import (
     N_CONFIRMED,
-    VALLEY_MOST,
     NoGrowthError,
     Refined,
     Stage,
@@ -229,7 +229,7 @@ def test_best_and_covariance_are_of_one_descent(target, scores, confirmed, n_des
         patched.setattr(refinement, "_confirm", confirm)
         starts = [replace(s, rho=0.01 * (i + 1), dw=0.04 * (i + 1)) for i, s in enumerate(starts)]
         found = refine(target, starts, stages=stages, n_threads=1)
-    precision = np.diag(np.linalg.inv(found.covariance)) - 1 / VALLEY_MOST**2
+    precision = np.diag(np.linalg.inv(found.covariance)) - 1 / np.square(COMMON_REACH)
     i, stage = round(precision[0]) - 1, round(precision[1]) - 1
     of_best = place_of(found.best.parameters)
     if meet and went[of_best] < 2:  # the best of those that met it went on in its place

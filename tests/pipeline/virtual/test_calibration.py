@@ -62,10 +62,11 @@ def measured(monkeypatch):
     """Readings that cost nothing, and the numbers of the tumours that were measured."""
     asked = []
 
-    def read(database, index, tissue, source, seed, i):
+    def read(database, index, tissue, source, seed, i, free):
         asked.append((source, i))
         rng = np.random.default_rng([i, source == "matches"])
-        return Reading(0.9, rng.random(5), 1 + rng.random(5))
+        k = 5 + len(free)
+        return Reading(0.9, rng.random(k), 1 + rng.random(k))
 
     monkeypatch.setattr(calibration, "_read_tumour", read)
     return asked
@@ -153,12 +154,24 @@ def test_a_calibration_that_was_ended_goes_on(database, measured):
     assert len(measured) == 24
 
 
+def test_factors_hold_for_what_was_fitted_with_them_alone(database, measured):
+    free = calibrate(database, index_of(database), n=12, fit=["ratio"], bars=no_bar)
+    assert free.fitted == ("ratio",) and list(free.factors["matches"])[-1] == "ratio"
+    assert read_calibration(database) == free
+    assert reach_of(database, "refinement", ["ratio"]).factors == free.factors["refinement"]
+    said = reach_of(database, "refinement").said
+    assert said.endswith("fitted (ratio): make it with `glioquery calibrate DB`.")
+    calibrate(database, index_of(database), n=12, bars=no_bar)
+    said = reach_of(database, "refinement", ["ratio"]).said
+    assert said.endswith("fitted (none): make it with `glioquery calibrate DB --fit ratio`.")
+
+
 def test_tumours_that_no_refinement_grows_are_left_out(database, monkeypatch, measured):
     real = calibration._read_tumour
 
-    def read(database, index, tissue, source, seed, i):
+    def read(database, index, tissue, source, seed, i, free):
         fails = source == "refinement" and i % 2
-        return None if fails else real(database, index, tissue, source, seed, i)
+        return None if fails else real(database, index, tissue, source, seed, i, free)
 
     monkeypatch.setattr(calibration, "_read_tumour", read)
     found = calibrate(database, index_of(database), n=20, bars=no_bar)

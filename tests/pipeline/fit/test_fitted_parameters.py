@@ -1,0 +1,155 @@
+"""Parameters of a model's own in the fit: directions, choices, what outlines do not determine."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from generating import make_indexed
+from three_of_its_own import Shedding
+
+from glioquery.atlas import Grid
+from glioquery.dbgen import Plan
+from glioquery.errors import InputError
+from glioquery.pipeline.fit.answer import find_answer
+from glioquery.pipeline.fit.coordinates import Coordinates, Free, free_parameters
+from glioquery.pipeline.fit.matches import rank_matches
+from glioquery.pipeline.fit.refinement import STAGES, refine
+from glioquery.pipeline.fit.trajectory import Target
+from glioquery.pipeline.report.report import _parameters
+from glioquery.pipeline.uncertainty.assessment import assess
+from glioquery.pipeline.uncertainty.ensemble import Interval, of_refinement, tell_fitted
+from glioquery.pipeline.uncertainty.interval_factors import QUANTITIES, Reach
+from glioquery.pipeline.uncertainty.members import draw_members
+from glioquery.query import Index, outlines_of, search
+from glioquery.solver import FisherKolmogorov, GrowthParameters, Tissue, simulate
+from glioquery.solver.declarations import own_parameters
+from glioquery.solver.models import register_model
+
+(RATIO,) = own_parameters(FisherKolmogorov)
+FREE = Free(RATIO, 2.0, 50.0)
+
+
+@dataclass(frozen=True)
+class AsItIs(FisherKolmogorov):
+    """A model that states no symmetry."""
+
+    symmetry: ClassVar = {}
+
+
+def brain_of(grey):
+    """A ball with a share of grey matter in one half, 24^3 voxels of 2 mm."""
+    shape = (24, 24, 24)
+    x, y, z = np.indices(shape) - 11.5
+    csf = (np.sqrt(x**2 + y**2 + z**2) > 11).astype(float)
+    gm = np.where(x > 0, grey, 0.0) * (1 - csf)
+    return Tissue.from_probabilities(
+        1 - csf - gm, gm, csf, Grid(shape, np.diag([2.0, 2.0, 2.0, 1.0]))
+    )
+
+
+def target_of(tissue, growth, free=(FREE,), model=None):
+    model = model or FisherKolmogorov()
+    masks = simulate(tissue, growth, model=model).density.outlines()
+    return Target(masks, tissue, model, free=free)
+
+
+GROWTH = GrowthParameters((23.0, 22.0, 24.0), 0.05, 0.02, 520.0, {"ratio": 4.0})
+
+
+def test_a_growth_moves_in_all_directions_and_back():
+    coordinates = Coordinates(FisherKolmogorov(), (FREE,))
+    plain = replace(GROWTH, own={})  # the model's ratio, 10
+    moved = coordinates.changed(plain, np.array([1.0, 2, 3]), 2.0, [math.log(2)])
+    assert moved.own == {"ratio": pytest.approx(20)} and moved.rho == plain.rho
+    way = coordinates.between(plain, moved)
+    np.testing.assert_allclose(
+        way, [-22, -20, -21, math.log(2 / plain.lambda_mm), 0, math.log(2)], atol=1e-12
+    )
+    far = coordinates.changed(plain, np.array(plain.origin_mm), 2.0, [9.0])
+    assert far.own == {"ratio": 50}  # the end of its range
+
+
+def test_a_rate_moves_where_no_symmetry_makes_up_for_it():
+    coordinates = Coordinates(AsItIs())
+    assert [one.name for one in coordinates.more] == ["rho"] and len(coordinates) == 6
+    moved = coordinates.changed(GROWTH, np.array(GROWTH.origin_mm), GROWTH.lambda_mm, [0.02])
+    assert moved.rho == pytest.approx(0.04) and moved.rho_t == pytest.approx(GROWTH.rho_t)
+    assert len(Coordinates(FisherKolmogorov())) == 5
+
+
+def test_a_refinement_finds_the_ratio_that_the_outlines_tell():
+    tissue = brain_of(0.9)
+    target = target_of(tissue, GROWTH)
+    start = replace(GROWTH, origin_mm=(25.0, 23.0, 23.0), own={})
+    found = refine(target, [start], stages=STAGES[1:])
+    assert found.best.score > 1.97
+    assert found.best.parameters.own["ratio"] == pytest.approx(4, rel=0.3)
+    assert found.covariance.shape == (6, 6)
+    told = of_refinement(target, found, Reach(None, "Calibrate it."))
+    assert told.row()["fitted"]["ratio"] == {
+        "low": 2, "high": 50, "is_determined": True, "choices": (),
+    }  # fmt: skip
+    assert told.intervals is None
+
+
+def test_a_parameter_that_the_outlines_do_not_determine_has_its_range():
+    target = target_of(brain_of(0.0), GROWTH)  # no grey matter at all
+    found = refine(target, [replace(GROWTH, own={})], stages=STAGES[1:2])
+    factors = dict.fromkeys((*QUANTITIES, "ratio"), 1.0)
+    told = of_refinement(target, found, Reach(factors, "Twenty tumours."))
+    assert told.intervals["ratio"] == Interval(2, 50) and not told.fitted["ratio"].is_determined
+    assert told.intervals["lambda_mm"].high < 3
+
+
+def test_each_choice_is_tried_from_each_start():
+    _, _, crowding = own_parameters(Shedding)
+    free = Free(crowding, 1, 2, (1.0, 2.0))
+    model = Shedding()
+    tissue = brain_of(0.5)
+    growth = replace(GROWTH, own={"ratio": 8.0, "death": 1e-3, "crowding": 2.0})
+    target = target_of(tissue, growth, (free,), model)
+    starts = [replace(growth, own={**growth.own, "crowding": 1.0})]
+    found = refine(target, starts, stages=STAGES[1:2])
+    assert {g.own["crowding"] for g, _ in found.arrivals} == {1.0, 2.0}
+    told = tell_fitted(draw_members(target, found).members, "refinement", None, target.coordinates)
+    assert told["crowding"].choices == (1.0, 2.0)
+
+
+@pytest.fixture(scope="module")
+def shed(tmp_path_factory):
+    """Some tumours of a user's model, and their index."""
+    register_model(Shedding)
+    values = {"whole_ml": {"low": 5, "high": 15}, "snapshots_per_run": 2, "core_min_ml": 0.1}
+    plan = Plan.of_values(values, model=Shedding(), seed=7)
+    return make_indexed(tmp_path_factory.mktemp("shed") / "db", 4, plan, store="outlines")
+
+
+def test_what_a_study_varies_is_fitted(shed):
+    free = free_parameters(shed)
+    assert [(one.name, one.low, one.high, one.choices) for one in free] == [
+        ("ratio", 4, 16, ()), ("crowding", 1, 2, (1.0, 2.0)),
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="fit: unknown parameter 'speed': there are ratio, death"):
+        free_parameters(shed, ["speed"])
+    with pytest.raises(InputError, match="fit: nothing says in which range death is to be fitted"):
+        free_parameters(shed, ["death"])
+
+
+def test_a_users_model_is_found_refined_and_told_with_its_names(shed):
+    index = Index.open(outlines_of(shed).path)
+    masks = shed.outlines(2)
+    found = search(index, masks, k=4)
+    assert found[0].sample == 2
+    ranked = rank_matches(shed, found)
+    row = ranked[0].row()
+    assert {"ratio", "death", "crowding", "net_t", "lambda_mm"} <= set(row)
+    findings = find_answer(shed, index, masks, ranked, refined=False, thresholds_fitted=False)
+    told = assess(shed, findings)
+    assert set(told.row()["fitted"]) == {"ratio", "crowding"}
+    rows = _parameters(findings.answer.row()["growths"], findings.answer.declared)
+    known = {label: (unit, is_known) for label, _, unit, is_known in rows}
+    assert known["cells that die μ"] == ("1/day", False)
+    assert known["white over grey ratio"] == ("no unit", True)
+    assert known["net e-foldings νT"] == ("no unit", True)
