@@ -26,6 +26,15 @@ class Grid:
     InputError
         If the shape is not three positive numbers, or the affine is not an invertible
         4 x 4 matrix of finite numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> grid = Grid((64, 64, 64), np.diag([2, 2, 2, 1]))
+    >>> round(grid.voxel_ml, 6)
+    0.008
+    >>> grid.to_voxel([10, 20, 30]).tolist()
+    [5.0, 10.0, 15.0]
     """
 
     shape: tuple[int, int, int]

@@ -68,6 +68,15 @@ def dice_of_masks(
     ------
     InputError
         If the two lie on different grids.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from glioquery import Grid, TumorMasks
+    >>> grid = Grid((4, 1, 1), np.eye(4))
+    >>> line = np.array([True, True, True, False]).reshape(4, 1, 1)
+    >>> dice_of_masks(TumorMasks(line, line, grid), TumorMasks(line, line | True, grid))
+    (1.0, 0.8571428571428571)
     """
     if query.grid != tumor.grid:
         raise InputError(f"masks to compare share one grid, got {query.grid} and {tumor.grid}")

@@ -36,6 +36,12 @@ class GrowthParameters:
     ------
     InputError
         If a number is not finite or out of these ranges.
+
+    Examples
+    --------
+    >>> growth = GrowthParameters((-90, 120, 90), dw=0.4, rho=0.1, days=100)
+    >>> growth.lambda_mm, growth.rho_t
+    (2.0, 10.0)
     """
 
     origin_mm: tuple[float, float, float]

@@ -100,6 +100,13 @@ def label_convention(
     InputError
         If the name is unknown, if both or neither way is used, or if the explicit labels are
         not positive or those of the core are not among those of the whole tumour.
+
+    Examples
+    --------
+    >>> sorted(label_convention("brats2021").core)
+    [1, 4]
+    >>> label_convention(core_labels=[4], whole_labels=[2, 4]).row()["whole"]
+    [2, 4]
     """
     explicit = core_labels is not None or whole_labels is not None
     known = ", ".join(CONVENTIONS)
