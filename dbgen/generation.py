@@ -18,7 +18,7 @@ from ..errors import FailedError, InputError
 from ..paths import StrPath
 from ..solver import GrowthModel, Tissue
 from ..solver.declarations import Declared
-from ..solver.models import register_model
+from ..solver.models import reach_of, register_model
 from ..solver.own_settings import own_arithmetic
 from .datacard import write_card
 from .machine.cluster import connected
@@ -149,8 +149,9 @@ def generate(
         write_json(folder / HEADER, header)  # first: by it others know the folder as a database
         shards.mkdir(exist_ok=True)
         remove_unfinished(shards)
-        if not holds_voxels(folder / VOXELS, tissue):
-            write_voxels(folder / VOXELS, tissue)
+        reach = reach_of(plan.model, tissue)
+        if not holds_voxels(folder / VOXELS, reach):
+            write_voxels(folder / VOXELS, reach)
         spans = shard_spans(header)
         todo = [i for i, span in enumerate(spans) if not _is_finished(folder, header, i, span)]
         done = n_samples - sum(spans[i][1] - spans[i][0] for i in todo)

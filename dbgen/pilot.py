@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ..atlas import Atlas, load_atlas
 from ..solver import Tissue
 from ..solver.declarations import Declared
+from ..solver.models import reach_of
 from .generation import SHARD_SIZE, number_of_samples
 from .machine.cores import available_cores
 from .machine.files import scratch_folder
@@ -175,7 +176,7 @@ def _shard_bytes(atlas: Atlas, plan: Plan, samples: list[Sample], store: str) ->
             samples,
             first=0,
             last=len(samples),
-            tissue=Tissue.from_atlas(atlas),
+            tissue=reach_of(plan.model, Tissue.from_atlas(atlas)),
             description={
                 "plan": plan.describe(atlas),
                 "parameters": Declared.by(plan.model).describe(),

@@ -75,13 +75,17 @@ def verify(
     InputError
         If its growth model cannot be made (see `solver.models.recall_model`).
     """
-    from ..solver.models import recall_model  # here: it imports JAX, which a search can spare
+    from ..solver.models import (
+        reach_of,
+        recall_model,
+    )  # here: it imports JAX, which a search can spare
 
     folder = Path(path)
     header = read_header(folder)
-    recall_model(header["plan"]["model"])  # without it there is nothing to compare samples with
+    # Without its model there is nothing to compare samples with.
+    model = recall_model(header["plan"]["model"])
     spans = shard_spans(header)
-    tissue = Tissue.from_atlas(load_atlas())
+    tissue = reach_of(model, Tissue.from_atlas(load_atlas()))
     faults = _voxel_faults(folder / VOXELS, tissue)
     for index, span in enumerate(spans):
         file = shard_path(folder, index)

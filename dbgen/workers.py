@@ -17,6 +17,7 @@ from ..atlas import ATLAS_VARIABLE, atlas_checksum, load_atlas
 from ..errors import FailedError
 from ..solver import Tissue
 from ..solver.compilation import keep_compiled_programs
+from ..solver.models import reach_of
 from .machine.cluster import carried_by_value, reason_of, remote
 from .machine.files import REFUSALS
 from .store.header import HEADER, shard_spans
@@ -47,7 +48,7 @@ def make_shard(folder: Path, header: dict[str, Any], plan: Plan, index: int) -> 
         _draw(tissue, plan, first, last),
         first=first,
         last=last,
-        tissue=tissue,
+        tissue=reach_of(plan.model, tissue),
         description={k: header[k] for k in DESCRIBED if k in header},
         store_density=header["store"] == "density",
         snapshots_per_run=plan.space.snapshots_per_run,

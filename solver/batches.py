@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .declarations import model_of, own_values, with_values
 from .density import Thresholds
+from .displacement import displace
 from .laplacian import Laplacian
-from .models import FisherKolmogorov, GrowthModel
+from .models import FisherKolmogorov, GrowthModel, swelling_of
 from .own_settings import own_jax
 from .parameters import GrowthParameters
 from .schedule import Accuracy
-from .seed import seed_density
+from .seed import seeds_of
 from .stepper import kind_of, pace_of, strang_step
 from .supertime import coefficients, stages_for
 from .tissue import Tissue
@@ -139,17 +140,27 @@ def _run_alike(
         days = np.zeros((steps, batch_size), np.float32)
         stages = np.full(steps, stages_for(0.0, 1.0), np.int32)
         rates = np.zeros((batch_size, 2), np.float32)
-        seeds = np.zeros((batch_size, *tissue.box_shape), np.float32)
+        seeds: tuple[NDArray[np.float32], ...] = ()
         for place, i in enumerate(members):
             lengths, needed = plans[i]
             days[: len(lengths), place] = lengths
             stages[: len(needed)] = np.maximum(stages[: len(needed)], needed)
             rates[place] = parameters[i].dw, parameters[i].rho
-            seeds[place] = seed_density(tissue, parameters[i].origin_mm)
+            for n_seed, seed in enumerate(seeds_of(model, tissue, parameters[i].origin_mm)):
+                if n_seed == len(seeds):
+                    seeds += (np.zeros((batch_size, *tissue.box_shape), np.float32),)
+                seeds[n_seed][place] = seed
         tables = np.stack([coefficients(int(s)) for s in stages]).astype(np.float32)
         ends = _run_batch(kind, own, laplacian, seeds, rates, days, tables, stages, levels)
         used = len(members)
         u[members], voxels[members], clipped[members] = (np.asarray(e)[:used] for e in ends)
+    if swelling_of(model) > 0:
+        for i, grown in enumerate(u):
+            moved = displace(tissue, grown, swelling=swelling_of(model))
+            u[i] = moved.carry_density(tissue, grown)
+        voxels = (u[:, None] >= np.asarray(levels)[None, :, None, None, None]).sum(
+            axis=(2, 3, 4), dtype=np.int32
+        )
     return BatchResult(u, voxels[:, 0], voxels[:, 1], clipped)
 
 
@@ -158,7 +169,7 @@ def _run_batch(
     kind: GrowthModel,
     own: dict[str, Array],
     laplacian: Laplacian,
-    seeds: Array,
+    seeds: tuple[Array, ...],
     rates: Array,
     days: Array,
     tables: Array,
@@ -182,9 +193,9 @@ def _run_batch(
         )
         return (fields, clipped + measures[:, 1]), None
 
-    fields = jax.vmap(lambda seed: model.initial(laplacian.flatten(seed)))(seeds)
-    none = jnp.zeros(len(seeds), jnp.float32)
+    fields = jax.vmap(lambda *s: model.initial(*map(laplacian.flatten, s)))(*seeds)
+    none = jnp.zeros(len(rates), jnp.float32)
     (fields, clipped), _ = jax.lax.scan(step, (fields, none), (days, tables, stages))
     u = jax.vmap(lambda f: laplacian.interior(model.density(f)))(fields)
     voxels = jnp.sum(u[:, None] >= levels[None, :, None], axis=2, dtype=jnp.int32)
-    return u.reshape(seeds.shape), voxels, clipped
+    return u.reshape(seeds[0].shape), voxels, clipped

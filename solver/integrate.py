@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .density import Thresholds, TumorDensity
+from .displacement import Displacement
 from .marching import march, require_end
 from .models import FisherKolmogorov, GrowthModel
 from .own_settings import own_jax
@@ -35,6 +36,10 @@ class Status(enum.Enum):
 
     DONE = "reached the time asked for"
     STOPPED_AT_VOLUME = "reached the volume at which it was told to stop"
+    FOLDED = (
+        "reached its end, but the tissue folds where the tumour pushes it (a Jacobian of 0.1 or "
+        "less): its displacement is no solution, give a smaller swelling"
+    )
     TISSUE_FULL = "filled the tissue before the time asked for: nothing more can grow"
     NOT_FINITE = (
         "the density stopped being a number: check the model's react() at the parameters and the "
@@ -51,7 +56,7 @@ class Snapshot:
     days : float
         Time since the seed.
     u : (nx, ny, nz) float32 array
-        Density on the tissue's box.
+        Density on the tissue's box, where the tissue lies at that moment.
     core_voxels, whole_voxels : int
         Sizes of the two outlines, counted on the unrounded density.
     """
@@ -81,6 +86,8 @@ class Simulation:
         Time steps of the run and diffusion stages in them; snapshots' steps aside do not count.
     clipped : float
         Sum over the steps of the mass that keeping u within [0, 1] changed, over the mass then.
+    displacement : Displacement or None
+        Where the tissue lies at the end; None for a model that pushes nothing.
     """
 
     parameters: GrowthParameters
@@ -91,6 +98,13 @@ class Simulation:
     n_steps: int
     n_stages: int
     clipped: float
+    displacement: Displacement | None = None
+
+    @property
+    def pushed_tissue(self) -> Tissue:
+        """The tissue as it lies at the end, that of the density and of its outlines."""
+        moved = self.displacement
+        return self.tissue if moved is None else moved.tissue(self.tissue)
 
     @property
     def density(self) -> TumorDensity:
@@ -166,7 +180,7 @@ def simulate(
         # A time between two steps is reached by a shorter step aside: the run itself goes on as if
         # nothing had been asked.
         while times and times[0] < min(before.next_days, parameters.days):
-            snapshots.append(_snapshot(before.at(times.pop(0))))
+            snapshots.append(_snapshot(before.at(times.pop(0)), thresholds))
         is_past = before.next_days > parameters.days
         state = before.at(parameters.days) if is_past else next(states)
         clipped, n_steps, n_stages = clipped + state.clipped, n_steps + 1, n_stages + state.n_stages
@@ -174,10 +188,11 @@ def simulate(
             status = Status.NOT_FINITE
             break
         if times and times[0] == state.days:
-            snapshots.append(_snapshot(state))
+            snapshots.append(_snapshot(state, thresholds))
             times.pop(0)
         while volumes and state.whole_voxels * ml >= volumes[0]:
-            snapshots.append(_at_volume(volumes.pop(0) / ml, before, state))
+            target = volumes.pop(0) / ml
+            snapshots.append(_at_volume(target, before, state, thresholds))
         if state.whole_voxels * ml >= stop_ml:
             status = Status.STOPPED_AT_VOLUME
             break
@@ -189,23 +204,29 @@ def simulate(
         ):
             status = Status.TISSUE_FULL
             break
+    if status is not Status.NOT_FINITE and state.displacement and state.displacement.folds:
+        status = Status.FOLDED
     return Simulation(
         parameters=replace(parameters, days=state.days),
         status=status,
         snapshots=tuple(sorted(snapshots, key=lambda s: s.days)),
-        final=_snapshot(state),
+        final=_snapshot(state, thresholds),
         tissue=tissue,
         n_steps=n_steps,
         n_stages=n_stages,
         clipped=clipped,
+        displacement=state.displacement if state.is_finite else None,
     )
 
 
-def _snapshot(state: State) -> Snapshot:
-    return Snapshot(state.days, state.u, state.core_voxels, state.whole_voxels)
+def _snapshot(state: State, thresholds: Thresholds) -> Snapshot:
+    if state.displacement is None:
+        return Snapshot(state.days, state.u, state.core_voxels, state.whole_voxels)
+    sizes = (int((state.u >= np.float32(t)).sum()) for t in (thresholds.core, thresholds.whole))
+    return Snapshot(state.days, state.u, *sizes)
 
 
-def _at_volume(target: float, before: State, after: State) -> Snapshot:
+def _at_volume(target: float, before: State, after: State, thresholds: Thresholds) -> Snapshot:
     """The tumour when its whole outline has `target` voxels, between two states of the run."""
     low, high = ((s.days, math.cbrt(s.whole_voxels)) for s in (before, after))
     for _ in range(MAX_SIDE_STEPS):
@@ -218,7 +239,7 @@ def _at_volume(target: float, before: State, after: State) -> Snapshot:
             low = days, math.cbrt(aside.whole_voxels)
         else:
             high = days, math.cbrt(aside.whole_voxels)
-    return _snapshot(aside)
+    return _snapshot(aside, thresholds)
 
 
 def _checked(

@@ -2,9 +2,10 @@
 
 Two scales bound a step. Growth: Strang splitting errs with (rho dt)^2, least where the front is
 wide against a voxel. Smoothness: a young tumour is close to a Gaussian of variance sd^2 + 2 D t,
-and diffusion over dt is resolved while it widens that variance by a small share. The length of a
-step is a function of the time alone, never of what is asked of the run, so that runs of different
-length share their steps; and it scales exactly with (dw, rho, 1 / days).
+and diffusion over dt is resolved while it widens that variance by a small share; a later seed
+begins that anew. The length of a step is a function of the time alone, never of what is asked of
+the run, so that runs of different length share their steps; and it scales exactly with (dw, rho,
+1 / days).
 """
 
 from __future__ import annotations
@@ -120,6 +121,10 @@ class Accuracy:
         """Length of the step that begins at a time, in days since the seed."""
         from .supertime import longest_step, thrifty_step  # here: it imports JAX
 
+        until_late = pace.late_days - now
+        is_early = until_late > 1e-9 * pace.late_days
+        if not is_early:
+            now -= pace.late_days
         bounds = [longest_step(pace.explicit_limit_days)]
         if pace.rho > 0:
             bounds.append(self.growth * leeway(pace) / pace.rho)
@@ -127,8 +132,9 @@ class Accuracy:
             widening = self.widening * leeway(pace)
             bounds.append(widening * (SEED_SD_MM**2 / (2 * pace.diffusivity) + now))
         if math.isinf(min(bounds)):  # nothing grows and nothing spreads
-            return math.inf
-        return thrifty_step(min(bounds), pace.explicit_limit_days)
+            return until_late if is_early else math.inf
+        step = thrifty_step(min(bounds), pace.explicit_limit_days)
+        return min(step, until_late) if is_early else step
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,9 @@ class Pace:
         Longest step of explicit Euler that is stable; infinite where nothing diffuses.
     spacing_mm : float
         Largest voxel spacing.
+    late_days : float
+        Time of the last seed, which begins a tumour as smooth as the first was; a step ends there.
+        Infinite where it never comes.
     """
 
     dw: float
@@ -152,6 +161,7 @@ class Pace:
     diffusivity: float
     explicit_limit_days: float
     spacing_mm: float
+    late_days: float = 0.0
 
 
 def leeway(pace: Pace) -> float:

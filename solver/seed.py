@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .tissue import OriginError, Tissue
+
+if TYPE_CHECKING:
+    from .models import GrowthModel
 
 SEED_SD_MM = 2.0
 """Standard deviation of the seed: one voxel of the simulation grid."""
@@ -69,3 +74,18 @@ def seed_density(tissue: Tissue, origin_mm: ArrayLike) -> NDArray[np.float32]:
     full = np.zeros(grid.shape, dtype=np.float32)
     full[around] = density
     return full[tissue.box]
+
+
+def seeds_of(
+    model: GrowthModel, tissue: Tissue, origin_mm: ArrayLike
+) -> tuple[NDArray[np.float32], ...]:
+    """The seeds that a model's `initial` takes: that at the origin, and at `more_origins`.
+
+    Raises
+    ------
+    OriginError
+        As `seed_density`, for each.
+    """
+    origin = np.asarray(origin_mm, dtype=np.float64)
+    more = model.more_origins(tissue, origin) if hasattr(model, "more_origins") else ()
+    return tuple(seed_density(tissue, place) for place in (origin, *more))

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from .declarations import own_parameters, own_values, with_values
 from .density import Thresholds
+from .displacement import Displacement, displace
 from .laplacian import Laplacian
-from .models import GrowthModel
+from .models import GrowthModel, late_days, swelling_of
 from .own_settings import own_jax
 from .parameters import GrowthParameters
 from .schedule import Accuracy, Pace
-from .seed import seed_density
+from .seed import seeds_of
 from .supertime import coefficients, diffuse, stages_for
 from .tissue import Tissue
 from .window import EDGE_DENSITY, DiffusionOperator, windows_around
@@ -43,7 +44,8 @@ class State:
     step_days : float
         Length of the run's next step.
     core_voxels, whole_voxels : int
-        Voxels at or above the two thresholds; 0 at the seed, where they are not counted.
+        Voxels at or above the two thresholds; 0 at the seed, where they are not counted. Where the
+        tumour pushes, they are reckoned from how far each swells, to about a hundredth.
     clipped : float
         Share of the mass that keeping the last step within [0, 1] changed; NaN if the step failed.
     n_stages : int
@@ -73,8 +75,13 @@ class State:
 
     @cached_property
     def u(self) -> NDArray[np.float32]:
-        """Density (nx, ny, nz) on the tissue's box."""
+        """Density (nx, ny, nz) on the tissue's box, where the tissue lies now."""
         return self._stepper.density(self)
+
+    @cached_property
+    def displacement(self) -> Displacement | None:
+        """Where the tissue lies now came from; None where the model pushes nothing."""
+        return self._stepper.displacement(self)
 
     def next(self) -> State:
         """The state at the end of the run's next step."""
@@ -181,6 +188,13 @@ def _strang_step(
     return fields, voxels, jnp.stack([edge, changed / _row_sums(u, laplacian).sum()])
 
 
+@jax.jit
+def _swollen_voxels(u: Array, thresholds: Array, swelling: Array) -> Array:
+    """The (2,) voxels of core and whole outline once each has swollen by what it holds."""
+    sizes = jnp.where(u >= thresholds[:, None], 1 + swelling * u, 0).sum(axis=1)
+    return jnp.round(sizes).astype(jnp.int32)
+
+
 def _row_sums(values: Array, laplacian: Laplacian) -> Array:
     return values.reshape(-1, laplacian.shape[2]).sum(axis=1)
 
@@ -200,6 +214,7 @@ def pace_of(
         diffusivity=fastest,
         explicit_limit_days=limit,
         spacing_mm=max(tissue.grid.spacing_mm),
+        late_days=late_days(model, parameters.rho),
     )
 
 
@@ -216,6 +231,7 @@ class Stepper:
         accuracy: Accuracy,
     ) -> None:
         self._tissue, self._operator, self._model = tissue, operator, model
+        self._swelling = swelling_of(model)
         self._parameters, self._accuracy = parameters, accuracy
         voxel = tissue.nearest_voxel(parameters.origin_mm)
         in_box = tuple(v - s.start for v, s in zip(voxel, tissue.box, strict=True))
@@ -227,8 +243,14 @@ class Stepper:
     @own_jax()
     def start(self) -> State:
         """The state at time zero."""
-        seed = seed_density(self._tissue, self._parameters.origin_mm)
-        flat = self._laplacian(0).flatten(seed[self._windows[0].slices])
+        seeds = seeds_of(self._model, self._tissue, self._parameters.origin_mm)
+        index = next(
+            i
+            for i, window in enumerate(self._windows)
+            if all(np.count_nonzero(s[window.slices]) == np.count_nonzero(s) for s in seeds)
+        )
+        laplacian, slices = self._laplacian(index), self._windows[index].slices
+        fields = self._model.initial(*(laplacian.flatten(seed[slices]) for seed in seeds))
         return State(
             days=0.0,
             step_days=self._accuracy.step_days(self._pace, 0.0),
@@ -237,8 +259,8 @@ class Stepper:
             clipped=0.0,
             n_stages=0,
             _stepper=self,
-            _fields=self._model.initial(flat),
-            _window=0,
+            _fields=fields,
+            _window=index,
             _edge=0.0,
         )
 
@@ -257,6 +279,12 @@ class Stepper:
             self._thresholds,
             jnp.asarray(self._windows[index].open_walls(self._operator.box_shape)),
         )
+        if self._swelling > 0:
+            voxels = _swollen_voxels(
+                self._laplacian(index).interior(self._model.density(fields)),
+                self._thresholds,
+                self._swelling,
+            )
         core, whole = np.asarray(voxels).tolist()
         edge, clipped = np.asarray(measures).tolist()
         return State(
@@ -274,8 +302,18 @@ class Stepper:
 
     @own_jax()
     def density(self, state: State) -> NDArray[np.float32]:
-        """The density on the tissue's box."""
-        return self._on_box(self._model.density(state._fields), state._window)
+        """The density on the tissue's box, carried by the tissue that it pushes."""
+        u = self._on_box(self._model.density(state._fields), state._window)
+        moved = state.displacement
+        return u if moved is None else moved.carry_density(self._tissue, u)
+
+    @own_jax()
+    def displacement(self, state: State) -> Displacement | None:
+        """How far the tissue is pushed."""
+        if self._swelling == 0:
+            return None
+        u = self._on_box(self._model.density(state._fields), state._window)
+        return displace(self._tissue, u, swelling=self._swelling)
 
     def _with_room(self, state: State) -> tuple[int, tuple[Array, ...]]:
         """A window that is large enough for another step, and the fields on it.

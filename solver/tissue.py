@@ -29,12 +29,22 @@ class Tissue:
     domain : bool array of the grid's shape
         Voxels that tumour cells can occupy.
     grid : Grid
+    fluid : bool array of the grid's shape
+        Voxels of the skull's inside beyond the domain, cerebrospinal fluid for the most part: what
+        yields to a tumour that pushes. None, unless it is given.
     """
 
     wm: NDArray[np.float32]
     gm: NDArray[np.float32]
     domain: NDArray[np.bool_]
     grid: Grid
+    fluid: NDArray[np.bool_] = None  # type: ignore[assignment]  # becomes an array
+
+    def __post_init__(self) -> None:
+        if self.fluid is None:
+            object.__setattr__(  # type: ignore[unreachable]
+                self, "fluid", np.zeros(self.grid.shape, np.bool_)
+            )
 
     @classmethod
     def from_probabilities(cls, wm: ArrayLike, gm: ArrayLike, csf: ArrayLike, grid: Grid) -> Tissue:
@@ -71,12 +81,14 @@ class Tissue:
         domain = largest_component(white + grey > maps["csf"])
         if not domain.any():
             raise InputError("no voxel is tissue: white and grey matter nowhere outweigh CSF")
+        inside = white + grey + maps["csf"] >= 0.5
         total = np.where(domain, white + grey, 1)
         return cls(
             wm=np.where(domain, white / total, 0).astype(np.float32),
             gm=np.where(domain, grey / total, 0).astype(np.float32),
             domain=domain,
             grid=grid,
+            fluid=inside & ~domain,
         )
 
     @classmethod
@@ -96,6 +108,13 @@ class Tissue:
         return x, y, z
 
     @cached_property
+    def with_fluid(self) -> Tissue:
+        """The same with all fluid in its box in the domain: where pushed tissue may come to lie."""
+        domain = self.domain.copy()
+        domain[self.box] |= self.fluid[self.box]
+        return Tissue(self.wm, self.gm, domain, self.grid)
+
+    @cached_property
     def voxels(self) -> NDArray[np.intp]:
         """Indices (n, 3) of the domain's voxels, in C order."""
         return np.argwhere(self.domain)
@@ -110,24 +129,40 @@ class Tissue:
         InputError
             If it is not three finite coordinates.
         """
-        from scipy.spatial import cKDTree  # here: who reads a database can spare it
-
         position = np.asarray(position_mm, dtype=np.float64)
-        if position.shape != (3,) or not np.isfinite(position).all():
-            raise InputError(
-                f"a position is three finite coordinates in mm, got {position.tolist()}"
+        nearest = self.nearest_point(position)
+        if not np.array_equal(nearest, position):
+            distance = float(np.linalg.norm(nearest - position))
+            raise OriginError(
+                f"position ({', '.join(f'{c:g}' for c in position)}) mm is outside the tissue; the "
+                f"nearest tissue point is ({', '.join(f'{c:g}' for c in nearest)}) mm, "
+                f"{distance:.1f} mm away"
             )
         x, y, z = np.floor(self.grid.to_voxel(position) + 0.5).astype(int).tolist()
-        inside = all(0 <= i < n for i, n in zip((x, y, z), self.grid.shape, strict=True))
-        if not inside or not self.domain[x, y, z]:
-            world = self.grid.to_world(self.voxels)
-            distance, row = cKDTree(world).query(position)
-            nearest = ", ".join(f"{c:g}" for c in world[row])
-            raise OriginError(
-                f"position ({', '.join(f'{c:g}' for c in position)}) mm is outside the tissue; "
-                f"the nearest tissue point is ({nearest}) mm, {distance:.1f} mm away"
-            )
         return x, y, z
+
+    def nearest_point(self, position_mm: ArrayLike) -> NDArray[np.float64]:
+        """A world position itself if it lies in the domain, else the nearest centre of its voxels.
+
+        Raises
+        ------
+        InputError
+            If it is not three finite coordinates.
+        """
+        from scipy.spatial import cKDTree  # here: who reads a database can spare it
+
+        position_mm = np.asarray(position_mm, dtype=np.float64)
+        if position_mm.shape != (3,) or not np.isfinite(position_mm).all():
+            raise InputError(
+                f"a position is three finite coordinates in mm, got {position_mm.tolist()}"
+            )
+        voxel = np.floor(self.grid.to_voxel(position_mm) + 0.5).astype(int)
+        if ((voxel >= 0) & (voxel < self.grid.shape)).all() and self.domain[tuple(voxel)]:
+            return position_mm
+        world = self.grid.to_world(self.voxels)
+        _, row = cKDTree(world).query(position_mm)
+        nearest: NDArray[np.float64] = world[row]
+        return nearest
 
 
 @functools.lru_cache(maxsize=2)

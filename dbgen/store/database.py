@@ -404,6 +404,13 @@ class Database:
         x, y, z = (s.stop - s.start for s in self.box)
         return x, y, z
 
+    @property
+    def reach(self) -> NDArray[np.bool_]:
+        """Voxels of `box` where outlines may lie: the tissue, and fluid where tumours push it."""
+        mask = np.zeros(self._box_shape, np.bool_)
+        mask[tuple(self._voxels.T)] = True
+        return mask
+
     @computed_once
     def _voxels(self) -> NDArray[np.int16]:
         """The voxels that the bits of an outline stand for."""

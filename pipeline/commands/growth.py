@@ -94,6 +94,9 @@ def simulate_command(
         "rho_t": run.parameters.rho_t,
         "steps": run.n_steps,
     }
+    if run.displacement is not None:
+        facts["displacement_mm"] = run.displacement.max_mm
+        facts["least_jacobian"] = run.displacement.least_jacobian
     if picture is not None:
         from ..pictures.atlas_pictures import draw_on_atlas
 

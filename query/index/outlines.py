@@ -130,8 +130,8 @@ class DatabaseOutlines:
 
     @computed_once
     def tissue(self) -> NDArray[np.bool_]:
-        """Voxels of the box where tumours grow."""
-        return self.database.tissue.domain[self.box]
+        """Voxels of the box where outlines may lie."""
+        return self.database.reach
 
     def packed_outlines(self, start: int, stop: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Outlines (core, whole) of the samples start .. stop - 1; see OutlineSource.

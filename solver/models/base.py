@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -33,6 +34,13 @@ class GrowthModel(Protocol):
 
     One thing is asked of the equations: all fields vanish far from the tumour, so that a nutrient,
     say, is kept as its deficit.
+
+    A model with an attribute `swelling` above 0 pushes the tissue aside: its equations hold in the
+    tissue's own coordinates, and `displacement` says where the tissue lies.
+
+    A model with a method `more_origins(tissue, origin_mm)`, which gives further origins in mm,
+    takes the seeds of these in `initial` after the first. Where a seed only begins to grow later,
+    the attribute `delay` says at which rho t, and the time steps begin anew there.
     """
 
     name: ClassVar[str]
@@ -64,3 +72,21 @@ class GrowthModel(Protocol):
     def density(self, fields: tuple[Array, ...]) -> Array:
         """Tumour cell density u in [0, 1], all populations together."""
         ...
+
+
+def swelling_of(model: GrowthModel) -> float:
+    """Share by which tissue full of the model's cells swells; 0 for a model that says nothing."""
+    return float(getattr(model, "swelling", 0.0))
+
+
+def late_days(model: GrowthModel, rho: float) -> float:
+    """Time at which the model's last seed begins, in days; 0 for a model that says nothing."""
+    delay = float(getattr(model, "delay", 0.0))
+    if delay == 0:
+        return 0.0
+    return delay / rho if rho > 0 else math.inf
+
+
+def reach_of(model: GrowthModel, tissue: Tissue) -> Tissue:
+    """The tissue whose domain holds all voxels where the model's outlines may lie."""
+    return tissue.with_fluid if swelling_of(model) > 0 else tissue

@@ -14,6 +14,7 @@ from ..selling import decompose, touched_voxels
 from ..tissue import Tissue
 from .base import Links
 from .fisher_kolmogorov import OneLogisticPopulation, grey_white_ratio
+from .tensor_atlas import named_tensor
 from .tensor_field import TensorField
 
 NEGLIGIBLE = 1e-10
@@ -25,7 +26,9 @@ class FisherKolmogorovTensor(OneLogisticPopulation):
     """Anisotropic diffusion and logistic growth.
 
         du/dt = div(D grad u) + rho u (1 - u),    n . (D grad u) = 0 on the tissue's boundary,
-        D(x) = dw T(x),    T symmetric, positive semi-definite, in RAS world axes
+        D(x) = dw (s T(x) + (1 - s) tr T(x) / 3 I),
+
+    with T symmetric, positive semi-definite, in RAS world axes.
 
     In the coordinates of the voxels, T becomes A^-1 T A^-T (A the grid's affine), which takes any
     spacing and any orientation. Selling's decomposition writes it as a sum of at most six
@@ -45,10 +48,13 @@ class FisherKolmogorovTensor(OneLogisticPopulation):
     ----------
     tensor : TensorField, optional
         T; on any grid that covers the tissue, interpolated to its voxels. A mapping of path, frame
-        and order is read by `TensorField.from_nifti`. By default T is isotropic,
+        and order is read by `TensorField.from_nifti`, a path alone if `TensorField.to_nifti` wrote
+        the file; "atlas" is the file that `GLIOQUERY_TENSOR` names. By default T is isotropic,
         (p_w + p_g / ratio) I, and the model is Fisher-Kolmogorov with the arithmetic face mean.
     ratio : float
         Diffusivity in white over that in grey matter, >= 1, of the default T.
+    strength : float
+        s, 0 (isotropic, of the same mean diffusivity) to 1 (the tensors as they are).
     max_anisotropy : float
         Smaller eigenvalues are raised to the largest over this, >= 1. Up to 5, and with cubic
         voxels, all offsets lie in the 3 x 3 x 3 neighbourhood: 13 links a voxel, whatever the
@@ -65,15 +71,22 @@ class FisherKolmogorovTensor(OneLogisticPopulation):
 
     tensor: TensorField | None = None
     ratio: float = grey_white_ratio()
+    strength: float = 1.0
     max_anisotropy: float = 5.0
 
     name: ClassVar[str] = "fisher-kolmogorov-tensor"
-    equation: ClassVar[str] = "du/dt = div(D grad u) + rho u (1 - u), D = dw T(x)"
+    equation: ClassVar[str] = (
+        "du/dt = div(D grad u) + rho u (1 - u), D = dw (s T(x) + (1 - s) tr T(x) / 3 I)"
+    )
 
     def __post_init__(self) -> None:
         given: object = self.tensor  # a database holds its description
         if isinstance(given, Mapping):
             object.__setattr__(self, "tensor", TensorField.from_description(given))
+        elif isinstance(given, str):
+            object.__setattr__(self, "tensor", named_tensor(given))
+        if not 0 <= self.strength <= 1:
+            raise InputError(f"strength (of the anisotropy) lies in [0, 1], got {self.strength}")
         super().__post_init__()
         if not 1 <= self.max_anisotropy <= 1e3:
             raise InputError(f"max_anisotropy lies in [1, 1000], got {self.max_anisotropy}")
@@ -109,6 +122,8 @@ class FisherKolmogorovTensor(OneLogisticPopulation):
             isotropic = (tissue.wm + tissue.gm / self.ratio)[tissue.domain].astype(np.float64)
             return isotropic[:, None, None] * np.eye(3)
         tensors = self.tensor.sample(tissue.grid.to_world(tissue.voxels))
+        mean = np.trace(tensors, axis1=1, axis2=2)[:, None, None] / 3
+        tensors = self.strength * tensors + (1 - self.strength) * mean * np.eye(3)
         values, vectors = np.linalg.eigh(tensors)
         bounded = np.maximum(values, values[:, -1:] / self.max_anisotropy)
         lifted = (bounded > values).any(axis=1)

@@ -27,7 +27,9 @@ ENTRY_POINTS = "glioquery.models"
 PARTS = ("name", "equation", "links", "initial", "diffusivities", "react", "density")
 BUILT_IN = {
     "fisher-kolmogorov": "fisher_kolmogorov:FisherKolmogorov",
+    "fisher-kolmogorov-mass-effect": "fisher_kolmogorov_mass_effect:FisherKolmogorovMassEffect",
     "fisher-kolmogorov-tensor": "fisher_kolmogorov_tensor:FisherKolmogorovTensor",
+    "fisher-kolmogorov-two-foci": "fisher_kolmogorov_two_foci:FisherKolmogorovTwoFoci",
     "proliferative-necrotic": "proliferative_necrotic:ProliferativeNecrotic",
 }
 """Module and class of each name: who asks for a name need not import JAX."""

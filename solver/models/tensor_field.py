@@ -24,6 +24,8 @@ COMPONENTS = ("xx", "xy", "xz", "yy", "yz", "zz")
 SYMMATRIX = 1005
 SYMMATRIX_ORDER = "xx,xy,yy,xz,yz,zz"
 """NIfTI's intent code of symmetric matrices, and its order: the lower triangle row by row."""
+OWN_INTENT = "glioquery tensor"
+"""Name of the intent in files that `TensorField.to_nifti` writes: the frame is the world's."""
 FRAMES = ("world", "voxel", "fsl")
 INDEFINITE = 1e-5
 """Negative eigenvalue, relative to the largest component, that passes as rounding."""
@@ -84,7 +86,9 @@ class TensorField:
         )
 
     @classmethod
-    def from_nifti(cls, path: StrPath, *, frame: str, order: str | None = None) -> TensorField:
+    def from_nifti(
+        cls, path: StrPath, *, frame: str, order: str | None = None, own: bool = False
+    ) -> TensorField:
         """Read a tensor image.
 
         Parameters
@@ -99,6 +103,8 @@ class TensorField:
             Of the components, as in "xx,xy,xz,yy,yz,zz" (FSL) or "xx,yy,zz,xy,xz,yz" (MRtrix). May
             be left out for a file with NIfTI's intent SYMMATRIX, which fixes it (lower triangle by
             rows: xx, xy, yy, xz, yz, zz).
+        own : bool
+            Take a file only if `to_nifti` wrote it.
 
         Raises
         ------
@@ -114,6 +120,11 @@ class TensorField:
             raise InputError(
                 f"tensor {path}: expected six components a voxel, (x, y, z, 6) or (x, y, z, 1, 6), "
                 f"got {' x '.join(map(str, raw.shape))}"
+            )
+        if own and image.header.get_intent()[2] != OWN_INTENT:
+            raise InputError(
+                f"tensor {path}: another tool wrote it, so that frame and order are open: convert "
+                "it (glioquery.solver.models.convert_tensor), or give path, frame and order"
             )
         if order is None and raw.ndim == 5 and int(image.header["intent_code"]) == SYMMATRIX:
             order = SYMMATRIX_ORDER
@@ -165,7 +176,9 @@ class TensorField:
 
     def to_nifti(self, path: StrPath) -> TensorField:
         """Write the field in the world frame, as (x, y, z, 6), and return it with its source."""
-        nib.save(nib.Nifti1Image(self.values, self.grid.affine), path)
+        image = nib.Nifti1Image(self.values, self.grid.affine)
+        image.header.set_intent("none", name=OWN_INTENT)
+        nib.save(image, path)
         return type(self).from_nifti(path, frame="world", order=",".join(COMPONENTS))
 
     def describe(self) -> dict[str, str]:

@@ -30,7 +30,9 @@ from glioquery.solver import (
 )
 from glioquery.solver.laplacian import face_weights
 from glioquery.solver.models import (
+    FisherKolmogorovMassEffect,
     FisherKolmogorovTensor,
+    FisherKolmogorovTwoFoci,
     ProliferativeNecrotic,
     TensorField,
     describe_model,
@@ -38,9 +40,16 @@ from glioquery.solver.models import (
     model_names,
     parse_settings,
     registry,
+    swelling_of,
 )
 
-BUILT_IN = [FisherKolmogorov, FisherKolmogorovTensor, ProliferativeNecrotic]
+BUILT_IN = [
+    FisherKolmogorov,
+    FisherKolmogorovMassEffect,
+    FisherKolmogorovTensor,
+    FisherKolmogorovTwoFoci,
+    ProliferativeNecrotic,
+]
 
 
 @dataclass(frozen=True)
@@ -192,7 +201,8 @@ def test_every_model_keeps_the_promises_a_database_relies_on(model):
     run = simulate(tissue, p, model=model)
     u = run.density.u
     assert run.status is Status.DONE and u.min() >= 0 and u.max() <= 1
-    assert not u[~tissue.domain].any() and run.clipped <= 1e-5
+    reach = tissue.domain | tissue.fluid if swelling_of(model) else tissue.domain
+    assert not u[~reach].any() and run.clipped <= 1e-5
     np.testing.assert_array_equal(simulate(tissue, p.scaled(2), model=model).final.u, run.final.u)
     assert hash(model) == hash(type(model)()) and model == type(model)()
     watched = simulate(tissue, p, model=model, snapshot_days=(30.0,))
@@ -286,6 +296,9 @@ class Unhashable(Gompertz):
         ),
         ("fisher-kolmogorov", {"ratio": "ten"}, "does not accept"),
         ("fisher-kolmogorov-tensor", {"tensor": {"frame": "world"}}, "tensor field is described"),
+        ("fisher-kolmogorov-mass-effect", {"swelling": 3}, r"swelling .* lies in \[0, 2\]"),
+        ("fisher-kolmogorov-two-foci", {"offset_y": 900}, r"offset_y lies in \[-200, 200\] mm"),
+        ("fisher-kolmogorov-two-foci", {"delay": -1}, r"delay lies in \[0, 100\] e-foldings"),
         ("proliferative-necrotic", {"threshold": 1.5}, "threshold lies in"),
         ("proliferative-necrotic", {"nutrient_diffusion": 50}, "nutrient_diffusion lies in"),
     ],

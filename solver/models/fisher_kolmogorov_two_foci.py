@@ -1,0 +1,103 @@
+"""The Fisher-Kolmogorov model of a tumour that begins at two places, at the second one later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ..tissue import Tissue
+from .fisher_kolmogorov import FisherKolmogorov, grow_logistically
+
+MAX_OFFSET_MM, MAX_DELAY = 200.0, 100.0
+EARLY = 1e-3
+"""By how many e-foldings rounding may let a seed begin too early."""
+
+
+@dataclass(frozen=True)
+class FisherKolmogorovTwoFoci(FisherKolmogorov):
+    """Diffusion and logistic growth of one density from two seeds.
+
+        du/dt = div(D grad u) + rho u (1 - u) + s_2(x) delta(t - delay / rho)
+
+    s_2 is a seed as the first one, at the tissue's point nearest to the first origin plus an
+    offset. The delay counts e-foldings: a tumour whose rho T is less has one focus, the solution
+    depends on (dw, rho, days) through dw days and rho days alone, and what comes later changes
+    nothing before.
+
+    Attributes
+    ----------
+    ratio, face_mean
+        Of `FisherKolmogorov`.
+    offset_x, offset_y, offset_z : float
+        From the first origin towards the second, mm along the axes of the RAS world.
+    delay : float
+        rho t at which the second focus begins, 0 to 100. A front moves by 2 lambda in each
+        e-folding, so that the second focus stays smaller by a radius of about 2 lambda delay.
+
+    References
+    ----------
+    S. Subramanian, K. Scheufele, M. Mehl, G. Biros, "Where did the tumor start? An inverse solver
+    with sparse localization for tumor growth models", Inverse Problems 36:045006, 2020 (a tumour as
+    the sum of few seeds).
+    """
+
+    offset_x: float = 20.0
+    offset_y: float = 0.0
+    offset_z: float = 0.0
+    delay: float = 2.0
+
+    name: ClassVar[str] = "fisher-kolmogorov-two-foci"
+    equation: ClassVar[str] = (
+        "du/dt = div(D grad u) + rho u (1 - u) + s_2(x) delta(t - delay / rho), "
+        "D = dw (p_w + p_g / ratio)"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("offset_x", "offset_y", "offset_z"):
+            if not -MAX_OFFSET_MM <= getattr(self, name) <= MAX_OFFSET_MM:
+                raise InputError(
+                    f"{name} lies in [{-MAX_OFFSET_MM:g}, {MAX_OFFSET_MM:g}] mm, "
+                    f"got {getattr(self, name)}"
+                )
+        if not 0 <= self.delay <= MAX_DELAY:
+            raise InputError(f"delay lies in [0, {MAX_DELAY:g}] e-foldings, got {self.delay}")
+
+    def more_origins(
+        self, tissue: Tissue, origin_mm: NDArray[np.float64]
+    ) -> list[NDArray[np.float64]]:
+        """The second origin: where it is asked for, or the tissue voxel nearest to that."""
+        return [
+            tissue.nearest_point(
+                origin_mm + np.array([self.offset_x, self.offset_y, self.offset_z])
+            )
+        ]
+
+    def initial(self, seed: Array, second: Array) -> tuple[Array, ...]:  # type: ignore[override]
+        """The first seed, the second while it waits, and how long it has."""
+        return seed, second, jnp.zeros_like(seed)
+
+    def diffusivities(self, dw: Array) -> tuple[Array | None, ...]:
+        """Tumour cells diffuse; a seed that waits stays put."""
+        return dw, None, None
+
+    def react(self, fields: tuple[Array, ...], rho: Array, days: Array) -> tuple[Array, ...]:
+        """Logistic growth, exact; the second seed joins once it has waited for its delay."""
+        u, waiting, waited = fields
+        u = grow_logistically(u, rho, days)
+        waited = jnp.where(waiting > 0, waited + rho * days, waited)
+        begins = waited >= self.delay - EARLY
+        # What it has grown since is more than nothing where it begins at once.
+        age = jnp.clip(waited - self.delay, 0, rho * days)
+        second = grow_logistically(waiting, jnp.ones_like(rho), age)
+        return (
+            jnp.where(begins, jnp.minimum(u + second, 1), u),
+            jnp.where(begins, 0, waiting),
+            waited,
+        )

@@ -1,0 +1,177 @@
+"""Tissue that a tumour pushes: against elasticity, its volumes, and what a simulation tells of it.
+
+`pytest -s` prints the figures that docs/verification.md tells.
+"""
+
+import numpy as np
+import pytest
+
+from glioquery.atlas import Grid
+from glioquery.solver import (
+    GrowthParameters,
+    Status,
+    Thresholds,
+    Tissue,
+    march,
+    sensitivity,
+    simulate,
+    simulate_batch,
+)
+from glioquery.solver import displacement as displacement_module
+from glioquery.solver.displacement import displace
+from glioquery.solver.models import FisherKolmogorov, FisherKolmogorovMassEffect
+
+H = 2.0
+
+
+def brain(radius_mm, ventricle_mm=0.0):
+    """A ball of white matter in a skull of 36 mm; fluid between, and beside the centre if asked."""
+    n, first = 39, -38.0
+    affine = np.diag([H, H, H, 1.0])
+    affine[:3, 3] = first
+    grid = Grid((n, n, n), affine)
+    wm = radii(grid) < radius_mm
+    if ventricle_mm:
+        off = places(grid) - np.array([-radius_mm / 2, 0, 0])[:, None, None, None]
+        wm &= (off**2).sum(axis=0) > ventricle_mm**2
+    fluid = (radii(grid) < 36) & ~wm
+    return Tissue.from_probabilities(wm, np.zeros(wm.shape), fluid, grid)
+
+
+def places(grid):
+    return np.moveaxis(grid.to_world(np.moveaxis(np.indices(grid.shape), 0, -1)), -1, 0)
+
+
+def radii(grid):
+    return np.sqrt((places(grid) ** 2).sum(axis=0))
+
+
+def outward(tissue, moved):
+    """Radius of each voxel's tissue now, and how far out it came, in mm."""
+    now = places(tissue.grid)[:, *moved.box]
+    r = np.sqrt((now**2).sum(axis=0))
+    return r, r - np.sqrt(((now + H * moved.backward) ** 2).sum(axis=0))
+
+
+@pytest.mark.parametrize("swelling", [0.3, 0.5, 1.0])
+def test_a_ball_moves_a_homogeneous_medium_as_the_closed_form_says(swelling):
+    tissue, size = brain(30), 20.0
+    u = np.clip((size - radii(tissue.grid)) / H + 0.5, 0, 1).astype(np.float32)
+    r, found = outward(tissue, displace(tissue, u[tissue.box], swelling=swelling))
+    before = np.where(
+        r**3 < (1 + swelling) * size**3,
+        r / np.cbrt(1 + swelling),
+        np.cbrt(np.maximum(r**3 - swelling * size**3, 0)),
+    )
+    medium = (r > H) & (r < 28)
+    off = np.linalg.norm((found - (r - before))[medium])
+    share = off / np.linalg.norm((r - before)[medium])
+    print(f"\nswelling {swelling}: {share:.4f} of {(r - before)[medium].max():.2f} mm")
+    assert share < (0.03 if swelling < 1 else 0.045)
+
+
+def elastic_displacement(r, push):
+    """Radial displacement of a ball, held at its end, by a force grad(push): finite differences.
+
+    (l + 2 m) (d'' + 2 d' / r - 2 d / r^2) = push', for l + 2 m = 1, whatever Poisson's ratio.
+    """
+    h, middle = r[1] - r[0], r[1:-1]
+    operator = np.eye(len(r))
+    for i, x in enumerate(middle, start=1):
+        curved, sloped = 1 / h**2, 1 / (x * h)
+        operator[i, i - 1 : i + 2] = curved - sloped, -2 * curved - 2 / x**2, curved + sloped
+    return np.linalg.solve(operator, np.r_[0, np.gradient(push, h)[1:-1], 0])
+
+
+def test_without_fluid_it_is_linear_elasticity_in_a_clamped_ball():
+    # No fluid yields: all tissue is pressed alike, as is a homogeneous elastic medium.
+    tissue, swelling = brain(36), 0.05
+    u = (1 / (1 + np.exp((radii(tissue.grid) - 16) / 3))).astype(np.float32)
+    r, found = outward(tissue, displace(tissue, u[tissue.box], swelling=swelling))
+    line = np.linspace(0, 36, 361)
+    elastic = elastic_displacement(line, swelling / (1 + np.exp((line - 16) / 3)))
+    expected = np.interp(r, line, elastic)
+    medium = (r > H) & (r < 32)
+    assert np.linalg.norm((found - expected)[medium]) < 0.03 * np.linalg.norm(expected[medium])
+
+
+def test_nothing_pushes_nothing():
+    tissue = brain(30, 6)
+    moved = displace(tissue, np.zeros(tissue.box_shape, np.float32), swelling=1.0)
+    assert moved.max_mm == 0 and moved.least_jacobian == 1
+    p = GrowthParameters((6, 0, 0), 0.3, 0.1, 50)
+    still = simulate(tissue, p, model=FisherKolmogorovMassEffect(swelling=0))
+    plain = simulate(tissue, p, model=FisherKolmogorov())
+    np.testing.assert_array_equal(still.final.u, plain.final.u)
+    assert still.displacement is None and still.pushed_tissue is tissue
+
+
+def test_tissue_keeps_its_volume_but_for_what_swells_and_the_ventricle_gives_the_room():
+    tissue, swelling = brain(30, 10), 0.5
+    off = places(tissue.grid) - np.array([6.0, 4, 0])[:, None, None, None]
+    u = tissue.domain / (1 + np.exp((np.sqrt((off**2).sum(axis=0)) - 10) / 2))
+    moved = displace(tissue, u[tissue.box].astype(np.float32), swelling=swelling)
+    gained = swelling * u.sum()
+    for part in (tissue.domain, tissue.domain & (places(tissue.grid)[0] < 0)):
+        expected = (part * (1 + swelling * u)).sum()
+        share = moved.carry(part).sum() / expected - 1
+        print(f"\nvolume of tissue off by {share:.4f}, the tumour gained {gained / part.sum():.3f}")
+        assert abs(share) < 0.01
+    ventricle = tissue.fluid & (radii(tissue.grid) < 26)
+    assert moved.carry(ventricle).sum() < ventricle.sum() - 0.04 * gained
+    assert 0.1 < moved.least_jacobian < 1 and 1 < moved.max_mm < 5
+    # Nothing crosses the skull, and it stays filled.
+    inside = tissue.domain | tissue.fluid
+    assert not moved.carry(tissue.domain)[~inside].any()
+    assert moved.carry(inside)[inside].mean() > 0.99
+
+
+@pytest.fixture(scope="module")
+def grown():
+    tissue = brain(30, 8)
+    p = GrowthParameters((7.3, 2.6, -0.9), 0.15, 0.08, 100)
+    return tissue, p, simulate(tissue, p, model=FisherKolmogorovMassEffect(swelling=0.6))
+
+
+def test_a_simulation_tells_displacement_and_deformed_tissue(grown):
+    tissue, p, run = grown
+    assert run.status is Status.DONE
+    plain = simulate(tissue, p)
+    assert 1.2 < run.displacement.max_mm < 6
+    # The cells are those of the plain model, in tissue that has swollen and moved.
+    assert run.final.u.sum() > 1.1 * plain.final.u.sum()
+    pushed = run.pushed_tissue
+    assert not (run.density.outlines().core & ~pushed.domain).any()
+    assert pushed.fluid.sum() < tissue.fluid.sum()
+    assert (pushed.domain | pushed.fluid == tissue.domain | tissue.fluid).mean() > 0.995
+
+
+def test_sizes_are_counted_on_the_pushed_density_and_reckoned_between(grown):
+    tissue, p, run = grown
+    model = FisherKolmogorovMassEffect(swelling=0.6)
+    levels = Thresholds()
+    assert run.final.whole_voxels == (run.final.u >= np.float32(levels.whole)).sum()
+    assert run.final.core_voxels == (run.final.u >= np.float32(levels.core)).sum()
+    states = march(tissue, p, model=model)
+    state = next(s for s in states if s.next_days > p.days).at(p.days)
+    np.testing.assert_array_equal(state.u, run.final.u)
+    assert abs(state.whole_voxels / run.final.whole_voxels - 1) < 0.03, state.whole_voxels
+    (kept,) = simulate(tissue, p, model=model, snapshot_ml=(8.0,)).snapshots
+    assert abs(kept.whole_voxels * tissue.grid.voxel_ml / 8 - 1) < 0.05
+
+
+def test_a_batch_is_pushed_too_and_derivatives_are_refused(grown):
+    tissue, p, run = grown
+    model = FisherKolmogorovMassEffect(swelling=0.6)
+    batch = simulate_batch(tissue, [p], model=model, batch_size=1)
+    assert np.abs(batch.u[0] - run.final.u).max() < 0.01
+    assert batch.whole_voxels[0] == (batch.u[0] >= np.float32(0.2)).sum()
+    with pytest.raises(ValueError, match="pushes it: set swelling to 0"):
+        sensitivity(tissue, p, lambda u: u.sum(), model=model)
+
+
+def test_tissue_that_folds_is_told(grown, monkeypatch):
+    tissue, p, run = grown
+    monkeypatch.setattr(displacement_module, "FOLDED", run.displacement.least_jacobian + 0.01)
+    again = simulate(tissue, p, model=FisherKolmogorovMassEffect(swelling=0.6))
+    assert again.status is Status.FOLDED and "smaller swelling" in again.status.value
