@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ import typer.cli
 from sphinx.application import Sphinx
 
 from glioquery.pipeline.commands.cli import COMMANDS, application
+
+warnings.filterwarnings("ignore", message="os.fork", category=RuntimeWarning)
+"""JAX's, where one script of the gallery starts Ray after another one simulated."""
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -76,7 +80,7 @@ def write_commands(app: Sphinx) -> None:
     """Write the reference of the command line from the commands themselves, as Typer tells it."""
     group: Any = typer.main.get_command(application(COMMANDS))
     page = typer.cli.get_docs_for_click(
-        obj=group, ctx=typer.Context(group), name="glioquery", title="The command line"
+        obj=group, ctx=typer.Context(group), name="glioquery", title="Every option of every command"
     )
     page = re.sub(r"^ +\* ", "* ", page, flags=re.MULTILINE)
     (HERE / "reference" / "commands.md").write_text(page, encoding="utf-8")

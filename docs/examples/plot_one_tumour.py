@@ -36,7 +36,7 @@ for name, run in (("sharp", sharp), ("wide", wide)):
 z = round(float(tissue.grid.to_voxel(origin)[2]))
 figure, axes = plt.subplots(1, 2, figsize=(8, 4.4), layout="constrained")
 for axis, (name, run) in zip(axes, (("sharp", sharp), ("wide", wide)), strict=True):
-    axis.imshow(tissue.wm[:, :, z].T, origin="lower", cmap="gray")
+    axis.imshow(tissue.wm[:, :, z].T, origin="lower", cmap="gray", vmax=2)
     u = run.density.u[:, :, z].T
     axis.contour(u, levels=[0.2, 0.6], colors="white", linewidths=1)
     axis.contour(u, levels=[0.01], colors="tab:red", linewidths=1)

@@ -18,7 +18,7 @@ combination of listed values, and xarray shows what comes out.
 #     snapshots_per_run = 1
 #     origin_mm = [-90, 120, 90]
 #     dw = [0.1, 0.3, 0.6]
-#     rho = [0.02, 0.03, 0.05]
+#     rho = [0.03, 0.04, 0.06]
 #     days = [200, 300]
 import tempfile
 from pathlib import Path
@@ -34,7 +34,7 @@ space = gq.ParameterSpace(
     snapshots_per_run=1,
     origin_mm=((-90, 120, 90),),
     dw=gq.Choices((0.1, 0.3, 0.6)),
-    rho=gq.Choices((0.02, 0.03, 0.05)),
+    rho=gq.Choices((0.03, 0.04, 0.06)),
     days=gq.Choices((200, 300)),
 )
 plan = gq.Plan(space, 0, gq.find_model("fisher-kolmogorov"))
@@ -71,19 +71,22 @@ table = (
     .unstack("sample")
 )
 table.invisible_ml.attrs = {"long_name": "invisible tumour", "units": "ml"}
+plt.figure(layout="constrained")
 table.invisible_ml.sel(days=200).plot(x="dw", hue="rho", marker="o")
 plt.title("The invisible part after 200 days")
 plt.show()
 
 # %%
 # The same against lambda. Tumours of one lambda and one rho T are one tumour, whatever Dw, rho
-# and T are. The width of the invisible rim follows lambda.
+# and T are. The invisible rim widens with lambda. It narrows with growth: a young tumour is a cloud
+# of sparse cells, of which the scan shows little.
 radius_mm = (3000 / (4 * np.pi) * (sweep.whole_ml + sweep.invisible_ml)) ** (1 / 3)
 rim_mm = radius_mm - (3000 / (4 * np.pi) * sweep.whole_ml) ** (1 / 3)
 rim = xr.Dataset({"lambda_mm": sweep.lambda_mm, "rim_mm": rim_mm, "rho_t": sweep.rho_t})
 rim.lambda_mm.attrs = {"long_name": "infiltration length λ", "units": "mm"}
 rim.rim_mm.attrs = {"long_name": "width of the invisible rim", "units": "mm"}
 rim.rho_t.attrs = {"long_name": "growth ρT"}
+plt.figure(layout="constrained")
 rim.plot.scatter(x="lambda_mm", y="rim_mm", hue="rho_t")
-plt.title("The invisible rim follows lambda")
+plt.title("The invisible rim widens with lambda and narrows with growth")
 plt.show()
