@@ -34,7 +34,7 @@ from ...solver.models import describe_model, find_model, recall_model
 from ...solver.models.registry import DEFAULT
 from .samplers import find_sampler
 from .sampling import point_of_sweep
-from .space import ParameterSpace
+from .space import ParameterSpace, check_common
 from .table import read_runs
 from .values import Choices, default_values
 
@@ -254,6 +254,7 @@ class Plan:
                     "the model is a table of its name and its settings, as in "
                     f'[model] name = "{DEFAULT}", got {table!r}'
                 )
+            check_common(values | changes)
             name = table.pop("name")
             given = ({} if model else table) | dict(settings or {})
             chosen = model or find_model(name, **given)

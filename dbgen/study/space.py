@@ -290,6 +290,29 @@ class ParameterSpace:
         return cls(**arguments)
 
 
+def check_common(values: Mapping[str, Any]) -> None:
+    """Refuse what is wrong with any growth model: its class takes seconds to load.
+
+    Parameters
+    ----------
+    values : mapping
+        As `ParameterSpace.from_dict` takes them; the sampler and the rates are looked at.
+
+    Raises
+    ------
+    InputError
+        As `ParameterSpace.from_dict`.
+    """
+    if "sampler" in values:
+        find_sampler(values["sampler"])
+    for declared in RATES:
+        if declared.name in values:
+            try:
+                values_from(values[declared.name], declared)
+            except (TypeError, InputError) as error:
+                raise InputError(f"{declared.name}: {error}") from None
+
+
 def _plain(value: Any) -> Any:
     """A value of the space as TOML and JSON know it."""
     if isinstance(value, Choices):

@@ -14,6 +14,7 @@ from ...dbgen.generation import SHARD_SIZE, complete_request
 from ...dbgen.store.embedded import EMBEDDED
 from ...dbgen.store.header import read_header
 from ...dbgen.study.samplers import SAMPLERS
+from ...dbgen.study.space import check_common
 from ...query.index.opening import open_database
 from ...solver.compilation import prepare_jax
 from ...solver.models import find_class, find_model, parse_settings, register_model
@@ -120,6 +121,7 @@ def _plan(
         return None
     seed = seed or 0
     if space is None:
+        check_common(named)
         chosen = find_model(model or DEFAULT, **settings)
         return Plan.of_values(named, seed=seed, model=chosen, given=settings)
     made = None if model is None else find_model(model, **settings)

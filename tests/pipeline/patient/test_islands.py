@@ -8,6 +8,7 @@ import pytest
 from command_line import run
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from report_pages import without_meanings
 from scipy import ndimage
 
 from glioquery.atlas import Grid
@@ -171,7 +172,8 @@ def test_an_inversion_leaves_islands_out_and_tells(capsys, near, specked, coarse
         "whole": {"n": 1, "ml": pytest.approx(0.064)},
     }
     assert any("have islands" in notice for notice in found["notices"])
-    assert "1 islands of the outlined whole tumour, left out" in (out / "report.html").read_text()
+    page = without_meanings((out / "report.html").read_text())
+    assert "1 islands of the outlined whole tumour, left out" in page
     assert run(capsys, "invert", near.path, *files, "--keep-islands")[0] == 0
     kept = json.loads((out / "result.json").read_text())
     assert not kept["islands"]["left_out"]

@@ -121,8 +121,8 @@ def test_a_database_is_described_in_tables(capsys):
     lines = err.splitlines()
     table = lines[lines.index(next(line for line in lines if line.startswith("stored "))) :]
     assert cells(table[:2]) == [
-        ["stored", "least", "median", "greatest"],
-        ["dw", "0.02008", "0.576", "1.497"],
+        ["stored", "unit", "least", "median", "greatest"],
+        ["dw", "mm2 day-1", "0.02008", "0.576", "1.497"],
     ]
     assert sum(int(row[-1]) for row in cells(table[9:19])) == 6500
     assert "    rho: low 0.002, high 0.2, scale uniform" in lines
