@@ -54,6 +54,7 @@ def test_workers_find_atlas_and_database_wherever_they_run(mirrored, tmp_path, m
     asked = {}
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr("ray.init", lambda *_, **options: asked.update(options))
+    monkeypatch.setattr("ray.shutdown", lambda: None)  # the cluster of other tests goes on
     monkeypatch.chdir(mirrored.parent)
     monkeypatch.setenv(ATLAS_VARIABLE, mirrored.name)
     with connected():

@@ -42,7 +42,7 @@ def test_a_row_of_dicom_is_inverted_written_and_kept(coarse, near, quick, tmp_pa
     assert kept.kept and kept.error is None
 
 
-def test_a_folder_of_two_series_fails_its_row_alone(coarse, near, tmp_path):
+def test_a_folder_of_two_series_fails_its_row_alone(ray, coarse, near, tmp_path):
     t1 = read_nifti(coarse / "t1.nii", "T1")
     for number in (3, 4):
         write_series(tmp_path / "t1" / str(number), t1.values, t1.grid, number=number)
