@@ -7,9 +7,10 @@ farther the voxel lies beyond what the scan shows:
 
 s_g is the spread of the ensemble's logits there, which enters with the growth's share in z. With
 probability `LAPSE` a voxel holds no cells at all: it is fluid, or lies beyond a barrier. The five
-constants were fitted by maximum likelihood of {u' >= p}, p from 0.01 to 0.6, on virtual patients of
-three kinds (cells only; oedema without cells; mass effect): for a patient of one kind the
-probabilities are a mixture's. docs/results.md has their reliability on patients kept apart.
+constants are the means of two fits, each by maximum likelihood of {u' >= p}, p from 0.01 to 0.6, on
+a dozen virtual patients of three kinds (cells only; oedema without cells; mass effect): a dozen
+does not fix them better than that. For a patient of one kind the probabilities are a mixture's.
+docs/trial.md has their reliability.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ from ...solver import TumorDensity
 from .agreement import GROWTH_SHARE, Agreement, rising
 from .front import logit
 
-NEAR = 0.50
+NEAR = 0.45
 """Standard deviation of the logit where the scan shows tumour."""
 
-WIDENING = 0.22
+WIDENING = 0.235
 """By which it grows a logit beyond."""
 
-BIAS = 0.35
+BIAS = 0.30
 """By which the truth falls faster a logit beyond: the outlines' errors flatten the front."""
 
-VISIBLE = 0.15
-"""Logit below 0 at which the beyond begins: a density of 0.46."""
+VISIBLE = 0.55
+"""Logit below 0 at which the beyond begins: a density of 0.37."""
 
-LAPSE = 0.023
+LAPSE = 0.018
 """Probability that there are no cells where there should be."""
 
 LEAST_LOGIT = -16.0

@@ -30,7 +30,7 @@ from ..virtual.trial_patient import arm_rng, image, make_bearer
 from .case import OPTIONS, score_case
 from .plan import TrialPlan
 
-METHOD = 2
+METHOD = 3
 """Counts up when patients or scores are made otherwise: rows of before are made anew then."""
 
 ROWS, PATIENTS = "rows", "patients"
