@@ -98,7 +98,7 @@ FitParameters = Annotated[
     typer.Option(
         "--fit",
         metavar="NAME",
-        help="Parameter of the growth model to refine as well, as ratio; repeats.",
+        help="Parameter of the growth model to refine as well, such as ratio; may be repeated.",
     ),
 ]
 ModelSettings = Annotated[

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dicom_folder import STRUCTURE_SET
-from .library import pydicom, quietly
+from .dicom_packages import pydicom, quietly
 from .maker import BODY_PART, NAME, maker
 from .polygons import outline
 from .structure import Structure

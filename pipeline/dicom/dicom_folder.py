@@ -11,8 +11,8 @@ from typing import Any
 from ...dbgen.machine.files import sha256_of
 from ...errors import InputError
 from ...paths import StrPath
+from .dicom_packages import pydicom, quietly
 from .dicom_path import has_magic, split_number
-from .library import pydicom, quietly
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from .library import highdicom, pydicom
+from .dicom_packages import highdicom, pydicom
 
 NAME = "glioquery"
 

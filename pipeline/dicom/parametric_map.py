@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .library import highdicom, pydicom, quietly
+from .dicom_packages import highdicom, pydicom, quietly
 from .maker import BODY_PART, maker
 from .study import Study
 from .world import volume_of

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...atlas import Grid
 from ...errors import InputError
-from .library import highdicom, quietly
+from .dicom_packages import highdicom, quietly
 from .world import grid_of, values_of
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .library import highdicom, pydicom, quietly
+from .dicom_packages import highdicom, pydicom, quietly
 from .maker import BODY_PART, algorithm, maker
 from .structure import Structure
 from .study import Study

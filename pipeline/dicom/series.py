@@ -24,7 +24,7 @@ from ...paths import StrPath
 from ..images.headers import MAX_VOXELS, SIDE_MM, Frames, require_sizes
 from ..images.nifti import ImageFile
 from .dicom_folder import Instance, Series, find_series, modality_of, read_whole
-from .library import highdicom, pydicom, quietly
+from .dicom_packages import highdicom, pydicom, quietly
 from .world import grid_from_lps, grid_of, values_of
 
 SLICE_APART = 0.05

@@ -17,8 +17,8 @@ from ...atlas import Grid
 from ...errors import InputError
 from ...paths import StrPath
 from .dicom_folder import Instance
+from .dicom_packages import pydicom, quietly
 from .dicom_path import require_series_path
-from .library import pydicom, quietly
 from .series import Stack, require_series
 from .world import to_lps
 

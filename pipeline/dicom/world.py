@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
-from .library import highdicom
+from .dicom_packages import highdicom
 
 LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """Turns a point of one world into that of the other, both ways."""

@@ -15,7 +15,7 @@ from ...dbgen.machine.files import completed
 from ...errors import InputError
 from ...paths import StrPath
 from ..dicom.contour_writing import make_structure_set
-from ..dicom.library import quietly
+from ..dicom.dicom_packages import quietly
 from ..dicom.parametric_map import make_parametric_map
 from ..dicom.segment_writing import make_segmentation
 from ..dicom.structure import Structure
