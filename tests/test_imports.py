@@ -30,6 +30,7 @@ ROOMS = [
     "pipeline.steps",  # of long work, named and timed
     "pipeline.images",  # files of a scanner
     "pipeline.dicom",  # of a hospital
+    "pipeline.dicom_export",  # into a hospital
     "pipeline.travel",  # of a front through tissue
     "pipeline.alignment",  # of any two images
     "pipeline.patient",  # one patient's images, aligned with each other

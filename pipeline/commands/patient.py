@@ -236,7 +236,7 @@ def _require_dicom(dicom: Path, output: Path, role: str, series: Path) -> None:
     require_series_path(series, f"{role} {series}")
     require_extra()
 
-    from ..dicom.study import read_study
+    from ..dicom_export.study import read_study
 
     read_study(series, f"{role} {series}")
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from ...dbgen.machine.files import completed
 from ...errors import InputError
 from ...paths import StrPath
-from ..dicom.contour_writing import make_structure_set
 from ..dicom.dicom_packages import quietly
-from ..dicom.parametric_map import make_parametric_map
-from ..dicom.segment_writing import make_segmentation
-from ..dicom.structure import Structure
-from ..dicom.study import read_study
+from ..dicom_export.contour_writing import make_structure_set
+from ..dicom_export.parametric_map import make_parametric_map
+from ..dicom_export.segment_writing import make_segmentation
+from ..dicom_export.structure import Structure
+from ..dicom_export.study import read_study
 from ..inversion.result import Inversion
 from ..names import DENSITY, SEGMENTATION, STRUCTURE_SET
 from ..steps import Step, silent

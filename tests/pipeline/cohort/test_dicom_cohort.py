@@ -7,9 +7,9 @@ from dicom_series import PATIENT, write_series
 
 from glioquery.pipeline.cohort.case_table import read_cases
 from glioquery.pipeline.cohort.cohort import describe_request, invert_case, invert_cohort, is_done
-from glioquery.pipeline.dicom.contour_writing import make_structure_set
-from glioquery.pipeline.dicom.structure import Structure
-from glioquery.pipeline.dicom.study import read_study
+from glioquery.pipeline.dicom_export.contour_writing import make_structure_set
+from glioquery.pipeline.dicom_export.structure import Structure
+from glioquery.pipeline.dicom_export.study import read_study
 from glioquery.pipeline.images.nifti import read_nifti
 from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.names import DICOM_FILES

@@ -8,10 +8,10 @@ from dicom_series import FRAME_UID, write_frames, write_series
 
 from glioquery.atlas import Grid
 from glioquery.errors import ExtraError, InputError
-from glioquery.pipeline.dicom.contour_writing import make_structure_set
-from glioquery.pipeline.dicom.segment_writing import make_segmentation
-from glioquery.pipeline.dicom.structure import Structure
-from glioquery.pipeline.dicom.study import read_study
+from glioquery.pipeline.dicom_export.contour_writing import make_structure_set
+from glioquery.pipeline.dicom_export.segment_writing import make_segmentation
+from glioquery.pipeline.dicom_export.structure import Structure
+from glioquery.pipeline.dicom_export.study import read_study
 from glioquery.pipeline.images.nifti import read_nifti, write_nifti
 from glioquery.pipeline.patient.patient import load_patient
 

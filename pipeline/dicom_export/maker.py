@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from .dicom_packages import highdicom, pydicom
+from ..dicom.dicom_packages import highdicom, pydicom
 
 NAME = "glioquery"
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .dicom_packages import highdicom, pydicom, quietly
+from ..dicom.dicom_packages import highdicom, pydicom, quietly
+from ..dicom.world import volume_of
 from .maker import BODY_PART, algorithm, maker
 from .structure import Structure
 from .study import Study
-from .world import volume_of
 
 SERIES_NUMBER = 9101
 

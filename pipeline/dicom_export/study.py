@@ -16,11 +16,11 @@ import numpy as np
 from ...atlas import Grid
 from ...errors import InputError
 from ...paths import StrPath
-from .dicom_folder import Instance
-from .dicom_packages import pydicom, quietly
-from .dicom_path import require_series_path
-from .series import Stack, require_series
-from .world import to_lps
+from ..dicom.dicom_folder import Instance
+from ..dicom.dicom_packages import pydicom, quietly
+from ..dicom.dicom_path import require_series_path
+from ..dicom.series import Stack, require_series
+from ..dicom.world import to_lps
 
 PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 STUDY = ("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName")

@@ -11,11 +11,11 @@ from dicom_grids import GRIDS, SHAPES, points_of, volume
 from dicom_series import FRAME_UID, PATIENT, STUDY, write_frames, write_series
 
 from glioquery.errors import InputError
-from glioquery.pipeline.dicom.contour_writing import make_structure_set
-from glioquery.pipeline.dicom.parametric_map import make_parametric_map
-from glioquery.pipeline.dicom.segment_writing import make_segmentation
-from glioquery.pipeline.dicom.structure import Structure
-from glioquery.pipeline.dicom.study import read_study
+from glioquery.pipeline.dicom_export.contour_writing import make_structure_set
+from glioquery.pipeline.dicom_export.parametric_map import make_parametric_map
+from glioquery.pipeline.dicom_export.segment_writing import make_segmentation
+from glioquery.pipeline.dicom_export.structure import Structure
+from glioquery.pipeline.dicom_export.study import read_study
 
 GRID = GRIDS["anisotropic"]
 KINDS = ("GTV", "CTV", "lesion")

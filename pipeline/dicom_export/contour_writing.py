@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dicom_folder import STRUCTURE_SET
-from .dicom_packages import pydicom, quietly
+from ..dicom.dicom_folder import STRUCTURE_SET
+from ..dicom.dicom_packages import pydicom, quietly
+from ..dicom.polygons import outline
+from ..dicom.world import to_lps
 from .maker import BODY_PART, NAME, maker
-from .polygons import outline
 from .structure import Structure
 from .study import PATIENT, STUDY, Study
-from .world import to_lps
 
 SERIES_NUMBER = 9103
 

@@ -12,13 +12,13 @@ from dicom_grids import GRIDS, SHAPES, points_of, volume
 from dicom_series import write_frames, write_series
 from matplotlib.path import Path as Outline
 
-from glioquery.pipeline.dicom.contour_writing import make_structure_set
 from glioquery.pipeline.dicom.named_structures import StructureNames
 from glioquery.pipeline.dicom.outline_file import read_outlines
-from glioquery.pipeline.dicom.segment_writing import make_segmentation
 from glioquery.pipeline.dicom.series import read_series
-from glioquery.pipeline.dicom.structure import Structure
-from glioquery.pipeline.dicom.study import read_study
+from glioquery.pipeline.dicom_export.contour_writing import make_structure_set
+from glioquery.pipeline.dicom_export.segment_writing import make_segmentation
+from glioquery.pipeline.dicom_export.structure import Structure
+from glioquery.pipeline.dicom_export.study import read_study
 
 LEAST_DICE = 0.99
 FARTHEST_MM = 0.2

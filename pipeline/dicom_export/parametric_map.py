@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dicom_packages import highdicom, pydicom, quietly
+from ..dicom.dicom_packages import highdicom, pydicom, quietly
+from ..dicom.world import volume_of
 from .maker import BODY_PART, maker
 from .study import Study
-from .world import volume_of
 
 SERIES_NUMBER = 9102
 
