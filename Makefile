@@ -13,9 +13,10 @@ PROSE := README.md CONTRIBUTING.md CHANGELOG.md dbgen/FORMAT.md $(wildcard docs/
 demo: $(STAMP)
 	$(BIN)/glioquery demo -o demo-output
 
-# In two processes, as the machines of most have two cores at least.
+# In two processes, as the machines of most have two cores at least. Python keeps what it compiles,
+# which an environment may forbid: the tests begin hundreds of processes.
 test: $(STAMP)
-	$(BIN)/python -m pytest $(IN_TWO)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(IN_TWO)
 
 # With branches, and the processes that tests begin, Ray's aside.
 coverage: $(STAMP)

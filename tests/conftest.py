@@ -5,6 +5,7 @@ import re
 import tempfile
 import warnings
 
+import jax
 import nibabel as nib
 import numpy as np
 import pytest
@@ -15,12 +16,10 @@ from glioquery.atlas.brain import FOLDER
 from glioquery.cache import CACHE_VARIABLE
 from glioquery.dbgen.machine.cluster import connected
 from glioquery.solver import Tissue
-from glioquery.solver.compilation import keep_compiled_programs
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # such a process has the folder of the first one
     _cache = tempfile.TemporaryDirectory(prefix="glioquery-tests-")
     os.environ[CACHE_VARIABLE] = _cache.name
-keep_compiled_programs()  # for the processes of this session, which finds none and leaves none
 
 
 LONG = (
@@ -41,6 +40,21 @@ LONG = (
     "test_environment.py",
 )
 """Files of over ten seconds: processes that begin with them end at about the same time."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config):
+    """Keep what JAX compiles where pytest keeps its own, for all processes and the next session.
+
+    JAX finds a program by its whole content. `pytest --cache-clear` begins with none.
+    """
+    for name, value in {
+        "jax_compilation_cache_dir": str(config.cache.mkdir("jax")),
+        "jax_persistent_cache_min_compile_time_secs": 0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }.items():
+        os.environ[name.upper()] = str(value)
+        jax.config.update(name, value)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,6 +1,7 @@
 """What may import what: rooms in one order, no circles, ANTs and Ray through one module each."""
 
 import ast
+import functools
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -82,7 +83,10 @@ FILES = {
 }
 
 
-TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in FILES.items()}
+@functools.cache
+def trees():
+    """What all modules say."""
+    return {name: ast.parse(path.read_text("utf-8")) for name, path in FILES.items()}
 
 
 def internal(module, tree):
@@ -103,7 +107,9 @@ def internal(module, tree):
         yield ".".join(parts)
 
 
-IMPORTS = {name: set(internal(name, tree)) for name, tree in TREES.items()}
+@functools.cache
+def imports_of_all():
+    return {name: set(internal(name, tree)) for name, tree in trees().items()}
 
 
 def room_of(module):
@@ -133,7 +139,7 @@ def test_every_import_stands_in_the_walk():
 def test_rooms_import_from_those_before_them_alone():
     upwards = {
         (importer, imported)
-        for importer, all_imported in IMPORTS.items()
+        for importer, all_imported in imports_of_all().items()
         for imported in all_imported
         if room_of(imported) > room_of(importer)
     }
@@ -142,7 +148,7 @@ def test_rooms_import_from_those_before_them_alone():
 
 def test_no_modules_import_each_other_in_a_circle():
     try:
-        TopologicalSorter(IMPORTS).prepare()
+        TopologicalSorter(imports_of_all()).prepare()
     except CycleError as error:
         pytest.fail(" <- ".join(name or "glioquery" for name in error.args[1]))
 
@@ -154,7 +160,7 @@ def test_no_modules_import_each_other_in_a_circle():
 def test_a_library_that_owns_processes_has_one_adapter(library, adapter):
     users = {
         module
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for name, level in imports(tree)
         if level == 0 and name.split(".")[0] == library
     }
@@ -166,7 +172,7 @@ def test_ray_is_started_and_left_in_one_module():
     ends = {"init", "shutdown"}
     callers = {
         module
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr in ends
         if isinstance(node.value, ast.Name) and node.value.id == "ray"
@@ -178,7 +184,7 @@ def test_no_object_looks_for_an_atlas_by_itself_but_a_database():
     # An atlas is handed over or asked of the database; what looks for the one in use is a function.
     loaders = {
         (module, function.name)
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for owner in ast.walk(tree)
         if isinstance(owner, ast.ClassDef)
         for function in ast.walk(owner)

@@ -148,6 +148,24 @@ def test_a_growth_leaves_the_users_compilation_cache_alone(tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_process_of_ones_own_keeps_every_program_it_compiles(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLIOQUERY_CACHE", str(tmp_path))
+    before = dict(jax.config.values)
+    jax.config.update("jax_compilation_cache_dir", None)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+    try:
+        compilation.keep_compiled_programs.__wrapped__()
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path / "jax")
+        assert jax.config.jax_persistent_cache_min_compile_time_secs == 0
+        jax.config.update("jax_compilation_cache_dir", "/the/users/own")
+        compilation.keep_compiled_programs.__wrapped__()
+        assert jax.config.jax_compilation_cache_dir == "/the/users/own"
+    finally:
+        for name, value in before.items():
+            if name.startswith(("jax_compilation_cache_dir", "jax_persistent_cache")):
+                jax.config.update(name, value)
+
+
 @pytest.mark.parametrize(
     ("environment", "folder"),
     [
