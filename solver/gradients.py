@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .declarations import model_of, own_parameters, own_values, with_values
-from .models import FisherKolmogorov, GrowthModel, swelling_of
+from .models import FisherKolmogorov, GrowthModel, pushes
 from .own_settings import own_jax
 from .parameters import GrowthParameters
 from .schedule import Accuracy
@@ -94,10 +94,10 @@ def sensitivity(
         If the run would take more than about `schedule.MAX_STEPS` steps, or the model pushes the
         tissue or has more than one origin.
     """
-    if swelling_of(model) > 0:
+    if pushes(model):
         raise InputError(
             f"derivatives are those of growth in tissue that stands still, and {model.name} pushes "
-            "it: set swelling to 0"
+            "it"
         )
     if hasattr(model, "more_origins"):
         raise InputError(f"derivatives are those of a growth from one origin, not of {model.name}")

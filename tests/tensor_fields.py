@@ -1,7 +1,8 @@
-"""Tensor fields for tests: one tensor everywhere, and one that winds."""
+"""Tensors for tests: one everywhere, a field that winds, and files as other programs write them."""
 
 import math
 
+import nibabel as nib
 import numpy as np
 
 from glioquery.atlas import Grid
@@ -38,3 +39,32 @@ def winding_field(shape=(20, 22, 18), spacing=2.0, seed=0):
     v /= np.linalg.norm(v, axis=-1, keepdims=True)
     tensor = 0.05 * np.eye(3) + 0.95 * v[..., :, None] * v[..., None, :]
     return TensorField(tensor[UPPER], Grid(shape, np.diag([spacing] * 3 + [1.0])))
+
+
+def one_fibre(direction, turn=np.eye(3)):
+    v = turn @ (np.array(direction) / np.linalg.norm(direction))
+    return 0.2 * np.eye(3) + 0.8 * np.outer(v, v)
+
+
+def write_fsl(path, tensor, affine, shape=(14, 14, 14)):
+    """As dtifit does: along the array's axes, x turned round where the affine turns none."""
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    if np.linalg.det(axes) > 0:
+        axes = axes @ np.diag([-1.0, 1, 1])
+    _write(path, (axes.T @ tensor @ axes)[UPPER], affine, shape)
+
+
+def write_mrtrix(path, tensor, affine, shape=(14, 14, 14)):
+    """As dwi2tensor does: along the scanner's axes, the diagonal first."""
+    _write(path, tensor[UPPER][[0, 3, 5, 1, 2, 4]], affine, shape)
+
+
+def write_dipy(path, tensor, affine, shape=(14, 14, 14)):
+    """The lower triangle along the array's axes, as 5-D symmetric matrices."""
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    _write(path, (axes.T @ tensor @ axes)[UPPER][[0, 1, 3, 2, 4, 5]], affine, (*shape, 1))
+
+
+def _write(path, components, affine, shape):
+    values = np.broadcast_to(components * 1e-3, (*shape, 6)).astype(np.float32)
+    nib.save(nib.Nifti1Image(values, affine), path)

@@ -63,7 +63,12 @@ class Rejection(enum.Enum):
         "dw, rho and days, scaled at constant dw days and rho days, do not fit into their ranges"
     )
     CONDITION = "a condition of where does not hold"
+    FOLDED = "the tissue folds where the tumour pushes it"
     NOT_FINITE = "the density stopped being a number"
+
+
+FAILURES = {Status.FOLDED: Rejection.FOLDED, Status.NOT_FINITE: Rejection.NOT_FINITE}
+"""How a run ends that is no solution, though it has the sizes asked for."""
 
 
 def draw_samples(tissue: Tissue, plan: Plan, run: int) -> list[Sample]:
@@ -140,11 +145,11 @@ def draw_attempt(tissue: Tissue, plan: Plan, run: int, attempt: int) -> list[Sam
         accuracy=plan.accuracy,
     )
     if sampler.sweeps:
-        if result.status is Status.NOT_FINITE:
+        if result.status in FAILURES:
             raise InputError(f"point {run} of the sweep, {draw.parameters}: {result.status.value}")
         return [Sample(draw.parameters, result.final, attempt)]
-    if result.status is Status.NOT_FINITE:
-        return Rejection.NOT_FINITE
+    if result.status in FAILURES:
+        return FAILURES[result.status]
     if volumes:
         grown = [(snapshot.days, snapshot) for snapshot in result.snapshots]
         if len(grown) < len(volumes):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...dbgen.machine.files import write_text
 from ...paths import StrPath
+from ...solver.declarations import NOTHING_DECLARED, Declared
 from ..pictures.drawing import drawn
 from ..report.page import render_page
 from ..results.csv_file import write_csv
@@ -49,7 +50,9 @@ FIELDS = {
     "error": "error",
     "report": "report",
 }
-"""Columns of the table and, on the page, their heads."""
+"""Columns of the table and, on the page, their heads; what a model adds follows `LAST_COMMON`."""
+
+LAST_COMMON = "rho_t"
 
 OFF_PAGE = (
     "mean_dice",
@@ -83,29 +86,42 @@ DECIMALS = {
 }  # fmt: skip
 
 
-def other_fields(outcomes: Sequence[Outcome]) -> dict[str, str]:
+def model_fields(declared: Declared) -> dict[str, str]:
+    """Columns of the summary for the combinations and parameters of a model, by their names.
+
+    A name that the summary has itself gets `model_` before it.
+    """
+    named = (*declared.combinations, *declared.parameters)
+    return {one.name: f"model_{one.name}" if one.name in FIELDS else one.name for one in named}
+
+
+def other_fields(outcomes: Sequence[Outcome], taken: Collection[str] = FIELDS) -> dict[str, str]:
     """Columns of the summary for those of the cases' table that were not read, by their heads.
 
-    A head that the summary has itself gets `cases_` before it.
+    A head that is taken by another column gets `cases_` before it.
     """
     fields: dict[str, str] = {}
     for head in dict.fromkeys(head for outcome in outcomes for head in outcome.case.others):
         key = head
-        while key in FIELDS or key in fields.values():
+        while key in taken or key in fields.values():
             key = f"cases_{key}"
         fields[head] = key
     return fields
 
 
-def cohort_rows(outcomes: Sequence[Outcome], out: Path) -> list[dict[str, Any]]:
-    """One row a patient, with the keys of `FIELDS` and `other_fields`.
+def cohort_rows(
+    outcomes: Sequence[Outcome], out: Path, declared: Declared = NOTHING_DECLARED
+) -> list[dict[str, Any]]:
+    """One row a patient, with the keys of `FIELDS`, `model_fields` and `other_fields`.
 
     What a failed patient has not is None.
     """
     rows = []
-    others = other_fields(outcomes)
+    of_model = model_fields(declared)
+    own = (*FIELDS, *of_model.values())
+    others = other_fields(outcomes, own)
     for outcome in outcomes:
-        row: dict[str, Any] = dict.fromkeys(FIELDS) | {"id": outcome.case.identifier}
+        row: dict[str, Any] = dict.fromkeys(own) | {"id": outcome.case.identifier}
         row |= {key: outcome.case.others.get(head) for head, key in others.items()}
         if outcome.error is not None:
             rows.append(row | {"status": "failed", "error": outcome.error})
@@ -120,6 +136,7 @@ def cohort_rows(outcomes: Sequence[Outcome], out: Path) -> list[dict[str, Any]]:
             row
             | {key: answer[key] for key in ("source", "score", "dice_whole")}
             | {key: growth[key] for key in ("lambda_mm", "rho_t")}
+            | {key: growth.get(name) for name, key in of_model.items()}
             | {
                 "status": result["status"],
                 "dice_core": answer["dice_core"] if has_core else None,
@@ -140,7 +157,11 @@ def cohort_rows(outcomes: Sequence[Outcome], out: Path) -> list[dict[str, Any]]:
 
 
 def write_cohort(
-    out: StrPath, outcomes: Sequence[Outcome], *, reference: DiceScores | None = None
+    out: StrPath,
+    outcomes: Sequence[Outcome],
+    *,
+    reference: DiceScores | None = None,
+    declared: Declared = NOTHING_DECLARED,
 ) -> list[str]:
     """Write `cohort.csv` and `cohort.html`.
 
@@ -151,6 +172,8 @@ def write_cohort(
     outcomes : sequence of Outcome
     reference : DiceScores, optional
         Of stored tumours, to draw beside the patients'.
+    declared : Declared
+        What the growth model declares: columns behind lambda and rho T, where a growth has a value.
 
     Returns
     -------
@@ -158,9 +181,10 @@ def write_cohort(
         A sentence for each picture or page that could not be made.
     """
     out = Path(out)
-    rows = cohort_rows(outcomes, out)
-    others = list(other_fields(outcomes).values())
-    write_csv(out / TABLE_FILE, plain(rows), [*FIELDS, *others])
+    rows = cohort_rows(outcomes, out, declared)
+    fields = _with_model(declared, rows)
+    others = list(other_fields(outcomes, (*FIELDS, *model_fields(declared).values())).values())
+    write_csv(out / TABLE_FILE, plain(rows), [*fields, *others])
     done = [row for row in rows if row["error"] is None]
     pictures = {
         outcome.case.identifier: (outcome.folder / PICTURE_FILE).read_bytes()
@@ -176,7 +200,7 @@ def write_cohort(
         "rows": rows,
         "fields": {
             key: name
-            for key, name in FIELDS.items()
+            for key, name in fields.items()
             if key not in OFF_PAGE
             and (key not in WHERE_GIVEN or any(row[key] is not None for row in rows))
         },
@@ -194,6 +218,18 @@ def write_cohort(
         "The page", lambda: write_text(page, render_page("cohort.html.jinja", **values)), failures
     )
     return failures
+
+
+def _with_model(declared: Declared, rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """`FIELDS`, and heads of what the model adds and some growth has."""
+    keys, heads = model_fields(declared), {}
+    for one in (*declared.combinations, *declared.parameters):
+        if any(row[keys[one.name]] is not None for row in rows):
+            head = one.symbol or one.name
+            heads[keys[one.name]] = f"{head} ({one.unit})" if one.unit else head
+    place = list(FIELDS).index(LAST_COMMON) + 1
+    fields = list(FIELDS.items())
+    return dict([*fields[:place], *heads.items(), *fields[place:]])
 
 
 def _of_recurrence(result: dict[str, Any]) -> dict[str, float | None]:

@@ -31,6 +31,7 @@ from ..terminal.stopping import Stopped, stoppable
 COMMANDS = {
     "atlas": "growth:atlas_command",
     "simulate": "growth:simulate_command",
+    "tensor-atlas": "growth:tensor_atlas_command",
     "generate": "database:generate_command",
     "merge": "database:merge_command",
     "describe": "database:describe_command",

@@ -75,6 +75,7 @@ def cohort_command(
     options.require_fit(source, index.n_samples)
     context.with_resource(only_run(output))
 
+    from ...solver.declarations import Declared
     from ..cohort.cohort import invert_cohort
     from ..cohort.cohort_report import PAGE_FILE, TABLE_FILE, write_cohort
     from ..cohort.match_quality import match_stored
@@ -94,7 +95,10 @@ def cohort_command(
             n_workers=workers,
             progress=progress,
         )
-    for failure in write_cohort(output.absolute(), outcomes, reference=reference):
+    declared = Declared.by(source.model)
+    for failure in write_cohort(
+        output.absolute(), outcomes, reference=reference, declared=declared
+    ):
         print_notice(failure)
     failed = {o.case.identifier: o.error for o in outcomes if o.error is not None}
     show(

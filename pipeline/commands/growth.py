@@ -1,13 +1,14 @@
-"""Commands about the atlas and single growths: atlas, simulate."""
+"""Commands about the atlas, its tensors and single growths: atlas, tensor-atlas, simulate."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
+import numpy as np
 import typer
 
-from ...errors import FailedError
+from ...errors import FailedError, InputError
 from ...solver.models.registry import DEFAULT
 from ..terminal.printing import show
 from .options import Json, ModelName, ModelSettings
@@ -42,6 +43,64 @@ def atlas_command(
 
         save_picture(picture, lambda: draw_on_atlas(atlas), facts)
     show(facts, as_json)
+
+
+def tensor_atlas_command(
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", help="Diffusion tensors in the atlas's world, NIfTI.")
+    ],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUT", help="File for the tensors of the atlas, .nii.gz.")
+    ],
+    tool: Annotated[
+        Literal["fsl", "mrtrix", "dipy"],
+        typer.Option(
+            help="Program that wrote the tensors: dtifit of fsl, dwi2tensor of mrtrix, or dipy, "
+            "whose lower triangles nibabel saves."
+        ),
+    ],
+    affine: Annotated[
+        Path | None,
+        typer.Option(
+            help="Text file of the 4 x 4 affine from the RAS world of IN to the atlas's in mm, "
+            "which turns the tensors, too; default: the two are one world."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Convert diffusion tensors for the model fisher-kolmogorov-tensor."""
+    if not output.name.endswith((".nii", ".nii.gz")):
+        raise InputError(f"tensors are written as .nii.gz or .nii, got {output.name}")
+    matrix = None if affine is None else _read_affine(affine)
+    if not source.is_file():
+        raise InputError(f"tensor {source}: there is no such file")
+    require_places(output)
+
+    from ...atlas import load_atlas
+    from ...solver import Tissue
+    from ...solver.models import convert_tensor
+    from ..images.nifti import save_nifti
+
+    field = convert_tensor(source, Tissue.from_atlas(load_atlas()), tool=tool, affine=matrix)
+    save_nifti(field.image, output)
+    show(
+        {"tensor": str(output.absolute()), "grid": str(field.grid), "sha256": field.sha256},
+        as_json,
+    )
+
+
+def _read_affine(path: Path) -> np.ndarray:
+    """The 4 x 4 matrix of a text file."""
+    try:
+        matrix = np.loadtxt(path, ndmin=2)
+    except (OSError, ValueError) as error:
+        raise InputError(f"affine {path}: expected four rows of four numbers ({error})") from None
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
+        raise InputError(
+            f"affine {path}: expected four rows of four finite numbers, got "
+            f"{' x '.join(map(str, matrix.shape))}"
+        )
+    return matrix
 
 
 def simulate_command(

@@ -157,18 +157,19 @@ def grow_in_patient(
         database.thresholds,
         findings.target.free,
     )
-    domain = Tissue.from_atlas(atlas).domain
-    bent = transform.density_to_patient(findings.answer.density, tissue.grid, tissue=domain)
+    found = findings.answer.density
+    reached = findings.target.tissue.domain | (found.u > 0)
+    bent = transform.density_to_patient(found, tissue.grid, tissue=reached)
     interior = Interior(tissue)
     arrived = [findings.refinement.best.parameters]
     arrived += [growth for growth, _ in findings.refinement.arrivals]
     moved = [_moved(growth, transform, interior) for growth in arrived]
     refinement = refine(target, choose_starts(moved, N_STARTS), accuracy=database.accuracy)
-    found = (refinement.best.parameters,)
+    growths = (refinement.best.parameters,)
     return OwnAnatomy(
         tissue=tissue,
         bent=measure(target, findings.answer.source, findings.answer.growths, bent),
-        grown=measure(target, AnswerSource.OWN_ANATOMY, found, refinement.density),
+        grown=measure(target, AnswerSource.OWN_ANATOMY, growths, refinement.density),
         refinement=refinement,
         target=target,
     )

@@ -53,7 +53,7 @@ class Comparison:
         spacing = np.array(target.tissue.grid.spacing_mm)
         margin = np.ceil((MARGIN_MM + MARGIN_SD * blur_mm) / spacing).astype(int)
         crop = bounding_box(target.whole, margin)
-        inside = target.tissue.domain[target.tissue.box][crop]
+        inside = target.reach[crop]
         wanted = tuple(
             _blur(mask[crop].astype(np.float32), blur_mm / spacing)
             for mask in (target.core, target.whole)

@@ -33,6 +33,7 @@ from ...solver import (
     march,
     own_arithmetic,
 )
+from ...solver.models import reach_of
 from .coordinates import Coordinates, Free
 
 MAX_RHO_T = 300.0
@@ -109,6 +110,11 @@ class Target:
     def coordinates(self) -> Coordinates:
         """The directions in which a growth is improved."""
         return Coordinates(self.model, self.free)
+
+    @cached_property
+    def reach(self) -> NDArray[np.bool_]:
+        """Voxels of the tissue's box where outlines of the model's growths may lie."""
+        return reach_of(self.model, self.tissue).domain[self.tissue.box]
 
     @cached_property
     def core(self) -> NDArray[np.bool_]:
@@ -269,7 +275,7 @@ def follow(
             return None
         if state.whole_voxels >= low:
             kept += [state] if kept else [before, state]
-            if state.days >= until or state.whole_voxels >= high or state.core_voxels == n_domain:
+            if state.days >= until or state.whole_voxels >= high or state.core_voxels >= n_domain:
                 break
         if state.days >= longest:
             break

@@ -87,9 +87,10 @@ class PatientGrowth:
 
     @property
     def answer_tissue(self) -> NDArray[np.bool_]:
-        """Where the answer could grow, on its grid."""
+        """Where the answer could grow, and the fluid that it has pushed away, on its grid."""
         own = self.grown_in_patient
-        return (self.database.tissue if own is None else own.tissue).domain
+        tissue = self.database.tissue if own is None else own.tissue
+        return tissue.domain | (self.answer.density.u > 0)
 
     @property
     def answer_map(self) -> PointMap:

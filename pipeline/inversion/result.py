@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...solver import TumorDensity
+from ...solver.models import reach_of
 from ..agreement import DensityMaps
 from ..fit.answer import growth_row
 from ..images.nifti import Scan
@@ -81,10 +82,10 @@ class Inversion(PatientGrowth):
         found, grid = self.answer.density, self.masks.grid
         if self.own is None or self.answer.is_on_atlas:
             return found
-        extended = extend_from_tissue(found.u, self.own.tissue.domain)
+        extended = extend_from_tissue(found.u, self.answer_tissue)
         carried = self.transform.image_to_atlas(Scan(extended, found.grid), grid).values
-        domain = self.database.tissue.domain
-        return TumorDensity(np.where(domain, np.clip(carried, 0, 1), np.float32(0)), grid)
+        reach = reach_of(self.database.model, self.database.tissue).domain
+        return TumorDensity(np.where(reach, np.clip(carried, 0, 1), np.float32(0)), grid)
 
     def predicted_ml(self, level: float) -> float:
         """Millilitres of the patient where the density is at least a level."""

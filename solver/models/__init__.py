@@ -14,7 +14,7 @@ from .registry import (
 )
 
 if TYPE_CHECKING:
-    from .base import GrowthModel, Links, late_days, reach_of, swelling_of
+    from .base import GrowthModel, Links, late_days, pushes, reach_of, swelling_of
     from .fisher_kolmogorov import FisherKolmogorov
     from .fisher_kolmogorov_mass_effect import FisherKolmogorovMassEffect
     from .fisher_kolmogorov_tensor import FisherKolmogorovTensor
@@ -26,7 +26,7 @@ else:
     __getattr__, __dir__ = deferred(
         __name__,
         {
-            ".base": ("GrowthModel", "Links", "late_days", "reach_of", "swelling_of"),
+            ".base": ("GrowthModel", "Links", "late_days", "pushes", "reach_of", "swelling_of"),
             ".fisher_kolmogorov": ("FisherKolmogorov",),
             ".fisher_kolmogorov_mass_effect": ("FisherKolmogorovMassEffect",),
             ".fisher_kolmogorov_tensor": ("FisherKolmogorovTensor",),
@@ -53,6 +53,7 @@ __all__ = [
     "late_days",
     "model_names",
     "parse_settings",
+    "pushes",
     "reach_of",
     "recall_model",
     "register_model",

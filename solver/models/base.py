@@ -35,12 +35,12 @@ class GrowthModel(Protocol):
     One thing is asked of the equations: all fields vanish far from the tumour, so that a nutrient,
     say, is kept as its deficit.
 
-    A model with an attribute `swelling` above 0 pushes the tissue aside: its equations hold in the
-    tissue's own coordinates, and `displacement` says where the tissue lies.
+    A model with a parameter `swelling` pushes the tissue aside where that is above 0: its equations
+    hold in the tissue's own coordinates, and `displacement` says where the tissue lies.
 
     A model with a method `more_origins(tissue, origin_mm)`, which gives further origins in mm,
     takes the seeds of these in `initial` after the first. Where a seed only begins to grow later,
-    the attribute `delay` says at which rho t, and the time steps begin anew there.
+    the parameter `delay` says at which rho t, and the time steps begin anew there.
     """
 
     name: ClassVar[str]
@@ -74,13 +74,24 @@ class GrowthModel(Protocol):
         ...
 
 
+def pushes(model: GrowthModel) -> bool:
+    """Whether a model's growths may push the tissue aside, whatever swelling each of them has."""
+    return hasattr(model, "swelling")
+
+
 def swelling_of(model: GrowthModel) -> float:
-    """Share by which tissue full of the model's cells swells; 0 for a model that says nothing."""
+    """Share by which tissue full of cells swells in a growth of a model with its parameters.
+
+    0 for a model that pushes nothing.
+    """
     return float(getattr(model, "swelling", 0.0))
 
 
 def late_days(model: GrowthModel, rho: float) -> float:
-    """Time at which the model's last seed begins, in days; 0 for a model that says nothing."""
+    """Time at which the last seed of a growth of a model with its parameters begins, in days.
+
+    0 for a model that says nothing.
+    """
     delay = float(getattr(model, "delay", 0.0))
     if delay == 0:
         return 0.0
@@ -88,5 +99,5 @@ def late_days(model: GrowthModel, rho: float) -> float:
 
 
 def reach_of(model: GrowthModel, tissue: Tissue) -> Tissue:
-    """The tissue whose domain holds all voxels where the model's outlines may lie."""
-    return tissue.with_fluid if swelling_of(model) > 0 else tissue
+    """The tissue whose domain holds all voxels where outlines of the model's growths may lie."""
+    return tissue.with_fluid if pushes(model) else tissue

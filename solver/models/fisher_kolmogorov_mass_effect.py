@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ...errors import InputError
+from ..declarations import parameter
 from .fisher_kolmogorov import FisherKolmogorov
-
-MAX_SWELLING = 2.0
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,7 @@ class FisherKolmogorovMassEffect(FisherKolmogorov):
     ratio, face_mean
         Of `FisherKolmogorov`.
     swelling : float
-        k, share by which tissue full of cells swells, 0 to 2. At 0.5 a tumour of 30 ml moves the
-        tissue at its rim by about 3 mm.
+        k, 0 to 2. At 0.5 a tumour of 30 ml moves the tissue at its rim by about 3 mm.
 
     References
     ----------
@@ -37,18 +34,18 @@ class FisherKolmogorovMassEffect(FisherKolmogorov):
     reaction-diffusion glioma growth model with mass effects", J. Math. Biol. 56:793-825, 2008.
     """
 
-    swelling: float = 0.5
+    swelling: float = parameter(
+        0.5,
+        "share by which tissue full of cells swells",
+        symbol="k",
+        bounds=(0, 2),
+        usual=(0, 1),
+        drawn=True,
+        source="C. Hogea, C. Davatzikos, G. Biros, J. Math. Biol. 56:793-825, 2008",
+    )
 
     name: ClassVar[str] = "fisher-kolmogorov-mass-effect"
     equation: ClassVar[str] = (
         "du/dt = div(D grad u) + rho u (1 - u), D = dw (p_w + p_g / ratio), in tissue that swells "
         "to 1 + k u times its volume"
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.swelling <= MAX_SWELLING:
-            raise InputError(
-                f"swelling (of tissue full of cells) lies in [0, {MAX_SWELLING:g}], "
-                f"got {self.swelling}"
-            )

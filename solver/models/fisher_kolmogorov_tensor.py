@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ..declarations import parameter
 from ..selling import decompose, touched_voxels
 from ..tissue import Tissue
 from .base import Links
@@ -71,7 +72,14 @@ class FisherKolmogorovTensor(OneLogisticPopulation):
 
     tensor: TensorField | None = None
     ratio: float = grey_white_ratio()
-    strength: float = 1.0
+    strength: float = parameter(
+        1.0,
+        "anisotropy: 0 is isotropic, 1 takes the tensors as they are",
+        symbol="s",
+        bounds=(0, 1),
+        usual=(0, 1),
+        source="S. Jbabdi et al., Magn. Reson. Med. 54:616-624, 2005",
+    )
     max_anisotropy: float = 5.0
 
     name: ClassVar[str] = "fisher-kolmogorov-tensor"
@@ -85,8 +93,6 @@ class FisherKolmogorovTensor(OneLogisticPopulation):
             object.__setattr__(self, "tensor", TensorField.from_description(given))
         elif isinstance(given, str):
             object.__setattr__(self, "tensor", named_tensor(given))
-        if not 0 <= self.strength <= 1:
-            raise InputError(f"strength (of the anisotropy) lies in [0, 1], got {self.strength}")
         super().__post_init__()
         if not 1 <= self.max_anisotropy <= 1e3:
             raise InputError(f"max_anisotropy lies in [1, 1000], got {self.max_anisotropy}")

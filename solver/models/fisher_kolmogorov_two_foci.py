@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from ...errors import InputError
+from ..declarations import parameter
 from ..tissue import Tissue
 from .fisher_kolmogorov import FisherKolmogorov, grow_logistically
 
-MAX_OFFSET_MM, MAX_DELAY = 200.0, 100.0
 EARLY = 1e-3
 """By how many e-foldings rounding may let a seed begin too early."""
+SOURCE = "S. Subramanian et al., Inverse Problems 36:045006, 2020 (tumours that begin as few seeds)"
+
+
+def _offset(default: float, axis: str) -> Any:
+    """The parameter of one axis."""
+    return parameter(
+        default,
+        f"from the first origin towards the second, along RAS world {axis}",
+        unit="mm",
+        symbol=f"d{axis}",
+        bounds=(-200, 200),
+        usual=(-40, 40),
+        drawn=True,
+        source=SOURCE,
+    )
 
 
 @dataclass(frozen=True)
@@ -34,11 +48,10 @@ class FisherKolmogorovTwoFoci(FisherKolmogorov):
     ----------
     ratio, face_mean
         Of `FisherKolmogorov`.
-    offset_x, offset_y, offset_z : float
-        From the first origin towards the second, mm along the axes of the RAS world.
+    offset_x_mm, offset_y_mm, offset_z_mm : float
     delay : float
-        rho t at which the second focus begins, 0 to 100. A front moves by 2 lambda in each
-        e-folding, so that the second focus stays smaller by a radius of about 2 lambda delay.
+        rho t, 0 to 100. A front moves by 2 lambda in each e-folding, so that the second focus stays
+        smaller by a radius of about 2 lambda delay.
 
     References
     ----------
@@ -47,10 +60,18 @@ class FisherKolmogorovTwoFoci(FisherKolmogorov):
     the sum of few seeds).
     """
 
-    offset_x: float = 20.0
-    offset_y: float = 0.0
-    offset_z: float = 0.0
-    delay: float = 2.0
+    offset_x_mm: float = _offset(20.0, "x")
+    offset_y_mm: float = _offset(0.0, "y")
+    offset_z_mm: float = _offset(0.0, "z")
+    delay: float = parameter(
+        2.0,
+        "e-foldings of proliferation until the second focus begins",
+        symbol="ρt2",
+        bounds=(0, 100),
+        usual=(0, 8),
+        drawn=True,
+        source=SOURCE,
+    )
 
     name: ClassVar[str] = "fisher-kolmogorov-two-foci"
     equation: ClassVar[str] = (
@@ -58,26 +79,12 @@ class FisherKolmogorovTwoFoci(FisherKolmogorov):
         "D = dw (p_w + p_g / ratio)"
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("offset_x", "offset_y", "offset_z"):
-            if not -MAX_OFFSET_MM <= getattr(self, name) <= MAX_OFFSET_MM:
-                raise InputError(
-                    f"{name} lies in [{-MAX_OFFSET_MM:g}, {MAX_OFFSET_MM:g}] mm, "
-                    f"got {getattr(self, name)}"
-                )
-        if not 0 <= self.delay <= MAX_DELAY:
-            raise InputError(f"delay lies in [0, {MAX_DELAY:g}] e-foldings, got {self.delay}")
-
     def more_origins(
         self, tissue: Tissue, origin_mm: NDArray[np.float64]
     ) -> list[NDArray[np.float64]]:
         """The second origin: where it is asked for, or the tissue voxel nearest to that."""
-        return [
-            tissue.nearest_point(
-                origin_mm + np.array([self.offset_x, self.offset_y, self.offset_z])
-            )
-        ]
+        offset = np.array([self.offset_x_mm, self.offset_y_mm, self.offset_z_mm])
+        return [tissue.nearest_point(origin_mm + offset)]
 
     def initial(self, seed: Array, second: Array) -> tuple[Array, ...]:  # type: ignore[override]
         """The first seed, the second while it waits, and how long it has."""

@@ -16,6 +16,8 @@ from ..tissue import Tissue
 from .base import Links
 from .fisher_kolmogorov import grey_white_ratio
 
+AROUND_THE_EXAMPLE = "around the example of the TumorGrowthToolkit, FK_2c"
+
 
 @dataclass(frozen=True)
 class ProliferativeNecrotic:
@@ -79,18 +81,49 @@ class ProliferativeNecrotic:
 
     ratio: float = grey_white_ratio()
     necrosis: float = parameter(
-        6.25, "rate of dying without nutrient over rho", symbol="a", bounds=(0, 1e3)
+        6.25,
+        "rate of dying without nutrient over rho",
+        symbol="a",
+        bounds=(0, 1e3),
+        usual=(1, 25),
+        scale="log-uniform",
+        source=AROUND_THE_EXAMPLE,
     )
     consumption: float = parameter(
-        0.25, "rate of consumption by a full population over rho", symbol="c", bounds=(0, 1e3)
+        0.25,
+        "rate of consumption by a full population over rho",
+        symbol="c",
+        bounds=(0, 1e3),
+        usual=(0.05, 0.5),
+        scale="log-uniform",
+        source="the toolkit's virtual patients, as far as they show a core",
     )
     nutrient_diffusion: float = parameter(
-        2.0, "diffusivity of the nutrient over that of the cells", symbol="b", bounds=(0, 10)
+        2.0,
+        "diffusivity of the nutrient over that of the cells",
+        symbol="b",
+        bounds=(0, 10),
+        usual=(0.5, 8),
+        scale="log-uniform",
+        source=AROUND_THE_EXAMPLE,
     )
     threshold: float = parameter(
-        0.5, "nutrient at which half of the cells starve", symbol="s", bounds=(0, 1)
+        0.5,
+        "nutrient at which half of the cells starve",
+        symbol="s",
+        bounds=(0, 1),
+        usual=(0.3, 0.7),
+        source=AROUND_THE_EXAMPLE,
     )
-    steepness: float = parameter(50.0, "of the sigmoid", symbol="k", bounds=(0, 1e3))
+    steepness: float = parameter(
+        50.0,
+        "steepness of the sigmoid",
+        symbol="k",
+        bounds=(0, 1e3),
+        usual=(10, 200),
+        scale="log-uniform",
+        source=AROUND_THE_EXAMPLE,
+    )
     substeps: int = 2
 
     name: ClassVar[str] = "proliferative-necrotic"

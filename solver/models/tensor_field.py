@@ -124,7 +124,7 @@ class TensorField:
         if own and image.header.get_intent()[2] != OWN_INTENT:
             raise InputError(
                 f"tensor {path}: another tool wrote it, so that frame and order are open: convert "
-                "it (glioquery.solver.models.convert_tensor), or give path, frame and order"
+                "it with `glioquery tensor-atlas`, or give path, frame and order"
             )
         if order is None and raw.ndim == 5 and int(image.header["intent_code"]) == SYMMATRIX:
             order = SYMMATRIX_ORDER
@@ -174,11 +174,16 @@ class TensorField:
             )
         return field
 
-    def to_nifti(self, path: StrPath) -> TensorField:
-        """Write the field in the world frame, as (x, y, z, 6), and return it with its source."""
+    @property
+    def image(self) -> nib.Nifti1Image:
+        """What `to_nifti` writes."""
         image = nib.Nifti1Image(self.values, self.grid.affine)
         image.header.set_intent("none", name=OWN_INTENT)
-        nib.save(image, path)
+        return image
+
+    def to_nifti(self, path: StrPath) -> TensorField:
+        """Write the field in the world frame, as (x, y, z, 6), and return it with its source."""
+        nib.save(self.image, path)
         return type(self).from_nifti(path, frame="world", order=",".join(COMPONENTS))
 
     def describe(self) -> dict[str, str]:

@@ -32,7 +32,8 @@ from glioquery.dbgen.study.table import RunTable
 from glioquery.dbgen.study.values import Choices
 from glioquery.errors import InputError
 from glioquery.solver import FisherKolmogorov, GrowthParameters, simulate
-from glioquery.solver.models import register_model
+from glioquery.solver.declarations import own_parameters
+from glioquery.solver.models import find_model, register_model
 
 ORIGIN = [-150.0, 100.0, 60.0]
 SIZES = {"whole_ml": {"low": 5, "high": 15}}
@@ -46,6 +47,25 @@ def plan_of(values, model=None):
 def made(folder, plan, n=None):
     with in_this_process():
         return generate(folder, n, plan=plan, store="outlines", shard_size=4)
+
+
+OFFSETS = {"offset_x_mm", "offset_y_mm", "offset_z_mm"}
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [
+        ("fisher-kolmogorov-mass-effect", {"swelling"}),
+        ("fisher-kolmogorov-two-foci", OFFSETS | {"delay"}),
+        ("fisher-kolmogorov-tensor", set()),
+        ("proliferative-necrotic", set()),
+    ],
+)
+def test_a_study_draws_what_makes_a_model_s_shape_and_takes_the_rest_as_it_is(name, drawn):
+    model = find_model(name)
+    assert set(plan_of({}, model).space.own) == drawn
+    given = {p.name: getattr(model, p.name) for p in own_parameters(model)}
+    assert all(values.is_fixed for values in plan_of(given, model).space.own.values())
 
 
 @pytest.mark.parametrize("sampler", ["trajectory", "identifiable", "uniform", "sobol"])

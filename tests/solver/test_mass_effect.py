@@ -3,15 +3,16 @@
 `pytest -s` prints the figures that docs/verification.md tells.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from skull import brain, places, radii
 
-from glioquery.atlas import Grid
 from glioquery.solver import (
     GrowthParameters,
     Status,
     Thresholds,
-    Tissue,
     march,
     sensitivity,
     simulate,
@@ -19,51 +20,27 @@ from glioquery.solver import (
 )
 from glioquery.solver import displacement as displacement_module
 from glioquery.solver.displacement import displace
-from glioquery.solver.models import FisherKolmogorov, FisherKolmogorovMassEffect
-
-H = 2.0
-
-
-def brain(radius_mm, ventricle_mm=0.0):
-    """A ball of white matter in a skull of 36 mm; fluid between, and beside the centre if asked."""
-    n, first = 39, -38.0
-    affine = np.diag([H, H, H, 1.0])
-    affine[:3, 3] = first
-    grid = Grid((n, n, n), affine)
-    wm = radii(grid) < radius_mm
-    if ventricle_mm:
-        off = places(grid) - np.array([-radius_mm / 2, 0, 0])[:, None, None, None]
-        wm &= (off**2).sum(axis=0) > ventricle_mm**2
-    fluid = (radii(grid) < 36) & ~wm
-    return Tissue.from_probabilities(wm, np.zeros(wm.shape), fluid, grid)
-
-
-def places(grid):
-    return np.moveaxis(grid.to_world(np.moveaxis(np.indices(grid.shape), 0, -1)), -1, 0)
-
-
-def radii(grid):
-    return np.sqrt((places(grid) ** 2).sum(axis=0))
+from glioquery.solver.models import FisherKolmogorov, FisherKolmogorovMassEffect, reach_of
 
 
 def outward(tissue, moved):
     """Radius of each voxel's tissue now, and how far out it came, in mm."""
     now = places(tissue.grid)[:, *moved.box]
     r = np.sqrt((now**2).sum(axis=0))
-    return r, r - np.sqrt(((now + H * moved.backward) ** 2).sum(axis=0))
+    return r, r - np.sqrt(((now + 2 * moved.backward) ** 2).sum(axis=0))
 
 
 @pytest.mark.parametrize("swelling", [0.3, 0.5, 1.0])
 def test_a_ball_moves_a_homogeneous_medium_as_the_closed_form_says(swelling):
     tissue, size = brain(30), 20.0
-    u = np.clip((size - radii(tissue.grid)) / H + 0.5, 0, 1).astype(np.float32)
+    u = np.clip((size - radii(tissue.grid)) / 2 + 0.5, 0, 1).astype(np.float32)
     r, found = outward(tissue, displace(tissue, u[tissue.box], swelling=swelling))
     before = np.where(
         r**3 < (1 + swelling) * size**3,
         r / np.cbrt(1 + swelling),
         np.cbrt(np.maximum(r**3 - swelling * size**3, 0)),
     )
-    medium = (r > H) & (r < 28)
+    medium = (r > 2) & (r < 28)
     off = np.linalg.norm((found - (r - before))[medium])
     share = off / np.linalg.norm((r - before)[medium])
     print(f"\nswelling {swelling}: {share:.4f} of {(r - before)[medium].max():.2f} mm")
@@ -91,7 +68,7 @@ def test_without_fluid_it_is_linear_elasticity_in_a_clamped_ball():
     line = np.linspace(0, 36, 361)
     elastic = elastic_displacement(line, swelling / (1 + np.exp((line - 16) / 3)))
     expected = np.interp(r, line, elastic)
-    medium = (r > H) & (r < 32)
+    medium = (r > 2) & (r < 32)
     assert np.linalg.norm((found - expected)[medium]) < 0.03 * np.linalg.norm(expected[medium])
 
 
@@ -160,13 +137,22 @@ def test_sizes_are_counted_on_the_pushed_density_and_reckoned_between(grown):
     assert abs(kept.whole_voxels * tissue.grid.voxel_ml / 8 - 1) < 0.05
 
 
+def test_a_growth_swells_by_its_own_parameter_whatever_the_model_s_is(grown):
+    tissue, p, run = grown
+    still, own = FisherKolmogorovMassEffect(swelling=0), replace(p, own={"swelling": 0.6})
+    np.testing.assert_array_equal(simulate(tissue, own, model=still).final.u, run.final.u)
+    # A database of the model has a bit for each voxel that some growth of it may reach.
+    assert reach_of(still, tissue).domain[run.density.outlines().whole].all()
+    assert reach_of(FisherKolmogorov(), tissue) is tissue
+
+
 def test_a_batch_is_pushed_too_and_derivatives_are_refused(grown):
     tissue, p, run = grown
-    model = FisherKolmogorovMassEffect(swelling=0.6)
-    batch = simulate_batch(tissue, [p], model=model, batch_size=1)
+    model = FisherKolmogorovMassEffect(swelling=0)
+    batch = simulate_batch(tissue, [replace(p, own={"swelling": 0.6})], model=model, batch_size=1)
     assert np.abs(batch.u[0] - run.final.u).max() < 0.01
     assert batch.whole_voxels[0] == (batch.u[0] >= np.float32(0.2)).sum()
-    with pytest.raises(ValueError, match="pushes it: set swelling to 0"):
+    with pytest.raises(ValueError, match="that stands still"):
         sensitivity(tissue, p, lambda u: u.sum(), model=model)
 
 

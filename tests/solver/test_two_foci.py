@@ -22,7 +22,7 @@ def tissue():
 
 def two_foci(delay):
     return FisherKolmogorovTwoFoci(
-        offset_x=OFFSET[0], offset_y=OFFSET[1], offset_z=OFFSET[2], delay=delay
+        offset_x_mm=OFFSET[0], offset_y_mm=OFFSET[1], offset_z_mm=OFFSET[2], delay=delay
     )
 
 
@@ -59,11 +59,19 @@ def test_before_its_time_the_second_focus_changes_nothing(tissue):
     assert late.sum() < u.sum()
 
 
+def test_a_growth_has_its_own_second_focus_whatever_the_model_s_is(tissue):
+    p = GrowthParameters(FIRST, 0.1, RHO, 50)
+    offset = dict(zip(("offset_x_mm", "offset_y_mm", "offset_z_mm"), OFFSET, strict=True))
+    own = GrowthParameters(FIRST, 0.1, RHO, 50, {**offset, "delay": 2.0})
+    ours = simulate(tissue, own, model=FisherKolmogorovTwoFoci(delay=9)).final.u
+    np.testing.assert_array_equal(ours, simulate(tissue, p, model=two_foci(2.0)).final.u)
+
+
 def test_a_second_origin_outside_the_tissue_is_the_nearest_point_in_it(tissue):
-    model = FisherKolmogorovTwoFoci(offset_x=31, offset_y=190)
+    model = FisherKolmogorovTwoFoci(offset_x_mm=31, offset_y_mm=190)
     (place,) = model.more_origins(tissue, np.array(FIRST))
     assert place[1] == 42 and np.abs(place - [55, 42, 23]).max() == 1  # of those equally near
-    (inside,) = FisherKolmogorovTwoFoci(offset_x=3.3).more_origins(tissue, np.array(FIRST))
+    (inside,) = FisherKolmogorovTwoFoci(offset_x_mm=3.3).more_origins(tissue, np.array(FIRST))
     assert inside.tolist() == [27.3, 21, 23]
 
 

@@ -13,6 +13,7 @@ import pytest
 from case_tables import GOOD, table, unread_files
 from matplotlib.image import imread
 from ray import cloudpickle
+from three_of_its_own import Shedding
 from virtual_patient import make_virtual_patient
 
 from glioquery.pipeline.cohort.case_table import Case, read_cases
@@ -37,6 +38,7 @@ from glioquery.pipeline.results.outputs import REPORT_FILE
 from glioquery.pipeline.results.result_folder import RESULT_FILE, list_files, replaced
 from glioquery.query import dice_of_masks
 from glioquery.query.index.opening import open_index
+from glioquery.solver.declarations import Declared
 
 DEFAULT = InversionOptions()
 """Options, and whether islands are kept."""
@@ -184,6 +186,33 @@ def test_other_columns_of_the_table_stand_in_the_summary(files, database):
     heads = re.findall(r"<button type=.button.>([^<]*)</button>", page)
     assert heads[-3:] == ["age", "cases_status", "notes"]
     assert page.count("57,3") == 2 and "&lt;b&gt;left" in page and "<b>left" not in page
+
+
+def test_what_a_model_declares_stands_in_the_summary(files, database):
+    scans = {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}
+    case = Case("a", scans, "brats2021", others={"net_t": "typed"})
+    growth = {"lambda_mm": 3.0, "rho_t": 20.0, "origin_mm": [-100, 100, 80], "net_t": 17.25,
+              "death": 0.004, "ratio": 8.0, "crowding": 2.0}  # fmt: skip
+    answer = {"source": "refined growth", "score": 1.4, "dice_core": 0.6, "dice_whole": 0.8}
+    request = describe_request(case, database, DEFAULT)
+    pretend(files / "sub-a", request, answer={**answer, "growths": [growth]})
+    outcomes = [
+        Outcome(case, (files / "sub-a").absolute(), True, None),
+        Outcome(Case("b", scans, "brats2021"), files / "sub-b", False, "no image"),
+    ]
+    write_cohort(files, outcomes, declared=Declared.by(Shedding()))
+    with (files / TABLE_FILE).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = list(rows[0])
+    place = names.index("rho_t") + 1
+    assert names[place : place + 4] == ["net_t", "ratio", "death", "crowding"]
+    assert [row["net_t"] for row in rows] == ["17.25", ""]
+    assert rows[0]["death"] == "0.004" and rows[0]["cases_net_t"] == "typed"
+    heads = re.findall(r"<button type=.button.>(.*?)</button>", (files / PAGE_FILE).read_text())
+    assert {"νT", "ratio", "μ (1/day)", "crowding"} <= set(heads)
+    write_cohort(files, outcomes)  # of a model that declares nothing
+    assert "net_t" in (files / TABLE_FILE).read_text().partition("\n")[0].split(",")
+    assert "death" not in (files / TABLE_FILE).read_text()
 
 
 def test_other_columns_are_no_part_of_what_is_kept(files, database):

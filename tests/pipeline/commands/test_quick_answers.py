@@ -62,6 +62,7 @@ REFUSED = [
     (*SIMULATE, "--set", "ratio"),
     (*SIMULATE, "--movie", "growth.avi"),
     ("simulate", "--dw", "nan", *SIMULATE[3:]),
+    ("tensor-atlas", "nowhere.nii", "tensor.nii", "--tool", "fsl"),
     ("generate", "DB", "--space", "space.toml"),
     ("generate", "DB", "--n", "5", "--sampler", "magic"),
     ("generate", "DB", "--n", "5", "--model", "cubic"),

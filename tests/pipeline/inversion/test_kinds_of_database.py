@@ -43,13 +43,22 @@ KINDS = {
         Plan(ParameterSpace(**SMALL), seed=7, model=find_model("proliferative-necrotic")),
         "density",
     ),
+    "pushing": (
+        Plan(ParameterSpace(**SMALL), seed=7, model=find_model("fisher-kolmogorov-mass-effect")),
+        "outlines",
+    ),
+    "two foci": (
+        Plan(ParameterSpace(**SMALL), seed=7, model=find_model("fisher-kolmogorov-two-foci")),
+        "density",
+    ),
 }
-"""Another way to store, other thresholds, a sweep, tumours that no scan would show, a model."""
+"""Another way to store, other thresholds, a sweep, tumours that no scan would show, models."""
 
 MERGED = "merged"
 
-SLOW = [pytest.param("necrotic", marks=pytest.mark.slow)]  # compiles for seconds
-ALL = [MERGED, *(kind for kind in KINDS if kind != "necrotic"), *SLOW]
+MODELS = ("necrotic", "pushing", "two foci")
+SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in MODELS]  # they compile for seconds
+ALL = [MERGED, *(kind for kind in KINDS if kind not in MODELS), *SLOW]
 
 
 @pytest.fixture(scope="module")
