@@ -9,7 +9,7 @@ from typing import Any
 
 from ...dbgen.machine.files import write_text
 from ...paths import StrPath
-from ...solver.declarations import NOTHING_DECLARED, Declared
+from ...solver.declarations import NOTHING_DECLARED, Combination, Declared, Parameter
 from ..pictures.drawing import drawn
 from ..report.page import render_page
 from ..results.csv_file import write_csv
@@ -91,8 +91,12 @@ def model_fields(declared: Declared) -> dict[str, str]:
 
     A name that the summary has itself gets `model_` before it.
     """
-    named = (*declared.combinations, *declared.parameters)
-    return {one.name: f"model_{one.name}" if one.name in FIELDS else one.name for one in named}
+    names = [one.name for one in _added(declared)]
+    return {name: f"model_{name}" if name in FIELDS else name for name in names}
+
+
+def _added(declared: Declared) -> list[Combination | Parameter]:
+    return [*declared.combinations, *declared.parameters]
 
 
 def other_fields(outcomes: Sequence[Outcome], taken: Collection[str] = FIELDS) -> dict[str, str]:
@@ -223,7 +227,7 @@ def write_cohort(
 def _with_model(declared: Declared, rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     """`FIELDS`, and heads of what the model adds and some growth has."""
     keys, heads = model_fields(declared), {}
-    for one in (*declared.combinations, *declared.parameters):
+    for one in _added(declared):
         if any(row[keys[one.name]] is not None for row in rows):
             head = one.symbol or one.name
             heads[keys[one.name]] = f"{head} ({one.unit})" if one.unit else head

@@ -7,9 +7,11 @@ best descent ended in, a normal distribution with the covariance of `Refinement`
 where the other descents arrived. Mean, standard deviation and the probability of exceeding a
 density are weighted over the members' densities (`average`).
 
-A quantity's interval is m +- f sqrt(v + b^2) with the members' weighted mean m and variance v. The
-factor f makes 90 % of the intervals hold the truth (split conformal calibration: Lei et al. 2018),
-b is what the database's spacing leaves open at least; lambda and rho T are judged by logarithms.
+A quantity's interval is m +- f sqrt(v + b^2) with the members' weighted mean m and variance v. For
+a parameter that is refined besides, m is the refined growth's value and v is about it: draws end at
+the ends of its range, so that near an end their mean is off. The factor f makes 90 % of the
+intervals hold the truth (split conformal calibration: Lei et al. 2018), b is what the database's
+spacing leaves open at least; lambda and rho T are judged by logarithms.
 
 f belongs to one database and is calibrated on simulated tumours whose outlines are disturbed like
 segmentations (`calibration`, `factors`); where it was not, there are no intervals. It knows of no
@@ -220,13 +222,18 @@ def quantities_of(
 def spread(
     members: Sequence[Member], source: Source, coordinates: Coordinates | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Centre m and spread sqrt(v + b^2) of what `quantities_of` gives."""
+    """Centre m and spread sqrt(v + b^2) of what `quantities_of` gives.
+
+    Of a refinement, the first member is the refined growth.
+    """
     weights = weigh([member.score for member in members])
     values = np.array([quantities_of(member.parameters, coordinates) for member in members])
+    kind = kind_of(source)
     centre = weights @ values
+    if kind == "refinement":
+        centre[len(QUANTITIES) :] = values[0, len(QUANTITIES) :]
     variance = weights @ (values - centre) ** 2
     more = () if coordinates is None else coordinates.more
-    kind = kind_of(source)
     least = [LEAST_SPREAD[kind][name] for name in QUANTITIES]
     least += [LEAST_SHARE[kind] * one.width for one in more]
     return centre, np.sqrt(variance + np.square(least))

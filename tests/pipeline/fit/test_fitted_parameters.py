@@ -19,9 +19,14 @@ from glioquery.pipeline.fit.refinement import STAGES, refine
 from glioquery.pipeline.fit.trajectory import Target
 from glioquery.pipeline.report.report import _parameters
 from glioquery.pipeline.uncertainty.assessment import assess
-from glioquery.pipeline.uncertainty.ensemble import Interval, of_refinement, tell_fitted
+from glioquery.pipeline.uncertainty.ensemble import (
+    Interval,
+    find_intervals,
+    of_refinement,
+    tell_fitted,
+)
 from glioquery.pipeline.uncertainty.interval_factors import QUANTITIES, Reach
-from glioquery.pipeline.uncertainty.members import draw_members
+from glioquery.pipeline.uncertainty.members import Member, draw_members
 from glioquery.query import Index, outlines_of, search
 from glioquery.solver import FisherKolmogorov, GrowthParameters, Tissue, simulate
 from glioquery.solver.declarations import own_parameters
@@ -101,6 +106,16 @@ def test_a_parameter_that_the_outlines_do_not_determine_has_its_range():
     told = of_refinement(target, found, Reach(factors, "Twenty tumours."))
     assert told.intervals["ratio"] == Interval(2, 50) and not told.fitted["ratio"].is_determined
     assert told.intervals["lambda_mm"].high < 3
+
+
+def test_near_an_end_of_its_range_an_interval_keeps_its_centre():
+    growths = [replace(GROWTH, own={"ratio": ratio}) for ratio in (45.0, 50.0, 50.0, 30.0, 20.0)]
+    members = [Member(growth, 1.99) for growth in growths]
+    factors = dict.fromkeys((*QUANTITIES, "ratio"), 0.2)
+    coordinates = Coordinates(FisherKolmogorov(), (FREE,))
+    interval = find_intervals(members, "refinement", factors, coordinates)["ratio"]
+    assert 35 < interval.low < 45 < interval.high < 50
+    assert math.sqrt(interval.low * interval.high) == pytest.approx(45)
 
 
 def test_each_choice_is_tried_from_each_start():
