@@ -116,7 +116,8 @@ def tissue_of(
     for role in TISSUES:
         bent = transform.image_to_patient(Scan(getattr(atlas, role), atlas.grid), grid).values
         seen = _onto(Scan(getattr(own, role), own.grid), grid) if own.is_own else bent
-        maps[role] = np.where(brain, np.where(outlined, bent, seen), np.float32(role == "csf"))
+        # Beyond the brain is the skull: no fluid that would yield to a tumour that pushes.
+        maps[role] = np.where(brain, np.where(outlined, bent, seen), np.float32(0))
     return Tissue.from_probabilities(maps["wm"], maps["gm"], maps["csf"], grid)
 
 

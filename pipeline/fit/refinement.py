@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...dbgen.machine.cores import available_threads
 from ...errors import GlioqueryError
-from ...solver import Accuracy, GrowthParameters, TumorDensity, simulate
+from ...solver import Accuracy, GrowthParameters, Status, TumorDensity, simulate
 from .coordinates import Coordinates
 from .descent import Descent, Interior, Place, descend
 from .overlap import Comparison
@@ -177,7 +177,7 @@ def refine(
     Raises
     ------
     NoGrowthError
-        If no start grows to the patient's volume.
+        If no start grows to the patient's volume, or the growths found fold the tissue.
     """
     interior = Interior(target.tissue)
     coordinates = target.coordinates
@@ -215,9 +215,13 @@ def refine(
             if ended:  # else the next stage, in its own accuracy, begins where this one did
                 arrived = _arrivals_of(ended, coordinates)
     passed.sort(key=lambda descent: -descent.best.best_score)
-    candidates = [
-        (_confirm(target, descent.best.best, accuracy), descent) for descent in passed[:N_CONFIRMED]
-    ]
+    candidates = []
+    for descent in passed[:N_CONFIRMED]:
+        confirmed = _confirm(target, descent.best.best, accuracy)
+        if confirmed is not None:
+            candidates.append((confirmed, descent))
+    if not candidates:
+        raise NoGrowthError("the tissue folds where the growths that overlap best push it")
     (best, density), descent = max(candidates, key=lambda found: found[0][0].score)
     others = [other.best for other in passed if other is not descent]
     arrivals = _apart([descent.best, *others], coordinates)
@@ -228,7 +232,7 @@ def refine(
         density=density,
         arrivals=tuple(arrivals),
         covariance=_covariance(descent, coordinates),
-        n_runs=sum(descent.n_runs for descent in passed) + 2 * len(candidates),
+        n_runs=sum(descent.n_runs for descent in passed) + 2 * len(passed[:N_CONFIRMED]),
         n_unseeded=sum(descent.n_unseeded for descent in passed),
         n_dropped=n_dropped,
         n_stranded=n_stranded,
@@ -258,14 +262,20 @@ def _arrivals_of(ended: Sequence[Descent], coordinates: Coordinates) -> list[_Ar
 
 def _confirm(
     target: Target, growth: GrowthParameters, accuracy: Accuracy
-) -> tuple[Refined, TumorDensity]:
-    """Find a growth's best duration, simulate it and measure the overlap of its outlines."""
+) -> tuple[Refined, TumorDensity] | None:
+    """Find a growth's best duration, simulate it and measure the overlap of its outlines.
+
+    None if it folds the tissue, which is no solution.
+    """
     run = follow(target, growth, accuracy)
     if run is not None:
         growth = replace(growth, days=run.best(CONFIRMED_PARTS)[1])
-    density = simulate(
+    grown = simulate(
         target.tissue, growth, model=target.model, thresholds=target.thresholds, accuracy=accuracy
-    ).density
+    )
+    if grown.status is Status.FOLDED:
+        return None
+    density = grown.density
     core, whole = target.dice_of(density)
     return Refined(growth, core + whole, core, whole), density
 

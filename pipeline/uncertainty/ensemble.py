@@ -154,8 +154,8 @@ class Uncertainty:
     maps : DensitySpread
         On the grid that the members grew on.
     n_dropped : int
-        Members that were drawn and left out: the tissue at their origin holds no seed, or their
-        density stopped being a number.
+        Members that were drawn and left out: the tissue at their origin holds no seed, their
+        density stopped being a number, or they fold the tissue.
     fitted : mapping of str to Fitted
         What is told of each parameter that was fitted besides `QUANTITIES`.
     """
@@ -176,8 +176,8 @@ class Uncertainty:
             return []
         return [
             f"{self.n_dropped} of {self.n_dropped + len(self.members)} members of the ensemble "
-            "were left out: the tissue at their origin is too small to hold a tumour's seed, or "
-            "their density stopped being a number."
+            "were left out: the tissue at their origin is too small to hold a tumour's seed, their "
+            "density stopped being a number, or the tissue folds where they push it."
         ]
 
     def row(self) -> dict[str, object]:

@@ -76,7 +76,7 @@ def draw_members(
         except OriginError:
             n_dropped += 1
             continue
-        if run.status is Status.NOT_FINITE:  # one such density would spoil every map
+        if run.status in (Status.NOT_FINITE, Status.FOLDED):  # one such would spoil every map
             n_dropped += 1
             continue
         density = run.density

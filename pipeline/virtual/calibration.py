@@ -27,6 +27,7 @@ from ...dbgen.study.samples import draw_samples
 from ...errors import InputError
 from ...query import Index, dice_of_masks, search
 from ...solver import GrowthParameters, Tissue, TumorMasks, on_grid
+from ...solver.models import reach_of
 from ..fit.answer import N_RANKED
 from ..fit.coordinates import Coordinates, Free, free_parameters
 from ..fit.matches import DEFAULT_MATCHES
@@ -236,7 +237,8 @@ def _read_tumour(
 ) -> Reading | None:
     """What the database says of one tumour; None where no refinement of it grows."""
     truth = draw_unseen(database, tissue, seed, i)
-    masks = disturb(truth.masks, tissue.domain, np.random.default_rng([seed, i]))
+    reach = reach_of(database.model, tissue).domain
+    masks = disturb(truth.masks, reach, np.random.default_rng([seed, i]))
     noise = float(np.mean(dice_of_masks(truth.masks, masks)))
     refined = source == "refinement"
     matches = search(index, masks, k=N_RANKED if refined else DEFAULT_MATCHES)

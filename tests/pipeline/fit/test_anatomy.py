@@ -52,6 +52,8 @@ def test_the_tissue_is_the_atlas_at_the_mapped_points(own, known, atlas, tissue,
     assert np.corrcoef(white, tissue.wm[nearest][inside])[0, 1] > 0.95
     ratio = own.domain.sum() / (tissue.domain * known.jacobian(tissue.grid)).sum()
     assert ratio == pytest.approx(1, abs=0.05)
+    inside = virtual.brain_on(own.grid)
+    assert own.fluid.any() and not own.fluid[~inside].any()
 
 
 def test_given_maps_hold_outside_the_outline_and_the_atlas_inside(virtual, known, atlas, maps, own):

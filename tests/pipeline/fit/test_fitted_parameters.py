@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -12,12 +13,14 @@ from three_of_its_own import Shedding
 from glioquery.atlas import Grid
 from glioquery.dbgen import Plan
 from glioquery.errors import InputError
+from glioquery.pipeline.fit import refinement
 from glioquery.pipeline.fit.answer import find_answer
 from glioquery.pipeline.fit.coordinates import Coordinates, Free, free_parameters
 from glioquery.pipeline.fit.matches import rank_matches
-from glioquery.pipeline.fit.refinement import STAGES, refine
+from glioquery.pipeline.fit.refinement import STAGES, NoGrowthError, Stage, refine
 from glioquery.pipeline.fit.trajectory import Target
 from glioquery.pipeline.report.report import _parameters
+from glioquery.pipeline.uncertainty import members
 from glioquery.pipeline.uncertainty.assessment import assess
 from glioquery.pipeline.uncertainty.ensemble import (
     Interval,
@@ -28,12 +31,20 @@ from glioquery.pipeline.uncertainty.ensemble import (
 from glioquery.pipeline.uncertainty.interval_factors import QUANTITIES, Reach
 from glioquery.pipeline.uncertainty.members import Member, draw_members
 from glioquery.query import Index, outlines_of, search
-from glioquery.solver import FisherKolmogorov, GrowthParameters, Tissue, simulate
+from glioquery.solver import (
+    Accuracy,
+    FisherKolmogorov,
+    GrowthParameters,
+    Status,
+    Tissue,
+    simulate,
+)
 from glioquery.solver.declarations import own_parameters
 from glioquery.solver.models import register_model
 
 (RATIO,) = own_parameters(FisherKolmogorov)
 FREE = Free(RATIO, 2.0, 50.0)
+ONE_STEP = (Stage(6.0, Accuracy.for_error(0.05), 1, 1),)
 
 
 @dataclass(frozen=True)
@@ -110,12 +121,25 @@ def test_a_parameter_that_the_outlines_do_not_determine_has_its_range():
 
 def test_near_an_end_of_its_range_an_interval_keeps_its_centre():
     growths = [replace(GROWTH, own={"ratio": ratio}) for ratio in (45.0, 50.0, 50.0, 30.0, 20.0)]
-    members = [Member(growth, 1.99) for growth in growths]
+    some = [Member(growth, 1.99) for growth in growths]
     factors = dict.fromkeys((*QUANTITIES, "ratio"), 0.2)
     coordinates = Coordinates(FisherKolmogorov(), (FREE,))
-    interval = find_intervals(members, "refinement", factors, coordinates)["ratio"]
+    interval = find_intervals(some, "refinement", factors, coordinates)["ratio"]
     assert 35 < interval.low < 45 < interval.high < 50
     assert math.sqrt(interval.low * interval.high) == pytest.approx(45)
+
+
+def test_a_growth_that_folds_the_tissue_is_no_refinement_and_no_member(monkeypatch):
+    target = target_of(brain_of(0.0), GROWTH, free=())
+    found = refine(target, [GROWTH], stages=ONE_STEP)
+    folded = partial(replace, status=Status.FOLDED)
+    for module in (refinement, members):
+        monkeypatch.setattr(module, "simulate", lambda *p, **more: folded(simulate(*p, **more)))
+    monkeypatch.setattr(members, "N_DRAWS", 2)
+    drawn = draw_members(target, found)
+    assert len(drawn.members) == 1 and drawn.n_dropped == 2
+    with pytest.raises(NoGrowthError, match="the tissue folds"):
+        refine(target, [GROWTH], stages=ONE_STEP)
 
 
 def test_each_choice_is_tried_from_each_start():
