@@ -29,7 +29,7 @@ test-slow: $(STAMP)
 test-lowest: $(STAMP)
 	$(BIN)/python -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet uv
-	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[dicom,learned,radiomics]' --group test
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[dicom,learned,radiomics,sharing]' --group test
 	$(LOWEST)/bin/python -m pytest $(IN_TWO)
 
 lint: $(STAMP)
@@ -59,7 +59,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"glioquery needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: name another with make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dicom,learned,radiomics]' --group test
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dicom,learned,radiomics,sharing]' --group test
 	touch $@
 
 $(DOCS_STAMP): $(STAMP)

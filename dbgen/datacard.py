@@ -25,9 +25,28 @@ BAR_LENGTH = 40
 MAX_POINTS = 8
 """Origins that are listed one by one."""
 
+
+@dataclass(frozen=True)
+class Licence:
+    """Under which a database may be passed on.
+
+    Attributes
+    ----------
+    text : str
+    url : str, optional
+        Of the licence itself.
+    """
+
+    text: str
+    url: str | None = None
+
+
 LICENCES = {
-    "SRI24": "CC BY-SA 3.0: derived from SRI24 (T. Rohlfing et al., Human Brain Mapping "
-    "31:798-819, 2010)."
+    "SRI24": Licence(
+        "CC BY-SA 3.0: derived from SRI24 (T. Rohlfing et al., Human Brain Mapping 31:798-819, "
+        "2010).",
+        "https://creativecommons.org/licenses/by-sa/3.0/",
+    )
 }
 """Of what is simulated in an atlas, by its name."""
 
@@ -198,6 +217,12 @@ def _volume_edges(database: Database, outside_ml: NDArray[np.float64]) -> NDArra
     return np.array([low, *inner, high])
 
 
+def licence_of(atlas: str) -> Licence:
+    """The licence of what is simulated in an atlas."""
+    own = Licence(f"That of the atlas {atlas}, from which it derives.")
+    return LICENCES.get(atlas, own)
+
+
 def write_card(database: Database) -> Path:
     """Write the database's card into its folder, complete or not at all."""
     path = database.path / CARD
@@ -269,7 +294,7 @@ Origins: {_joined(map(_origins, spaces))}. {_told_by_a_scan(declared)}
 
 ## Licence
 
-{LICENCES.get(facts.atlas, f"That of the atlas {facts.atlas}, from which it derives.")}
+{licence_of(facts.atlas).text}
 """
 
 

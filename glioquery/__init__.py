@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         merge,
         verify,
     )
+    from .dbgen.sharing import export, fetch
     from .errors import FailedError, GlioqueryError, InputError
     from .pipeline.cohort.case_table import Case, CaseTable, read_cases
     from .pipeline.cohort.cohort import Outcome, invert_cohort
@@ -83,6 +84,7 @@ else:
                 "merge",
                 "verify",
             ),
+            ".dbgen.sharing": ("export", "fetch"),
             ".errors": ("FailedError", "GlioqueryError", "InputError"),
             ".pipeline.cohort.case_table": ("Case", "CaseTable", "read_cases"),
             ".pipeline.cohort.cohort": ("Outcome", "invert_cohort"),
@@ -169,6 +171,8 @@ __all__ = [
     "TumorMasks",
     "__version__",
     "build_index",
+    "export",
+    "fetch",
     "find_measure",
     "find_model",
     "generate",

@@ -23,6 +23,7 @@ ROOMS = [
     "dbgen.study",  # which tumours a database is to hold
     "dbgen.store",  # how it is kept
     "dbgen",  # how it is made: a study, simulated on a machine, put into a store
+    "dbgen.sharing",  # how others get it
     "query.index",  # a database's outlines, ready to be searched
     "query",  # exact search
     "query.strategies",  # the paper's other ways, some of which rank with the exact one

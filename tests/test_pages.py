@@ -30,7 +30,12 @@ PAGES = (
         and page not in ("docs/reference/commands.md", "docs/reference/result-json.md")
     ),
 )
-OTHERS_OPTIONS = ("docs/cluster.md", "docs/versions.md", "CONTRIBUTING.md")
+OTHERS_OPTIONS = (
+    "docs/cluster.md",
+    "docs/versions.md",
+    "docs/how-to/use-measured-tensors.md",
+    "CONTRIBUTING.md",
+)
 """Pages that name options of other programs."""
 PLACEHOLDERS = {"N": "5", "X": "1", "Y": "1", "Z": "1", "[DB]": "DB", "DB...": "DB", "...": "x"}
 

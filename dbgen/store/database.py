@@ -28,6 +28,7 @@ from ...solver import (
 )
 from ...solver.declarations import COMMON, Declared
 from .curve import decode_outlines
+from .fetched import located
 from .header import (
     DatabaseError,
     Part,
@@ -91,13 +92,18 @@ class Database:
 
         Sizes are compared here, which is quick; `verify` compares checksums and contents.
 
+        Parameters
+        ----------
+        path : path
+            Its folder, or the name of a database that was fetched.
+
         Raises
         ------
         DatabaseError
             If the folder holds no database, one of another schema or another atlas than the one in
             use, or shards are missing or not of their recorded size; the message names them.
         """
-        folder = Path(path).absolute()  # workers may run elsewhere
+        folder = located(path).absolute()  # workers may run elsewhere
         header = read_header(folder)
         require_atlas(folder, header)
         return cls(folder, header, find_records(folder, header))

@@ -36,6 +36,8 @@ COMMANDS = {
     "merge": "database:merge_command",
     "describe": "database:describe_command",
     "verify": "database:verify_command",
+    "export": "sharing:export_command",
+    "fetch": "sharing:fetch_command",
     "index": "search:index_command",
     "query": "search:query_command",
     "invert": "patient:invert_command",
@@ -55,6 +57,7 @@ KEPT = {
     "cohort": "finished patients are kept, and the same command goes on with the others",
     "train": "finished strategies are kept, and the same command goes on with the others",
     "calibrate": "measured tumours are kept, and the same command goes on with the others",
+    "fetch": "what came is kept, and the same command goes on with the rest",
     "trial": "finished cases are kept, and the same command goes on with the others",
 }
 """What a stopped command leaves behind, and how it goes on."""

@@ -1,0 +1,215 @@
+"""A database from where it was published, into the user's cache.
+
+An archive that `export` wrote is downloaded, compared with its checksum, unpacked, and every shard
+compared with its own. What a broken connection or a killed process leaves is gone on with.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tarfile
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from ...errors import ExtraError, FailedError, InputError
+from ..machine.files import begun, sha256_of, write_json
+from ..machine.lock import hold_in_turn
+from ..machine.progress import Progress, silent
+from ..store.database import Database
+from ..store.fetched import fetched_folder
+from ..store.header import DatabaseError
+from ..store.shard import VOXELS, holds_voxels
+
+ARCHIVE = ".tar"
+SOURCE = "fetched.json"
+"""Beside a fetched database's files: where it came from."""
+
+CHUNK = 1 << 16
+"""Bytes at a time; what comes after the last whole chunk is lost with the connection."""
+
+TIMEOUT_S = 60.0
+"""Without a byte for so long, a connection is broken."""
+
+DOI = re.compile(r"doi:(?P<doi>10\.[^/]+/[^/]+)/(?P<file>[^/]+)")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def fetch(
+    source: str,
+    *,
+    sha256: str | None = None,
+    name: str | None = None,
+    progress: Progress = silent,
+) -> Database:
+    """Get a database that somebody exported and published.
+
+    Parameters
+    ----------
+    source : str
+        Of the archive `NAME.tar`: its URL (http or https), or `doi:DOI/NAME.tar`.
+    sha256 : str, optional
+        The archive's checksum, as `SHA256SUMS` of the export has it. Without it, damage is found
+        by the checksums inside, but not another database in its place.
+    name : str, optional
+        Of the database from now on; by default as in the source. `Database.open` takes it.
+    progress : callable(done, total)
+        Counts bytes.
+
+    Returns
+    -------
+    Database
+        The one that is there already if it came from this source.
+
+    Raises
+    ------
+    InputError
+        If the source, the name or the checksum is none, another database has the name, the source
+        does not have the file, or what came is not what the checksum says or no database.
+    ExtraError
+        If pooch is not installed.
+    FailedError
+        If the connection breaks. What has come is kept.
+    """
+    file = _file_of(source)
+    if sha256 is not None and not SHA256.fullmatch(sha256):
+        raise InputError(f"a SHA-256 has 64 digits of 0-9 and a-f, got {sha256!r}")
+    folder = fetched_folder(file.removesuffix(ARCHIVE) if name is None else name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with hold_in_turn(folder.with_name(f".{folder.name}.lock")):
+        if folder.exists():
+            return _there(folder, source, sha256)
+        archive = folder.with_name(f".{folder.name}{ARCHIVE}")
+        _download(source, archive, sha256, progress)
+        _unpack(archive, folder, {"source": source, "sha256": sha256_of(archive)})
+        archive.unlink()
+        return Database.open(folder)
+
+
+def _file_of(source: str) -> str:
+    """Name of the archive that a source names."""
+    by_doi = DOI.fullmatch(source)
+    parts = urlsplit(source)
+    file = by_doi["file"] if by_doi else PurePosixPath(parts.path).name
+    is_url = parts.scheme in ("http", "https") and bool(parts.netloc)
+    if not (by_doi or is_url) or not file.endswith(ARCHIVE):
+        raise InputError(
+            f"{source}: a database is fetched from its archive's address, https://.../NAME.tar "
+            "or doi:10.5281/zenodo.NUMBER/NAME.tar"
+        )
+    return file
+
+
+def _there(folder: Path, source: str, sha256: str | None) -> Database:
+    """The database that has the name, if it is the one that is asked for."""
+    database = Database.open(folder)
+    came = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
+    if came["source"] != source or sha256 not in (None, came["sha256"]):
+        raise InputError(
+            f"{folder.name} is the name of a database from {came['source']} (SHA-256 "
+            f"{came['sha256']}): give this one another with --name, or remove {folder}"
+        )
+    return database
+
+
+def _url(source: str) -> str:
+    """Where a source's bytes are; a DOI is looked up."""
+    found = DOI.fullmatch(source)
+    if found is None:
+        return source
+    pooch, requests = _packages()
+    try:
+        repository = pooch.downloaders.doi_to_repository(found["doi"])
+        return str(repository.download_url(found["file"]))
+    except ValueError as error:
+        raise InputError(f"{source}: {error}") from None
+    except requests.RequestException as error:
+        raise FailedError(f"{source}: the DOI could not be looked up ({error})") from None
+
+
+def _download(source: str, path: Path, sha256: str | None, progress: Progress) -> None:
+    """Download an archive to a path, unless it is there, and compare it with its checksum."""
+    pooch, _ = _packages()
+    pooch.get_logger().setLevel("WARNING")
+
+    def go_on(url: str, out: str, _: Any) -> None:
+        _go_on(url, Path(out), path.with_name(f"{path.name}.download"), progress)
+
+    known = None if sha256 is None else f"sha256:{sha256}"
+    try:
+        pooch.retrieve(_url(source), known, path.name, path.parent, downloader=go_on)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
+def _go_on(url: str, out: Path, partial: Path, progress: Progress) -> None:
+    """Download a file, going on with what is there of it."""
+    _, requests = _packages()
+    n_done = partial.stat().st_size if partial.exists() else 0
+    head = {"Range": f"bytes={n_done}-"} if n_done else {}
+    try:
+        with requests.get(url, headers=head, stream=True, timeout=TIMEOUT_S) as answer:
+            if answer.status_code == requests.codes.requested_range_not_satisfiable:
+                partial.replace(out)  # all of it was there
+                return
+            if requests.codes.bad_request <= answer.status_code < requests.codes.server_error:
+                raise InputError(f"{url}: the server has no such file ({answer.status_code})")
+            answer.raise_for_status()
+            is_rest = answer.status_code == requests.codes.partial_content
+            n_done = n_done if is_rest else 0
+            total = n_done + int(answer.headers.get("Content-Length", 0))
+            with partial.open("ab" if is_rest else "wb") as file:
+                for chunk in answer.iter_content(CHUNK):
+                    file.write(chunk)
+                    n_done += len(chunk)
+                    progress(n_done, max(total, n_done))
+    except requests.RequestException as error:
+        raise FailedError(
+            f"{url}: the connection broke ({error}); the {n_done} bytes that came are kept, and "
+            "the same command goes on with the rest"
+        ) from None
+    partial.replace(out)
+
+
+def _unpack(archive: Path, folder: Path, came: dict[str, Any]) -> None:
+    """Make a database of an archive, complete or not at all.
+
+    Raises
+    ------
+    InputError
+        If it holds no database, or a damaged one. The archive is removed.
+    """
+    temporary = begun(folder)
+    try:
+        with tarfile.open(archive, "r:") as members:
+            members.extractall(temporary, filter="data")
+        (top,) = temporary.iterdir()
+        database = Database.open(top)
+        database.require_intact()
+        if not holds_voxels(top / VOXELS, database.tissue):
+            raise DatabaseError(f"{VOXELS} is damaged")
+        write_json(top / SOURCE, came)
+        top.rename(folder)
+    except (tarfile.TarError, ValueError, NotADirectoryError) as error:
+        archive.unlink()
+        raise InputError(
+            f"{came['source']} is not the archive of a database, or came damaged ({error}): "
+            "nothing of it is kept"
+        ) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _packages() -> tuple[Any, Any]:
+    try:
+        import pooch
+        import requests
+    except ImportError:
+        raise ExtraError(
+            "databases are fetched by pooch: `pip install 'glioquery[sharing]'`"
+        ) from None
+    return pooch, requests

@@ -1,0 +1,244 @@
+"""Databases that are exported, published on a server of the test's, and fetched from there."""
+
+import http.server
+import json
+import re
+import tarfile
+import threading
+
+import numpy as np
+import pytest
+from command_line import run
+from generating import SMALL, make_indexed
+
+import glioquery as gq
+from glioquery.dbgen.machine.files import sha256_of
+from glioquery.dbgen.sharing import export, fetch, fetching
+from glioquery.errors import ExtraError, FailedError, InputError
+
+parquet = pytest.importorskip("pyarrow.parquet")
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    return make_indexed(tmp_path_factory.mktemp("shared") / "db", 8, SMALL, shard_size=4)
+
+
+@pytest.fixture(scope="module")
+def exported(database, tmp_path_factory):
+    return export(database, tmp_path_factory.mktemp("exports") / "eight", held_out=0.25)
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves parts of files, and breaks off after as many bytes as the server says."""
+
+    def do_GET(self):
+        content = (self.server.folder / self.path[1:]).read_bytes() if self._is_there() else None
+        if content is None:
+            self.send_error(404)
+            return
+        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        begin = int(asked[1]) if asked else 0
+        self.server.asked.append(begin)
+        if begin >= len(content) and asked:
+            self.send_error(416)
+            return
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Length", str(len(content) - begin))
+        self.end_headers()
+        self.wfile.write(content[begin:][: self.server.breaks_after])
+
+    def _is_there(self):
+        return (self.server.folder / self.path[1:]).is_file()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(exported, tmp_path, monkeypatch):
+    monkeypatch.setenv("GLIOQUERY_CACHE", str(tmp_path / "cache"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.folder, server.asked, server.breaks_after = exported, [], None
+        server.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_an_export_is_the_database_its_table_and_its_description(database, exported, tmp_path):
+    sums = dict(
+        line.split("  ")[::-1] for line in (exported / "SHA256SUMS").read_text().split("\n")[:-1]
+    )
+    assert sums == {p.name: sha256_of(p) for p in exported.iterdir() if p.name != "SHA256SUMS"}
+    assert set(sums) == {
+        "eight.tar", "parameters.parquet", "croissant.json", "README.md", "LICENSE.txt",
+    }  # fmt: skip
+    with tarfile.open(exported / "eight.tar") as archive:
+        archive.extractall(tmp_path, filter="data")
+    assert gq.verify(tmp_path / "eight") == []
+    assert gq.open_database(tmp_path / "eight").checksum == database.checksum
+    assert not list((tmp_path / "eight").glob("index*"))
+
+    table = parquet.read_table(exported / "parameters.parquet").to_pydict()
+    for name, values in database.parameters.items():
+        np.testing.assert_array_equal(table[name], values)
+    is_query = {
+        run: {s for s, r in zip(table["split"], table["run"], strict=True) if r == run}
+        for run in table["run"]
+    }
+    assert sorted(map(list, is_query.values())) == [["database"]] * 3 + [["queries"]]
+
+
+def test_the_same_database_is_exported_to_the_same_bytes(database, exported, tmp_path):
+    again = export(database, tmp_path / "eight", held_out=0.25)
+    assert (again / "SHA256SUMS").read_bytes() == (exported / "SHA256SUMS").read_bytes()
+
+
+def test_the_description_names_every_column_and_file(exported):
+    said = json.loads((exported / "croissant.json").read_text())
+    columns = parquet.read_schema(exported / "parameters.parquet").names
+    (splits, tumours) = said["recordSet"]
+    assert [f["source"]["extract"]["column"] for f in tumours["field"]] == columns
+    assert [row["splits/name"] for row in splits["data"]] == ["database", "queries"]
+    files = {
+        f["@id"]: f.get("sha256") for f in said["distribution"] if f["@type"] == "cr:FileObject"
+    }
+    assert files == {name: sha256_of(exported / name) for name in files}
+    assert said["license"] == "https://creativecommons.org/licenses/by-sa/3.0/"
+    ids = {f["@id"] for f in said["distribution"]} | {r["@id"] for r in said["recordSet"]}
+    ids |= {f["@id"] for r in said["recordSet"] for f in r["field"]}
+
+    def references(value, key=None):
+        if isinstance(value, dict):
+            if set(value) == {"@id"}:
+                yield value["@id"]
+            for name, inner in value.items():
+                if name != "@context":
+                    yield from references(inner, name)
+        elif isinstance(value, list):
+            for inner in value:
+                yield from references(inner, key)
+
+    assert set(references(said)) <= ids
+
+
+def test_what_is_fetched_is_opened_by_its_name(database, exported, server, tmp_path):
+    url, told = f"{server.url}/eight.tar", []
+    digest = sha256_of(exported / "eight.tar")
+    found = fetch(url, sha256=digest, progress=lambda *at: told.append(at))
+    size = (exported / "eight.tar").stat().st_size
+    assert told[-1] == (size, size)
+    assert found.checksum == database.checksum
+    assert gq.open_database("eight").path == found.path == tmp_path / "cache/fetched/eight"
+    assert fetch(url).path == found.path and server.asked == [0]  # it is there already
+    assert {path.name for path in found.path.parent.iterdir()} == {"eight"}
+    with pytest.raises(InputError, match=r"eight is the name of a database from http.* --name"):
+        fetch(f"{server.url}/other/eight.tar")
+    other = fetch(url, name="other")
+    assert gq.open_database("other").path == other.path != found.path
+
+
+def test_commands_export_and_fetch_and_take_the_name(server, database, tmp_path, capsys):
+    code, out, err = run(capsys, "export", database.path, tmp_path / "mine", "--held-out", 0.5)
+    assert code == 0 and "parameters.parquet" in err, err
+    server.folder = tmp_path / "mine"
+    code, out, err = run(capsys, "fetch", f"{server.url}/mine.tar", "--json")
+    assert code == 0, err
+    assert json.loads(out)["checksum"] == database.checksum
+    code, out, err = run(capsys, "describe", "mine", "--json")
+    assert code == 0 and json.loads(out)["n_samples"] == 8, err
+
+
+def test_a_broken_connection_is_gone_on_with(database, server, exported):
+    server.breaks_after = 200_000
+    url = f"{server.url}/eight.tar"
+    with pytest.raises(FailedError, match="the 196608 bytes that came are kept, and the same"):
+        fetch(url)
+    server.breaks_after = None
+    assert fetch(url, sha256=sha256_of(exported / "eight.tar")).checksum == database.checksum
+    assert server.asked == [0, 3 * fetching.CHUNK]
+
+
+def test_a_download_that_was_complete_before_the_end_is_used(database, server, exported, tmp_path):
+    partial = tmp_path / "cache/fetched/.eight.tar.download"
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes((exported / "eight.tar").read_bytes())
+    assert fetch(f"{server.url}/eight.tar").checksum == database.checksum
+
+
+@pytest.mark.parametrize(
+    "damage", ["another", "cut", "no archive", "voxels.nc", "shards/shard-00001.nc"]
+)
+def test_nothing_is_kept_of_what_is_not_the_database(damage, server, exported, tmp_path):
+    digest, content = None, (exported / "eight.tar").read_bytes()
+    if damage == "another":
+        digest = "0" * 64
+    elif damage == "cut":
+        content = content[:90_000]
+    elif damage == "no archive":
+        content = b"<html>not found</html>" * 100
+    else:
+        with tarfile.open(exported / "eight.tar") as archive:
+            at = archive.getmember(f"eight/{damage}").offset_data + 100_000
+        content = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+    server.folder = tmp_path / "served"
+    server.folder.mkdir()
+    (server.folder / "eight.tar").write_bytes(content)
+    with pytest.raises(InputError) as refusal:
+        fetch(f"{server.url}/eight.tar", sha256=digest)
+    assert "\n" not in str(refusal.value) and server.url in str(refusal.value)
+    assert list((tmp_path / "cache/fetched").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "said"),
+    [
+        ("eight.tar", {}, "is fetched from its archive's address"),
+        ("https://example.org/eight.zip", {}, "is fetched from its archive's address"),
+        ("ftp://example.org/eight.tar", {}, "is fetched from its archive's address"),
+        ("http://127.0.0.1:1/a.tar", {"sha256": "abc"}, "64 digits of 0-9 and a-f, got 'abc'"),
+        ("http://127.0.0.1:1/a.tar", {"name": "../up"}, "letters, digits .* got '../up'"),
+    ],
+)
+def test_what_cannot_be_fetched_is_refused_before_a_connection(source, more, said, monkeypatch):
+    monkeypatch.setattr(fetching, "_packages", None)
+    with pytest.raises(InputError, match=said):
+        fetch(source, **more)
+
+
+def test_a_server_without_the_file_says_so(server):
+    with pytest.raises(InputError, match=r"seven\.tar: the server has no such file \(404\)"):
+        fetch(f"{server.url}/seven.tar")
+
+
+def test_a_doi_is_looked_up_where_it_is_registered(server, database, monkeypatch):
+    class Repository:
+        def download_url(self, file):
+            if file != "eight.tar":
+                raise ValueError(f"File '{file}' not found in data archive")
+            return f"{server.url}/{file}"
+
+    asked = []
+    monkeypatch.setattr(
+        "pooch.downloaders.doi_to_repository", lambda doi: asked.append(doi) or Repository()
+    )
+    found = fetch("doi:10.5281/zenodo.1234/eight.tar")
+    assert found.checksum == database.checksum and asked == ["10.5281/zenodo.1234"]
+    with pytest.raises(InputError, match=r"doi:.*nine\.tar: File 'nine\.tar' not found"):
+        fetch("doi:10.5281/zenodo.1234/nine.tar")
+
+
+def test_what_cannot_be_exported_is_refused(database, exported, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="is there already"):
+        export(database, exported)
+    with pytest.raises(InputError, match=r"lies in \[0, 1\), got 1"):
+        export(database, tmp_path / "new", held_out=1)
+    with pytest.raises(InputError, match="the folder's name becomes the database's"):
+        export(database, tmp_path / "a name")
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(ExtraError, match=r"pip install 'glioquery\[sharing\]'"):
+        export(database, tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
