@@ -42,6 +42,7 @@ ROOMS = [
     "pipeline.uncertainty",  # how sure that growth is
     "pipeline.agreement",  # of that growth with the scan
     "pipeline.prediction",  # what the growth says of the patient
+    "pipeline.scans",  # several of one patient, and the growth from one to the next
     "pipeline.inversion",  # all of that in its order, as values
     "pipeline.pictures",  # draws values
     "pipeline.report",  # lays pictures and values out on pages

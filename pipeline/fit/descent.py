@@ -20,15 +20,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ...solver import Accuracy, GrowthParameters, OriginError, Tissue
-from .coordinates import DIFFERENCE_SHARE, LONGEST_SHARE, N_COMMON
-from .overlap import Comparison
-from .trajectory import Trajectory, follow
+from .coordinates import DIFFERENCE_SHARE, LONGEST_SHARE, N_COMMON, Coordinates
+from .trajectory import Trajectory
 
 DIFFERENCE_MM = 1.0
 DIFFERENCE_LOG = 0.05
@@ -108,6 +108,25 @@ class Descent:
     n_unseeded: int
 
 
+class Yardstick(Protocol):
+    """How far a growth is from a patient's outlines: what a descent goes down on."""
+
+    @property
+    def coordinates(self) -> Coordinates:
+        """The directions in which a growth is improved."""
+        ...
+
+    def follow(
+        self, parameters: GrowthParameters, accuracy: Accuracy, *, until: float = math.inf
+    ) -> Trajectory | None:
+        """Grow a tumour past the patient's volume; as `trajectory.follow`."""
+        ...
+
+    def residual_at(self, trajectory: Trajectory, days: float) -> NDArray[np.float32]:
+        """The vector r of a run at a duration."""
+        ...
+
+
 class Interior:
     """The points of a tissue."""
 
@@ -125,7 +144,7 @@ class Interior:
 
 
 def descend(
-    comparison: Comparison,
+    comparison: Yardstick,
     interior: Interior,
     start: GrowthParameters,
     *,
@@ -136,9 +155,10 @@ def descend(
 
     Parameters
     ----------
-    comparison : Comparison
+    comparison : Yardstick
+        With a blur: see `overlap`.
     interior : Interior
-        Of the comparison's tissue.
+        Of the tissue that is grown in.
     start : GrowthParameters
         Its rho is kept; its days are tried.
     accuracy : Accuracy
@@ -157,9 +177,9 @@ def descend(
 class _Walk:
     """What stays the same along a descent, and the counts of its runs."""
 
-    def __init__(self, comparison: Comparison, interior: Interior, accuracy: Accuracy) -> None:
+    def __init__(self, comparison: Yardstick, interior: Interior, accuracy: Accuracy) -> None:
         self._comparison, self._interior, self._accuracy = comparison, interior, accuracy
-        self._coordinates = comparison.target.coordinates
+        self._coordinates = comparison.coordinates
         self._n_runs = self._n_unseeded = 0
 
     def down(self, start: GrowthParameters, n_steps: int) -> Descent | None:
@@ -208,13 +228,13 @@ class _Walk:
     def _run(self, parameters: GrowthParameters, until: float = math.inf) -> Trajectory | None:
         self._n_runs += 1
         try:
-            return follow(self._comparison.target, parameters, self._accuracy, until=until)
+            return self._comparison.follow(parameters, self._accuracy, until=until)
         except OriginError:
             self._n_unseeded += 1
             return None
 
     def _residual(self, trajectory: Trajectory, days: float) -> NDArray[np.float32]:
-        return self._comparison.residual(trajectory.at(days, self._comparison.part))
+        return self._comparison.residual_at(trajectory, days)
 
     def _place(self, trajectory: Trajectory, days: float) -> Place:
         """The place of least |r|^2 at a duration or at that of the best score."""

@@ -9,6 +9,7 @@ other, and so widens the valley around the best growth: coarse first, fine later
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas.regions import bounding_box
-from .trajectory import Target
+from ...solver import Accuracy, GrowthParameters
+from .coordinates import Coordinates
+from .trajectory import Target, Trajectory, follow
 
 MARGIN_SD = 3.0
 """Reach of the blur and margin around the patient's outline, in standard deviations of the blur."""
@@ -59,6 +62,21 @@ class Comparison:
             for mask in (target.core, target.whole)
         )
         return cls(target, blur_mm, crop, inside, wanted)
+
+    @property
+    def coordinates(self) -> Coordinates:
+        """Of the target."""
+        return self.target.coordinates
+
+    def follow(
+        self, parameters: GrowthParameters, accuracy: Accuracy, *, until: float = math.inf
+    ) -> Trajectory | None:
+        """Grow a tumour past the patient's volume; see `trajectory.follow`."""
+        return follow(self.target, parameters, accuracy, until=until)
+
+    def residual_at(self, trajectory: Trajectory, days: float) -> NDArray[np.float32]:
+        """The vector r of a run at a duration."""
+        return self.residual(trajectory.at(days, self.part))
 
     def residual(self, z: NDArray[np.float32]) -> NDArray[np.float32]:
         """The vector r of a density, given by its logit on the part that is compared."""

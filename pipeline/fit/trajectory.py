@@ -191,7 +191,7 @@ class Trajectory:
         """The logit at a time, held within the times that were kept, on a part of the box."""
         after = int(np.clip(np.searchsorted(self.days, days), 1, len(self.days) - 1))
         before, later = (logit(self.densities[i][part]) for i in (after - 1, after))
-        return _between(before, later, self.days[after - 1], self.days[after], days)
+        return between(before, later, self.days[after - 1], self.days[after], days)
 
     def best(self, parts: int = BETWEEN_STEPS) -> tuple[float, float]:
         """The largest score along the run, and its time in days.
@@ -201,7 +201,7 @@ class Trajectory:
         parts : int
             Into which the two intervals around the best step are divided.
         """
-        part = self._reach()
+        part = self.reach
         logits = [logit(u[part]) for u in self.densities]
         scores = [self.target.score(z, part) for z in logits]
         peak = int(np.argmax(scores))
@@ -209,27 +209,28 @@ class Trajectory:
         for i in range(max(peak - 1, 0), min(peak + 1, len(self.days) - 1)):
             start, end = self.days[i : i + 2]
             for days in np.linspace(start, end, parts + 1)[1:-1]:
-                z = _between(logits[i], logits[i + 1], start, end, float(days))
+                z = between(logits[i], logits[i + 1], start, end, float(days))
                 score = self.target.score(z, part)
                 if score > best[0]:
                     best = score, float(days)
         return best
 
-    def _reach(self) -> tuple[slice, ...]:
+    @cached_property
+    def reach(self) -> tuple[slice, ...]:
         """The part of the box that holds every outline at every time."""
         # A little less than the threshold, which is compared as a logit.
         least = 0.99 * min(self.target.thresholds.core, self.target.thresholds.whole)
         return bounding_box(functools.reduce(np.maximum, self.densities) >= least)
 
 
-def _between(
+def between(
     before: NDArray[np.float32], later: NDArray[np.float32], start: float, end: float, days: float
 ) -> NDArray[np.float32]:
+    """A logit at a time from those at a start and an end, (nx, ny, nz)."""
     share = np.float32(np.clip((days - start) / (end - start), 0, 1))
     return before + share * (later - before)
 
 
-@own_arithmetic()
 def follow(
     target: Target,
     parameters: GrowthParameters,
@@ -257,9 +258,29 @@ def follow(
     OriginError
         If the origin lies outside the tissue, or the tissue there is too small to hold a seed.
     """
+    low, high = (share * target.n_whole for share in VOLUME_SHARES)
+    return grow_between(target, parameters, accuracy, low, high, until=until)
+
+
+@own_arithmetic()
+def grow_between(
+    target: Target,
+    parameters: GrowthParameters,
+    accuracy: Accuracy,
+    low: float,
+    high: float,
+    *,
+    until: float = math.inf,
+) -> Trajectory | None:
+    """Grow a tumour, and keep it from one volume on to another; as `follow`.
+
+    Parameters
+    ----------
+    low, high : float
+        Voxels of the whole outline.
+    """
     if parameters.rho == 0:
         return None
-    low, high = (share * target.n_whole for share in VOLUME_SHARES)
     n_domain = int(target.tissue.domain.sum())
     longest = MAX_RHO_T / parameters.rho
     kept: list[State] = []

@@ -15,11 +15,17 @@ NOISE_SD_MM = 8.0
 """Distance over which they are correlated."""
 
 
-def disturb(masks: TumorMasks, within: NDArray[np.bool_], rng: np.random.Generator) -> TumorMasks:
+def disturb(
+    masks: TumorMasks,
+    within: NDArray[np.bool_],
+    rng: np.random.Generator,
+    *,
+    noise_mm: float = NOISE_MM,
+) -> TumorMasks:
     """Move each outline's boundary in and out by a smooth random field.
 
-    The field has a standard deviation of `NOISE_MM`; it is white noise under a Gaussian of
-    standard deviation `NOISE_SD_MM` / 2, so that it is correlated over `NOISE_SD_MM`.
+    The field is white noise under a Gaussian of standard deviation `NOISE_SD_MM` / 2, so that it is
+    correlated over `NOISE_SD_MM`.
 
     Parameters
     ----------
@@ -27,6 +33,8 @@ def disturb(masks: TumorMasks, within: NDArray[np.bool_], rng: np.random.Generat
     within : bool array of the grid's shape
         What an outline may hold.
     rng : numpy.random.Generator
+    noise_mm : float
+        Standard deviation of the field.
 
     Returns
     -------
@@ -42,7 +50,7 @@ def disturb(masks: TumorMasks, within: NDArray[np.bool_], rng: np.random.Generat
         depth = inside - outside - np.where(mask, 0.5, -0.5) * spacing.min()
         noise = rng.standard_normal(mask.shape).astype(np.float32)
         noise = ndimage.gaussian_filter(noise, NOISE_SD_MM / 2 / spacing, mode="wrap")
-        return (depth + NOISE_MM * noise / noise.std() > 0) & within
+        return (depth + noise_mm * noise / noise.std() > 0) & within
 
     whole = moved(masks.whole)
     return TumorMasks(moved(masks.core) & whole, whole, masks.grid)

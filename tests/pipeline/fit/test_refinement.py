@@ -249,7 +249,7 @@ def test_starts_and_runs_without_room_for_a_seed_are_counted(brain, target, trut
             raise OriginError("too small")
         return follow(target, parameters, accuracy, until=until)
 
-    monkeypatch.setattr("glioquery.pipeline.fit.descent.follow", follow_if_there_is_room)
+    monkeypatch.setattr("glioquery.pipeline.fit.overlap.follow", follow_if_there_is_room)
     near = replace(truth[0], origin_mm=(25.5, 33.1, 27.8))
     far = replace(truth[0], origin_mm=(30.0, 33.1, 27.8))
     stage = Stage(6.0, Accuracy.for_error(0.05), 0, 2)
@@ -282,7 +282,7 @@ def test_another_fault_of_a_run_is_not_taken_for_want_of_room(target, start, mon
     def fails(*arguments, **options):
         raise ValueError("a bug")
 
-    monkeypatch.setattr("glioquery.pipeline.fit.descent.follow", fails)
+    monkeypatch.setattr("glioquery.pipeline.fit.overlap.follow", fails)
     with pytest.raises(ValueError, match="a bug"):
         refine(target, [start])
 

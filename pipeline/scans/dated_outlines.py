@@ -1,0 +1,97 @@
+"""A tumour's outlines on several days, checked against each other."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...errors import InputError
+from ...solver import TumorMasks
+
+SHRUNK = 0.95
+"""A later whole volume below this share of the one before has shrunk: more than two people who
+outline one tumour differ."""
+
+STILL = 1.05
+"""A last whole volume below this multiple of the first says little of the rates."""
+
+
+@dataclass(frozen=True, eq=False)
+class DatedOutlines:
+    """The outlines of one scan.
+
+    Attributes
+    ----------
+    masks : TumorMasks
+    day : float
+        Of the scan, counted from any day that all scans of the patient share.
+    """
+
+    masks: TumorMasks
+    day: float
+
+    @property
+    def whole_ml(self) -> float:
+        """Volume of the whole tumour, millilitres."""
+        return float(self.masks.whole.sum() * self.masks.grid.voxel_ml)
+
+
+def in_order(scans: Sequence[DatedOutlines]) -> tuple[DatedOutlines, ...]:
+    """Scans in the order of their days.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two, two are of one day, or a tumour has shrunk.
+    """
+    if len(scans) < 2:
+        raise InputError(f"rates in real days take two scans or more, got {len(scans)}")
+    require_days([scan.day for scan in scans])
+    ordered = tuple(sorted(scans, key=lambda scan: scan.day))
+    for before, after in itertools.pairwise(ordered):
+        if after.whole_ml < SHRUNK * before.whole_ml:
+            raise InputError(
+                f"the whole tumour shrinks from {before.whole_ml:.1f} ml on day {before.day:g} to "
+                f"{after.whole_ml:.1f} ml on day {after.day:g}, and no growth does that: see that "
+                "the days and the outlines belong together, and leave out scans after a treatment"
+            )
+    return ordered
+
+
+def require_days(days: Sequence[float]) -> None:
+    """See that each scan has a day of its own.
+
+    Raises
+    ------
+    InputError
+        If two are equal, or one is not a finite number.
+    """
+    for day in days:
+        if not math.isfinite(day):
+            raise InputError(f"the day of a scan is a finite number, got {day}")
+    for before, after in zip(sorted(days), sorted(days)[1:], strict=False):
+        if after == before:
+            raise InputError(
+                f"two scans are of day {before:g}: rates take scans of different days, give one "
+                "scan for each day"
+            )
+
+
+def doubts_of_change(scans: Sequence[DatedOutlines]) -> list[str]:
+    """What to tell of scans between which a tumour hardly changed.
+
+    Parameters
+    ----------
+    scans : sequence of DatedOutlines
+        In order.
+    """
+    first, last = scans[0], scans[-1]
+    if last.whole_ml >= STILL * first.whole_ml:
+        return []
+    return [
+        f"The whole tumour measures {first.whole_ml:.1f} ml on day {first.day:g} and "
+        f"{last.whole_ml:.1f} ml on day {last.day:g}: that is less than outlines of one tumour "
+        "differ, and says no more of the rates than that they are low."
+    ]

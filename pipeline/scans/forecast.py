@@ -1,0 +1,124 @@
+"""Where a fitted growth leads: densities and volumes on later days."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...errors import InputError
+from ...solver import TumorDensity, on_grid
+from ...solver.own_settings import own_arithmetic
+from .joint_fit import JointFit
+from .real_rates import Rate, deviation_of, rate_of, rates_of
+from .sensitivity_of_volumes import volumes_of
+
+MOST_DAYS = 20
+"""Days that are foretold at most; each is a map."""
+
+
+@dataclass(frozen=True, eq=False)
+class ForetoldDay:
+    """A tumour on a day without a scan, or on that of one.
+
+    Attributes
+    ----------
+    after_days : float
+        Days after the first scan.
+    density : TumorDensity
+        On the grid of the tissue that it grew in.
+    core_ml, whole_ml : Rate
+        Volumes of its outlines; a core of no voxel has none.
+    """
+
+    after_days: float
+    density: TumorDensity
+    core_ml: Rate | None
+    whole_ml: Rate
+
+
+@dataclass(frozen=True, eq=False)
+class Outlook:
+    """What several scans say of a growth in real days.
+
+    Attributes
+    ----------
+    fit : JointFit
+    rates : mapping of str to Rate
+        See `real_rates.rates_of`.
+    scans, forecast : tuple of ForetoldDay
+        The growth on the days of the scans, and on the later days that were asked for.
+    """
+
+    fit: JointFit
+    rates: dict[str, Rate]
+    scans: tuple[ForetoldDay, ...]
+    forecast: tuple[ForetoldDay, ...]
+
+
+def checked_forecast(days: Sequence[float], last_day: float) -> tuple[float, ...]:
+    """Days of a forecast, rising.
+
+    Parameters
+    ----------
+    days : sequence of float
+        As the scans' days are counted.
+    last_day : float
+        Of the last scan.
+
+    Raises
+    ------
+    InputError
+        If one is not after the last scan, or they are too many.
+    """
+    kept = tuple(sorted(set(days)))
+    if len(kept) > MOST_DAYS:
+        raise InputError(f"a forecast has at most {MOST_DAYS} days, got {len(kept)}")
+    for day in kept:
+        if not day > last_day:
+            raise InputError(
+                f"a forecast is of days after the last scan, which is of day {last_day:g}; got "
+                f"{day:g}"
+            )
+    return kept
+
+
+@own_arithmetic()
+def look_ahead(fit: JointFit, days: Sequence[float] = ()) -> Outlook:
+    """Say what the scans tell of a growth, and foretell its later days.
+
+    Parameters
+    ----------
+    fit : JointFit
+    days : sequence of float
+        To be foretold, as the scans' days are counted.
+
+    Raises
+    ------
+    InputError
+        If a day is not after the last scan.
+    """
+    first_day = fit.joint.scans[0].day
+    later = checked_forecast(days, fit.joint.scans[-1].day)
+    after = (*fit.joint.after_days, *(day - first_day for day in later))
+    seen = fit.joint.snapshots(fit.growth, after, fit.accuracy)
+    volumes = volumes_of(fit, seen, after)
+    told = []
+    for i, (day, snapshot) in enumerate(zip(after, seen, strict=True)):
+        core, whole = (
+            rate_of(
+                "volume_ml",
+                float(volumes.ml[i, outline]),
+                deviation_of(fit.covariance, volumes.slopes[i, outline]),
+            )
+            for outline in (0, 1)
+        )
+        told.append(
+            ForetoldDay(
+                after_days=float(day),
+                density=on_grid(fit.joint.tissue, snapshot.u),
+                core_ml=core if core.value > 0 else None,
+                whole_ml=whole,
+            )
+        )
+    n_scans = len(fit.joint.scans)
+    return Outlook(fit, rates_of(fit, volumes), tuple(told[:n_scans]), tuple(told[n_scans:]))

@@ -1,0 +1,168 @@
+"""The growth in real days that overlaps the outlines of all scans best.
+
+Stored runs that pass through all of them (`runs_of_pairs`) begin descents (`fit.descent`) in
+origin, lambda, rho T and rho, over all scans at once. Of those that arrive, the one with the
+largest sum of the Dice goes on in full accuracy. Its place of least |r|^2 is the growth: a Dice is
+a sum over voxels that an outline's noise moves, the residual is smooth in it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...dbgen import Database
+from ...dbgen.machine.cores import available_threads
+from ...query import Index
+from ...solver import Accuracy, GrowthParameters, on_grid
+from ...solver.own_settings import own_arithmetic
+from ..fit.descent import Descent, Interior, descend
+from ..fit.refinement import NoGrowthError, Stage
+from .dated_outlines import DatedOutlines, in_order
+from .joint_outlines import JointComparison, JointTarget
+from .runs_of_pairs import COARSE, ScoredGrowth, score_runs, stored_runs
+
+STAGES = (
+    Stage(4.0, COARSE, 5, 2),
+    Stage(1.5, Accuracy(), 4, 1),
+)
+"""Blurs, accuracies and numbers of steps and descents; see `fit.refinement`."""
+
+
+@dataclass(frozen=True, eq=False)
+class JointFit:
+    """The growth that was found for the scans of one patient.
+
+    Attributes
+    ----------
+    joint : JointTarget
+        The scans.
+    growth : GrowthParameters
+        In real days; `days` is the age at the first scan.
+    dice : tuple of (float, float)
+        Of core and whole at each scan.
+    covariance : (n, n) float64 array
+        Of the valley around the growth, as in `Refinement`, in the directions of the target's
+        coordinates: origin, ln lambda, rho T, ln rho.
+    accuracy : Accuracy
+        Of the growth's runs.
+    start : ScoredGrowth
+        The best of the runs that it began from.
+    n_runs : int
+        Simulations made.
+    """
+
+    joint: JointTarget
+    growth: GrowthParameters
+    dice: tuple[tuple[float, float], ...]
+    covariance: NDArray[np.float64]
+    accuracy: Accuracy
+    start: ScoredGrowth
+    n_runs: int
+
+    @property
+    def score(self) -> float:
+        """Sum of all Dice."""
+        return sum(sum(pair) for pair in self.dice)
+
+
+def fit_scans(
+    database: Database,
+    index: Index,
+    scans: Sequence[DatedOutlines],
+    *,
+    also: Sequence[GrowthParameters] = (),
+    n_threads: int | None = None,
+) -> JointFit:
+    """Find the growth in real days that meets the outlines of two scans or more.
+
+    Parameters
+    ----------
+    database : Database
+    index : Index
+        Of its stored outlines.
+    scans : sequence of DatedOutlines
+        On the database's grid, in any order.
+    also : sequence of GrowthParameters
+        Growths from which it may begin beside the stored ones.
+    n_threads : int, optional
+        Descents at a time, by default as many as there are cores for this process.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two scans, two are of one day, or the tumour shrinks.
+    NoGrowthError
+        If no growth passes through the volumes of all scans.
+    """
+    ordered = in_order(scans)
+    joint = JointTarget(ordered, database.tissue, database.model, database.thresholds)
+    growths = (*also, *stored_runs(database, index, ordered))
+    return fit_jointly(joint, growths, accuracy=database.accuracy, n_threads=n_threads)
+
+
+@own_arithmetic()
+def fit_jointly(
+    joint: JointTarget,
+    growths: Iterable[GrowthParameters],
+    *,
+    accuracy: Accuracy = Accuracy(),
+    n_threads: int | None = None,
+) -> JointFit:
+    """Find the growth that meets all scans, from growths that may be near it.
+
+    Parameters
+    ----------
+    joint : JointTarget
+    growths : iterable of GrowthParameters
+        The likeliest first.
+    accuracy : Accuracy
+        Of the growth's runs.
+    n_threads : int, optional
+
+    Raises
+    ------
+    NoGrowthError
+        If no growth passes through the volumes of all scans.
+    """
+    ranked = score_runs(joint, growths)
+    going = [scored.parameters for scored in ranked]
+    interior = Interior(joint.tissue)
+    n_runs = len(ranked)
+    arrived: Descent | None = None
+    with ThreadPoolExecutor(n_threads or available_threads()) as pool:
+        for stage in STAGES:
+            down = functools.partial(
+                descend,
+                JointComparison.of(joint, stage.blur_mm),
+                interior,
+                accuracy=stage.accuracy,
+                n_steps=stage.n_steps,
+            )
+            found = [d for d in pool.map(down, going[: stage.n_descents]) if d is not None]
+            n_runs += sum(descent.n_runs for descent in found)
+            if found:
+                found.sort(key=lambda descent: -descent.best.best_score)
+                arrived, going = found[0], [descent.last.nearest for descent in found]
+    if arrived is None:
+        raise NoGrowthError("no growth passes through the volumes of all scans")
+    growth = arrived.last.nearest
+    seen = joint.snapshots(growth, joint.after_days, accuracy)
+    precision = arrived.curvature / arrived.last.cost + np.diag(1 / joint.coordinates.reach**2)
+    return JointFit(
+        joint=joint,
+        growth=growth,
+        dice=tuple(
+            target.dice_of(on_grid(joint.tissue, snapshot.u))
+            for target, snapshot in zip(joint.targets, seen, strict=True)
+        ),
+        covariance=np.asarray(np.linalg.inv(precision), np.float64),
+        accuracy=accuracy,
+        start=ranked[0],
+        n_runs=n_runs + 1,
+    )

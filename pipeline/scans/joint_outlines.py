@@ -1,0 +1,230 @@
+"""One growth, seen through the outlines of all scans.
+
+A growth with rates in real days meets the first scan at its age then, T, and a later one at
+T + (its day - the first day). Its origin, lambda, rho T and rho are unknown: the last, which one
+scan leaves open, is the speed at which a run passes from one scan to the next. The residual holds
+those of all scans (see `fit.overlap`), the score is the sum of all their Dice.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...solver import (
+    Accuracy,
+    FisherKolmogorov,
+    GrowthModel,
+    GrowthParameters,
+    Snapshot,
+    Thresholds,
+    Tissue,
+    simulate,
+)
+from ...solver.declarations import RATES
+from ..fit.coordinates import Coordinates, Free
+from ..fit.overlap import Comparison
+from ..fit.trajectory import (
+    VOLUME_SHARES,
+    Target,
+    Trajectory,
+    between,
+    grow_between,
+    logit,
+)
+from .dated_outlines import DatedOutlines
+
+RHO = (5e-4, 0.5)
+"""Proliferation rates that are tried, 1/day: the default space and a factor of about 3 beyond."""
+
+MOMENTS = 3
+"""At which a run is seen, for each of its steps; between two of them its Dice are interpolated."""
+
+
+@dataclass(frozen=True, eq=False)
+class JointTarget:
+    """The outlines of all scans in one tissue, and the growth that is to meet them.
+
+    Attributes
+    ----------
+    scans : tuple of DatedOutlines
+        On the tissue's grid, in the order of their days.
+    tissue : Tissue
+    model : GrowthModel
+    thresholds : Thresholds
+        Densities at which a tumour's outlines are drawn.
+    """
+
+    scans: tuple[DatedOutlines, ...]
+    tissue: Tissue
+    model: GrowthModel = field(default_factory=FisherKolmogorov)
+    thresholds: Thresholds = field(default_factory=Thresholds)
+
+    @cached_property
+    def targets(self) -> tuple[Target, ...]:
+        """That of each scan."""
+        (rho,) = (one for one in RATES if one.name == "rho")
+        free = (Free(replace(rho, scale="log-uniform"), *RHO),)
+        return tuple(
+            Target(scan.masks, self.tissue, self.model, self.thresholds, free)
+            for scan in self.scans
+        )
+
+    @property
+    def after_days(self) -> tuple[float, ...]:
+        """Days of each scan after the first; 0 for that."""
+        return tuple(scan.day - self.scans[0].day for scan in self.scans)
+
+    @property
+    def first(self) -> Target:
+        """That of the first scan."""
+        return self.targets[0]
+
+    @property
+    def coordinates(self) -> Coordinates:
+        """Origin, ln lambda, rho T at the first scan, and ln rho."""
+        return self.first.coordinates
+
+    def follow(
+        self, parameters: GrowthParameters, accuracy: Accuracy, *, until: float = math.inf
+    ) -> JointTrajectory | None:
+        """Grow a tumour past the volume of every scan; see `fit.trajectory.follow`.
+
+        Parameters
+        ----------
+        until : float
+            Age at the first scan up to which it is looked at.
+        """
+        sizes = [target.n_whole for target in self.targets]
+        run = grow_between(
+            self.first,
+            parameters,
+            accuracy,
+            VOLUME_SHARES[0] * min(sizes),
+            VOLUME_SHARES[1] * max(sizes),
+            until=until + self.after_days[-1],
+        )
+        if run is None:
+            return None
+        return JointTrajectory(run.target, run.parameters, run.days, run.densities, self)
+
+    def snapshots(
+        self, growth: GrowthParameters, after_days: Sequence[float], accuracy: Accuracy
+    ) -> tuple[Snapshot, ...]:
+        """A growth on some days after the first scan.
+
+        Parameters
+        ----------
+        growth : GrowthParameters
+            In real days, of its age at the first scan.
+        after_days : sequence of float
+            Rising.
+        accuracy : Accuracy
+        """
+        ages = [growth.days + after for after in after_days]
+        run = simulate(
+            self.tissue,
+            replace(growth, days=ages[-1]),
+            model=self.model,
+            thresholds=self.thresholds,
+            snapshot_days=ages,
+            accuracy=accuracy,
+        )
+        # A tumour that has filled the tissue ends before; it does not change any more.
+        return (*run.snapshots, *[run.final] * (len(ages) - len(run.snapshots)))
+
+
+@dataclass(frozen=True, eq=False)
+class JointTrajectory(Trajectory):
+    """A run while its whole volume is like the patient's at any scan.
+
+    Attributes
+    ----------
+    joint : JointTarget
+    """
+
+    joint: JointTarget
+
+    @cached_property
+    def scores(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Moments of the run, (n,), and the sum of the Dice with each scan then, (scans, n)."""
+        part, targets = self.reach, self.joint.targets
+        logits = [logit(u[part]) for u in self.densities]
+        moments, rows = [], []
+        for i, (start, end) in enumerate(itertools.pairwise(self.days)):
+            for moment in np.linspace(start, end, MOMENTS, endpoint=False).tolist():
+                z = between(logits[i], logits[i + 1], start, end, moment)
+                moments.append(moment)
+                rows.append([target.score(z, part) for target in targets])
+        moments.append(self.days[-1])
+        rows.append([target.score(logits[-1], part) for target in targets])
+        return np.array(moments), np.array(rows).T
+
+    def totals(self, speed: float = 1.0) -> NDArray[np.float64]:
+        """The sum of the Dice over all scans, where the first is met at each of the moments.
+
+        Parameters
+        ----------
+        speed : float
+            Days of the run in a day of the patient.
+        """
+        moments, scores = self.scores
+        return sum(
+            (
+                np.interp(moments + speed * after, moments, row, right=0.0)
+                for row, after in zip(scores, self.joint.after_days, strict=True)
+            ),
+            np.zeros(len(moments)),
+        )
+
+    def best(self, parts: int = 1) -> tuple[float, float]:
+        """The largest sum of the Dice, to `MOMENTS` of a step, and the age at the first scan."""
+        totals = self.totals()
+        peak = int(np.argmax(totals))
+        return float(totals[peak]), float(self.scores[0][peak])
+
+
+@dataclass(frozen=True, eq=False)
+class JointComparison:
+    """What is compared at all scans, at one blur: a `Yardstick` of descents.
+
+    Attributes
+    ----------
+    joint : JointTarget
+    comparisons : tuple of Comparison
+        Of each scan.
+    """
+
+    joint: JointTarget
+    comparisons: tuple[Comparison, ...]
+
+    @classmethod
+    def of(cls, joint: JointTarget, blur_mm: float) -> JointComparison:
+        """Prepare a comparison around the outlines of each scan."""
+        return cls(joint, tuple(Comparison.of(target, blur_mm) for target in joint.targets))
+
+    @property
+    def coordinates(self) -> Coordinates:
+        """Of the target."""
+        return self.joint.coordinates
+
+    def follow(
+        self, parameters: GrowthParameters, accuracy: Accuracy, *, until: float = math.inf
+    ) -> Trajectory | None:
+        """Grow a tumour past the volume of every scan."""
+        return self.joint.follow(parameters, accuracy, until=until)
+
+    def residual_at(self, trajectory: Trajectory, days: float) -> NDArray[np.float32]:
+        """The residuals of all scans, for an age at the first."""
+        return np.concatenate(
+            [
+                comparison.residual(trajectory.at(days + after, comparison.part))
+                for comparison, after in zip(self.comparisons, self.joint.after_days, strict=True)
+            ]
+        )

@@ -1,0 +1,145 @@
+"""A growth in real days from the outlines of several scans, on a small brain."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from anatomies import uniform_tissue
+
+from glioquery.errors import InputError
+from glioquery.pipeline.fit.refinement import NoGrowthError
+from glioquery.pipeline.scans.dated_outlines import (
+    DatedOutlines,
+    doubts_of_change,
+    in_order,
+)
+from glioquery.pipeline.scans.forecast import checked_forecast, look_ahead
+from glioquery.pipeline.scans.joint_fit import fit_jointly
+from glioquery.pipeline.scans.joint_outlines import JointTarget
+from glioquery.pipeline.scans.runs_of_pairs import COARSE, in_real_days
+from glioquery.solver import Accuracy, GrowthParameters, TumorMasks, on_grid, simulate
+
+GROWTH = GrowthParameters((26.3, 25.1, 27.8), 0.16, 0.04, 200.0)
+DAYS = (0.0, 40.0, 75.0)
+
+
+@pytest.fixture(scope="module")
+def brain():
+    return uniform_tissue((28, 28, 28))
+
+
+@pytest.fixture(scope="module")
+def seen(brain):
+    """Densities of one growth on three days."""
+    ages = [GROWTH.days + day for day in DAYS]
+    run = simulate(brain, replace(GROWTH, days=ages[-1]), snapshot_days=ages)
+    return [on_grid(brain, snapshot.u) for snapshot in run.snapshots]
+
+
+@pytest.fixture(scope="module")
+def scans(seen):
+    return [DatedOutlines(u.outlines(), day) for u, day in zip(seen, DAYS, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def fit(brain, scans):
+    """Of the first two scans, from a growth elsewhere, of another front and half as fast."""
+    start = replace(GROWTH.scaled(0.5), origin_mm=(29.0, 28.0, 25.0), dw=0.12)
+    return fit_jointly(JointTarget(tuple(scans[:2]), brain), [start])
+
+
+def test_a_run_of_another_speed_is_found_in_real_days(brain, scans):
+    joint = JointTarget(tuple(scans), brain)
+    found = in_real_days(joint.follow(GROWTH.scaled(0.25), Accuracy()))
+    assert found.parameters.rho == pytest.approx(GROWTH.rho, rel=0.05)
+    assert found.parameters.days == pytest.approx(GROWTH.days, rel=0.05)
+    assert found.score > 5.8
+
+
+def test_two_scans_tell_the_rates_of_a_growth(fit):
+    assert fit.score > 3.9
+    assert fit.growth.rho == pytest.approx(GROWTH.rho, rel=0.05)
+    assert fit.growth.dw == pytest.approx(GROWTH.dw, rel=0.08)
+    assert math.dist(fit.growth.origin_mm, GROWTH.origin_mm) < 0.5
+    assert (np.linalg.eigvalsh(fit.covariance) > 0).all()
+
+
+def test_a_third_scan_is_foretold_with_its_volume(fit, seen, scans):
+    outlook = look_ahead(fit, [DAYS[2]])
+    (day,) = outlook.forecast
+    true = scans[2].whole_ml
+    assert day.after_days == DAYS[2]
+    assert day.whole_ml.value == pytest.approx(true, rel=0.05)
+    assert day.whole_ml.low < true < day.whole_ml.high
+    assert np.abs(day.density.u - seen[2].u).max() < 0.1
+    assert [scan.after_days for scan in outlook.scans] == list(DAYS[:2])
+
+
+def test_rates_follow_from_one_growth(fit):
+    rates = look_ahead(fit).rates
+    dw, rho = rates["dw"].value, rates["rho"].value
+    assert rates["lambda_mm"].value == pytest.approx(math.sqrt(dw / rho))
+    assert rates["velocity_mm_per_year"].value == pytest.approx(730.5 * math.sqrt(dw * rho))
+    assert rates["age_days"].value == fit.growth.days
+    for rate in rates.values():
+        assert rate.low < rate.value < rate.high
+    truth = (
+        DAYS[1] * math.log(2) / math.log(fit.joint.scans[1].whole_ml / fit.joint.scans[0].whole_ml)
+    )
+    assert rates["doubling_days"].value == pytest.approx(truth, rel=0.03)
+
+
+def test_an_interval_too_wide_is_of_a_quantity_that_is_not_determined(fit):
+    vague = replace(fit, covariance=100 * np.eye(len(fit.covariance)))
+    assert not any(rate.is_determined for rate in look_ahead(vague).rates.values())
+
+
+def test_a_growth_that_never_comes_near_the_volume_is_none(brain, scans):
+    still = replace(GROWTH, rho=0.0)
+    joint = JointTarget(tuple(scans[:2]), brain)
+    assert joint.follow(still, COARSE) is None
+    with pytest.raises(NoGrowthError, match="volumes of all scans"):
+        fit_jointly(joint, [still])
+
+
+def test_scans_come_in_any_order(scans):
+    assert [scan.day for scan in in_order([scans[2], scans[0], scans[1]])] == list(DAYS)
+
+
+@pytest.mark.parametrize(
+    ("days", "message"),
+    [
+        ((3.0, 3.0), "two scans are of day 3"),
+        ((3.0, math.nan), "the day of a scan is a finite number, got nan"),
+        ((3.0,), "take two scans or more, got 1"),
+        ((75.0, 0.0), r"shrinks from .* ml on day 0 to .* ml on day 75"),
+    ],
+)
+def test_scans_that_no_growth_explains_are_refused(scans, days, message):
+    dated = [replace(scan, day=day) for scan, day in zip(scans, days, strict=False)]
+    with pytest.raises(InputError, match=message):
+        in_order(dated)
+
+
+def test_a_tumour_that_stands_still_is_told(scans):
+    assert doubts_of_change(scans) == []
+    (told,) = doubts_of_change([scans[0], replace(scans[0], day=50.0)])
+    assert "says no more of the rates than that they are low" in told
+
+
+@pytest.mark.parametrize(
+    ("days", "message"),
+    [((50.0, 30.0), "after the last scan, which is of day 40; got 30"),
+     (range(50, 80), "at most 20 days, got 30")],
+)  # fmt: skip
+def test_what_cannot_be_foretold_is_refused(days, message):
+    with pytest.raises(InputError, match=message):
+        checked_forecast(days, 40.0)
+
+
+def test_a_scan_without_a_core_takes_part_with_its_whole(brain, scans):
+    bare = TumorMasks(np.zeros_like(scans[0].masks.core), scans[0].masks.whole, brain.grid)
+    joint = JointTarget((DatedOutlines(bare, 0.0), scans[1]), brain)
+    run = joint.follow(GROWTH, COARSE)
+    assert in_real_days(run).parameters.rho == pytest.approx(GROWTH.rho, rel=0.1)
