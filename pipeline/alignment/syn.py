@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ...atlas import Grid
 from ...dbgen.machine.files import scratch_folder
+from ..images.coarsening import in_lps
 from ..images.nifti import Scan
 from ..images.point_map import inverse
 from .ants_worker import RegistrationError, run_registration
@@ -29,8 +30,8 @@ def bend(
 ) -> AtlasTransform:
     """Run SyN.
 
-    ANTs sees the moving images along their own voxel axes: what a header makes of these can't
-    matter then.
+    ANTs sees the moving images along their own voxel axes, and these in one order: what a header
+    makes of them, and in which order and direction an array holds them, can't matter then.
 
     Parameters
     ----------
@@ -55,12 +56,11 @@ def bend(
     RegistrationError
         If ANTs fails.
     """
-    frame = _own_frame(images[MOVING].grid)
-    shown = {
+    moving = {name: in_lps(scan) for name, scan in images.items() if name.startswith(MOVING)}
+    frame = _own_frame(moving[MOVING].grid)
+    shown = dict(images) | {
         name: Scan(scan.values, Grid(scan.grid.shape, inverse(frame) @ scan.grid.affine))
-        if name.startswith(MOVING)
-        else scan
-        for name, scan in images.items()
+        for name, scan in moving.items()
     }
     arguments = ["-d", "3", "-r", "{out}affine.mat", "-o", "[{out}]", *stage]
     arguments += ["--random-seed", str(seed), "--float", "1", "-u", "0", "-z", "1"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ...deferred import deferred
 
 if TYPE_CHECKING:
-    from .coarsening import coarsen, even_out
+    from .coarsening import coarsen, even_out, in_lps
     from .labels import LabelConvention, label_convention, outlines_from_labels
     from .nifti import ImageFile, Scan, read_nifti, write_nifti
     from .point_map import SAME_WORLD, PointMap
@@ -17,7 +17,7 @@ else:
     __getattr__, __dir__ = deferred(
         __name__,
         {
-            ".coarsening": ("coarsen", "even_out"),
+            ".coarsening": ("coarsen", "even_out", "in_lps"),
             ".labels": ("LabelConvention", "label_convention", "outlines_from_labels"),
             ".nifti": ("ImageFile", "Scan", "read_nifti", "write_nifti"),
             ".point_map": ("SAME_WORLD", "PointMap"),
@@ -33,6 +33,7 @@ __all__ = [
     "Scan",
     "coarsen",
     "even_out",
+    "in_lps",
     "label_convention",
     "outlines_from_labels",
     "read_nifti",

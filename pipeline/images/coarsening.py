@@ -1,23 +1,47 @@
-"""Scans on coarser or more even grids: what registrations compare."""
+"""Scans on coarser or more even grids, and in one order of axes: what registrations compare.
+
+An image has the same blocks whatever the order and direction of its axes.
+"""
 
 from __future__ import annotations
 
+import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas import Grid
 from .nifti import Scan
 
+LPS = np.array([-1, -1, 1])
+"""Left, posterior and superior on the world's axes: where those of ITK, DICOM and BraTS lead."""
+
+
+def in_lps(scan: Scan) -> Scan:
+    """A scan with its axes in the order left, posterior, superior, as far as they run along these.
+
+    Nothing is interpolated; a scan that has this order is left as it is.
+    """
+    own = nib.io_orientation(scan.grid.affine)
+    turn = nib.orientations.ornt_transform(own, nib.orientations.axcodes2ornt("LPS"))
+    values = nib.apply_orientation(scan.values, turn)
+    affine = scan.grid.affine @ nib.orientations.inv_ornt_aff(turn, scan.grid.shape)
+    return Scan(values, Grid(values.shape, affine))
+
 
 def coarsen(scan: Scan, spacing_mm: float) -> Scan:
-    """Average blocks of voxels until they measure about `spacing_mm`; never refine."""
-    block = [max(1, round(spacing_mm / s)) for s in scan.grid.spacing_mm]
-    padding = [(0, -n % k) for n, k in zip(scan.grid.shape, block, strict=True)]
-    values = np.pad(scan.values, padding)
-    n = [size // k for size, k in zip(values.shape, block, strict=True)]
+    """Average blocks of voxels until they measure about `spacing_mm`; never refine.
+
+    Blocks that are not full, filled up with 0, lie at the left, posterior or superior end.
+    """
+    block = np.array([max(1, round(spacing_mm / s)) for s in scan.grid.spacing_mm])
+    missing = -np.array(scan.grid.shape) % block
+    before = np.where(_leads_to_lps(scan.grid), 0, missing)
+    values = np.pad(scan.values, np.stack([before, missing - before], axis=1))
+    n = np.array(values.shape) // block
     blocks = values.reshape(n[0], block[0], n[1], block[1], n[2], block[2])
     affine = scan.grid.affine.copy()
-    affine[:3, 3] = scan.grid.to_world([(k - 1) / 2 for k in block])
+    affine[:3, 3] = scan.grid.to_world((block - 1) / 2 - before)
     affine[:3, :3] *= block
     mean = blocks.mean(axis=(1, 3, 5), dtype=np.float64).astype(np.float32)
     return Scan(mean, Grid(mean.shape, affine))
@@ -38,3 +62,10 @@ def even_out(scan: Scan, spacing_mm: float) -> Scan:
         coarse.values, np.diag(steps), output_shape=sizes, order=1, mode="nearest"
     )
     return Scan(values, Grid(values.shape, coarse.grid.affine @ np.diag([*steps, 1])))
+
+
+def _leads_to_lps(grid: Grid) -> NDArray[np.bool_]:
+    """Whether each axis leads to the left, posterior or superior, rather than away from it."""
+    steps = grid.affine[:3, :3]
+    main = np.abs(steps).argmax(axis=0)
+    return steps[main, range(3)] * LPS[main] > 0

@@ -22,7 +22,7 @@ from ..alignment.comparison import SHELL_MM
 from ..alignment.linear import find_pose, fit_linear
 from ..alignment.syn import bend
 from ..alignment.transform import AtlasTransform
-from ..images.coarsening import coarsen, even_out
+from ..images.coarsening import coarsen, even_out, in_lps
 from ..images.foreground import foreground
 from ..images.nifti import Scan
 from ..images.resampling import resample_image
@@ -80,7 +80,7 @@ def extract_brain(head: Scan, atlas: Atlas | None = None, *, seed: int = 1) -> N
 
 def make_brainlike(head: Scan) -> Scan:
     """Intensities of about 1 where a brain may lie and 0 in fat, on voxels of `WARP_MM`."""
-    even = even_out(head, WARP_MM)
+    even = in_lps(even_out(head, WARP_MM))  # N4 leaves voxels out along an array's axes
     shown = foreground(even.values)
     values = correct_bias(even, shown).values
     depth = ndimage.distance_transform_edt(shown, even.grid.spacing_mm)
