@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,14 +127,18 @@ def map_to_patient(
             residual = equation_residual(density, terrain.speed, lambda_mm)
             return MapScore(dice_core, dice_whole, residual)
 
-        return PatientMaps(
-            growth=growth,
-            density=agreed.density,
-            expected=doubt(agreed, growth, sd, levels),
-            planning=plan_volumes(agreed.density, terrain, lambda_mm),
-            growth_score=scored(growth),
-            score=scored(agreed.density),
-        )
+        with ThreadPoolExecutor(2) as pool:
+            planning = pool.submit(plan_volumes, agreed.density, terrain, lambda_mm)
+            expected = pool.submit(doubt, agreed, growth, sd, levels)
+            growth_score, score = pool.map(scored, (growth, agreed.density))
+            return PatientMaps(
+                growth=growth,
+                density=agreed.density,
+                expected=expected.result(),
+                planning=planning.result(),
+                growth_score=growth_score,
+                score=score,
+            )
 
     return [
         mapped(terrain, *there, agreement if i == finest else agreement.carried_to(terrain))

@@ -240,7 +240,8 @@ def rank_brain(
     seen = u >= LEAST_DENSITY
     if not seen.any():
         raise ValueError(f"a ranking needs a density of at least {LEAST_DENSITY:g} somewhere")
-    distance = ndimage.distance_transform_edt(~seen, sampling=spacing)[brain]
+    box = bounding_box(brain | seen)
+    distance = ndimage.distance_transform_edt(~seen[box], sampling=spacing)[brain[box]]
     decay = max(lambda_mm, float(distance.max(initial=0)) / MOST_DECAYS)
     values = np.where(seen[brain], u[brain], LEAST_DENSITY * np.exp(-distance / decay))
     values = values.astype(np.float32)

@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -113,9 +114,12 @@ def write_inversion(
     """
     checked_subject(subject)
     steps = Steps(step, inversion.timings_s)
-    with only_run(Path(out)) as folder, replaced(folder) as stage:
-        with steps("write maps"):
-            write_maps(stage, inversion, subject)
+    with (
+        only_run(Path(out)) as folder,
+        replaced(folder) as stage,
+        ThreadPoolExecutor(1) as beside,  # files are compressed while pictures are drawn
+    ):
+        writing = beside.submit(write_maps, stage, inversion, subject)
         failures: list[str] = []
         with steps("draw pictures"):
             overlays = draw_overlays(
@@ -131,6 +135,8 @@ def write_inversion(
                 ),
                 failures,
             )
+        with steps("write maps"):
+            writing.result()
         with steps("write report"):
             drawn(
                 "The report",
