@@ -1,11 +1,12 @@
 """Refinement with the grey/white ratio free, on unseen tumours of random ratio.
 
-    python tests/benchmark/fitted_ratio.py [--n 50] [--rows FILE]
+    python tests/benchmark/fitted_ratio.py [--n 100] [--rows FILE]
 
 The embedded database, all of whose tumours have the ratio 10, is asked for tumours whose ratio is
-drawn from the range in which it is fitted. One half of them sets the factor of each interval (as
-`glioquery calibrate` does), the other half tells how many of the intervals hold the truth. What is
-measured is kept in the file, a line a tumour: the same command goes on from there.
+drawn from the range in which it is fitted. Some of them set the factor of each interval (as
+`glioquery calibrate` does), the others tell how many of the intervals hold the truth: each by all
+others, half by half, and halves drawn at random. What is measured is kept in the file, a line a
+tumour: the same command goes on from there.
 """
 
 import argparse
@@ -18,10 +19,10 @@ import glioquery as gq
 from glioquery.dbgen.store import embedded_database
 from glioquery.dbgen.study.samples import draw_samples
 from glioquery.pipeline.fit.answer import N_RANKED
-from glioquery.pipeline.fit.coordinates import free_parameters
+from glioquery.pipeline.fit.coordinates import Coordinates, free_parameters
 from glioquery.pipeline.fit.refinement import choose_starts, refine
 from glioquery.pipeline.fit.trajectory import Target
-from glioquery.pipeline.uncertainty.ensemble import Interval, find_intervals, quantities_of, spread
+from glioquery.pipeline.uncertainty.ensemble import quantities_of, spread
 from glioquery.pipeline.uncertainty.interval_factors import QUANTITIES
 from glioquery.pipeline.uncertainty.members import Member, draw_members
 from glioquery.pipeline.virtual.calibration import Reading, find_factors
@@ -29,6 +30,8 @@ from glioquery.pipeline.virtual.disturbance import disturb
 from glioquery.solver import FisherKolmogorov, GrowthParameters, on_grid
 
 SEED = 424_242
+N_HALVES = 400
+"""Halves drawn at random."""
 
 
 def measure(database, index, plan, number, noisy):
@@ -55,9 +58,39 @@ def measure(database, index, plan, number, noisy):
     }
 
 
+def ratios_of(row, coordinates):
+    """Error over spread of each quantity of a tumour, (k,): what a factor has to reach."""
+    members = [Member(GrowthParameters.of(values), score) for values, score in row["members"]]
+    centre, width = spread(members, "refinement", coordinates)
+    return np.abs(quantities_of(GrowthParameters.of(row["truth"]), coordinates) - centre) / width
+
+
+def held(some, others):
+    """Share (k,) of the intervals of others that hold the truth by the factors of some."""
+    factors = find_factors([Reading(1.0, row, np.ones_like(row)) for row in some])
+    return (others <= factors).mean(axis=0)
+
+
+def tell_coverage(name, ratios):
+    """Print how many of the intervals of a quantity hold the truth, each way."""
+    n = len(ratios)
+    first, last = ratios[: n // 2], ratios[n // 2 :]
+    single = [held(np.delete(ratios, i, axis=0), ratios[i : i + 1]) for i in range(n)]
+    rng = np.random.default_rng(SEED)
+    orders = [rng.permutation(n) for _ in range(N_HALVES)]
+    random = [held(ratios[order[: n // 2]], ratios[order[n // 2 :]]) for order in orders]
+    print(
+        f"interval of {name} holds: by all others {np.mean(single):.0%}, the second half by the "
+        f"first {held(first, last).item():.0%}, the first by the second "
+        f"{held(last, first).item():.0%}, random halves {np.mean(random):.0%} "
+        f"(sd {np.std(random):.0%}); factors {np.quantile(first, 0.9):.2f}, "
+        f"{np.quantile(last, 0.9):.2f}"
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--n", type=int, default=50, help="tumours that are judged")
+    parser.add_argument("--n", type=int, default=100, help="tumours")
     parser.add_argument("--noisy", action="store_true", help="disturb outlines like segmentations")
     parser.add_argument("--rows", type=Path, default=Path("fitted_ratio.jsonl"))
     arguments = parser.parse_args()
@@ -67,55 +100,29 @@ def main():
     (free,) = free_parameters(database, ["ratio"])
     ratio = {"low": free.low, "high": free.high}
     plan = gq.Plan.of_values({"ratio": ratio}, model=FisherKolmogorov(), seed=SEED)
-    rows = (
-        [json.loads(line) for line in arguments.rows.read_text().splitlines()]
-        if (arguments.rows.exists())
-        else []
-    )
-    for number in range(len(rows), 2 * arguments.n):
+    rows = []
+    if arguments.rows.exists():
+        rows = [json.loads(line) for line in arguments.rows.read_text().splitlines()]
+    for number in range(len(rows), arguments.n):
         rows.append(measure(database, index, plan, number, arguments.noisy))
         with arguments.rows.open("a") as file:
             file.write(json.dumps(rows[-1]) + "\n")
-    target = Target(
-        database.outlines(0), database.tissue, database.model, database.thresholds, (free,)
-    )
-    coordinates = target.coordinates
-    names = (*QUANTITIES, "ratio")
-
-    def members_of(row):
-        return [Member(GrowthParameters.of(values), score) for values, score in row["members"]]
-
-    readings = []
-    for row in rows[: arguments.n]:
-        centre, width = spread(members_of(row), "refinement", coordinates)
-        truth = quantities_of(GrowthParameters.of(row["truth"]), coordinates)
-        readings.append(Reading(1.0, np.abs(truth - centre), width))
-    factors = dict(zip(names, find_factors(readings).tolist(), strict=True))
-    judged = rows[arguments.n : 2 * arguments.n]
-    held, told = {name: 0 for name in names}, 0
-    for row in judged:
-        intervals = find_intervals(members_of(row), "refinement", factors, coordinates)
-        told += intervals["ratio"] != Interval(free.low, free.high)
-        truth = GrowthParameters.of(row["truth"])
-        values = row["truth"] | {"lambda_mm": truth.lambda_mm, "rho_t": truth.rho_t}
-        for name in names:
-            held[name] += intervals[name].low <= values[name] <= intervals[name].high
+    rows = rows[: arguments.n]
     axes = [f"origin_{axis}_mm" for axis in "xyz"]
     away = [
-        np.linalg.norm([row["found"][axis] - row["truth"][axis] for axis in axes]) for row in judged
+        np.linalg.norm([row["found"][axis] - row["truth"][axis] for axis in axes]) for row in rows
     ]
-    off = [abs(np.log(row["found"]["ratio"] / row["truth"]["ratio"])) for row in judged]
-    print(f"{len(judged)} tumours of ratio {free.low:g} to {free.high:g}")
-    print(f"sum of Dice: best match {np.mean([row['match'] for row in judged]):.3f}, refined "
-          f"{np.mean([row['score'] for row in judged]):.4f}, "
-          f"least {min(row['score'] for row in judged):.4f}")  # fmt: skip
+    off = [abs(np.log(row["found"]["ratio"] / row["truth"]["ratio"])) for row in rows]
+    scores = [row["score"] for row in rows]
+    print(f"{len(rows)} tumours of ratio {free.low:g} to {free.high:g}")
+    print(f"sum of Dice: best match {np.mean([row['match'] for row in rows]):.3f}, refined "
+          f"{np.mean(scores):.4f}, least {min(scores):.4f}")  # fmt: skip
     print(f"error of the origin, median: {np.median(away):.2f} mm")
-    print(f"error of the ratio, median: {np.exp(np.median(off)) - 1:.0%}")
-    for name in names:
-        print(
-            f"interval of {name}: holds {held[name]} of {len(judged)}, factor {factors[name]:.2f}"
-        )
-    print(f"the outlines determine the ratio of {told} of {len(judged)}")
+    print(f"error of the ratio, median: {np.expm1(np.median(off)):.1%}")
+    coordinates = Coordinates(database.model, (free,))
+    ratios = np.array([ratios_of(row, coordinates) for row in rows])
+    for name, column in zip((*QUANTITIES, "ratio"), ratios.T, strict=True):
+        tell_coverage(name, column[:, None])
 
 
 if __name__ == "__main__":
