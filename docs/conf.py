@@ -5,15 +5,21 @@ Nothing is fetched. Warnings are errors, so that a dead link or a wrong name end
 
 from __future__ import annotations
 
+import ast
+import importlib
+import inspect
 import json
 import re
+import tomllib
 import warnings
 from importlib.metadata import version as version_of
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import typer
 import typer.cli
+from numpydoc.xref import DEFAULT_LINKS
 from sphinx.application import Sphinx
 
 from glioquery.pipeline.commands.cli import COMMANDS, application
@@ -44,12 +50,19 @@ myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 4
 
 autodoc_typehints = "none"  # the docstrings name types, units and shapes
+autodoc_default_options = {"members": True}
 autosummary_generate = True
+templates_path = ["templates"]
+default_role = "py:obj"  # a name in a docstring leads to its entry, where it has one
 numpydoc_show_class_members = False
+numpydoc_xref_param_type = True
+numpydoc_xref_aliases = {word: word for word in DEFAULT_LINKS}  # no link to other sites
 numpydoc_validation_checks = {"GL08", "PR01", "PR02", "RT01", "YD01"}
-"""Every public function names all its parameters and what comes back. Of classes Ruff asks for a
-docstring; the fields of a dataclass are its attributes."""
-numpydoc_validation_exclude = {r"\.[A-Z]"}
+"""Every public function and method names all its parameters and what comes back."""
+numpydoc_validation_exclude = {
+    r"\.[A-Z]\w*$",  # Ruff asks for the docstrings of classes; their fields are attributes
+    r"\.(FisherKolmogorov\w*|ProliferativeNecrotic)\.",  # methods of `GrowthModel`
+}
 
 sphinx_gallery_conf = {
     "examples_dirs": ["examples"],
@@ -132,8 +145,71 @@ def _kind(field: dict[str, Any]) -> str:
     return " or ".join(kind) if isinstance(kind, list) else str(kind)
 
 
+def public_rooms() -> dict[str, list[str]]:
+    """Packages that have public names, and these names."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    rooms = {}
+    for name in project["tool"]["setuptools"]["packages"]:
+        names = getattr(importlib.import_module(name), "__all__", ())
+        if names and name != "glioquery":
+            rooms[name] = sorted(names, key=str.lower)
+    return rooms
+
+
+def write_rooms(app: Sphinx) -> None:
+    """Write one page for each package, with all its public names.
+
+    A name that the front door or an earlier package has, too, is described there, and a link leads
+    to it.
+    """
+    folder = HERE / "reference" / "rooms"
+    folder.mkdir(exist_ok=True)
+    front = importlib.import_module("glioquery")
+    places: dict[int, str] = {}  # by the identity of a value
+    for room, names in public_rooms().items():
+        package = importlib.import_module(room)
+        lines = [f"# {room}", "", "```{eval-rst}", f".. automodule:: {room}", "   :no-members:", ""]
+        entries = []
+        for name in names:
+            value = getattr(package, name)
+            if name in front.__all__ and getattr(front, name) is value:
+                lines.append(f"* :py:obj:`glioquery.{name}`")
+            elif id(value) in places:
+                lines.append(f"* :py:obj:`{places[id(value)]}`")
+            else:
+                kind, place = _directive(value), _home(package, name)
+                places[id(value)] = place
+                entries += [f".. {kind}:: {place}"]
+                entries += ["   :no-value:", ""] if kind == "autodata" else [""]
+        (folder / f"{room}.md").write_text(
+            "\n".join([*lines, "", *entries, "```", ""]), encoding="utf-8"
+        )
+
+
+def _home(package: ModuleType, name: str) -> str:
+    """The name that documents a value: that of a constant in the module that makes it."""
+    value = getattr(package, name)
+    if inspect.isclass(value) or inspect.isroutine(value):
+        return f"{package.__name__}.{name}"
+    tree = ast.parse(inspect.getsource(package))
+    module = next(
+        node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and name in [alias.name for alias in node.names]
+    )
+    return f"{package.__name__}.{module}.{name}"
+
+
+def _directive(value: object) -> str:
+    """What autodoc calls a name of this kind."""
+    if inspect.isclass(value):
+        return "autoexception" if issubclass(value, BaseException) else "autoclass"
+    return "autofunction" if inspect.isroutine(value) else "autodata"
+
+
 def setup(app: Sphinx) -> None:
     """Connect what is made before the pages are read."""
     app.connect("include-read", lead_to_the_site)
     app.connect("builder-inited", write_commands)
     app.connect("builder-inited", write_result_fields)
+    app.connect("builder-inited", write_rooms)

@@ -174,3 +174,9 @@ print(outcome.error, ray.is_initialized())
 @pytest.mark.slow
 def test_it_works_with_a_cluster_of_ones_own_without_a_guard(tmp_path):
     assert run("-", tmp_path, program=WITH_RAY_OF_ONES_OWN) == "None True\n"
+
+
+def test_every_name_has_its_entry_in_the_reference():
+    page = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    entries = {line.strip() for line in page.splitlines() if line.startswith("   ")}
+    assert set(gq.__all__) - entries == {"__version__"}
