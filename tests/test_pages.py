@@ -18,7 +18,7 @@ from glioquery.pipeline.commands.cli import COMMANDS, application
 from glioquery.pipeline.images.nifti import write_nifti
 
 ROOT = Path(__file__).parent.parent
-GENERATED = ("docs/_build", "docs/reference/api", "docs/tutorials/gallery")
+GENERATED = ("docs/_build", "docs/reference/api", "docs/reference/rooms", "docs/tutorials/gallery")
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",
