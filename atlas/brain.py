@@ -28,6 +28,8 @@ from .grid import SIMULATION_GRID, Grid
 
 FOLDER = Path(__file__).parent / "sri24"
 ATLAS_VARIABLE = "GLIOQUERY_ATLAS"
+"""Variable of the environment that names the folder of another atlas."""
+
 TISSUES = ("wm", "gm", "csf")
 FRAME = Grid(
     (240, 240, 155), np.array([[1, 0, 0, -239], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
@@ -115,17 +117,38 @@ def load_probabilities() -> dict[str, NDArray[np.float32]]:
 
 
 def atlas_folder() -> Path:
-    """Where the files of the atlas in use lie."""
+    """Where the files of the atlas in use lie.
+
+    Returns
+    -------
+    Path
+        That of the package, or the one that `ATLAS_VARIABLE` names.
+    """
     return Path(os.environ.get(ATLAS_VARIABLE) or FOLDER)
 
 
 def atlas_name(folder: Path) -> str:
-    """SRI24, or what the folder of another atlas is called."""
+    """SRI24, or what the folder of another atlas is called.
+
+    Parameters
+    ----------
+    folder : Path
+        As `atlas_folder` gives it.
+
+    Returns
+    -------
+    str
+    """
     return "SRI24" if folder == FOLDER else folder.name
 
 
 def atlas_checksum() -> str:
     """SHA-256 over the image files of the atlas in use, without reading the images.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
 
     Raises
     ------

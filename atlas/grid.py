@@ -61,7 +61,7 @@ class Grid:
     def spacing_mm(self) -> tuple[float, float, float]:
         """Distance between neighbouring voxel centres along each array axis, to 1e-5 mm.
 
-        Headers hold seven digits, and a turn rounds them anew. Whole millimetres stay whole here,
+        Headers hold seven digits, and a turn rounds them again. Whole millimetres stay whole here,
         or a distance of one voxel would lie now within a limit of its size and now beyond.
         """
         return tuple(np.linalg.norm(self.affine[:3, :3], axis=0).round(5).tolist())
@@ -72,16 +72,48 @@ class Grid:
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
     def to_world(self, voxels: ArrayLike) -> NDArray[np.float64]:
-        """World coordinates (..., 3) in mm of voxel indices (..., 3), which may be fractional."""
+        """World coordinates (..., 3) in mm of voxel indices (..., 3), which may be fractional.
+
+        Parameters
+        ----------
+        voxels : (..., 3) array
+            Voxel indices, which may be fractional.
+
+        Returns
+        -------
+        (..., 3) float64 array
+            World coordinates, mm.
+        """
         return np.asarray(voxels, np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
 
     def to_voxel(self, world_mm: ArrayLike) -> NDArray[np.float64]:
-        """Fractional voxel indices (..., 3) of world coordinates (..., 3) in mm."""
+        """Fractional voxel indices (..., 3) of world coordinates (..., 3) in mm.
+
+        Parameters
+        ----------
+        world_mm : (..., 3) array
+            World coordinates, mm.
+
+        Returns
+        -------
+        (..., 3) float64 array
+            Voxel indices, fractional.
+        """
         inverse = np.linalg.inv(self.affine)
         return np.asarray(world_mm, np.float64) @ inverse[:3, :3].T + inverse[:3, 3]
 
     def axis_mm(self, axis: int) -> NDArray[np.float64]:
         """World coordinate of each voxel along one array axis of a grid aligned with the world.
+
+        Parameters
+        ----------
+        axis : int
+            0, 1 or 2.
+
+        Returns
+        -------
+        float64 array
+            One coordinate for each voxel, mm.
 
         Raises
         ------

@@ -327,7 +327,7 @@ def _told_by_a_scan(declared: Declared) -> str:
 
 
 def _asked(name: str, space: ParameterSpace, own: Collection[str]) -> str:
-    """What a space says of a stored variable."""
+    """What a space says about a stored variable."""
     if name == "core_ml":
         return f"at least {space.core_min_ml:g}"
     asked = space.values().get(name) or getattr(space, name, None)

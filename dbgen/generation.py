@@ -85,7 +85,7 @@ def generate(
 ) -> Database:
     """Generate a database, or complete one that was begun.
 
-    The same call resumes: finished shards are kept, missing and damaged ones made anew. A larger
+    The same call resumes: finished shards are kept, missing and damaged ones made again. A larger
     `n_samples` extends the database. A finished one has its data card, DATACARD.md.
 
     Parameters
@@ -174,7 +174,7 @@ def generate(
 def complete_request(
     folder: Path, n_samples: int | None, plan: Plan | None, store: str | None
 ) -> tuple[int, Plan, str]:
-    """What `generate` is asked for, with what was left out as in the folder's database, if any.
+    """The request of `generate`; what it leaves out is as in the folder's database.
 
     Raises
     ------
@@ -196,7 +196,7 @@ def complete_request(
 
 
 def number_of_samples(n_samples: int | None, space: ParameterSpace) -> int:
-    """How many tumours are asked for: all of a sweep, unless a number is given.
+    """The number of tumours to make: all of a sweep, unless a number is given.
 
     Raises
     ------
@@ -219,7 +219,7 @@ def number_of_samples(n_samples: int | None, space: ParameterSpace) -> int:
 
 @contextlib.contextmanager
 def _refusals_told() -> Iterator[None]:
-    """Say what to do where the file system takes no more."""
+    """Say what to do if the file system is full or not writable."""
     try:
         yield
     except OSError as error:
@@ -282,7 +282,7 @@ def _prepare(
             what = (
                 f"holds a database of another plan; {'; '.join(differences)}"
                 if differences
-                else f"is a database of {header['n_samples']} samples, fewer were asked for "
+                else f"is a database of {header['n_samples']} samples, fewer were requested "
                 f"({n_samples})"
             )
             raise DatabaseError(f"{folder} {what}. Choose another folder")
@@ -310,7 +310,7 @@ def _has_shards(folder: Path, header: dict[str, Any]) -> bool:
 
 
 def _differences(have: Any, asked: Any, name: str = "") -> list[str]:
-    """Where two nested descriptions differ, as 'key is A, asked for B'."""
+    """Where two nested descriptions differ, as 'key is A, requested is B'."""
     if isinstance(have, dict) and isinstance(asked, dict):
         return [
             line
@@ -318,7 +318,7 @@ def _differences(have: Any, asked: Any, name: str = "") -> list[str]:
             for line in _differences(have.get(key), asked.get(key), f"{name}.{key}".lstrip("."))
         ]
     same = json.loads(json.dumps(have)) == json.loads(json.dumps(asked))
-    return [] if same else [f"{name} is {have}, asked for {asked}"]
+    return [] if same else [f"{name} is {have}, requested is {asked}"]
 
 
 def _count_draws(path: Path) -> tuple[int, int]:
@@ -334,7 +334,7 @@ def _is_finished(folder: Path, header: dict[str, Any], index: int, span: tuple[i
     record = read_record(path)
     if record is None or (record.first, record.last) != span:
         return False
-    shard = StoredShard(path, record, variables_of(header), remedy="making it anew")
+    shard = StoredShard(path, record, variables_of(header), remedy="making it again")
     try:
         shard.require_intact()
         shard.table()

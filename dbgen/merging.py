@@ -1,7 +1,7 @@
 """Several databases as one: the shards of its parts, one after the other, their samples renumbered.
 
 Sample i of the k-th part becomes sample i + n_1 + ... + n_(k-1). Nothing is simulated or computed
-anew; what decided the samples, the plan of each part, is recorded.
+again; what decided the samples, the plan of each part, is recorded.
 """
 
 from __future__ import annotations
@@ -78,14 +78,14 @@ def merge(
     out = Path(path).absolute()
     databases = [Database.open(source) for source in sources]
     if len(databases) < 2:
-        raise DatabaseError(f"merging takes two databases or more, got {len(databases)}")
+        raise DatabaseError(f"expected two databases or more to merge, got {len(databases)}")
     declared = _declared(databases)
     names = [] if declared is None else [one.name for one in declared.parameters]
     for other in databases[1:]:
         _refuse_difference(databases[0], other, names)
     header = _merged_header(databases, declared)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DatabaseError(f"{out} is there already and not empty: choose another folder")
+        raise DatabaseError(f"{out} exists and is not empty: choose another folder")
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = begun(out)
     try:
@@ -196,7 +196,7 @@ def _copy_shards(
             if sha256_of(target) != record.sha256:
                 raise DatabaseError(
                     f"{source} is not the file that was written (its SHA-256 differs): "
-                    f"{mending(database.path, database.header)} makes it anew"
+                    f"{mending(database.path, database.header)} makes it again"
                 )
             _renumber(target, record, header, _settings(database), n_samples, n_runs)
             index += 1

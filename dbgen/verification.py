@@ -43,7 +43,7 @@ LARGE = {
 """Variables that are large: dtype and dimensions."""
 
 REPRODUCED_SHARE = 0.01
-"""Share of the samples that is simulated anew."""
+"""Share of the samples that is simulated again."""
 
 
 @own_arithmetic()
@@ -59,7 +59,7 @@ def verify(
     ----------
     path : path
     seed : int
-        Decides which samples are simulated anew.
+        Decides which samples are simulated again.
     progress : callable
         Called with the number of shards checked and their total.
 

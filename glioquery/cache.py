@@ -1,4 +1,4 @@
-"""The folder for what can be made anew."""
+"""The folder for what can be made again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CACHE_VARIABLE = "GLIOQUERY_CACHE"
 
 
 def cache_folder() -> Path | None:
-    """Folder for what can be made anew, in the user's cache folder by default.
+    """Folder for what can be made again, in the user's cache folder by default.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The errors that a person meets, and how each is told on one line.
+"""The errors that a person meets, and the one line that each prints.
 
 Whatever derives from `GlioqueryError` is the world's fault: a file, an option, a machine. Its
 message says what was expected, what came and what to do. Any other exception is a bug.
@@ -54,7 +54,7 @@ class ExtraError(InputError, ImportError):
 
 
 class FailedError(GlioqueryError, RuntimeError):
-    """Work was asked for properly and failed: no space, a dead process, an answer that is none."""
+    """The request was right, but the work failed: no space, a dead process, no usable answer."""
 
 
 def one_line(error: BaseException) -> str:

@@ -31,10 +31,10 @@ def dice_from_counts(
     Parameters
     ----------
     intersection : int array
-        |A n B|. An upper bound of it yields an upper bound of the Dice, in floating point too:
+        ``|A n B|``. An upper bound of it yields an upper bound of the Dice, in floating point too:
         correctly rounded division never decreases when its numerator grows.
     total : int array
-        |A| + |B|.
+        ``|A| + |B|``.
     empty_score : float
         The value where both masks are empty, which the formula leaves open. 0 is what the code
         of the paper's authors does; 1 calls two absent cores a perfect agreement.
@@ -59,6 +59,13 @@ def dice_of_masks(
     query: TumorMasks, tumor: TumorMasks, *, empty_score: float = 0.0
 ) -> tuple[float, float]:
     """Dice of the cores and of the wholes of two tumours on one grid.
+
+    Parameters
+    ----------
+    query, tumor : TumorMasks
+        On the same grid.
+    empty_score : float
+        What two empty outlines score.
 
     Returns
     -------

@@ -118,7 +118,18 @@ def search_counted(
     empty_score: float = 0.0,
     progress: Progress = silent,
 ) -> SearchResult:
-    """`search`, which also says how many tumours it had to look at."""
+    """`search`, which also says how many tumours it had to look at.
+
+    Parameters
+    ----------
+    index, masks, k, measure, empty_score : as in `search`
+    progress : callable(done, total)
+        Called as tumours are done.
+
+    Returns
+    -------
+    SearchResult
+    """
     check_request(k, empty_score)
     if measure.from_counts is None:
         return _search_all(index, masks, k, measure, empty_score, progress)
@@ -181,6 +192,22 @@ def score_samples(
     empty_score: float = 0.0,
 ) -> list[Match]:
     """Score some tumours alone, as `search` would; matches in the order of the samples.
+
+    Parameters
+    ----------
+    index : Index
+    masks : TumorMasks
+        The patient's outlines, on the index's grid.
+    samples : sequence of int
+        Numbers of the tumours.
+    measure : Measure
+        How alike two outlines are.
+    empty_score : float
+        What two empty outlines score.
+
+    Returns
+    -------
+    list of Match
 
     Raises
     ------

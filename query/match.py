@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Match:
-    """One simulated tumour beside the outlines that were asked for.
+    """One simulated tumour, compared with the outlines of the query.
 
     Attributes
     ----------
     sample : int
         Its id in the database.
     score : float
-        What was ranked by: dice_core + dice_whole, in [0, 2], unless another measure was asked for.
+        What was ranked by: dice_core + dice_whole, in [0, 2], or another measure's value.
     dice_core, dice_whole : float
         Dice of each outline, in [0, 1].
     """

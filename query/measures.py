@@ -90,14 +90,38 @@ class Measure:
     def merit(
         self, intersection: NDArray[np.integer], total: NDArray[np.int64], empty_score: float
     ) -> NDArray[np.float64]:
-        """Scores (n,), or distances negated, from counts (2, n): the larger, the better."""
+        """Scores (n,), or distances negated, from counts (2, n): the larger, the better.
+
+        Parameters
+        ----------
+        intersection : (2, n) int array
+            Voxels that a tumour shares with the query, core and whole.
+        total : (2, n) int array
+            Voxels of the tumour and of the query, added.
+        empty_score : float
+            What two empty outlines score.
+
+        Returns
+        -------
+        (n,) float64 array
+        """
         assert self.from_counts is not None
         core, whole = self.from_counts(intersection, total, empty_score=empty_score)
         score = self.weights[0] * core + self.weights[1] * whole
         return score if self.larger_is_better else -score
 
     def merit_of_masks(self, query: TumorMasks, tumor: TumorMasks) -> float:
-        """The same of one tumour, from its masks."""
+        """The same of one tumour, from its masks.
+
+        Parameters
+        ----------
+        query, tumor : TumorMasks
+            On the same grid.
+
+        Returns
+        -------
+        float
+        """
         assert self.from_masks is not None
         score = self.from_masks(query, tumor, self.weights)
         return score if self.larger_is_better else -score
@@ -177,7 +201,7 @@ MEASURES = {
         Measure("hausdorff95", from_masks=hausdorff95, larger_is_better=False),
     )
 }
-"""By name."""
+"""Measures by name."""
 
 
 def find_measure(name: str, *, weights: Weights = (1.0, 1.0)) -> Measure:
@@ -205,8 +229,8 @@ def find_measure(name: str, *, weights: Weights = (1.0, 1.0)) -> Measure:
     module, colon, attribute = name.partition(":")
     if not colon:
         raise InputError(
-            f"no measure {name!r}: there are {', '.join(MEASURES)}, and any function given as "
-            "module:function"
+            f"unknown measure {name!r}: choose one of {', '.join(MEASURES)}, or name a "
+            "function as module:function"
         )
     try:
         function = getattr(importlib.import_module(module), attribute)

@@ -58,7 +58,7 @@ class ShardedIndex:
         empty_score: float = 0.0,
         progress: Progress = silent,
     ) -> list[Match]:
-        """As `exact.search`; progress is told as the actors finish."""
+        """As `exact.search`; progress is reported as the actors finish."""
         check_request(k, empty_score)
         under_way = self._ask([masks], k, measure, empty_score)
         spans = dict(zip(under_way, self.spans, strict=True))
@@ -218,7 +218,7 @@ class _Searcher:
             raise InputError(f"on node {socket.gethostname()}: {error}") from None
         if index.database_checksum != self._checksum:
             raise InputError(
-                f"node {socket.gethostname()} sees another index at {self._path} than the one "
-                "asked for: was it built anew, or is the folder not shared?"
+                f"node {socket.gethostname()} sees another index at {self._path} than the "
+                "driver: build it once, in a folder that all nodes share"
             )
         return index.part(self._start, self._stop)

@@ -28,7 +28,7 @@ def keep_compiled_programs() -> None:
     This is for a process of one's own: it is the setting of all programs of the process, the user's
     among them. The commands and the workers call it; in a script or a notebook, call it once to
     spare the two seconds that the growth models take to compile. Where the cache folder cannot be
-    written, programs are compiled anew and nothing is said.
+    written, programs are compiled again and nothing is said.
     """
     import jax  # here: who only wants the folder can spare it
 

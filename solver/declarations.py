@@ -1,6 +1,6 @@
-"""What a growth model says of its parameters: the one place where each is declared.
+"""What a growth model says about its parameters: the one place where each is declared.
 
-Whoever draws, stores, fits or shows parameters goes through what is declared. `COMMON` are those of
+All code that draws, stores, fits or shows parameters uses these declarations. `COMMON` are those of
 every model, for the methods of `GrowthModel` take them; a model's own are fields of its dataclass
 that are made by `parameter`. They are values of a run: a study may draw them. A field without a
 declaration is a setting of all runs.
@@ -101,6 +101,14 @@ class Parameter:
     def require(self, value: Any) -> float:
         """A value as a float.
 
+        Parameters
+        ----------
+        value : object
+
+        Returns
+        -------
+        float
+
         Raises
         ------
         InputError
@@ -123,7 +131,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Combination:
-    """What follows from parameters, and one scan tells where it does not tell them.
+    """A quantity that follows from parameters; one scan may tell it where it does not tell them.
 
     Attributes
     ----------
@@ -145,7 +153,17 @@ class Combination:
         return Formula(self.formula).names
 
     def of(self, values: Mapping[str, Any]) -> Any:
-        """Its value for those of the parameters."""
+        """Its value for those of the parameters.
+
+        Parameters
+        ----------
+        values : mapping
+            Numbers or arrays by name.
+
+        Returns
+        -------
+        float or array
+        """
         return Formula(self.formula)(values)
 
 
@@ -194,7 +212,23 @@ def parameter(
     choices: Sequence[float] = (),
     source: str = "",
 ) -> Any:
-    """A field of a model's dataclass that is a parameter; see `Parameter`."""
+    """A field of a model's dataclass that is a parameter; see `Parameter`.
+
+    Parameters
+    ----------
+    default : float
+        Its value where none is given.
+    meaning, unit, symbol, bounds, usual, drawn, scale, choices, source : see `Parameter`
+
+    Returns
+    -------
+    dataclasses.Field
+
+    Raises
+    ------
+    ValueError
+        As `Parameter`.
+    """
     declared = Parameter(
         "", unit, meaning, symbol, bounds, usual, drawn, scale, tuple(choices), source, default
     )
@@ -270,7 +304,7 @@ class Declared:
         )
 
     def describe(self) -> dict[str, Any]:
-        """Plain values: names, units and meanings; what is drawn, a plan tells."""
+        """Plain values: names, units and meanings; a plan says what is drawn."""
         return {
             "own": [
                 {key: getattr(one, key) for key in ("name", "unit", "meaning", "symbol")}

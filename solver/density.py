@@ -75,5 +75,15 @@ class TumorDensity:
     grid: Grid
 
     def outlines(self, thresholds: Thresholds = Thresholds()) -> TumorMasks:
-        """Draw the outlines that an MRI would show: {u >= core} and {u >= whole}."""
+        """Draw the outlines that an MRI would show: {u >= core} and {u >= whole}.
+
+        Parameters
+        ----------
+        thresholds : Thresholds
+            Densities that the outlines show.
+
+        Returns
+        -------
+        TumorMasks
+        """
         return TumorMasks(self.u >= thresholds.core, self.u >= thresholds.whole, self.grid)

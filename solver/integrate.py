@@ -34,13 +34,13 @@ what a density differs by between two processors."""
 class Status(enum.Enum):
     """How a simulation ended; the value says it to a person."""
 
-    DONE = "reached the time asked for"
-    STOPPED_AT_VOLUME = "reached the volume at which it was told to stop"
+    DONE = "reached the requested time"
+    STOPPED_AT_VOLUME = "reached the volume at which it had to stop"
     FOLDED = (
         "reached its end, but the tissue folds where the tumour pushes it (a Jacobian of 0.1 or "
         "less): its displacement is no solution, give a smaller swelling"
     )
-    TISSUE_FULL = "filled the tissue before the time asked for: nothing more can grow"
+    TISSUE_FULL = "filled the tissue before the requested time: nothing more can grow"
     NOT_FINITE = (
         "the density stopped being a number: check the model's react() at the parameters and the "
         "time given, or shorten the steps with Accuracy"
@@ -74,11 +74,11 @@ class Simulation:
     Attributes
     ----------
     parameters : GrowthParameters
-        As asked for, with `days` replaced by the time reached. A tumour that has filled the tissue
-        (`FULL_DENSITY` everywhere) does not change until the time asked for.
+        As given, with `days` replaced by the time reached. A tumour that has filled the tissue
+        (`FULL_DENSITY` everywhere) does not change until the requested time.
     status : Status
     snapshots : tuple of Snapshot
-        Those asked for that were reached, in the order of time.
+        Those requested snapshots that the run reached, in the order of time.
     final : Snapshot
         The tumour at the end.
     tissue : Tissue
@@ -113,7 +113,18 @@ class Simulation:
 
 
 def on_grid(tissue: Tissue, box: NDArray[np.float32]) -> TumorDensity:
-    """A density on the tissue's box as one on its whole grid, zero elsewhere."""
+    """A density on the tissue's box as one on its whole grid, zero elsewhere.
+
+    Parameters
+    ----------
+    tissue : Tissue
+    box : float32 array of the box's shape
+        Densities, from 0 to 1.
+
+    Returns
+    -------
+    TumorDensity
+    """
     u = np.zeros(tissue.grid.shape, dtype=np.float32)
     u[tissue.box] = box
     return TumorDensity(u, tissue.grid)

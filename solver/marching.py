@@ -33,7 +33,7 @@ def march(
     """Grow one tumour step by step.
 
     A step is computed when its state is asked for. The growth has no end of its own, unless its
-    density stops being a number: whoever iterates stops.
+    density stops being a number: stop the iteration where you like.
 
     Parameters
     ----------

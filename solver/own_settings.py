@@ -73,7 +73,12 @@ printed_warnings = Shared(_printed_warnings)
 
 @contextlib.contextmanager
 def own_arithmetic() -> Iterator[None]:
-    """NumPy's error states as they are by default, and warnings that end nothing."""
+    """NumPy's error states as they are by default, and warnings that end nothing.
+
+    Yields
+    ------
+    None
+    """
     with (
         printed_warnings(),
         np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"),
@@ -140,7 +145,7 @@ def require_device() -> None:
     Raises
     ------
     DeviceError
-        As `require_jax`, or if it finds none: `JAX_PLATFORMS` may name what this machine has not.
+        As `require_jax`, or if it finds none: `JAX_PLATFORMS` may name one that is missing.
     """
     require_jax()
     import jax

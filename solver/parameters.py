@@ -66,13 +66,28 @@ class GrowthParameters:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> GrowthParameters:
-        """The growth of such values by name as `values` gives them."""
+        """The growth of such values by name as `values` gives them.
+
+        Parameters
+        ----------
+        values : mapping of str to float
+            Values by name.
+
+        Returns
+        -------
+        GrowthParameters
+        """
         own = {name: value for name, value in values.items() if name not in _COMMON_NAMES}
         x, y, z, dw, rho, days = (float(values[declared.name]) for declared in COMMON)
         return cls((x, y, z), dw, rho, days, own)
 
     def values(self) -> dict[str, float]:
-        """The values of all parameters by name, those of `COMMON` first."""
+        """The values of all parameters by name, those of `COMMON` first.
+
+        Returns
+        -------
+        dict of str to float
+        """
         common = (*self.origin_mm, self.dw, self.rho, self.days)
         return dict(zip(_COMMON_NAMES, common, strict=True)) | dict(self.own)
 
@@ -87,7 +102,17 @@ class GrowthParameters:
         return self.rho * self.days
 
     def row(self, declared: Declared = NOTHING_DECLARED) -> dict[str, Any]:
-        """Plain values by name: the origin, combinations, and the parameters behind them."""
+        """Plain values by name: the origin, combinations, and the parameters behind them.
+
+        Parameters
+        ----------
+        declared : Declared
+            What the growth model declares.
+
+        Returns
+        -------
+        dict
+        """
         values = self.values()
         combined = {
             one.name: float(one.of(values))
@@ -107,6 +132,10 @@ class GrowthParameters:
         factor : float
         symmetry : mapping of str to int
             Of the model (see `declarations.symmetry_of`).
+
+        Returns
+        -------
+        GrowthParameters
         """
         values = self.values()
         for name, power in symmetry.items():

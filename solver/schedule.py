@@ -3,7 +3,7 @@
 Two scales bound a step. Growth: Strang splitting errs with (rho dt)^2, least where the front is
 wide against a voxel. Smoothness: a young tumour is close to a Gaussian of variance sd^2 + 2 D t,
 and diffusion over dt is resolved while it widens that variance by a small share; a later seed
-begins that anew. The length of a step is a function of the time alone, never of what is asked of
+begins that again. The length of a step is a function of the time alone, never of what is asked of
 the run, so that runs of different length share their steps; and it scales exactly with (dw, rho,
 1 / days).
 """
@@ -65,6 +65,15 @@ class Accuracy:
         The error is of second order: the bounds scale with the root of the tolerance. At the
         default, 5e-3, they are those that were measured.
 
+        Parameters
+        ----------
+        relative_l2 : float
+            The tolerance.
+
+        Returns
+        -------
+        Accuracy
+
         Raises
         ------
         InputError
@@ -75,13 +84,30 @@ class Accuracy:
         return cls().refined(math.sqrt(DEFAULT_ERROR / relative_l2))
 
     def refined(self, factor: float) -> Accuracy:
-        """Steps `factor` times as short."""
+        """Steps `factor` times as short.
+
+        Parameters
+        ----------
+        factor : float
+            By which steps get shorter.
+
+        Returns
+        -------
+        Accuracy
+        """
         return Accuracy(self.growth / factor, self.widening / factor)
 
     def require_end(self, pace: Pace, days: float) -> None:
         """See that a run comes to its end in about `MAX_STEPS` steps at most.
 
-        They are reckoned from the longest steps that its growth and its diffusion allow.
+        Their number follows from the longest steps that its growth and its diffusion allow.
+
+        Parameters
+        ----------
+        pace : Pace
+            The rates of the growth.
+        days : float
+            Its duration.
 
         Raises
         ------
@@ -102,6 +128,18 @@ class Accuracy:
     def steps(self, pace: Pace, days: float) -> list[float]:
         """Lengths of all the steps of a run, which add up to its duration.
 
+        Parameters
+        ----------
+        pace : Pace
+            The rates of the growth.
+        days : float
+            Its duration.
+
+        Returns
+        -------
+        list of float
+            In days.
+
         Raises
         ------
         InputError
@@ -118,7 +156,20 @@ class Accuracy:
         return lengths
 
     def step_days(self, pace: Pace, now: float) -> float:
-        """Length of the step that begins at a time, in days since the seed."""
+        """Length of the step that begins at a time, in days since the seed.
+
+        Parameters
+        ----------
+        pace : Pace
+            The rates of the growth.
+        now : float
+            Time at which the step begins, days since the seed.
+
+        Returns
+        -------
+        float
+            In days.
+        """
         from .supertime import longest_step, thrifty_step  # here: it imports JAX
 
         until_late = pace.late_days - now

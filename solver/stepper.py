@@ -84,7 +84,12 @@ class State:
         return self._stepper.displacement(self)
 
     def next(self) -> State:
-        """The state at the end of the run's next step."""
+        """The state at the end of the run's next step.
+
+        Returns
+        -------
+        State
+        """
         return self._stepper.step(self, self.step_days, self.next_days)
 
     def at(self, days: float) -> State:
@@ -94,6 +99,10 @@ class State:
         ----------
         days : float
             Time since the seed, up to `next_days`: a longer step would err more than the run's.
+
+        Returns
+        -------
+        State
         """
         return self._stepper.step(self, days - self.days, days)
 

@@ -58,6 +58,10 @@ class Tissue:
             Probabilities in [0, 1] of white matter, grey matter and cerebrospinal fluid.
         grid : Grid
 
+        Returns
+        -------
+        Tissue
+
         Raises
         ------
         InputError
@@ -93,7 +97,16 @@ class Tissue:
 
     @classmethod
     def from_atlas(cls, atlas: Atlas) -> Tissue:
-        """The tissue of the standard brain; one object for one atlas, whoever asks."""
+        """The tissue of the standard brain; one object for each atlas.
+
+        Parameters
+        ----------
+        atlas : Atlas
+
+        Returns
+        -------
+        Tissue
+        """
         return _tissue_of(atlas)
 
     @cached_property
@@ -122,6 +135,16 @@ class Tissue:
     def nearest_voxel(self, position_mm: ArrayLike) -> tuple[int, int, int]:
         """Voxel of the domain that holds a world position.
 
+        Parameters
+        ----------
+        position_mm : (3,) array
+            World coordinates, mm.
+
+        Returns
+        -------
+        tuple of int
+            Three indices.
+
         Raises
         ------
         OriginError
@@ -143,6 +166,16 @@ class Tissue:
 
     def nearest_point(self, position_mm: ArrayLike) -> NDArray[np.float64]:
         """A world position itself if it lies in the domain, else the nearest centre of its voxels.
+
+        Parameters
+        ----------
+        position_mm : (3,) array
+            World coordinates, mm.
+
+        Returns
+        -------
+        (3,) float64 array
+            World coordinates, mm.
 
         Raises
         ------

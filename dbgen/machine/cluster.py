@@ -49,7 +49,7 @@ FRAME_HEAD, SETTINGS = 9, b"\x04"
 
 
 class ClusterError(InputError, ConnectionError):
-    """The cluster that was asked for cannot be started or joined."""
+    """The requested cluster cannot be started or joined."""
 
 
 @contextlib.contextmanager
@@ -63,6 +63,11 @@ def connected(address: str | None = None, *, n_workers: int | None = None) -> It
         a local one is started, without dashboard and usage statistics, and stopped at the end.
     n_workers : int, optional
         Cores of the local cluster; by default all that this process may use.
+
+    Yields
+    ------
+    module
+        `ray`.
 
     Raises
     ------
@@ -83,7 +88,7 @@ def connected(address: str | None = None, *, n_workers: int | None = None) -> It
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
     # Today's default of a future version: workers do not hide accelerators they did not ask for.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # The work is what was asked for, and no background of it: who wants it to give way says `nice`.
+    # The workers are as urgent as the command: `nice` before it makes both give way.
     os.environ.setdefault("RAY_worker_niceness", "0")
     _refuse_unreachable(address)
     import ray
@@ -158,6 +163,11 @@ def remote(
         Variables that differ from `worker_environment`.
     **options
         As Ray's own `options`.
+
+    Returns
+    -------
+    remote function or actor class
+        As `ray.remote` gives it.
     """
     variables = worker_environment(**(environment or {}))
     inherited = ray.get_runtime_context().runtime_env.get("env_vars", {})
@@ -184,6 +194,15 @@ def carried_by_value(kind: type | Callable[..., Any]) -> Iterator[None]:
     Workers import what installed packages hold. One from a script, a notebook or a test, which
     they could not import, travels as code, together with what it uses of its module and of those
     in the same folder.
+
+    Parameters
+    ----------
+    kind : type or function
+        What the workers are to know.
+
+    Yields
+    ------
+    None
     """
     from ray import cloudpickle
 
@@ -229,13 +248,13 @@ def _folder_of(module: ModuleType | None) -> Path | None:
 
 
 def _refuse_another(ray: Any, address: str | None) -> None:
-    """Fail where another cluster is asked for than the one that was joined already."""
+    """Fail if another cluster is requested than the one that this process has joined."""
     if address is None or address == "auto":
         return
     joined = ray.get_runtime_context().gcs_address
     if address != joined:
         raise ClusterError(
-            f"the cluster at {address} was asked for, but this process has joined the one at "
+            f"expected the cluster at {address}, but this process has joined the one at "
             f"{joined}: leave that with ray.shutdown() first"
         )
 

@@ -12,7 +12,13 @@ CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
 def available_cores() -> int:
-    """Cores that this process may use: those it is bound to, and no more than its quota."""
+    """Cores that this process may use: those it is bound to, and no more than its quota.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
     cores = os.cpu_count() or 1
     if sys.platform == "linux":
         cores = min(cores, len(os.sched_getaffinity(0)))
@@ -21,7 +27,13 @@ def available_cores() -> int:
 
 
 def available_threads() -> int:
-    """Threads for the work of this process: OMP_NUM_THREADS, which Ray sets, or all its cores."""
+    """Threads for the work of this process: OMP_NUM_THREADS, which Ray sets, or all its cores.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
     chosen = os.environ.get("OMP_NUM_THREADS", "")
     return int(chosen) if chosen.isdecimal() and int(chosen) > 0 else available_cores()
 
@@ -39,7 +51,13 @@ def _quota() -> float | None:
 
 
 def processor() -> str:
-    """The processor's model, where it can be read, and the number of cores."""
+    """The processor's model, where it can be read, and the number of cores.
+
+    Returns
+    -------
+    str
+        Such as "AMD EPYC 7B13, 2 cores".
+    """
     name = platform.processor() or platform.machine()
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():

@@ -45,6 +45,16 @@ def completed(path: Path) -> Iterator[Path]:
 
     What killed processes left in the folder is removed first.
 
+    Parameters
+    ----------
+    path : Path
+        The file to write; its folder exists.
+
+    Yields
+    ------
+    Path
+        Where to write it.
+
     Raises
     ------
     OSError
@@ -72,7 +82,7 @@ def completed(path: Path) -> Iterator[Path]:
 def begun(path: Path) -> Path:
     """Where a file or folder is made that is to appear at `path` when it is complete.
 
-    Its hidden name tells its owner: what killed processes began in the same folder is removed.
+    Its hidden name names its owner. Files that killed processes left in the folder are removed.
     """
     _remove_abandoned(path.parent, os.getpid())
     owner = f"{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -81,12 +91,12 @@ def begun(path: Path) -> Path:
 
 @functools.cache
 def _remove_abandoned(folder: Path, process: int) -> None:
-    """Remove what processes of this machine that are no more did not finish.
+    """Remove what ended processes of this machine did not finish.
 
     Once for each process and folder, since one of many files takes long to list.
     """
     owned = re.compile(rf"\..*\.{_machine()}-(\d+)-[0-9a-f]{{8}}{re.escape(UNFINISHED)}")
-    with contextlib.suppress(OSError):  # whoever cannot list a folder may still write to it
+    with contextlib.suppress(OSError):  # a folder that cannot be listed may still be writable
         for path in folder.iterdir():
             found = owned.fullmatch(path.name)
             if found and not _is_alive(int(found[1])):
@@ -127,6 +137,11 @@ def scratch_folder() -> Iterator[Path]:
 
     Its owner holds a lock on it, which the kernel frees however the owner ends. By that those that
     killed processes of this user left are known, and removed first.
+
+    Yields
+    ------
+    Path
+        The folder; it is removed when the block ends.
     """
     _remove_unlocked(Path(tempfile.gettempdir()))
     with tempfile.TemporaryDirectory(prefix=SCRATCH, ignore_cleanup_errors=True) as name:
@@ -171,6 +186,19 @@ def reserved_array(path: Path, dtype: str, shape: tuple[int, ...]) -> np.memmap:
     Without that a full disk would show when a page of the map is written, and end the process by a
     signal.
 
+    Parameters
+    ----------
+    path : Path
+        The file, which is replaced if it exists.
+    dtype : str
+        As NumPy writes it, such as "<u2".
+    shape : tuple of int
+
+    Returns
+    -------
+    memmap
+        Zeros; writable.
+
     Raises
     ------
     OSError
@@ -193,22 +221,69 @@ def reserved_array(path: Path, dtype: str, shape: tuple[int, ...]) -> np.memmap:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, complete or not at all."""
+    """Write a file, complete or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which is replaced if it exists.
+    content : bytes
+
+    Raises
+    ------
+    OSError
+        If the file system refuses it.
+    """
     with completed(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, complete or not at all; what has no code there, as its number."""
+    """Write a text file in UTF-8, complete or not at all; a surrogate is written as its number.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which is replaced if it exists.
+    text : str
+
+    Raises
+    ------
+    OSError
+        If the file system refuses it.
+    """
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file, complete or not at all."""
+    """Write a JSON file, complete or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which is replaced if it exists.
+    value : object
+        What the `json` module writes.
+
+    Raises
+    ------
+    OSError
+        If the file system refuses it.
+    """
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
+    """SHA-256 of a file's bytes, hexadecimal.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    str
+        64 digits.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -28,6 +28,15 @@ def hold(path: Path) -> Iterator[None]:
     flock, the file's being there is the lock; one that was left by a process of this machine which
     has ended is taken over.
 
+    Parameters
+    ----------
+    path : Path
+        The lock file.
+
+    Yields
+    ------
+    None
+
     Raises
     ------
     HeldError
@@ -50,10 +59,15 @@ def hold(path: Path) -> Iterator[None]:
 def hold_in_turn(path: Path) -> Iterator[bool]:
     """Hold a lock file once its holder has ended; for work that does no harm if it is done twice.
 
+    Parameters
+    ----------
+    path : Path
+        The lock file.
+
     Yields
     ------
     bool
-        Whether no other process is in such a block. Where the file system knows no flock, or takes
+        Whether no other process is in such a block. Where the file system has no flock, or takes
         no file, nobody waits.
     """
     file = _wait_for(path)

@@ -13,9 +13,28 @@ Bars = Callable[[str, str], AbstractContextManager[Progress]]
 
 
 def silent(done: int, total: int) -> None:
-    """Show no progress."""
+    """Show no progress.
+
+    Parameters
+    ----------
+    done, total : int
+        Counts of any unit.
+    """
 
 
 def no_bars(task: str, unit: str) -> AbstractContextManager[Progress]:
-    """Show the progress of no task."""
+    """Show the progress of no task.
+
+    Parameters
+    ----------
+    task : str
+        What is done.
+    unit : str
+        What is counted.
+
+    Returns
+    -------
+    context manager
+        It gives `silent`.
+    """
     return nullcontext(silent)

@@ -94,8 +94,12 @@ class Database:
 
         Parameters
         ----------
-        path : path
-            Its folder, or the name of a database that was fetched.
+        path : str or os.PathLike
+            The folder, or the name of a database that was fetched.
+
+        Returns
+        -------
+        Database
 
         Raises
         ------
@@ -254,6 +258,10 @@ class Database:
         asked for: select first, then compute, as in
         `database.to_xarray().density.isel(sample=[3, 17]).mean("sample")`.
 
+        Returns
+        -------
+        xarray.Dataset
+
         Raises
         ------
         DatabaseError
@@ -272,13 +280,28 @@ class Database:
         return self.parameters.assign_coords(axes).assign(joined).assign_attrs(attributes)
 
     def growth_parameters(self, sample: int) -> GrowthParameters:
-        """The parameters of one tumour."""
+        """The parameters of one tumour.
+
+        Parameters
+        ----------
+        sample : int
+            Number of the tumour, from 0.
+
+        Returns
+        -------
+        GrowthParameters
+        """
         row = self.parameters.isel(sample=self._checked(sample))
         names = [one.name for one in (*COMMON, *self.declared.parameters)]
         return GrowthParameters.of({name: float(row[name]) for name in names})
 
     def packed_outlines(self, start: int, stop: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Outlines of samples start <= i < stop as bits.
+
+        Parameters
+        ----------
+        start, stop : int
+            The first sample, and the one after the last.
 
         Returns
         -------
@@ -296,7 +319,17 @@ class Database:
         return np.stack(core), np.stack(whole)
 
     def outlines(self, sample: int) -> TumorMasks:
-        """The two outlines of one tumour on the simulation grid."""
+        """The two outlines of one tumour on the simulation grid.
+
+        Parameters
+        ----------
+        sample : int
+            Number of the tumour, from 0.
+
+        Returns
+        -------
+        TumorMasks
+        """
         i = self._checked(sample)
         masks = []
         for bits in self.packed_outlines(i, i + 1):
@@ -306,12 +339,21 @@ class Database:
         return TumorMasks(masks[0], masks[1], self.grid)
 
     def density(self, sample: int) -> TumorDensity:
-        """The density of one tumour: as stored, or simulated anew from its parameters.
+        """The density of one tumour: as stored, or simulated again from its parameters.
+
+        Parameters
+        ----------
+        sample : int
+            Number of the tumour, from 0.
+
+        Returns
+        -------
+        TumorDensity
 
         Raises
         ------
         DatabaseError
-            If a density simulated anew does not have the stored outlines (but for voxels within
+            If a density simulated again does not have the stored outlines (but for voxels within
             1e-4 of a threshold): the database was made by another solver.
         """
         i = self._checked(sample)
@@ -319,7 +361,7 @@ class Database:
             density = self.simulate_again(i)
             for name in self.differing_outlines(i, density):
                 raise DatabaseError(
-                    f"sample {i} of {self.path}, simulated anew, has another {name} outline than "
+                    f"sample {i} of {self.path}, simulated again, has another {name} outline than "
                     "the stored one: the database was made by another version of the solver"
                 )
             return density
@@ -330,7 +372,17 @@ class Database:
         return TumorDensity(u, self.grid)
 
     def simulate_again(self, sample: int) -> TumorDensity:
-        """The density of one tumour, unrounded, simulated from its stored parameters."""
+        """The density of one tumour, unrounded, simulated from its stored parameters.
+
+        Parameters
+        ----------
+        sample : int
+            Number of the tumour, from 0.
+
+        Returns
+        -------
+        TumorDensity
+        """
         from ...solver import simulate  # here: it imports JAX, which a search can spare
 
         return simulate(
@@ -346,6 +398,18 @@ class Database:
 
         Voxels within 1e-4 of the threshold are left out: another processor may round them to the
         other side.
+
+        Parameters
+        ----------
+        sample : int
+            Number of the tumour, from 0.
+        density : TumorDensity
+            The density to compare with.
+
+        Returns
+        -------
+        list of str
+            Some of "core" and "whole".
         """
         stored = self.outlines(sample)
         u = density.u
@@ -363,7 +427,7 @@ class Database:
         Raises
         ------
         DatabaseError
-            If one is damaged; the message names it and the command that makes it anew.
+            If one is damaged; the message names it and the command that makes it again.
         """
         for shard in self._shards:
             shard.require_intact()
@@ -399,7 +463,7 @@ class Database:
 
     @computed_once
     def _shards(self) -> tuple[StoredShard, ...]:
-        remedy = f"{mending(self.path, self.header)} makes it anew"
+        remedy = f"{mending(self.path, self.header)} makes it again"
         return tuple(
             StoredShard(shard_path(self.path, index), record, variables_of(self.header), remedy)
             for index, record in enumerate(self.records)
@@ -425,5 +489,5 @@ class Database:
         except OSError as error:
             raise DatabaseError(
                 f"{self.path / VOXELS} is missing or not readable ({error.strerror}): "
-                f"{mending(self.path, self.header)} writes it anew"
+                f"{mending(self.path, self.header)} writes it again"
             ) from None

@@ -1,6 +1,7 @@
 """The database that comes with the package: outlines alone, the first samples of the default plan.
 
-It is made, and after its removal made anew when the default plan or the solver's scheme changes, by
+These commands make it. When the default plan or the solver's scheme changes, remove it and run them
+again.
 
     glioquery generate dbgen/default_database --n 6500 --store outlines --shard-size 500
     glioquery calibrate dbgen/default_database
@@ -30,6 +31,10 @@ READ_ONLY = "read-only"
 
 def embedded_database() -> Database:
     """Open the database that comes with the package.
+
+    Returns
+    -------
+    Database
 
     Raises
     ------

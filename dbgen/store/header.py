@@ -35,6 +35,16 @@ class DatabaseError(InputError):
 def read_header(folder: Path) -> dict[str, Any]:
     """The database's own description.
 
+    Parameters
+    ----------
+    folder : Path
+        The database.
+
+    Returns
+    -------
+    dict
+        The fields of `database.json`, as FORMAT.md describes them.
+
     Raises
     ------
     DatabaseError
@@ -54,7 +64,7 @@ def read_header(folder: Path) -> dict[str, Any]:
     if schema != SCHEMA or version not in READ_VERSIONS:
         raise DatabaseError(
             f"{folder} has schema {schema} {version}, this version of glioquery reads "
-            f"{SCHEMA} {' and '.join(map(str, READ_VERSIONS))}: generate the database anew"
+            f"{SCHEMA} {' and '.join(map(str, READ_VERSIONS))}: generate the database again"
         )
     keys = KEYS if version == READ_VERSIONS[0] else (*KEYS, "parameters")
     missing = [key for key in keys if key not in header]
@@ -64,7 +74,7 @@ def read_header(folder: Path) -> dict[str, Any]:
     if missing:
         raise DatabaseError(
             f"{path} was altered, it lacks {', '.join(missing)}: put it back as it was, or "
-            "generate the database anew in another folder"
+            "generate the database again in another folder"
         )
     return header
 
@@ -161,7 +171,7 @@ def identity(plan: dict[str, Any]) -> str:
 
 
 def mending(folder: Path, header: dict[str, Any]) -> str:
-    """What makes missing and damaged shards anew."""
+    """What makes missing and damaged shards again."""
     if "parts" in header:
         return "merging its parts again, into a new folder,"
     return f"`glioquery generate {shlex.quote(str(folder))} --n {header['n_samples']}`"

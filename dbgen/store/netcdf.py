@@ -93,7 +93,7 @@ os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_c
 
 
 def _lock_of_xarray() -> contextlib.AbstractContextManager[Any]:
-    # Who has not imported xarray reads nothing with it; 40 MB that workers can spare.
+    # A process without xarray reads nothing through it; importing it would take 40 MB.
     module = sys.modules.get("xarray.backends.netCDF4_")
     lock = getattr(module, "NETCDF4_PYTHON_LOCK", None)  # none while it is being imported
     return contextlib.nullcontext() if lock is None else lock

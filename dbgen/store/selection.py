@@ -33,7 +33,7 @@ def select_rows(
     chosen = np.ones(len(next(iter(columns.values()))), dtype=bool)
     for name, bound in bounds.items():
         if name not in columns:
-            raise InputError(f"no variable {name!r} to select by: there are {', '.join(columns)}")
+            raise InputError(f"unknown variable {name!r}: select by one of {', '.join(columns)}")
         low, high = _ends(name, bound)
         chosen &= (columns[name] >= low) & (columns[name] <= high)
     return np.flatnonzero(chosen).astype(np.int64)

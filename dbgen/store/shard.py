@@ -125,7 +125,17 @@ def shard_path(folder: Path, index: int) -> Path:
 
 
 def read_record(path: Path) -> ShardRecord | None:
-    """The record beside a shard; None if there is none that can be read."""
+    """The record beside a shard; None if there is none that can be read.
+
+    Parameters
+    ----------
+    path : Path
+        The shard.
+
+    Returns
+    -------
+    ShardRecord or None
+    """
     try:
         return ShardRecord(**json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

@@ -124,7 +124,16 @@ class Plan:
         return {TIME} | after
 
     def values_of(self, growth: GrowthParameters) -> dict[str, float]:
-        """The values of all parameters of a growth, and of the combinations of them."""
+        """The values of all parameters of a growth, and of the combinations of them.
+
+        Parameters
+        ----------
+        growth : GrowthParameters
+
+        Returns
+        -------
+        dict of str to float
+        """
         values = growth.values()
         return values | {c.name: float(c.of(values)) for c in combinations_of(self.model)}
 
@@ -144,6 +153,11 @@ class Plan:
 
     def require_origins(self, tissue: Tissue) -> None:
         """See that tumours can begin where the space lets them.
+
+        Parameters
+        ----------
+        tissue : Tissue
+            Where the tumours grow.
 
         Raises
         ------
@@ -165,6 +179,11 @@ class Plan:
     def require_ends(self, tissue: Tissue) -> None:
         """See that each growth of the space comes to its end (see `solver.Accuracy.require_end`).
 
+        Parameters
+        ----------
+        tissue : Tissue
+            Where the tumours grow.
+
         Raises
         ------
         InputError
@@ -181,7 +200,16 @@ class Plan:
             raise InputError(f"the largest dw, rho and days of the space: {error}") from None
 
     def describe(self, atlas: Atlas) -> dict[str, Any]:
-        """The plan in plain values, as `database.json` stores it for a database of an atlas."""
+        """The plan in plain values, as `database.json` stores it for a database of an atlas.
+
+        Parameters
+        ----------
+        atlas : Atlas
+
+        Returns
+        -------
+        dict
+        """
         space = self.space.to_dict()
         sampler = space.pop("sampler")
         return {
@@ -198,6 +226,15 @@ class Plan:
     @classmethod
     def from_description(cls, plan: dict[str, Any]) -> Plan:
         """The plan that `describe` wrote.
+
+        Parameters
+        ----------
+        plan : dict
+            As `describe` returns it.
+
+        Returns
+        -------
+        Plan
 
         Raises
         ------
@@ -241,6 +278,10 @@ class Plan:
         **changes
             Replace the file's values of the space.
 
+        Returns
+        -------
+        Plan
+
         Raises
         ------
         InputError
@@ -283,6 +324,10 @@ class Plan:
         seed : int
         given : collection of str
             Names of the model's parameters that were given a value, which is not drawn.
+
+        Returns
+        -------
+        Plan
 
         Raises
         ------

@@ -36,10 +36,20 @@ SAMPLERS = {
     "grid": Sampler(independent=True, sweeps=True),
     "table": Sampler(independent=True, sweeps=True),
 }
+"""Samplers by the names that studies use."""
 
 
 def find_sampler(name: object) -> Sampler:
     """The sampler of a name.
+
+    Parameters
+    ----------
+    name : object
+        A key of `SAMPLERS`.
+
+    Returns
+    -------
+    Sampler
 
     Raises
     ------
@@ -47,5 +57,5 @@ def find_sampler(name: object) -> Sampler:
         If there is none; the message lists those there are.
     """
     if not isinstance(name, str) or name not in SAMPLERS:
-        raise InputError(f"no sampler {name!r}: there are {', '.join(SAMPLERS)}")
+        raise InputError(f"unknown sampler {name!r}: choose one of {', '.join(SAMPLERS)}")
     return SAMPLERS[name]

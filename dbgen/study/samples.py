@@ -1,7 +1,7 @@
 """The samples of a plan: runs that are drawn, simulated and accepted, or drawn again.
 
 Sample i is snapshot i mod m of run i div m. A run is drawn by the space's sampler from (seed, run,
-attempt), and drawn anew with the next attempt until it yields its m accepted snapshots: nothing
+attempt), and drawn again with the next attempt until it yields its m accepted snapshots: nothing
 else decides a sample. A sweep's run is one point of its grid: its tumour is the sample, whatever
 size it has.
 """
@@ -73,6 +73,15 @@ FAILURES = {Status.FOLDED: Rejection.FOLDED, Status.NOT_FINITE: Rejection.NOT_FI
 
 def draw_samples(tissue: Tissue, plan: Plan, run: int) -> list[Sample]:
     """Draw a run until it yields its accepted snapshots.
+
+    Parameters
+    ----------
+    tissue : Tissue
+        Where the tumours grow.
+    plan : Plan
+        What decides every sample.
+    run : int
+        Number of the run, from 0.
 
     Returns
     -------

@@ -224,13 +224,22 @@ class ParameterSpace:
         return tuple(map(Formula, self.where))
 
     def values(self) -> dict[str, Values]:
-        """What each parameter but the origin is drawn from, by name."""
+        """What each parameter but the origin is drawn from, by name.
+
+        Returns
+        -------
+        dict
+        """
         return {p.name: getattr(self, p.name) for p in RATES} | dict(self.own)
 
     def to_dict(self) -> dict[str, Any]:
         """The space in plain values, from which `from_dict` makes it again.
 
         What need not be given appears where it was; own parameters stand among the others.
+
+        Returns
+        -------
+        dict
         """
         plain: dict[str, Any] = {}
         for at in dataclasses.fields(self):
@@ -255,6 +264,10 @@ class ParameterSpace:
         values : mapping
         declared : sequence of Parameter
             What the growth model declares itself.
+
+        Returns
+        -------
+        ParameterSpace
 
         Raises
         ------

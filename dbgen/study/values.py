@@ -42,14 +42,33 @@ class Range:
         return self.low == self.high
 
     def draw(self, rng: np.random.Generator) -> float:
-        """One value."""
+        """One value.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        float
+        """
         if self.scale == "uniform":
             return float(rng.uniform(self.low, self.high))
         value = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
         return min(max(value, self.low), self.high)  # exp(log(x)) may be off by a rounding
 
     def at(self, share: float) -> float:
-        """The value at a share in [0, 1] of the range, in its scale."""
+        """The value at a share in [0, 1] of the range, in its scale.
+
+        Parameters
+        ----------
+        share : float
+            From 0 to 1.
+
+        Returns
+        -------
+        float
+        """
         if self.scale == "uniform":
             value = self.low + share * (self.high - self.low)
         else:
@@ -57,7 +76,16 @@ class Range:
         return min(max(value, self.low), self.high)
 
     def holds(self, value: float) -> bool:
-        """Whether a value lies in the range."""
+        """Whether a value lies in the range.
+
+        Parameters
+        ----------
+        value : float
+
+        Returns
+        -------
+        bool
+        """
         return self.low <= value <= self.high
 
     def __str__(self) -> str:
@@ -99,15 +127,43 @@ class Choices:
         return max(self.values)
 
     def draw(self, rng: np.random.Generator) -> float:
-        """One value."""
+        """One value.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        float
+        """
         return self.values[rng.integers(len(self.values))]
 
     def at(self, share: float) -> float:
-        """The value at a share in [0, 1) of the list."""
+        """The value at a share in [0, 1) of the list.
+
+        Parameters
+        ----------
+        share : float
+            From 0 on, below 1.
+
+        Returns
+        -------
+        float
+        """
         return self.values[math.floor(share * len(self.values))]
 
     def holds(self, value: float) -> bool:
-        """Whether it is one of the values."""
+        """Whether it is one of the values.
+
+        Parameters
+        ----------
+        value : float
+
+        Returns
+        -------
+        bool
+        """
         return value in self.values
 
     def __str__(self) -> str:
@@ -178,5 +234,5 @@ def number(value: Any) -> float:
         If it is something else: text, say, or true.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise InputError(f"a number is expected, got {value!r}")
+        raise InputError(f"expected a number, got {value!r}")
     return float(value)

@@ -83,13 +83,33 @@ class Agreement:
 
     @classmethod
     def of_logits(cls, logits: NDArray[np.float32], terrain: Terrain) -> Agreement:
-        """Of logits on a terrain's grid; there are no cells outside its brain."""
+        """Of logits on a terrain's grid; there are no cells outside its brain.
+
+        Parameters
+        ----------
+        logits : float32 array of the grid's shape
+        terrain : Terrain
+
+        Returns
+        -------
+        Agreement
+        """
         logits = np.where(terrain.brain, np.clip(logits, NOTHING, -NOTHING), np.float32(NOTHING))
         u = np.where(logits > NOTHING, 1 / (1 + np.exp(-logits)), 0).astype(np.float32)
         return cls(TumorDensity(u, terrain.grid), logits)
 
     def carried_to(self, terrain: Terrain) -> Agreement:
-        """The same on another grid, by linear interpolation of the logits."""
+        """The same on another grid, by linear interpolation of the logits.
+
+        Parameters
+        ----------
+        terrain : Terrain
+            On the other grid.
+
+        Returns
+        -------
+        Agreement
+        """
         above = self.logits - np.float32(NOTHING)  # 0 where there are no cells, as beyond the image
         extended = extend_from_tissue(above, above > 0)
         carried = resample_image(Scan(extended, self.density.grid), terrain.grid).values
@@ -115,6 +135,11 @@ def agree(
         sqrt(dw / rho) of the growth; the profile goes on with it where the growth ends.
     thresholds : Thresholds
         Densities that the outlines show.
+
+    Returns
+    -------
+    Agreement
+        The density that agrees, and how it came about.
 
     Raises
     ------

@@ -85,6 +85,11 @@ def doubt(
         Standard deviation of its ensemble's densities.
     levels : sequence of float
         Densities whose exceedance is asked for, between 0 and 1.
+
+    Returns
+    -------
+    DensityMaps
+        On the same grid: mean, standard deviation and exceedance.
     """
     some = agreement.logits > LEAST_LOGIT
     z = agreement.logits[some].astype(np.float64)

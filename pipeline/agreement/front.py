@@ -4,7 +4,7 @@ A travelling wave of the Fisher-Kolmogorov equation has one profile: the density
 long the front takes to, or took from, a point. In logits, z = ln(u / (1 - u)), the profile falls
 nearly in a straight line, by about 1 / lambda a mm far ahead of the front. The profile of a growth
 is read off its own density as the mean logit of the voxels of one travel time, made falling by
-isotonic regression. So it holds what the growth equation, and its age, say of the front's shape,
+isotonic regression. So it holds what the growth equation, and its age, say about the front's shape,
 and none of where the growth lies.
 
 References
@@ -98,14 +98,36 @@ class Front:
         return cls(mean_times, fitted, lambda_mm)
 
     def at(self, times_mm: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Logit at each time; -inf at infinite ones."""
+        """Logit at each time; -inf at infinite ones.
+
+        Parameters
+        ----------
+        times_mm : float array
+            Travel times, mm of white matter.
+
+        Returns
+        -------
+        float array
+            Logits.
+        """
         first, last = self.times_mm[0], self.times_mm[-1]
         beyond = np.maximum(times_mm - last, 0) - np.maximum(first - times_mm, 0)
         inside = np.interp(times_mm, self.times_mm, self.logits)
         return (inside - beyond / self.lambda_mm).astype(np.float32)
 
     def time_of(self, u: float) -> float:
-        """Time at which the density falls to u, the middle one where it stays there."""
+        """Time at which the density falls to u, the middle one where it stays there.
+
+        Parameters
+        ----------
+        u : float
+            A density, between 0 and 1.
+
+        Returns
+        -------
+        float
+            mm of white matter.
+        """
         level = float(logit(u))
         if level > self.logits[0]:
             return float(self.times_mm[0] - (level - self.logits[0]) * self.lambda_mm)
@@ -116,5 +138,15 @@ class Front:
         return float(np.interp(-level, -strictly, self.times_mm))
 
     def from_time(self, start_mm: float) -> Front:
-        """The same front with its clock at 0 at this time."""
+        """The same front with its clock at 0 at this time.
+
+        Parameters
+        ----------
+        start_mm : float
+            mm of white matter.
+
+        Returns
+        -------
+        Front
+        """
         return replace(self, times_mm=self.times_mm - start_mm)

@@ -50,6 +50,11 @@ def equation_residual(density: TumorDensity, speed: NDArray[np.float32], lambda_
         fluid there is no tissue, and nothing diffuses.
     lambda_mm : float
         sqrt(dw / rho).
+
+    Returns
+    -------
+    float
+        At least 0, without a unit.
     """
     coarse = coarsen(Scan(density.u, density.grid), SPACING_MM)
     if not (coarse.values >= LEAST_DENSITY).any():

@@ -6,7 +6,7 @@ stdout, its memory out of ours, and turns a crash into an error. A job is a fold
 arrays and antsRegistration's arguments go in, transforms come out; nothing is pickled.
 
 ANTs reads its arguments by a syntax of its own, to which brackets and commas belong. So the process
-works in the job's folder and is told names relative to it, never a path of the user's.
+works in the job's folder and gets names relative to it, never a path of the user's.
 """
 
 from __future__ import annotations
@@ -75,6 +75,17 @@ def correct_bias(scan: Scan, mask: NDArray[np.bool_]) -> Scan:
 
     By one thread, so that the result depends on the input alone.
 
+    Parameters
+    ----------
+    scan : Scan
+    mask : bool array of the scan's shape
+        Where the sensitivity is estimated.
+
+    Returns
+    -------
+    Scan
+        The corrected scan on the same grid.
+
     Raises
     ------
     RegistrationError
@@ -135,7 +146,7 @@ def _run_apart(
         ) from None
     if done.returncode < 0:
         raise RegistrationError(
-            f"ANTs was ended by {signal.Signals(-done.returncode).name}, as a rule for lack of "
+            f"ANTs was ended by {signal.Signals(-done.returncode).name}, usually for lack of "
             "memory or by a fault of ITK's"
         )
     if done.returncode != 0:

@@ -128,7 +128,22 @@ def find_pose(
 def refine_pose(
     model: Scan, image: Scan, start: NDArray[np.float64], *, measure: Measure = "information"
 ) -> NDArray[np.float64]:
-    """Improve a pose on voxels of `REFINED_MM` (1 to 2 s); parameters and result as `find_pose`."""
+    """Improve a pose on voxels of `REFINED_MM` (1 to 2 s); parameters and result as `find_pose`.
+
+    Parameters
+    ----------
+    model, image : Scan
+        As in `find_pose`.
+    start : (4, 4) float array
+        The pose to improve, mm.
+    measure : "information" or "correlation"
+        As in `find_pose`.
+
+    Returns
+    -------
+    (4, 4) float array
+        As `find_pose` returns it, mm.
+    """
     fine = Comparison(model, image, REFINED_MM)
     turn = Rotation.from_matrix(start[:3, :3]).as_rotvec(degrees=True)
     pose = np.array([*turn, *(start[:3, :3] @ fine.centre + start[:3, 3])])

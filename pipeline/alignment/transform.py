@@ -77,7 +77,19 @@ class AtlasTransform:
     def linear(
         cls, affine: NDArray[np.float64], settings: Mapping[str, object] | None = None
     ) -> AtlasTransform:
-        """Map without displacements."""
+        """Map without displacements.
+
+        Parameters
+        ----------
+        affine : (4, 4) float array
+            From the atlas's world to the patient's, mm.
+        settings : mapping, optional
+            What is recorded of the registration.
+
+        Returns
+        -------
+        AtlasTransform
+        """
         still = np.zeros((*STILL_GRID.shape, 3), np.float32)
         return cls(affine, still, still, STILL_GRID, dict(settings or {}))
 
@@ -92,32 +104,105 @@ class AtlasTransform:
         return PointMap(inverse(self.affine), np.eye(4), self.inverse_warp, self.grid)
 
     def patient_from_atlas(self, points_mm: Points) -> Points:
-        """Patient coordinates (n, 3) of atlas coordinates (n, 3)."""
+        """Patient coordinates (n, 3) of atlas coordinates (n, 3).
+
+        Parameters
+        ----------
+        points_mm : (n, 3) float array
+            In the atlas's world, mm.
+
+        Returns
+        -------
+        (n, 3) float array
+            In the patient's world, mm.
+        """
         return self.to_atlas.map(np.eye(4), points_mm.T, np.eye(4)).T
 
     def atlas_from_patient(self, points_mm: Points) -> Points:
-        """Atlas coordinates (n, 3) of patient coordinates (n, 3)."""
+        """Atlas coordinates (n, 3) of patient coordinates (n, 3).
+
+        Parameters
+        ----------
+        points_mm : (n, 3) float array
+            In the patient's world, mm.
+
+        Returns
+        -------
+        (n, 3) float array
+            In the atlas's world, mm.
+        """
         return self.to_patient.map(np.eye(4), points_mm.T, np.eye(4)).T
 
     def masks_to_atlas(self, masks: TumorMasks, grid: Grid = SIMULATION_GRID) -> TumorMasks:
-        """Carry a patient's outlines to a grid on the atlas; see `resample_masks`."""
+        """Carry a patient's outlines to a grid on the atlas; see `resample_masks`.
+
+        Parameters
+        ----------
+        masks : TumorMasks
+            In the patient's world.
+        grid : Grid
+            In the atlas's world.
+
+        Returns
+        -------
+        TumorMasks
+        """
         return resample_masks(masks, grid, self.to_atlas)
 
     def masks_to_patient(self, masks: TumorMasks, grid: Grid) -> TumorMasks:
-        """Carry outlines on the atlas to a grid in the patient's world."""
+        """Carry outlines on the atlas to a grid in the patient's world.
+
+        Parameters
+        ----------
+        masks : TumorMasks
+            In the atlas's world.
+        grid : Grid
+            In the patient's world.
+
+        Returns
+        -------
+        TumorMasks
+        """
         return resample_masks(masks, grid, self.to_patient)
 
     def image_to_atlas(self, scan: Scan, grid: Grid, *, nearest: bool = False) -> Scan:
         """Carry a patient's image to a grid on the atlas, by linear interpolation or none.
 
         For display on a coarser grid than the image's.
+
+        Parameters
+        ----------
+        scan : Scan
+            In the patient's world.
+        grid : Grid
+            In the atlas's world.
+        nearest : bool
+            Take the nearest voxel's value; else interpolate linearly.
+
+        Returns
+        -------
+        Scan
         """
         return resample_image(scan, grid, self.to_atlas, nearest=nearest)
 
     def image_to_patient(
         self, scan: Scan, grid: Grid, *, nearest: bool = False, averaged: bool = False
     ) -> Scan:
-        """Carry an image on the atlas to a grid in the patient's world; see `resample_image`."""
+        """Carry an image on the atlas to a grid in the patient's world; see `resample_image`.
+
+        Parameters
+        ----------
+        scan : Scan
+            In the atlas's world.
+        grid : Grid
+            In the patient's world.
+        nearest, averaged : bool
+            As in `resample_image`.
+
+        Returns
+        -------
+        Scan
+        """
         return resample_image(scan, grid, self.to_patient, nearest=nearest, averaged=averaged)
 
     def density_to_patient(
@@ -134,6 +219,10 @@ class AtlasTransform:
             In the patient's world.
         tissue : bool array of the density's shape, optional
             Where the density could grow; see `resample_in_tissue`.
+
+        Returns
+        -------
+        TumorDensity
         """
         if tissue is None:
             carried = self.image_to_patient(Scan(density.u, density.grid), grid)
@@ -147,6 +236,15 @@ class AtlasTransform:
         det(A) det(I + grad d): above 1 where the patient is larger than the atlas, at most 0
         where the map folds. The volume of a region in the patient is its volume on the atlas
         times the region's mean.
+
+        Parameters
+        ----------
+        grid : Grid
+            In the atlas's world.
+
+        Returns
+        -------
+        float32 array of the grid's shape
         """
         # d changes along world axis j by sum_k (d d / d index k) (d index k / d x_j).
         by_index = np.stack(
@@ -165,6 +263,10 @@ class AtlasTransform:
         `antsApplyTransforms -t atlas_from_patient_warp.nii.gz -t atlas_from_patient_affine.mat`,
         the atlas's to the patient by
         `-t [atlas_from_patient_affine.mat,1] -t patient_from_atlas_warp.nii.gz`.
+
+        Parameters
+        ----------
+        folder : str or os.PathLike
         """
         folder = Path(folder)
         write_itk_affine(folder / AFFINE_FILE, self.affine)
@@ -174,7 +276,17 @@ class AtlasTransform:
 
     @classmethod
     def load(cls, folder: StrPath) -> AtlasTransform:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        folder : str or os.PathLike
+            As `save` wrote it.
+
+        Returns
+        -------
+        AtlasTransform
+        """
         folder = Path(folder)
         settings = json.loads((folder / SETTINGS_FILE).read_text())
         affine = read_itk_affine(folder / AFFINE_FILE)

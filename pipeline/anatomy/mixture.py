@@ -1,4 +1,4 @@
-"""Fluid, grey and white matter told apart by intensity, where an atlas says what to expect.
+"""Fluid, grey and white matter, separated by intensity, with an atlas as the prior.
 
 A voxel counts as two halves, each of one tissue: pure where both are of the same, else mixed, with
 any share of the two. With the expected probabilities p_a of the tissues, a pure voxel of a has the

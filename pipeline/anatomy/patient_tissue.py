@@ -31,7 +31,7 @@ from .tissue_maps import TissueMaps
 from .tissue_way import TissueWay
 
 SPACING_MM = 2.0
-"""Of the voxels in which tissue is told apart."""
+"""Size of the voxels in which tissue is segmented, mm."""
 
 THICK_MM = 2.5
 """Voxels that are longer than this along an axis hold too much of several tissues."""
@@ -47,10 +47,12 @@ class TissueSource(enum.Enum):
     """What a patient's tissue is known from; the value says it to a person."""
 
     SEGMENTED = "segmented in the T1"
-    AS_ASKED = "that of the atlas, bent to the patient, as was asked for"
+    AS_ASKED = "that of the atlas, bent to the patient, as the options ask"
     THICK_SLICES = "that of the atlas, bent to the patient, as the slices are thick"
     CONTRAST_AGENT = "that of the atlas, bent to the patient, as there is no T1 without contrast"
-    POOR_CONTRAST = "that of the atlas, bent to the patient, as the T1 tells tissues apart poorly"
+    POOR_CONTRAST = (
+        "that of the atlas, bent to the patient, because the T1 separates tissues poorly"
+    )
     GIVEN = "given as maps"
 
 
@@ -89,8 +91,8 @@ class PatientTissue:
         if self.source is not TissueSource.POOR_CONTRAST:
             return ()
         return (
-            f"The T1 tells white from grey matter poorly (contrast {self.contrast:.1f}, at least "
-            f"{LEAST_CONTRAST:g}): the tissue is that of the atlas, bent to the patient.",
+            f"The T1 separates white from grey matter poorly (contrast {self.contrast:.1f}, at "
+            f"least {LEAST_CONTRAST:g}): the tissue is that of the atlas, bent to the patient.",
         )
 
     @property
@@ -100,14 +102,29 @@ class PatientTissue:
         return f"{self.source.value}{shown}"
 
     def terrain(self, outlines: TumorMasks, brain: NDArray[np.bool_]) -> Terrain:
-        """What a front meets in it, on the grid of outlines and brain."""
+        """What a front meets in it, on the grid of outlines and brain.
+
+        Parameters
+        ----------
+        brain : bool array of the outlines' shape
+        outlines : TumorMasks
+
+        Returns
+        -------
+        Terrain
+        """
         wm, gm, csf = self.wm, self.gm, self.csf
         if self.grid != outlines.grid:
             wm, gm, csf = resample_images([wm, gm, csf], self.grid, outlines.grid)
         return Terrain(outlines, brain, tissue_speed(wm, gm, csf, brain, outlines.whole))
 
     def row(self) -> dict[str, Any]:
-        """Plain values by name, as `result.json` shows them."""
+        """Plain values by name, as `result.json` shows them.
+
+        Returns
+        -------
+        dict
+        """
         return {"source": self.source.value, "contrast": self.contrast}
 
 
@@ -131,6 +148,11 @@ def find_tissue(
         By the T1 where it shows tissue, or by the atlas in any case.
     given : TissueMaps, optional
         What is known of the tissue; it holds outside the outlined tumour, whatever the way.
+
+    Returns
+    -------
+    PatientTissue
+        On the patient's grid.
     """
     grid = patient.grid
     if given is not None:

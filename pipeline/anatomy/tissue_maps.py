@@ -32,7 +32,7 @@ class TissueMaps:
     checksums : mapping of str to str
         SHA-256 of each file by its role.
     frames : mapping of str to Frames
-        What each file's header says of its place.
+        What each file's header says about its place.
     """
 
     gm: Scan
@@ -44,6 +44,15 @@ class TissueMaps:
 
 def read_tissue_maps(gm: StrPath, wm: StrPath, csf: StrPath) -> TissueMaps:
     """Read a patient's tissue maps, each on any grid.
+
+    Parameters
+    ----------
+    gm, wm, csf : str or os.PathLike
+        Probabilities of grey matter, white matter and fluid, from 0 to 1, in NIfTI.
+
+    Returns
+    -------
+    TissueMaps
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How a patient's tissue may be found: what is asked for, checked."""
+"""The ways to find a patient's tissue; the option is checked here."""
 
 from __future__ import annotations
 

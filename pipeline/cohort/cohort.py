@@ -2,7 +2,7 @@
 
 A patient's results lie in `sub-<label>/`. A patient counts as done when the result there was made
 from the same request: the same bytes of the inputs, the same database, version and options. So the
-same command resumes, does again what failed, and does anew what changed. One that fails is
+same command resumes, and repeats what failed or changed. One that fails is
 recorded and never stops the others; one whose worker dies is tried once more.
 """
 
@@ -235,12 +235,12 @@ def invert_case(
 
 
 def _require_refinement(cases: Sequence[Case], options: InversionOptions) -> None:
-    """See that tissue maps are not given in vain."""
+    """See that tissue maps are given only where they are used."""
     given = [case.identifier for case in cases if case.tissue is not None]
     if given and not options.refine:
         raise InputError(
             f"tissue maps are given for {', '.join(given[:3])}{' ...' if given[3:] else ''}: the "
-            "own anatomy goes on from a refinement, leave that on"
+            "own anatomy needs a refinement, switch that on"
         )
 
 

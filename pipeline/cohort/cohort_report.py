@@ -183,6 +183,11 @@ def write_cohort(
     -------
     list of str
         A sentence for each picture or page that could not be made.
+
+    Raises
+    ------
+    OSError
+        If the table cannot be written.
     """
     out = Path(out)
     rows = cohort_rows(outcomes, out, declared)

@@ -48,6 +48,15 @@ class Cases:
     def load(self, i: int) -> TumorMasks:
         """Outlines of the i-th patient on the simulation grid.
 
+        Parameters
+        ----------
+        i : int
+            Number of the patient, from 0.
+
+        Returns
+        -------
+        TumorMasks
+
         Raises
         ------
         InputError
@@ -60,6 +69,16 @@ class Cases:
 
     def notices_of(self, i: int, atlas: Atlas) -> list[str]:
         """What to tell of the i-th patient's header and outlines.
+
+        Parameters
+        ----------
+        i : int
+            Number of the patient, from 0.
+        atlas : Atlas
+
+        Returns
+        -------
+        list of str
 
         Raises
         ------
@@ -98,6 +117,11 @@ def find_cases(
         Of their labels.
     atlas : Atlas, optional
         In whose brain the outlines are to lie; by default the one in use.
+
+    Returns
+    -------
+    Cases
+        Their outlines on the simulation grid, and their names.
 
     Raises
     ------

@@ -12,6 +12,16 @@ from ..names import checked_identifier
 def find_exams(folder: StrPath) -> list[Path]:
     """The patients' folders in the benchmark's input.
 
+    Parameters
+    ----------
+    folder : str or os.PathLike
+        The folder that PREDICT-GBM mounts as input.
+
+    Returns
+    -------
+    list of Path
+        Sorted by name.
+
     Raises
     ------
     InputError

@@ -101,6 +101,15 @@ class Exam:
 def read_exam(folder: StrPath) -> Exam:
     """Read a patient's folder.
 
+    Parameters
+    ----------
+    folder : str or os.PathLike
+        One `Patient-<id>`.
+
+    Returns
+    -------
+    Exam
+
     Raises
     ------
     InputError

@@ -1,4 +1,4 @@
-"""Outlines in SRI24 world coordinates, read for a query; the person is told of doubts."""
+"""Outlines in SRI24 world coordinates, read for a query, with notices about doubts."""
 
 from __future__ import annotations
 

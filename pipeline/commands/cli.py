@@ -62,7 +62,7 @@ KEPT = {
 }
 """What a stopped command leaves behind, and how it goes on."""
 
-NOTHING_KEPT = "nothing unfinished is kept, and the same command begins anew"
+NOTHING_KEPT = "nothing unfinished is kept, and the same command starts over"
 
 
 def _print_version(is_asked: bool) -> None:
@@ -103,7 +103,7 @@ def _before_the_command(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; what ends it is told on one line on stderr.
+    """Run the command line; one line on stderr says what ended it.
 
     Bad input ends with exit code 2, work that failed with 1, and so does a bug, whose line names a
     file with the traceback.

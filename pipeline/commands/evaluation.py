@@ -142,7 +142,7 @@ def evaluate_command(
     """Compare search strategies, as in Tables 1 and 2 of the paper. The same command resumes."""
     names = list(dict.fromkeys(["direct", *_names(strategies)]))
     if not synthetic and cases is None:
-        raise InputError("there is nothing to ask: give --synthetic N, --cases FOLDER, or both")
+        raise InputError("expected queries, got none: give --synthetic N, --cases FOLDER, or both")
     convention = None
     if labels or core_labels or whole_labels:
         convention = label_convention(

@@ -208,9 +208,7 @@ def decimals(text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(
-            f"numbers with commas are expected, as in 0.01,0.1; got {text!r}"
-        ) from None
+        raise InputError(f"expected numbers with commas, as in 0.01,0.1, got {text!r}") from None
 
 
 def numbers(text: str | None) -> list[int] | None:
@@ -227,5 +225,5 @@ def numbers(text: str | None) -> list[int] | None:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise InputError(
-            f"labels are whole numbers with commas, as in 1,2,4; got {text!r}"
+            f"expected labels as whole numbers with commas, as in 1,2,4, got {text!r}"
         ) from None

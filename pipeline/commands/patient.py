@@ -230,8 +230,8 @@ def _require_dicom(dicom: Path, output: Path, role: str, series: Path) -> None:
     """See that DICOM files can be written, apart from the result."""
     if dicom.resolve() == output.resolve():
         raise InputError(
-            f"--dicom {dicom}: what identifies the patient is kept apart from the result; name "
-            "another folder than that of -o"
+            f"--dicom {dicom}: DICOM files identify the patient and lie apart from the result; "
+            "name another folder than that of -o"
         )
     require_series_path(series, f"{role} {series}")
     require_extra()

@@ -1,4 +1,4 @@
-"""Files of pictures that a command is asked for beside its results."""
+"""Files of pictures that a command writes beside its results."""
 
 from __future__ import annotations
 

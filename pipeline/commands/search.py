@@ -120,7 +120,7 @@ def query_command(
             "--empty-score to --strategy direct"
         )
     if strategy != "direct" and address is not None:
-        raise InputError("a cluster searches with --strategy direct alone")
+        raise InputError("--address needs --strategy direct: leave one of the two out")
     if strategy == "direct" and rerank:
         raise InputError("--strategy direct ranks by the exact score as it is: leave --rerank out")
     convention = None

@@ -33,7 +33,7 @@ HEADER = (
 """What is read of a file to tell its series and its place."""
 
 LARGE_BYTES = 4096
-"""A longer value is passed over until it is asked for."""
+"""A longer value is skipped until it is needed."""
 
 UNDEFINED = 0xFFFFFFFF
 """Length of pixel data in pieces, as compressed ones are."""
@@ -112,7 +112,9 @@ def find_series(path: StrPath, name: str) -> Series:
     listed = "; ".join(map(str, every))
     chosen = every if number is None else [series for series in every if series.number == number]
     if not chosen:
-        raise InputError(f"{name}: there is no series {number} in the folder; it holds {listed}")
+        raise InputError(
+            f"{name}: expected a series of the folder, got number {number}; it holds {listed}"
+        )
     if len(chosen) > 1:
         numbers = {series.number for series in chosen}
         advice = (

@@ -26,7 +26,16 @@ def split_number(path: StrPath) -> tuple[Path, int | None]:
 
 
 def is_dicom(path: StrPath) -> bool:
-    """Whether a path names a DICOM file, a folder that holds one, or a series in such a folder."""
+    """Whether a path names a DICOM file, a folder that holds one, or a series in such a folder.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+
+    Returns
+    -------
+    bool
+    """
     try:
         place, _ = split_number(path)
         return any(has_magic(file) for file in (place.rglob("*") if place.is_dir() else [place]))

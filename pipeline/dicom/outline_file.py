@@ -66,6 +66,11 @@ def read_outlines(path: StrPath, role: str, names: StructureNames, image: ImageF
         In whose world they lie. Their voxels are its, where they are of its grid, and their own
         otherwise.
 
+    Returns
+    -------
+    ImageFile
+        Integer labels.
+
     Raises
     ------
     InputError

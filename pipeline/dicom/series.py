@@ -70,6 +70,13 @@ def require_series(path: StrPath, name: str, *, of_head: bool = True) -> tuple[S
     of_head : bool
         Whether the field of view must hold the larger part of a brain.
 
+    Returns
+    -------
+    series : Series
+        What the headers say.
+    stack : Stack
+        The order of the slices and the grid that they form.
+
     Raises
     ------
     InputError
@@ -84,7 +91,9 @@ def require_series(path: StrPath, name: str, *, of_head: bool = True) -> tuple[S
             "results can be carried by a registration of yours"
         )
     if int(series.first.get("SamplesPerPixel") or 1) != 1:
-        raise InputError(f"{name}: expected one value a pixel, got colours; give the series itself")
+        raise InputError(
+            f"{name}: expected one value per pixel, got colours; give the series itself"
+        )
     _require_decoder(series.files[0], name)
     is_enhanced = any(file.header.get("NumberOfFrames") for file in series.files)
     stack = _enhanced(series, name) if is_enhanced else _classic(series, name)
@@ -108,6 +117,11 @@ def read_series(path: StrPath, role: str, *, of_head: bool = True) -> ImageFile:
         What the series is to the user ("T1"); opens every message.
     of_head : bool
         As in `require_series`.
+
+    Returns
+    -------
+    ImageFile
+        Its affine leads to RAS world coordinates, mm.
 
     Raises
     ------
@@ -209,7 +223,7 @@ def _require_even(
     shared = int((gaps <= SLICE_APART * max(usual, 0)).sum())
     if usual <= 0 or shared:
         raise InputError(
-            f"{name}: expected one slice a place, got {n} slices at {n - shared} places, as "
+            f"{name}: expected one slice at each place, got {n} slices at {n - shared} places, as "
             "several echoes, times or copies have them; give a series of one volume"
         )
     missing = np.rint(gaps / usual) - 1
@@ -240,7 +254,7 @@ def _enhanced(series: Series, name: str) -> Stack:
     """All frames in one file."""
     if len(series.files) != 1:
         raise InputError(
-            f"{name}: expected one file with all frames, or one slice a file, got "
+            f"{name}: expected one file with all frames, or one slice per file, got "
             f"{len(series.files)} files with {series.n_slices} frames; put the file that is wanted "
             "into a folder of its own"
         )
@@ -253,7 +267,7 @@ def _enhanced(series: Series, name: str) -> Stack:
         geometry = None
     if geometry is None:
         raise InputError(
-            f"{name}: expected frames that lie evenly, one a place, got a file of "
+            f"{name}: expected frames that lie evenly, one at each place, got a file of "
             f"{series.n_slices} frames that do not, as several echoes, times or missing frames "
             "have them; give a series of one volume"
         )

@@ -43,6 +43,10 @@ def make_structure_set(structures: Sequence[Structure], study: Study) -> Any:
         On the study's grid.
     study : Study
         Whose patient, study and frame of reference it gets, and whose images it refers to.
+
+    Returns
+    -------
+    pydicom.Dataset
     """
     with quietly():
         made = _head(study)

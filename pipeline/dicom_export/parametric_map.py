@@ -28,6 +28,10 @@ def make_parametric_map(values: NDArray[np.float32], study: Study, label: str, m
         At most 16 letters.
     meaning : str
         What a value is, for people.
+
+    Returns
+    -------
+    pydicom.Dataset
     """
     with quietly():
         codes = pydicom.sr.codedict.codes

@@ -25,6 +25,10 @@ def make_segmentation(structures: Sequence[Structure], study: Study) -> Any:
         On the study's grid.
     study : Study
         Whose patient, study and frame of reference it gets, and whose images it refers to.
+
+    Returns
+    -------
+    pydicom.Dataset
     """
     with quietly():
         stacked = np.stack([structure.mask for structure in structures], axis=-1)

@@ -59,7 +59,18 @@ class Study:
     sha256: str
 
     def image_of(self, k: int) -> tuple[Any, int | None]:
-        """The image of a slice, and the frame in it where it has several."""
+        """The image of a slice, and the frame in it where it has several.
+
+        Parameters
+        ----------
+        k : int
+            Number of the slice, from 0.
+
+        Returns
+        -------
+        image : pydicom.Dataset
+        frame : int or None
+        """
         if self.frames is None:
             return self.images[k], None
         return self.images[0], self.frames[k]
@@ -79,6 +90,10 @@ def read_study(path: StrPath, name: str, *, anonymous: bool = False) -> Study:
         refer to images that have these names nowhere, and lie on the scan by their coordinates
         alone.
 
+    Returns
+    -------
+    Study
+
     Raises
     ------
     InputError
@@ -89,7 +104,7 @@ def read_study(path: StrPath, name: str, *, anonymous: bool = False) -> Study:
     if stack.frame_uid is None:
         raise InputError(
             f"{name}: the series names no frame of reference (FrameOfReferenceUID), so no DICOM "
-            "output can lie on it; ask for none"
+            "output can lie on it; leave DICOM outputs out"
         )
     renamed: dict[str, str] = {}
 

@@ -71,7 +71,12 @@ class OwnAnatomy:
         return self.grown.score > self.bent.score
 
     def row(self) -> dict[str, Any]:
-        """Plain values by name, as `result.json` shows them."""
+        """Plain values by name, as `result.json` shows them.
+
+        Returns
+        -------
+        dict
+        """
         return {
             "bent": self.bent.row(),
             "grown": self.grown.row(),
@@ -141,6 +146,11 @@ def grow_in_patient(
         On the atlas, with a refinement.
     own : PatientTissue
 
+    Returns
+    -------
+    OwnAnatomy
+        The growth on the grid of the patient's tissue.
+
     Raises
     ------
     NoGrowthError
@@ -149,7 +159,9 @@ def grow_in_patient(
         If there was no refinement.
     """
     if findings.refinement is None:
-        raise ValueError("the growth in the patient goes on from a refinement, there is none")
+        raise ValueError(
+            "expected a refinement, from which the growth in the patient continues, got none"
+        )
     tissue = tissue_of(patient, transform, atlas, own)
     target = Target(
         _outlines(patient, tissue.grid),

@@ -1,7 +1,8 @@
 """The growth that the map shows: the best match, or what overlaps the patient better still.
 
-Tried are, in this order, the best match, its refinement if asked for, and several tumours where the
-core has several components. The largest sum of the Dice wins; of equals the first, the simplest.
+The candidates are, in this order, the best match, its refinement if the options ask for it, and
+several tumours where the core has several components. The largest sum of the Dice wins; of equals
+the first, the simplest.
 """
 
 from __future__ import annotations
@@ -70,7 +71,12 @@ class Answer:
         return self.source is not AnswerSource.OWN_ANATOMY
 
     def row(self) -> dict[str, Any]:
-        """Plain values by name, as `result.json` and the report show them."""
+        """Plain values by name, as `result.json` and the report show them.
+
+        Returns
+        -------
+        dict
+        """
         return {
             "source": self.source.value,
             "space": "SRI24" if self.is_on_atlas else "patient",
@@ -142,7 +148,12 @@ def find_answer(
     thresholds_fitted : bool
         Whether to fit the thresholds after that.
     fitted_parameters : sequence of str
-        Parameters of the model that are refined besides (see `coordinates.free_parameters`).
+        Parameters of the model that are refined as well (see `coordinates.free_parameters`).
+
+    Returns
+    -------
+    Findings
+        The answer, and what led to it.
     """
     best = database.density(matches[0].match.sample)
     free = free_parameters(database, fitted_parameters)

@@ -128,8 +128,7 @@ def free_parameters(database: Database, named: Iterable[str] = ()) -> tuple[Free
             found.append(Free(one, *one.usual))
         else:
             raise InputError(
-                f"fit: nothing says in which range {name} is to be fitted: vary it in the study of "
-                "the database"
+                f"fit: the range of {name} is unknown: vary it in the study of the database"
             )
     return tuple(found)
 

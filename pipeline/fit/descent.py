@@ -8,7 +8,7 @@ Levenberg-Marquardt steps minimise |r|^2 (see `overlap`),
 with J by differences, which cost four runs of the solver, or one more for each further direction:
 the derivative with respect to rho T, and
 the best rho T, are read off the run itself (see `trajectory`). Each step then corrects J by what it
-met (Broyden 1965), and J is only taken anew where no step along it succeeds.
+met (Broyden 1965), and J is only taken again where no step along it succeeds.
 
 References
 ----------

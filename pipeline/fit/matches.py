@@ -36,7 +36,12 @@ class RankedMatch:
     declared: Declared = NOTHING_DECLARED
 
     def row(self) -> dict[str, Any]:
-        """Plain values by name, as `result.json` and the report show them."""
+        """Plain values by name, as `result.json` and the report show them.
+
+        Returns
+        -------
+        dict
+        """
         growth = self.parameters.row(self.declared)
         origin_mm = growth.pop("origin_mm")
         return {
@@ -52,7 +57,20 @@ class RankedMatch:
 
 
 def rank_matches(database: Database, matches: list[Match]) -> tuple[RankedMatch, ...]:
-    """Add each match's growth parameters."""
+    """Add each match's growth parameters.
+
+    Parameters
+    ----------
+    database : Database
+        That of the samples.
+    matches : list of Match
+        Best first.
+
+    Returns
+    -------
+    tuple of RankedMatch
+        In the same order.
+    """
     voxel_mm = max(database.grid.spacing_mm)
     ranked = []
     for rank, match in enumerate(matches, start=1):

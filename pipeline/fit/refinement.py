@@ -174,6 +174,11 @@ def refine(
         Descents at a time, by default as many as there are cores for this process. The result does
         not depend on it.
 
+    Returns
+    -------
+    Refinement
+        The best arrival, and all the others.
+
     Raises
     ------
     NoGrowthError

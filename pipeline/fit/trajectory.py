@@ -137,7 +137,17 @@ class Target:
         return int(self.masks.whole.sum())
 
     def dice_of(self, density: TumorDensity) -> tuple[float, float]:
-        """Dice of core and whole with the outlines of a density on the tissue's grid."""
+        """Dice of core and whole with the outlines of a density on the tissue's grid.
+
+        Parameters
+        ----------
+        density : TumorDensity
+            On the tissue's grid.
+
+        Returns
+        -------
+        dice_core, dice_whole : float
+        """
         return dice_of_masks(self.masks, density.outlines(self.thresholds))
 
     @property
@@ -150,6 +160,17 @@ class Target:
         """Dice of core and whole with the outlines of a density on a part of the box.
 
         Outside the part there is no outline.
+
+        Parameters
+        ----------
+        logits : float32 array of the part's shape
+            Of the density.
+        part : tuple of slice
+            Of the tissue's box.
+
+        Returns
+        -------
+        dice_core, dice_whole : float
         """
         core, whole = (
             float(
@@ -163,7 +184,16 @@ class Target:
         return core, whole
 
     def score(self, logits: NDArray[np.float32], part: Part = EVERYWHERE) -> float:
-        """Sum of the two Dice."""
+        """Sum of the two Dice.
+
+        Parameters
+        ----------
+        logits, part : as in `dice`
+
+        Returns
+        -------
+        float
+        """
         return sum(self.dice(logits, part))
 
 

@@ -21,6 +21,14 @@ def in_lps(scan: Scan) -> Scan:
     """A scan with its axes in the order left, posterior, superior, as far as they run along these.
 
     Nothing is interpolated; a scan that has this order is left as it is.
+
+    Parameters
+    ----------
+    scan : Scan
+
+    Returns
+    -------
+    Scan
     """
     own = nib.io_orientation(scan.grid.affine)
     turn = nib.orientations.ornt_transform(own, nib.orientations.axcodes2ornt("LPS"))
@@ -33,6 +41,17 @@ def coarsen(scan: Scan, spacing_mm: float) -> Scan:
     """Average blocks of voxels until they measure about `spacing_mm`; never refine.
 
     Blocks that are not full, filled up with 0, lie at the left, posterior or superior end.
+
+    Parameters
+    ----------
+    scan : Scan
+    spacing_mm : float
+        Voxel size to come close to.
+
+    Returns
+    -------
+    Scan
+        On a grid of its own in the same world.
     """
     block = np.array([max(1, round(spacing_mm / s)) for s in scan.grid.spacing_mm])
     missing = -np.array(scan.grid.shape) % block
@@ -51,6 +70,17 @@ def even_out(scan: Scan, spacing_mm: float) -> Scan:
     """Bring thick and thin axes alike to about `spacing_mm`: average, then interpolate linearly.
 
     Pyramids shrink all axes by one factor, which would leave nothing of 26 thick slices.
+
+    Parameters
+    ----------
+    scan : Scan
+    spacing_mm : float
+        Voxel size to come close to.
+
+    Returns
+    -------
+    Scan
+        On a grid of its own in the same world.
     """
     coarse = coarsen(scan, spacing_mm)
     pairs = list(zip(coarse.grid.shape, coarse.grid.spacing_mm, strict=True))

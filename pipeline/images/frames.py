@@ -25,17 +25,17 @@ HANGING = ("seg", "brain_mask", "recurrence")
 COPY = "copy the image's header to it"
 
 PAIR_RULES = (
-    Rule("frames of both", "equal to 0.05 voxels", "taken", "one grid, voxel for voxel"),
+    Rule("frames of both", "equal to 0.05 voxels", "accepted", "one grid, voxel for voxel"),
     Rule(
         "frame, the image's other frame",
         "one shape, and equal: a qform where the sform was taken, or the reverse",
-        "told",
+        "notice",
         "one grid, voxel for voxel",
     ),
     Rule(
         "frames of both, elsewhere",
         "sform and qform differ by one and the same motion",
-        "taken",
+        "accepted",
         "the sforms",
     ),
     Rule(
@@ -50,8 +50,8 @@ PAIR_RULES = (
         "refused",
         "for a segmentation, --seg-grid t1 takes the image's voxels",
     ),
-    Rule("frames of both, elsewhere", "each file has one frame", "told", "one world"),
-    Rule("sform_code of both", "different names of spaces", "taken", "the numbers alone count"),
+    Rule("frames of both, elsewhere", "each file has one frame", "notice", "one world"),
+    Rule("sform_code of both", "different names of spaces", "accepted", "the numbers alone count"),
 )
 """For a file that must lie in the world of an image: segmentation, masks, recurrence, tissue."""
 
@@ -106,9 +106,9 @@ def settle(
         elif lies_in_other_frame(file.frames, anchor.frames):
             settled[role] = replace(file, grid=anchor.grid)
             notices.append(
-                f"The {names[role]} does not lie in the frame that was taken for the "
-                f"{anchor_name}, but in one that a header declares beside (sform and qform): "
-                "their shapes are the same, and its voxels were taken for that image's."
+                f"The {names[role]} does not lie in the frame of the {anchor_name} that is in use, "
+                "but in the other one that a header declares (sform and qform). Their shapes are "
+                "the same, so it gets that image's voxels."
             )
         elif role in HANGING:
             is_image = role == "seg" and anchor.sha256 == files[image].sha256

@@ -47,9 +47,9 @@ UNITS = {1: ("metres", 1000.0), 3: ("micrometres", 0.001)}
 """By the code in xyzt_units: name, and millimetres in one. Any other code stands for mm."""
 
 QUIET = logging.Logger("glioquery.quiet", logging.CRITICAL)
-"""Takes what nibabel has to say of a header's oddities; they are judged here."""
+"""Takes what nibabel has to say about a header's oddities; they are judged here."""
 
-Verdict = Literal["taken", "told", "refused"]
+Verdict = Literal["accepted", "notice", "refused"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Rule:
     facts : str
     when : str
         They meet like this.
-    verdict : "taken", "told" or "refused"
+    verdict : "accepted", "notice" or "refused"
         Whether work goes on without a word, with a notice, or not at all.
     what : str
         Happens then.
@@ -74,35 +74,35 @@ class Rule:
 
 
 RULES = (
-    Rule("sform, qform", "less than 0.5 mm apart at every corner", "taken", "the sform"),
-    Rule("sform, qform", "farther apart", "told", "the sform; see below for two files"),
+    Rule("sform, qform", "less than 0.5 mm apart at every corner", "accepted", "the sform"),
+    Rule("sform, qform", "farther apart", "notice", "the sform; see below for two files"),
     Rule("sform, qform", "one mirrors the other", "refused", "left and right are unknown"),
-    Rule("sform, pixdim", "voxel sizes within 0.5 %, or pixdim is 0", "taken", "the sform"),
+    Rule("sform, pixdim", "voxel sizes within 0.5 %, or pixdim is 0", "accepted", "the sform"),
     Rule("sform, pixdim", "voxel sizes differ by more", "refused", "volumes are unknown"),
     Rule("sform, its code", "declared, but it spans no volume", "refused", "even beside a qform"),
-    Rule("qform, quaternion", "longer than 1 by rounding", "taken", "made 1 long"),
-    Rule("qform, quaternion", "longer than that, with an sform", "told", "the sform"),
+    Rule("qform, quaternion", "longer than 1 by rounding", "accepted", "made 1 long"),
+    Rule("qform, quaternion", "longer than that, with an sform", "notice", "the sform"),
     Rule("qform, quaternion", "longer than that, and no sform", "refused", "it is no rotation"),
-    Rule("sform_code, qform_code", "both 0", "told", "pixdim; left and right may be exchanged"),
-    Rule("sform_code, qform_code", "above 5, where NIfTI ends", "taken", "as declared"),
-    Rule("frame, origin", "unturned, from 0 on: a lost header", "told", "axes may be wrong"),
-    Rule("xyzt_units, sizes", "metres or micrometres", "told", "converted to mm"),
-    Rule("xyzt_units, sizes", "none, or an unknown code", "taken", "mm"),
+    Rule("sform_code, qform_code", "both 0", "notice", "pixdim; left and right may be exchanged"),
+    Rule("sform_code, qform_code", "above 5, where NIfTI ends", "accepted", "as declared"),
+    Rule("frame, origin", "unturned, from 0 on: a lost header", "notice", "axes may be wrong"),
+    Rule("xyzt_units, sizes", "metres or micrometres", "notice", "converted to mm"),
+    Rule("xyzt_units, sizes", "none, or an unknown code", "accepted", "mm"),
     Rule("sizes, a head", "a side over 400 mm, an image's under 50 mm", "refused", "before work"),
     Rule("sizes, a head", "a voxel's side under 0.15 mm or over 20 mm", "refused", "before work"),
     Rule("dim, memory", "more than 512^3 voxels", "refused", "before the data are read"),
     Rule("dim, data", "fewer data than dim says", "refused", "the file is truncated"),
-    Rule("dim, data", "more data, by a slice at most", "taken", "padding"),
+    Rule("dim, data", "more data, by a slice at most", "accepted", "padding"),
     Rule("dim, data", "more data than that", "refused", "dim is wrong"),
-    Rule("dim, volumes", "further axes of length 1", "taken", "dropped"),
-    Rule("dim, volumes", "several volumes", "refused", "one is wanted"),
-    Rule("datatype, bitpix", "they differ", "taken", "the datatype"),
-    Rule("scl_slope, scl_inter", "a slope of 0 or NaN", "taken", "no scaling"),
+    Rule("dim, volumes", "further axes of length 1", "accepted", "dropped"),
+    Rule("dim, volumes", "several volumes", "refused", "a file holds one volume"),
+    Rule("datatype, bitpix", "they differ", "accepted", "the datatype"),
+    Rule("scl_slope, scl_inter", "a slope of 0 or NaN", "accepted", "no scaling"),
     Rule("scl_slope, scl_inter", "a slope, and no finite intercept", "refused", "values unknown"),
-    Rule("scl_slope, labels", "scaled values within 0.01 of integers", "taken", "rounded"),
+    Rule("scl_slope, labels", "scaled values within 0.01 of integers", "accepted", "rounded"),
     Rule("scl_slope, labels", "farther from them", "refused", "no segmentation"),
-    Rule("cal_min and cal_max, data", "any", "taken", "never read"),
-    Rule("intent, descrip, slice timing", "any", "taken", "never read"),
+    Rule("cal_min and cal_max, data", "any", "accepted", "never read"),
+    Rule("intent, descrip, slice timing", "any", "accepted", "never read"),
 )  # fmt: skip
 """Within one file; pairs of files: `PAIR_RULES` in `frames`."""
 
@@ -139,7 +139,7 @@ class Header:
     offset : int
         Bytes before the voxels.
     notices : tuple of str
-        What the user should know although it is no error; each goes on from "The <file> ".
+        What the user should know although it is no error; each continues "The <file> ".
     """
 
     frames: Frames
@@ -188,7 +188,7 @@ def read_header(
     if len(shape) < 3 or min(shape) < 1 or any(n != 1 for n in shape[3:]):
         raise InputError(
             f"{name}: expected one 3-D volume, got an array of {' x '.join(map(str, shape))}; "
-            "extract the volume that is wanted"
+            "extract the volume that you want"
         )
     if dtype.kind not in "buif":
         raise InputError(f"{name}: expected real numbers, got voxels of type {dtype}")
@@ -259,7 +259,7 @@ def _frames(
         grid = _grid(shape, affine, name)
         _require_one_size(grid, sizes, name)
         if _code(said, "qform_code") and qform is None:
-            notices.append("declares a qform that is no rotation: its sform was taken.")
+            notices.append("declares a qform that is no rotation; glioquery uses the sform.")
     elif _code(said, "qform_code"):
         if qform is None:
             raise InputError(
@@ -272,15 +272,15 @@ def _frames(
         affine = fixed.get_base_affine()
         affine[:3] *= scale
         notices.append(
-            "declares no orientation (sform and qform codes are 0): left and right were taken as "
-            "nibabel assumes them and may be exchanged."
+            "declares no orientation (sform and qform codes are 0): left and right are as nibabel "
+            "assumes them, and may be exchanged."
         )
         return Frames(_grid(shape, affine, name), is_lost=True), tuple(notices)
     is_lost = _is_plain(grid.affine)
     if is_lost:
         notices.append(
-            "has a header without rotation and with its origin in the first voxel, as programs "
-            "write it that lost the true one: its axes and its sides may be wrong."
+            "has a header without rotation and with its origin in the first voxel, as after the "
+            "loss of the true header: its axes and its sides may be wrong."
         )
     other = None if qform is None else _grid(shape, qform, name)
     if other is None or apart_mm(grid, other) < FRAMES_APART_MM:
@@ -293,7 +293,7 @@ def _frames(
         )
     notices.append(
         f"declares two frames that differ (sform and qform, {apart_mm(grid, other):.3g} mm apart "
-        "at a corner): the sform was taken, other programs may take the qform."
+        "at a corner): glioquery uses the sform, other programs may use the qform."
     )
     return Frames(grid, other, is_lost), tuple(notices)
 

@@ -49,7 +49,12 @@ class LabelConvention:
         return self.whole | self.no_tumour
 
     def row(self) -> dict[str, str | list[int]]:
-        """Plain values by name, as `result.json` shows them."""
+        """Plain values by name, as `result.json` shows them.
+
+        Returns
+        -------
+        dict
+        """
         return {
             "name": self.name,
             "core": sorted(self.core),

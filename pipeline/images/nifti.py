@@ -64,7 +64,7 @@ class ImageFile:
     grid : Grid
         In the frame that is taken.
     frames : Frames
-        What the header says of it.
+        What the header says about it.
     notices : tuple of str
         What the user should know of the header.
     sha256 : str
@@ -95,7 +95,7 @@ def read_nifti(
     of_head : bool
         Whether the field of view must hold the larger part of a brain. Outlines may be cropped.
     grid : Grid, optional
-        Taken in place of what the header says of its frame and its sizes.
+        Taken in place of what the header says about its frame and its sizes.
 
     Returns
     -------

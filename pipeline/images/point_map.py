@@ -40,7 +40,22 @@ class PointMap:
     def map(
         self, target: NDArray[np.float64], voxels: Points, source: NDArray[np.float64]
     ) -> Points:
-        """Voxel indices in the source of voxel indices in the target, given both affines."""
+        """Voxel indices in the source of voxel indices in the target, given both affines.
+
+        Parameters
+        ----------
+        target : (4, 4) float array
+            Affine of the target, from voxels to mm.
+        voxels : (3, n) float array
+            Voxel indices in the target.
+        source : (4, 4) float array
+            Affine of the source, from voxels to mm.
+
+        Returns
+        -------
+        (3, n) float array
+            Voxel indices in the source.
+        """
         points = apply(self.before @ target, voxels)
         if self.field is not None and self.grid is not None:
             at = apply(inverse(self.grid.affine), points)
@@ -49,7 +64,19 @@ class PointMap:
         return apply(inverse(source) @ self.after, points)
 
     def find_box(self, source: Box, source_grid: Grid, target: Grid) -> Box:
-        """Find the target voxels that a box of source voxels can reach."""
+        """Find the target voxels that a box of source voxels can reach.
+
+        Parameters
+        ----------
+        source : Box
+            Voxels of the source.
+        source_grid, target : Grid
+
+        Returns
+        -------
+        Box
+            In the target.
+        """
         reach = 0 if self.field is None else np.abs(self.field).max(axis=(0, 1, 2))
         low, high = _hull(inverse(self.after) @ source_grid.affine, *np.transpose(source))
         back = inverse(self.before @ target.affine)

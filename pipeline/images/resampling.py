@@ -46,6 +46,11 @@ def resample_image(
         Take the nearest voxel's value; else interpolate linearly.
     averaged : bool
         Give each voxel the mean over points at most 1 mm apart inside it, as outlines have.
+
+    Returns
+    -------
+    Scan
+        On the grid; 0 outside the field of view.
     """
     n_samples = _samples_in(grid) if averaged else (1, 1, 1)
     order = 0 if nearest else 1
@@ -82,6 +87,11 @@ def resample_masks(masks: TumorMasks, grid: Grid, along: PointMap = SAME_WORLD) 
     grid : Grid
     along : PointMap
         From the grid's world to the outlines'.
+
+    Returns
+    -------
+    TumorMasks
+        On the grid.
     """
     core, whole = (
         resample_image(Scan(mask.astype(np.float32), masks.grid), grid, along, averaged=True).values
@@ -111,6 +121,11 @@ def resample_in_tissue(
     tissue : bool array of the source's shape
     along : PointMap
         From the grid's world to the source's.
+
+    Returns
+    -------
+    list of float32 arrays of the grid's shape
+        In [0, 1].
     """
     extended = _extend_from_tissue(maps, tissue)
     domain = tissue.astype(np.float32)

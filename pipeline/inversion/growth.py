@@ -46,7 +46,7 @@ class PatientGrowth:
     findings : Findings
         The answer, and what was tried on the way to it, on the atlas.
     own : OwnAnatomy or None
-        What was found in the patient's own anatomy, if it was asked for.
+        The growth in the patient's own anatomy, if `options` ask for it.
     transform : AtlasTransform
         Between the patient and the atlas.
     patient_tissue : PatientTissue
@@ -122,11 +122,26 @@ def find_growth(
 
     Tissue that is given stands in for what would be found in the T1. The growth is refined in it
     where `options` ask for the own anatomy.
+
+    Parameters
+    ----------
+    patient : Patient
+    database : Database
+        The simulated tumours.
+    options : InversionOptions
+    tissue : TissueMaps, optional
+        Tissue of the patient that is known.
+    steps : Steps
+        Times each step and names it as it begins.
+
+    Returns
+    -------
+    PatientGrowth
     """
     require_device()
     if tissue is not None:
         require_cover(tissue, patient)
-    _ = database.model  # one that cannot be found is told now
+    _ = database.model  # fail now if it cannot be found
     with steps("open index"):
         index = open_index(database)
     options.require_fit(database, index.n_samples)

@@ -51,7 +51,7 @@ def invert(
     ValueError
         If the index does not fit the database.
     InputError
-        If the database cannot give what is asked for, tissue maps do not lie on the brain or are
+        If the database does not support the options, tissue maps do not lie on the brain or are
         given without a refinement; later, if the registered outline misses the atlas's brain or
         every stored tumour.
     """
@@ -64,7 +64,19 @@ def invert(
 
 
 def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
-    """Say how sure a growth is, and carry both to the patient's grids."""
+    """Say how sure a growth is, and carry both to the patient's grids.
+
+    Parameters
+    ----------
+    growth : PatientGrowth
+        As `find_growth` returns it.
+    steps : Steps
+        Times each step and names it as it begins.
+
+    Returns
+    -------
+    Inversion
+    """
     own = growth.grown_in_patient
     with steps("assess uncertainty"):
         if own is None:

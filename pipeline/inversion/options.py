@@ -79,10 +79,10 @@ class InversionOptions:
         for name in ("fit_thresholds", "own_anatomy", "fit"):
             if getattr(self, name) and not self.refine:
                 option = name.replace("_", "-")
-                raise InputError(f"{option} goes on from a refinement: leave that on")
+                raise InputError(f"{option} needs a refinement: switch that on")
 
     def require_fit(self, database: Database, n_samples: int) -> None:
-        """See that a database can give what is asked for.
+        """See that a database supports these options.
 
         Parameters
         ----------
@@ -108,11 +108,26 @@ class InversionOptions:
             free_parameters(database, self.fit)
 
     def n_listed(self, n_samples: int) -> int:
-        """How many matches to list of so many tumours."""
+        """How many matches to list of so many tumours.
+
+        Parameters
+        ----------
+        n_samples : int
+            In the index.
+
+        Returns
+        -------
+        int
+        """
         return min(DEFAULT_MATCHES, n_samples) if self.k is None else self.k
 
     def row(self) -> dict[str, Any]:
-        """Plain values by name, as `result.json` shows them."""
+        """Plain values by name, as `result.json` shows them.
+
+        Returns
+        -------
+        dict
+        """
         lists = {"densities": list(self.densities), "fit": list(self.fit)}
         return dataclasses.asdict(self) | lists
 

@@ -88,11 +88,26 @@ class Inversion(PatientGrowth):
         return TumorDensity(np.where(reach, np.clip(carried, 0, 1), np.float32(0)), grid)
 
     def predicted_ml(self, level: float) -> float:
-        """Millilitres of the patient where the density is at least a level."""
+        """Millilitres of the patient where the density is at least a level.
+
+        Parameters
+        ----------
+        level : float
+            A density, between 0 and 1.
+
+        Returns
+        -------
+        float
+        """
         return float((self.density.u >= level).sum() * self.density.grid.voxel_ml)
 
     def row(self) -> dict[str, Any]:
-        """Plain values of what was found beyond the matches, as `result.json` shows them."""
+        """Plain values of what was found beyond the matches, as `result.json` shows them.
+
+        Returns
+        -------
+        dict
+        """
         fitted, refinement = self.findings.fitted, self.findings.refinement
         return {
             "share_in_brain": share_in_brain(self.masks, self.database.atlas),

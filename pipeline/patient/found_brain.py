@@ -76,7 +76,7 @@ def find_brain(head: Scan, reference: Scan | None, way: BrainWay) -> FoundBrain:
     Raises
     ------
     InputError
-        If the network is asked for and finds none.
+        If the network has to find it and finds none.
     RegistrationError
         If ANTs fails.
     """

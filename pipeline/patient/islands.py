@@ -80,7 +80,7 @@ class Islands:
         fate = (
             "left out of search and volumes; --keep-islands keeps them"
             if self.left_out
-            else "kept, as asked for; each widens the standard planning volume"
+            else "kept, as --keep-islands asks; each widens the standard planning volume"
         )
         return (
             f"The outlines have islands: {' and '.join(found)}. They are components below "

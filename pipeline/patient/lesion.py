@@ -1,4 +1,4 @@
-"""Whether outlines lie in a brain, and the brain to which they belong all the same.
+"""Whether outlines lie in a brain, and a brain that is extended to hold them.
 
 A brain mask may leave the tumour out, as a hole or as a bite at the surface. What was outlined is
 brain; but outlines that lie apart from it come from another image.

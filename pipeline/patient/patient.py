@@ -1,6 +1,6 @@
 """A patient: the files' contents brought into one world.
 
-All that can be told from the files is checked first (`patient_files`). Then, where they need it,
+All that the files alone show is checked first (`patient_files`). Then, where they need it,
 come the steps that take time: the patient's own images are aligned (`coregistration`), the brain is
 found (`brain`). Neither resamples an image that is measured later: motions enter affines, and only
 the outlines' version on the T1's grid is interpolated, from the segmentation's own voxels.
@@ -93,7 +93,7 @@ class Patient:
     recurrence_convention : LabelConvention or None
         What the recurrence's labels mean; None where none was read.
     frames : Frames or None
-        What the header of `t1` says of its place; None where no file was read.
+        What the header of `t1` says about its place; None where no file was read.
     islands : Islands or None
         What was far and small in the outlines; None where no file was read.
     timings_s : mapping of str to float
@@ -158,7 +158,16 @@ class Patient:
         return self.brain | self.masks.whole
 
     def brain_on(self, grid: Grid) -> NDArray[np.bool_]:
-        """The brain with the tumour on another grid in the world of `t1`."""
+        """The brain with the tumour on another grid in the world of `t1`.
+
+        Parameters
+        ----------
+        grid : Grid
+
+        Returns
+        -------
+        bool array of the grid's shape
+        """
         brain = self.brain_drawn or Scan(self.brain.astype(np.float32), self.grid)
         outlines = self.outlines
         if brain.grid != grid:
@@ -294,8 +303,8 @@ def load_patient(
     notices, steps = list(files.notices), Steps(step)
     if view is View.CUT_BRAIN:
         notices.append(
-            f"The {ROLES[files.modality]} shows {view.value}: the registration rests on what is "
-            "seen, and nothing is known of the rest."
+            f"The {ROLES[files.modality]} shows {view.value}: the registration uses the visible "
+            "part, and says nothing about the rest."
         )
     if any(image.grid != grid for image in others.values()):
         with steps("align images"):

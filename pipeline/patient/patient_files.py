@@ -57,7 +57,7 @@ class PatientFiles:
     checksums : mapping of str to str
         SHA-256 of each file by its role.
     frames : Frames
-        What the header of `image` says of its place.
+        What the header of `image` says about its place.
     notices : tuple of str
         What the user should know although it is no error.
     """
@@ -139,8 +139,8 @@ def read_patient_files(
         if grid != image.grid:
             notices.append(
                 f"The segmentation lies on another grid ({describe(grid)}) than the "
-                f"{ROLES[modality]} ({describe(image.grid)}); their headers' frames were taken "
-                f"for one. If they are not, {advise(grid, image.grid)}."
+                f"{ROLES[modality]} ({describe(image.grid)}); glioquery takes their headers' "
+                f"frames for the same. If they are not, {advise(grid, image.grid)}."
             )
     elif reference.grid != grid:
         raise InputError(

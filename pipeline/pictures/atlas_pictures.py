@@ -100,6 +100,19 @@ def draw_on_atlas(
     """Draw the atlas: T1 and tissue edges, or the iso-lines of a density on the T1, as PNG.
 
     The planes go through the middle of the density, or of `centre` where that is given.
+
+    Parameters
+    ----------
+    atlas : Atlas
+    density : TumorDensity, optional
+        On the atlas; by default the tissue is drawn.
+    centre : TumorDensity, optional
+        Where the planes lie.
+
+    Returns
+    -------
+    bytes
+        A PNG.
     """
     scan = Scan(atlas.t1, atlas.t1_grid)
     middle = density if centre is None else centre

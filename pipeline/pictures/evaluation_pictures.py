@@ -61,6 +61,12 @@ def draw_dice(rows: Sequence[Row], title: str) -> bytes:
 def draw_strategies(summaries: Sequence[Summary], title: str) -> bytes:
     """How often each strategy finds the best tumours, what it loses, and how long it takes.
 
+    Parameters
+    ----------
+    summaries : sequence of Summary
+        One for each strategy.
+    title : str
+
     Returns
     -------
     bytes

@@ -19,7 +19,20 @@ LAST_FRAME_MS = 1500
 def draw_movie(
     atlas: Atlas, parameters: GrowthParameters, *, model: GrowthModel = FisherKolmogorov()
 ) -> bytes:
-    """Draw iso-lines on the atlas T1, at equal steps of time, as an animated GIF."""
+    """Draw iso-lines on the atlas T1, at equal steps of time, as an animated GIF.
+
+    Parameters
+    ----------
+    atlas : Atlas
+    parameters : GrowthParameters
+        The tumour to grow.
+    model : GrowthModel
+
+    Returns
+    -------
+    bytes
+        A GIF.
+    """
     tissue = Tissue.from_atlas(atlas)
     times = np.linspace(0, parameters.days, FRAMES + 1)[1:]
     run = simulate(tissue, parameters, model=model, snapshot_days=times.tolist())

@@ -175,7 +175,7 @@ def density_colours(levels: Sequence[float] = LEVELS) -> ListedColormap:
 
 
 def level_lines(levels: Sequence[float]) -> list[tuple[str, str]]:
-    """What the legend says of each level, and in which colour."""
+    """What the legend says about each level, and in which colour."""
     colours = [to_hex(channels) for channels in _level_channels(len(levels))]
     return [(f"density {x:g}", colour) for x, colour in zip(levels, colours, strict=True)]
 

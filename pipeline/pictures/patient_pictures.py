@@ -93,7 +93,19 @@ def draw_density(
 
 @own_style()
 def draw_thumbnail(patient: Patient, density: TumorDensity) -> bytes:
-    """Draw a density map with iso-lines and outlines on the axial slice of the T1, small; a PNG."""
+    """Draw a density map with iso-lines and outlines on the axial slice of the T1, small; a PNG.
+
+    Parameters
+    ----------
+    patient : Patient
+    density : TumorDensity
+        In the patient's world.
+
+    Returns
+    -------
+    bytes
+        A PNG.
+    """
     plane = tumour_planes(patient)[0]
     height, width = plane.points_mm.shape[:2]
     figure = new_figure(THUMBNAIL_INCHES * width / height, THUMBNAIL_INCHES)
@@ -113,6 +125,17 @@ def draw_volumes(patient: Patient, volumes: Mapping[str, NDArray[np.bool_]]) -> 
     """Draw the borders of planning volumes and of both outlines on the T1; a PNG.
 
     The volumes lie on the patient's grid, by the names that have a colour.
+
+    Parameters
+    ----------
+    patient : Patient
+    volumes : mapping of str to bool array of the patient's shape
+        The volumes by name.
+
+    Returns
+    -------
+    bytes
+        A PNG.
     """
     contours = [(volume, 0.5, VOLUME_COLOURS[name]) for name, volume in volumes.items()]
     lines = [(f"{name} volume", VOLUME_COLOURS[name]) for name in volumes]
@@ -124,6 +147,19 @@ def draw_exceedance(patient: Patient, probability: NDArray[np.float32], grid: Gr
     """Draw where a density is exceeded with given probabilities, on the T1; a PNG.
 
     The map lies on any grid in the patient's world.
+
+    Parameters
+    ----------
+    patient : Patient
+    probability : float array of the grid's shape
+        Probability that the density is exceeded, from 0 to 1.
+    grid : Grid
+        In the patient's world.
+
+    Returns
+    -------
+    bytes
+        A PNG.
     """
     pairs = list(zip(PROBABILITIES, PROBABILITY_COLOURS, strict=True))
     contours = [(probability, level, colour) for level, colour in pairs]
@@ -140,7 +176,22 @@ def draw_overlays(
 ) -> dict[str, bytes]:
     """Draw the map on the registered image and, where given, on FLAIR and T1c, by caption.
 
-    What cannot be drawn is left out, and told in the list of failures (see `drawn`).
+    A picture that cannot be drawn is left out; the list of failures says why (see `drawn`).
+
+    Parameters
+    ----------
+    patient : Patient
+    density : TumorDensity
+        In the patient's world.
+    levels : sequence of float
+        Densities whose isolines are drawn, between 0 and 1.
+    failures : list of str
+        Gets a line for each picture that failed.
+
+    Returns
+    -------
+    dict of str to bytes
+        PNGs by their captions.
     """
     shown = {"T1" if patient.modality == "t1" else "T1c": patient.t1}
     for name, scan in (("FLAIR", patient.flair), ("T1c", patient.t1c)):
@@ -151,7 +202,7 @@ def draw_overlays(
         draw = functools.partial(draw_density, patient, density, scan, title=name, levels=levels)
         png = drawn(f"The picture of the map on {name}", draw, failures)
         if png is not None:
-            pictures[f"Predicted tumour cell density on {name}"] = png
+            pictures[f"Outlines and the map of tumour cell density on {name}"] = png
     return pictures
 
 

@@ -110,6 +110,11 @@ def map_to_patient(
         Densities that the outlines show.
     levels : sequence of float
         Densities whose exceedance is mapped.
+
+    Returns
+    -------
+    list of PatientMaps
+        One for each terrain, in the same order.
     """
     # The profile and the tail of the ranking are as wide as the widest front.
     lambda_mm = max(growth.lambda_mm for growth in grown.answer.growths)

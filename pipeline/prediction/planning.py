@@ -19,7 +19,7 @@ M. Niyazi et al., "ESTRO-EANO guideline on target delineation and radiotherapy d
 glioblastoma", Radiotherapy and Oncology 184:109663, 2023: gross tumour volume = enhancing tumour
 and cavity on the contrast-enhanced T1 without oedema, clinical target volume = 15 mm around it,
 edited at anatomical barriers. Of the standard volume and the model's the brain's surface is the
-only barrier here; ventricles, falx, tentorium and brainstem are left to whoever plans.
+only barrier here; ventricles, falx, tentorium and brainstem are left to the person who plans.
 S. P. Raya, J. K. Udupa, "Shape-based interpolation of multidimensional objects", IEEE Transactions
 on Medical Imaging 9:32-42, 1990.
 """
@@ -62,7 +62,7 @@ shorter lambda is lengthened to it, which changes no rank."""
 
 
 VOLUME_LABELS: Mapping[str, int] = MappingProxyType({"standard": 1, "model": 2, "geodesic": 4})
-"""By which a sum of labels tells volumes that overlap."""
+"""Labels whose sums say which volumes overlap."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +104,10 @@ class PlanningVolumes:
 
         What a volume leaves out is of the outlined whole tumour, in ml and as a share; "only" is
         what no other volume holds, "all" what each does.
+
+        Returns
+        -------
+        dict
         """
         ml, whole = self.grid.voxel_ml, self.outlines.whole
         found: dict[str, float | str] = {"margin_around": self.gross, "margin_mm": MARGIN_MM}
@@ -122,7 +126,12 @@ class PlanningVolumes:
         return found | {"all_ml": float((labels == sum(VOLUME_LABELS.values())).sum() * ml)}
 
     def labels(self) -> NDArray[np.uint8]:
-        """Which volumes hold each voxel: the sum of their `VOLUME_LABELS`."""
+        """Which volumes hold each voxel: the sum of their `VOLUME_LABELS`.
+
+        Returns
+        -------
+        uint8 array of the grid's shape
+        """
         labels = np.zeros(self.grid.shape, np.uint8)
         for name, volume in self.by_name.items():
             labels += np.uint8(VOLUME_LABELS[name]) * volume
@@ -140,6 +149,10 @@ def plan_volumes(density: TumorDensity, terrain: Terrain, lambda_mm: float) -> P
         On the same grid. What lies in its brain may belong to a volume.
     lambda_mm : float
         Width of the front, sqrt(dw / rho).
+
+    Returns
+    -------
+    PlanningVolumes
 
     Raises
     ------

@@ -78,6 +78,11 @@ def cover_recurrence(
     speed : float32 array of the grid's shape
         Of a front in tissue, see `tissue_speed`.
 
+    Returns
+    -------
+    tuple of Coverage
+        One for each outline that is not empty.
+
     Raises
     ------
     ValueError

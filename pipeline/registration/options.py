@@ -1,4 +1,4 @@
-"""What a registration can be asked for."""
+"""The options of a registration, checked."""
 
 from __future__ import annotations
 

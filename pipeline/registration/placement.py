@@ -51,6 +51,11 @@ def share_in_brain(masks: TumorMasks, atlas: Atlas) -> float:
     masks : TumorMasks
         On any grid in SRI24's world.
     atlas : Atlas
+
+    Returns
+    -------
+    float
+        From 0 to 1.
     """
     voxels = np.argwhere(masks.whole)
     if not len(voxels):
@@ -73,6 +78,10 @@ def judge_placement(masks: TumorMasks, atlas: Atlas, *, name: str, remedy: str) 
         What to call them.
     remedy : str
         What to do where they lie elsewhere, as a clause.
+
+    Returns
+    -------
+    Placement
 
     Raises
     ------

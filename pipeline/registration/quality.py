@@ -97,8 +97,8 @@ class RegistrationQuality:
     folding_fraction : float
         Share of the brain's voxels where the Jacobian is not positive.
     inverse_error_mm : float
-        95th percentile over the patient's brain of |p' - p|, p' being p mapped to the atlas and
-        back.
+        95th percentile over the patient's brain of ``|p' - p|``, where p' is p mapped to the
+        atlas and back.
     core, whole : OutlineQuality
     affine_shift_mm : float or None
         Where nothing was registered: the median distance over the brain by which an affine
@@ -201,6 +201,10 @@ def assess_registration(
     masks : TumorMasks, optional
         The patient's outlines on the simulation grid, if they have been carried there already.
     atlas : Atlas, optional
+
+    Returns
+    -------
+    RegistrationQuality
     """
     atlas = load_atlas() if atlas is None else atlas
     masks = transform.masks_to_atlas(patient.outlines, atlas.grid) if masks is None else masks

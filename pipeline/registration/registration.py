@@ -80,7 +80,7 @@ def register(
         The shipped one by default.
     kind : "syn", "affine", "rigid" or "none"
         How far to go. "none" takes the patient's world for the atlas's, as it is; a quick affine
-        registration then tells how far off that is (`affine_shift_mm` in the settings).
+        registration then measures how far off that is (`affine_shift_mm` in the settings).
     resolution_mm : float
         Voxel size at which the images are compared, 1 to 4.
     seed : int
@@ -91,17 +91,22 @@ def register(
     anyhow : bool
         Whether the header may be turned by any angle, see `find_pose`.
 
+    Returns
+    -------
+    AtlasTransform
+        Between the patient's world and the atlas's.
+
     Raises
     ------
     InputError
-        If an option is out of range, or "none" is asked for an image that is not in atlas space.
+        If an option is out of range, or the kind is "none" for an image that is not in atlas space.
     RegistrationError
         If ANTs fails.
     """
     check_registration_options(kind=kind, resolution_mm=resolution_mm, seed=seed)
     n_threads = available_threads() if n_threads is None else n_threads
     if n_threads < 1:
-        raise InputError(f"at least one thread is needed, got {n_threads}")
+        raise InputError(f"expected 1 thread or more, got {n_threads}")
     atlas = load_atlas() if atlas is None else atlas
     settings: dict[str, object] = {"registration": kind, "moving": patient.modality}
     if kind == "none":

@@ -62,6 +62,11 @@ def register_and_assess(patient: Patient, atlas: Atlas, grid: Grid, **options: A
         Of the outlines on the atlas.
     **options
         Of `register`.
+
+    Returns
+    -------
+    Registered
+        The transform, its quality and the outlines on the grid.
     """
     first = _register_once(patient, atlas, grid, options, anyhow=False)
     if not first.quality.misplaced or options.get("kind") == "none":

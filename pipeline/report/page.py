@@ -25,7 +25,20 @@ NOTHING = "–"
 
 
 def render_page(template: str, **values: object) -> str:
-    """HTML of a template with values; a value that the template misses is an error."""
+    """HTML of a template with values; a value that the template misses is an error.
+
+    Parameters
+    ----------
+    template : str
+        File name of the template, in `templates/`.
+    **values : object
+        What the template names.
+
+    Returns
+    -------
+    str
+        A whole page.
+    """
     pages = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,

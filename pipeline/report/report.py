@@ -141,7 +141,19 @@ class ReportContent:
 
 
 def write_report(path: StrPath, report: ReportContent) -> None:
-    """Write the page; it appears under its name when complete."""
+    """Write the page; it appears under its name when complete.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The page, which is replaced if it exists.
+    report : ReportContent
+
+    Raises
+    ------
+    OSError
+        If the page cannot be written.
+    """
     write_text(Path(path), render_report(report))
 
 
@@ -226,7 +238,7 @@ def _quality_rows(q: RegistrationQuality) -> list[tuple[str, str, str]]:
             f"≥ {MIN_EDGE_AGREEMENT}",
         ),
         (
-            f"That agreement, less the best after a move of {MOVES[0]:g}° or {MOVES[1]:g} mm",
+            f"That agreement minus the best one after a move of {MOVES[0]:g}° or {MOVES[1]:g} mm",
             number(q.edge_advantage, 2),
             f"≥ {MIN_EDGE_ADVANTAGE:g}",
         ),
@@ -246,7 +258,7 @@ def _quality_rows(q: RegistrationQuality) -> list[tuple[str, str, str]]:
             f"≤ {MAX_FOLDING_FRACTION:.1%}",
         ),
         (
-            "Error of the way to the atlas and back, 95th percentile",
+            "Error of the path to the atlas and back, 95th percentile",
             f"{q.inverse_error_mm:.2f} mm",
             f"≤ {MAX_INVERSE_ERROR_MM:g} mm",
         ),

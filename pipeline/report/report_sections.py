@@ -26,8 +26,8 @@ QUANTITY_NAMES = {
 SOURCE_SENTENCES = {
     AnswerSource.MATCH: "The map rests on the best match among the stored tumours.",
     AnswerSource.REFINEMENT: (
-        "The map rests on a growth that was refined from the best matches on: origin, λ and ρT "
-        "were improved until the outlines overlapped no better."
+        "The map rests on a refined growth. The refinement began with the best matches and "
+        "improved origin, λ and ρT until the outlines overlapped no better."
     ),
     AnswerSource.SEVERAL: (
         "The core has several components. Several tumours that grow side by side overlap the "
@@ -39,9 +39,9 @@ SOURCE_SENTENCES = {
         "in each voxel."
     ),
     AnswerSource.OWN_ANATOMY: (
-        "The map rests on a growth in the patient's own tissue. The refinement on the atlas went "
-        "on there, and its growth overlaps the outlines better than the atlas's growth, bent to "
-        "the patient. Its origin is in the world of the registered image, and its lengths are the "
+        "The map rests on a growth in the patient's own tissue, where the refinement continued. "
+        "This growth overlaps the outlines better than the growth on the atlas, bent to the "
+        "patient. Its origin is in the world of the registered image, and its lengths are the "
         "patient's."
     ),
 }
@@ -100,9 +100,9 @@ def describe_agreement(inversion: Inversion) -> Section:
         )
     ]  # fmt: skip
     sentences = [
-        "No growth overlaps the outlines everywhere. In the map its front is moved to where the "
-        "outlines are, through the patient's tissue. Near the core it follows the core's outline. "
-        "Beyond, both outlines count alike, as oedema may widen the whole one.",
+        "No growth overlaps the outlines everywhere. The map moves its front through the patient's "
+        "tissue to the outlines. Near the core it follows the core's outline. "
+        "Beyond, both outlines have the same weight, because oedema may widen the whole one.",
         "The residual says how far each is from a front that the growth equation could have made: "
         "0 for an ideal front, 0.3 to 0.6 for growths in real tissue, 1 for any drawing.",
     ]
@@ -145,11 +145,12 @@ def describe_planning(inversion: Inversion, patient: Patient, failures: list[str
     if inversion.coverage:
         tables += _recurrence_tables(inversion)
     sentence = (
-        f"The standard clinical target volume is the brain within {MARGIN_MM:g} mm (ESTRO-EANO "
-        "2023). Two other volumes have the same size. One holds what the model ranks highest; the "
-        f"other holds what a front from the {planning.gross} reaches first. That front is slower "
-        "in grey matter than in white, and slowest in fluid. The standard volume and the model's "
-        "know one barrier, the brain's surface: edit them at the others."
+        f"The standard clinical target volume is the brain within {MARGIN_MM:g} mm of the "
+        f"{planning.gross} (ESTRO-EANO 2023). Two other volumes have the same size. One holds "
+        "what the model ranks highest; the other holds what a front from the "
+        f"{planning.gross} reaches first. That front is slower in grey matter than in white, and "
+        "slowest in fluid. The standard and the model's volume end only at the brain's surface: "
+        "edit them at other barriers, such as the falx."
     )
     picture = drawn(
         "The picture of the planning volumes",
@@ -232,8 +233,8 @@ def describe_certainty(inversion: Inversion, patient: Patient, failures: list[st
         sentences.append(
             f"The intervals are meant to hold the truth in {LEVEL:.0%} of simulated tumours under "
             f"this model of segmentation noise: {SEGMENTATION_NOISE} (calibration: "
-            f"{told.calibration}). The errors of model, anatomy and registration come on top, "
-            "so that nothing is claimed for a real patient."
+            f"{told.calibration}). Errors of model, anatomy and registration come on top, so "
+            "the intervals claim nothing for a real patient."
         )
         rows = [
             (name, f"{told.intervals[key].low:.1f} to {told.intervals[key].high:.1f}")
@@ -264,7 +265,7 @@ def describe_certainty(inversion: Inversion, patient: Patient, failures: list[st
 
 
 def _fitted_table(inversion: Inversion) -> Table:
-    """What the outlines tell of each parameter that was fitted besides; never a number alone."""
+    """What the outlines tell of each parameter that was fitted as well; never a number alone."""
     told, growth = inversion.uncertainty, inversion.answer.growths[0].values()
     known = {one.name: one for one in (*RATES, *inversion.answer.declared.parameters)}
     rows = []
@@ -282,7 +283,7 @@ def _fitted_table(inversion: Inversion) -> Table:
         unit = f" ({one.unit})" if one.unit else ""
         value = growth.get(name)
         rows.append((f"{one.meaning} {one.symbol}{unit}", value, now, before))
-    return Table(("Fitted besides", "Value", f"{LEVEL:.0%} interval", "Known before"), rows)
+    return Table(("Also fitted", "Value", f"{LEVEL:.0%} interval", "Known before"), rows)
 
 
 def _dice_core(inversion: Inversion, dice: float) -> str | None:

@@ -40,7 +40,7 @@ _TERM = re.compile(
 
 
 def explained(text: object) -> Markup:
-    """HTML of a text in which each term tells its meaning under the pointer.
+    """HTML of a text in which each term shows its meaning under the pointer.
 
     Parameters
     ----------

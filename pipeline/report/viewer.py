@@ -1,7 +1,7 @@
 """Slices that a reader moves through: nilearn's viewer, one piece of HTML that loads nothing.
 
 In radiological view nilearn 0.14 mirrors the picture from left to right, but neither the first
-slice nor the affine, so that the cross and the x it tells are those of the other side. Either is
+slice nor the affine, so that its cross and its x are those of the other side. Either is
 mended where it is seen. A viewer that is built otherwise is refused: it might show the wrong side.
 """
 
@@ -61,6 +61,11 @@ def view_density(patient: Patient, density: TumorDensity, levels: Sequence[float
         In the patient's world, on any grid.
     levels : sequence of float
         Rising densities that the colours tell; below the first nothing is shown.
+
+    Returns
+    -------
+    str
+        A piece of a page, with its script.
 
     Raises
     ------

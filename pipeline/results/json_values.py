@@ -10,7 +10,16 @@ import numpy as np
 
 
 def plain(value: Any) -> Any:
-    """Turn a value into what JSON can say: NaN as null, tuples as lists, NumPy's as Python's."""
+    """Turn a value into what JSON can say: NaN as null, tuples as lists, NumPy's as Python's.
+
+    Parameters
+    ----------
+    value : object
+
+    Returns
+    -------
+    dict, list, str, float, int, bool or None
+    """
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -157,7 +157,16 @@ def write_inversion(
 
 
 def write_maps(out: Path, inversion: Inversion, subject: str = DEFAULT_SUBJECT) -> None:
-    """Write the maps, the transform and the table of matches."""
+    """Write the maps, the transform and the table of matches.
+
+    Parameters
+    ----------
+    out : Path
+        An existing folder.
+    inversion : Inversion
+    subject : str
+        Opens the names of the files.
+    """
     patient = inversion.patient
     _write_patient_maps(out, inversion, inversion.maps, "T1w", patient.grid, subject)
     if inversion.maps_on_segmentation is not None and patient.seg_grid is not None:

@@ -57,6 +57,11 @@ def only_run(folder: Path) -> Iterator[Path]:
     What runs that were killed left there half written is removed. A run may ask for a folder that
     it holds already. One that was made here goes at the end if nothing was written to it.
 
+    Parameters
+    ----------
+    folder : Path
+        Where results are written.
+
     Yields
     ------
     Path
@@ -102,6 +107,11 @@ def replaced(folder: Path) -> Iterator[Path]:
     """A hidden folder for a result, whose files take the place of an earlier one's at the end.
 
     They do so if the block ends without an error; else nothing changes.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the result is to lie.
 
     Yields
     ------
@@ -149,6 +159,16 @@ def has_all_files(folder: Path, result: dict[str, Any]) -> bool:
 def find_results(folder: StrPath) -> list[Path]:
     """The result in a folder, or those in the folders inside it, as a cohort has them.
 
+    Parameters
+    ----------
+    folder : str or os.PathLike
+        One result, or a folder of results.
+
+    Returns
+    -------
+    list of Path
+        Folders that hold one result each.
+
     Raises
     ------
     InputError
@@ -168,6 +188,11 @@ def find_results(folder: StrPath) -> list[Path]:
 
 def find_faults(folder: StrPath) -> list[str]:
     """Whether the files of a result are those that were written together.
+
+    Parameters
+    ----------
+    folder : str or os.PathLike
+        One result.
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 What they do differently changes nothing: commas, semicolons or tabs; UTF-8 with or without a mark,
 UTF-16 with one; any line end; rows and columns of nothing; lines of comment. Cells stay text:
-whoever reads `57,3` or `n/a` decides what it means. pandas and `csv.Sniffer` look at more of a
+its caller decides what `57,3` or `n/a` means. pandas and `csv.Sniffer` look at more of a
 file and still miss heads behind a mark or a comment.
 """
 
@@ -67,6 +67,10 @@ def read_table(path: Path, known: Collection[str], name: str) -> Table:
     name : str
         Opens the messages.
 
+    Returns
+    -------
+    Table
+
     Raises
     ------
     InputError
@@ -97,7 +101,7 @@ def read_table(path: Path, known: Collection[str], name: str) -> Table:
         if not head and any(cells[i] for _, cells in rows if i < len(cells))
     ]
     if nameless:
-        notices.append(f"Without a head, and so left out: column {', '.join(map(str, nameless))}.")
+        notices.append(f"Columns without a head are left out: {', '.join(map(str, nameless))}.")
     named = [head for head in heads if head]
     twice = [head for head in named if named.count(head) > 1]
     if twice:
@@ -145,7 +149,7 @@ def _read_text(path: Path, name: str) -> tuple[str, list[str]]:
                 "as CSV (UTF-8)"
             ) from None
         notices.append(
-            "The table is no UTF-8; it was read as Windows-1252, which spreadsheet programs of "
+            "The table is not UTF-8; it was read as Windows-1252, which spreadsheet programs of "
             "western languages write. If letters look wrong, save it as CSV (UTF-8)."
         )
     if "\0" in text:

@@ -92,6 +92,10 @@ def look_ahead(fit: JointFit, days: Sequence[float] = ()) -> Outlook:
     days : sequence of float
         To be foretold, as the scans' days are counted.
 
+    Returns
+    -------
+    Outlook
+
     Raises
     ------
     InputError

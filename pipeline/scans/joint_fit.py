@@ -93,6 +93,10 @@ def fit_scans(
     n_threads : int, optional
         Descents at a time, by default as many as there are cores for this process.
 
+    Returns
+    -------
+    JointFit
+
     Raises
     ------
     InputError

@@ -15,7 +15,15 @@ from .progress import console
 
 
 def show(facts: dict[str, Any], as_json: bool) -> None:
-    """Print facts: for people on stderr, or as one JSON object on stdout."""
+    """Print facts: for people on stderr, or as one JSON object on stdout.
+
+    Parameters
+    ----------
+    facts : dict
+        Values by name.
+    as_json : bool
+        Whether a program reads them.
+    """
     if as_json:
         print(json.dumps(plain(facts), indent=2))
         return
@@ -114,10 +122,22 @@ def said(value: Any) -> str:
 
 
 def print_step(name: str) -> None:
-    """Name a step that begins."""
+    """Name a step that begins.
+
+    Parameters
+    ----------
+    name : str
+        Such as "register".
+    """
     console.print(f"[dim]{name} ...[/]")
 
 
 def print_notice(text: str) -> None:
-    """Tell what a person should know although it is no error."""
+    """Tell what a person should know although it is no error.
+
+    Parameters
+    ----------
+    text : str
+        One line.
+    """
     console.print(f"[yellow]notice:[/] {escape(text)}")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ...dbgen.generation import FinishedShard
 
 console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+"""Where people read: the standard error."""
 
 LINE_EVERY_S = 10.0
 """Where there is no terminal, a line is printed at most this often."""
@@ -144,7 +145,13 @@ class GenerationProgress:
 
 @contextlib.contextmanager
 def generation_progress() -> Iterator[GenerationProgress]:
-    """One bar with speed, acceptance and time left on a terminal; a line a shard elsewhere."""
+    """One bar with speed, acceptance and time left on a terminal; a line a shard elsewhere.
+
+    Yields
+    ------
+    GenerationProgress
+        It takes what `generate` reports.
+    """
     if not console.is_terminal:
         yield GenerationProgress(None)
         return

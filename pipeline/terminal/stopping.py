@@ -36,8 +36,17 @@ class Stopped(KeyboardInterrupt):  # which Ray's compiled code lets through
 def stoppable() -> Iterator[None]:
     """Leave the block with `Stopped` when a signal asks this process to end.
 
-    Whoever started the process with a signal ignored (nohup) is obeyed. Once one has come, others
-    do not disturb the tidying; a second Ctrl-C ends the process at once.
+    A signal that was ignored when the process started (nohup) stays ignored. After the first
+    signal, others do not disturb the clean-up; a second Ctrl-C ends the process at once.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    Stopped
+        When such a signal comes.
     """
     if threading.current_thread() is not threading.main_thread():  # signals are for the main one
         yield

@@ -30,7 +30,7 @@ NEAR_MM = 30.0
 
 
 def score_case(patient: TrialPatient, keep: Path | None = None) -> dict[str, Any]:
-    """Invert a patient with the database that comes along, and compare with the truth.
+    """Invert a patient with the embedded database, and compare with the truth.
 
     Parameters
     ----------

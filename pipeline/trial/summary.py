@@ -143,7 +143,17 @@ class TrialSummary:
 
 
 def summarise(rows: Sequence[Row]) -> TrialSummary:
-    """Summarise the rows of a trial; those of failed cases are told and left out."""
+    """Summarise the rows of a trial; those of failed cases are counted and left out.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        Those of all patients and arms.
+
+    Returns
+    -------
+    TrialSummary
+    """
     good = [row for row in rows if "error" not in row]
     failures = {f"{r['patient']:03d}{r['arm']}": r["error"] for r in rows if "error" in r}
     arms = [arm for arm in ARMS if any(row["arm"] == arm for row in good)]
@@ -198,7 +208,7 @@ def _figures(arm: str, rows: list[Row], n_arms: int) -> list[Figure]:
 
 
 def _values(row: Row) -> dict[tuple[str, str], float]:
-    """A case's figures by quantity and what they are of; what could not be told is NaN."""
+    """A case's figures by quantity and what they are of; unknown ones are NaN."""
     found: dict[tuple[str, str], float | None] = {}
     for name, score in row["rankings"].items():
         for factor, share in zip(FACTORS, score["coverage"], strict=True):

@@ -31,7 +31,7 @@ from .case import OPTIONS, score_case
 from .plan import TrialPlan
 
 METHOD = 3
-"""Counts up when patients or scores are made otherwise: rows of before are made anew then."""
+"""Rises when patients or scores change: earlier rows are then computed again."""
 
 ROWS, PATIENTS = "rows", "patients"
 """Folders of the rows and, where they are kept, of the patients' files."""

@@ -19,6 +19,11 @@ def assess(database: Database, findings: Findings) -> Uncertainty:
     ----------
     database : Database
     findings : Findings
+
+    Returns
+    -------
+    Uncertainty
+        With maps on the atlas.
     """
     coordinates = findings.target.coordinates
     fitted = [one.name for one in coordinates.more]
@@ -46,6 +51,11 @@ def assess_in_patient(database: Database, own: OwnAnatomy) -> Uncertainty:
     ----------
     database : Database
     own : OwnAnatomy
+
+    Returns
+    -------
+    Uncertainty
+        With maps on the tissue's grid.
     """
     return of_refinement(
         own.target,

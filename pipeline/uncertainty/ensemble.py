@@ -8,7 +8,7 @@ where the other descents arrived. Mean, standard deviation and the probability o
 density are weighted over the members' densities (`average`).
 
 A quantity's interval is m +- f sqrt(v + b^2) with the members' weighted mean m and variance v. For
-a parameter that is refined besides, m is the refined growth's value and v is about it: draws end at
+a parameter that is refined as well, m is the refined growth's value and v is about it: draws end at
 the ends of its range, so that near an end their mean is off. The factor f makes 90 % of the
 intervals hold the truth (split conformal calibration: Lei et al. 2018), b is what the database's
 spacing leaves open at least; lambda and rho T are judged by logarithms.
@@ -74,7 +74,7 @@ LEAST_SPREAD: Mapping[Calibrated, Mapping[str, float]] = {
 """b, in mm or in natural logarithms."""
 
 LEAST_SHARE: Mapping[Calibrated, float] = {"matches": 0.1, "refinement": 0.01}
-"""b of a parameter that is fitted besides, as a share of its range."""
+"""b of a parameter that is fitted as well, as a share of its range."""
 
 UNDETERMINED_SHARE = 0.8
 """Share of its range beyond which an interval says no more than the range."""
@@ -102,7 +102,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What is told of a parameter of the model that was fitted.
+    """What the outlines say about a fitted parameter of the model.
 
     Attributes
     ----------
@@ -122,7 +122,7 @@ class Fitted:
 
 @dataclass(frozen=True, eq=False)
 class DensitySpread:
-    """What an ensemble says of the density, voxel by voxel.
+    """What an ensemble says about the density, voxel by voxel.
 
     Attributes
     ----------
@@ -148,7 +148,7 @@ class Uncertainty:
     weights : (n,) float64 array
         Sum to 1.
     intervals : mapping of str to Interval, or None
-        For each of `QUANTITIES`, and of what was fitted besides; None where none is claimed.
+        For each of `QUANTITIES`, and of what was fitted as well; None where none is claimed.
     calibration : str
         What the intervals rest on, or why there are none and how to get them.
     maps : DensitySpread
@@ -157,7 +157,7 @@ class Uncertainty:
         Members that were drawn and left out: the tissue at their origin holds no seed, their
         density stopped being a number, or they fold the tissue.
     fitted : mapping of str to Fitted
-        What is told of each parameter that was fitted besides `QUANTITIES`.
+        What the outlines say about each fitted parameter besides `QUANTITIES`.
     """
 
     source: Source
@@ -181,7 +181,12 @@ class Uncertainty:
         ]
 
     def row(self) -> dict[str, object]:
-        """Plain values by name, as `result.json` and the report show them."""
+        """Plain values by name, as `result.json` and the report show them.
+
+        Returns
+        -------
+        dict
+        """
         return {
             "members": len(self.members),
             "dropped_members": self.n_dropped,
@@ -289,7 +294,7 @@ def tell_fitted(
     coordinates: Coordinates,
     covariance: NDArray[np.float64] | None = None,
 ) -> dict[str, Fitted]:
-    """What is told of each parameter that is fitted besides `QUANTITIES`.
+    """What the outlines say about each fitted parameter besides `QUANTITIES`.
 
     The few members of a refinement say little of one direction among others: there the covariance
     of its valley tells whether the outlines determine it. Choices are told apart by their scores.

@@ -74,7 +74,7 @@ class Calibration:
     seed : int
         Of their draws.
     fitted : tuple of str
-        Parameters of the model that were fitted besides (see `coordinates.Coordinates.more`).
+        Parameters of the model that were fitted as well (see `coordinates.Coordinates.more`).
     """
 
     factors: Mapping[Calibrated, Mapping[str, float]]
@@ -147,7 +147,7 @@ def read_calibration(database: Database) -> Calibration:
         does not hold what it should.
     """
     path = database.path / FILE
-    again = "make it anew with `glioquery calibrate DB`."
+    again = "make it again with `glioquery calibrate DB`."
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -51,7 +51,24 @@ class Draws:
 def draw_members(
     target: Target, refinement: Refinement, *, accuracy: Accuracy = Accuracy(), seed: int = 0
 ) -> Draws:
-    """The refined growth, draws from its valley and the other arrivals, each simulated."""
+    """The refined growth, draws from its valley and the other arrivals, each simulated.
+
+    Parameters
+    ----------
+    target : Target
+        What was refined to.
+    refinement : Refinement
+        With the curvature of its valley.
+    accuracy : Accuracy
+        Of the simulations.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    Draws
+        Members with their weights.
+    """
     rng = np.random.default_rng(seed)
     interior = Interior(target.tissue)
     best = refinement.best.parameters

@@ -65,14 +65,14 @@ class Unseen:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What an ensemble says of a tumour whose growth is known.
+    """What an ensemble says about a tumour whose growth is known.
 
     Attributes
     ----------
     noise_dice : float
         Mean Dice of the disturbed outlines and the true ones.
     error : (k,) float64 array
-        |truth - m| of each of `QUANTITIES`, and of what is fitted besides; logarithms where they
+        |truth - m| of each of `QUANTITIES`, and of what is fitted as well; logarithms where they
         are used.
     spread : (k,) float64 array
         s, likewise.
@@ -109,6 +109,11 @@ def calibrate(
         Parameters of the model that are fitted besides those that the database's study varies.
     bars : callable(task, unit)
         Makes progress bars.
+
+    Returns
+    -------
+    Calibration
+        What was written.
 
     Raises
     ------
@@ -179,7 +184,7 @@ def read_tumours(
     seed : int
         Of the draws.
     free : tuple of Free
-        Parameters that are fitted besides.
+        Parameters that are fitted as well.
     rows : Path, optional
         File that keeps what is measured.
     progress : callable(done, total)
@@ -235,7 +240,7 @@ def _read_tumour(
     i: int,
     free: tuple[Free, ...],
 ) -> Reading | None:
-    """What the database says of one tumour; None where no refinement of it grows."""
+    """What the database says about one tumour; None where no refinement of it grows."""
     truth = draw_unseen(database, tissue, seed, i)
     reach = reach_of(database.model, tissue).domain
     masks = disturb(truth.masks, reach, np.random.default_rng([seed, i]))
@@ -273,7 +278,7 @@ def _check(database: Database, n: int, seed: int) -> None:
 
 
 def _begin_rows(path: Path, state: dict[str, Any]) -> dict[str, Reading | None]:
-    """What a file keeps of measurements in this state; a file of another state is begun anew.
+    """What a file keeps of measurements in this state; a file of another state is begun again.
 
     A last line that is not complete was being written when its process was killed.
     """

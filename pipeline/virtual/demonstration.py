@@ -50,7 +50,18 @@ class Agreement:
 
 
 def compare(found: TumorDensity, truth: TumorDensity) -> Agreement:
-    """Compare two densities on one grid."""
+    """Compare two densities on one grid.
+
+    Parameters
+    ----------
+    found, truth : TumorDensity
+        On the same grid.
+
+    Returns
+    -------
+    Agreement
+        Correlation, mean absolute error and overlaps.
+    """
     dice_core, dice_whole = dice_of_masks(truth.outlines(), found.outlines())
     inside = truth.u >= VISIBLE_DENSITY
     a, b = found.u[inside].astype(np.float64), truth.u[inside].astype(np.float64)
@@ -83,6 +94,14 @@ def demonstrate(
         Number of the patient, see `make_patient`.
     step : callable
         Told the name of each step as it begins.
+
+    Returns
+    -------
+    inversion : Inversion
+    patient : TrialPatient
+        With the truth.
+    agreement : Agreement
+        Of the map with the truth.
     """
     with only_run(Path(out)) as folder:
         # Written last: where it is, patient and result are those of one run.

@@ -138,7 +138,19 @@ class TrialPatient:
         return self.t1.grid
 
     def write(self, folder: StrPath, *, ending: str = ".nii.gz") -> tuple[Path, Path]:
-        """Write what is known, `t1` and `seg` (labels `brats2021`), as `invert` takes them."""
+        """Write what is known, `t1` and `seg` (labels `brats2021`), as `invert` takes them.
+
+        Parameters
+        ----------
+        folder : str or os.PathLike
+        ending : str
+            Ending of the files.
+
+        Returns
+        -------
+        tuple of Path
+            T1 and segmentation.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         t1, seg = folder / f"t1{ending}", folder / f"seg{ending}"
@@ -149,7 +161,12 @@ class TrialPatient:
         return t1, seg
 
     def write_truth(self, folder: StrPath) -> None:
-        """Write what is hidden: `density_true.nii.gz` and the maps of the true tissue."""
+        """Write what is hidden: `density_true.nii.gz` and the maps of the true tissue.
+
+        Parameters
+        ----------
+        folder : str or os.PathLike
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_nifti(folder / "density_true.nii.gz", self.density.u, self.grid)
@@ -159,7 +176,21 @@ class TrialPatient:
 
 @own_arithmetic()
 def make_patient(seed: int, number: int, arm: Arm = "a") -> TrialPatient:
-    """One patient in one arm; `make_bearer` and `image` spare a tumour that several arms share."""
+    """One patient in one arm; `make_bearer` and `image` spare a tumour that several arms share.
+
+    Parameters
+    ----------
+    seed : int
+        Of all patients of a trial.
+    number : int
+        Which of them, from 0.
+    arm : "a", "b" or "c"
+        Which arm, see `arms`.
+
+    Returns
+    -------
+    TrialPatient
+    """
     return image(make_bearer(seed, number), arm, arm_rng(seed, number, arm))
 
 

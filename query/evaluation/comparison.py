@@ -143,6 +143,11 @@ def evaluate(
     bars : callable(task, unit)
         Makes progress bars.
 
+    Returns
+    -------
+    list of Row
+        One for each query and contestant.
+
     Raises
     ------
     InputError

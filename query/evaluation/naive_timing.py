@@ -47,6 +47,20 @@ def time_naive(
 ) -> list[NaiveTiming]:
     """Time the paper's for-loop on some volumes and see that it agrees with the index.
 
+    Parameters
+    ----------
+    index : Index
+    sets : sequence of QuerySet
+    n_volumes : int
+        Volumes that the loop compares with a query.
+    bars : callable(task, unit)
+        Makes progress bars.
+
+    Returns
+    -------
+    list of NaiveTiming
+        One for each set.
+
     Raises
     ------
     RuntimeError

@@ -94,6 +94,17 @@ def summarise(rows: Sequence[Row], timings: Sequence[NaiveTiming] = ()) -> list[
     """One summary for each kind of queries and strategy, in their order.
 
     The for-loop finds what exact search finds: its ranks are 1, its regret 0.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        As `evaluate` returns them.
+    timings : sequence of NaiveTiming
+        Those of the paper's for-loop.
+
+    Returns
+    -------
+    list of Summary
     """
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -163,7 +174,22 @@ def write_markdown(
     timings: Sequence[NaiveTiming],
     provenance: dict[str, str],
 ) -> str:
-    """A page of the tables, the paper's own figures beside."""
+    """A page of the tables, the paper's own figures beside.
+
+    Parameters
+    ----------
+    summaries : sequence of Summary
+    facts : sequence of QueryFacts
+        What the queries are.
+    timings : sequence of NaiveTiming
+    provenance : dict of str to str
+        Where the figures come from, by name.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
     lines = ["# Evaluation of the query strategies", ""]
     lines += [f"- {name}: {value}" for name, value in provenance.items()]
     for fact in facts:

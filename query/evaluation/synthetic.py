@@ -18,6 +18,17 @@ from ...solver.declarations import COMMON
 def plan_queries(database: Database, seed: int | None = None) -> Plan:
     """What decides queries of a database's space: its plan with another seed, one of each run.
 
+    Parameters
+    ----------
+    database : Database
+        That in which the queries search.
+    seed : int, optional
+        Of the queries; by default the one after the database's.
+
+    Returns
+    -------
+    Plan
+
     Raises
     ------
     InputError

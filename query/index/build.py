@@ -380,7 +380,7 @@ def _install(folder: Path, arrays: str, path: Path) -> None:
 
 
 def _remove_replaced(path: Path, arrays: str) -> None:
-    """Remove arrays that an index names no more; whoever has mapped them keeps them."""
+    """Remove arrays that an index no longer names; a process that has mapped them keeps them."""
     for old in path.glob(f"{ARRAYS_FOLDER}*"):
         if old.name != arrays:
             shutil.rmtree(old, ignore_errors=True)

@@ -124,6 +124,10 @@ class Index:
         thresholds, normalisation : optional
             What the outlines must have been drawn at; not checked if left out.
 
+        Returns
+        -------
+        Index
+
         Raises
         ------
         FileNotFoundError
@@ -146,7 +150,7 @@ class Index:
         asked = thresholds or index.thresholds, normalisation or index.normalisation
         if asked != (index.thresholds, index.normalisation):
             raise InputError(
-                f"outlines at {_say(*asked)} were asked for, but the index {path} holds those at "
+                f"expected outlines at {_say(*asked)}, but the index {path} holds those at "
                 f"{_say(index.thresholds, index.normalisation)}: ask for these, or make an index "
                 "of the others with `glioquery index DB --core-threshold --whole-threshold "
                 "--normalise`"
@@ -159,7 +163,17 @@ class Index:
         return block_shape(tuple(s.stop - s.start for s in self.box))
 
     def packed_outlines(self, start: int, stop: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Outlines of the samples start .. stop - 1 as they were indexed; see OutlineSource."""
+        """Outlines of the samples start .. stop - 1 as they were indexed; see OutlineSource.
+
+        Parameters
+        ----------
+        start, stop : int
+            The first sample, and the one after the last.
+
+        Returns
+        -------
+        core, whole : (stop - start, bx, by, bz // 8) uint8 array
+        """
         blocks = np.zeros((2 * (stop - start), *self.tissue.shape), np.uint64)
         for kind in ("full", "mixed"):
             starts = getattr(self, f"{kind}_starts")[2 * start : 2 * stop + 1]
@@ -173,14 +187,34 @@ class Index:
         return packed[0::2], packed[1::2]
 
     def outlines(self, sample: int) -> TumorMasks:
-        """The outlines of one tumour on the index's grid."""
+        """The outlines of one tumour on the index's grid.
+
+        Parameters
+        ----------
+        sample : int
+            Number of the tumour, from 0.
+
+        Returns
+        -------
+        TumorMasks
+        """
         core, whole = np.zeros((2, *self.grid.shape), bool)
         for mask, bits in zip((core, whole), self.packed_outlines(sample, sample + 1), strict=True):
             mask[self.box] = np.unpackbits(bits[0], axis=-1)
         return TumorMasks(core, whole, self.grid)
 
     def part(self, start: int, stop: int) -> Index:
-        """The samples start .. stop - 1 as an index of their own, numbered from 0; a view."""
+        """The samples start .. stop - 1 as an index of their own, numbered from 0; a view.
+
+        Parameters
+        ----------
+        start, stop : int
+            The first sample, and the one after the last.
+
+        Returns
+        -------
+        Index
+        """
         entries = {}
         for kind, names in (("full", ["full_blocks"]), ("mixed", ["mixed_blocks", "mixed_bits"])):
             starts = getattr(self, f"{kind}_starts")[2 * start : 2 * stop + 1]
@@ -197,6 +231,11 @@ class Index:
 
     def check_source(self, source: Indexed) -> None:
         """Refuse a database that this index was not built from.
+
+        Parameters
+        ----------
+        source : Indexed
+            The database.
 
         Raises
         ------
@@ -353,7 +392,7 @@ def _map_array(name: str, fields: dict[str, Any]) -> NDArray[Any]:
         try:
             array = np.load(file, allow_pickle=False)
         except ValueError:
-            raise InputError(f"{file} is not a NumPy array any more; {REMEDY}") from error
+            raise InputError(f"{file} is no longer a NumPy array; {REMEDY}") from error
     # The plain view: indexing the memmap subclass costs microseconds each time.
     return array.view(np.ndarray)
 

@@ -72,6 +72,19 @@ def open_outlines(
 ) -> DatabaseOutlines:
     """The outlines of a database at given thresholds; those that are stored by default.
 
+    Parameters
+    ----------
+    path : str or os.PathLike, optional
+        The database; by default the one that comes with the package.
+    core, whole : float, optional
+        Densities that the outlines show, between 0 and 1.
+    normalisation : str
+        As in `outlines_of`.
+
+    Returns
+    -------
+    DatabaseOutlines
+
     Raises
     ------
     DatabaseError

@@ -1,4 +1,4 @@
-"""The outlines of a database as an index takes them: those stored, or others drawn anew.
+"""The outlines of a database as an index takes them: those stored, or others drawn again.
 
     whole = {u >= c_whole s},  core = {u >= c_core s},  s = 1 or max u
 
@@ -89,6 +89,10 @@ class DatabaseOutlines:
     def open_index(self) -> Index:
         """Open their index.
 
+        Returns
+        -------
+        Index
+
         Raises
         ------
         InputError
@@ -98,7 +102,17 @@ class DatabaseOutlines:
         return self.open_index_at(self.path)
 
     def open_index_at(self, path: Path) -> Index:
-        """Open their index in a folder; raises as `open_index`."""
+        """Open their index in a folder; raises as `open_index`.
+
+        Parameters
+        ----------
+        path : Path
+            The folder of the index.
+
+        Returns
+        -------
+        Index
+        """
         index = Index.open(path, thresholds=self.thresholds, normalisation=self.normalisation)
         index.check_source(self)
         return index
@@ -136,6 +150,15 @@ class DatabaseOutlines:
     def packed_outlines(self, start: int, stop: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Outlines (core, whole) of the samples start .. stop - 1; see OutlineSource.
 
+        Parameters
+        ----------
+        start, stop : int
+            The first sample, and the one after the last.
+
+        Returns
+        -------
+        core, whole : (stop - start, bx, by, bz // 8) uint8 array
+
         Raises
         ------
         DatabaseError
@@ -162,5 +185,18 @@ def outlines_of(
     thresholds: Thresholds | None = None,
     normalisation: str = ABSOLUTE,
 ) -> DatabaseOutlines:
-    """The outlines of a database, at its own thresholds unless others are asked for."""
+    """The outlines of a database, at its own thresholds unless others are asked for.
+
+    Parameters
+    ----------
+    database : Database
+    thresholds : Thresholds, optional
+        Densities that the outlines show; the stored ones by default.
+    normalisation : str
+        Whether a threshold is a density or a share of the tumour's maximum.
+
+    Returns
+    -------
+    DatabaseOutlines
+    """
     return DatabaseOutlines(database, thresholds or database.thresholds, normalisation)

@@ -78,6 +78,11 @@ class OutlineSource(Indexed, Protocol):
     def packed_outlines(self, start: int, stop: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Outlines (core, whole) of the samples start .. stop - 1.
 
+        Parameters
+        ----------
+        start, stop : int
+            The first sample, and the one after the last.
+
         Returns
         -------
         core, whole : (stop - start, bx, by, bz // 8) uint8 array

@@ -38,6 +38,18 @@ class Strategy(Protocol):
         """Ids of the n nearest tumours by the strategy's own measure, nearest first.
 
         Equal ones by ascending id; fewer than n if the strategy considers fewer.
+
+        Parameters
+        ----------
+        masks : TumorMasks
+            The outlines of the query.
+        n : int
+            How many tumours to rank.
+
+        Returns
+        -------
+        int array
+            At most n ids.
         """
         ...
 

@@ -49,8 +49,8 @@ FEW = 1e-6
 """Added above and below in the Dice loss: two empty volumes agree."""
 
 EMPTY_LOGIT = -4.0
-"""What the decoder says of a voxel before training: that it is empty, as nearly all are. From one
-half everywhere the Dice loss hardly slopes."""
+"""Before training the decoder says that a voxel is empty, as nearly all are. From one half
+everywhere the Dice loss hardly slopes."""
 
 FIRST_LOG_VARIANCE = -6.0
 """Of the variational latents before training: from noise of variance 1, far above their means, a

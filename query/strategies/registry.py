@@ -44,11 +44,22 @@ def check_name(name: str) -> None:
         Naming those there are.
     """
     if name not in STRATEGIES:
-        raise InputError(f"no strategy {name!r}: there are {', '.join(STRATEGIES)}")
+        raise InputError(f"unknown strategy {name!r}: choose one of {', '.join(STRATEGIES)}")
 
 
 def needs_preparation(index: Index, name: str) -> bool:
-    """Whether `prepare_strategy` has to run before a strategy can be opened."""
+    """Whether `prepare_strategy` has to run before a strategy can be opened.
+
+    Parameters
+    ----------
+    index : Index
+    name : str
+        A key of `STRATEGIES`.
+
+    Returns
+    -------
+    bool
+    """
     check_name(name)
     return name not in STATELESS and not is_ready(index, name.removesuffix("-standardised"))
 
@@ -114,6 +125,16 @@ def check_preparation(index: Index, name: str, *, preset: str = "small") -> None
 
 def open_strategy(index: Index, name: str) -> Strategy:
     """Open a strategy for the database of an index.
+
+    Parameters
+    ----------
+    index : Index
+    name : str
+        A key of `STRATEGIES`.
+
+    Returns
+    -------
+    Strategy
 
     Raises
     ------

@@ -42,7 +42,7 @@ def remedy(index: Index, name: str) -> str:
     folder = index.path.parent
     if (folder / HEADER).is_file():
         parts.append(shlex.quote(str(folder)))
-    elif not is_companion(folder, index.database_checksum):  # of the one that comes along
+    elif not is_companion(folder, index.database_checksum):  # of the embedded one
         parts.append("DB")  # one that cannot be written: its index is in a cache
     parts.append(f"--strategy {name}")
     if index.path.name != INDEX_FOLDER:
@@ -109,7 +109,7 @@ def read_manifest(index: Index, name: str) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
         raise MissingError(
-            f"the strategy {name} was not made ready for {index.path.parent}: {remedy(index, name)}"
+            f"the strategy {name} is not prepared for {index.path.parent}: {remedy(index, name)}"
         )
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -119,7 +119,7 @@ def read_manifest(index: Index, name: str) -> dict[str, Any]:
         raise InputError(f"{path} was altered ({error!r}): {remedy(index, name)}") from error
     if made_for != index.database_checksum:
         raise InputError(
-            f"the strategy {name} was made ready for another state of {index.path.parent}: "
+            f"the strategy {name} was prepared for another state of {index.path.parent}: "
             f"{remedy(index, name)}"
         )
     for file, n_bytes in files.items():
@@ -143,4 +143,4 @@ def map_array(index: Index, name: str, file: str) -> NDArray[Any]:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
     except ValueError as error:
-        raise InputError(f"{path} is no array any more: {remedy(index, name)}") from error
+        raise InputError(f"{path} is no longer an array: {remedy(index, name)}") from error

@@ -40,7 +40,7 @@ class GrowthModel(Protocol):
 
     A model with a method `more_origins(tissue, origin_mm)`, which gives further origins in mm,
     takes the seeds of these in `initial` after the first. Where a seed only begins to grow later,
-    the parameter `delay` says at which rho t, and the time steps begin anew there.
+    the parameter `delay` says at which rho t, and the time steps begin again there.
     """
 
     name: ClassVar[str]
@@ -54,28 +54,95 @@ class GrowthModel(Protocol):
         ...
 
     def links(self, tissue: Tissue) -> Links:
-        """Diffusion stencil for unit diffusivity; no link crosses the domain's boundary."""
+        """Diffusion stencil for unit diffusivity; no link crosses the domain's boundary.
+
+        Parameters
+        ----------
+        tissue : Tissue
+            Where the tumour grows.
+
+        Returns
+        -------
+        Links
+            Weights of neighbouring voxels on the tissue's box, 1/mm^2.
+        """
         ...
 
     def initial(self, seed: Array) -> tuple[Array, ...]:
-        """Fields at time zero from the seed's density."""
+        """Fields at time zero from the seed's density.
+
+        Parameters
+        ----------
+        seed : array of the box's shape
+            Density of the seed, from 0 to 1.
+
+        Returns
+        -------
+        tuple of array
+            One array for each field.
+        """
         ...
 
     def diffusivities(self, dw: Array) -> tuple[Array | None, ...]:
-        """Diffusivity of each field in white matter, mm^2/day; None for one that stays put."""
+        """Diffusivity of each field in white matter, mm^2/day; None for one that stays put.
+
+        Parameters
+        ----------
+        dw : float
+            Diffusivity of tumour cells in white matter, mm^2/day.
+
+        Returns
+        -------
+        tuple of float or None
+            One for each field.
+        """
         ...
 
     def react(self, fields: tuple[Array, ...], rho: Array, days: Array) -> tuple[Array, ...]:
-        """Advance the reactions alone, voxel by voxel, by a time; values stay in [0, 1]."""
+        """Advance the reactions alone, voxel by voxel, by a time; values stay in [0, 1].
+
+        Parameters
+        ----------
+        fields : tuple of array
+            Values at the beginning.
+        rho : float
+            Proliferation rate, 1/day.
+        days : float
+            Time by which the reactions advance.
+
+        Returns
+        -------
+        tuple of array
+            Values at the end.
+        """
         ...
 
     def density(self, fields: tuple[Array, ...]) -> Array:
-        """Tumour cell density u in [0, 1], all populations together."""
+        """Tumour cell density u in [0, 1], all populations together.
+
+        Parameters
+        ----------
+        fields : tuple of array
+            One array for each field.
+
+        Returns
+        -------
+        array of the box's shape
+        """
         ...
 
 
 def pushes(model: GrowthModel) -> bool:
-    """Whether a model's growths may push the tissue aside, whatever swelling each of them has."""
+    """Whether a model's growths may push the tissue aside, whatever swelling each of them has.
+
+    Parameters
+    ----------
+    model : GrowthModel
+
+    Returns
+    -------
+    bool
+    """
     return hasattr(model, "swelling")
 
 
@@ -83,6 +150,15 @@ def swelling_of(model: GrowthModel) -> float:
     """Share by which tissue full of cells swells in a growth of a model with its parameters.
 
     0 for a model that pushes nothing.
+
+    Parameters
+    ----------
+    model : GrowthModel
+
+    Returns
+    -------
+    float
+        At least 0, without a unit.
     """
     return float(getattr(model, "swelling", 0.0))
 
@@ -91,6 +167,17 @@ def late_days(model: GrowthModel, rho: float) -> float:
     """Time at which the last seed of a growth of a model with its parameters begins, in days.
 
     0 for a model that says nothing.
+
+    Parameters
+    ----------
+    model : GrowthModel
+    rho : float
+        Proliferation rate, 1/day.
+
+    Returns
+    -------
+    float
+        At least 0.
     """
     delay = float(getattr(model, "delay", 0.0))
     if delay == 0:
@@ -99,5 +186,15 @@ def late_days(model: GrowthModel, rho: float) -> float:
 
 
 def reach_of(model: GrowthModel, tissue: Tissue) -> Tissue:
-    """The tissue whose domain holds all voxels where outlines of the model's growths may lie."""
+    """The tissue whose domain holds all voxels where outlines of the model's growths may lie.
+
+    Parameters
+    ----------
+    tissue : Tissue
+    model : GrowthModel
+
+    Returns
+    -------
+    Tissue
+    """
     return tissue.with_fluid if pushes(model) else tissue

@@ -82,7 +82,7 @@ class FisherKolmogorovTwoFoci(FisherKolmogorov):
     def more_origins(
         self, tissue: Tissue, origin_mm: NDArray[np.float64]
     ) -> list[NDArray[np.float64]]:
-        """The second origin: where it is asked for, or the tissue voxel nearest to that."""
+        """The second origin: at the requested place, or the tissue voxel nearest to that."""
         offset = np.array([self.offset_x_mm, self.offset_y_mm, self.offset_z_mm])
         return [tissue.nearest_point(origin_mm + offset)]
 

@@ -42,7 +42,12 @@ Class = TypeVar("Class", bound=type)
 
 
 def model_names() -> list[str]:
-    """Names that `find_model` knows, sorted."""
+    """Names that `find_model` knows, sorted.
+
+    Returns
+    -------
+    list of str
+    """
     return sorted({*BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINTS))})
 
 
@@ -103,6 +108,15 @@ def recall_model(described: Mapping[str, Any]) -> GrowthModel:
     A file does not decide what code runs: the class that it names is not imported. It is taken from
     those that were registered, by its own name; its module may have moved.
 
+    Parameters
+    ----------
+    described : mapping
+        As `describe_model` returns it.
+
+    Returns
+    -------
+    GrowthModel
+
     Raises
     ------
     InputError
@@ -134,10 +148,10 @@ def _require_model(model_class: Any, name: str) -> None:
     """Refuse a class that is no growth model."""
     missing = [part for part in PARTS if not hasattr(model_class, part)]
     if missing:
-        raise InputError(f"{name} is no growth model: it lacks {', '.join(missing)}")
+        raise InputError(f"{name} is not a growth model: it lacks {', '.join(missing)}")
     is_value = dataclasses.is_dataclass(model_class) and getattr(model_class, "__hash__", None)
     if not is_value:
-        raise InputError(f"{name} is no growth model: make it a frozen dataclass")
+        raise InputError(f"{name} is not a growth model: make it a frozen dataclass")
 
 
 def _make(model_class: Any, name: str, settings: Mapping[str, Any]) -> GrowthModel:
@@ -159,7 +173,22 @@ def _make(model_class: Any, name: str, settings: Mapping[str, Any]) -> GrowthMod
 
 
 def find_class(name: str) -> Any:
-    """The class that a person's name for it stands for; see `find_model`."""
+    """The class that a person's name for it stands for; see `find_model`.
+
+    Parameters
+    ----------
+    name : str
+        One of `model_names`, or module:Class.
+
+    Returns
+    -------
+    type
+
+    Raises
+    ------
+    InputError
+        As in `find_model`.
+    """
     return _imported(name) if ":" in name else _offered(name)
 
 
@@ -175,13 +204,17 @@ def _offered(name: str) -> Any:
         except (ImportError, AttributeError) as error:
             raise InputError(f"growth model {name!r} ({point.value}) fails: {error}") from error
     raise InputError(
-        f"there is no growth model {name!r}: there are {', '.join(model_names())}, and any class "
-        "given as module:Class"
+        f"unknown growth model {name!r}: choose one of {', '.join(model_names())}, or name a "
+        "class as module:Class"
     )
 
 
 def describe_model(model: GrowthModel) -> dict[str, Any]:
     """A model in plain values, from which `recall_model` makes it again.
+
+    Parameters
+    ----------
+    model : GrowthModel
 
     Returns
     -------
@@ -209,6 +242,16 @@ def describe_model(model: GrowthModel) -> dict[str, Any]:
 
 def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
     """Settings from lines KEY=VALUE, as typed; a value is TOML's, or else a plain string.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        Such as "ratio=10".
+
+    Returns
+    -------
+    dict
+        Values by key.
 
     Raises
     ------
@@ -251,5 +294,5 @@ def _imported(name: str) -> Any:
             "lie in a folder on PYTHONPATH"
         ) from error
     if not isinstance(found, type):
-        raise InputError(f"{name} is no growth model: it is no class")
+        raise InputError(f"{name} is not a growth model: expected a class")
     return found

@@ -45,6 +45,10 @@ def convert_tensor(
     affine : (4, 4) array, optional
         From the file's RAS world to the tissue's, mm; see `moved`.
 
+    Returns
+    -------
+    TensorField
+
     Raises
     ------
     InputError

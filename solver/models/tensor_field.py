@@ -81,8 +81,8 @@ class TensorField:
         )
         raise InputError(
             f"the tensor at voxel ({', '.join(str(int(i)) for i in voxel)}), ({where}) mm, {fault} "
-            f"({components}), and {int(bad.sum()) - 1} others: mend them, or set those outside the "
-            "brain to zero"
+            f"({components}), and {int(bad.sum()) - 1} others: correct them, or set those outside "
+            "the brain to zero"
         )
 
     @classmethod
@@ -150,6 +150,15 @@ class TensorField:
     def from_description(cls, description: Mapping[str, str]) -> TensorField:
         """Read the field that `describe` describes, or one given by path, frame and order.
 
+        Parameters
+        ----------
+        description : mapping
+            As `describe` returns it.
+
+        Returns
+        -------
+        TensorField
+
         Raises
         ------
         InputError
@@ -182,12 +191,27 @@ class TensorField:
         return image
 
     def to_nifti(self, path: StrPath) -> TensorField:
-        """Write the field in the world frame, as (x, y, z, 6), and return it with its source."""
+        """Write the field in the world frame, as (x, y, z, 6), and return it with its source.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Ends in `.nii` or `.nii.gz`.
+
+        Returns
+        -------
+        TensorField
+        """
         nib.save(self.image, path)
         return type(self).from_nifti(path, frame="world", order=",".join(COMPONENTS))
 
     def describe(self) -> dict[str, str]:
-        """Source, if it was read from a file, and SHA-256 of the content."""
+        """Source, if it was read from a file, and SHA-256 of the content.
+
+        Returns
+        -------
+        dict
+        """
         return {**(self.source or {}), "sha256": self.sha256}
 
     @cached_property
@@ -208,6 +232,15 @@ class TensorField:
         """Tensors (n, 3, 3) at world positions (n, 3), each component interpolated linearly.
 
         A mean of positive semi-definite tensors is one: interpolation keeps the property.
+
+        Parameters
+        ----------
+        positions_mm : (n, 3) array
+            World coordinates, mm.
+
+        Returns
+        -------
+        (n, 3, 3) float64 array
 
         Raises
         ------
@@ -239,6 +272,16 @@ class TensorField:
         T becomes T (p_w + p_g / ratio) / (trace T / 3): directions and shapes are those of the
         field, as from water diffusion in mm^2/s, magnitudes those of Fisher-Kolmogorov. A voxel
         whose tensor is zero becomes isotropic.
+
+        Parameters
+        ----------
+        tissue : Tissue
+        ratio : float
+            White over grey diffusivity.
+
+        Returns
+        -------
+        TensorField
         """
         inside = tissue.domain
         tensors = self.sample(tissue.grid.to_world(tissue.voxels))
@@ -271,7 +314,7 @@ def _read(path: StrPath) -> tuple[nib.Nifti1Image, NDArray[Any]]:
 def _grid_of(image: nib.Nifti1Image, name: str) -> Grid:
     """The grid in the one frame that a header declares.
 
-    A tensor field has nobody to tell of doubts: what `pipeline.images.headers` tells is refused.
+    Nobody reads notices about a tensor field, so it refuses what `pipeline.images.headers` notices.
     """
     header = image.header
     frames = {
@@ -284,7 +327,7 @@ def _grid_of(image: nib.Nifti1Image, name: str) -> Grid:
     if not frames:
         raise InputError(
             f"{name}: its header declares no orientation (sform and qform codes are 0), so that "
-            "nothing tells the tensors' left from right; write the frame into it"
+            "left and right of the tensors are unknown; write the frame into it"
         )
     unit = header.get_xyzt_units()[0]
     if unit not in ("mm", "unknown"):

@@ -103,11 +103,11 @@ def test_progress_counts_samples(ray, small_plan, tmp_path):
 
 
 def test_another_plan_is_refused_by_its_differences(copy):
-    with pytest.raises(DatabaseError, match=r"plan\.seed is 7, asked for 9"):
+    with pytest.raises(DatabaseError, match=r"plan\.seed is 7, requested is 9"):
         generate(copy, 11, plan=Plan(Database.open(copy).plan.space, seed=9))
-    with pytest.raises(DatabaseError, match=r"store is density, asked for outlines"):
+    with pytest.raises(DatabaseError, match=r"store is density, requested is outlines"):
         generate(copy, 11, store="outlines")
-    with pytest.raises(DatabaseError, match=r"11 samples, fewer were asked for \(4\)"):
+    with pytest.raises(DatabaseError, match=r"11 samples, fewer were requested \(4\)"):
         generate(copy, 4)
     assert verify(copy) == []
 
@@ -124,7 +124,7 @@ def test_what_changed_before_the_lock_is_taken_counts(copy, monkeypatch):
             yield
 
     monkeypatch.setattr(generation, "_only_one", late)
-    with pytest.raises(DatabaseError, match=r"13 samples, fewer were asked for \(12\)"):
+    with pytest.raises(DatabaseError, match=r"13 samples, fewer were requested \(12\)"):
         generate(copy, 12)
     assert len(Database.open(copy)) == 13
     monkeypatch.setattr(generation, "_only_one", late)

@@ -174,7 +174,7 @@ def test_tumours_are_not_held_twice(database, merged, other, tmp_path):
     for sources in ([database.path] * 2, [merged.path, other.path]):
         with pytest.raises(DatabaseError, match="another one holds too"):
             merge(tmp_path / "out", sources)
-    with pytest.raises(DatabaseError, match="two databases or more, got 1"):
+    with pytest.raises(DatabaseError, match="two databases or more to merge, got 1"):
         merge(tmp_path / "out", [database.path])
 
 

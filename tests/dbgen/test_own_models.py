@@ -62,7 +62,9 @@ def test_what_a_database_names_is_not_imported(copy, module, changes):
         lambda: verify(copy),
         lambda: generate(copy, 12),
     ):
-        with pytest.raises(ValueError, match=r"no growth model|--model stranger:Model") as refused:
+        with pytest.raises(
+            ValueError, match=r"unknown growth model|--model stranger:Model"
+        ) as refused:
             use()
         assert "\n" not in str(refused.value)
     assert "stranger" not in sys.modules and not (module / "it-ran").exists()
@@ -135,7 +137,7 @@ def test_a_registered_class_is_found_by_its_own_name(copy, monkeypatch):
     rename_model(copy, equation="du/dt = 0")
     with pytest.raises(ValueError, match=r"with the equation 'du/dt = 0', the class registered"):
         Database.open(copy).plan.model.ratio  # noqa: B018
-    with pytest.raises(ValueError, match="no growth model"):
+    with pytest.raises(ValueError, match="not a growth model"):
         registry.register_model(dict)
     assert list(registry._registered) == ["Own"]
 

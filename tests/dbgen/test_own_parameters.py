@@ -111,7 +111,7 @@ def test_a_sweep_of_an_own_parameter_is_stored_read_and_verified(tmp_path):
     assert ratio.attrs == {"units": "1", "long_name": "white over grey diffusivity"}
     assert database.select(ratio=slice(8, None)).tolist() == [1, 2]
     assert database.growth_parameters(2).own == {"ratio": 20.0}
-    assert database.density(2).u.any()  # simulated anew, with its own ratio
+    assert database.density(2).u.any()  # simulated again, with its own ratio
     assert verify(tmp_path / "db") == []
     assert describe_database(database).stored["ratio"] == (5, 10, 20)
     card = (tmp_path / "db" / "DATACARD.md").read_text()
@@ -241,7 +241,7 @@ def test_the_sweep_of_the_page_is_made_and_plotted(tmp_path, monkeypatch):
     [
         ({"raito": 3}, "unknown parameter 'raito': there are dw, .*ratio"),
         ({"ratio": 0.5}, "ratio .* >= 1, got 0.5"),
-        ({"ratio": "ten"}, "ratio: a number is expected, got 'ten'"),
+        ({"ratio": "ten"}, "ratio: expected a number, got 'ten'"),
         ({"ratio": float("nan")}, "ratio: a range has finite ends"),
         ({"ratio": {"low": 60}}, "ratio: a range has finite ends with low <= high, got 60 to 50"),
         ({"where": "speed < 3"}, "where, 'speed < 3': unknown parameter 'speed': .*rho_t"),

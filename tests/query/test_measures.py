@@ -190,7 +190,7 @@ def test_a_function_of_ones_own(shared_index, source, tumor, tmp_path, monkeypat
         ("mine:number", "is no function"),
         ("mine:missing", "cannot be imported .* PYTHONPATH"),
         ("nowhere:f", "cannot be imported .* PYTHONPATH"),
-        ("cosine", "no measure 'cosine': there are dice, jaccard, .* module:function"),
+        ("cosine", "unknown measure 'cosine': choose one of dice, jaccard, .* module:function"),
     ):
         with pytest.raises(ValueError, match=message):
             find_measure(name)

@@ -299,10 +299,14 @@ class Unhashable(Gompertz):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("logistic", {}, "no growth model 'logistic': there are fisher-kolmogorov, fisher-"),
+        (
+            "logistic",
+            {},
+            "unknown growth model 'logistic': choose one of fisher-kolmogorov, fisher-",
+        ),
         ("no_such_module:Model", {}, "cannot be imported .* on PYTHONPATH"),
         ("math:Model", {}, "cannot be imported"),
-        ("math:pi", {}, "it is no class"),
+        ("math:pi", {}, "expected a class"),
         (f"{__name__}:Unhashable", {}, "make it a frozen dataclass"),
         ("types:SimpleNamespace", {}, "it lacks name, equation, links, initial, diffusivities"),
         ("fisher-kolmogorov", {"speed": 3}, "no setting speed; its settings are ratio, face_mean"),
@@ -374,5 +378,5 @@ def test_databases_of_the_other_models_reopen(tmp_path, base):
     generate(tmp_path / "db", 1, plan=Plan(SPACE, seed=3, model=model), store="outlines")
     opened = Database.open(tmp_path / "db")
     assert opened.plan.model == model
-    again = opened.density(0)  # simulated anew, by the model as described
+    again = opened.density(0)  # simulated again, by the model as described
     np.testing.assert_array_equal(again.outlines().whole, opened.outlines(0).whole)

@@ -61,7 +61,7 @@ def test_a_damaged_shard_is_named_and_made_anew(database, copy, damage):
         with pytest.raises(DatabaseError, match=r"shard-00001\.nc .*generate .* completes it"):
             Database.open(copy)
     # What is read is compared with its checksum first, so an index is never built of it.
-    with pytest.raises(DatabaseError, match=r"shard-00001\.nc .*generate .* makes it anew"):
+    with pytest.raises(DatabaseError, match=r"shard-00001\.nc .*generate .* makes it again"):
         build_index(opened, copy / "index")
     assert not (copy / "index").exists()
     repaired = generate(copy, 11)
@@ -75,7 +75,7 @@ def test_a_damaged_list_of_voxels_is_named_and_made_anew(database, copy, damage)
     damage(copy / "voxels.nc")
     (fault,) = verify(copy)
     assert fault.startswith("voxels.nc")
-    with pytest.raises(DatabaseError, match=r"voxels\.nc .*generate .* writes it anew"):
+    with pytest.raises(DatabaseError, match=r"voxels\.nc .*generate .* writes it again"):
         Database.open(copy).outlines(0)
     assert generate(copy, 11).checksum == database.checksum
     assert verify(copy) == []
@@ -110,7 +110,7 @@ READINGS = {
 def test_every_reading_compares_what_it_reads(copy, reading):
     path = shard_path(copy, 1)
     flip_in_the_parameters(path)
-    with pytest.raises(DatabaseError, match=r"shard-00001\.nc is damaged, .*makes it anew"):
+    with pytest.raises(DatabaseError, match=r"shard-00001\.nc is damaged, .*makes it again"):
         READINGS[reading](Database.open(copy))
 
 
@@ -223,7 +223,9 @@ def test_a_model_of_another_name_is_refused(copy):
 
     plan = Database.open(copy).plan
     other = Plan(plan.space, seed=plan.seed, model=Other())
-    with pytest.raises(DatabaseError, match=r"plan\.model\.name is fisher-kolmogorov, asked for"):
+    with pytest.raises(
+        DatabaseError, match=r"plan\.model\.name is fisher-kolmogorov, requested is"
+    ):
         generate(copy, 11, plan=other)
 
 

@@ -50,7 +50,10 @@ def test_bounds_of_a_selection_add_up(database):
 @pytest.mark.parametrize(
     ("bounds", "message"),
     [
-        ({"speed": slice(0, 1)}, r"no variable 'speed' .*there are origin_x_mm, .*lambda_mm"),
+        (
+            {"speed": slice(0, 1)},
+            r"unknown variable 'speed': select by one of origin_x_mm, .*lambda_mm",
+        ),
         ({"rho": slice(2, 1)}, r"rho is selected by .*low <= high"),
         ({"rho": slice(0, 1, 2)}, r"rho is selected by"),
         ({"rho": "fast"}, r"rho is selected by"),

@@ -13,7 +13,7 @@ from glioquery.dbgen.store.header import read_header
 
 
 def test_it_is_the_beginning_of_the_default_plan(atlas):
-    # If this fails the default plan or the solver has changed: make the database anew, as the
+    # If this fails the default plan or the solver has changed: make the database again, as the
     # docstring of dbgen/store/embedded.py says.
     assert read_header(EMBEDDED)["plan"] == json.loads(json.dumps(Plan().describe(atlas)))
 

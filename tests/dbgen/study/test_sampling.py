@@ -149,7 +149,9 @@ def test_databases_of_independent_tumours_are_sound(tmp_path, sampler):
     assert [other.growth_parameters(i) for i in other] == [
         made.growth_parameters(i) for i in range(3)
     ]
-    with pytest.raises(DatabaseError, match=rf"plan\.sampler is {sampler}, asked for trajectory"):
+    with pytest.raises(
+        DatabaseError, match=rf"plan\.sampler is {sampler}, requested is trajectory"
+    ):
         generate(made.path, 5, plan=Plan(ParameterSpace(**QUICK), seed=2))
 
 
@@ -166,9 +168,9 @@ def test_the_default_sampler_is_described_as_ever(atlas):
     [
         (
             {"sampler": "magic"},
-            "no sampler 'magic': there are trajectory, uniform, sobol, latin-hypercube, ",
+            "unknown sampler 'magic': choose one of trajectory, uniform, sobol, latin-hypercube, ",
         ),
-        ({"sampler": ["sobol"]}, "no sampler"),
+        ({"sampler": ["sobol"]}, "unknown sampler"),
         ({"sampler": "sobol", "snapshots_per_run": 4}, "snapshots_per_run is 1, got 4"),
     ],
 )

@@ -125,7 +125,7 @@ def test_a_job_that_does_not_end_is_ended(tmp_path, monkeypatch, instead):
 
 def test_a_job_that_is_killed_says_by_what(tmp_path, instead):
     instead("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
-    with pytest.raises(RegistrationError, match="ended by SIGKILL, as a rule for lack of memory"):
+    with pytest.raises(RegistrationError, match="ended by SIGKILL, usually for lack of memory"):
         run(tmp_path)
 
 

@@ -230,7 +230,7 @@ def test_other_columns_are_no_part_of_what_is_kept(files, database):
         (("-k", "9"), "k is 1 to 8"),
         (("--resolution", "9"), "1 to 4 mm"),
         (("--registration", "bent"), "bent"),
-        (("--no-refine", "--own-anatomy"), "goes on from a refinement"),
+        (("--no-refine", "--own-anatomy"), "needs a refinement"),
     ],
 )
 def test_options_are_checked_before_any_work(capsys, database, files, option, message):

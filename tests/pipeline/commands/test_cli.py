@@ -105,7 +105,7 @@ def test_describe_says_and_draws_what_a_database_holds(capsys, database, tmp_pat
 
 def test_generate_takes_a_sampler(capsys, tmp_path):
     line = refused(capsys, "generate", tmp_path / "db", "--n", 1, "--sampler", "magic")
-    assert "no sampler 'magic': there are trajectory, uniform, sobol" in line
+    assert "unknown sampler 'magic': choose one of trajectory, uniform, sobol" in line
     (tmp_path / "space.toml").write_text(
         "snapshots_per_run = 1\n"
         + "".join(
@@ -138,7 +138,7 @@ def test_simulate_names_the_nearest_tissue(capsys, tmp_path):
     [
         ({"--dw": "nan"}, "dw is a finite number"),
         ({"--days": "-3"}, "days is a finite number > 0"),
-        ({"--model": "cubic"}, "no growth model 'cubic'"),
+        ({"--model": "cubic"}, "unknown growth model 'cubic'"),
         ({"--dw": "1e9"}, "and a run has at most 200000: give a smaller dw or rho, or fewer days"),
     ],
 )
@@ -202,9 +202,9 @@ MAPS = ("g.nii", "w.nii", "c.nii")
         ({"recurrence-labels": "brats2021"}, "--recurrence-labels names the labels of a recurr"),
         ({"recurrence": "seg.nii.gz", "recurrence-labels": "b"}, "--recurrence-labels: unknown co"),
         ({"brain-mask": "nowhere.nii.gz"}, "no such file"),
-        ({"no-refine": True, "fit-thresholds": True}, "fit-thresholds goes on from a refinement"),
-        ({"no-refine": True, "own-anatomy": True}, "own-anatomy goes on from a refinement"),
-        ({"tissue": MAPS, "no-refine": True}, "own-anatomy goes on from a refinement"),
+        ({"no-refine": True, "fit-thresholds": True}, "fit-thresholds needs a refinement"),
+        ({"no-refine": True, "own-anatomy": True}, "own-anatomy needs a refinement"),
+        ({"tissue": MAPS, "no-refine": True}, "own-anatomy needs a refinement"),
         ({"tissue": MAPS}, "tissue map gm g.nii: no such"),
     ],
 )

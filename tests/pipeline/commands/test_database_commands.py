@@ -52,7 +52,7 @@ def test_a_dry_run_tells_the_cost_and_writes_nothing(capsys, study, tmp_path, mo
         ((), "'trajectory' draws without end"),
         (("--n", 0), "n_samples is a number from 1 up"),
         (("--n", 3, "--store", "pictures"), "store is 'density' or 'outlines'"),
-        (("--n", 3, "--model", "cubic"), "no growth model 'cubic'"),
+        (("--n", 3, "--model", "cubic"), "unknown growth model 'cubic'"),
         (("--n", 3, "--space", "nowhere.toml"), "nowhere.toml"),
         (("--n", 3, "--sampler", "grid"), "dw: the sampler 'grid' takes one value or a list"),
     ],

@@ -71,7 +71,7 @@ def test_evaluate_writes_tables_and_figures_and_resumes(
     assert "## Real queries (2)" in page and "66.1, 96.7, 100; 116 s" in page
     for name in ("figure2_real", "figure3_synthetic", "strategies_real", "strategies_synthetic"):
         assert (tmp_path / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-    for name in ("draw_dice", "draw_strategies"):  # which are drawn anew of the same rows
+    for name in ("draw_dice", "draw_strategies"):  # which are drawn again of the same rows
         monkeypatch.setattr(evaluation_pictures, name, lambda *_: b"\x89PNG")
     assert run(capsys, *arguments)[0] == 0
     with (tmp_path / "out" / "rows.csv").open() as file:
@@ -92,7 +92,7 @@ def test_query_with_a_strategy(capsys, database, patients):
     code, _, err = run(capsys, *query, "--strategy", "ds64", "--empty-score", 1)
     assert code == 2 and "leave --measure" in err
     code, _, err = run(capsys, *query, "--strategy", "ds16")
-    assert code == 2 and "no strategy 'ds16': there are direct, naive" in err
+    assert code == 2 and "unknown strategy 'ds16': choose one of direct, naive" in err
 
 
 def test_untrained_strategies_name_their_command(capsys, database, patients, tmp_path):
@@ -138,7 +138,7 @@ def test_cases_are_found_in_order_and_checked(patients, tmp_path, database):
 
 def test_evaluate_takes_the_database_that_comes_along(capsys, tmp_path):
     code, _, err = run(capsys, "evaluate", "-o", tmp_path, "--synthetic", 0)
-    assert code == 2 and "there is nothing to ask" in err
+    assert code == 2 and "expected queries, got none" in err
     code, _, err = run(capsys, "evaluate", "-o", tmp_path, "--synthetic", 0, "--cases", tmp_path)
     assert code == 2 and f"{tmp_path} holds no file" in err
     assert "index" not in err  # which takes seconds, and comes after what is refused

@@ -70,7 +70,7 @@ def test_a_series_is_chosen_by_its_number(tmp_path):
     with pytest.raises(InputError, match=r"#3 MR, 26 x 24, 18 slices; #7 MR, 20 x 20, 18 slices"):
         read_series(tmp_path / "a", "T1")
     assert read_series(f"{tmp_path / 'a'}#7", "T1").grid.shape == other.shape
-    with pytest.raises(InputError, match="no series 5"):
+    with pytest.raises(InputError, match="got number 5"):
         read_series(f"{tmp_path / 'a'}#5", "T1")
 
 
@@ -168,7 +168,7 @@ BAD = {
     one_number: "expected one series, got 2: .*some have one number",
     missing_slice: r"expected slices 3 mm apart, got distances from 3 to 9 mm: 2 of 18 are missing",
     uneven: r"evenly spaced slices, got distances from 2\.1\d+ to 3\.8\d+ mm",
-    two_volumes: "one slice a place, got 36 slices at 18 places",
+    two_volumes: "one slice at each place, got 36 slices at 18 places",
     localiser: "one orientation and size",
     scan_by_ct: r"expected an MRI \(MR\), got a series #3 CT",
     one_slice: "expected the slices of a volume, got 1",

@@ -172,7 +172,7 @@ def test_what_a_study_varies_is_fitted(shed):
     ]  # fmt: skip
     with pytest.raises(InputError, match="fit: unknown parameter 'speed': there are ratio, death"):
         free_parameters(shed, ["speed"])
-    with pytest.raises(InputError, match="fit: nothing says in which range death is to be fitted"):
+    with pytest.raises(InputError, match="fit: the range of death is unknown"):
         free_parameters(shed, ["death"])
 
 

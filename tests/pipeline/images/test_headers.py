@@ -115,7 +115,7 @@ def test_a_rule_holds(tmp_path, key, ending, recwarn, capfd):
         assert str(path) in str(error) or "labels" in rule.facts
         assert "\n" not in str(error)
     else:
-        assert rule.verdict == ("told" if file.notices else "taken"), file.notices
+        assert rule.verdict == ("notice" if file.notices else "accepted"), file.notices
         assert all(notice.startswith("The T1 ") for notice in file.notices)
         np.testing.assert_allclose(file.values, values, atol=0.01)
         if "frame" not in rule.facts and rule.when != "both 0" and "quaternion" not in rule.facts:

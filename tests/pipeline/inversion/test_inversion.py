@@ -111,8 +111,8 @@ def test_densities_that_are_none_are_refused():
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"refine": False, "fit_thresholds": True}, "fit-thresholds goes on from a refinement"),
-        ({"refine": False, "own_anatomy": True}, "own-anatomy goes on from a refinement"),
+        ({"refine": False, "fit_thresholds": True}, "fit-thresholds needs a refinement"),
+        ({"refine": False, "own_anatomy": True}, "own-anatomy needs a refinement"),
         ({"k": 0}, "at least 1 match"),
         ({"registration": "bent"}, "one of syn, affine"),
         ({"resolution_mm": 9.0}, "1 to 4 mm"),
@@ -126,7 +126,7 @@ def test_options_are_checked_where_they_are_made(asked, told):
 
 def test_tissue_maps_without_a_refinement_are_refused(inverted):
     database, patient, *_ = inverted
-    with pytest.raises(InputError, match="goes on from a refinement"):
+    with pytest.raises(InputError, match="needs a refinement"):
         invert(
             patient,
             database,

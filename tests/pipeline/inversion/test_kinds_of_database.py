@@ -224,7 +224,7 @@ def test_a_model_that_is_not_here_is_refused_before_any_work(
     monkeypatch.setattr("glioquery.pipeline.alignment.ants_worker._run_apart", never)
     monkeypatch.setattr("glioquery.query.index.opening.open_index", never)
     code, _, err = run(capsys, command, *asked(command, tmp_path / "db", coarse, tmp_path))
-    assert code == 2 and "no growth model 'mine'" in err and len(err.splitlines()) == 1
+    assert code == 2 and "unknown growth model 'mine'" in err and len(err.splitlines()) == 1
 
 
 def test_the_least_core_of_a_merged_database_is_that_of_all_its_parts(databases):

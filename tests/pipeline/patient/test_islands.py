@@ -85,7 +85,7 @@ def test_sixty_false_voxels_and_three_specks_change_nothing():
     for said in ("0.1 ml", "2%", "10 mm", f"{islands.n_whole} of the whole tumour", "left out"):
         assert said in islands.notice
     kept, told = part_islands(dirty, keep=True)
-    assert kept is dirty and not told.left_out and "kept, as asked for" in told.notice
+    assert kept is dirty and not told.left_out and "kept, as --keep-islands asks" in told.notice
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_what_is_left_out_or_guessed_is_told(tmp_path):
         assert [cells["town"] for _, cells in table.rows] == ["Köln", "Ulm"]
         assert len(table.notices) == n_notices
         assert any("1 rows below the head begin with #" in notice for notice in table.notices)
-        assert any("left out: column 1." in notice for notice in table.notices)
+        assert any("left out: 1." in notice for notice in table.notices)
         assert any("Windows-1252" in notice for notice in table.notices) == (encoding == "cp1252")
 
 

@@ -80,7 +80,7 @@ def stopped(tmp_path_factory):
         (
             "SIGINT",
             130,
-            "stopped by Ctrl-C: nothing unfinished is kept, and the same command begins anew",
+            "stopped by Ctrl-C: nothing unfinished is kept, and the same command starts over",
         ),
         (
             "SIGHUP",

@@ -229,7 +229,7 @@ def test_without_a_calibration_that_holds_there_is_a_sentence(database, measured
     )
     calibrate(database, index_of(database), n=9, bars=no_bar)
     grown = make(database.path, 8)
-    with pytest.raises(CalibrationError, match="of another state of it: make it anew with `glio"):
+    with pytest.raises(CalibrationError, match="of another state of it: make it again with `glio"):
         read_calibration(grown)
     calibrate(grown, index_of(grown), n=9, bars=no_bar)
     path, made = grown.path / FILE, json.loads((grown.path / FILE).read_text())

@@ -102,7 +102,7 @@ def test_an_evaluation_asks_only_what_it_was_not_asked(
     more = QuerySet("synthetic", names, lambda i: queries.load(i - 1) if i else new)
     longer = evaluate(shared_index, [more], [Contestant("fixed")], tmp_path, bars=bars)
     assert longer[1:] == first and len(fixed.asked) == 7
-    # Another state of the strategy, or another number of candidates: all is asked anew.
+    # Another state of the strategy, or another number of candidates: all is asked again.
     other = dataclasses.replace(fixed, fingerprint="2")
     monkeypatch.setattr(comparison, "open_strategy", lambda index, name: other)
     evaluate(shared_index, [queries], [Contestant("fixed")], tmp_path, bars=bars)
