@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 Step = Callable[[str], None]
-"""Told the name of each step as it begins."""
+"""Called with the name of each step as it begins."""
 
 
 def silent(name: str) -> None:

@@ -28,7 +28,7 @@ RUN_AS = {
     "calibrate DB": "calibrate DB --n 9",  # an hour
     "trial OUT --first 1000 --patients 16": "trial TRIAL --first 1000 --patients 1 --arms a",
     "invert --": "invert DB --",  # the database of all pages, which is small
-    "cohort cases.csv": "cohort DB cases.csv",
+    "cohort cases.csv -o OUT": "cohort DB cases.csv -o COHORT",
     "--synthetic 100": "--synthetic 2",
     "generate DB --n 18": "generate SWEEP --n 18",
     'open_database("DB").to_xarray': 'open_database("SWEEP").to_xarray',

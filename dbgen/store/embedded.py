@@ -1,4 +1,4 @@
-"""The database that comes with the package: outlines alone, the first samples of the default plan.
+"""The embedded database: outlines alone, the first samples of the default plan.
 
 These commands make it. When the default plan or the solver's scheme changes, remove it and run them
 again.
@@ -30,7 +30,7 @@ READ_ONLY = "read-only"
 
 
 def embedded_database() -> Database:
-    """Open the database that comes with the package.
+    """Open the embedded database.
 
     Returns
     -------

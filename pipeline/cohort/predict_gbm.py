@@ -175,7 +175,7 @@ def predict_exam(
     keep_islands, brain
         As in `load_patient`.
     step : callable
-        Told the name of each step as it begins.
+        Called with the name of each step as it begins.
     notice : callable
         Told what the user should know of the files although it is no error.
 

@@ -39,7 +39,7 @@ def invert(
         The patient's own anatomy, in which the refinement goes on. Where `options` ask for the own
         anatomy and none is given, it is segmented in the T1 or the atlas's, bent to the patient.
     step : callable
-        Told the name of each step as it begins.
+        Called with the name of each step as it begins.
 
     Returns
     -------

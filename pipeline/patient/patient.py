@@ -244,7 +244,7 @@ def load_patient(
         How the brain of a head is found: by the network of the extra `brain`, by the atlas, or by
         the first of these that is installed and finds one.
     step : callable
-        Told the name of each long step as it begins.
+        Called with the name of each long step as it begins.
 
     Returns
     -------

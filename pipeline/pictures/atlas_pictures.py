@@ -97,7 +97,7 @@ def draw_registration(
 def draw_on_atlas(
     atlas: Atlas, density: TumorDensity | None = None, *, centre: TumorDensity | None = None
 ) -> bytes:
-    """Draw the atlas: T1 and tissue edges, or the iso-lines of a density on the T1, as PNG.
+    """Draw the atlas: T1 and tissue edges, or the isolines of a density on the T1, as PNG.
 
     The planes go through the middle of the density, or of `centre` where that is given.
 

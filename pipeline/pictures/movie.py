@@ -19,7 +19,7 @@ LAST_FRAME_MS = 1500
 def draw_movie(
     atlas: Atlas, parameters: GrowthParameters, *, model: GrowthModel = FisherKolmogorov()
 ) -> bytes:
-    """Draw iso-lines on the atlas T1, at equal steps of time, as an animated GIF.
+    """Draw isolines on the atlas T1, at equal steps of time, as an animated GIF.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ def draw_density(
     levels: Sequence[float] = LEVELS,
     planes: Sequence[Plane] | None = None,
 ) -> bytes:
-    """Draw a density map with iso-lines and the patient's outlines on one of the scans.
+    """Draw a density map with isolines and the patient's outlines on one of the scans.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def draw_density(
 
 @own_style()
 def draw_thumbnail(patient: Patient, density: TumorDensity) -> bytes:
-    """Draw a density map with iso-lines and outlines on the axial slice of the T1, small; a PNG.
+    """Draw a density map with isolines and outlines on the axial slice of the T1, small; a PNG.
 
     Parameters
     ----------

@@ -53,7 +53,7 @@ def write_dicom(
     anonymous : bool
         Whether to leave patient and study out and to give everything a new name (UID).
     step : callable
-        Told the name of the step as it begins.
+        Called with the name of the step as it begins.
 
     Returns
     -------

@@ -100,7 +100,7 @@ def write_inversion(
         Further files of the result by name, and what makes their bytes of the inversion; None for
         no file.
     step : callable
-        Told the name of each step as it begins.
+        Called with the name of each step as it begins.
 
     Returns
     -------

@@ -93,7 +93,7 @@ def demonstrate(
     seed : int
         Number of the patient, see `make_patient`.
     step : callable
-        Told the name of each step as it begins.
+        Called with the name of each step as it begins.
 
     Returns
     -------

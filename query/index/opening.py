@@ -28,7 +28,7 @@ def open_database(path: StrPath | None = None) -> Database:
     Parameters
     ----------
     path : path, optional
-        Folder of the database; by default that of the database that comes with the package.
+        Folder of the database; by default that of the embedded database.
 
     Returns
     -------
