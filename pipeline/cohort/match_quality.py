@@ -82,7 +82,8 @@ def draw_dice(patients: DiceScores, stored: DiceScores | None = None) -> bytes:
     Rows: core (T1Gd), whole tumour (FLAIR), their sum (of tumours that have both). Columns: the
     patients; the stored tumours.
     """
-    columns = [(f"{len(patients.whole)} patients", patients)]
+    n = len(patients.whole)
+    columns = [(f"{n} patient{'' if n == 1 else 's'}", patients)]
     if stored is not None:
         columns.append((f"{len(stored.whole)} stored tumours, each without its own run", stored))
     figure = new_figure(4.4 * len(columns), 6.0, layout="constrained")
@@ -98,7 +99,7 @@ def draw_dice(patients: DiceScores, stored: DiceScores | None = None) -> bytes:
             axis.bar(np.arange(values.size) + 1, values, width=1.0 if values.size > 60 else 0.8,
                      color=colour)  # fmt: skip
             axis.set_ylim(0, top)
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axis.set_ylabel(label)
             axis.spines[["top", "right"]].set_visible(False)
             if values.size:

@@ -378,6 +378,19 @@ def test_a_tumor_that_is_matched_better_has_a_longer_bar():
     assert painted(0.5, 1.0) / painted(0.25, 1.0) == pytest.approx(1.5 / 1.25, rel=0.05)
 
 
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [(1, "0 of 1 patient has a plausible match; 1 failed."),
+     (2, "0 of 2 patients have a plausible match; 2 failed.")],
+)  # fmt: skip
+def test_a_page_counts_its_patients(tmp_path, n, said):
+    scans = {"t1": tmp_path / "t1.nii.gz", "seg": tmp_path / "seg.nii.gz"}
+    cases = [Case(name, scans, "brats2021") for name in "ab"[:n]]
+    write_cohort(tmp_path, [Outcome(case, tmp_path / "none", False, "no image") for case in cases])
+    page = (tmp_path / "cohort.html").read_text(encoding="utf-8")
+    assert said in page and f"<h1>Cohort of {n} patient{'s' * (n > 1)}</h1>" in page
+
+
 @pytest.mark.slow
 def test_a_cohort_of_virtual_patients_is_inverted_and_resumed(ray, database, tmp_path):
     truth = make_virtual_patient(tmp_path / "virtual", seed=3)
