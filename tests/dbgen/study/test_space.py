@@ -115,7 +115,7 @@ def test_values_and_lists_in_toml(tmp_path):
         ("origin_mm = []", "origin_mm is a point"),
         ("origin_mm = [1, 2]", "origin_mm holds points"),
         ("origin_mm = [[1, 2, 3], 4]", "origin_mm holds points"),
-        ("origin_mm = [1, 2, 'z']", "origin_mm: a number is expected"),
+        ("origin_mm = [1, 2, 'z']", "origin_mm: expected a number"),
         ("origin_mm = [1, 2, inf]", "origin_mm has finite coordinates"),
         ("origin_mm = [[1, 2, 3], [1, 2, 3]]", "origin_mm has each point once"),
         ("days = 100", "days: the sampler 'trajectory' stops at volumes"),
