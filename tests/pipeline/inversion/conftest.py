@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from functools import partial
 
 import nibabel as nib
 import numpy as np
@@ -13,6 +14,8 @@ from patient_files import ANOTHER_ROLE, SECRET
 from virtual_patient import make_virtual_patient
 
 from glioquery.atlas import Grid
+from glioquery.pipeline.fit import anatomy, answer, fitted_thresholds
+from glioquery.pipeline.fit.refinement import Stage, refine
 from glioquery.pipeline.images.nifti import write_nifti
 from glioquery.pipeline.images.resampling import resample_masks
 from glioquery.pipeline.inversion.inversion import invert
@@ -20,6 +23,11 @@ from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.patient.patient import load_patient
 from glioquery.pipeline.registration import placement
 from glioquery.pipeline.results.outputs import write_inversion
+from glioquery.pipeline.uncertainty import members
+from glioquery.solver import Accuracy
+
+ONE_STEP = (Stage(6.0, Accuracy.for_error(0.05), 1, 1),)
+"""A refinement that does everything, once."""
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +78,13 @@ def inverted(truth, tmp_path_factory):
             inversion, folder / "out", title=f"<b>case</b> {ODD}", step=steps.append
         )
     return database, patient, inversion, folder / "out", steps
+
+
+@pytest.fixture
+def one_step(monkeypatch):
+    """Refinements of one step, and few members in an ensemble."""
+    brief = partial(refine, stages=ONE_STEP)
+    for module in (answer, anatomy):
+        monkeypatch.setattr(module, "refine", brief)
+    monkeypatch.setattr(fitted_thresholds, "STAGES", ONE_STEP)
+    monkeypatch.setattr(members, "N_DRAWS", 2)

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -17,17 +16,14 @@ from glioquery.dbgen.store.embedded import embedded_database
 from glioquery.errors import InputError
 from glioquery.pipeline.anatomy.patient_tissue import TissueSource
 from glioquery.pipeline.anatomy.tissue_maps import TissueMaps
-from glioquery.pipeline.fit import anatomy, answer, fitted_thresholds
-from glioquery.pipeline.fit.refinement import Stage, refine
 from glioquery.pipeline.images.nifti import Scan, write_nifti
 from glioquery.pipeline.inversion.inversion import invert
 from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.patient.patient import load_patient
 from glioquery.pipeline.results.outputs import write_inversion
 from glioquery.pipeline.results.result_folder import find_faults
-from glioquery.pipeline.uncertainty import members
 from glioquery.query import build_index, outlines_of
-from glioquery.solver import Accuracy, FisherKolmogorov, Thresholds, TumorMasks
+from glioquery.solver import FisherKolmogorov, Thresholds, TumorMasks
 from glioquery.solver.models import FisherKolmogorovTensor, ProliferativeNecrotic, TensorField
 
 LESION_MM, SPECK_MM = (-85.0, 125.0, 85.0), (-150.0, 125.0, 85.0)
@@ -70,9 +66,6 @@ OPTIONS = {
     "own anatomy": InversionOptions(own_anatomy=True),
     "tissue maps": InversionOptions(),
 }
-
-ONE_STEP = (Stage(6.0, Accuracy.for_error(0.05), 1, 1),)
-"""A refinement that does everything, once."""
 
 
 def is_quick(row):
@@ -154,16 +147,6 @@ def files(tmp_path_factory, atlas, known):
 def mirrored(mirrored_atlas, monkeypatch):
     """Another atlas is in use: SRI24, left and right exchanged."""
     monkeypatch.setenv(ATLAS_VARIABLE, str(mirrored_atlas))
-
-
-@pytest.fixture
-def one_step(monkeypatch):
-    """Refinements of one step, and few members in an ensemble."""
-    brief = partial(refine, stages=ONE_STEP)
-    for module in (answer, anatomy):
-        monkeypatch.setattr(module, "refine", brief)
-    monkeypatch.setattr(fitted_thresholds, "STAGES", ONE_STEP)
-    monkeypatch.setattr(members, "N_DRAWS", 2)
 
 
 def patient_of(row, files):

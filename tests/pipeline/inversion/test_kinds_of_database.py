@@ -191,7 +191,7 @@ def test_a_cohorts_patient_takes_a_kind_of_database(databases, coarse, tmp_path,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [kind for kind in (MERGED, *KINDS) if kind != "empty"])
+@pytest.mark.parametrize("kind", [k for k in (MERGED, *KINDS) if k not in ("empty", "pushing")])
 @pytest.mark.parametrize("more", [(), ("--fit-thresholds",), ("--own-anatomy",)])
 @pytest.mark.usefixtures("quick")
 def test_a_refinement_begins_at_any_kind_of_database(
@@ -202,6 +202,22 @@ def test_a_refinement_begins_at_any_kind_of_database(
     assert code == 0, err
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert len(result["tried"]) >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick", "one_step")
+def test_a_refinement_pushes_the_atlas_s_tissue_and_the_patient_s(
+    capsys, databases, coarse, tmp_path
+):
+    """One step of it: each of its runs displaces tissue several times."""
+    arguments = asked("invert", databases("pushing"), coarse, tmp_path)
+    code, _, err = run(capsys, "invert", *arguments, "--refine", "--own-anatomy")
+    assert code == 0, err
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["refinement"] is not None and result["own_anatomy"] is not None
+    (growth, *_) = result["answer"]["growths"]
+    assert 0 <= growth["swelling"] <= 1
+    assert "swelling" in result["uncertainty"]["fitted"]
 
 
 def never(*_, **__):
