@@ -9,14 +9,16 @@ from ...deferred import deferred
 
 if TYPE_CHECKING:
     from .assessment import assess, assess_in_patient
-    from .ensemble import DensitySpread, Interval, Uncertainty
+    from .ensemble import DensitySpread, Uncertainty
+    from .intervals import Interval
     from .members import Member, draw_members
 else:
     __getattr__, __dir__ = deferred(
         __name__,
         {
             ".assessment": ("assess", "assess_in_patient"),
-            ".ensemble": ("DensitySpread", "Interval", "Uncertainty"),
+            ".ensemble": ("DensitySpread", "Uncertainty"),
+            ".intervals": ("Interval",),
             ".members": ("Member", "draw_members"),
         },
     )

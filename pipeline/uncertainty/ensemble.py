@@ -7,26 +7,11 @@ best descent ended in, a normal distribution with the covariance of `Refinement`
 where the other descents arrived. Mean, standard deviation and the probability of exceeding a
 density are weighted over the members' densities (`average`).
 
-A quantity's interval is m +- f sqrt(v + b^2) with the members' weighted mean m and variance v. For
-a parameter that is refined as well, m is the refined growth's value and v is about it: draws end at
-the ends of its range, so that near an end their mean is off. The factor f makes 90 % of the
-intervals hold the truth (split conformal calibration: Lei et al. 2018), b is what the database's
-spacing leaves open at least; lambda and rho T are judged by logarithms.
-
-f belongs to one database and is calibrated on simulated tumours whose outlines are disturbed like
-segmentations (`calibration`, `factors`); where it was not, there are no intervals. It knows of no
-error of the model, the anatomy or the registration: for a real patient the intervals say how well
-the outlines determine the model, and nothing is claimed of the truth.
-
-References
-----------
-J. Lei, M. G'Sell, A. Rinaldo, R. J. Tibshirani, L. Wasserman, "Distribution-free predictive
-inference for regression", Journal of the American Statistical Association 113:1094-1111, 2018.
+`intervals` says where parameters lie.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
@@ -35,89 +20,13 @@ from numpy.typing import NDArray
 
 from ...atlas import Grid
 from ...dbgen import Database
-from ...solver import Accuracy, GrowthParameters, TumorDensity
-from ..fit.coordinates import N_COMMON, Coordinates, Free
+from ...solver import Accuracy, TumorDensity
+from ..fit.coordinates import Coordinates
 from ..fit.refinement import Refinement
 from ..fit.trajectory import Target
-from .interval_factors import (
-    LEVEL,
-    QUANTITIES,
-    SEGMENTATION_NOISE,
-    Calibrated,
-    Reach,
-    Source,
-    kind_of,
-)
+from .interval_factors import LEVEL, SEGMENTATION_NOISE, Reach, Source
+from .intervals import Fitted, Interval, find_intervals, tell_fitted, weigh
 from .members import Member, draw_members
-
-TEMPERATURE = 0.1
-"""Difference of the score by which a weight falls to 1 / e."""
-
-LOGARITHMIC = ("lambda_mm", "rho_t")
-
-LEAST_SPREAD: Mapping[Calibrated, Mapping[str, float]] = {
-    "matches": {
-        "origin_x_mm": 6.0,
-        "origin_y_mm": 6.0,
-        "origin_z_mm": 6.0,
-        "lambda_mm": 0.4,
-        "rho_t": 0.2,
-    },
-    "refinement": {
-        "origin_x_mm": 0.2,
-        "origin_y_mm": 0.2,
-        "origin_z_mm": 0.2,
-        "lambda_mm": 0.02,
-        "rho_t": 0.02,
-    },
-}
-"""b, in mm or in natural logarithms."""
-
-LEAST_SHARE: Mapping[Calibrated, float] = {"matches": 0.1, "refinement": 0.01}
-"""b of a parameter that is fitted as well, as a share of its range."""
-
-UNDETERMINED_SHARE = 0.8
-"""Share of its range beyond which an interval says no more than the range."""
-
-DETERMINED_SHARE = 0.7
-"""Standard deviation of a valley, as a share of what is known before, up to which the outlines
-determine a parameter."""
-
-NORMAL_FACTOR = 1.645
-"""Standard deviations that hold 90 % of a normal distribution to either side."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Where a quantity lies with a probability of 90 % under the stated model.
-
-    Attributes
-    ----------
-    low, high : float
-    """
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What the outlines say about a fitted parameter of the model.
-
-    Attributes
-    ----------
-    low, high : float
-        Range in which it was fitted: what was known before.
-    is_determined : bool
-        Whether the outlines tell more than that.
-    choices : tuple of float
-        What was tried of a parameter that has choices.
-    """
-
-    low: float
-    high: float
-    is_determined: bool
-    choices: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,132 +112,6 @@ class Uncertainty:
             return {"calibration": None, "intervals": None, "no_intervals": self.calibration}
         intervals = {name: [i.low, i.high] for name, i in self.intervals.items()}
         return {"calibration": self.calibration, "intervals": intervals, "no_intervals": None}
-
-
-def weigh(scores: Sequence[float]) -> NDArray[np.float64]:
-    """Weights of members, which sum to 1."""
-    values = np.asarray(scores, np.float64)
-    weights = np.exp((values - values.max()) / TEMPERATURE)
-    return weights / weights.sum()
-
-
-def quantities_of(
-    parameters: GrowthParameters, coordinates: Coordinates | None = None
-) -> NDArray[np.float64]:
-    """The values of `QUANTITIES`, and of what else moves; logarithms where they are used."""
-    more: list[float] = []
-    if coordinates is not None:
-        more = [one.along(coordinates.value(parameters, one)) for one in coordinates.more]
-    return np.array(
-        [*parameters.origin_mm, math.log(parameters.lambda_mm), math.log(parameters.rho_t), *more]
-    )
-
-
-def spread(
-    members: Sequence[Member], source: Source, coordinates: Coordinates | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Centre m and spread sqrt(v + b^2) of what `quantities_of` gives.
-
-    Of a refinement, the first member is the refined growth.
-    """
-    weights = weigh([member.score for member in members])
-    values = np.array([quantities_of(member.parameters, coordinates) for member in members])
-    kind = kind_of(source)
-    centre = weights @ values
-    if kind == "refinement":
-        centre[len(QUANTITIES) :] = values[0, len(QUANTITIES) :]
-    variance = weights @ (values - centre) ** 2
-    more = () if coordinates is None else coordinates.more
-    least = [LEAST_SPREAD[kind][name] for name in QUANTITIES]
-    least += [LEAST_SHARE[kind] * one.width for one in more]
-    return centre, np.sqrt(variance + np.square(least))
-
-
-def find_intervals(
-    members: Sequence[Member],
-    source: Source,
-    factors: Mapping[str, float],
-    coordinates: Coordinates | None = None,
-) -> dict[str, Interval]:
-    """The interval of each of `QUANTITIES`, and of what else moves, in its own unit.
-
-    The interval of a parameter that is fitted lies inside its range; where it would be most of it,
-    it is the whole of it.
-
-    Parameters
-    ----------
-    members : sequence of Member
-    source : Source
-    factors : mapping of str to float
-        f of each.
-    coordinates : Coordinates, optional
-        Of the growths; without them nothing moves besides.
-    """
-    more = {} if coordinates is None else {one.name: one for one in coordinates.more}
-    names = (*QUANTITIES, *more)
-    found = {}
-    for name, m, s in zip(names, *spread(members, source, coordinates), strict=True):
-        reach = factors[name] * s
-        low, high = float(m - reach), float(m + reach)
-        if name in more:
-            found[name] = _inside(more[name], low, high)
-        elif name in LOGARITHMIC:
-            found[name] = Interval(math.exp(low), math.exp(high))
-        else:
-            found[name] = Interval(low, high)
-    return found
-
-
-def _inside(one: Free, low: float, high: float) -> Interval:
-    """An interval along a parameter as one inside its range, or all of that."""
-    low, high = max(low, one.along(one.low)), min(high, one.along(one.high))
-    if high - low > UNDETERMINED_SHARE * one.width:
-        return Interval(one.low, one.high)
-    return Interval(math.exp(low), math.exp(high)) if one.is_log else Interval(low, high)
-
-
-def tell_fitted(
-    members: Sequence[Member],
-    source: Source,
-    factors: Mapping[str, float] | None,
-    coordinates: Coordinates,
-    covariance: NDArray[np.float64] | None = None,
-) -> dict[str, Fitted]:
-    """What the outlines say about each fitted parameter besides `QUANTITIES`.
-
-    The few members of a refinement say little of one direction among others: there the covariance
-    of its valley tells whether the outlines determine it. Choices are told apart by their scores.
-
-    Parameters
-    ----------
-    members : sequence of Member
-    source : Source
-    factors : mapping of str to float, optional
-        As in `find_intervals`; without them the spread is taken for a normal distribution's.
-    coordinates : Coordinates
-    covariance : (n, n) float64 array, optional
-        Of a refinement.
-    """
-    told = {}
-    names = (*QUANTITIES, *(one.name for one in coordinates.more))
-    used = dict.fromkeys(names, NORMAL_FACTOR) if factors is None else factors
-    intervals = find_intervals(members, source, used, coordinates)
-    shares = np.zeros(len(coordinates))
-    if covariance is not None:
-        shares = np.sqrt(np.diag(covariance)) / coordinates.reach
-    for one, share in zip(coordinates.more, shares[N_COMMON:], strict=True):
-        is_all = intervals[one.name] == Interval(one.low, one.high)
-        is_told = bool(share <= DETERMINED_SHARE) and not is_all
-        told[one.name] = Fitted(one.low, one.high, is_told)
-    for one in coordinates.tried:
-        best: dict[float, float] = {}
-        for member in members:
-            value = coordinates.value(member.parameters, one)
-            best[value] = max(member.score, best.get(value, 0.0))
-        first, *others = sorted((best.get(value, 0.0) for value in one.choices), reverse=True)
-        is_told = not others or first - others[0] > TEMPERATURE
-        told[one.name] = Fitted(one.low, one.high, is_told, one.choices)
-    return told
 
 
 def average(

@@ -33,7 +33,6 @@ from ..fit.coordinates import Coordinates, Free, free_parameters
 from ..fit.matches import DEFAULT_MATCHES
 from ..fit.refinement import NoGrowthError, choose_starts, refine
 from ..fit.trajectory import Target
-from ..uncertainty.ensemble import quantities_of, spread
 from ..uncertainty.interval_factors import (
     CALIBRATED,
     LEVEL,
@@ -45,6 +44,7 @@ from ..uncertainty.interval_factors import (
     Calibration,
     write_calibration,
 )
+from ..uncertainty.intervals import quantities_of, spread
 from ..uncertainty.members import Member, draw_members
 from .disturbance import disturb
 

@@ -22,8 +22,8 @@ from glioquery.pipeline.fit.answer import N_RANKED
 from glioquery.pipeline.fit.coordinates import Coordinates, free_parameters
 from glioquery.pipeline.fit.refinement import choose_starts, refine
 from glioquery.pipeline.fit.trajectory import Target
-from glioquery.pipeline.uncertainty.ensemble import quantities_of, spread
 from glioquery.pipeline.uncertainty.interval_factors import QUANTITIES
+from glioquery.pipeline.uncertainty.intervals import quantities_of, spread
 from glioquery.pipeline.uncertainty.members import Member, draw_members
 from glioquery.pipeline.virtual.calibration import Reading, find_factors
 from glioquery.pipeline.virtual.disturbance import disturb

@@ -29,7 +29,6 @@ from glioquery.pipeline.fit.descent import Interior
 from glioquery.pipeline.fit.refinement import choose_starts, refine
 from glioquery.pipeline.fit.trajectory import Target, follow
 from glioquery.pipeline.terminal.progress import progress_bar
-from glioquery.pipeline.uncertainty.ensemble import LOGARITHMIC, quantities_of
 from glioquery.pipeline.uncertainty.interval_factors import (
     LEVEL,
     QUANTITIES,
@@ -37,6 +36,7 @@ from glioquery.pipeline.uncertainty.interval_factors import (
     Calibrated,
     read_calibration,
 )
+from glioquery.pipeline.uncertainty.intervals import LOGARITHMIC, quantities_of
 from glioquery.pipeline.virtual.calibration import draw_unseen, read_tumours
 from glioquery.query import Index, search
 from glioquery.query.index.opening import open_database, open_index

@@ -22,13 +22,9 @@ from glioquery.pipeline.fit.trajectory import Target
 from glioquery.pipeline.report.report import _parameters
 from glioquery.pipeline.uncertainty import members
 from glioquery.pipeline.uncertainty.assessment import assess
-from glioquery.pipeline.uncertainty.ensemble import (
-    Interval,
-    find_intervals,
-    of_refinement,
-    tell_fitted,
-)
+from glioquery.pipeline.uncertainty.ensemble import of_refinement
 from glioquery.pipeline.uncertainty.interval_factors import QUANTITIES, Reach
+from glioquery.pipeline.uncertainty.intervals import Interval, find_intervals, tell_fitted
 from glioquery.pipeline.uncertainty.members import Member, draw_members
 from glioquery.query import Index, outlines_of, search
 from glioquery.solver import (

@@ -15,16 +15,15 @@ from glioquery.pipeline.fit.fitted_thresholds import CORE_RANGE, WHOLE_RANGE, fi
 from glioquery.pipeline.fit.refinement import NoGrowthError, Refined, Refinement, refine
 from glioquery.pipeline.fit.several_tumors import LEAST_ML, combine, join, split_outlines
 from glioquery.pipeline.fit.trajectory import Target
-from glioquery.pipeline.uncertainty.ensemble import (
+from glioquery.pipeline.uncertainty.ensemble import average, of_refinement
+from glioquery.pipeline.uncertainty.interval_factors import QUANTITIES, Reach
+from glioquery.pipeline.uncertainty.intervals import (
     LOGARITHMIC,
     TEMPERATURE,
-    average,
     find_intervals,
-    of_refinement,
     spread,
     weigh,
 )
-from glioquery.pipeline.uncertainty.interval_factors import QUANTITIES, Reach
 from glioquery.pipeline.uncertainty.members import N_DRAWS, Member, draw_members
 from glioquery.query import Match, dice_of_masks
 from glioquery.solver import (
