@@ -46,6 +46,11 @@ if TYPE_CHECKING:
     from .pipeline.patient.patient import Patient, load_patient
     from .pipeline.results.dicom_outputs import write_dicom
     from .pipeline.results.outputs import write_inversion
+    from .pipeline.scans.dated_outlines import DatedOutlines
+    from .pipeline.scans.forecast import Outlook, look_ahead
+    from .pipeline.scans.joint_fit import fit_scans
+    from .pipeline.scans.later_scans import FollowUp, load_follow_up
+    from .pipeline.scans.scan_days import ScanFiles
     from .query import Index, Match, Measure, build_index, find_measure, search, search_many
     from .query.index.opening import open_database, open_index
     from .solver import (
@@ -101,6 +106,11 @@ else:
             ".pipeline.patient.patient": ("Patient", "load_patient"),
             ".pipeline.results.dicom_outputs": ("write_dicom",),
             ".pipeline.results.outputs": ("write_inversion",),
+            ".pipeline.scans.dated_outlines": ("DatedOutlines",),
+            ".pipeline.scans.forecast": ("Outlook", "look_ahead"),
+            ".pipeline.scans.joint_fit": ("fit_scans",),
+            ".pipeline.scans.later_scans": ("FollowUp", "load_follow_up"),
+            ".pipeline.scans.scan_days": ("ScanFiles",),
             ".query": (
                 "Index",
                 "Match",
@@ -143,8 +153,10 @@ __all__ = [
     "Choices",
     "Database",
     "DatabaseError",
+    "DatedOutlines",
     "FailedError",
     "FisherKolmogorov",
+    "FollowUp",
     "GlioqueryError",
     "Grid",
     "GrowthModel",
@@ -159,10 +171,12 @@ __all__ = [
     "Match",
     "Measure",
     "Outcome",
+    "Outlook",
     "ParameterSpace",
     "Patient",
     "Plan",
     "Range",
+    "ScanFiles",
     "Sensitivity",
     "Simulation",
     "Thresholds",
@@ -175,13 +189,16 @@ __all__ = [
     "fetch",
     "find_measure",
     "find_model",
+    "fit_scans",
     "generate",
     "invert",
     "invert_cohort",
     "keep_compiled_programs",
     "label_convention",
     "load_atlas",
+    "load_follow_up",
     "load_patient",
+    "look_ahead",
     "march",
     "merge",
     "open_database",

@@ -59,7 +59,7 @@ def map_name(subject: str, space: Space, suffix: Suffix, *, label: str = "", des
 
 MAP_NAME = re.compile(
     "sub-[A-Za-z0-9]+_space-(T1w|SRI24|seg)(_label-CTV)?"
-    "(_desc-(match|growth|mean|sd|exceeds[0-9p]+permille|ranking|isodensity|standard|model|geodesic|difference))?"
+    "(_desc-(match|growth|mean|sd|exceeds[0-9p]+permille|ranking|isodensity|day[0-9p]+|standard|model|geodesic|difference))?"
     r"_(density|probseg|dseg|mask)\.nii\.gz"
 )
 
@@ -82,6 +82,11 @@ def exceedance_label(level: float) -> str:
         raise InputError(f"densities are between 0 and 1 with at most six decimals, got {level!r}")
     permille = f"{millionths / 1000:.3f}".rstrip("0").rstrip(".").replace(".", "p")
     return f"exceeds{permille}permille"
+
+
+def forecast_label(after_days: float) -> str:
+    """BIDS label, of letters and digits alone, of a day after the first scan: day120 for 120."""
+    return f"day{after_days:.3f}".rstrip("0").rstrip(".").replace(".", "p")
 
 
 def checked_subject(subject: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,6 +66,24 @@ def look_up(index: gq.Index, path: str) -> list[int]:
     except gq.GlioqueryError:
         raise
     return [match.sample for match in (*found, *others)]
+
+
+def follow(patient: gq.Patient, t1: Path, seg: Path) -> gq.Inversion:
+    """Two scans of one patient."""
+    convention: gq.LabelConvention = gq.label_convention("brats2021")
+    later: gq.FollowUp = gq.load_follow_up(
+        patient, 0.0, [gq.ScanFiles(t1, seg, 90.0)], convention=convention, forecast=[180.0]
+    )
+    return gq.invert(patient, follow_up=later)
+
+
+def foretell(database: gq.Database, first: gq.TumorMasks, second: gq.TumorMasks) -> float:
+    """The whole volume half a year after two scans on the atlas."""
+    scans = [gq.DatedOutlines(first, 0.0), gq.DatedOutlines(second, 90.0)]
+    outlook: gq.Outlook = gq.look_ahead(
+        gq.fit_scans(database, gq.open_index(database), scans), [270.0]
+    )
+    return outlook.forecast[0].whole_ml.value
 
 
 def version() -> str:

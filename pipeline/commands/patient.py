@@ -26,6 +26,7 @@ from ..patient.named_files import (
 from ..results.result_folder import only_run
 from ..terminal.printing import print_notice, print_step, show
 from ..terminal.progress import console
+from .dated_scans import read_scans
 from .opening import open_index
 from .options import (
     Anonymous,
@@ -56,8 +57,9 @@ def invert_command(
     context: typer.Context,
     database: OptionalDatabase = None,
     seg: Annotated[
-        Path, typer.Option(help="Segmentation of the tumour: NIfTI, DICOM SEG or RTSTRUCT.")
-    ],
+        Path | None,
+        typer.Option(help="Segmentation of the tumour: NIfTI, DICOM SEG or RTSTRUCT."),
+    ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")],
     t1: Annotated[
         Path | None,
@@ -118,6 +120,20 @@ def invert_command(
         ),
     ] = None,
     anonymous: Anonymous = False,
+    scan: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="T1,SEG,DAY",
+            help="One of two scans or more, in place of --t1 and --seg; DAY is a number or a date "
+            "as in 2024-03-01; to be repeated.",
+        ),
+    ] = None,
+    forecast: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DAYS,...", help="Days after the last scan to foretell, as in 90,180."
+        ),
+    ] = None,
     model: DatabaseModel = None,
     title: Annotated[str, typer.Option(help="Heading of the report.")] = "Patient",
     subject: Annotated[
@@ -128,6 +144,11 @@ def invert_command(
     """Invert one patient, from the scan to the map."""
     checked_subject(subject)
     brain_way = checked_way(brain)
+    scans = read_scans(scan, {"--t1": t1, "--t1c": t1c, "--seg": seg}, forecast)
+    if scans is not None:
+        t1, seg = scans.first.t1, scans.first.seg
+    if seg is None:
+        raise InputError("a segmentation is needed: give --seg, or two scans with --scan")
     convention: dict[str, Any] = {
         "labels": labels,
         "core_labels": numbers(core_labels),
@@ -187,7 +208,19 @@ def invert_command(
     )
     for notice in patient.notices:
         print_notice(notice)
-    inversion = invert(patient, source, options, tissue=maps, step=print_step)
+    follow_up = None
+    if scans is not None:
+        from ..scans.later_scans import load_follow_up
+
+        print_step("align the later scans")
+        follow_up = load_follow_up(
+            patient,
+            scans.first.day,
+            scans.later,
+            convention=meant,
+            forecast=scans.forecast,
+        )
+    inversion = invert(patient, source, options, tissue=maps, follow_up=follow_up, step=print_step)
     inversion = write_inversion(inversion, output, title=title, subject=subject, step=print_step)
     for notice in inversion.notices[len(patient.notices) :]:
         print_notice(notice)

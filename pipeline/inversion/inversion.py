@@ -8,14 +8,17 @@ from ...dbgen import Database
 from ...dbgen.store.embedded import embedded_database
 from ...solver.own_settings import own_arithmetic
 from ..anatomy.tissue_maps import TissueMaps
+from ..fit.refinement import NoGrowthError
 from ..patient.patient import Patient
 from ..prediction.maps import GrownAnswer, map_to_patient
 from ..prediction.recurrence import Coverage, cover_recurrence
+from ..scans.later_scans import FollowUp
 from ..steps import Step, Steps, silent
 from ..uncertainty.assessment import assess, assess_in_patient
 from .growth import PatientGrowth, find_growth
 from .options import InversionOptions
 from .result import Inversion
+from .several_scans import follow_scans
 
 
 @own_arithmetic()
@@ -25,6 +28,7 @@ def invert(
     options: InversionOptions = InversionOptions(),
     *,
     tissue: TissueMaps | None = None,
+    follow_up: FollowUp | None = None,
     step: Step = silent,
 ) -> Inversion:
     """Find the growth that is most like a patient's tumour, and map it in the patient.
@@ -38,6 +42,9 @@ def invert(
     tissue : TissueMaps, optional
         The patient's own anatomy, in which the refinement goes on. Where `options` ask for the own
         anatomy and none is given, it is segmented in the T1 or the atlas's, bent to the patient.
+    follow_up : FollowUp, optional
+        Later scans of the patient, and the days that are to be foretold: the growth in real days
+        then stands in the result as `outlook`. The maps are those of the first scan.
     step : callable
         Called with the name of each step as it begins.
 
@@ -60,7 +67,27 @@ def invert(
         options = dataclasses.replace(options, own_anatomy=True)
     source = embedded_database() if database is None else database
     growth = find_growth(patient, source, options, tissue=tissue, steps=steps)
-    return map_growth(growth, steps)
+    inversion = map_growth(growth, steps)
+    return inversion if follow_up is None else _with_outlook(inversion, follow_up, steps)
+
+
+def _with_outlook(inversion: Inversion, follow_up: FollowUp, steps: Steps) -> Inversion:
+    """The inversion with what all scans say."""
+    notices = [notice for scan in follow_up.later for notice in scan.notices]
+    outlook = None
+    with steps("follow the scans"):
+        try:
+            outlook = follow_scans(inversion, follow_up)
+            notices += outlook.notices
+        except NoGrowthError as error:
+            notices.append(f"The scans tell no growth in real days: {error}.")
+    return dataclasses.replace(
+        inversion,
+        outlook=outlook,
+        checksums={**inversion.checksums, **follow_up.checksums},
+        notices=(*inversion.notices, *notices),
+        timings_s=steps.seconds,
+    )
 
 
 def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:

@@ -19,6 +19,7 @@ from ..prediction.maps import PatientMaps
 from ..prediction.planning import PlanningVolumes
 from ..prediction.recurrence import Coverage
 from ..registration.placement import share_in_brain
+from ..scans.patient_outlook import PatientOutlook
 from ..uncertainty.ensemble import Uncertainty
 from .growth import PatientGrowth
 
@@ -48,12 +49,15 @@ class Inversion(PatientGrowth):
         On the segmentation's, in the world of the T1, where that is another grid.
     coverage : tuple of Coverage
         Of a recurrence, if one was given.
+    outlook : PatientOutlook or None
+        What later scans say, if there are any and a growth meets them.
     """
 
     uncertainty: Uncertainty
     maps: PatientMaps
     maps_on_segmentation: PatientMaps | None
     coverage: tuple[Coverage, ...]
+    outlook: PatientOutlook | None = None
 
     @property
     def density(self) -> TumorDensity:
@@ -135,6 +139,7 @@ class Inversion(PatientGrowth):
             },
             "planning": self.planning.row(),
             "recurrence": [dataclasses.asdict(coverage) for coverage in self.coverage],
+            "outlook": None if self.outlook is None else self.outlook.row(),
         }
 
     @property

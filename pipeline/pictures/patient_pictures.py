@@ -206,6 +206,31 @@ def draw_overlays(
     return pictures
 
 
+@own_style()
+def draw_days(
+    patient: Patient, days: Sequence[tuple[str, TumorDensity]], levels: Sequence[float] = LEVELS
+) -> bytes:
+    """Draw densities of several days on the axial slice of the T1, on one scale; a PNG.
+
+    The densities, each with what its panel is called, lie in the patient's world.
+    """
+    plane = tumour_planes(patient)[0]
+    figure, (axes,) = new_panels(1, [plane] * len(days))
+    top = white_level(patient.t1)
+    background = plane.sample(patient.t1.values, patient.grid)
+    for axis, (name, density) in zip(axes, days, strict=True):
+        show_plane(axis, background, top, plane)
+        add_isolines(axis, plane.sample(density.u, density.grid), levels, 1.1)
+        axis.text(0.5, 0.06, name, transform=axis.transAxes, color="white", fontsize=9, ha="center")
+    add_outlines(axes[0], plane, patient.masks)
+    lines = [
+        ("outlined whole tumour", WHOLE_COLOUR),
+        ("outlined core", CORE_COLOUR),
+        *level_lines(levels),
+    ]
+    return finish(figure, lines)
+
+
 def _draw_contours(
     patient: Patient,
     contours: Sequence[tuple[NDArray[Any], float, str]],

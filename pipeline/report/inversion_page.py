@@ -8,6 +8,7 @@ from pathlib import Path
 from ..inversion.provenance import provenance_of
 from ..inversion.result import Inversion, InversionStatus
 from ..pictures.drawing import drawn
+from .outlook_section import describe_outlook
 from .report import ReportContent, Table, write_report
 from .report_sections import (
     describe_agreement,
@@ -43,6 +44,8 @@ def write_page(
     """
     patient = inversion.patient
     answers = [describe_planning(inversion, patient, failures)]
+    if inversion.outlook is not None:
+        answers.append(describe_outlook(inversion.outlook, inversion, patient, failures))
     evidence = [
         describe_agreement(inversion),
         describe_answer(inversion),

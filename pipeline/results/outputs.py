@@ -20,6 +20,8 @@ sub-X_space-T1w_label-CTV_desc-difference_dseg.nii.gz
                                         model's, 4 for the geodesic, added up
 sub-X_space-T1w_desc-isodensity_dseg.nii.gz
                                         how many of the chosen densities are reached
+sub-X_space-T1w_desc-day120_density.nii.gz, ...
+                                        density that is foretold for 120 days after the first scan
 sub-X_space-seg_...                     all of space-T1w on the segmentation's grid as well,
                                         where that is another
 transform/                              the whole registration, in ANTs' formats
@@ -55,6 +57,7 @@ from ..names import (
     Suffix,
     checked_subject,
     exceedance_label,
+    forecast_label,
     map_name,
 )
 from ..pictures.atlas_pictures import draw_registration
@@ -63,6 +66,7 @@ from ..pictures.patient_pictures import draw_overlays
 from ..prediction.maps import PatientMaps
 from ..prediction.planning import isodensity_labels
 from ..report.inversion_page import write_page
+from ..scans.patient_outlook import PatientOutlook
 from ..steps import Step, Steps, silent
 from .csv_file import write_csv
 from .json_values import plain
@@ -173,6 +177,8 @@ def write_maps(out: Path, inversion: Inversion, subject: str = DEFAULT_SUBJECT) 
         # In the segmentation's own world: the motion to the T1 was in the affine alone.
         there = inversion.maps_on_segmentation
         _write_patient_maps(out, inversion, there, "seg", patient.seg_grid, subject)
+    if inversion.outlook is not None:
+        write_forecast(out, inversion.outlook, subject)
     atlas, asked = inversion.density_atlas, inversion.masks
     name = map_name(subject, "SRI24", "density", desc="growth")
     write_nifti(out / name, atlas.u, atlas.grid, intent="estimate", space="template")
@@ -187,6 +193,13 @@ def write_maps(out: Path, inversion: Inversion, subject: str = DEFAULT_SUBJECT) 
         x, y, z = row.pop("origin_mm")
         rows.append(row | {"origin_x_mm": x, "origin_y_mm": y, "origin_z_mm": z})
     write_csv(out / "matches.csv", rows)
+
+
+def write_forecast(out: Path, outlook: PatientOutlook, subject: str = DEFAULT_SUBJECT) -> None:
+    """Write the density of each day that is foretold, on the grid of the first scan."""
+    for day, density in zip(outlook.outlook.forecast, outlook.maps, strict=True):
+        name = map_name(subject, "T1w", "density", desc=forecast_label(day.after_days))
+        write_nifti(out / name, density.u, density.grid, intent="estimate")
 
 
 def _write_patient_maps(

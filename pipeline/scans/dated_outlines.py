@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...errors import InputError
 from ...solver import TumorMasks
+from .scan_days import require_days
 
 SHRUNK = 0.95
 """A later whole volume below this share of the one before has shrunk: more than two people who
@@ -58,25 +58,6 @@ def in_order(scans: Sequence[DatedOutlines]) -> tuple[DatedOutlines, ...]:
                 "the days and the outlines belong together, and leave out scans after a treatment"
             )
     return ordered
-
-
-def require_days(days: Sequence[float]) -> None:
-    """See that each scan has a day of its own.
-
-    Raises
-    ------
-    InputError
-        If two are equal, or one is not a finite number.
-    """
-    for day in days:
-        if not math.isfinite(day):
-            raise InputError(f"the day of a scan is a finite number, got {day}")
-    for before, after in zip(sorted(days), sorted(days)[1:], strict=False):
-        if after == before:
-            raise InputError(
-                f"two scans are of day {before:g}: rates take scans of different days, give one "
-                "scan for each day"
-            )
 
 
 def doubts_of_change(scans: Sequence[DatedOutlines]) -> list[str]:

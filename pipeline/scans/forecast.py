@@ -10,10 +10,8 @@ from ...solver import TumorDensity, on_grid
 from ...solver.own_settings import own_arithmetic
 from .joint_fit import JointFit
 from .real_rates import Rate, deviation_of, rate_of, rates_of
+from .scan_days import MOST_DAYS
 from .sensitivity_of_volumes import volumes_of
-
-MOST_DAYS = 20
-"""Days that are foretold at most; each is a map."""
 
 
 @dataclass(frozen=True, eq=False)

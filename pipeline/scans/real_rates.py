@@ -47,7 +47,10 @@ WIDEST = 4.0
 """Upper over lower end of an interval beyond which the scans do not determine a quantity: it is
 known to less than a factor of two."""
 
-ANOTHER_NOISE = (
+LEVEL = 0.9
+"""Share of the intervals that are to hold the truth."""
+
+NOISE = (
     "each outline's boundary displaced by a smooth random field of standard deviation 1 mm, "
     "correlated over 8 mm, core and whole tumour of each scan independently"
 )

@@ -32,6 +32,7 @@ print(json.dumps(answers))
 INVERT = ("invert", "--t1", "scan.nii", "--seg", "scan.nii", "--labels", "brats2021", "-o", "out")
 SIMULATE = ("simulate", "--dw", "0.3", "--rho", "0.05", "--days", "9", "-o", "u.nii.gz",
             "--origin", "-150", "100", "60")  # fmt: skip
+SCANS = ("invert", "--labels", "brats2021", "-o", "out", "--scan", "scan.nii,scan.nii,0")
 QUERY = ("query", "--seg", "scan.nii", "--labels", "brats2021")
 
 REFUSED = [
@@ -51,6 +52,14 @@ REFUSED = [
     (*INVERT, "--dicom", "dicom"),
     (*INVERT, "--dicom", "out"),
     (*INVERT, "--anonymous"),
+    (*INVERT, "--scan", "scan.nii,scan.nii,0"),
+    (*INVERT, "--forecast", "90"),
+    (*SCANS, "--scan", "scan.nii,scan.nii,2024-02-30"),
+    (*SCANS, "--scan", "nowhere.nii,scan.nii,5"),
+    (*SCANS, "--scan", "scan.nii,scan.nii,0"),
+    (*SCANS, "--scan", "scan.nii,5"),
+    (*SCANS, "--scan", "scan.nii,scan.nii,5", "--forecast", "0"),
+    SCANS,
     (*INVERT, "--whole-structures", "GTV"),
     (*INVERT, "--core-structures", "GTV"),
     ("invert", "--t1", ".", "--seg", "scan.nii", "--labels", "brats2021", "-o", "out"),

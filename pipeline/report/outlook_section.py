@@ -1,0 +1,85 @@
+"""What several scans say, on the page: rates in real days, volumes by day, the forecast."""
+
+from __future__ import annotations
+
+from ..inversion.result import Inversion
+from ..patient.patient import Patient
+from ..pictures.drawing import drawn
+from ..pictures.patient_pictures import draw_days
+from ..scans.patient_outlook import PatientOutlook
+from ..scans.real_rates import LEVEL, NOISE, Rate
+from .report import Section, Table
+
+RATE_NAMES = {
+    "velocity_mm_per_year": "Velocity of the front in white matter, 2 √(Dw ρ)",
+    "rho": "Proliferation rate ρ",
+    "dw": "Diffusivity in white matter Dw",
+    "lambda_mm": "Width of the front λ",
+    "doubling_days": "Time in which the whole volume doubled between the scans",
+    "age_days": "Age of the tumour at the first scan",
+}
+
+MOST_PANELS = 4
+"""Days of a forecast that are drawn."""
+
+
+def describe_outlook(
+    outlook: PatientOutlook, inversion: Inversion, patient: Patient, failures: list[str]
+) -> Section:
+    """The growth through all scans, and where it leads.
+
+    The list gets what could not be drawn.
+    """
+    told = outlook.outlook
+    last = told.fit.joint.after_days[-1]
+    sentences = [
+        f"{len(told.scans)} scans within {last:g} days tell the growth in real days. The growth "
+        "rests on the outlines of all scans, the maps of this page on the first scan alone.",
+        f"The intervals are meant to hold the truth in {LEVEL:.0%} of simulated tumours under this "
+        f"model of segmentation noise: {NOISE}. The errors of model, anatomy and registration, and "
+        "what a treatment does, come on top.",
+    ]
+    if outlook.check is not None:
+        check = outlook.check
+        sentences.append(
+            f"From the earlier scans alone, {check.foretold_ml:.1f} ml are foretold for the last "
+            f"scan, whose whole tumour measures {check.outlined_ml:.1f} ml (Dice of the whole "
+            f"{check.dice_whole:.2f})."
+        )
+    rates = [
+        (name, f"{told.rates[key].value:.3g} {told.rates[key].unit}", _interval(told.rates[key]))
+        for key, name in RATE_NAMES.items()
+        if key in told.rates
+    ]
+    days: list[tuple[str | None, ...]] = [
+        (f"{day.after_days:g}", f"{scan.whole_ml:.1f}", f"{day.whole_ml.value:.1f}", None)
+        for scan, day in zip(told.fit.joint.scans, told.scans, strict=True)
+    ]
+    days += [
+        (f"{day.after_days:g}", None, f"{day.whole_ml.value:.1f}", _interval(day.whole_ml))
+        for day in told.forecast
+    ]
+    tables = [
+        Table(("Rate in real days", "Value", f"{LEVEL:.0%} interval"), rates),
+        Table(
+            ("Days after the first scan", "Outlined whole (ml)", "Growth (ml)",
+             f"{LEVEL:.0%} interval"),
+            days,
+        ),
+    ]  # fmt: skip
+    panels = [("first scan", inversion.maps.growth)]
+    panels += [
+        (f"day {day.after_days:g}", density)
+        for day, density in zip(told.forecast, outlook.maps, strict=True)
+    ][:MOST_PANELS]
+    picture = None
+    if len(panels) > 1:
+        picture = drawn("The picture of the forecast", lambda: draw_days(patient, panels), failures)
+    caption = "The growth at the first scan, and as it is foretold, on the first scan's T1"
+    return Section("Growth in real days", sentences, tables, {caption: picture} if picture else {})
+
+
+def _interval(rate: Rate) -> str:
+    if not rate.is_determined:
+        return f"not determined: {rate.low:.2g} to {rate.high:.2g}"
+    return f"{rate.low:.3g} to {rate.high:.3g}"

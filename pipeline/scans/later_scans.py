@@ -1,0 +1,136 @@
+"""Later scans of a patient: read, checked, and laid on the first one.
+
+The first scan leads: its T1 is the one that is registered, its grid that of all maps. The T1 of a
+later scan is aligned rigidly with it, and the motion enters the affine of that scan's outlines.
+Tissue that the tumour has moved in between is the limit of this; how much the two T1 share is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...errors import InputError
+from ...paths import StrPath
+from ...solver import TumorMasks
+from ..images.labels import LabelConvention
+from ..images.nifti import Scan
+from ..patient.coregistration import align, measure_agreement, move
+from ..patient.named_files import ROLES
+from ..patient.patient import MIN_AGREEMENT, Patient
+from ..patient.patient_files import PatientFiles, read_patient_files
+from .dated_outlines import DatedOutlines, in_order
+from .scan_days import ScanFiles
+
+
+@dataclass(frozen=True, eq=False)
+class LaterScan:
+    """A later scan in the world of the first.
+
+    Attributes
+    ----------
+    outlines : TumorMasks
+        On their own voxels.
+    day : float
+    agreement : float
+        Normalised mutual information of its T1 with the first one, 0 to 1.
+    checksums : tuple of (str, str)
+        SHA-256 of its T1 and its segmentation.
+    notices : tuple of str
+    """
+
+    outlines: TumorMasks
+    day: float
+    agreement: float
+    checksums: tuple[str, str]
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class FollowUp:
+    """What comes after a patient's first scan.
+
+    Attributes
+    ----------
+    first_day : float
+        Of the first scan.
+    later : tuple of LaterScan
+    forecast : tuple of float
+        Days after the last scan that are to be foretold.
+    """
+
+    first_day: float
+    later: tuple[LaterScan, ...]
+    forecast: tuple[float, ...] = ()
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """SHA-256 of each later file by its role, `t1_2` and `seg_2` for the second scan."""
+        return {
+            f"{role}_{number}": checksum
+            for number, scan in enumerate(self.later, start=2)
+            for role, checksum in zip(("t1", "seg"), scan.checksums, strict=True)
+        }
+
+
+def load_follow_up(
+    patient: Patient,
+    first_day: float,
+    later: Sequence[ScanFiles],
+    *,
+    convention: LabelConvention,
+    forecast: Sequence[float] = (),
+) -> FollowUp:
+    """Read a patient's later scans and lay them on the first (5 s each).
+
+    Parameters
+    ----------
+    patient : Patient
+        The first scan.
+    first_day : float
+        Of it.
+    later : sequence of ScanFiles
+    convention : LabelConvention
+        What the labels of the segmentations mean.
+    forecast : sequence of float
+        Days after the last scan that are to be foretold.
+
+    Raises
+    ------
+    InputError
+        If a file is no image of a head or no segmentation, a T1 shares too little with the first,
+        or the outlined tumour shrinks.
+    """
+    read = [(one, _read(one, convention)) for one in sorted(later, key=lambda one: one.day)]
+    first = DatedOutlines(patient.outlines, first_day)
+    in_order([first, *(DatedOutlines(files.outlines, one.day) for one, files in read)])
+    return FollowUp(
+        first_day, tuple(_lay(one, files, patient) for one, files in read), tuple(forecast)
+    )
+
+
+def _read(one: ScanFiles, convention: LabelConvention) -> PatientFiles:
+    paths: dict[str, StrPath | None] = dict.fromkeys(ROLES)
+    return read_patient_files(paths | {"t1": one.t1, "seg": one.seg}, convention, convention)
+
+
+def _lay(one: ScanFiles, files: PatientFiles, patient: Patient) -> LaterScan:
+    image, outlines = files.image, files.outlines
+    if image.grid != patient.grid:
+        motion = align(image, patient.t1)
+        image = Scan(image.values, move(image.grid, motion))
+        outlines = TumorMasks(outlines.core, outlines.whole, move(outlines.grid, motion))
+    agreement = measure_agreement(patient.t1, image)
+    if agreement < MIN_AGREEMENT:
+        raise InputError(
+            f"T1 {one.t1} of day {one.day:g}: aligned with the first scan's, it shares too little "
+            f"with it (normalised mutual information {agreement:.2f}, at least {MIN_AGREEMENT}): "
+            "give scans of one patient"
+        )
+    return LaterScan(
+        outlines=outlines,
+        day=one.day,
+        agreement=agreement,
+        checksums=(files.checksums["t1"], files.checksums["seg"]),
+        notices=tuple(f"Scan of day {one.day:g}: {notice}" for notice in files.notices),
+    )

@@ -1,0 +1,126 @@
+"""What several scans of a patient say, in that patient."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from ...solver import TumorDensity
+from ...solver.declarations import RATES
+from .dated_outlines import doubts_of_change
+from .forecast import ForetoldDay, Outlook
+from .later_scans import FollowUp
+from .real_rates import LEVEL, NOISE, Rate
+
+
+@dataclass(frozen=True)
+class Check:
+    """How well the last scan was foretold from those before it.
+
+    Attributes
+    ----------
+    day : float
+        Of the last scan.
+    outlined_ml, foretold_ml : float
+        Whole volumes.
+    dice_core, dice_whole : float
+        Of the outlines that were foretold.
+    """
+
+    day: float
+    outlined_ml: float
+    foretold_ml: float
+    dice_core: float
+    dice_whole: float
+
+
+@dataclass(frozen=True, eq=False)
+class PatientOutlook:
+    """The growth through all scans of a patient, and where it leads.
+
+    Attributes
+    ----------
+    follow_up : FollowUp
+    outlook : Outlook
+        On the atlas.
+    maps : tuple of TumorDensity
+        Of each day that is foretold, on the grid of the first scan.
+    check : Check or None
+        Where there are three scans or more.
+    """
+
+    follow_up: FollowUp
+    outlook: Outlook
+    maps: tuple[TumorDensity, ...]
+    check: Check | None = None
+
+    @property
+    def notices(self) -> list[str]:
+        """What a person should know of it."""
+        fit = self.outlook.fit
+        told = doubts_of_change(fit.joint.scans)
+        (declared,) = (one for one in RATES if one.name == "rho")
+        usual = declared.usual
+        if usual is not None and fit.growth.rho > usual[1]:
+            told.append(
+                f"Between the scans the tumour grows faster than any of the default space: rho is "
+                f"{fit.growth.rho:.2g} per day, at most {usual[1]:g} there. See that the days of "
+                "the scans are right."
+            )
+        vague = [name for name, rate in self.outlook.rates.items() if not rate.is_determined]
+        if vague:
+            told.append(
+                "The scans do not determine, to a factor of two, " + ", ".join(sorted(vague)) + "."
+            )
+        return told
+
+    def row(self) -> dict[str, Any]:
+        """Plain values by name, as `result.json` shows them."""
+        fit = self.outlook.fit
+        return {
+            "growth": fit.growth.row(),
+            "scans": [
+                {
+                    "day": scan.day - fit.joint.scans[0].day,
+                    "outlined_ml": scan.whole_ml,
+                    "grown_ml": told.whole_ml.value,
+                    "dice_core": core,
+                    "dice_whole": whole,
+                    "agreement": agreement,
+                }
+                for scan, told, (core, whole), agreement in zip(
+                    fit.joint.scans,
+                    self.outlook.scans,
+                    fit.dice,
+                    (None, *(later.agreement for later in self.follow_up.later)),
+                    strict=True,
+                )
+            ],
+            "level": LEVEL,
+            "noise": NOISE,
+            "rates": {name: rate_row(rate) for name, rate in self.outlook.rates.items()},
+            "forecast": [forecast_row(day) for day in self.outlook.forecast],
+            "check": None if self.check is None else dataclasses.asdict(self.check),
+            "runs": fit.n_runs,
+        }
+
+
+def rate_row(rate: Rate) -> dict[str, Any]:
+    """Plain values of a quantity with its interval."""
+    return {
+        "value": rate.value,
+        "low": rate.low,
+        "high": rate.high,
+        "unit": rate.unit,
+        "determined": rate.is_determined,
+    }
+
+
+def forecast_row(day: ForetoldDay) -> dict[str, Any]:
+    """Plain values of a day that is foretold."""
+    return {
+        "day": day.after_days,
+        "whole_ml": rate_row(day.whole_ml),
+        "core_ml": None if day.core_ml is None else rate_row(day.core_ml),
+    }

@@ -1,0 +1,73 @@
+"""Which scans there are, and on which days: what is checked before an image is read."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import InputError
+
+MOST_DAYS = 20
+"""Days that are foretold at most; each is a map."""
+
+
+@dataclass(frozen=True)
+class ScanFiles:
+    """The files of one scan.
+
+    Attributes
+    ----------
+    t1, seg : path
+        T1 image and segmentation, NIfTI.
+    day : float
+        Of the scan, as all of the patient's are counted.
+    """
+
+    t1: Path
+    seg: Path
+    day: float
+
+
+def parse_day(text: str) -> float:
+    """The day of a scan: a number, or a date as in 2024-03-01, as days of the calendar.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    try:
+        return float(datetime.date.fromisoformat(text).toordinal())
+    except ValueError:
+        pass
+    try:
+        day = float(text)
+    except ValueError:
+        day = math.nan
+    if not math.isfinite(day):
+        raise InputError(
+            f"the day of a scan is a number of days, or a date as in 2024-03-01; got {text!r}"
+        )
+    return day
+
+
+def require_days(days: Sequence[float]) -> None:
+    """See that each scan has a day of its own.
+
+    Raises
+    ------
+    InputError
+        If two are equal, or one is not a finite number.
+    """
+    for day in days:
+        if not math.isfinite(day):
+            raise InputError(f"the day of a scan is a finite number, got {day}")
+    for before, after in zip(sorted(days), sorted(days)[1:], strict=False):
+        if after == before:
+            raise InputError(
+                f"two scans are of day {before:g}: rates take scans of different days, give one "
+                "scan for each day"
+            )

@@ -1,0 +1,120 @@
+"""Several scans of one patient: the growth in real days in the result of an inversion."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import jsonschema
+import nibabel as nib
+import numpy as np
+import pytest
+from generating import SMALL, make_indexed
+
+from glioquery.pipeline.alignment.transform import AtlasTransform
+from glioquery.pipeline.inversion import several_scans
+from glioquery.pipeline.inversion.several_scans import follow_scans
+from glioquery.pipeline.names import forecast_label, is_map_name
+from glioquery.pipeline.report import outlook_section
+from glioquery.pipeline.report.outlook_section import describe_outlook
+from glioquery.pipeline.results import outputs
+from glioquery.pipeline.results.json_values import plain
+from glioquery.pipeline.results.outputs import write_forecast
+from glioquery.pipeline.scans.joint_fit import JointFit
+from glioquery.pipeline.scans.joint_outlines import JointTarget
+from glioquery.pipeline.scans.later_scans import FollowUp, LaterScan
+from glioquery.pipeline.scans.runs_of_pairs import ScoredGrowth
+from glioquery.solver import Accuracy, on_grid, simulate
+
+QUICK = Accuracy.for_error(0.05)
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory):
+    """A stored growth of a small database seen twice, by a fit that knows it."""
+    database = make_indexed(tmp_path_factory.mktemp("scans") / "db", 2, SMALL)
+    growth = database.growth_parameters(0)
+    later = replace(growth, days=1.1 * growth.days)
+    masks = [
+        on_grid(database.tissue, simulate(database.tissue, one, accuracy=QUICK).final.u).outlines()
+        for one in (growth, later)
+    ]
+    day = later.days - growth.days
+    scan = LaterScan(masks[1], day, 0.5, ("a" * 64, "b" * 64), ("a notice",))
+
+    def known(database, index, scans, *, also):
+        joint = JointTarget(tuple(scans), database.tissue, database.model, database.thresholds)
+        spread = np.diag([0.1, 0.1, 0.1, 0.01, 0.05, 0.01]) ** 2
+        dice = ((1.0, 1.0),) * len(scans)
+        return JointFit(joint, growth, dice, spread, QUICK, ScoredGrowth(growth, 4.0), 1)
+
+    found = SimpleNamespace(
+        database=database,
+        transform=AtlasTransform.linear(np.eye(4)),
+        masks=masks[0],
+        findings=SimpleNamespace(refinement=None),
+        patient=SimpleNamespace(grid=database.grid),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(several_scans, "fit_scans", known)
+        return follow_scans(found, FollowUp(0.0, (scan,), (day,))), masks
+
+
+def test_scans_come_to_the_atlas_and_the_forecast_to_the_patient(followed):
+    outlook, (first, second) = followed
+    told = outlook.outlook
+    assert [scan.after_days for scan in told.scans] == pytest.approx(
+        [0, outlook.follow_up.later[0].day]
+    )
+    assert told.scans[0].whole_ml.value == pytest.approx(first.whole.sum() * 0.008)
+    assert told.scans[1].whole_ml.value == pytest.approx(second.whole.sum() * 0.008)
+    (density,) = outlook.maps
+    grown = (density.u >= 0.2).sum() * 0.008
+    assert grown == pytest.approx(told.forecast[0].whole_ml.value, rel=0.02)
+    assert grown > second.whole.sum() * 0.008
+    assert outlook.check is None
+
+
+def test_its_row_is_as_the_schema_says(followed):
+    outlook, _ = followed
+    schema = json.loads(
+        Path(outputs.__file__).with_name("result.schema.json").read_text(encoding="utf-8")
+    )
+    judge = jsonschema.Draft202012Validator(
+        schema["properties"]["outlook"] | {"$defs": schema["$defs"]}
+    )
+    row = plain(outlook.row())
+    assert [f"{e.json_path}: {e.message}" for e in judge.iter_errors(row)] == []
+    assert not judge.is_valid(row | {"new": 1})
+    assert row["rates"]["rho"]["value"] == row["growth"]["rho"]
+    assert [scan["agreement"] for scan in row["scans"]] == [None, 0.5]
+
+
+def test_a_map_is_written_for_each_day_that_is_foretold(followed, tmp_path):
+    outlook, _ = followed
+    write_forecast(tmp_path, outlook)
+    (path,) = tmp_path.iterdir()
+    assert (
+        path.name
+        == "sub-patient_space-T1w_desc-"
+        + forecast_label(outlook.outlook.forecast[0].after_days)
+        + "_density.nii.gz"
+    )
+    assert is_map_name(path.name)
+    np.testing.assert_array_equal(nib.load(path).get_fdata(dtype=np.float32), outlook.maps[0].u)
+
+
+def test_the_page_says_what_was_found(followed, monkeypatch):
+    outlook, _ = followed
+    shown = []
+    monkeypatch.setattr(
+        outlook_section, "draw_days", lambda _, days: shown.extend(days) or b"picture"
+    )
+    inversion = SimpleNamespace(maps=SimpleNamespace(growth=outlook.maps[0]))
+    failures = []
+    section = describe_outlook(outlook, inversion, None, failures)
+    assert failures == [] and list(section.pictures.values()) == [b"picture"]
+    assert len(shown) == 2  # at the first scan, and as foretold
+    rates, days = section.tables
+    assert len(rates.rows) == 6 and len(days.rows) == 3
+    assert [row[1] is None for row in days.rows] == [False, False, True]

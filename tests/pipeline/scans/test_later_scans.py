@@ -1,0 +1,87 @@
+"""Later scans of a patient, as their files lie and as they are laid on the first."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glioquery.atlas import Grid
+from glioquery.errors import InputError
+from glioquery.pipeline.images.labels import label_convention
+from glioquery.pipeline.images.nifti import Scan, write_nifti
+from glioquery.pipeline.patient.patient import Patient
+from glioquery.pipeline.scans import later_scans
+from glioquery.pipeline.scans.later_scans import load_follow_up
+from glioquery.pipeline.scans.scan_days import ScanFiles, parse_day
+from glioquery.solver import TumorMasks
+
+BRATS = label_convention("brats2021")
+
+
+@pytest.fixture(scope="module")
+def patient(brain_2mm, segmentation):
+    whole, core = segmentation > 0, segmentation == 4
+    return Patient(brain_2mm, "t1", TumorMasks(core, whole, brain_2mm.grid), None, None, {}, ())
+
+
+@pytest.fixture
+def moved(tmp_path, brain_2mm, segmentation):
+    """The same head a day later, 7 mm to the right, with the motion that lays it back."""
+    motion = np.eye(4)
+    motion[0, 3] = 7.0
+    grid = Grid(brain_2mm.grid.shape, np.linalg.inv(motion) @ brain_2mm.grid.affine)
+    write_nifti(tmp_path / "t1.nii", brain_2mm.values, grid)
+    write_nifti(tmp_path / "seg.nii", segmentation, grid)
+    return ScanFiles(tmp_path / "t1.nii", tmp_path / "seg.nii", 40.0), motion
+
+
+@pytest.mark.parametrize(("text", "day"), [("12", 12.0), ("-3.5", -3.5), ("2024-03-01", 738946.0)])
+def test_a_day_is_a_number_or_a_date(text, day):
+    assert parse_day(text) == day
+
+
+def test_days_between_dates_are_those_of_the_calendar():
+    assert parse_day("2024-03-01") - parse_day("2024-02-28") == 2  # of a leap year
+
+
+@pytest.mark.parametrize("text", ["", "March", "2024-02-30", "nan", "inf"])
+def test_what_is_no_day_is_refused(text):
+    with pytest.raises(InputError, match="number of days, or a date as in 2024-03-01; got"):
+        parse_day(text)
+
+
+def test_outlines_of_a_later_scan_come_into_the_world_of_the_first(patient, moved, monkeypatch):
+    files, motion = moved
+    monkeypatch.setattr(later_scans, "align", lambda moving, fixed: motion)
+    found = load_follow_up(patient, 0.0, [files], convention=BRATS, forecast=[30.0])
+    (scan,) = found.later
+    np.testing.assert_allclose(scan.outlines.grid.affine, patient.grid.affine, atol=1e-6)
+    assert (scan.outlines.whole == patient.masks.whole).all()
+    assert scan.day == 40.0 and found.forecast == (30.0,)
+    assert scan.agreement > 0.9  # the very same image
+    assert set(found.checksums) == {"t1_2", "seg_2"}
+
+
+def test_a_later_scan_of_somebody_else_is_refused(patient, moved, monkeypatch):
+    files, motion = moved
+    monkeypatch.setattr(later_scans, "align", lambda moving, fixed: motion)
+    rng = np.random.default_rng(0)
+    lit = patient.t1.values > 0
+    noise = np.where(lit, rng.uniform(1, 2, lit.shape), 0).astype(np.float32)
+    somebody = replace(patient, t1=Scan(noise, patient.grid))
+    with pytest.raises(
+        InputError, match=r"shares too little with it .*: give scans of one patient"
+    ):
+        load_follow_up(somebody, 0.0, [files], convention=BRATS)
+
+
+def test_a_tumour_that_shrinks_is_refused_before_anything_is_aligned(patient, moved, monkeypatch):
+    files, _ = moved
+    monkeypatch.setattr(later_scans, "align", None)
+    with pytest.raises(InputError, match=r"shrinks from .* on day 40 to .* on day 50"):
+        larger = TumorMasks(patient.masks.core, patient.brain, patient.grid)
+        shrunk = replace(patient, masks=larger)
+        load_follow_up(
+            shrunk, 40.0, [replace(files, day=50.0, t1=Path(files.t1))], convention=BRATS
+        )
