@@ -9,6 +9,7 @@ from .density import Thresholds, TumorDensity, TumorMasks
 from .own_settings import own_arithmetic
 from .parameters import GrowthParameters
 from .tissue import OriginError, Tissue
+from .treatments import Drug, Radiotherapy, Resection, Treatment
 
 if TYPE_CHECKING:
     from .batches import BatchResult, simulate_batch
@@ -38,11 +39,14 @@ __all__ = [
     "Accuracy",
     "BatchResult",
     "Combination",
+    "Drug",
     "FisherKolmogorov",
     "GrowthModel",
     "GrowthParameters",
     "OriginError",
     "Parameter",
+    "Radiotherapy",
+    "Resection",
     "Sensitivity",
     "Simulation",
     "Snapshot",
@@ -50,6 +54,7 @@ __all__ = [
     "Status",
     "Thresholds",
     "Tissue",
+    "Treatment",
     "TumorDensity",
     "TumorMasks",
     "keep_compiled_programs",

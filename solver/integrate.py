@@ -21,6 +21,7 @@ from .parameters import GrowthParameters
 from .schedule import Accuracy
 from .stepper import State
 from .tissue import Tissue
+from .treatments import Treatment
 
 VOLUME_TOLERANCE = 0.02
 MAX_SIDE_STEPS = 6
@@ -141,6 +142,7 @@ def simulate(
     snapshot_ml: Sequence[float] = (),
     stop_ml: float = math.inf,
     accuracy: Accuracy = Accuracy(),
+    treatments: Sequence[Treatment] = (),
 ) -> Simulation:
     """Grow one tumour.
 
@@ -163,6 +165,8 @@ def simulate(
         Whole-tumour volume at which to stop, at the end of a step.
     accuracy : Accuracy
         Bounds of the time step.
+    treatments : sequence of Treatment
+        Resections, fractions of radiotherapy and drugs, on days since the seed.
 
     Returns
     -------
@@ -181,7 +185,14 @@ def simulate(
     domain = tissue.domain[tissue.box]
     n_domain = int(domain.sum())
     ml = tissue.grid.voxel_ml
-    states = march(tissue, parameters, model=model, thresholds=thresholds, accuracy=accuracy)
+    states = march(
+        tissue,
+        parameters,
+        model=model,
+        thresholds=thresholds,
+        accuracy=accuracy,
+        treatments=treatments,
+    )
     state = next(states)
     snapshots: list[Snapshot] = []
     status = Status.DONE

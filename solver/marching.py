@@ -8,7 +8,7 @@ derivatives, unroll the same steps on the device (`batches`, `gradients`; see `A
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from .declarations import model_of
 from .density import Thresholds
@@ -18,6 +18,8 @@ from .parameters import GrowthParameters
 from .schedule import Accuracy
 from .stepper import State, Stepper, pace_of
 from .tissue import Tissue
+from .treated_state import treated
+from .treatments import Treatment
 from .window import DiffusionOperator
 
 
@@ -29,6 +31,7 @@ def march(
     model: GrowthModel = FisherKolmogorov(),
     thresholds: Thresholds = Thresholds(),
     accuracy: Accuracy = Accuracy(),
+    treatments: Sequence[Treatment] = (),
 ) -> Iterator[State]:
     """Grow one tumour step by step.
 
@@ -46,6 +49,8 @@ def march(
         Densities of the outlines whose voxels are counted.
     accuracy : Accuracy
         Bounds of the time step.
+    treatments : sequence of Treatment
+        Events of the growth (see `treatments`).
 
     Returns
     -------
@@ -67,7 +72,8 @@ def march(
     """
     model = model_of(model, parameters.own)
     operator = _operator(tissue, model)
-    return _states(Stepper(tissue, operator, model, parameters, thresholds, accuracy).start())
+    start = Stepper(tissue, operator, model, parameters, thresholds, accuracy).start()
+    return _states(treated(start, treatments) if treatments else start)
 
 
 @own_jax()

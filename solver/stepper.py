@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from .declarations import own_parameters, own_values, with_values
 from .density import Thresholds
 from .displacement import Displacement, displace
@@ -323,6 +326,55 @@ class Stepper:
             return None
         u = self._on_box(self._model.density(state._fields), state._window)
         return displace(self._tissue, u, swelling=self._swelling)
+
+    @own_jax()
+    def kept(self, state: State, share: float | NDArray[np.floating]) -> State:
+        """A state of which a share of the cells is kept, one share or one for each voxel.
+
+        Parameters
+        ----------
+        share : float, or float array of the tissue's grid
+
+        Raises
+        ------
+        InputError
+            If the model has more than one field, or the shares lie on another grid.
+        """
+        if len(state._fields) != 1:
+            raise InputError(
+                f"treatments are known of models with one population, not of {self._model.name}"
+            )
+        laplacian = self._laplacian(state._window)
+        factor: ArrayLike = (
+            np.float32(share) if np.ndim(share) == 0 else self._flat(state, np.asarray(share))
+        )
+        (field,) = state._fields
+        fields = (field * jnp.asarray(factor),)
+        u = laplacian.interior(fields[0])
+        core, whole = np.asarray((u >= self._thresholds[:, None]).sum(axis=1)).tolist()
+        return replace(state, core_voxels=core, whole_voxels=whole, _fields=fields)
+
+    def resected(self, state: State, cavity: NDArray[np.bool_]) -> State:
+        """A state without tumour in a cavity, which nothing enters any more."""
+        self._require_grid(cavity)
+        left = copy.copy(self)
+        left._operator = self._operator.without(cavity[self._tissue.box])
+        left._laplacians = {}
+        return replace(self.kept(state, (~cavity).astype(np.float32)), _stepper=left)
+
+    def _flat(self, state: State, values: NDArray[Any]) -> Array:
+        """Values on the tissue's grid, on the window of a state."""
+        self._require_grid(values)
+        window = self._windows[state._window].slices
+        part = np.asarray(values[self._tissue.box][window], np.float32)
+        return self._laplacian(state._window).flatten(part)
+
+    def _require_grid(self, values: NDArray[Any]) -> None:
+        if values.shape != self._tissue.grid.shape:
+            raise InputError(
+                f"a treatment's map has the shape of the tissue's grid, {self._tissue.grid.shape}, "
+                f"got {values.shape}"
+            )
 
     def _with_room(self, state: State) -> tuple[int, tuple[Array, ...]]:
         """A window that is large enough for another step, and the fields on it.

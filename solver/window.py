@@ -7,6 +7,7 @@ less than the time step's error. A window therefore grows while what it cuts off
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -96,6 +97,18 @@ class DiffusionOperator:
     def on(self, window: Window) -> Laplacian:
         """The operator inside a window; no flux crosses its walls."""
         return self._whole if window.shape == self.box_shape else self._cut(window)
+
+    def without(self, cavity: NDArray[np.bool_]) -> DiffusionOperator:
+        """The operator with no flux into or out of some voxels of the box."""
+        cut = copy.copy(self)
+        cut._links = {}
+        for offset, weights in self._links.items():
+            there, here = _shifted(offset, self.box_shape)
+            closed = cavity.copy()
+            closed[here] |= cavity[there]
+            cut._links[offset] = np.where(closed, 0, weights)
+        cut._whole = cut._cut(Window((0, 0, 0), self.box_shape))
+        return cut
 
     def _cut(self, window: Window) -> Laplacian:
         _, ny, nz = window.shape

@@ -70,9 +70,7 @@ def test_a_later_scan_of_somebody_else_is_refused(patient, moved, monkeypatch):
     lit = patient.t1.values > 0
     noise = np.where(lit, rng.uniform(1, 2, lit.shape), 0).astype(np.float32)
     somebody = replace(patient, t1=Scan(noise, patient.grid))
-    with pytest.raises(
-        InputError, match=r"too little with it .*: give scans of one patient"
-    ):
+    with pytest.raises(InputError, match=r"too little with it .*: give scans of one patient"):
         load_follow_up(somebody, 0.0, [files], convention=BRATS)
 
 

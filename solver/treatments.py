@@ -1,0 +1,130 @@
+"""What a treatment does to a tumour, as events of its growth.
+
+    resection       u -> 0 in the cavity, which is tissue no more
+    radiotherapy    u -> u exp(-alpha d - beta d^2), a fraction of dose d
+    drug            du/dt = ... - k(t) u,  k(t) = k0 2^(-(t - t0) / h) from day t0 on
+
+A resection and a fraction of radiotherapy happen at one moment; a step of the growth ends there. A
+drug kills while the tumour grows: half of a step's share before the step and half after it, which
+keeps the splitting of second order. A state on the day of an event is the one after it.
+
+References
+----------
+R. Rockne et al., "Predicting the efficacy of radiotherapy in individual glioblastoma patients in
+vivo: a mathematical modeling approach", Physics in Medicine and Biology 55:3271-3285, 2010: the
+linear-quadratic law of glioma cells, alpha / beta = 10 Gy.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+ALPHA_BETA_GY = 10.0
+"""alpha / beta of glioma in Gy (Rockne et al. 2010)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Resection:
+    """Tissue that is taken out.
+
+    Attributes
+    ----------
+    day : float
+        Since the seed, > 0.
+    cavity : bool array of the tissue's grid
+    """
+
+    day: float
+    cavity: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        _require_day(self.day)
+
+
+@dataclass(frozen=True, eq=False)
+class Radiotherapy:
+    """One fraction of radiotherapy.
+
+    Attributes
+    ----------
+    day : float
+        Since the seed, > 0.
+    dose_gy : float, or float array of the tissue's grid
+        Dose of the fraction, the same everywhere or by voxel.
+    alpha : float
+        Radiosensitivity, 1/Gy, >= 0.
+    alpha_beta_gy : float
+        alpha / beta in Gy, > 0.
+    """
+
+    day: float
+    dose_gy: float | NDArray[np.floating]
+    alpha: float
+    alpha_beta_gy: float = ALPHA_BETA_GY
+
+    def __post_init__(self) -> None:
+        _require_day(self.day)
+        if not (math.isfinite(self.alpha) and self.alpha >= 0 and self.alpha_beta_gy > 0):
+            raise InputError(
+                "radiotherapy has alpha >= 0 in 1/Gy and alpha/beta > 0 in Gy, got "
+                f"alpha={self.alpha}, alpha/beta={self.alpha_beta_gy}"
+            )
+        dose = np.asarray(self.dose_gy)
+        if not (np.isfinite(dose).all() and (dose >= 0).all()):
+            raise InputError("a dose is 0 Gy or more everywhere, got other values")
+
+    @property
+    def survival(self) -> float | NDArray[np.floating]:
+        """Share of the cells that survive, exp(-alpha d - beta d^2), of the dose's shape."""
+        dose = np.asarray(self.dose_gy, np.float64)
+        share = np.exp(-self.alpha * dose * (1 + dose / self.alpha_beta_gy))
+        return share if share.ndim else float(share)
+
+
+@dataclass(frozen=True)
+class Drug:
+    """A drug that kills at a rate which falls by half again and again.
+
+    Attributes
+    ----------
+    day : float
+        On which it is given, since the seed, > 0.
+    rate : float
+        Kill rate at first, 1/day, >= 0.
+    half_life_days : float
+        > 0; infinite for a rate that stays.
+    """
+
+    day: float
+    rate: float
+    half_life_days: float
+
+    def __post_init__(self) -> None:
+        _require_day(self.day)
+        if not (math.isfinite(self.rate) and self.rate >= 0 and self.half_life_days > 0):
+            raise InputError(
+                "a drug has a rate >= 0 in 1/day and a half-life > 0 in days, got "
+                f"{self.rate} and {self.half_life_days}"
+            )
+
+    def killed(self, start: float, end: float) -> float:
+        """Integral of its rate from one day to another."""
+        a, b = (max(day - self.day, 0.0) for day in (start, end))
+        if math.isinf(self.half_life_days):
+            return self.rate * (b - a)
+        fall = math.log(2) / self.half_life_days
+        return self.rate * (math.exp(-fall * a) - math.exp(-fall * b)) / fall
+
+
+Treatment = Resection | Radiotherapy | Drug
+
+
+def _require_day(day: float) -> None:
+    if not (math.isfinite(day) and day > 0):
+        raise InputError(f"a treatment is on a day after the seed, above 0; got {day}")

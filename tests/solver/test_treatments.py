@@ -1,0 +1,152 @@
+"""Treatment as events of a growth: laws, order in time, and a solver of its own in NumPy."""
+
+import math
+
+import numpy as np
+import pytest
+from anatomies import blocky_tissue, middle, relative_l2
+from convergence import slope
+from euler_reference import explicit_limit_days, grow
+
+from glioquery.errors import InputError
+from glioquery.solver import (
+    Accuracy,
+    Drug,
+    GrowthParameters,
+    Radiotherapy,
+    Resection,
+    Thresholds,
+    march,
+    simulate,
+)
+from glioquery.solver.models import ProliferativeNecrotic
+from glioquery.solver.seed import seed_density
+
+DAYS, EVENT = 100.0, 60.0
+
+
+@pytest.fixture(scope="module")
+def tissue():
+    return blocky_tissue((14, 14, 12))
+
+
+@pytest.fixture(scope="module")
+def growth(tissue):
+    return GrowthParameters(middle(tissue), 0.1, 0.08, DAYS)
+
+
+@pytest.fixture(scope="module")
+def cavity(tissue, growth):
+    """A ball of 7 mm about the origin."""
+    at = np.moveaxis(tissue.grid.to_world(np.moveaxis(np.indices(tissue.grid.shape), 0, -1)), -1, 0)
+    away = np.sqrt(sum((c - o) ** 2 for c, o in zip(at, growth.origin_mm, strict=True)))
+    return away < 7
+
+
+def ended(tissue, growth, *treatments, accuracy=Accuracy()):
+    return simulate(tissue, growth, treatments=treatments, accuracy=accuracy)
+
+
+def test_a_uniform_dose_leaves_the_share_of_the_linear_quadratic_law(tissue, growth):
+    fraction = Radiotherapy(EVENT, 2.0, alpha=0.1)
+    states = march(tissue, growth, treatments=[fraction])
+    before = next(s for s in states if s.next_days == EVENT)
+    after = next(states)
+    untreated = before._stepper.step(before, EVENT - before.days, EVENT)
+    assert after.days == EVENT
+    np.testing.assert_array_equal(
+        after.u, untreated.u * np.float32(math.exp(-0.1 * 2 - 0.01 * 2**2))
+    )
+    assert after.whole_voxels == (after.u >= np.float32(0.2)).sum()
+
+
+def test_a_map_of_doses_acts_where_it_is(tissue, growth):
+    dose = np.zeros(tissue.grid.shape)
+    dose[:7] = 3.0
+    fraction = Radiotherapy(DAYS, dose, alpha=0.2, alpha_beta_gy=5.0)
+    plain, treated = ended(tissue, growth).density.u, ended(tissue, growth, fraction).density.u
+    np.testing.assert_allclose(treated[:7], plain[:7] * math.exp(-0.6 * 1.6), rtol=1e-5)
+    np.testing.assert_array_equal(treated[7:], plain[7:])
+
+
+def test_a_cavity_stays_empty(tissue, growth, cavity):
+    run = ended(tissue, growth, Resection(EVENT, cavity))
+    assert not run.density.u[cavity].any()
+    assert run.density.u[~cavity].max() > 0.1
+
+
+def test_events_agree_with_a_solver_in_numpy(tissue, growth, cavity):
+    dose = 2.0 + np.indices(tissue.grid.shape)[0] / 10
+    fraction = Radiotherapy(30.0, dose, alpha=0.15)
+    treatments = [Resection(EVENT, cavity), fraction]
+    found = ended(tissue, growth, *treatments).density.u
+    shortest = explicit_limit_days(growth.dw, tissue.grid.spacing_mm)
+
+    def euler(step_days):
+        u = np.zeros(tissue.grid.shape)
+        u[tissue.box] = seed_density(tissue, growth.origin_mm)
+        diffusivity = growth.dw * (tissue.wm + tissue.gm / 10.0)
+        domain = tissue.domain
+        for start, end in ((0, 30.0), (30.0, EVENT), (EVENT, DAYS)):
+            n = math.ceil((end - start) / step_days)
+            spacing = tissue.grid.spacing_mm
+            u = grow(u, diffusivity, domain, spacing, growth.rho, end - start, n)
+            if end == 30.0:
+                u = u * np.exp(-0.15 * dose - 0.015 * dose**2)
+            if end == EVENT:
+                u[cavity] = 0
+                domain = domain & ~cavity
+        return u
+
+    # Euler errs in the first order: what is left after its extrapolation is of the second.
+    exact = 2 * euler(shortest / 80) - euler(shortest / 40)
+    assert relative_l2(found, exact) < 5e-3
+
+
+def test_a_drug_that_stays_slows_a_young_tumour_by_its_rate(tissue, growth):
+    # u << 1 grows by rho - k: the seed alone is of that size, and 1 - u is felt by both alike.
+    young = GrowthParameters(growth.origin_mm, 0.1, 0.02, 30.0)
+    drug = Drug(1e-6, 0.02, math.inf)
+    mass = [ended(tissue, young, *t).density.u.sum() for t in ((drug,), ())]
+    assert mass[0] / mass[1] == pytest.approx(math.exp(-0.02 * 30), rel=0.03)
+
+
+def test_a_drug_falls_by_half_in_its_half_life():
+    drug = Drug(10.0, 0.4, 5.0)
+    assert drug.killed(0.0, 10.0) == 0
+    assert drug.killed(10.0, 15.0) == pytest.approx(2 * drug.killed(15.0, 20.0))
+    assert drug.killed(0.0, 1e6) == pytest.approx(0.4 * 5 / math.log(2))
+
+
+def test_order_in_time_is_two_with_events(tissue, growth):
+    treatments = (Radiotherapy(EVENT, 2.0, alpha=0.1), Drug(20.0, 0.05, 15.0))
+    steps = (1.0, 2.0, 4.0)
+    exact = ended(tissue, growth, *treatments, accuracy=Accuracy().refined(16)).density.u
+    errors = [
+        relative_l2(
+            ended(tissue, growth, *treatments, accuracy=Accuracy().refined(f)).density.u, exact
+        )
+        for f in steps
+    ]
+    assert slope([1 / f for f in steps], errors) == pytest.approx(2, abs=0.4)
+
+
+def test_what_no_treatment_can_be_is_refused(tissue, growth):
+    with pytest.raises(InputError, match="above 0; got 0"):
+        Drug(0.0, 0.1, 5.0)
+    with pytest.raises(InputError, match="alpha >= 0"):
+        Radiotherapy(3.0, 2.0, alpha=-1.0)
+    with pytest.raises(InputError, match="a dose is 0 Gy or more"):
+        Radiotherapy(3.0, -2.0, alpha=0.1)
+    with pytest.raises(InputError, match="half-life > 0"):
+        Drug(1.0, 0.1, 0.0)
+    with pytest.raises(InputError, match="shape of the tissue's grid"):
+        ended(tissue, growth, Resection(3.0, np.zeros((2, 2, 2), np.bool_)))
+    with pytest.raises(InputError, match="models with one population"):
+        simulate(
+            tissue,
+            growth,
+            model=ProliferativeNecrotic(),
+            thresholds=Thresholds(),
+            treatments=[Radiotherapy(3.0, 2.0, alpha=0.1)],
+        )
