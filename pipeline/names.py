@@ -43,7 +43,7 @@ def map_name(subject: str, space: Space, suffix: Suffix, *, label: str = "", des
     Parameters
     ----------
     subject : str
-        BIDS label, see `checked_subject`.
+        BIDS label, with that of a session or without, see `checked_subject`.
     space : {'T1w', 'SRI24', 'seg'}
     suffix : {'density', 'probseg', 'dseg', 'mask'}
         Cell density, probability, labels, one outline.
@@ -57,8 +57,12 @@ def map_name(subject: str, space: Space, suffix: Suffix, *, label: str = "", des
     return "_".join([*entities, suffix]) + ".nii.gz"
 
 
+LABEL = "[A-Za-z0-9]{1,64}"
+"""BIDS's: of letters and digits."""
+
 MAP_NAME = re.compile(
-    "sub-[A-Za-z0-9]+_space-(T1w|SRI24|seg)(_label-CTV)?"
+    f"sub-{LABEL}(_ses-{LABEL})?"
+    "_space-(T1w|SRI24|seg)(_label-CTV)?"
     "(_desc-(match|growth|mean|sd|exceeds[0-9p]+permille|ranking|isodensity|day[0-9p]+|standard|model|geodesic|difference))?"
     r"_(density|probseg|dseg|mask)\.nii\.gz"
 )
@@ -90,14 +94,14 @@ def forecast_label(after_days: float) -> str:
 
 
 def checked_subject(subject: str) -> str:
-    """The label itself, if it is one.
+    """The label itself, if it is one, alone or with that of a session: `01`, `01_ses-pre`.
 
     Raises
     ------
     InputError
         If it is not of letters and digits alone, as BIDS wants it.
     """
-    if not re.fullmatch("[A-Za-z0-9]{1,64}", subject):
+    if not re.fullmatch(f"{LABEL}(_ses-{LABEL})?", subject):
         raise InputError(
             f"a subject's label is of at most 64 letters and digits, as BIDS names files; "
             f"got {subject!r}"

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,7 @@ PAGES = (
 )
 OTHERS_OPTIONS = (
     "docs/cluster.md",
+    "docs/how-to/run-in-a-container.md",
     "docs/versions.md",
     "docs/how-to/use-measured-tensors.md",
     "CONTRIBUTING.md",
@@ -273,13 +275,21 @@ def test_every_command_of_the_readme_runs_on_a_small_database(atlas, tmp_path):
     masks = Database.open(tmp_path / "DB").outlines(2)
     write_labels(tmp_path / "SEG.nii.gz", masks)
     write_labels(exam / "0-tumorseg.nii.gz", masks, labels=(2, 3))
+    anatomy = tmp_path / "BIDS" / "sub-01" / "anat"
+    anatomy.mkdir(parents=True)
+    (tmp_path / "BIDS" / "dataset_description.json").write_text("{}")
+    shutil.copy(tmp_path / "T1.nii.gz", anatomy / "sub-01_T1w.nii.gz")
+    shutil.copy(tmp_path / "SEG.nii.gz", anatomy / "sub-01_desc-tumor_dseg.nii.gz")
     lines = [
         *(line.replace("calibrate DB", "calibrate DB --n 9") for line in others),
         invert,
         "glioquery invert DB --t1 T1.nii.gz --seg SEG.nii.gz --labels brats2021 -o OWN --no-refine",
         "glioquery cohort cases.csv -o COHORT",
+        "glioquery bids BIDS MADE participant --labels brats2021 --no-refine",
+        "glioquery bids BIDS MADE group --labels brats2021",
         "glioquery check OWN",
         "glioquery check COHORT",
+        "glioquery check MADE",
         "glioquery atlas --picture atlas.png",
         "glioquery simulate --origin -90 120 90 --dw 0.2 --rho 0.05 --days 150 -o u.nii.gz",
         "glioquery generate OTHER --n 4 --seed 1 --store outlines",

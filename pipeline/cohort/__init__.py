@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ...deferred import deferred
 
 if TYPE_CHECKING:
+    from .bids_dataset import read_bids_cases
     from .case_table import Case, CaseTable, read_cases
     from .cohort import Outcome, invert_cohort
     from .cohort_report import write_cohort
@@ -15,6 +16,7 @@ else:
     __getattr__, __dir__ = deferred(
         __name__,
         {
+            ".bids_dataset": ("read_bids_cases",),
             ".case_table": ("Case", "CaseTable", "read_cases"),
             ".evaluation_cases": ("Cases", "find_cases"),
             ".cohort": ("Outcome", "invert_cohort"),
@@ -34,6 +36,7 @@ __all__ = [
     "find_exams",
     "invert_cohort",
     "predict_exam",
+    "read_bids_cases",
     "read_cases",
     "read_exam",
     "write_cohort",

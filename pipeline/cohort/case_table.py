@@ -64,6 +64,8 @@ class Case:
         Of the outlines in DICOM files.
     dicom : Path or None
         Folder for DICOM outputs.
+    participant : str or None
+        Of a BIDS dataset: its label, with that of a session where it has one (`01_ses-pre`).
     """
 
     identifier: str
@@ -74,11 +76,19 @@ class Case:
     recurrence_labels: str | None = None
     structures: StructureNames | None = None
     dicom: Path | None = None
+    participant: str | None = None
 
     @property
     def subject(self) -> str:
         """BIDS label in file names."""
-        return subject_label(self.identifier)
+        return self.participant or subject_label(self.identifier)
+
+    @property
+    def place(self) -> str:
+        """Folder of the result in that of all: of a BIDS dataset, the one for anatomy."""
+        if self.participant is None:
+            return f"sub-{self.subject}"
+        return f"sub-{self.participant}/anat".replace("_", "/")
 
     @property
     def tissue(self) -> tuple[Path, Path, Path] | None:
@@ -198,7 +208,7 @@ def _read_case(
     if 0 < len(missing) < len(TISSUES):
         faults.append(f"tissue maps are three or none, {' and '.join(missing)} missing")
     faults += [
-        f"{role}: {fault}" for role, path in scans.items() if (fault := _fault_of(role, path))
+        f"{role}: {fault}" for role, path in scans.items() if (fault := fault_of(role, path))
     ]
     known, follow_up, structures = "", given.get("recurrence_labels"), None
     try:
@@ -244,7 +254,7 @@ def _path(folder: Path, text: str) -> Path:
     return (folder / expanded).absolute()
 
 
-def _fault_of(role: str, path: Path) -> str | None:
+def fault_of(role: str, path: Path) -> str | None:
     """Why a path names nothing that can be read; a series is judged when its turn comes."""
     if role in (*IMAGES, *OUTLINES) and is_dicom(path):
         try:

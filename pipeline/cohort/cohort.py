@@ -1,9 +1,10 @@
 """A cohort: many patients, each inverted by a Ray worker.
 
-A patient's results lie in `sub-<label>/`. A patient counts as done when the result there was made
-from the same request: the same bytes of the inputs, the same database, version and options. So the
-same command resumes, and repeats what failed or changed. One that fails is
-recorded and never stops the others; one whose worker dies is tried once more.
+A patient's results lie in `sub-<label>/`, of a BIDS dataset in `sub-<label>/anat/`. A patient
+counts as done when the result there was made from the same request: the same bytes of the inputs,
+the same database, version and options. So the same command resumes, and repeats what failed or
+changed. One that fails is recorded and never stops the others; one whose worker dies is tried once
+more.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ def invert_cohort(
     checked_way(brain)
     _require_refinement(cases, options)
     out = prepare_output(Path(out))
-    folders = [out / f"sub-{case.subject}" for case in cases]
+    folders = [out / case.place for case in cases]
     outcomes: dict[int, Outcome] = {}
     todo: dict[int, dict[str, Any]] = {}
     for i, (case, folder) in enumerate(zip(cases, folders, strict=True)):
@@ -171,6 +172,20 @@ def invert_cohort(
                 outcomes[i] = Outcome(cases[i], folders[i], kept=False, error=death or told)
                 progress(len(outcomes), len(cases))
     return [outcomes[i] for i in range(len(cases))]
+
+
+def find_outcomes(cases: Sequence[Case], out: StrPath) -> list[Outcome]:
+    """The results of a cohort that are there, whatever they were made from; nothing is computed."""
+    outcomes = []
+    for case in cases:
+        folder = Path(out).absolute() / case.place
+        try:
+            result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+            error = None if has_all_files(folder, result) else "files of its result are missing"
+        except (OSError, ValueError, KeyError, TypeError):
+            error = "it has no result"
+        outcomes.append(Outcome(case, folder, kept=True, error=error))
+    return outcomes
 
 
 def invert_case(

@@ -42,6 +42,7 @@ COMMANDS = {
     "query": "search:query_command",
     "invert": "patient:invert_command",
     "cohort": "cohort:cohort_command",
+    "bids": "bids:bids_command",
     "check": "patient:check_command",
     "predict-gbm": "cohort:predict_gbm_command",
     "train": "evaluation:train_command",
@@ -55,6 +56,7 @@ COMMANDS = {
 KEPT = {
     "generate": "finished shards are kept, and the same command goes on with the others",
     "cohort": "finished patients are kept, and the same command goes on with the others",
+    "bids": "finished participants are kept, and the same command goes on with the others",
     "train": "finished strategies are kept, and the same command goes on with the others",
     "calibrate": "measured tumours are kept, and the same command goes on with the others",
     "fetch": "what came is kept, and the same command goes on with the rest",

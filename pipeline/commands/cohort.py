@@ -15,6 +15,7 @@ from ..cohort.case_table import COLUMNS, read_cases
 from ..cohort.exams import find_exams
 from ..inversion.options import InversionOptions
 from ..patient.brain_option import checked_way
+from ..results.dataset_description import describe_dataset
 from ..results.result_folder import only_run, prepare_output
 from ..terminal.printing import print_notice, print_step, show
 from ..terminal.progress import console, progress_bar
@@ -95,6 +96,7 @@ def cohort_command(
             n_workers=workers,
             progress=progress,
         )
+    describe_dataset(output.absolute())
     declared = Declared.by(source.model)
     for failure in write_cohort(
         output.absolute(), outcomes, reference=reference, declared=declared

@@ -305,7 +305,7 @@ def check_command(
     found = find_results(folder)
     faults = []
     for place in found:
-        inside = "" if place == folder else f"{place.name}/"
+        inside = "" if place == folder else f"{place.relative_to(folder).as_posix()}/"
         faults += [f"{inside}{fault}" for fault in find_faults(place)]
     if as_json:
         show({"folder": str(folder.absolute()), "results": len(found), "faults": faults}, as_json)

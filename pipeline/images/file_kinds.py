@@ -14,7 +14,7 @@ HEADER_BYTES = 540
 """Of NIfTI-2; NIfTI-1 has 348."""
 
 KINDS = (
-    (128, b"DICM", "a DICOM file", "convert its series to NIfTI, for instance with dcm2niix"),
+    (128, b"DICM", "a DICOM file", "convert it to NIfTI, a series with dcm2niix, a SEG with dcmqi"),
     (0, b"NRRD", "an NRRD image", "convert it to .nii.gz, for instance with 3D Slicer"),
     (0, b"\x89HDF", "an HDF5 file (MINC, netCDF)", "convert it to .nii.gz"),
     (0, b"CDF", "a netCDF file (MINC)", "convert it to .nii.gz"),

@@ -27,6 +27,7 @@ sub-X_space-seg_...                     all of space-T1w on the segmentation's g
 transform/                              the whole registration, in ANTs' formats
 matches.csv                             the best matches with Dice and growth parameters
 result.json                             status, best match, quality, timings, provenance
+ro-crate-metadata.json                  what the files are and were made from, for machines
 report.html                             the page for people
 
 X is the subject's label; `names` makes the names, docs/outputs.md describes every file.
@@ -71,6 +72,7 @@ from ..steps import Step, Steps, silent
 from .csv_file import write_csv
 from .json_values import plain
 from .result_folder import RESULT_FILE, list_files, only_run, replaced
+from .ro_crate import CRATE_FILE, crate_of
 
 REPORT_FILE = "report.html"
 
@@ -229,8 +231,10 @@ def _write_patient_maps(
 
 
 def write_result(out: Path, inversion: Inversion) -> None:
-    """Write `result.json`, the last file: it lists all others of the folder."""
+    """Write the crate and `result.json`, the last file: it lists all others of the folder."""
     islands = inversion.patient.islands
+    provenance = provenance_of(inversion)
+    write_json(out / CRATE_FILE, plain(crate_of(provenance, list_files(out))))
     result = {
         "status": inversion.status.value,
         "mean_dice": inversion.mean_dice,
@@ -242,7 +246,7 @@ def write_result(out: Path, inversion: Inversion) -> None:
         "notices": inversion.notices,
         "predicted_ml": {f"{u:g}": inversion.predicted_ml(u) for u in inversion.shown_levels},
         "timings_s": inversion.timings_s,
-        "provenance": provenance_of(inversion),
+        "provenance": provenance,
         "files": list_files(out),
     }
     write_json(out / RESULT_FILE, plain(result))

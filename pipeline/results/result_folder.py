@@ -157,7 +157,7 @@ def has_all_files(folder: Path, result: dict[str, Any]) -> bool:
 
 
 def find_results(folder: StrPath) -> list[Path]:
-    """The result in a folder, or those in the folders inside it, as a cohort has them.
+    """The result in a folder, or those in the folders below it, as a cohort has them.
 
     Parameters
     ----------
@@ -177,10 +177,11 @@ def find_results(folder: StrPath) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder: name one that `glioquery invert` wrote")
-    found = [place for place in (folder, *sorted(folder.iterdir())) if _holds_result(place)]
+    below = [place for place in sorted(folder.rglob("[!.]*")) if place.is_dir()]
+    found = [place for place in (folder, *below) if _holds_result(place)]
     if not found:
         raise InputError(
-            f"{folder} holds no result, no {RESULT_FILE} there or in a folder inside: name a "
+            f"{folder} holds no result, no {RESULT_FILE} there or in a folder below: name a "
             "folder that `glioquery invert` or `glioquery cohort` wrote"
         )
     return found
@@ -229,8 +230,8 @@ def _unwritable(folder: Path, error: OSError) -> InputError:
 
 
 def _holds_result(folder: Path) -> bool:
-    return folder.is_dir() and (
-        (folder / RESULT_FILE).exists() or any(is_map_name(path.name) for path in folder.iterdir())
+    return (folder / RESULT_FILE).exists() or any(
+        is_map_name(path.name) for path in folder.iterdir()
     )
 
 

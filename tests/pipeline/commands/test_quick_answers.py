@@ -66,6 +66,8 @@ REFUSED = [
     ("cohort", "nowhere.csv", "-o", "out"),
     ("cohort", "text.nii", "-o", "out"),
     ("cohort", "DB", "cases.csv", "more.csv", "-o", "out"),
+    ("bids", "nowhere", "out", "participant", "--labels", "brats2021"),
+    ("bids", ".", "out", "session"),
     ("predict-gbm", "--input", "nowhere", "--output", "out"),
     (*SIMULATE, "--model", "cubic"),
     (*SIMULATE, "--set", "ratio"),

@@ -1,0 +1,178 @@
+"""The command as a BIDS App: `glioquery bids BIDS_DIR OUT participant`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ...errors import InputError
+from ...query.index.opening import open_database, require_model
+from ..cohort.bids_dataset import TUMOUR, read_bids_cases, sources_of
+from ..inversion.options import InversionOptions
+from ..patient.brain_option import checked_way
+from ..results.dataset_description import describe_dataset
+from ..results.result_folder import only_run, prepare_output
+from ..terminal.printing import print_notice, show
+from ..terminal.progress import console, progress_bar
+from .opening import open_index
+from .options import (
+    Address,
+    BrainOption,
+    DatabaseModel,
+    Json,
+    KeepIslands,
+    Labels,
+    with_inversion_options,
+)
+
+LEVELS = ("participant", "group")
+
+
+@with_inversion_options
+def bids_command(
+    *,
+    dataset: Annotated[Path, typer.Argument(metavar="BIDS_DIR", help="Folder of the dataset.")],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder for the results, a dataset of its own.")
+    ],
+    level: Annotated[
+        str,
+        typer.Argument(
+            metavar="participant|group",
+            help="participant inverts each participant; group makes the page of all results.",
+        ),
+    ],
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[LABEL]...", help="Further labels behind that of --participant-label."
+        ),
+    ] = None,
+    participants: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--participant-label",
+            "--participant_label",
+            metavar="LABEL...",
+            help="Labels of the participants, without sub-; default: all.",
+        ),
+    ] = None,
+    sessions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--session-label",
+            "--session_label",
+            metavar="LABEL",
+            help="Label of a session, without ses-; may be repeated; default: all.",
+        ),
+    ] = None,
+    derivatives: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Dataset that holds segmentations; may be repeated; default: all in "
+            "BIDS_DIR/derivatives."
+        ),
+    ] = None,
+    seg: Annotated[
+        str,
+        typer.Option(
+            metavar="ENTITIES", help="Entities in the name of a tumour's segmentation (dseg)."
+        ),
+    ] = TUMOUR,
+    images: Annotated[
+        str,
+        typer.Option(
+            metavar="ENTITIES",
+            help="Entities of the image to take where there are several, such as acq-mprage; "
+            "default: refuse several.",
+        ),
+    ] = "",
+    labels: Labels = None,
+    database: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DB",
+            help="Folder of the database; default: the one that comes with the package.",
+        ),
+    ] = None,
+    options: InversionOptions,
+    keep_islands: KeepIslands = False,
+    brain: BrainOption = "auto",
+    model: DatabaseModel = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Number of cores to use; default: all.")
+    ] = None,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
+    """Invert the participants of a BIDS dataset. Exit code 1 if any failed."""
+    if level not in LEVELS:
+        raise InputError(f"the level is {' or '.join(LEVELS)}; got {level!r}")
+    if more and not participants:
+        raise InputError(
+            f"a BIDS App takes BIDS_DIR OUT {'|'.join(LEVELS)}, got {' '.join(more)} as well; "
+            "labels come behind --participant-label"
+        )
+    if output.resolve() == dataset.resolve():
+        raise InputError(f"OUT {output} is the dataset itself: name another folder")
+    brain_way = checked_way(brain)
+    table = read_bids_cases(
+        dataset,
+        labels=labels,
+        out=output,
+        derivatives=derivatives or (),
+        participants=[*(participants or ()), *(more or ())],
+        sessions=sessions or (),
+        seg=seg,
+        images=images,
+    )
+    for notice in table.notices:
+        print_notice(notice)
+    source = open_database(database)
+    index = open_index(source)
+    if options.own_anatomy:  # asks the model
+        require_model(source, model)
+    options.require_fit(source, index.n_samples)
+    out = prepare_output(output)
+    describe_dataset(out, sources=sources_of(dataset, out), in_folders=True)
+
+    from ..cohort.cohort import find_outcomes, invert_cohort
+
+    require_model(source, model)
+    if level == "group":
+        outcomes = find_outcomes(table.cases, out)
+    else:  # no lock but each participant's: jobs of a cluster share the folder
+        with progress_bar("bids", "participants") as progress:
+            outcomes = invert_cohort(
+                source,
+                table.cases,
+                out,
+                options,
+                keep_islands=keep_islands,
+                brain=brain_way,
+                address=address,
+                n_workers=workers,
+                progress=progress,
+            )
+    failed = {o.case.identifier: o.error for o in outcomes if o.error is not None}
+    facts = {
+        "participants": len(outcomes),
+        "kept": sum(o.kept and o.error is None for o in outcomes),
+        "failed": failed,
+    }
+    if level == "group":
+        from ...solver.declarations import Declared
+        from ..cohort.cohort_report import PAGE_FILE, TABLE_FILE, write_cohort
+        from ..cohort.match_quality import match_stored
+
+        with only_run(out):
+            reference, declared = match_stored(source, index), Declared.by(source.model)
+            for failure in write_cohort(out, outcomes, reference=reference, declared=declared):
+                print_notice(failure)
+        facts |= {"table": str(out / TABLE_FILE), "page": str(out / PAGE_FILE)}
+    show(facts, as_json)
+    if failed:
+        console.print(f"[bold red]{len(failed)} of {len(outcomes)} participants failed[/]")
+        raise typer.Exit(1)
