@@ -193,7 +193,10 @@ def write_cohort(
     rows = cohort_rows(outcomes, out, declared)
     fields = _with_model(declared, rows)
     others = list(other_fields(outcomes, (*FIELDS, *model_fields(declared).values())).values())
-    write_csv(out / TABLE_FILE, plain(rows), [*fields, *others])
+    columns = [*fields, *others]  # not those of the model that no growth has
+    write_csv(
+        out / TABLE_FILE, plain([{key: row[key] for key in columns} for row in rows]), columns
+    )
     done = [row for row in rows if row["error"] is None]
     pictures = {
         outcome.case.identifier: (outcome.folder / PICTURE_FILE).read_bytes()
