@@ -29,6 +29,8 @@ RUN_AS = {
     "trial OUT --first 1000 --patients 16": "trial TRIAL --first 1000 --patients 1 --arms a",
     "invert --": "invert DB --",  # the database of all pages, which is small
     "cohort cases.csv -o OUT": "cohort DB cases.csv -o COHORT",
+    "OUT participant --labels": "MADE participant --database DB --labels",
+    "OUT group --labels": "MADE group --database DB --labels",
     "--synthetic 100": "--synthetic 2",
     "generate DB --n 18": "generate SWEEP --n 18",
     'open_database("DB").to_xarray': 'open_database("SWEEP").to_xarray',
@@ -99,6 +101,12 @@ def folder(atlas, tmp_path_factory):
     shutil.copytree(here / "P-01", here / "P-02")
     [table] = re.findall(r"(?:^    .*,.*\n)+", text_of("docs/how-to/invert-a-cohort.md"), re.M)
     (here / "cases.csv").write_text(re.sub("^    ", "", table, flags=re.M))
+    for label in ("01", "02"):
+        anatomy = here / "BIDS_DIR" / f"sub-{label}" / "anat"
+        anatomy.mkdir(parents=True)
+        shutil.copy(here / "T1.nii.gz", anatomy / f"sub-{label}_T1w.nii.gz")
+        shutil.copy(here / "SEG.nii.gz", anatomy / f"sub-{label}_desc-tumor_dseg.nii.gz")
+    (here / "BIDS_DIR" / "dataset_description.json").write_text("{}")
     exam = here / "IN" / "Patient-0"
     exam.mkdir(parents=True)
     for name in ("wm", "gm", "csf"):
