@@ -102,11 +102,11 @@ def folder(atlas, tmp_path_factory):
     [table] = re.findall(r"(?:^    .*,.*\n)+", text_of("docs/how-to/invert-a-cohort.md"), re.M)
     (here / "cases.csv").write_text(re.sub("^    ", "", table, flags=re.M))
     for label in ("01", "02"):
-        anatomy = here / "BIDS_DIR" / f"sub-{label}" / "anat"
+        anatomy = here / "DATASET" / f"sub-{label}" / "anat"
         anatomy.mkdir(parents=True)
         shutil.copy(here / "T1.nii.gz", anatomy / f"sub-{label}_T1w.nii.gz")
         shutil.copy(here / "SEG.nii.gz", anatomy / f"sub-{label}_desc-tumor_dseg.nii.gz")
-    (here / "BIDS_DIR" / "dataset_description.json").write_text("{}")
+    (here / "DATASET" / "dataset_description.json").write_text("{}")
     exam = here / "IN" / "Patient-0"
     exam.mkdir(parents=True)
     for name in ("wm", "gm", "csf"):

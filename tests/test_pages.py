@@ -275,9 +275,9 @@ def test_every_command_of_the_readme_runs_on_a_small_database(atlas, tmp_path):
     masks = Database.open(tmp_path / "DB").outlines(2)
     write_labels(tmp_path / "SEG.nii.gz", masks)
     write_labels(exam / "0-tumorseg.nii.gz", masks, labels=(2, 3))
-    anatomy = tmp_path / "BIDS" / "sub-01" / "anat"
+    anatomy = tmp_path / "IN_BIDS" / "sub-01" / "anat"
     anatomy.mkdir(parents=True)
-    (tmp_path / "BIDS" / "dataset_description.json").write_text("{}")
+    (tmp_path / "IN_BIDS" / "dataset_description.json").write_text("{}")
     shutil.copy(tmp_path / "T1.nii.gz", anatomy / "sub-01_T1w.nii.gz")
     shutil.copy(tmp_path / "SEG.nii.gz", anatomy / "sub-01_desc-tumor_dseg.nii.gz")
     lines = [
@@ -285,8 +285,8 @@ def test_every_command_of_the_readme_runs_on_a_small_database(atlas, tmp_path):
         invert,
         "glioquery invert DB --t1 T1.nii.gz --seg SEG.nii.gz --labels brats2021 -o OWN --no-refine",
         "glioquery cohort cases.csv -o COHORT",
-        "glioquery bids BIDS MADE participant --labels brats2021 --no-refine",
-        "glioquery bids BIDS MADE group --labels brats2021",
+        "glioquery bids IN_BIDS MADE participant --labels brats2021 --no-refine",
+        "glioquery bids IN_BIDS MADE group --labels brats2021",
         "glioquery check OWN",
         "glioquery check COHORT",
         "glioquery check MADE",

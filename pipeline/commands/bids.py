@@ -1,4 +1,4 @@
-"""The command as a BIDS App: `glioquery bids BIDS_DIR OUT participant`."""
+"""The command as a BIDS App: `glioquery bids DATASET OUT participant`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LEVELS = ("participant", "group")
 @with_inversion_options
 def bids_command(
     *,
-    dataset: Annotated[Path, typer.Argument(metavar="BIDS_DIR", help="Folder of the dataset.")],
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the dataset.")],
     output: Annotated[
         Path, typer.Argument(metavar="OUT", help="Folder for the results, a dataset of its own.")
     ],
@@ -72,7 +72,7 @@ def bids_command(
         list[Path] | None,
         typer.Option(
             help="Dataset that holds segmentations; may be repeated; default: all in "
-            "BIDS_DIR/derivatives."
+            "DATASET/derivatives."
         ),
     ] = None,
     seg: Annotated[
@@ -112,7 +112,7 @@ def bids_command(
         raise InputError(f"the level is {' or '.join(LEVELS)}; got {level!r}")
     if more and not participants:
         raise InputError(
-            f"a BIDS App takes BIDS_DIR OUT {'|'.join(LEVELS)}, got {' '.join(more)} as well; "
+            f"a BIDS App takes DATASET OUT {'|'.join(LEVELS)}, got {' '.join(more)} as well; "
             "labels come behind --participant-label"
         )
     if output.resolve() == dataset.resolve():
