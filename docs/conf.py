@@ -30,6 +30,48 @@ warnings.filterwarnings("ignore", message="os.fork", category=RuntimeWarning)
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 
+
+def _home(package: ModuleType, name: str) -> str:
+    """The name that documents a value: that of a constant in the module that makes it."""
+    value = getattr(package, name)
+    if inspect.isclass(value) or inspect.isroutine(value):
+        return f"{package.__name__}.{name}"
+    tree = ast.parse(inspect.getsource(package))
+    module = next(
+        node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and name in [alias.name for alias in node.names]
+    )
+    return f"{package.__name__}.{module}.{name}"
+
+
+def _directive(value: object) -> str:
+    """What autodoc calls a name of this kind."""
+    if inspect.isclass(value):
+        return "autoexception" if issubclass(value, BaseException) else "autoclass"
+    return "autofunction" if inspect.isroutine(value) else "autodata"
+
+
+def public_names() -> dict[str, dict[str, str]]:
+    """The public names of each package, and where each is described.
+
+    That is the front door, or else the first package that has it.
+    """
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    rooms: dict[str, dict[str, str]] = {}
+    places: dict[int, str] = {}  # by the identity of a value
+    for room in settings["tool"]["setuptools"]["packages"]:
+        package = importlib.import_module(room)
+        for name in sorted(getattr(package, "__all__", ()), key=str.lower):
+            value = getattr(package, name)
+            home = f"{room}.{name}" if room == "glioquery" else _home(package, name)
+            rooms.setdefault(room, {})[name] = places.setdefault(id(value), home)
+    return rooms
+
+
+PUBLIC = public_names()
+FRONT_DOOR = PUBLIC.pop("glioquery")
+
 project = "glioquery"
 author = "the glioquery developers"
 project_copyright = author
@@ -56,7 +98,12 @@ templates_path = ["templates"]
 default_role = "py:obj"  # a name in a docstring leads to its entry, where it has one
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = True
-numpydoc_xref_aliases = {word: word for word in DEFAULT_LINKS}  # no link to other sites
+numpydoc_xref_ignore = "all"  # but for the types below; no link leads to other sites
+numpydoc_xref_aliases = {word: word for word in DEFAULT_LINKS}
+for _names in (*reversed(PUBLIC.values()), FRONT_DOOR):
+    numpydoc_xref_aliases |= {name: place for name, place in _names.items() if name[0].isupper()}
+for _name in ("Agreement", "Row"):  # two classes have this name
+    numpydoc_xref_aliases.pop(_name)
 numpydoc_validation_checks = {"GL08", "PR01", "PR02", "RT01", "YD01"}
 """Every public function and method names all its parameters and what comes back."""
 numpydoc_validation_exclude = {
@@ -145,17 +192,6 @@ def _kind(field: dict[str, Any]) -> str:
     return " or ".join(kind) if isinstance(kind, list) else str(kind)
 
 
-def public_rooms() -> dict[str, list[str]]:
-    """Packages that have public names, and these names."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    rooms = {}
-    for name in project["tool"]["setuptools"]["packages"]:
-        names = getattr(importlib.import_module(name), "__all__", ())
-        if names and name != "glioquery":
-            rooms[name] = sorted(names, key=str.lower)
-    return rooms
-
-
 def write_rooms(app: Sphinx) -> None:
     """Write one page for each package, with all its public names.
 
@@ -164,47 +200,20 @@ def write_rooms(app: Sphinx) -> None:
     """
     folder = HERE / "reference" / "rooms"
     folder.mkdir(exist_ok=True)
-    front = importlib.import_module("glioquery")
-    places: dict[int, str] = {}  # by the identity of a value
-    for room, names in public_rooms().items():
+    for room, names in PUBLIC.items():
         package = importlib.import_module(room)
         lines = [f"# {room}", "", "```{eval-rst}", f".. automodule:: {room}", "   :no-members:", ""]
         entries = []
-        for name in names:
-            value = getattr(package, name)
-            if name in front.__all__ and getattr(front, name) is value:
-                lines.append(f"* :py:obj:`glioquery.{name}`")
-            elif id(value) in places:
-                lines.append(f"* :py:obj:`{places[id(value)]}`")
-            else:
-                kind, place = _directive(value), _home(package, name)
-                places[id(value)] = place
-                entries += [f".. {kind}:: {place}"]
-                entries += ["   :no-value:", ""] if kind == "autodata" else [""]
+        for name, place in names.items():
+            if place != _home(package, name):
+                lines.append(f"* :py:obj:`{place}`")
+                continue
+            kind = _directive(getattr(package, name))
+            entries += [f".. {kind}:: {place}"]
+            entries += ["   :no-value:", ""] if kind == "autodata" else [""]
         (folder / f"{room}.md").write_text(
             "\n".join([*lines, "", *entries, "```", ""]), encoding="utf-8"
         )
-
-
-def _home(package: ModuleType, name: str) -> str:
-    """The name that documents a value: that of a constant in the module that makes it."""
-    value = getattr(package, name)
-    if inspect.isclass(value) or inspect.isroutine(value):
-        return f"{package.__name__}.{name}"
-    tree = ast.parse(inspect.getsource(package))
-    module = next(
-        node.module
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and name in [alias.name for alias in node.names]
-    )
-    return f"{package.__name__}.{module}.{name}"
-
-
-def _directive(value: object) -> str:
-    """What autodoc calls a name of this kind."""
-    if inspect.isclass(value):
-        return "autoexception" if issubclass(value, BaseException) else "autoclass"
-    return "autofunction" if inspect.isroutine(value) else "autodata"
 
 
 def setup(app: Sphinx) -> None:
