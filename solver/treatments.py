@@ -114,7 +114,18 @@ class Drug:
             )
 
     def killed(self, start: float, end: float) -> float:
-        """Integral of its rate from one day to another."""
+        """Integral of its rate from one day to another.
+
+        Parameters
+        ----------
+        start, end : float
+            Days since the seed.
+
+        Returns
+        -------
+        float
+            At least 0, without a unit.
+        """
         a, b = (max(day - self.day, 0.0) for day in (start, end))
         if math.isinf(self.half_life_days):
             return self.rate * (b - a)

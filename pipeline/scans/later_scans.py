@@ -95,6 +95,10 @@ def load_follow_up(
     forecast : sequence of float
         Days after the last scan that are to be foretold.
 
+    Returns
+    -------
+    FollowUp
+
     Raises
     ------
     InputError
