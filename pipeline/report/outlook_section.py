@@ -7,7 +7,7 @@ from ..patient.patient import Patient
 from ..pictures.drawing import drawn
 from ..pictures.patient_pictures import draw_days
 from ..scans.patient_outlook import PatientOutlook
-from ..scans.real_rates import LEVEL, NOISE, Rate
+from ..scans.real_rates import LEVEL, RESTS_ON, Rate
 from .report import Section, Table
 
 RATE_NAMES = {
@@ -35,9 +35,9 @@ def describe_outlook(
     sentences = [
         f"{len(told.scans)} scans within {last:g} days tell the growth in real days. The growth "
         "rests on the outlines of all scans, the maps of this page on the first scan alone.",
-        f"The intervals are meant to hold the truth in {LEVEL:.0%} of simulated tumours under this "
-        f"model of segmentation noise: {NOISE}. The errors of model, anatomy and registration, and "
-        "what a treatment does, come on top.",
+        f"The intervals hold {LEVEL:.0%} of {RESTS_ON}. The errors of model, anatomy and "
+        "registration, and what a treatment does, come on top: nothing is claimed for a real "
+        "patient.",
     ]
     if outlook.check is not None:
         check = outlook.check

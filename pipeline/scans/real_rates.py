@@ -1,9 +1,9 @@
 """What two scans tell of a growth in real days, with intervals.
 
 A quantity q > 0 is told with the interval q exp(+- f sqrt(s^2 + b^2)). s is the deviation of ln q
-that follows from the covariance of the fit. The factor f makes 90 % of the intervals hold the truth
-(split conformal calibration): it was found on simulated tumours of the database that comes with the
-package, whose outlines were disturbed like careful segmentations.
+that follows from the covariance of the fit, f the factor that holds 90 % of a normal distribution.
+That is not calibrated: on simulated pairs (docs/results.md) the intervals are wider than the errors
+of most fits, and miss the truth where a fit ended in another valley.
 """
 
 from __future__ import annotations
@@ -20,16 +20,19 @@ from .sensitivity_of_volumes import Volumes
 
 DAYS_IN_A_YEAR = 365.25
 
-FACTORS: Mapping[str, float] = {
-    "rho": 1.645,
-    "dw": 1.645,
-    "lambda_mm": 1.645,
-    "velocity_mm_per_year": 1.645,
-    "age_days": 1.645,
-    "doubling_days": 1.645,
-    "volume_ml": 1.645,
-}
-"""f of each quantity, and of the volumes that are foretold."""
+QUANTITIES = (
+    "rho",
+    "dw",
+    "lambda_mm",
+    "velocity_mm_per_year",
+    "age_days",
+    "doubling_days",
+    "volume_ml",
+)
+"""What has an interval; the last are the volumes that are foretold."""
+
+NORMAL_FACTOR = 1.645
+"""f: standard deviations that hold 90 % of a normal distribution to either side."""
 
 LEAST_DEVIATION = 0.01
 """b, in natural logarithms."""
@@ -48,13 +51,13 @@ WIDEST = 4.0
 known to less than a factor of two."""
 
 LEVEL = 0.9
-"""Share of the intervals that are to hold the truth."""
+"""Share of a normal distribution that an interval holds."""
 
-NOISE = (
-    "each outline's boundary displaced by a smooth random field of standard deviation 1 mm, "
-    "correlated over 8 mm, core and whole tumour of each scan independently"
+RESTS_ON = (
+    "a normal distribution around the fitted growth, from how fast its outlines leave those of the "
+    "scans; not calibrated on simulated tumours"
 )
-"""What disturbed the outlines that the factors rest on."""
+"""What the intervals rest on."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Rate:
     Attributes
     ----------
     value, low, high : float
-        Where it lies with a probability of 90 % under the model.
+        Of the fitted growth, and the ends of the interval.
     unit : str
     deviation : float
         s, of its logarithm.
@@ -131,5 +134,5 @@ def deviation_of(covariance: NDArray[np.float64], slope: NDArray[np.float64]) ->
 
 def rate_of(name: str, value: float, deviation: float) -> Rate:
     """A quantity with its interval."""
-    reach = math.exp(FACTORS[name] * math.hypot(deviation, LEAST_DEVIATION))
+    reach = math.exp(NORMAL_FACTOR * math.hypot(deviation, LEAST_DEVIATION))
     return Rate(value, value / reach, value * reach, UNITS.get(name, "ml"), deviation)

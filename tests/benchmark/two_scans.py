@@ -26,7 +26,7 @@ from glioquery.dbgen.store import embedded_database
 from glioquery.pipeline.scans.dated_outlines import DatedOutlines
 from glioquery.pipeline.scans.forecast import look_ahead
 from glioquery.pipeline.scans.joint_fit import fit_scans
-from glioquery.pipeline.scans.real_rates import DAYS_IN_A_YEAR, FACTORS, LEAST_DEVIATION
+from glioquery.pipeline.scans.real_rates import DAYS_IN_A_YEAR, LEAST_DEVIATION, QUANTITIES
 from glioquery.pipeline.virtual.calibration import draw_unseen
 from glioquery.pipeline.virtual.disturbance import disturb
 from glioquery.query import Index, dice_of_masks
@@ -165,7 +165,7 @@ def report(rows: list[dict[str, Any]]) -> None:
     halves = rows[::2], rows[1::2]
     print(f"{len(rows)} pairs, mean sum of the four Dice {np.mean([r['score'] for r in rows]):.3f}")
     print("quantity | median error | 90 % of errors below | factor | intervals that hold the truth")
-    for name in FACTORS:
+    for name in QUANTITIES:
         off, told = errors(rows, name)
         held = 0
         for ours, others in (halves, halves[::-1]):
