@@ -13,12 +13,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 from dicom_series import write_series
+from scipy import ndimage
 from test_pages import PAGES, ROOT, environment, run_line, shown_lines, text_of, write_labels
 
 from glioquery import Database
 from glioquery.atlas.brain import FOLDER, block_mean
 from glioquery.pipeline.dicom_export import Structure, make_structure_set, read_study
 from glioquery.pipeline.images import resample_masks, write_nifti
+from glioquery.solver import TumorMasks
 
 HOW_TO = [page for page in PAGES if page.startswith("docs/how-to/")]
 
@@ -95,6 +97,9 @@ def folder(atlas, tmp_path_factory):
     write_nifti(here / "BRAIN.nii.gz", (t1 > 0).astype(np.uint8), atlas.grid)
     write_labels(here / "SEG.nii.gz", masks)
     write_labels(here / "LATER.nii.gz", database.outlines(3), labels=(2, 3))
+    shutil.copy(here / "T1.nii.gz", here / "LATER_T1.nii.gz")
+    larger = [ndimage.binary_dilation(mask) & atlas.brain for mask in (masks.core, masks.whole)]
+    write_labels(here / "LATER_SEG.nii.gz", TumorMasks(*larger, atlas.grid))
     (here / "P-01").mkdir()
     shutil.copy(here / "T1.nii.gz", here / "P-01" / "t1.nii.gz")
     shutil.copy(here / "SEG.nii.gz", here / "P-01" / "seg.nii.gz")
