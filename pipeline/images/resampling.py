@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -20,7 +21,7 @@ from ...atlas.regions import bounding_box
 from ...dbgen.machine.cores import available_threads
 from ...solver import TumorMasks
 from .nifti import Scan
-from .point_map import SAME_WORLD, Box, PointMap, sample
+from .point_map import SAME_WORLD, Box, PointMap, inverse, sample
 
 SAMPLE_MM = 1.0
 """Outlines are sampled at least this densely inside each voxel of the target."""
@@ -99,6 +100,30 @@ def resample_masks(masks: TumorMasks, grid: Grid, along: PointMap = SAME_WORLD) 
         for mask in (masks.core, masks.whole)
     )
     return TumorMasks(core, whole, grid)
+
+
+def in_order_of(grid: Grid, masks: TumorMasks) -> TumorMasks:
+    """Outlines with the axes of their arrays as a grid of the same voxels has them.
+
+    Nothing is interpolated: outlines on other voxels stay as they are. Between equal voxels
+    `resample_masks` would smooth them.
+
+    Parameters
+    ----------
+    grid : Grid
+    masks : TumorMasks
+
+    Returns
+    -------
+    TumorMasks
+    """
+    own = masks.grid
+    turn = nib.io_orientation(inverse(grid.affine) @ own.affine)
+    if np.isnan(turn).any():
+        return masks
+    core, whole = (nib.apply_orientation(mask, turn) for mask in (masks.core, masks.whole))
+    turned = Grid(core.shape, own.affine @ nib.orientations.inv_ornt_aff(turn, own.shape))
+    return TumorMasks(core, whole, grid) if turned == grid else masks
 
 
 def resample_in_tissue(

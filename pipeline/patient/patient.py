@@ -33,7 +33,7 @@ from ..images.foreground import (
 from ..images.headers import Frames
 from ..images.labels import LabelConvention
 from ..images.nifti import Scan
-from ..images.resampling import resample_image, resample_masks
+from ..images.resampling import in_order_of, resample_image, resample_masks
 from ..steps import Step, Steps, silent
 from .brain_option import BrainWay, checked_way
 from .coregistration import align, measure_agreement, move
@@ -320,7 +320,8 @@ def load_patient(
             "the pictures, or give a brain mask."
         )
 
-    masks, has_own_grid = drawn, drawn.grid != grid
+    masks = drawn = in_order_of(grid, drawn)
+    has_own_grid = drawn.grid != grid
     if has_own_grid:
         masks = resample_masks(drawn, grid)
     shown = foreground(files.image.values) if mask is None else mask

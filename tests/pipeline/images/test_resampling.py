@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from array_orders import ORDERS, reordered
 
 from glioquery.atlas import Grid
 from glioquery.pipeline.images.nifti import Scan
 from glioquery.pipeline.images.resampling import (
     extend_from_tissue,
+    in_order_of,
     resample_image,
     resample_in_tissue,
     resample_masks,
@@ -23,6 +25,19 @@ def test_on_its_own_grid_nothing_changes():
     mask = np.zeros(COARSE.shape, bool)
     mask[3:8, :4, 2:] = True
     np.testing.assert_array_equal(resample_masks(TumorMasks(mask, mask, COARSE), COARSE).core, mask)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_outlines_on_the_same_voxels_are_reordered_and_not_smoothed(order):
+    core = np.random.default_rng(1).random((6, 5, 4)) < 0.3  # every other voxel an edge
+    grid = Grid(core.shape, [[0, -1.2, 0.1, 3], [2, 0, 0, -4], [0, 0.2, 3, 5], [0, 0, 0, 1]])
+    turned, there = reordered(core, grid, order)
+    found = in_order_of(there, TumorMasks(core, core, grid))
+    assert found.grid == there
+    np.testing.assert_array_equal(found.whole, turned)
+    moved = Grid(there.shape, there.affine @ np.array(np.eye(4) + 0.5 * np.eye(4, k=3)))
+    given = TumorMasks(core, core, grid)
+    assert in_order_of(moved, given) is given  # half a voxel away
 
 
 def test_voxels_of_another_size_get_what_lies_there():
