@@ -117,8 +117,11 @@ NAMES = {
 """The program's name of a command, where the table has another."""
 
 REFUSED = {
-    ("other thresholds", "outlines"): "need a database generated with `--store density`",
-    ("other thresholds", "empty"): "need a database generated with `--store density`",
+    **{
+        ("other thresholds", kind): "need a database generated with `--store density`"
+        for kind, (_, store) in KINDS.items()
+        if store == "outlines"
+    },
     ("synthetic", MERGED): "was merged from 2 databases and has no space of its own",
     ("synthetic", "sweep"): "draws the same tumours whatever the seed",
     ("synthetic", "empty"): "draws the same tumours whatever the seed",
