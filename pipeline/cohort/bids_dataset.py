@@ -111,6 +111,7 @@ def read_bids_cases(
             for role, path in scans.items()
             if (fault := fault_of(role, path)) is not None
         ]
+        scans = {role: path.absolute() for role, path in scans.items()}  # workers run elsewhere
         cases.append(Case(name, scans, convention.name, participant=participant))
     lacking = f"no T1 with a segmentation (*_{f'{seg}_' if seg else ''}dseg.nii.gz)"
     if not cases and not faults:

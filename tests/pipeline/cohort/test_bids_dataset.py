@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from case_tables import GOOD, table
@@ -104,6 +105,18 @@ REFUSED = [
     ({"labels": None}, "brats2021"),
     ({"derivatives": ["nowhere"]}, "derivatives nowhere: no such folder"),
 ]
+
+
+def test_a_dataset_is_found_from_wherever_a_worker_runs(dataset, monkeypatch):
+    monkeypatch.chdir(dataset.parent)
+    monkeypatch.setattr("glioquery.pipeline.cohort.bids_dataset.fault_of", lambda role, path: None)
+    place = Path(dataset.name)
+    cases = found(place, images="acq-mprage", sessions=["pre"]).cases
+    cases += found(
+        place, participants=["02"], sessions=["pre"], derivatives=[place / SEGMENTED]
+    ).cases
+    assert len(cases) > 1
+    assert all(path.is_absolute() and path.is_file() for c in cases for path in c.scans.values())
 
 
 @pytest.mark.parametrize(("options", "told"), REFUSED)
