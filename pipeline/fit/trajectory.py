@@ -261,6 +261,7 @@ def between(
     return before + share * (later - before)
 
 
+@own_arithmetic()
 def follow(
     target: Target,
     parameters: GrowthParameters,
