@@ -252,7 +252,8 @@ def test_tissue_maps_without_a_refinement_are_refused_before_any_work(capsys, da
     with pytest.raises(SystemExit) as end:
         cli.main(["cohort", str(database.path), str(path), "-o", str(files / "out"), "--no-refine"])
     assert end.value.code == 2
-    assert "tissue maps are given for a: the own anatomy needs a refinement" in capsys.readouterr().err
+    said = "tissue maps are given for a: the own anatomy needs a refinement"
+    assert said in capsys.readouterr().err
 
 
 def test_the_table_is_checked_before_the_database_is_opened(capsys, files):
