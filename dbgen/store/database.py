@@ -40,6 +40,7 @@ from .header import (
     require_atlas,
 )
 from .netcdf import computed_once
+from .packed import unpack_outlines
 from .selection import select_rows
 from .shard import (
     VOXEL_INDEX,
@@ -331,12 +332,8 @@ class Database:
         TumorMasks
         """
         i = self._checked(sample)
-        masks = []
-        for bits in self.packed_outlines(i, i + 1):
-            mask = np.zeros(self.grid.shape, dtype=bool)
-            mask[self.box] = np.unpackbits(bits[0], axis=-1)
-            masks.append(mask)
-        return TumorMasks(masks[0], masks[1], self.grid)
+        core, whole = self.packed_outlines(i, i + 1)
+        return unpack_outlines((core[0], whole[0]), self.box, self.grid)
 
     def density(self, sample: int) -> TumorDensity:
         """The density of one tumour: as stored, or simulated again from its parameters.

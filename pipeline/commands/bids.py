@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ...errors import InputError
-from ...query.index.opening import open_database, require_model
+from ...query.index.opening import require_model
 from ..cohort.bids_dataset import TUMOUR, read_bids_cases, sources_of
 from ..inversion.options import InversionOptions
 from ..patient.brain_option import checked_way
@@ -16,7 +16,8 @@ from ..results.dataset_description import describe_dataset
 from ..results.result_folder import only_run, prepare_output
 from ..terminal.printing import print_notice, show
 from ..terminal.progress import console, progress_bar
-from .opening import open_index
+from .cohort import write_summary
+from .opening import open_for
 from .options import (
     Address,
     BrainOption,
@@ -24,6 +25,7 @@ from .options import (
     Json,
     KeepIslands,
     Labels,
+    NamedDatabase,
     with_inversion_options,
 )
 
@@ -90,13 +92,7 @@ def bids_command(
         ),
     ] = "",
     labels: Labels = None,
-    database: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DB",
-            help="Folder of the database; default: the one that comes with the package.",
-        ),
-    ] = None,
+    database: NamedDatabase = None,
     options: InversionOptions,
     keep_islands: KeepIslands = False,
     brain: BrainOption = "auto",
@@ -130,11 +126,7 @@ def bids_command(
     )
     for notice in table.notices:
         print_notice(notice)
-    source = open_database(database)
-    index = open_index(source)
-    if options.own_anatomy:  # asks the model
-        require_model(source, model)
-    options.require_fit(source, index.n_samples)
+    source, index = open_for(options, database, model)
     out = prepare_output(output)
     describe_dataset(out, sources=sources_of(dataset, out), in_folders=True)
 
@@ -163,15 +155,10 @@ def bids_command(
         "failed": failed,
     }
     if level == "group":
-        from ...solver.declarations import Declared
-        from ..cohort.cohort_report import PAGE_FILE, TABLE_FILE, write_cohort
         from ..cohort.match_quality import match_stored
 
         with only_run(out):
-            reference, declared = match_stored(source, index), Declared.by(source.model)
-            for failure in write_cohort(out, outcomes, reference=reference, declared=declared):
-                print_notice(failure)
-        facts |= {"table": str(out / TABLE_FILE), "page": str(out / PAGE_FILE)}
+            facts |= write_summary(out, outcomes, source, match_stored(source, index))
     show(facts, as_json)
     if failed:
         console.print(f"[bold red]{len(failed)} of {len(outcomes)} participants failed[/]")

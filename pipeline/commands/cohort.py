@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from ...errors import InputError, explained
-from ...query.index.opening import open_database, require_model
+from ...query.index.opening import require_model
 from ...solver.compilation import prepare_jax
 from ..cohort.case_table import COLUMNS, read_cases
 from ..cohort.exams import find_exams
@@ -19,7 +20,7 @@ from ..results.dataset_description import describe_dataset
 from ..results.result_folder import only_run, prepare_output
 from ..terminal.printing import print_notice, print_step, show
 from ..terminal.progress import console, progress_bar
-from .opening import open_index
+from .opening import open_for
 from .options import (
     Address,
     Anonymous,
@@ -28,8 +29,14 @@ from .options import (
     Json,
     KeepIslands,
     Labels,
+    NamedDatabase,
     with_inversion_options,
 )
+
+if TYPE_CHECKING:
+    from ...dbgen import Database
+    from ..cohort.cohort import Outcome
+    from ..cohort.match_quality import DiceScores
 
 
 @with_inversion_options
@@ -68,17 +75,10 @@ def cohort_command(
         print_notice(notice)
     if anonymous and all(case.dicom is None for case in table.cases):
         raise InputError("--anonymous is of DICOM files: name folders for them in a column dicom")
-    folder = database[0] if database else None
-    source = open_database(folder)
-    index = open_index(source)
-    if options.own_anatomy:  # asks the model
-        require_model(source, model)
-    options.require_fit(source, index.n_samples)
+    source, index = open_for(options, database[0] if database else None, model)
     context.with_resource(only_run(output))
 
-    from ...solver.declarations import Declared
     from ..cohort.cohort import invert_cohort
-    from ..cohort.cohort_report import PAGE_FILE, TABLE_FILE, write_cohort
     from ..cohort.match_quality import match_stored
 
     require_model(source, model)
@@ -97,25 +97,48 @@ def cohort_command(
             progress=progress,
         )
     describe_dataset(output.absolute())
-    declared = Declared.by(source.model)
-    for failure in write_cohort(
-        output.absolute(), outcomes, reference=reference, declared=declared
-    ):
-        print_notice(failure)
+    summary = write_summary(output.absolute(), outcomes, source, reference)
     failed = {o.case.identifier: o.error for o in outcomes if o.error is not None}
     show(
         {
             "patients": len(outcomes),
             "kept": sum(outcome.kept for outcome in outcomes),
             "failed": failed,
-            "table": str((output / TABLE_FILE).absolute()),
-            "page": str((output / PAGE_FILE).absolute()),
+            **summary,
         },
         as_json,
     )
     if failed:
         console.print(f"[bold red]{len(failed)} of {len(outcomes)} patients failed[/]")
         raise typer.Exit(1)
+
+
+def write_summary(
+    out: Path, outcomes: Sequence[Outcome], source: Database, reference: DiceScores
+) -> dict[str, str]:
+    """Write a cohort's table and page, and show what of it failed.
+
+    Parameters
+    ----------
+    out : Path
+        The cohort's folder, absolute.
+    outcomes : sequence of Outcome
+    source : Database
+    reference : DiceScores
+        Of its stored tumours.
+
+    Returns
+    -------
+    dict of str to str
+        Where the two lie.
+    """
+    from ...solver.declarations import Declared
+    from ..cohort.cohort_report import PAGE_FILE, TABLE_FILE, write_cohort
+
+    declared = Declared.by(source.model)
+    for failure in write_cohort(out, outcomes, reference=reference, declared=declared):
+        print_notice(failure)
+    return {"table": str(out / TABLE_FILE), "page": str(out / PAGE_FILE)}
 
 
 @with_inversion_options
@@ -131,13 +154,7 @@ def predict_gbm_command(
     output: Annotated[Path, typer.Option("--output", help="Folder for the maps.")] = Path(
         "/mlcube_io1"
     ),
-    database: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DB",
-            help="Folder of the database; default: the one that comes with the package.",
-        ),
-    ] = None,
+    database: NamedDatabase = None,
     model: DatabaseModel = None,
     details: Annotated[
         Path | None,
@@ -153,10 +170,7 @@ def predict_gbm_command(
     """Rank the brain's voxels for each patient of the PREDICT-GBM benchmark."""
     brain_way = checked_way(brain)
     exams = find_exams(input_)
-    source = open_database(database)
-    if options.own_anatomy:  # asks the model
-        require_model(source, model)
-    options.require_fit(source, open_index(source).n_samples)
+    source, _ = open_for(options, database, model)
     context.with_resource(only_run(output))
     if details is not None:
         prepare_output(details)

@@ -23,6 +23,12 @@ OptionalDatabase = Annotated[
         metavar="[DB]", help="Folder of the database; default: the one that comes with the package."
     ),
 ]
+NamedDatabase = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DB", help="Folder of the database; default: the one that comes with the package."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Labels = Annotated[
     str | None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...errors import InputError
-from ...query.index.opening import open_database, require_model
+from ...query.index.opening import require_model
 from ...solver.compilation import prepare_jax
 from ..dicom.dicom_path import require_extra, require_series_path
 from ..dicom.named_structures import structure_names
@@ -27,7 +27,7 @@ from ..results.result_folder import only_run
 from ..terminal.printing import print_notice, print_step, show
 from ..terminal.progress import console
 from .dated_scans import read_scans
-from .opening import open_index
+from .opening import open_for
 from .options import (
     Anonymous,
     BrainOption,
@@ -180,10 +180,7 @@ def invert_command(
         options = dataclasses.replace(options, own_anatomy=True)
         for role, path in zip(("gm", "wm", "csf"), tissue, strict=True):
             require_nifti(path, f"tissue map {role} {path}")
-    source = open_database(database)
-    if options.own_anatomy:  # asks the model
-        require_model(source, model)
-    options.require_fit(source, open_index(source).n_samples)
+    source, _ = open_for(options, database, model)
     context.with_resource(only_run(output))
     if dicom is not None:
         context.with_resource(only_run(dicom))

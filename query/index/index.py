@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 from ...atlas import Grid
 from ...dbgen.machine.files import sha256_of
+from ...dbgen.store.packed import unpack_outlines
 from ...errors import InputError, MissingError
 from ...paths import StrPath
 from ...solver import Thresholds, TumorMasks
@@ -198,10 +199,8 @@ class Index:
         -------
         TumorMasks
         """
-        core, whole = np.zeros((2, *self.grid.shape), bool)
-        for mask, bits in zip((core, whole), self.packed_outlines(sample, sample + 1), strict=True):
-            mask[self.box] = np.unpackbits(bits[0], axis=-1)
-        return TumorMasks(core, whole, self.grid)
+        core, whole = self.packed_outlines(sample, sample + 1)
+        return unpack_outlines((core[0], whole[0]), self.box, self.grid)
 
     def part(self, start: int, stop: int) -> Index:
         """The samples start .. stop - 1 as an index of their own, numbered from 0; a view.
