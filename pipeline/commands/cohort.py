@@ -114,7 +114,7 @@ def cohort_command(
 
 
 def write_summary(
-    out: Path, outcomes: Sequence[Outcome], source: Database, reference: DiceScores
+    out: Path, outcomes: Sequence[Outcome], source: Database, reference: DiceScores | None
 ) -> dict[str, str]:
     """Write a cohort's table and page, and show what of it failed.
 
@@ -124,7 +124,7 @@ def write_summary(
         The cohort's folder, absolute.
     outcomes : sequence of Outcome
     source : Database
-    reference : DiceScores
+    reference : DiceScores or None
         Of its stored tumours.
 
     Returns
