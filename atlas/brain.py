@@ -2,7 +2,7 @@
 
 It is SRI24, which ships with the package, or another brain in SRI24's frame: the environment
 variable GLIOQUERY_ATLAS names a folder with the same four files (see `sri24/README.md`). A database
-holds its atlas's checksum and is read with no other.
+records its atlas's checksum and cannot be read with another atlas.
 
 References
 ----------
@@ -44,7 +44,7 @@ PADDING = ((8, 8), (8, 8), (50, 51))
 class Atlas:
     """The standard brain in which tumours are simulated.
 
-    The T1 is read when it is asked for: simulations do without its 36 MB.
+    The T1 is read on first use: simulations do not need its 36 MB.
 
     Attributes
     ----------
@@ -122,7 +122,7 @@ def atlas_folder() -> Path:
     Returns
     -------
     Path
-        That of the package, or the one that `ATLAS_VARIABLE` names.
+        The package's own folder, or the one that `ATLAS_VARIABLE` names.
     """
     return Path(os.environ.get(ATLAS_VARIABLE) or FOLDER)
 

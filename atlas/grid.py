@@ -61,8 +61,8 @@ class Grid:
     def spacing_mm(self) -> tuple[float, float, float]:
         """Distance between neighbouring voxel centres along each array axis, to 1e-5 mm.
 
-        Headers hold seven digits, and a turn rounds them again. Whole millimetres stay whole here,
-        or a distance of one voxel would lie now within a limit of its size and now beyond.
+        Headers hold seven digits, and a rotation rounds them again. The distances are therefore
+        rounded: whole millimetres stay whole, and a comparison with one voxel is stable.
         """
         return tuple(np.linalg.norm(self.affine[:3, :3], axis=0).round(5).tolist())
 

@@ -12,13 +12,13 @@ Box = tuple[slice, slice, slice]
 
 
 def bounding_box(mask: NDArray[np.bool_], margin: ArrayLike = 0) -> Box:
-    """The smallest box that holds all of a mask; three times 0:0 around an empty one.
+    """The smallest box that holds all of a mask; 0:0 along each axis for an empty mask.
 
     Parameters
     ----------
     mask : (nx, ny, nz) bool array
     margin : int or (3,) int array
-        Voxels by which the box is wider on each side, as far as the grid goes.
+        Voxels by which the box is wider on each side, within the grid.
     """
     # Six times as fast as `scipy.ndimage.find_objects`.
     spans = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
@@ -38,7 +38,7 @@ def corners_mm(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
 
 
 def largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The largest piece of a mask that hangs together across faces; nothing of an empty one."""
+    """The largest face-connected component of a mask; empty for an empty mask."""
     from scipy import ndimage  # here: who asks for boxes can spare it
 
     labels, n = ndimage.label(mask)

@@ -28,13 +28,13 @@ MAX_POINTS = 8
 
 @dataclass(frozen=True)
 class Licence:
-    """Under which a database may be passed on.
+    """The licence under which a database may be passed on.
 
     Attributes
     ----------
     text : str
     url : str, optional
-        Of the licence itself.
+        Address of the licence itself.
     """
 
     text: str
@@ -48,12 +48,12 @@ LICENCES = {
         "https://creativecommons.org/licenses/by-sa/3.0/",
     )
 }
-"""Of what is simulated in an atlas, by its name."""
+"""Licence of simulations in an atlas, by the atlas's name."""
 
 
 @dataclass(frozen=True)
 class PartFacts:
-    """What was asked for: of the database, or of one of those that it was merged from.
+    """The request behind a database, or behind one part of a merged database.
 
     Attributes
     ----------
@@ -84,19 +84,18 @@ class DatabaseFacts:
     model : dict
         Name, equation and settings of the growth model.
     parameters : dict
-        What the model declares of its parameters, beside those of all models.
+        What the model declares of its own parameters.
     units : dict
-        Of each of `stored`.
+        Unit of each variable in `stored`.
     parts : tuple of PartFacts
         One, or more if the database was merged.
     atlas : str
-        The brain that they grew in.
+        Name of the atlas in which the tumours grew.
     thresholds : dict
         Densities of the two outlines.
     store : {'density', 'outlines'}
     n_samples, n_runs, n_draws : int
-        Tumours; accepted runs they are snapshots of; runs simulated for that, the rejected ones
-        included.
+        Tumours; accepted runs that they are snapshots of; simulated runs, rejected ones included.
     acceptance : float
         n_runs / n_draws.
     n_outside : int
@@ -106,11 +105,11 @@ class DatabaseFacts:
     volume_edges_ml : tuple of float
         Edges of the histogram of the whole outlines' volumes: equal steps of the cube root.
     volume_counts : tuple of int
-        Tumours between them.
+        Tumours between consecutive edges.
     core_seconds : float
         Processor time that all tumours took, rejected draws included.
     processors : dict
-        Tumours by what they were simulated on.
+        Tumours by the processor that simulated them.
     n_bytes : int
         Size of the shards on disk.
     """
@@ -209,7 +208,7 @@ def _outside(database: Database) -> NDArray[np.bool_]:
 
 
 def _volume_edges(database: Database, outside_ml: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Edges that hold the sizes asked for, and those of the tumours outside them."""
+    """Edges that hold the requested sizes, and those of the tumours outside them."""
     limits = [part.space.whole_ml for part in database.parts]
     low = min([limit.low for limit in limits] + outside_ml.tolist())
     high = max([limit.high for limit in limits] + outside_ml.tolist())
@@ -219,7 +218,7 @@ def _volume_edges(database: Database, outside_ml: NDArray[np.float64]) -> NDArra
 
 def licence_of(atlas: str) -> Licence:
     """The licence of what is simulated in an atlas."""
-    own = Licence(f"That of the atlas {atlas}, from which it derives.")
+    own = Licence(f"The licence of the atlas {atlas}, from which the database derives.")
     return LICENCES.get(atlas, own)
 
 
@@ -314,11 +313,11 @@ def _part_rows(facts: DatabaseFacts) -> Iterator[tuple[str, str]]:
 
 
 def _told_by_a_scan(declared: Declared) -> str:
-    """Which of the parameters one scan tells; the rest of it, which may be long, on lines."""
+    """Which combinations of the parameters one scan determines, wrapped to lines."""
     told = [f"{one.name} = {one.formula}" for one in declared.all_combinations]
     scaled = list(declared.symmetry)
     if not scaled:
-        return f"Derived are {' and '.join(told)}."
+        return f"{' and '.join(told)} follow from the parameters."
     return textwrap.fill(
         f"From one scan {' and '.join(told)} are identifiable; {', '.join(scaled[:-1])} and "
         f"{scaled[-1]} are not.",

@@ -42,20 +42,20 @@ from .study.plan import Plan
 from .study.space import ParameterSpace
 
 SHARD_SIZE = 48
-"""A multiple of the snapshots of a run by default, so that no run is simulated for two shards."""
+"""A multiple of the default snapshots of a run, so that no run is simulated for two shards."""
 
 LOCK = ".lock"
-"""Name of the file that is there while a process generates."""
+"""Name of the lock file of a process that generates."""
 
 
 @dataclass(frozen=True)
 class FinishedShard:
-    """What a shard brought that was just written.
+    """A shard that was just written.
 
     Attributes
     ----------
     index, n_shards : int
-        Which of how many.
+        Number of the shard, from 0, and the total.
     n_done, n_samples : int
         Samples of the database that are done, and their total.
     n_runs, n_draws : int
@@ -101,7 +101,7 @@ def generate(
         Whether to store densities beside the outlines; by default as the database in the folder
         does, else densities.
     shard_size : int
-        Samples a file. It decides nothing else; that of an existing database is kept.
+        Samples in a file. No sample depends on it; an existing database keeps its own.
     address, n_workers
         As in `cluster.connected`.
     progress : callable
@@ -174,7 +174,7 @@ def generate(
 def complete_request(
     folder: Path, n_samples: int | None, plan: Plan | None, store: str | None
 ) -> tuple[int, Plan, str]:
-    """The request of `generate`; what it leaves out is as in the folder's database.
+    """The request of `generate`, completed from the folder's database.
 
     Raises
     ------
@@ -226,8 +226,8 @@ def _refusals_told() -> Iterator[None]:
         if error.errno not in REFUSALS:
             raise
         raise FailedError(
-            f"cannot write {error.filename}: {error.strerror}. What is finished is kept: make room "
-            "there, or the folder writable, then give the same command again"
+            f"cannot write {error.filename}: {error.strerror}. Finished shards are kept: make "
+            "room there, or make the folder writable, then give the same command again"
         ) from error
 
 
@@ -246,7 +246,7 @@ def _unreadable_elsewhere(model: GrowthModel) -> str:
     """What to know of a model that was defined in a notebook, a console or the script that runs."""
     return (
         f"the growth model {model.name!r} is defined in __main__, which no command and no other "
-        "program imports: elsewhere, the tumours of this database are searched but not simulated. "
+        "program imports: others can search this database but cannot simulate its tumours. "
         f"Put the class {type(model).__qualname__} into a module of its own and import it there"
     )
 
@@ -269,7 +269,7 @@ def _prepare(
 ) -> dict[str, Any]:
     """The header for the database in a folder: new, or that of the one to resume or extend.
 
-    A description of which no shard was finished yet binds nobody. The folder is locked, so that the
+    A description without a finished shard may be replaced. The folder is locked, so that the
     header stays as it is read here until the new one is written.
     """
     if (folder / HEADER).exists():

@@ -26,10 +26,10 @@ N_RUNS = 24
 """Accepted runs with which a pilot ends."""
 
 SECONDS = 8.0
-"""Time after which it begins no other run, if it has one."""
+"""Processor time in seconds after which it begins no further run, if one was accepted."""
 
 N_STORED = 32
-"""Tumours that are written to see how large they are."""
+"""Tumours that are written to measure their size on disk."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Forecast:
     n_draws : int
         Runs to expect, the rejected ones included.
     core_seconds : float
-        Time of one core.
+        Time on one core, s.
     n_workers : int
         Cores that share it.
     seconds : float

@@ -40,7 +40,7 @@ LARGE = {
     "whole_bits": ("u1", ("sample", "voxel_byte")),
     "density": ("f4", ("sample", "x", "y", "z")),
 }
-"""Variables that are large: dtype and dimensions."""
+"""Large variables: dtype and dimensions."""
 
 REPRODUCED_SHARE = 0.01
 """Share of the samples that is simulated again."""

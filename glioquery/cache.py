@@ -1,4 +1,4 @@
-"""The folder for what can be made again."""
+"""The cache folder, for files that can be made again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 CACHE_VARIABLE = "GLIOQUERY_CACHE"
-"""Environment variable that names the cache folder; empty, nothing is kept."""
+"""Environment variable that names the cache folder; if it is set but empty, nothing is kept."""
 
 
 def cache_folder() -> Path | None:
@@ -15,7 +15,7 @@ def cache_folder() -> Path | None:
     Returns
     -------
     Path or None
-        It need be neither there nor writable. None where `GLIOQUERY_CACHE` is set and empty, or
+        The folder may be missing or read-only. None if `GLIOQUERY_CACHE` is set but empty, or if
         the user has no home.
     """
     named = os.environ.get(CACHE_VARIABLE)

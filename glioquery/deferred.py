@@ -22,9 +22,9 @@ def deferred(
     package : str
         The package's `__name__`.
     names : mapping of str to tuple of str
-        What comes from each module, which has a leading dot; the modules, and the packages that
-        they are in, are found by name, too. None may have the name of what it holds: once imported,
-        it would stand in its place.
+        For each module (with a leading dot), the names that it provides. Modules and their packages
+        are found by name, too. No module may bear a name that it provides: once imported, the
+        module would hide it.
     """
     namespace = vars(sys.modules[package])
     homes = {name: module for module, held in names.items() for name in held}

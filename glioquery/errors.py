@@ -1,7 +1,7 @@
 """The errors that a person meets, and the one line that each prints.
 
-Whatever derives from `GlioqueryError` is the world's fault: a file, an option, a machine. Its
-message says what was expected, what came and what to do. Any other exception is a bug.
+Behind a `GlioqueryError` stands a file, an option or a machine. Its message says what was expected,
+what came and what to do. Any other exception is a bug.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NEEDS = {
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), "raise the limit of open files with `ulimit -n`"),
     **dict.fromkeys((errno.ENOLCK, errno.ENOTSUP), "it takes a file system with locks (flock)"),
 }
-"""What to do about errors of the operating system."""
+"""The remedy for errors of the operating system."""
 
 
 class GlioqueryError(Exception):
@@ -46,7 +46,7 @@ class InputError(GlioqueryError, ValueError):
 
 
 class MissingError(InputError, FileNotFoundError):
-    """What has to be made first is not there."""
+    """Something that has to be made first is missing."""
 
 
 class ExtraError(InputError, ImportError):
@@ -58,7 +58,7 @@ class FailedError(GlioqueryError, RuntimeError):
 
 
 def one_line(error: BaseException) -> str:
-    """An error's message on one line; one of the operating system names path, cause and need."""
+    """An error's message on one line; for the operating system's errors, path, cause and remedy."""
     text = str(error)
     if isinstance(error, OSError) and error.errno is not None:
         text = error.strerror or text
@@ -70,13 +70,13 @@ def one_line(error: BaseException) -> str:
             cache = cache_folder()
             if cache is not None:
                 folders += f", or the cache ({CACHE_VARIABLE}, now {cache})"
-            need = f"free some space where the results lie, the {folders}"
+            need = f"free some space where the results lie, or for the {folders}"
         text += f": {need}" if need else ""
     return visible(" ".join(text.split())) or type(error).__name__
 
 
 def visible(text: str) -> str:
-    """Text without what a terminal obeys or no file in UTF-8 holds, as names of files may have."""
+    """Text whose control characters and surrogates, which file names may hold, are escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
@@ -96,7 +96,7 @@ def exit_code_of(error: BaseException) -> int:
 
 
 def explained(error: BaseException) -> str:
-    """What to tell of an error, on one line: that of a bug names a file with the traceback.
+    """The one line to print for an error; for a bug, it names a file with the traceback.
 
     The file is made in the folder of temporary files, under a new name, for its owner alone.
     """

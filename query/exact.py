@@ -14,7 +14,7 @@ match:
 
 Bounds and scores come from one formula in float64, each step of which is rounded correctly and
 therefore monotone: a bound is never below its score, and no tolerance is needed. Distances are
-negated: *merit* is what is the larger the better, for every measure.
+negated: a larger *merit* is better, for every measure.
 
 For a measure of the masks themselves there is no such bound: every tumour is unpacked and scored.
 """

@@ -14,7 +14,7 @@ class Match:
     sample : int
         Its id in the database.
     score : float
-        What was ranked by: dice_core + dice_whole, in [0, 2], or another measure's value.
+        Value that ranks the matches: dice_core + dice_whole, in [0, 2], or another measure's value.
     dice_core, dice_whole : float
         Dice of each outline, in [0, 1].
     """

@@ -38,7 +38,7 @@ from ..solver import TumorMasks
 from .dice import OUTLINES, dice_from_counts
 
 Weights = tuple[float, float]
-"""Of core and whole."""
+"""Weights of core and whole."""
 
 
 class CountFormula(Protocol):
@@ -64,7 +64,7 @@ class Measure:
     inside_tissue : bool
         Whether only those voxels of the query count that lie in the tissue.
     weights : (core, whole) float
-        Of the outlines' values in the score, >= 0 and not both 0.
+        Weights of the outlines' values in the score, >= 0 and not both 0.
 
     Raises
     ------
@@ -111,7 +111,7 @@ class Measure:
         return score if self.larger_is_better else -score
 
     def merit_of_masks(self, query: TumorMasks, tumor: TumorMasks) -> float:
-        """The same of one tumour, from its masks.
+        """The merit of one tumour, from its masks.
 
         Parameters
         ----------
@@ -147,8 +147,8 @@ def l2_from_counts(
 def hausdorff95(query: TumorMasks, tumor: TumorMasks, weights: Weights = (1.0, 1.0)) -> float:
     """95th-percentile Hausdorff distances of the outlines, in mm, weighted and summed.
 
-    The edge of an outline are its voxels with a neighbour across a face that is outside. The
-    distance to an empty outline is infinite, that of two empty ones 0.
+    The edge of an outline consists of its voxels with a face neighbour outside. The distance to an
+    empty outline is infinite; that between two empty ones is 0.
 
     Raises
     ------
@@ -253,7 +253,7 @@ class UserFunction:
     Attributes
     ----------
     name : str
-        By which the user asked for it.
+        Name by which the user asked for it.
     function : callable(query, tumour)
         Returns a number.
     """
@@ -267,7 +267,7 @@ class UserFunction:
         Raises
         ------
         InputError
-            If that is NaN.
+            If the function returns NaN.
         """
         value = float(self.function(query, tumor))
         if math.isnan(value):

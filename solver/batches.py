@@ -1,4 +1,4 @@
-"""Many growths in one program: for a GPU, or wherever one core is not the unit of work."""
+"""Many growths in one compiled program: for a GPU, or for one process with several cores."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ def simulate_batch(
     model, thresholds, accuracy
         As in `simulate`.
     batch_size : int
-        Simulations in flight; each takes about eight times the tissue box's voxels in floats.
+        Number of simulations at a time. Each takes the memory of about eight float arrays on the
+        tissue's box.
 
     Returns
     -------

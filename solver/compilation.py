@@ -1,4 +1,4 @@
-"""Compiled programs are kept on disk, so that a process need not compile what another has."""
+"""Compiled programs are kept on disk, so that no process compiles what another one has compiled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .own_settings import require_device
 
 
 def prepare_jax() -> None:
-    """Begin a process of one's own that will use JAX: what would fail late fails now (1 s).
+    """Prepare a process of this package for JAX; it fails now rather than late (takes 1 s).
 
     Raises
     ------
@@ -25,10 +25,10 @@ def prepare_jax() -> None:
 def keep_compiled_programs() -> None:
     """Let JAX keep the programs of this process on disk, unless the user has set that up.
 
-    This is for a process of one's own: it is the setting of all programs of the process, the user's
-    among them. The commands and the workers call it; in a script or a notebook, call it once to
-    spare the two seconds that the growth models take to compile. Where the cache folder cannot be
-    written, programs are compiled again and nothing is said.
+    The setting holds for the whole process, the user's own programs included. The commands and the
+    workers call this. In a script or a notebook, call it once to save the two seconds in which the
+    growth models compile. If the cache folder cannot be written, programs are compiled again
+    without a notice.
     """
     import jax  # here: who only wants the folder can spare it
 

@@ -1,9 +1,9 @@
 """What a growth model says about its parameters: the one place where each is declared.
 
-All code that draws, stores, fits or shows parameters uses these declarations. `COMMON` are those of
-every model, for the methods of `GrowthModel` take them; a model's own are fields of its dataclass
-that are made by `parameter`. They are values of a run: a study may draw them. A field without a
-declaration is a setting of all runs.
+All code that draws, stores, fits or shows parameters uses these declarations. `COMMON` holds the
+parameters of every model, which the methods of `GrowthModel` take. A model declares its own as
+fields of its dataclass, made by `parameter`. A parameter has a value for each run, and a study may
+draw it. A field without a declaration is a setting, which is the same for all runs.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ class Parameter:
     Attributes
     ----------
     name : str
-        In Python, in studies, tables and databases.
+        Name in Python, in studies, tables and databases.
     unit : str
-        As in `mm^2/day`, `1/day`, `days`; empty for a ratio.
+        Unit, such as `mm^2/day`, `1/day` or `days`; empty for a ratio.
     meaning : str
-        A phrase.
+        Meaning in one phrase.
     symbol : str
-        On pages and in pictures.
+        Symbol for pages and pictures.
     bounds : tuple of two float
         Least and greatest value that the model takes.
     usual : tuple of two float, optional
-        Least and greatest value that is drawn, or fitted, where nothing else is said.
+        Least and greatest value that is drawn or fitted by default.
     drawn : bool
-        Whether a study draws it that does not name it; else it stays at its value.
+        Whether a study draws it without naming it; otherwise it keeps its value.
     scale : {'uniform', 'log-uniform', 'choices'}
-        How it is drawn; of `choices`, each is as likely.
+        How it is drawn; all `choices` are equally likely.
     choices : tuple of float
         The only values that it takes, with the scale 'choices'.
     source : str
-        Where its values come from.
+        Reference for its values.
     default : float, optional
-        Its value where nothing else is said; None for those of `COMMON`.
+        Value by default; None for those of `COMMON`.
     """
 
     name: str
@@ -78,11 +78,11 @@ class Parameter:
         if (self.scale == "choices") != bool(self.choices):
             raise InputError(f"{self.name}: choices are listed for the scale 'choices' alone")
         if self.drawn and not (self.choices or self.usual):
-            raise InputError(f"{self.name}: what is drawn has choices, or usual values")
+            raise InputError(f"{self.name}: what a study draws needs choices or usual values")
 
     @property
     def limits(self) -> str:
-        """What it may be, for people."""
+        """The accepted values, in words."""
         low, high = self.bounds
         if self.choices:
             text = "is one of " + ", ".join(f"{value:g}" for value in self.choices)
@@ -99,7 +99,7 @@ class Parameter:
         return f"{text} in {self.unit}" if self.unit else text
 
     def require(self, value: Any) -> float:
-        """A value as a float.
+        """Check a value and return it as a float.
 
         Parameters
         ----------
@@ -112,7 +112,7 @@ class Parameter:
         Raises
         ------
         InputError
-            If it is none of the parameter's.
+            If the parameter cannot take this value.
         """
         if not isinstance(value, bool | str):
             try:
@@ -131,14 +131,14 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Combination:
-    """A quantity that follows from parameters; one scan may tell it where it does not tell them.
+    """A quantity that follows from parameters; one scan may determine it, but not each of them.
 
     Attributes
     ----------
     name, unit, meaning, symbol : str
-        As of a `Parameter`.
+        See `Parameter`.
     formula : str
-        Of the names of parameters; see `Formula`.
+        Formula in the names of parameters; see `Formula`.
     """
 
     name: str
@@ -153,7 +153,7 @@ class Combination:
         return Formula(self.formula).names
 
     def of(self, values: Mapping[str, Any]) -> Any:
-        """Its value for those of the parameters.
+        """Its value, from the values of the parameters.
 
         Parameters
         ----------
@@ -212,12 +212,12 @@ def parameter(
     choices: Sequence[float] = (),
     source: str = "",
 ) -> Any:
-    """A field of a model's dataclass that is a parameter; see `Parameter`.
+    """Declare a field of a model's dataclass as a parameter; see `Parameter`.
 
     Parameters
     ----------
     default : float
-        Its value where none is given.
+        Value by default.
     meaning, unit, symbol, bounds, usual, drawn, scale, choices, source : see `Parameter`
 
     Returns
@@ -264,7 +264,7 @@ def combinations_of(model: GrowthModel | type) -> tuple[Combination, ...]:
 
 
 def symmetry_of(model: GrowthModel | type) -> Mapping[str, int]:
-    """Powers of a factor, by parameter, with which all may be multiplied without a change.
+    """By parameter, the power of a factor: scaled so, all together leave the density as it is.
 
     Empty for a model that states none.
     """
@@ -274,7 +274,7 @@ def symmetry_of(model: GrowthModel | type) -> Mapping[str, int]:
 
 @dataclass(frozen=True)
 class Declared:
-    """What a model declares beside what all have; a database keeps it, and is read without a model.
+    """What a model declares of its own; a database records it and can be read without the model.
 
     Attributes
     ----------
@@ -316,21 +316,21 @@ class Declared:
 
     @property
     def all_combinations(self) -> tuple[Combination, ...]:
-        """`COMBINATIONS` and its own."""
+        """`COMBINATIONS`, and the model's own."""
         return (*COMBINATIONS, *self.combinations)
 
 
 NOTHING_DECLARED = Declared(symmetry=TIME_SCALING)
-"""What a model has whose parameters are those of all, and that time scales."""
+"""The declaration of a model with the common parameters alone and with `TIME_SCALING`."""
 
 
 def require_in_bounds(model: GrowthModel) -> None:
-    """See that a model's own parameters have values that they may have.
+    """See that a model's own parameters have accepted values.
 
     Raises
     ------
     InputError
-        If one has not; the message names it.
+        If one does not; the message names it.
     """
     for declared in own_parameters(model):
         declared.require(getattr(model, declared.name))
@@ -345,12 +345,12 @@ def with_values(model: Model, values: Mapping[str, Any]) -> Model:
 
 
 def model_of(model: GrowthModel, own: Mapping[str, float]) -> GrowthModel:
-    """The model of one growth: with the values of its own parameters that the growth brings.
+    """The model of one growth, with the growth's values of the model's own parameters.
 
     Raises
     ------
     InputError
-        If the model has no such parameter, or a value is none of it.
+        If the model has no such parameter, or the parameter cannot take the value.
     """
     if not own:
         return model
@@ -363,5 +363,5 @@ def model_of(model: GrowthModel, own: Mapping[str, float]) -> GrowthModel:
 
 
 def unknown_parameter(name: str, known: Sequence[str]) -> InputError:
-    """The error of a name that no parameter has."""
-    return InputError(f"unknown parameter {name!r}: there are {', '.join(known)}")
+    """The error for a name that no parameter has."""
+    return InputError(f"unknown parameter {name!r}: choose one of {', '.join(known)}")

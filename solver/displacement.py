@@ -1,4 +1,4 @@
-"""Where tissue goes that a tumour pushes aside: its displacement as a function of the density.
+"""How a tumour pushes tissue aside: the displacement as a function of the density.
 
 Tissue full of cells takes more room. A piece of it that holds the density u swells to 1 + k u times
 its volume (k is the swelling), the rest of the tissue keeps its volume, and fluid yields. The skull
@@ -65,10 +65,10 @@ TISSUE_YIELDS = 1e-4
 SWELLING_A_STEP = 0.25
 """Largest ln(1 + k) in one step of the flow: two steps up to k = 0.6, three for 1."""
 TOLERANCE, MAX_ITERATIONS, SMOOTHING = 1e-2, 300, 8
-"""Relative residual of a pressure on voxels twice as large, after so many iterations at most; and
-the iterations on the tissue's own voxels, where what is left is rough and local."""
+"""Relative residual of the pressure on voxels twice as large, and most iterations there; iterations
+on the tissue's own voxels, where the remaining error is rough and local."""
 LEAST_DENSITY, FAR_DENSITY = 1e-6, 1e-12
-"""Least density that is carried, and what the density is held to be where it is less."""
+"""Least density that a carried density keeps, and the density where none is carried."""
 FOLDED = 0.1
 """Jacobian below which tissue counts as folded."""
 
@@ -80,7 +80,7 @@ class Displacement:
     Attributes
     ----------
     backward : (3, nx, ny, nz) float32 array
-        For each voxel of the box, in voxels: its tissue was at the voxel's index plus this.
+        For each voxel of the box, in voxels: its tissue came from the voxel's index plus this.
     box : tuple of three slice
         The part of the grid inside the skull.
     grid : Grid
@@ -106,23 +106,23 @@ class Displacement:
 
     @own_jax()
     def carry(self, values: NDArray[Any]) -> NDArray[np.float32]:
-        """What is tied to the tissue, on the grid, as it lies now; interpolated linearly.
+        """Values that move with the tissue, where it lies now; interpolated linearly.
 
         Parameters
         ----------
         values : array of the grid's shape
-            Zero where nothing is.
+            Values where the tissue was; zero where there is nothing.
         """
         moved = np.array(values, np.float32)
         moved[self.box] = _sample(jnp.asarray(moved[self.box]), jnp.asarray(self.backward))
         return moved
 
     def carry_density(self, tissue: Tissue, u: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A density on the box of the tissue that was displaced, as it lies now.
+        """A density in the tissue before its displacement, where the tissue lies now.
 
         Interpolated cubically in ln(u / (1 - u)), which is close to a straight line across a front
-        and keeps u in [0, 1]; zero where there is no tissue now. Below `LEAST_DENSITY` it is zero,
-        and what has left the tissue's box is cut off.
+        and keeps u in [0, 1]; zero where there is no tissue now. A density below `LEAST_DENSITY`
+        becomes zero, and the part outside the tissue's box is cut off.
         """
         whole = np.zeros(self.grid.shape, np.float32)
         whole[tissue.box] = u
@@ -144,19 +144,20 @@ class Displacement:
         return whole[tissue.box]
 
     def tissue(self, tissue: Tissue) -> Tissue:
-        """The tissue that was displaced, as it lies now."""
+        """The tissue, where it lies now."""
         wm, gm, fluid = (self.carry(part) for part in (tissue.wm, tissue.gm, tissue.fluid))
         return Tissue.from_probabilities(wm, gm, fluid, tissue.grid)
 
 
 @own_jax()
 def displace(tissue: Tissue, u: NDArray[np.float32], *, swelling: float) -> Displacement:
-    """Push tissue aside by what its tumour needs.
+    """Push tissue aside to make room for its tumour.
 
     Parameters
     ----------
     tissue : Tissue
-        As it was before; without `fluid` to yield, all tissue is pressed alike.
+        The tissue before its displacement. Without `fluid` that yields, all tissue is pressed
+        alike.
     u : (nx, ny, nz) float32 array
         Density on the tissue's box, in the tissue as it was.
     swelling : float

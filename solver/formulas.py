@@ -38,12 +38,12 @@ class Formula:
     Attributes
     ----------
     text : str
-        As in Python.
+        The formula, in Python's syntax.
 
     Raises
     ------
     InputError
-        If it is no such formula.
+        If the text is no such formula.
     """
 
     text: str
@@ -69,20 +69,20 @@ class Formula:
 
     @property
     def is_condition(self) -> bool:
-        """Whether it is true or false, no number."""
+        """Whether its value is true or false instead of a number."""
         return isinstance(self._tree.body, ast.Compare | ast.BoolOp) or (
             isinstance(self._tree.body, ast.UnaryOp) and isinstance(self._tree.body.op, ast.Not)
         )
 
     def __call__(self, values: Mapping[str, Any]) -> Any:
-        """Its value for values of its names: numbers, or arrays where it compares nothing.
+        """Its value for given values of its names: numbers, or arrays if it compares nothing.
 
-        A value of a name that is divided by 0 is infinite, or no number.
+        A name's value divided by 0 gives infinity or NaN.
 
         Raises
         ------
         InputError
-            If numbers in it are too large, or divided by 0.
+            If a number in it is too large, or divided by 0.
         """
         with np.errstate(all="ignore"):
             known = {name: np.asarray(values[name], np.float64)[()] for name in self.names}
@@ -111,7 +111,7 @@ class Formula:
 
 
 class _Floats(ast.NodeTransformer):
-    """All numbers as floats: powers of them overflow, where those of integers never end."""
+    """All numbers as floats: their powers overflow, while those of integers take for ever."""
 
     def visit_Constant(self, node: ast.Constant) -> ast.Constant:
         value = float(node.value)  # type: ignore[arg-type]

@@ -67,7 +67,7 @@ def sensitivity(
 
     The numbers of steps and stages, and the voxels of the seed, are held fixed at those of the
     given parameters; each step keeps its share of the duration. The whole tissue box is computed.
-    How the links between voxels change with a parameter of the model is taken from differences.
+    Finite differences give the change of the links between voxels with a parameter of the model.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def sensitivity(
     model : GrowthModel
     accuracy : Accuracy
     dtype : float32 or float64
-        Whatever `jax_enable_x64` says.
+        Precision of the computation, whatever `jax_enable_x64` says.
 
     Returns
     -------
@@ -189,7 +189,7 @@ def _link_slopes(
         )
         if low.offsets != high.offsets:
             raise InputError(
-                f"no derivative by {declared.name}: it changes which voxels are linked"
+                f"no derivative with respect to {declared.name}: it changes which voxels are linked"
             )
         found = [
             (b - a) / (ends[1] - ends[0]) for a, b in zip(low.weights, high.weights, strict=True)

@@ -25,15 +25,15 @@ from .treatments import Treatment
 
 VOLUME_TOLERANCE = 0.02
 MAX_SIDE_STEPS = 6
-"""How well, and in how many trials, the time of a volume snapshot is found."""
+"""Relative tolerance and most trials in the search for the time of a volume snapshot."""
 
 FULL_DENSITY = 1 - 1e-5
-"""Density that a tumour has in every voxel of a tissue that it fills: none is below it by more than
-what a density differs by between two processors."""
+"""Least density in every voxel of a tissue that a tumour has filled; the densities of two
+processors differ by less than what it lacks to 1."""
 
 
 class Status(enum.Enum):
-    """How a simulation ended; the value says it to a person."""
+    """How a simulation ended; the value is a phrase for people."""
 
     DONE = "reached the requested time"
     STOPPED_AT_VOLUME = "reached the volume at which it had to stop"
@@ -84,9 +84,9 @@ class Simulation:
         The tumour at the end.
     tissue : Tissue
     n_steps, n_stages : int
-        Time steps of the run and diffusion stages in them; snapshots' steps aside do not count.
+        Time steps of the run and diffusion stages in them, without the extra steps of snapshots.
     clipped : float
-        Sum over the steps of the mass that keeping u within [0, 1] changed, over the mass then.
+        Share of the mass that was changed to keep u within [0, 1], summed over the steps.
     displacement : Displacement or None
         Where the tissue lies at the end; None for a model that pushes nothing.
     """
@@ -103,7 +103,7 @@ class Simulation:
 
     @property
     def pushed_tissue(self) -> Tissue:
-        """The tissue as it lies at the end, that of the density and of its outlines."""
+        """The tissue where it lies at the end; density and outlines lie in it."""
         moved = self.displacement
         return self.tissue if moved is None else moved.tissue(self.tissue)
 
@@ -159,8 +159,8 @@ def simulate(
         Times, rising, at which to keep the density; up to `parameters.days`. A snapshot equals, bit
         for bit, a simulation that ends at its time.
     snapshot_ml : sequence of float
-        Whole-tumour volumes, rising: the density is kept at a time when the volume is this, to 2 %
-        where the voxels allow it, found by shorter steps aside.
+        Whole-tumour volumes, rising, at which to keep the density. Extra, shorter steps find the
+        time at which the volume is reached, to 2 % where the voxels allow it.
     stop_ml : float
         Whole-tumour volume at which to stop, at the end of a step.
     accuracy : Accuracy

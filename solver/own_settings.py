@@ -26,10 +26,10 @@ class DeviceError(InputError):
 
 
 class Shared:
-    """A scope of settings that a whole process has: the first to enter makes it, the last ends it.
+    """A scope of settings of a whole process: the first to enter applies them, the last ends them.
 
-    What such scopes restore when they end would be wrong if those of several threads overlapped.
-    Called, it gives a context manager, which is a decorator, too.
+    If the scopes of several threads overlapped, they would restore wrong settings at their end. A
+    call returns a context manager, which is also a decorator.
 
     Parameters
     ----------
@@ -68,12 +68,12 @@ def _printed_warnings() -> Iterator[None]:
 
 
 printed_warnings = Shared(_printed_warnings)
-"""Warnings that are to be errors are printed instead: most are other libraries' plans."""
+"""Warnings that the user made errors are printed instead: most announce other libraries' plans."""
 
 
 @contextlib.contextmanager
 def own_arithmetic() -> Iterator[None]:
-    """NumPy's error states as they are by default, and warnings that end nothing.
+    """NumPy's error states at their defaults, and warnings that raise no error.
 
     Yields
     ------
@@ -88,9 +88,9 @@ def own_arithmetic() -> Iterator[None]:
 
 @contextlib.contextmanager
 def own_jax(*, x64: bool = False) -> Iterator[None]:
-    """`own_arithmetic`, and JAX's settings as they are by default; of this thread alone.
+    """`own_arithmetic`, and JAX's settings at their defaults, for this thread alone.
 
-    Which device is used, how much memory and how many threads, remains the user's choice.
+    Device, memory and number of threads remain the user's choice.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def require_jax() -> None:
     Raises
     ------
     DeviceError
-        If it does not know the value of one of its settings; the message names it.
+        If JAX refuses the value of one of its settings; the message names the setting.
     """
     try:
         import jax  # noqa: F401
@@ -145,7 +145,7 @@ def require_device() -> None:
     Raises
     ------
     DeviceError
-        As `require_jax`, or if it finds none: `JAX_PLATFORMS` may name one that is missing.
+        As `require_jax`, or if JAX finds no device: `JAX_PLATFORMS` may name one that is missing.
     """
     require_jax()
     import jax

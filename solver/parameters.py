@@ -30,7 +30,7 @@ class GrowthParameters:
     days : float
         Time from seed to scan, T > 0.
     own : mapping of str to float
-        Values of parameters that the growth model declares itself, in place of those that it has.
+        Values of the growth model's own parameters, which replace the model's values.
 
     Raises
     ------
@@ -66,7 +66,7 @@ class GrowthParameters:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> GrowthParameters:
-        """The growth of such values by name as `values` gives them.
+        """The growth with given values by name; the inverse of `values`.
 
         Parameters
         ----------
@@ -131,7 +131,7 @@ class GrowthParameters:
         ----------
         factor : float
         symmetry : mapping of str to int
-            Of the model (see `declarations.symmetry_of`).
+            Symmetry of the model (see `declarations.symmetry_of`).
 
         Returns
         -------

@@ -79,7 +79,7 @@ def seed_density(tissue: Tissue, origin_mm: ArrayLike) -> NDArray[np.float32]:
 def seeds_of(
     model: GrowthModel, tissue: Tissue, origin_mm: ArrayLike
 ) -> tuple[NDArray[np.float32], ...]:
-    """The seeds that a model's `initial` takes: that at the origin, and at `more_origins`.
+    """The seeds that a model's `initial` takes: at the origin, and at each of `more_origins`.
 
     Raises
     ------

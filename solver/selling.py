@@ -32,7 +32,7 @@ from ..errors import InputError
 
 PAIRS = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
 MAX_STEPS = 200
-"""More than any tensor takes whose eigenvalues lie within a factor 10^4 of each other."""
+"""Most steps; a tensor whose eigenvalues lie within a factor 10^4 of each other takes fewer."""
 TOLERANCE = 1e-12
 """Cosine (in the metric of D) above which an angle counts as acute."""
 

@@ -83,7 +83,7 @@ class State:
 
     @cached_property
     def displacement(self) -> Displacement | None:
-        """Where the tissue lies now came from; None where the model pushes nothing."""
+        """Where the tissue came from; None if the model pushes nothing."""
         return self._stepper.displacement(self)
 
     def next(self) -> State:
@@ -329,7 +329,7 @@ class Stepper:
 
     @own_jax()
     def kept(self, state: State, share: float | NDArray[np.floating]) -> State:
-        """A state of which a share of the cells is kept, one share or one for each voxel.
+        """The state with a share of its cells, the same everywhere or one for each voxel.
 
         Parameters
         ----------
@@ -342,7 +342,7 @@ class Stepper:
         """
         if len(state._fields) != 1:
             raise InputError(
-                f"treatments are known of models with one population, not of {self._model.name}"
+                f"treatments act on models with one population, not on {self._model.name}"
             )
         laplacian = self._laplacian(state._window)
         factor: ArrayLike = (
@@ -355,7 +355,7 @@ class Stepper:
         return replace(state, core_voxels=core, whole_voxels=whole, _fields=fields)
 
     def resected(self, state: State, cavity: NDArray[np.bool_]) -> State:
-        """A state without tumour in a cavity, which nothing enters any more."""
+        """The state without tumour in a cavity, into which no cell moves any more."""
         self._require_grid(cavity)
         left = copy.copy(self)
         left._operator = self._operator.without(cavity[self._tissue.box])

@@ -15,7 +15,7 @@ from ..errors import InputError
 
 
 class OriginError(InputError):
-    """No tumour can begin at a position: it is outside the tissue, or that holds no seed there."""
+    """No tumour can begin at a position: it lies outside the tissue, or no seed fits in there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +30,8 @@ class Tissue:
         Voxels that tumour cells can occupy.
     grid : Grid
     fluid : bool array of the grid's shape
-        Voxels of the skull's inside beyond the domain, cerebrospinal fluid for the most part: what
-        yields to a tumour that pushes. None, unless it is given.
+        Voxels inside the skull but outside the domain, mostly cerebrospinal fluid. They yield to a
+        tumour that pushes. None unless given.
     """
 
     wm: NDArray[np.float32]
@@ -122,7 +122,7 @@ class Tissue:
 
     @cached_property
     def with_fluid(self) -> Tissue:
-        """The same with all fluid in its box in the domain: where pushed tissue may come to lie."""
+        """The tissue with its box's fluid in the domain: pushed tissue may come to lie there."""
         domain = self.domain.copy()
         domain[self.box] |= self.fluid[self.box]
         return Tissue(self.wm, self.gm, domain, self.grid)

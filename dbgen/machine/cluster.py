@@ -34,7 +34,7 @@ WORKER_ENVIRONMENT = {
 }
 
 LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
-"""Bytes of a path that a system takes for a socket."""
+"""Longest path of a socket in bytes."""
 
 SESSION_BYTES = 72
 """Of those that Ray adds to its folder: /ray/session_DATE_TIME_MICROSECONDS_PID/sockets/NAME."""
@@ -128,12 +128,12 @@ def connected(address: str | None = None, *, n_workers: int | None = None) -> It
 
 
 def worker_environment(**more: str) -> dict[str, str]:
-    """Environment variables of a worker, with the driver's atlas; `more` goes before them.
+    """Environment variables of a worker, with the driver's atlas; `more` takes precedence.
 
     Raises
     ------
     InputError
-        If the atlas's folder has a name that Ray would read as more than a name.
+        If Ray would replace a part of the atlas folder's name.
     """
     carried = {}
     if ATLAS_VARIABLE in os.environ:
@@ -152,7 +152,7 @@ def remote(
 ) -> Any:
     """A function as Ray's task or a class as its actor, in the environment of glioquery's workers.
 
-    Where this process joined the cluster in another way, it goes with each task.
+    If this process joined the cluster in another way, the environment travels with each task.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def remote(
     environment : mapping, optional
         Variables that differ from `worker_environment`.
     **options
-        As Ray's own `options`.
+        Options of Ray's own.
 
     Returns
     -------
@@ -189,11 +189,11 @@ def reason_of(error: Exception) -> str:
 
 @contextlib.contextmanager
 def carried_by_value(kind: type | Callable[..., Any]) -> Iterator[None]:
-    """Let what is sent to the workers in the block carry the code of a class or function along.
+    """Send the code of a class or function along with what the workers get in the block.
 
-    Workers import what installed packages hold. One from a script, a notebook or a test, which
-    they could not import, travels as code, together with what it uses of its module and of those
-    in the same folder.
+    Workers import from installed packages. They cannot import from a script, a notebook or a test:
+    a class or function from there travels as code, together with what it uses of its module and of
+    the modules in the same folder.
 
     Parameters
     ----------

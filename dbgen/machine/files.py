@@ -43,7 +43,7 @@ ABANDONED_S = 60.0
 def completed(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, given its name when the block ends without an error.
 
-    What killed processes left in the folder is removed first.
+    Files that killed processes left in the folder are removed first.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def completed(path: Path) -> Iterator[Path]:
     Raises
     ------
     OSError
-        If the file system refuses what is written, whatever the writing library made of it.
+        If the file system refuses the data, whatever error the writing library raised.
     """
     temporary = begun(path)
     try:
@@ -80,9 +80,9 @@ def completed(path: Path) -> Iterator[Path]:
 
 
 def begun(path: Path) -> Path:
-    """Where a file or folder is made that is to appear at `path` when it is complete.
+    """The hidden path at which to make a file or folder before it appears at `path`.
 
-    Its hidden name names its owner. Files that killed processes left in the folder are removed.
+    Its name tells its owner. Files that killed processes left in the folder are removed.
     """
     _remove_abandoned(path.parent, os.getpid())
     owner = f"{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -135,8 +135,8 @@ def remove_unfinished(folder: Path) -> None:
 def scratch_folder() -> Iterator[Path]:
     """A private folder among the temporary files, for the duration of the block.
 
-    Its owner holds a lock on it, which the kernel frees however the owner ends. By that those that
-    killed processes of this user left are known, and removed first.
+    Its owner holds a lock on it, which the kernel frees however the owner ends. So folders that
+    killed processes of this user left are recognised, and removed first.
 
     Yields
     ------

@@ -24,9 +24,9 @@ class HeldError(Exception):
 def hold(path: Path) -> Iterator[None]:
     """Hold a lock file, which is there as long as the lock is held.
 
-    The kernel frees the lock when its holder ends, however it ends. Where the file system knows no
-    flock, the file's being there is the lock; one that was left by a process of this machine which
-    has ended is taken over.
+    The kernel frees the lock when its holder ends, however it ends. If the file system has no
+    flock, the existence of the file is the lock. A file that an ended process of this machine left
+    is taken over.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How long work says how far it is: by a call that the caller shows, or not."""
+"""Progress of long work: the work calls a function, and the caller decides what to show."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 Progress = Callable[[int, int], None]
-"""Called with what is done and the total, in the unit that the function counts."""
+"""Called with the amount done and the total, in the unit that the function counts."""
 
 Bars = Callable[[str, str], AbstractContextManager[Progress]]
 """Makes a `Progress` for each of several tasks, from the task's name and what it counts."""
@@ -28,13 +28,13 @@ def no_bars(task: str, unit: str) -> AbstractContextManager[Progress]:
     Parameters
     ----------
     task : str
-        What is done.
+        Name of the task.
     unit : str
-        What is counted.
+        Unit of the count.
 
     Returns
     -------
     context manager
-        It gives `silent`.
+        It yields `silent`.
     """
     return nullcontext(silent)

@@ -14,7 +14,7 @@ K = TypeVar("K")
 
 
 def resources(ray: Any, n_cores: int, n_bytes: int) -> dict[str, Any]:
-    """What a task asks of a node; never more than the largest one has, or it would wait.
+    """Resources that a task requests: at most those of the largest node, or it would never start.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def resources(ray: Any, n_cores: int, n_bytes: int) -> dict[str, Any]:
     Returns
     -------
     dict
-        For `cluster.remote`, retries left to `outcomes_of`.
+        Options for `cluster.remote`; `outcomes_of` does the retries.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cores = min(n_cores, max((node.get("CPU", 1) for node in nodes), default=1))
@@ -42,7 +42,7 @@ def resources(ray: Any, n_cores: int, n_bytes: int) -> dict[str, Any]:
 def outcomes_of(
     ray: Any, begin: Callable[[K], Any], keys: Iterable[K]
 ) -> Generator[tuple[K, Any, str | None]]:
-    """Run a task for each key, and tell of each as it ends.
+    """Run a task for each key, and yield each as it ends.
 
     Close the iterator, however its reader ends: what still runs then is cancelled.
 

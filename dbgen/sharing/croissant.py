@@ -63,7 +63,7 @@ CITATION = (
     "I. Ezhov et al., A for-loop is all you need. For solving the inverse problem in the case of "
     "personalized tumor growth modeling. Machine Learning for Health, PMLR 193:566-577, 2022."
 )
-"""Of the method that such databases serve."""
+"""Reference of the method that such databases serve."""
 
 FORMATS = {
     ".json": "application/json",
@@ -72,7 +72,7 @@ FORMATS = {
     ".tar": "application/x-tar",
     ".txt": "text/plain",
 }
-"""By the ending of a file's name."""
+"""Media type by the ending of a file's name."""
 
 SPLIT_RECORDS, TUMOUR_RECORDS, SHARDS = "splits", "tumours", "shards"
 
@@ -92,7 +92,7 @@ def describe_export(
     Parameters
     ----------
     name : str
-        The database's.
+        Name of the database.
     facts : DatabaseFacts
     variables : mapping
         Columns of the table of parameters beside `sample` and `split`.

@@ -71,7 +71,7 @@ def export(
         Share of the runs that the column `split` calls `queries`, in [0, 1): a benchmark searches
         for their tumours among the others. All tumours of a run are on one side.
     seed : int
-        Of the choice of these runs.
+        Seed of the choice of these runs.
     progress : callable(done, total)
         Counts files.
 
@@ -83,7 +83,7 @@ def export(
     Raises
     ------
     InputError
-        If the folder is there, its name is none for a database, the share is not in [0, 1), or a
+        If the folder exists, its name cannot be a database's, the share is not in [0, 1), or a
         shard is damaged.
     ExtraError
         If pyarrow is not installed.

@@ -1,7 +1,7 @@
-"""A database from where it was published, into the user's cache.
+"""Download a published database into the user's cache.
 
 An archive that `export` wrote is downloaded, compared with its checksum, unpacked, and every shard
-compared with its own. What a broken connection or a killed process leaves is gone on with.
+compared with its own. The download resumes after a broken connection or a killed process.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CHUNK = 1 << 16
 """Bytes at a time; what comes after the last whole chunk is lost with the connection."""
 
 TIMEOUT_S = 60.0
-"""Without a byte for so long, a connection is broken."""
+"""Seconds without a byte after which a connection counts as broken."""
 
 DOI = re.compile(r"doi:(?P<doi>10\.[^/]+/[^/]+)/(?P<file>[^/]+)")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -49,29 +49,30 @@ def fetch(
     Parameters
     ----------
     source : str
-        Of the archive `NAME.tar`: its URL (http or https), or `doi:DOI/NAME.tar`.
+        The archive `NAME.tar`: its URL (http or https), or `doi:DOI/NAME.tar`.
     sha256 : str, optional
         The archive's checksum, as `SHA256SUMS` of the export has it. Without it, damage is found
         by the checksums inside, but not another database in its place.
     name : str, optional
-        Of the database from now on; by default as in the source. `Database.open` takes it.
+        Name of the database from now on, which `Database.open` takes; by default that in the
+        source.
     progress : callable(done, total)
         Counts bytes.
 
     Returns
     -------
     Database
-        The one that is there already if it came from this source.
+        If a database from this source exists already, that one.
 
     Raises
     ------
     InputError
-        If the source, the name or the checksum is none, another database has the name, the source
-        does not have the file, or what came is not what the checksum says or no database.
+        If the source, the name or the checksum is malformed, another database has the name, the
+        source lacks the file, or the download does not match its checksum or is no database.
     ExtraError
         If pooch is not installed.
     FailedError
-        If the connection breaks. What has come is kept.
+        If the connection breaks. The downloaded part is kept.
     """
     file = _file_of(source)
     if sha256 is not None and not SHA256.fullmatch(sha256):

@@ -72,7 +72,7 @@ class Database:
     length is the number of samples and iteration yields their ids, which every method takes:
     `for sample in database: database.outlines(sample)`.
 
-    Any number of threads may read one; where they need its files, they take turns.
+    Threads may share a database; they take turns where they read its files.
 
     Attributes
     ----------
@@ -141,7 +141,7 @@ class Database:
         Raises
         ------
         DatabaseError
-            If another one is in use by now than when the database was opened.
+            If the atlas in use has changed since the database was opened.
         """
         require_atlas(self.path, self.header)
         return load_atlas()
@@ -158,7 +158,7 @@ class Database:
 
     @computed_once
     def parts(self) -> tuple[Part, ...]:
-        """One, or those that the database was merged from; they share all but what is drawn."""
+        """One part, or those that were merged; they differ only in what is drawn."""
         return tuple(parts_of(self.header))
 
     @property
@@ -212,7 +212,7 @@ class Database:
         Raises
         ------
         DatabaseError
-            If a shard's are not what was written; the message names it.
+            If the parameters of a shard are damaged; the message names the shard.
         """
         import xarray as xr  # here and below: 40 MB that workers, who import this module, can spare
 
@@ -232,15 +232,15 @@ class Database:
         Parameters
         ----------
         **bounds : slice or number
-            For each variable of `parameters` that decides, `slice(low, high)`, both ends included
-            as in xarray's selection by label and None for an open end, or the one value it has:
+            For any variable of `parameters`, one value or `slice(low, high)`. Both ends are
+            included, as in xarray's selection by label, and None leaves an end open:
             `database.select(rho=slice(0.01, 0.05), lambda_mm=slice(2, None))`.
 
         Returns
         -------
         (k,) int64 array
-            Sample ids, as `density`, `outlines` and `to_xarray().sel(sample=...)` take them. None
-            where no sample fits; all without bounds.
+            Sample ids, as `density`, `outlines` and `to_xarray().sel(sample=...)` take them. Empty
+            if no sample fits; all samples without bounds.
 
         Raises
         ------
@@ -254,10 +254,10 @@ class Database:
     def to_xarray(self) -> xr.Dataset:
         """The whole database as one dataset: every variable and coordinate of its shards.
 
-        What lies along `sample` alone is in memory. Outlines (`core_bits`, `whole_bits`) and, where
-        they are stored, densities (`density`) are read from the shards when their values are
-        asked for: select first, then compute, as in
-        `database.to_xarray().density.isel(sample=[3, 17]).mean("sample")`.
+        Variables along `sample` alone are in memory. Outlines (`core_bits`, `whole_bits`) and,
+        where they are stored, densities (`density`) are read from the shards when their values are
+        asked for: select first, then compute, as in `database.to_xarray().density.isel(sample=[3,
+        17]).mean("sample")`.
 
         Returns
         -------
@@ -266,7 +266,7 @@ class Database:
         Raises
         ------
         DatabaseError
-            If a shard that is read, here or later, is not what was written; the message names it.
+            If a shard that is read, now or later, is damaged; the message names it.
         """
         import xarray as xr
 
@@ -419,7 +419,7 @@ class Database:
         return differing
 
     def require_intact(self) -> None:
-        """Compare every shard with its checksum; a read does that with what it reads.
+        """Compare every shard with its checksum; a read does so for the shards that it reads.
 
         Raises
         ------

@@ -20,13 +20,13 @@ from .database import Database
 from .header import DatabaseError
 
 EMBEDDED = Path(__file__).parents[1] / "default_database"
-"""Where it lies in the installed package, which may be read-only."""
+"""Folder in the installed package, which may be read-only."""
 
 COMPANIONS = "databases"
-"""Name of the folder of its companion folders."""
+"""Name of the folder for its companion folders."""
 
 READ_ONLY = "read-only"
-"""Name of the folder of those of databases that cannot be written."""
+"""Name of the folder for companion folders of databases on read-only disks."""
 
 
 def embedded_database() -> Database:
@@ -50,11 +50,11 @@ def is_embedded(database: Database) -> bool:
 
 
 def companion_folders(database: Database) -> Iterator[Path]:
-    """Folders for what is made from a database, its indexes say; the best place first.
+    """Folders for files that are made from a database, such as its indexes; the best first.
 
-    They are the database's own folder, unless it is the one that comes with the package; a folder
-    of its checksum's name in the user's cache, where there is one; the same among temporary files.
-    None need be there or writable: a database may lie on a read-only disk.
+    They are the database's own folder, unless it is the embedded database; a folder in the user's
+    cache that is named after the checksum, if there is a cache; the same among temporary files.
+    None need exist or be writable: a database may lie on a read-only disk.
 
     Raises
     ------

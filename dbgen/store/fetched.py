@@ -14,7 +14,7 @@ FETCHED = "fetched"
 """Name of the folder of them in the cache."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-"""Names that are one folder on any machine."""
+"""Names that are valid for a folder on any machine."""
 
 
 def fetched_folder(name: str) -> Path:
@@ -23,7 +23,7 @@ def fetched_folder(name: str) -> Path:
     Raises
     ------
     InputError
-        If the name is none, or there is no cache.
+        If it cannot be the name of a database, or there is no cache.
     """
     if not NAME.fullmatch(name):
         raise InputError(

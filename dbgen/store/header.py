@@ -24,8 +24,8 @@ READ_VERSIONS = (2, SCHEMA_VERSION)
 HEADER = "database.json"
 KEYS = ("schema", "schema_version", "package_version", "plan", "store", "n_samples", "grid", "box")
 PART_KEYS = ("space", "sampler", "seed", "n_samples", "shard_size")
-"""What a merged database keeps of each of its parts; in one that was generated the first three
-stand in the plan, the others in the header itself."""
+"""What a merged database keeps of each part. In a generated database the first three stand in the
+plan, the others in the header itself."""
 
 
 class DatabaseError(InputError):
@@ -90,9 +90,9 @@ def require_atlas(folder: Path, header: dict[str, Any]) -> None:
     atlas = header["plan"]["atlas"]
     if atlas["sha256"] != atlas_checksum():
         raise DatabaseError(
-            f"{folder} was simulated in the atlas {atlas['name']} ({atlas['sha256'][:12]}), in use "
-            f"is {atlas_name(atlas_folder())} ({atlas_checksum()[:12]}): {ATLAS_VARIABLE} names "
-            "the folder of the atlas to use, SRI24 where it is not set"
+            f"{folder} was simulated in the atlas {atlas['name']} ({atlas['sha256'][:12]}), but "
+            f"the atlas in use is {atlas_name(atlas_folder())} ({atlas_checksum()[:12]}): "
+            f"{ATLAS_VARIABLE} names the folder of the atlas to use; by default it is SRI24"
         )
 
 
@@ -107,7 +107,7 @@ class Part:
     space : ParameterSpace
     seed : int
     description : dict
-        Of the plan, as `Plan.describe` gives it.
+        The plan, as `Plan.describe` describes it.
     """
 
     first: int
@@ -133,7 +133,7 @@ class Part:
 def declared_in(header: dict[str, Any]) -> Declared:
     """What the model of a database declares of its parameters.
 
-    Those of schema 2 say nothing of it: their models had settings alone, and the scaling of time.
+    Databases of schema 2 do not record it: their models had settings alone, and `TIME_SCALING`.
     """
     if "parameters" not in header:
         return NOTHING_DECLARED
@@ -171,7 +171,7 @@ def identity(plan: dict[str, Any]) -> str:
 
 
 def mending(folder: Path, header: dict[str, Any]) -> str:
-    """What makes missing and damaged shards again."""
+    """The action that makes missing and damaged shards again, in words."""
     if "parts" in header:
         return "merging its parts again, into a new folder,"
     return f"`glioquery generate {shlex.quote(str(folder))} --n {header['n_samples']}`"

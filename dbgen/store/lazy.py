@@ -1,4 +1,4 @@
-"""The shards of a database seen as one array, of which only what is asked for is read.
+"""The shards of a database as one array, read only where values are asked for.
 
 `xarray.open_mfdataset` would do this through dask. A sample is one compressed chunk of its shard,
 so that there is nothing to gain from a scheduler: xarray's own lazy indexing is enough.

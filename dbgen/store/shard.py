@@ -41,7 +41,7 @@ DENSITY_BITS = 7
 """Bits of the mantissa that are kept, rounded: a relative error of at most 2^-8 = 0.4 %."""
 
 Variable = tuple[str, str, str]
-"""Of a variable along `sample`: dtype, units, long name."""
+"""A variable along `sample`: dtype, units, long name."""
 
 
 def udunits(unit: str) -> str:
@@ -76,7 +76,7 @@ def variables_of(header: dict[str, Any]) -> dict[str, Variable]:
     Parameters
     ----------
     header : dict
-        Of the database, or the description in one of its shards.
+        Header of the database, or the description in one of its shards.
     """
     declared = declared_in(header)
     combinations = {one.name: _declared(one) for one in declared.combinations}
@@ -105,9 +105,9 @@ class ShardRecord:
     seconds : float
         Processor time spent on it: other load of the machine does not count.
     processor : str
-        What it was simulated on; empty where that was not recorded.
+        Processor that simulated it; empty if that was not recorded.
     table_sha256 : str
-        Of the values along `sample`, by `table_sha256`; empty where that was not recorded.
+        Checksum of the values along `sample` (see `table_sha256`); empty if that was not recorded.
     """
 
     first: int
@@ -401,7 +401,7 @@ def _without_rows(description: dict[str, Any]) -> dict[str, Any]:
 
 
 def _values_of(description: dict[str, Any]) -> Callable[[GrowthParameters], dict[str, float]]:
-    """What gives the values of all parameters and combinations of a growth."""
+    """A function that returns the values of all parameters and combinations of a growth."""
     combinations = declared_in(description).all_combinations
 
     def values_of(growth: GrowthParameters) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""A finished shard as readers see it: what is read of it is what was written, or an error."""
+"""A finished shard as readers see it: a read returns what was written, or raises an error."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class StoredShard:
     variables : mapping of str to Variable
         Along `sample` (see `shard.variables_of`).
     remedy : str
-        What to do if it is damaged, for people.
+        What to do if it is damaged, in words.
     """
 
     path: Path

@@ -53,15 +53,15 @@ class Plan:
     Attributes
     ----------
     space : ParameterSpace
-        What the model declares to be drawn and the space does not name is added to it, unless the
-        sampler sweeps.
+        What is drawn. Parameters that the model declares to be drawn are added where the space does
+        not name them, unless the sampler sweeps.
     seed : int
-        Of the random draws.
+        Seed of the random draws.
     model : GrowthModel
     thresholds : Thresholds
         Densities of the stored outlines.
     accuracy : Accuracy
-        Of the solver.
+        Accuracy of the solver.
 
     Raises
     ------
@@ -119,7 +119,7 @@ class Plan:
 
     @property
     def names_of_time(self) -> set[str]:
-        """Those of them that are unknown until a run has ended."""
+        """The `known_names` whose values are unknown until a run has ended."""
         after = {c.name for c in combinations_of(self.model) if TIME in Formula(c.formula).names}
         return {TIME} | after
 
@@ -272,7 +272,7 @@ class Plan:
         path : str or os.PathLike
         seed : int
         model : GrowthModel, optional
-            Replaces the file's.
+            Replaces the file's model.
         settings : mapping, optional
             Replace settings of the file's model.
         **changes

@@ -9,7 +9,7 @@ from ...errors import InputError
 
 @dataclass(frozen=True)
 class Sampler:
-    """What a way to draw asks of a parameter space.
+    """What a sampler requires of a parameter space.
 
     Attributes
     ----------
@@ -19,7 +19,7 @@ class Sampler:
         Whether it takes every point of a grid, or row of a table, once: run r is point r, its
         tumour is kept whatever size it has, and never drawn again.
     has_points : bool
-        Whether its design has a number of points, which is to be given.
+        Whether its design has a number of points, which the study gives.
     """
 
     independent: bool
@@ -40,7 +40,7 @@ SAMPLERS = {
 
 
 def find_sampler(name: object) -> Sampler:
-    """The sampler of a name.
+    """Find a sampler by its name.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def find_sampler(name: object) -> Sampler:
     Raises
     ------
     InputError
-        If there is none; the message lists those there are.
+        If there is no such sampler; the message lists all.
     """
     if not isinstance(name, str) or name not in SAMPLERS:
         raise InputError(f"unknown sampler {name!r}: choose one of {', '.join(SAMPLERS)}")

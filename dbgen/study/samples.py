@@ -30,7 +30,7 @@ MAX_ATTEMPTS = 300
 """Draws of the first run after which the space is held to contain no acceptable tumour."""
 
 PATIENCE = 100
-"""Times as many draws that each later run has: where there are tumours, some runs are unlucky."""
+"""Factor of draws for each later run: where there are acceptable tumours, some runs are unlucky."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class Sample:
 
 
 class Rejection(enum.Enum):
-    """Why a draw is not accepted; the value says it to a person."""
+    """Why a draw is not accepted; the value is a phrase for people."""
 
     TOO_SMALL = "a whole outline is smaller than whole_ml allows"
     TOO_LARGE = "the whole outline is larger than whole_ml allows"

@@ -26,7 +26,7 @@ ORIGIN_SHARES = 3
 
 @dataclass(frozen=True)
 class Draw:
-    """One run of the solver to make, and what of it is kept.
+    """One run of the solver, and the snapshots of it to keep.
 
     Attributes
     ----------

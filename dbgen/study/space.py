@@ -57,7 +57,8 @@ class ParameterSpace:
         drawn by lambda; `uniform` draws every tumour by itself; `sobol` does so evenly, by a
         scrambled Sobol sequence; `latin-hypercube` by a design in which each parameter has one
         value in each of `points` equal parts of its range; `grid` takes every combination of the
-        listed values once and keeps its tumour, whatever size it has; `table` takes its rows so.
+        listed values once and keeps its tumour, whatever size it has; `table` does so with the rows
+        of a table.
     origin_mm : tuple of points, optional
         Where tumours may begin, RAS world, mm; by default anywhere in the tissue, uniformly.
     lambda_mm : Range, optional
@@ -73,7 +74,7 @@ class ParameterSpace:
     points : int, optional
         Points of the design of `latin-hypercube`.
     table : RunTable, optional
-        The runs of the sampler `table`; the ranges of dw, rho, days and own are then its.
+        The runs of the sampler `table`; they also decide the ranges of dw, rho, days and own.
 
     Raises
     ------
@@ -235,7 +236,7 @@ class ParameterSpace:
     def to_dict(self) -> dict[str, Any]:
         """The space in plain values, from which `from_dict` makes it again.
 
-        What need not be given appears where it was; own parameters stand among the others.
+        Optional values appear only if they were given; own parameters stand among the others.
 
         Returns
         -------
@@ -304,12 +305,12 @@ class ParameterSpace:
 
 
 def check_common(values: Mapping[str, Any]) -> None:
-    """Refuse what is wrong with any growth model: its class takes seconds to load.
+    """Refuse what no growth model accepts, before its class is loaded, which takes seconds.
 
     Parameters
     ----------
     values : mapping
-        As `ParameterSpace.from_dict` takes them; the sampler and the rates are looked at.
+        As `ParameterSpace.from_dict` takes them; the sampler and the rates are checked.
 
     Raises
     ------

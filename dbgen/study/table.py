@@ -59,7 +59,7 @@ class RunTable:
         return Range(min(self.columns[name]), max(self.columns[name]))
 
     def to_dict(self) -> dict[str, list[float]]:
-        """Plain values, from which it is made again."""
+        """The columns in plain values, from which the table is made again."""
         return {name: list(values) for name, values in self.columns.items()}
 
 
@@ -69,28 +69,29 @@ def read_runs(path: StrPath, own: Sequence[Parameter] = ()) -> RunTable:
     Parameters
     ----------
     path : str or os.PathLike
-        A column for each of `COMMON`, and for those of the model's own parameters that are not to
-        have the model's value.
+        File with a column for each of `COMMON`, and for any of the model's own parameters. The
+        other own parameters have the model's values.
     own : sequence of Parameter
-        Of the model.
+        The model's own parameters.
 
     Raises
     ------
     InputError
-        If it cannot be read, lacks a column, has one that no parameter has, or a value is none of
-        its parameter; the message names the file and the row.
+        If the file cannot be read, lacks a column, has a column of an unknown name, or holds a
+        value that its parameter cannot take; the message names the file and the row.
     """
     path = Path(path)
     header, rows = _parquet(path) if path.suffix.lower() in PARQUET else _csv(path)
     declared = {p.name: p for p in (*COMMON, *own)}
     for name in header:
         if name not in declared:
-            raise InputError(f"{path}: unknown column {name!r}: there are {', '.join(declared)}")
+            known = ", ".join(declared)
+            raise InputError(f"{path}: unknown column {name!r}: choose one of {known}")
     missing = [p.name for p in COMMON if p.name not in header]
     if missing:
         raise InputError(f"{path}: no column {', '.join(missing)}: each row is a whole run")
     if len(set(header)) < len(header):
-        raise InputError(f"{path}: a column has its name alone, got {', '.join(header)}")
+        raise InputError(f"{path}: each column needs a name of its own, got {', '.join(header)}")
     if not rows:
         raise InputError(f"{path}: at least one row is expected below the names of the columns")
     columns: dict[str, list[float]] = {name: [] for name in header}

@@ -184,12 +184,12 @@ def default_values(declared: Parameter) -> Values | None:
 
 
 def values_from(given: Any, declared: Parameter) -> Values:
-    """What plain values, as in TOML or JSON, say: a number, a list of numbers, or a table.
+    """Values from plain ones, as in TOML or JSON: a number, a list of numbers, or a table.
 
     Parameters
     ----------
     given : number, list of numbers, or dict of `low`, `high`, `scale`
-        What a table leaves out is as declared.
+        Where a table has no entry, the declaration holds.
     declared : Parameter
 
     Raises
@@ -210,7 +210,7 @@ def values_from(given: Any, declared: Parameter) -> Values:
 
 
 def range_from(given: Any, default: Range) -> Range:
-    """The range that a table says; what it leaves out is as in `default`.
+    """The range that a table gives; `default` fills in what the table leaves out.
 
     Raises
     ------

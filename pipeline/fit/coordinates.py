@@ -108,7 +108,7 @@ def free_parameters(database: Database, named: Iterable[str] = ()) -> tuple[Free
     declared = {one.name: one for one in own_parameters(database.model)}
     for name in named:
         if name not in declared:
-            known = f"there are {', '.join(declared)}" if declared else "the model declares none"
+            known = f"choose one of {', '.join(declared)}" if declared else "the model has none"
             raise InputError(f"fit: unknown parameter {name!r}: {known}")
     found = []
     for name, one in declared.items():

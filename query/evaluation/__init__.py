@@ -1,4 +1,4 @@
-"""How well the strategies find: queries, asked of each strategy, and the paper's tables."""
+"""How well the strategies search: queries for each strategy, and the paper's tables."""
 
 from typing import TYPE_CHECKING
 

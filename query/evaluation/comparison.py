@@ -1,4 +1,4 @@
-"""How good the strategies are: what each finds, beside what exact search finds.
+"""How good the strategies are: what each finds, compared with exact search.
 
 For each query, the exact ranking by score is the truth. A strategy's *rank* is the place of its
 first match in that ranking: one more than the number of tumours of a higher score. It is right in
@@ -46,7 +46,7 @@ from ..strategies import open_strategy, search_with
 from ..strategies.base import Strategy
 
 DEPTH = 15
-"""How far the exact ranking is looked at."""
+"""Places of the exact ranking that are examined."""
 
 SAVE_EVERY_S = 5.0
 
@@ -60,9 +60,9 @@ class QuerySet:
     name : str
         'real' or 'synthetic'.
     queries : sequence of str
-        Their names.
+        Names of the queries.
     load : callable
-        Gives the outlines of the i-th, on the index's grid.
+        Returns the outlines of query i, on the index's grid.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Contestant:
 
     @property
     def label(self) -> str:
-        """As tables name it."""
+        """Its name in tables."""
         return f"{self.strategy} + rerank {self.rerank}" if self.rerank else self.strategy
 
 
@@ -101,7 +101,7 @@ class Row:
     gap : float
         NaN in a database of one tumour.
     seconds : float
-        Of the query, its scoring included.
+        Time of the query, scoring included.
     """
 
     queries: str
@@ -130,7 +130,7 @@ def evaluate(
     *,
     bars: Bars,
 ) -> list[Row]:
-    """Ask all queries of all contestants, or those that were not asked yet.
+    """Send all queries to all contestants, except those whose rows are kept.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def evaluate(
     contestants : sequence of Contestant
         Other than `naive`, which `time_naive` times.
     folder : str or os.PathLike
-        Where rows are kept.
+        Folder that keeps the rows.
     bars : callable(task, unit)
         Makes progress bars.
 

@@ -31,9 +31,9 @@ class NaiveTiming:
     queries : str
         Kind of the queries.
     seconds : float
-        Of a query over the whole database, median.
+        Median time of a query over the whole database.
     n_volumes, n_queries : int
-        What was timed. The loop's scores of these volumes were those of the index.
+        Volumes and queries that were timed. The loop's scores of these volumes equal the index's.
     """
 
     queries: str

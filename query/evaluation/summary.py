@@ -35,7 +35,7 @@ PAPER_SYNTHETIC = MappingProxyType(
         "ds32": (78.9, 99.6, 100.0),
     }
 )
-"""Of its Table 2: 1,000 synthetic tumours."""
+"""The same of the paper's Table 2: 1,000 synthetic tumours."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Summary:
     top1, top5, top15 : float
         Per cent of the queries whose rank is at most 1, 5, 15.
     seconds : float
-        A query, median.
+        Median time of a query.
     regret_mean, regret_median, regret_worst : float
     is_scaled : bool
         Whether the time was measured on a part of the database and scaled.
@@ -78,9 +78,9 @@ class QueryFacts:
     queries : str
     n : int
     score_mean : float
-        Of the best match: the sum of the two Dice.
+        Mean score of the best match, the sum of the two Dice.
     gap_mean, gap_median : float
-        Score between the first two matches.
+        Difference of score between the first two matches.
     """
 
     queries: str
@@ -174,7 +174,7 @@ def write_markdown(
     timings: Sequence[NaiveTiming],
     provenance: dict[str, str],
 ) -> str:
-    """A page of the tables, the paper's own figures beside.
+    """A page of tables with the paper's own figures.
 
     Parameters
     ----------

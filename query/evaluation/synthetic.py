@@ -16,14 +16,14 @@ from ...solver.declarations import COMMON
 
 
 def plan_queries(database: Database, seed: int | None = None) -> Plan:
-    """What decides queries of a database's space: its plan with another seed, one of each run.
+    """The plan of synthetic queries: the database's plan with another seed, one tumour a run.
 
     Parameters
     ----------
     database : Database
-        That in which the queries search.
+        Database in which the queries search.
     seed : int, optional
-        Of the queries; by default the one after the database's.
+        Seed of the queries; by default the database's seed plus one.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def draw_queries(
         Where they are kept, as a database of their own that stores outlines; one that was begun
         there is completed.
     seed : int, optional
-        Of the draws; the database's own seed plus one by default.
+        Seed of the draws; the database's own seed plus one by default.
     progress : callable
 
     Returns

@@ -37,7 +37,7 @@ class Strategy(Protocol):
     def rank(self, masks: TumorMasks, n: int) -> NDArray[np.intp]:
         """Ids of the n nearest tumours by the strategy's own measure, nearest first.
 
-        Equal ones by ascending id; fewer than n if the strategy considers fewer.
+        Equal tumours stand by ascending id. There are fewer than n if the strategy considers fewer.
 
         Parameters
         ----------
@@ -63,14 +63,14 @@ def search_with(
     ----------
     strategy : Strategy
     index : Index
-        Of the database that the strategy was opened for.
+        Index of the database that the strategy was opened for.
     masks : TumorMasks
         The outlines, on the index's grid.
     k : int
         Number of matches; fewer where the strategy considers fewer samples.
     rerank : int
-        So many candidates of the strategy, k at least, are ordered by their exact score; 0
-        keeps its own order.
+        Number of candidates, at least k, that are ordered by their exact score; 0 keeps the
+        strategy's own order.
 
     Returns
     -------

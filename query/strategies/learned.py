@@ -83,7 +83,7 @@ def train(index: Index, kind: str, *, preset: str = "small", seed: int = 0, bars
     preset : str
         One of `training.PRESETS`.
     seed : int
-        Of the choice of tumours, the initial weights and the batches.
+        Seed of the choice of tumours, the initial weights and the batches.
     bars : callable(task, unit)
         Makes a progress bar, a context that yields a callable(done, total).
 

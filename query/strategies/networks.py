@@ -53,8 +53,8 @@ EMPTY_LOGIT = -4.0
 everywhere the Dice loss hardly slopes."""
 
 FIRST_LOG_VARIANCE = -6.0
-"""Of the variational latents before training: from noise of variance 1, far above their means, a
-decoder learns to ignore them."""
+"""Log variance of the variational latents before training: from noise of variance 1, far above
+their means, a decoder learns to ignore them."""
 
 
 class Convolution(eqx.Module):
@@ -126,11 +126,12 @@ class Autoencoder(eqx.Module):
     ----------
     kind : str
     channels : tuple of int
-        Of each level, the first one next to the input, whose edge is 16 x 2^(number of levels).
+        Channels of each level, the first one next to the input, whose edge is 16 x 2^(number of
+        levels).
     latent : int
         Length of the latent vector, bits of the code.
     key : JAX random key
-        Of the initial weights.
+        Key of the initial weights.
     """
 
     down: list[tuple[Halving, Convolution]]

@@ -36,12 +36,12 @@ STATELESS = ("direct", "naive")
 
 
 def check_name(name: str) -> None:
-    """Refuse a strategy that there is not.
+    """Refuse the name of an unknown strategy.
 
     Raises
     ------
     InputError
-        Naming those there are.
+        If there is no such strategy; the message lists all.
     """
     if name not in STRATEGIES:
         raise InputError(f"unknown strategy {name!r}: choose one of {', '.join(STRATEGIES)}")
@@ -80,7 +80,7 @@ def prepare_strategy(
     name : str
         One of `STRATEGIES`.
     preset, seed
-        Of a learned strategy; see `learned.train`.
+        Settings of a learned strategy; see `learned.train`.
     bars : callable(task, unit), optional
         Makes progress bars.
 
@@ -141,7 +141,7 @@ def open_strategy(index: Index, name: str) -> Strategy:
     InputError
         If the name is unknown, or what is stored was made for another state of the database.
     FileNotFoundError
-        If it was not made ready; the message names the command.
+        If the strategy was not prepared; the message names the command.
     ImportError
         If the strategy's extra is not installed; the message names the command.
     """

@@ -47,7 +47,7 @@ WARM_UP = 0.02
 """Share of the steps in which the learning rate rises from zero."""
 
 CLIP_NORM = 1.0
-"""Longest gradient that is followed."""
+"""Largest norm of a gradient; a longer one is shortened to it."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Settings:
     edge : int
         Voxels along the edge of the input, 16 x 2^(number of levels).
     channels : tuple of int
-        Of each level.
+        Channels of each level.
     latent : int
         Length of the latent vector, bits of a code; a multiple of 64.
     n_training, n_validation : int
@@ -67,12 +67,12 @@ class Settings:
     epochs, batch : int
         Bi-half layers degenerate in batches of less than 32.
     learning_rate : float
-        Of Adam after its warm-up; falls to zero along a cosine.
+        Learning rate of Adam after its warm-up; it falls to zero along a cosine.
     kl_weight : float
-        Of the variational autoencoder's divergence.
+        Weight of the variational autoencoder's divergence.
     gamma : float
-        Of the pull of the Bi-half layer's input towards its code. Its authors' 6 outweighs the
-        Dice loss, whose gradients are small; 0.06 was best of 6, 0.6, 0.06 and 0.006.
+        Strength of the pull of the Bi-half layer's input towards its code. Its authors' 6 outweighs
+        the Dice loss, whose gradients are small; 0.06 was best of 6, 0.6, 0.06 and 0.006.
     """
 
     edge: int
@@ -141,14 +141,14 @@ def train_network(
     Parameters
     ----------
     index : Index
-        Whose outlines are learned.
+        Index whose outlines are learned.
     kind : {'ae', 'vae', 'bf-hash'}
     outline : {0, 1}
         Core, whole.
     settings : Settings
     seed : int
     progress : callable
-        Told the epochs that are done, and their number.
+        Called with the number of epochs done and their total.
 
     Raises
     ------

@@ -15,32 +15,32 @@ if TYPE_CHECKING:
 
 Links = Mapping[tuple[int, int, int], NDArray[Any]]
 """Diffusion stencil on the tissue box: for each voxel offset the weights, 1/mm^2, of the links to
-the voxel at that offset, for unit diffusivity. Of an offset and its opposite only one appears."""
+the voxel at that offset, for unit diffusivity. Only one of an offset and its opposite appears."""
 
 
 class GrowthModel(Protocol):
     """A reaction-diffusion model of one or several fields on a tissue.
 
     Implementations are frozen dataclasses. A field made by `declarations.parameter` is a parameter
-    of a growth, beside those of all models (`declarations.COMMON`): a study may draw it, so that
-    inside the methods it may be traced by JAX, except in `links`. Any other field is a setting: a
-    number, a string, or a value with a `describe()` of such, one for all growths of a database,
-    hashable, so that a compiled program is kept for each.
+    of a growth, beside those of all models (`declarations.COMMON`). A study may draw it, so JAX may
+    trace it in all methods but `links`. Any other field is a setting, the same for all growths of a
+    database: a number, a string, or a value whose `describe()` returns these. Settings are
+    hashable, for each of their values has its own compiled program.
 
     A model may state two things of its equations. `symmetry` (`declarations.symmetry_of`) says
     which parameters may be scaled together without a change; most models are `TIME_SCALING`.
     Without it a growth is simulated as it is. `combinations` are values that follow from the
     parameters, stored and shown beside `declarations.COMBINATIONS`.
 
-    One thing is asked of the equations: all fields vanish far from the tumour, so that a nutrient,
-    say, is kept as its deficit.
+    The equations must let all fields vanish far from the tumour. A nutrient, for example, is kept
+    as its deficit.
 
     A model with a parameter `swelling` pushes the tissue aside where that is above 0: its equations
     hold in the tissue's own coordinates, and `displacement` says where the tissue lies.
 
-    A model with a method `more_origins(tissue, origin_mm)`, which gives further origins in mm,
-    takes the seeds of these in `initial` after the first. Where a seed only begins to grow later,
-    the parameter `delay` says at which rho t, and the time steps begin again there.
+    A model may have a method `more_origins(tissue, origin_mm)` that returns further origins in mm.
+    Its `initial` then takes their seeds after the first one. If a seed begins to grow later, the
+    parameter `delay` says at which rho t, and the time steps begin again there.
     """
 
     name: ClassVar[str]
@@ -50,7 +50,7 @@ class GrowthModel(Protocol):
     """The equations in one line."""
 
     def __hash__(self) -> int:
-        """Equal models have one; frozen dataclasses bring it."""
+        """Equal models have equal hashes; frozen dataclasses provide them."""
         ...
 
     def links(self, tissue: Tissue) -> Links:
@@ -147,7 +147,7 @@ def pushes(model: GrowthModel) -> bool:
 
 
 def swelling_of(model: GrowthModel) -> float:
-    """Share by which tissue full of cells swells in a growth of a model with its parameters.
+    """Share by which tissue full of cells swells in the growth of a model.
 
     0 for a model that pushes nothing.
 
@@ -164,9 +164,9 @@ def swelling_of(model: GrowthModel) -> float:
 
 
 def late_days(model: GrowthModel, rho: float) -> float:
-    """Time at which the last seed of a growth of a model with its parameters begins, in days.
+    """Time at which the last seed in the growth of a model begins, in days.
 
-    0 for a model that says nothing.
+    0 for a model without later seeds.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ class FisherKolmogorovMassEffect(FisherKolmogorov):
     Attributes
     ----------
     ratio, face_mean
-        Of `FisherKolmogorov`.
+        See `FisherKolmogorov`.
     swelling : float
         k, 0 to 2. At 0.5 a tumour of 30 ml moves the tissue at its rim by about 3 mm.
 

@@ -40,15 +40,16 @@ class FisherKolmogorovTwoFoci(FisherKolmogorov):
         du/dt = div(D grad u) + rho u (1 - u) + s_2(x) delta(t - delay / rho)
 
     s_2 is a seed as the first one, at the tissue's point nearest to the first origin plus an
-    offset. The delay counts e-foldings: a tumour whose rho T is less has one focus, the solution
-    depends on (dw, rho, days) through dw days and rho days alone, and what comes later changes
-    nothing before.
+    offset. The delay counts e-foldings: a tumour whose rho T is less has one focus, and the second
+    one changes nothing before it begins. The solution depends on (dw, rho, days) through dw days
+    and rho days alone.
 
     Attributes
     ----------
     ratio, face_mean
-        Of `FisherKolmogorov`.
+        See `FisherKolmogorov`.
     offset_x_mm, offset_y_mm, offset_z_mm : float
+        From the first origin to the second.
     delay : float
         rho t, 0 to 100. A front moves by 2 lambda in each e-folding, so that the second focus stays
         smaller by a radius of about 2 lambda delay.
@@ -100,7 +101,7 @@ class FisherKolmogorovTwoFoci(FisherKolmogorov):
         u = grow_logistically(u, rho, days)
         waited = jnp.where(waiting > 0, waited + rho * days, waited)
         begins = waited >= self.delay - EARLY
-        # What it has grown since is more than nothing where it begins at once.
+        # A seed that begins within this step has already grown for the rest of it.
         age = jnp.clip(waited - self.delay, 0, rho * days)
         second = grow_logistically(waiting, jnp.ones_like(rho), age)
         return (

@@ -1,7 +1,8 @@
 """Growth models by name: the built-in ones, those of installed packages, and any class at all.
 
-What is named by a person, `find_model` imports. What is named by a file, a database say, is not:
-`recall_model` knows the classes that come with installed packages or were registered.
+`find_model` imports a class that a person names. A class that only a file names, such as a
+database, is never imported: `recall_model` knows those of installed packages and those that were
+registered.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ BUILT_IN = {
     "fisher-kolmogorov-two-foci": "fisher_kolmogorov_two_foci:FisherKolmogorovTwoFoci",
     "proliferative-necrotic": "proliferative_necrotic:ProliferativeNecrotic",
 }
-"""Module and class of each name: who asks for a name need not import JAX."""
+"""Module and class of each name: looking up a name does not import JAX."""
 DEFAULT = "fisher-kolmogorov"
 
 _registered: dict[str, type] = {}
@@ -81,7 +82,7 @@ def find_model(name: str, /, **settings: Any) -> GrowthModel:
 
 
 def register_model(model_class: Class) -> Class:
-    """Let files name a class of your own in this process: databases that were made with it.
+    """Make a class of your own known in this process, for databases that were made with it.
 
     Parameters
     ----------
@@ -173,7 +174,7 @@ def _make(model_class: Any, name: str, settings: Mapping[str, Any]) -> GrowthMod
 
 
 def find_class(name: str) -> Any:
-    """The class that a person's name for it stands for; see `find_model`.
+    """The class behind a name that a person gives; see `find_model`.
 
     Parameters
     ----------
@@ -219,8 +220,8 @@ def describe_model(model: GrowthModel) -> dict[str, Any]:
     Returns
     -------
     dict
-        `name`, `equation`, `settings`, and for a class that its name does not lead to, `class` as
-        module:Class.
+        `name`, `equation` and `settings`; also `class`, as module:Class, if the name does not lead
+        to the class.
     """
     settings = {}
     for field in dataclasses.fields(model):  # type: ignore[arg-type]

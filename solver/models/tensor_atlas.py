@@ -1,4 +1,4 @@
-"""A tensor field for the atlas's brain: made of what other tools write, and named by a variable."""
+"""A tensor field for the atlas's brain, made from other tools' files and named by a variable."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def convert_tensor(
     tissue : Tissue
         Where the growth is to be; the file has to cover it, once it is moved.
     tool : {'fsl', 'mrtrix', 'dipy'}
-        Who wrote the file, which decides frame and order (`TOOLS`).
+        Tool that wrote the file; it decides frame and order (`TOOLS`).
     affine : (4, 4) array, optional
         From the file's RAS world to the tissue's, mm; see `moved`.
 
@@ -52,8 +52,8 @@ def convert_tensor(
     Raises
     ------
     InputError
-        If the tool is not known, the affine is none, or the file is not as `TensorField.from_nifti`
-        needs it or does not cover the tissue.
+        If the tool is unknown, the affine is not an invertible 4 x 4 matrix, or the file is not as
+        `TensorField.from_nifti` needs it or does not cover the tissue.
     """
     if tool not in TOOLS:
         raise InputError(f"tensors are those of {', '.join(TOOLS)}, got {tool!r}")

@@ -104,7 +104,7 @@ class TensorField:
             be left out for a file with NIfTI's intent SYMMATRIX, which fixes it (lower triangle by
             rows: xx, xy, yy, xz, yz, zz).
         own : bool
-            Take a file only if `to_nifti` wrote it.
+            Whether to accept only a file that `to_nifti` wrote.
 
         Raises
         ------
@@ -162,7 +162,7 @@ class TensorField:
         Raises
         ------
         InputError
-            If there is no file, or its content is another one than was described.
+            If there is no file, or its content differs from the description.
         """
         known = {"path", "frame", "order", "sha256"}
         if "path" not in description or set(description) - known:
@@ -216,7 +216,7 @@ class TensorField:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the values and their grid."""
+        """SHA-256 of the values and their grid."""
         affine = np.round(self.grid.affine, 4) + 0.0  # a header keeps the affine in float32
         digest = hashlib.sha256(repr((self.grid.shape, affine.tolist())).encode())
         digest.update(np.ascontiguousarray(self.values).tobytes())
@@ -267,7 +267,7 @@ class TensorField:
         return components[:, _SQUARE]
 
     def with_mean_of(self, tissue: Tissue, *, ratio: float = 10.0) -> TensorField:
-        """On the tissue's grid, with the mean diffusivity of the isotropic model.
+        """The field on the tissue's grid, with the mean diffusivity of the isotropic model.
 
         T becomes T (p_w + p_g / ratio) / (trace T / 3): directions and shapes are those of the
         field, as from water diffusion in mm^2/s, magnitudes those of Fisher-Kolmogorov. A voxel

@@ -189,7 +189,7 @@ def test_a_table_of_runs_is_a_database(tmp_path):
     ("text", "message"),
     [
         ("dw,rho,days\n1,1,1\n", "no column origin_x_mm, origin_y_mm, origin_z_mm"),
-        (f"{CSV},speed\n0,0,0,1,1,1,1\n", "unknown column 'speed': there are .*, ratio"),
+        (f"{CSV},speed\n0,0,0,1,1,1,1\n", "unknown column 'speed': choose one of .*, ratio"),
         (f"{CSV}\n0,0,0,1,nan,1\n", "row 1: rho .*, got nan"),
         (f"{CSV}\n0,0,0,1,1,1\n0,0,0,1,1,fast\n", "row 2: days .*, got 'fast'"),
         (f"{CSV},ratio\n0,0,0,1,1,1,0.5\n", "row 1: ratio .* >= 1, got 0.5"),
@@ -239,7 +239,7 @@ def test_the_sweep_of_the_page_is_made_and_plotted(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"raito": 3}, "unknown parameter 'raito': there are dw, .*ratio"),
+        ({"raito": 3}, "unknown parameter 'raito': choose one of dw, .*ratio"),
         ({"ratio": 0.5}, "ratio .* >= 1, got 0.5"),
         ({"ratio": "ten"}, "ratio: expected a number, got 'ten'"),
         ({"ratio": float("nan")}, "ratio: a range has finite ends"),

@@ -108,7 +108,7 @@ def test_a_batch_keeps_each_growths_own_parameters():
     for u, one in zip(batch.u, growths, strict=True):
         assert relative_l2(u, simulate(tissue, one).final.u) < 1e-3
     assert relative_l2(batch.u[0], batch.u[1]) > 0.05
-    with pytest.raises(InputError, match=r"unknown parameter 'speed': there are .*days, ratio"):
+    with pytest.raises(InputError, match=r"unknown parameter 'speed': choose one of .*days, ratio"):
         simulate(tissue, replace(growth, own={"speed": 2.0}))
 
 

@@ -87,7 +87,7 @@ def test_values_and_lists_in_toml(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("speed = 3", r"space\.toml: unknown parameter 'speed': there are dw, rho, days"),
+        ("speed = 3", r"space\.toml: unknown parameter 'speed': choose one of dw, rho, days"),
         ("[dw]\nlow = 2\nhigh = 1", "dw: a range has finite ends with low <= high"),
         ("[dw]\nlow = -1", "dw: growth parameters are positive"),
         ("dw = 0", "dw: growth parameters are positive"),

@@ -166,7 +166,7 @@ def test_what_a_study_varies_is_fitted(shed):
     assert [(one.name, one.low, one.high, one.choices) for one in free] == [
         ("ratio", 4, 16, ()), ("crowding", 1, 2, (1.0, 2.0)),
     ]  # fmt: skip
-    with pytest.raises(InputError, match="fit: unknown parameter 'speed': there are ratio, death"):
+    with pytest.raises(InputError, match="'speed': choose one of ratio, death"):
         free_parameters(shed, ["speed"])
     with pytest.raises(InputError, match="fit: the range of death is unknown"):
         free_parameters(shed, ["death"])
