@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .pipeline.scans.joint_fit import fit_scans
     from .pipeline.scans.later_scans import FollowUp, load_follow_up
     from .pipeline.scans.scan_days import ScanFiles
+    from .pipeline.scans.treatment_file import read_treatments
     from .query import Index, Match, Measure, build_index, find_measure, search, search_many
     from .query.index.opening import open_database, open_index
     from .solver import (
@@ -114,6 +115,7 @@ else:
             ".pipeline.scans.joint_fit": ("fit_scans",),
             ".pipeline.scans.later_scans": ("FollowUp", "load_follow_up"),
             ".pipeline.scans.scan_days": ("ScanFiles",),
+            ".pipeline.scans.treatment_file": ("read_treatments",),
             ".query": (
                 "Index",
                 "Match",
@@ -215,6 +217,7 @@ __all__ = [
     "outlines_from_labels",
     "read_cases",
     "read_nifti",
+    "read_treatments",
     "register_model",
     "search",
     "search_many",

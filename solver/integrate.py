@@ -220,7 +220,8 @@ def simulate(
             break
         # The outlines are counted anyway: densities are looked at where no voxel is without core.
         if (
-            state.core_voxels == n_domain
+            not treatments
+            and state.core_voxels == n_domain
             and state.days < parameters.days
             and (state.u[domain] >= FULL_DENSITY).all()
         ):

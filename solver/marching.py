@@ -18,7 +18,7 @@ from .parameters import GrowthParameters
 from .schedule import Accuracy
 from .stepper import State, Stepper, pace_of
 from .tissue import Tissue
-from .treated_state import treated
+from .treated_state import require_treatable, treated
 from .treatments import Treatment
 from .window import DiffusionOperator
 
@@ -62,6 +62,8 @@ def march(
     OriginError
         If the origin lies outside the tissue, or the tissue there is too small to hold a seed; at
         once, before a state is asked for.
+    InputError
+        If treatments are given of a model with several populations.
 
     Examples
     --------
@@ -71,6 +73,8 @@ def march(
         days = next(s.days for s in states if s.whole_voxels * tissue.grid.voxel_ml >= 10)
     """
     model = model_of(model, parameters.own)
+    if treatments:
+        require_treatable(model)
     operator = _operator(tissue, model)
     start = Stepper(tissue, operator, model, parameters, thresholds, accuracy).start()
     return _states(treated(start, treatments) if treatments else start)

@@ -338,12 +338,8 @@ class Stepper:
         Raises
         ------
         InputError
-            If the model has more than one field, or the shares lie on another grid.
+            If the shares lie on another grid.
         """
-        if len(state._fields) != 1:
-            raise InputError(
-                f"treatments act on models with one population, not on {self._model.name}"
-            )
         laplacian = self._laplacian(state._window)
         factor: ArrayLike = (
             np.float32(share) if np.ndim(share) == 0 else self._flat(state, np.asarray(share))

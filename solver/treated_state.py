@@ -7,6 +7,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import jax.numpy as jnp
+
+from ..errors import InputError
+from .models import GrowthModel
 from .stepper import State
 from .treatments import Drug, Radiotherapy, Resection, Treatment
 
@@ -23,7 +27,7 @@ class TreatedState(State):
     @property
     def next_days(self) -> float:
         """Time at which the run's next step ends, or at which an event happens before that."""
-        coming = (one.day for one in self._treatments if one.day > self.days)
+        coming = (day for one in self._treatments for day in one.days if day > self.days)
         return min(self.days + self.step_days, min(coming, default=math.inf))
 
     def next(self) -> State:
@@ -37,7 +41,7 @@ class TreatedState(State):
         grown = self._stepper.step(begun, days - self.days, days)
         state = treated(grown, self._treatments)._under_drugs(middle, days)
         for one in self._treatments:
-            if one.day == days:
+            if days in one.days:
                 state = state._after(one)
         return state
 
@@ -59,3 +63,19 @@ def treated(state: State, treatments: Sequence[Treatment]) -> TreatedState:
     """A state of a growth that is treated."""
     values = {one.name: getattr(state, one.name) for one in dataclasses.fields(State)}
     return TreatedState(**values, _treatments=tuple(treatments))
+
+
+def require_treatable(model: GrowthModel) -> None:
+    """See that it is known what a treatment does to a model's growths.
+
+    Parameters
+    ----------
+    model : GrowthModel
+
+    Raises
+    ------
+    InputError
+        If the model has more than one field.
+    """
+    if len(model.diffusivities(jnp.float32(1))) != 1:
+        raise InputError(f"treatments act on models with one population, not on {model.name}")

@@ -1,7 +1,7 @@
 """What a treatment does to a tumour, as events of its growth.
 
     resection       u -> 0 in the cavity, which is tissue no more
-    radiotherapy    u -> u exp(-alpha d - beta d^2), a fraction of dose d
+    radiotherapy    u -> u exp(-alpha d - beta d^2) at each fraction, of dose d
     drug            du/dt = ... - k(t) u,  k(t) = k0 2^(-(t - t0) / h) from day t0 on
 
 A resection and a fraction of radiotherapy happen at one moment; a step of the growth ends there. A
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,9 @@ from ..errors import InputError
 
 ALPHA_BETA_GY = 10.0
 """alpha / beta of glioma in Gy (Rockne et al. 2010)."""
+
+FRACTIONS_A_WEEK = 5
+"""On one day after the other, as clinics work."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,30 +50,40 @@ class Resection:
     def __post_init__(self) -> None:
         _require_day(self.day)
 
+    @property
+    def days(self) -> tuple[float, ...]:
+        """On which a step of the growth ends."""
+        return (self.day,)
+
 
 @dataclass(frozen=True, eq=False)
 class Radiotherapy:
-    """One fraction of radiotherapy.
+    """Fractions of radiotherapy.
 
     Attributes
     ----------
     day : float
-        Since the seed, > 0.
+        Of the first fraction, since the seed, > 0.
     dose_gy : float, or float array of the tissue's grid
-        Dose of the fraction, the same everywhere or by voxel.
+        Dose of each fraction, the same everywhere or by voxel.
     alpha : float
         Radiosensitivity, 1/Gy, >= 0.
     alpha_beta_gy : float
         alpha / beta in Gy, > 0.
+    fractions : int
+        At least 1: five a week, on one day after the other.
     """
 
     day: float
     dose_gy: float | NDArray[np.floating]
     alpha: float
     alpha_beta_gy: float = ALPHA_BETA_GY
+    fractions: int = 1
 
     def __post_init__(self) -> None:
         _require_day(self.day)
+        if self.fractions < 1:
+            raise InputError(f"radiotherapy has one fraction or more, got {self.fractions}")
         if not (math.isfinite(self.alpha) and self.alpha >= 0 and self.alpha_beta_gy > 0):
             raise InputError(
                 "radiotherapy has alpha >= 0 in 1/Gy and alpha/beta > 0 in Gy, got "
@@ -80,11 +94,17 @@ class Radiotherapy:
             raise InputError("a dose is 0 Gy or more everywhere, got other values")
 
     @property
+    def days(self) -> tuple[float, ...]:
+        """Of the fractions."""
+        weeks = (divmod(i, FRACTIONS_A_WEEK) for i in range(self.fractions))
+        return tuple(self.day + 7 * week + weekday for week, weekday in weeks)
+
+    @cached_property
     def survival(self) -> float | NDArray[np.floating]:
-        """Share of the cells that survive, exp(-alpha d - beta d^2), of the dose's shape."""
+        """Share of the cells that survive a fraction, exp(-alpha d - beta d^2), as the dose is."""
         dose = np.asarray(self.dose_gy, np.float64)
         share = np.exp(-self.alpha * dose * (1 + dose / self.alpha_beta_gy))
-        return share if share.ndim else float(share)
+        return share.astype(np.float32) if share.ndim else float(share)
 
 
 @dataclass(frozen=True)
@@ -112,6 +132,11 @@ class Drug:
                 "a drug has a rate >= 0 in 1/day and a half-life > 0 in days, got "
                 f"{self.rate} and {self.half_life_days}"
             )
+
+    @property
+    def days(self) -> tuple[float, ...]:
+        """On which a step of the growth ends."""
+        return (self.day,)
 
     def killed(self, start: float, end: float) -> float:
         """Integral of its rate from one day to another.

@@ -7,24 +7,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import InputError
+from ...solver.listed_treatments import ListedTreatment
 from ..images.file_kinds import require_nifti
 from ..scans.scan_days import MOST_DAYS, ScanFiles, parse_day, require_days
+from ..scans.treatment_file import read_treatments
 from .options import decimals
 
 
 @dataclass(frozen=True)
 class NamedScans:
-    """The scans in the order of their days, and the days after the last that are foretold."""
+    """Scans in the order of their days, days to foretell after the last, treatments."""
 
     first: ScanFiles
     later: tuple[ScanFiles, ...]
     forecast: tuple[float, ...]
+    treatments: tuple[ListedTreatment, ...]
 
 
 def read_scans(
-    given: Sequence[str] | None, others: Mapping[str, Path | None], forecast: str | None
+    given: Sequence[str] | None,
+    others: Mapping[str, Path | None],
+    forecast: str | None,
+    treatments: Path | None,
 ) -> NamedScans | None:
-    """What `--scan` and `--forecast` say; None where no scan is named.
+    """What `--scan`, `--forecast` and `--treatments` say; None where no scan is named.
 
     Parameters
     ----------
@@ -34,15 +40,19 @@ def read_scans(
         Options, by name, whose place a scan takes.
     forecast : str
         Days after the last scan.
+    treatments : path
+        See `read_treatments`.
 
     Raises
     ------
     InputError
-        If a scan is not named so, a file is missing, or the days make no sense.
+        If a scan is not named so, a file is missing or lists no treatments, or the days make no
+        sense.
     """
     if not given:
-        if forecast is not None:
-            raise InputError("--forecast is of two scans or more: name each with --scan")
+        for name, value in (("--forecast", forecast), ("--treatments", treatments)):
+            if value is not None:
+                raise InputError(f"{name} is of two scans or more: name each with --scan")
         return None
     for name, path in others.items():
         if path is not None:
@@ -57,7 +67,8 @@ def read_scans(
             f"--forecast: at most {MOST_DAYS} numbers of days after the last scan, each above 0; "
             f"got {forecast}"
         )
-    return NamedScans(scans[0], tuple(scans[1:]), days)
+    listed = () if treatments is None else read_treatments(treatments, [s.day for s in scans])
+    return NamedScans(scans[0], tuple(scans[1:]), days, listed)
 
 
 def _scan(text: str) -> ScanFiles:

@@ -10,6 +10,7 @@ import typer
 
 from ...errors import FailedError, InputError
 from ...solver.models.registry import DEFAULT
+from ..scans.treatment_file import read_treatments
 from ..terminal.printing import show
 from .options import Json, ModelName, ModelSettings
 from .pictures import require_gif, require_places, save_picture
@@ -114,6 +115,13 @@ def simulate_command(
     output: Annotated[Path, typer.Option("-o", "--output", help="File for the density, .nii.gz.")],
     model: ModelName = DEFAULT,
     settings: ModelSettings = None,
+    treatments: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file that lists treatments on days since the seed, with maps in SRI24 "
+            "world coordinates; default: none."
+        ),
+    ] = None,
     picture: Annotated[
         Path | None, typer.Option(help="File for a picture of the isolines on the T1, PNG.")
     ] = None,
@@ -129,16 +137,28 @@ def simulate_command(
     if movie is not None:
         require_gif(movie)
     require_places(output, picture, movie)
+    listed = () if treatments is None else read_treatments(treatments)
+    if listed and listed[-1].day > days:
+        raise InputError(
+            f"treatments {treatments}: the {listed[-1].kind} of day {listed[-1].day:g} is after "
+            f"the end of the growth, on day {days:g}"
+        )
     chosen = find_model(model, **given)
 
     from ...atlas import load_atlas
     from ...solver import Status, Tissue, simulate
     from ...solver.compilation import prepare_jax
     from ..images.nifti import write_nifti
+    from ..images.resampling import resample_image
+    from ..scans.placed_treatments import read_map
 
     prepare_jax()
     atlas = load_atlas()
-    run = simulate(Tissue.from_atlas(atlas), parameters, model=chosen)
+    given_then = [
+        read_map(one).after(0.0, lambda scan: resample_image(scan, atlas.grid).values)
+        for one in listed
+    ]
+    run = simulate(Tissue.from_atlas(atlas), parameters, model=chosen, treatments=given_then)
     if run.status is Status.NOT_FINITE:
         raise FailedError(f"{run.parameters}: {run.status.value}")
     write_nifti(output, run.density.u, run.density.grid)
@@ -164,6 +184,9 @@ def simulate_command(
         from ..pictures.movie import draw_movie
 
         save_picture(
-            movie, lambda: draw_movie(atlas, run.parameters, model=chosen), facts, name="movie"
+            movie,
+            lambda: draw_movie(atlas, run.parameters, model=chosen, treatments=given_then),
+            facts,
+            name="movie",
         )
     show(facts, as_json)

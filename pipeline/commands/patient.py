@@ -134,6 +134,10 @@ def invert_command(
             metavar="DAYS,...", help="Days after the last scan to foretell, as in 90,180."
         ),
     ] = None,
+    treatments: Annotated[
+        Path | None,
+        typer.Option(help="TOML file that lists treatments after the first scan; default: none."),
+    ] = None,
     model: DatabaseModel = None,
     title: Annotated[str, typer.Option(help="Heading of the report.")] = "Patient",
     subject: Annotated[
@@ -144,7 +148,7 @@ def invert_command(
     """Invert one patient, from the scan to the map."""
     checked_subject(subject)
     brain_way = checked_way(brain)
-    scans = read_scans(scan, {"--t1": t1, "--t1c": t1c, "--seg": seg}, forecast)
+    scans = read_scans(scan, {"--t1": t1, "--t1c": t1c, "--seg": seg}, forecast, treatments)
     if scans is not None:
         t1, seg = scans.first.t1, scans.first.seg
     if seg is None:
@@ -186,12 +190,15 @@ def invert_command(
         context.with_resource(only_run(dicom))
     prepare_jax()
 
+    from ...solver.treated_state import require_treatable
     from ..anatomy.tissue_maps import read_tissue_maps
     from ..inversion.inversion import invert
     from ..patient.patient import load_patient
     from ..results.outputs import write_inversion
 
     require_model(source, model)
+    if scans is not None and scans.treatments:
+        require_treatable(source.model)
     maps = None if tissue is None else read_tissue_maps(*tissue)
     patient = load_patient(
         **files,
@@ -216,6 +223,7 @@ def invert_command(
             scans.later,
             convention=meant,
             forecast=scans.forecast,
+            treatments=scans.treatments,
         )
     inversion = invert(patient, source, options, tissue=maps, follow_up=follow_up, step=print_step)
     inversion = write_inversion(inversion, output, title=title, subject=subject, step=print_step)

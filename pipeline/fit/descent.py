@@ -39,6 +39,9 @@ LONGEST_MM = 8.0
 LONGEST_LOG = 0.5
 """Longest step of the origin and of ln lambda."""
 
+SHORTEST_SHARE = 0.1
+"""Of its duration to which a step shortens a growth at most."""
+
 DAMPING = 1e-2
 LEAST_DAMPING = 1e-4
 DAMPING_FACTOR = 5.0
@@ -119,7 +122,10 @@ class Yardstick(Protocol):
     def follow(
         self, parameters: GrowthParameters, accuracy: Accuracy, *, until: float = math.inf
     ) -> Trajectory | None:
-        """Grow a tumour past the patient's volume; as `trajectory.follow`."""
+        """Grow a tumour past the patient's volume; as `trajectory.follow`.
+
+        The days of `parameters` are the duration that is expected.
+        """
         ...
 
     def residual_at(self, trajectory: Trajectory, days: float) -> NDArray[np.float32]:
@@ -259,8 +265,9 @@ class _Walk:
             p.lambda_mm * math.exp(min(max(step[3], -LONGEST_LOG), LONGEST_LOG)),
             [min(max(s, -m), m) for s, m in zip(step[N_COMMON:], longest, strict=True)],
         )
-        there = self._run(growth)
-        days = (place.days + step[4] / p.rho) * (p.rho / growth.rho)
+        later = max(place.days + step[4] / p.rho, SHORTEST_SHARE * place.days)
+        days = later * (p.rho / growth.rho)
+        there = self._run(replace(growth, days=days))
         return None if there is None else self._place(there, days)
 
     def _jacobian(self, place: Place) -> NDArray[np.float64]:
@@ -308,7 +315,7 @@ class _Walk:
 
     def _change(self, place: Place, parameters: GrowthParameters) -> NDArray[np.float64]:
         days = place.days * (place.trajectory.parameters.rho / parameters.rho)
-        there = self._run(parameters, until=days)
+        there = self._run(replace(parameters, days=days), until=days)
         if there is None:
             return np.zeros(len(place.residual))
         at = self._residual(there, days)

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
 from ...atlas import Atlas
-from ...solver import FisherKolmogorov, GrowthModel, GrowthParameters, Tissue, on_grid, simulate
+from ...solver import (
+    FisherKolmogorov,
+    GrowthModel,
+    GrowthParameters,
+    Tissue,
+    Treatment,
+    on_grid,
+    simulate,
+)
 from .atlas_pictures import draw_on_atlas
 
 FRAMES = 24
@@ -17,7 +26,11 @@ LAST_FRAME_MS = 1500
 
 
 def draw_movie(
-    atlas: Atlas, parameters: GrowthParameters, *, model: GrowthModel = FisherKolmogorov()
+    atlas: Atlas,
+    parameters: GrowthParameters,
+    *,
+    model: GrowthModel = FisherKolmogorov(),
+    treatments: Sequence[Treatment] = (),
 ) -> bytes:
     """Draw isolines on the atlas T1, at equal steps of time, as an animated GIF.
 
@@ -27,6 +40,8 @@ def draw_movie(
     parameters : GrowthParameters
         The tumour to grow.
     model : GrowthModel
+    treatments : sequence of Treatment
+        On days since the seed.
 
     Returns
     -------
@@ -35,7 +50,9 @@ def draw_movie(
     """
     tissue = Tissue.from_atlas(atlas)
     times = np.linspace(0, parameters.days, FRAMES + 1)[1:]
-    run = simulate(tissue, parameters, model=model, snapshot_days=times.tolist())
+    run = simulate(
+        tissue, parameters, model=model, snapshot_days=times.tolist(), treatments=treatments
+    )
     final = on_grid(tissue, run.final.u)
     frames = [
         Image.open(io.BytesIO(draw_on_atlas(atlas, on_grid(tissue, s.u), centre=final)))

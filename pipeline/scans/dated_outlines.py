@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,24 +39,34 @@ class DatedOutlines:
         return float(self.masks.whole.sum() * self.masks.grid.voxel_ml)
 
 
-def in_order(scans: Sequence[DatedOutlines]) -> tuple[DatedOutlines, ...]:
+def in_order(
+    scans: Sequence[DatedOutlines], treated: Sequence[float] = ()
+) -> tuple[DatedOutlines, ...]:
     """Scans in the order of their days.
+
+    Parameters
+    ----------
+    scans : sequence of DatedOutlines
+    treated : sequence of float
+        Days on which treatments begin.
 
     Raises
     ------
     InputError
-        If there are fewer than two, two are of one day, or a tumour has shrunk.
+        If there are fewer than two, two are of one day, or a tumour has shrunk before a treatment.
     """
     if len(scans) < 2:
         raise InputError(f"rates in real days take two scans or more, got {len(scans)}")
     require_days([scan.day for scan in scans])
     ordered = tuple(sorted(scans, key=lambda scan: scan.day))
     for before, after in itertools.pairwise(ordered):
+        if min(treated, default=math.inf) <= after.day:
+            break
         if after.whole_ml < SHRUNK * before.whole_ml:
             raise InputError(
                 f"the whole tumour shrinks from {before.whole_ml:.1f} ml on day {before.day:g} to "
                 f"{after.whole_ml:.1f} ml on day {after.day:g}, and no growth does that: see that "
-                "the days and the outlines belong together, and leave out scans after a treatment"
+                "the days and the outlines belong together, and list treatments, if there were any"
             )
     return ordered
 

@@ -9,6 +9,7 @@ a sum over voxels that an outline's noise moves, the residual is smooth in it.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from numpy.typing import NDArray
 from ...dbgen import Database
 from ...dbgen.machine.cores import available_threads
 from ...query import Index
-from ...solver import Accuracy, GrowthParameters, on_grid
+from ...solver import Accuracy, GrowthParameters, Treatment, on_grid
 from ...solver.own_settings import own_arithmetic
+from ...solver.treated_state import require_treatable
 from ..fit.descent import Descent, Interior, descend
 from ..fit.refinement import NoGrowthError, Stage
 from .dated_outlines import DatedOutlines, in_order
@@ -76,6 +78,7 @@ def fit_scans(
     index: Index,
     scans: Sequence[DatedOutlines],
     *,
+    treatments: Sequence[Treatment] = (),
     also: Sequence[GrowthParameters] = (),
     n_threads: int | None = None,
 ) -> JointFit:
@@ -88,6 +91,8 @@ def fit_scans(
         Of its stored outlines.
     scans : sequence of DatedOutlines
         On the database's grid, in any order.
+    treatments : sequence of Treatment
+        Their days count from the first scan. A scan on the day of one is after it.
     also : sequence of GrowthParameters
         Growths from which it may begin beside the stored ones.
     n_threads : int, optional
@@ -100,13 +105,21 @@ def fit_scans(
     Raises
     ------
     InputError
-        If there are fewer than two scans, two are of one day, or the tumour shrinks.
+        If there are fewer than two scans, two are of one day, the tumour shrinks untreated, or
+        treatments are given of a model with several populations.
     NoGrowthError
         If no growth passes through the volumes of all scans.
     """
-    ordered = in_order(scans)
-    joint = JointTarget(ordered, database.tissue, database.model, database.thresholds)
-    growths = (*also, *stored_runs(database, index, ordered))
+    if treatments:
+        require_treatable(database.model)
+    begin = min((scan.day for scan in scans), default=0.0)
+    treated = [begin + one.day for one in treatments]
+    ordered = in_order(scans, treated)
+    joint = JointTarget(
+        ordered, database.tissue, database.model, database.thresholds, tuple(treatments)
+    )
+    untreated = [scan for scan in ordered if scan.day < min(treated, default=math.inf)]
+    growths = (*also, *stored_runs(database, index, untreated))
     return fit_jointly(joint, growths, accuracy=database.accuracy, n_threads=n_threads)
 
 

@@ -4,6 +4,9 @@ A growth with rates in real days meets the first scan at its age then, T, and a 
 T + (its day - the first day). Its origin, lambda, rho T and rho are unknown: the last, which one
 scan leaves open, is the speed at which a run passes from one scan to the next. The residual holds
 those of all scans (see `fit.overlap`), the score is the sum of all their Dice.
+
+Without a treatment one run shows all ages: it is met by the first scan at any of them. A treatment
+is tied to the days of the scans, so that each age takes a run of its own.
 """
 
 from __future__ import annotations
@@ -22,15 +25,18 @@ from ...solver import (
     FisherKolmogorov,
     GrowthModel,
     GrowthParameters,
+    Simulation,
     Snapshot,
     Thresholds,
     Tissue,
+    Treatment,
     simulate,
 )
 from ...solver.declarations import RATES
 from ..fit.coordinates import Coordinates, Free
 from ..fit.overlap import Comparison
 from ..fit.trajectory import (
+    MAX_RHO_T,
     VOLUME_SHARES,
     Target,
     Trajectory,
@@ -59,12 +65,15 @@ class JointTarget:
     model : GrowthModel
     thresholds : Thresholds
         Densities at which a tumour's outlines are drawn.
+    treatments : tuple of Treatment
+        Their days count from the first scan.
     """
 
     scans: tuple[DatedOutlines, ...]
     tissue: Tissue
     model: GrowthModel = field(default_factory=FisherKolmogorov)
     thresholds: Thresholds = field(default_factory=Thresholds)
+    treatments: tuple[Treatment, ...] = ()
 
     @cached_property
     def targets(self) -> tuple[Target, ...]:
@@ -82,6 +91,11 @@ class JointTarget:
         return tuple(scan.day - self.scans[0].day for scan in self.scans)
 
     @property
+    def is_treated(self) -> bool:
+        """Whether a treatment begins by the last scan."""
+        return any(one.day <= self.after_days[-1] for one in self.treatments)
+
+    @property
     def first(self) -> Target:
         """That of the first scan."""
         return self.targets[0]
@@ -94,7 +108,7 @@ class JointTarget:
     def follow(
         self, parameters: GrowthParameters, accuracy: Accuracy, *, until: float = math.inf
     ) -> JointTrajectory | None:
-        """Grow a tumour past the volume of every scan; see `fit.trajectory.follow`.
+        """Grow a tumour past the volume of every scan, untreated; see `fit.trajectory.follow`.
 
         Parameters
         ----------
@@ -114,10 +128,37 @@ class JointTarget:
             return None
         return JointTrajectory(run.target, run.parameters, run.days, run.densities, self)
 
+    def follow_treated(
+        self, growth: GrowthParameters, accuracy: Accuracy, *, stop_ml: float = math.inf
+    ) -> TreatedRun | None:
+        """A growth under treatment on the days of all scans.
+
+        Parameters
+        ----------
+        growth : GrowthParameters
+            In real days, of its age at the first scan.
+        accuracy : Accuracy
+        stop_ml : float
+            Whole volume which it may not reach before the last scan.
+
+        Returns
+        -------
+        TreatedRun or None
+            None for a growth too old, too large, or of no proliferation.
+        """
+        if not 0 < growth.rho_t <= MAX_RHO_T:
+            return None
+        ages = [growth.days + after for after in self.after_days]
+        seen = self._simulated(growth, ages, accuracy, stop_ml=stop_ml).snapshots
+        if len(seen) < len(ages):
+            return None
+        densities = tuple(one.u for one in seen)
+        return TreatedRun(self.first, growth, tuple(ages), densities, self, accuracy)
+
     def snapshots(
         self, growth: GrowthParameters, after_days: Sequence[float], accuracy: Accuracy
     ) -> tuple[Snapshot, ...]:
-        """A growth on some days after the first scan.
+        """A growth on some days after the first scan, under treatment where there is one.
 
         Parameters
         ----------
@@ -128,16 +169,28 @@ class JointTarget:
         accuracy : Accuracy
         """
         ages = [growth.days + after for after in after_days]
-        run = simulate(
+        run = self._simulated(growth, ages, accuracy)
+        # A tumour that has filled the tissue ends before; it does not change any more.
+        return (*run.snapshots, *[run.final] * (len(ages) - len(run.snapshots)))
+
+    def _simulated(
+        self,
+        growth: GrowthParameters,
+        ages: Sequence[float],
+        accuracy: Accuracy,
+        *,
+        stop_ml: float = math.inf,
+    ) -> Simulation:
+        return simulate(
             self.tissue,
             replace(growth, days=ages[-1]),
             model=self.model,
             thresholds=self.thresholds,
             snapshot_days=ages,
+            stop_ml=stop_ml,
             accuracy=accuracy,
+            treatments=[replace(one, day=growth.days + one.day) for one in self.treatments],
         )
-        # A tumour that has filled the tissue ends before; it does not change any more.
-        return (*run.snapshots, *[run.final] * (len(ages) - len(run.snapshots)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +244,30 @@ class JointTrajectory(Trajectory):
 
 
 @dataclass(frozen=True, eq=False)
+class TreatedRun(Trajectory):
+    """A growth under treatment on the days of all scans, of one age at the first.
+
+    Attributes
+    ----------
+    joint : JointTarget
+    accuracy : Accuracy
+        Of the run.
+    """
+
+    joint: JointTarget
+    accuracy: Accuracy
+
+    def best(self, parts: int = 1) -> tuple[float, float]:
+        """The sum of the Dice over all scans, and the age at the first."""
+        part = self.reach
+        scores = (
+            target.score(logit(u[part]), part)
+            for target, u in zip(self.joint.targets, self.densities, strict=True)
+        )
+        return sum(scores), self.days[0]
+
+
+@dataclass(frozen=True, eq=False)
 class JointComparison:
     """What is compared at all scans, at one blur: a `Yardstick` of descents.
 
@@ -217,11 +294,16 @@ class JointComparison:
     def follow(
         self, parameters: GrowthParameters, accuracy: Accuracy, *, until: float = math.inf
     ) -> Trajectory | None:
-        """Grow a tumour past the volume of every scan."""
+        """Grow a tumour past the volume of every scan, or treated, from its age at the first."""
+        if self.joint.is_treated:
+            return self.joint.follow_treated(parameters, accuracy)
         return self.joint.follow(parameters, accuracy, until=until)
 
     def residual_at(self, trajectory: Trajectory, days: float) -> NDArray[np.float32]:
         """The residuals of all scans, for an age at the first."""
+        if isinstance(trajectory, TreatedRun) and days != trajectory.days[0]:
+            aside = replace(trajectory.parameters, days=days)
+            trajectory = self.joint.follow_treated(aside, trajectory.accuracy) or trajectory
         return np.concatenate(
             [
                 comparison.residual(trajectory.at(days + after, comparison.part))

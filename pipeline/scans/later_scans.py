@@ -10,9 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...errors import InputError
 from ...paths import StrPath
 from ...solver import TumorMasks
+from ...solver.listed_treatments import ListedTreatment
 from ..images.labels import LabelConvention
 from ..images.nifti import Scan
 from ..patient.coregistration import align, measure_agreement, move
@@ -20,6 +24,7 @@ from ..patient.named_files import ROLES
 from ..patient.patient import MIN_AGREEMENT, Patient
 from ..patient.patient_files import PatientFiles, read_patient_files
 from .dated_outlines import DatedOutlines, in_order
+from .placed_treatments import PlacedTreatment, read_map
 from .scan_days import ScanFiles
 
 
@@ -37,6 +42,8 @@ class LaterScan:
     checksums : tuple of (str, str)
         SHA-256 of its T1 and its segmentation.
     notices : tuple of str
+    motion : (4, 4) float array or None
+        From the world of its files into that of the first scan; None where they share one.
     """
 
     outlines: TumorMasks
@@ -44,6 +51,7 @@ class LaterScan:
     agreement: float
     checksums: tuple[str, str]
     notices: tuple[str, ...] = ()
+    motion: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,19 +65,29 @@ class FollowUp:
     later : tuple of LaterScan
     forecast : tuple of float
         Days after the last scan that are to be foretold.
+    treatments : tuple of PlacedTreatment
     """
 
     first_day: float
     later: tuple[LaterScan, ...]
     forecast: tuple[float, ...] = ()
+    treatments: tuple[PlacedTreatment, ...] = ()
 
     @property
     def checksums(self) -> dict[str, str]:
-        """SHA-256 of each later file by its role, `t1_2` and `seg_2` for the second scan."""
-        return {
+        """SHA-256 of each later file by its role.
+
+        `t1_2` and `seg_2` are of the second scan, `treatment_1` is the map of the first treatment.
+        """
+        of_scans = {
             f"{role}_{number}": checksum
             for number, scan in enumerate(self.later, start=2)
             for role, checksum in zip(("t1", "seg"), scan.checksums, strict=True)
+        }
+        return of_scans | {
+            f"treatment_{number}": one.checksum
+            for number, one in enumerate(self.treatments, start=1)
+            if one.checksum is not None
         }
 
 
@@ -80,6 +98,7 @@ def load_follow_up(
     *,
     convention: LabelConvention,
     forecast: Sequence[float] = (),
+    treatments: Sequence[ListedTreatment] = (),
 ) -> FollowUp:
     """Read a patient's later scans and lay them on the first (5 s each).
 
@@ -94,6 +113,8 @@ def load_follow_up(
         What the labels of the segmentations mean.
     forecast : sequence of float
         Days after the last scan that are to be foretold.
+    treatments : sequence of ListedTreatment
+        What was done after the first scan, as `read_treatments` returns it.
 
     Returns
     -------
@@ -102,15 +123,20 @@ def load_follow_up(
     Raises
     ------
     InputError
-        If a file is no image of a head or no segmentation, a T1 shares too little with the first,
-        or the outlined tumour shrinks.
+        If a file is no image of a head, no segmentation or no map of a treatment, a T1 shares too
+        little with the first, or the outlined tumour shrinks untreated.
     """
     read = [(one, _read(one, convention)) for one in sorted(later, key=lambda one: one.day)]
     first = DatedOutlines(patient.outlines, first_day)
-    in_order([first, *(DatedOutlines(files.outlines, one.day) for one, files in read)])
-    return FollowUp(
-        first_day, tuple(_lay(one, files, patient) for one, files in read), tuple(forecast)
+    in_order(
+        [first, *(DatedOutlines(files.outlines, one.day) for one, files in read)],
+        [one.day for one in treatments],
     )
+    maps = [read_map(one) for one in treatments]
+    laid = tuple(_lay(one, files, patient) for one, files in read)
+    motions = (None, *(scan.motion for scan in laid))
+    placed = tuple(one.moved(motions[one.listed.scan - 1]) for one in maps)
+    return FollowUp(first_day, laid, tuple(forecast), placed)
 
 
 def _read(one: ScanFiles, convention: LabelConvention) -> PatientFiles:
@@ -119,7 +145,7 @@ def _read(one: ScanFiles, convention: LabelConvention) -> PatientFiles:
 
 
 def _lay(one: ScanFiles, files: PatientFiles, patient: Patient) -> LaterScan:
-    image, outlines = files.image, files.outlines
+    image, outlines, motion = files.image, files.outlines, None
     if image.grid != patient.grid:
         motion = align(image, patient.t1)
         image = Scan(image.values, move(image.grid, motion))
@@ -137,4 +163,5 @@ def _lay(one: ScanFiles, files: PatientFiles, patient: Patient) -> LaterScan:
         agreement=agreement,
         checksums=(files.checksums["t1"], files.checksums["seg"]),
         notices=tuple(f"Scan of day {one.day:g}: {notice}" for notice in files.notices),
+        motion=motion,
     )

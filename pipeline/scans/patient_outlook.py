@@ -59,7 +59,7 @@ class PatientOutlook:
     def notices(self) -> list[str]:
         """What a person should know of it."""
         fit = self.outlook.fit
-        told = doubts_of_change(fit.joint.scans)
+        told = [] if fit.joint.is_treated else doubts_of_change(fit.joint.scans)
         (declared,) = (one for one in RATES if one.name == "rho")
         usual = declared.usual
         if usual is not None and fit.growth.rho > usual[1]:
@@ -97,6 +97,7 @@ class PatientOutlook:
                     strict=True,
                 )
             ],
+            "treatments": [one.row() for one in self.follow_up.treatments],
             "level": LEVEL,
             "rests_on": RESTS_ON,
             "rates": {name: rate_row(rate) for name, rate in self.outlook.rates.items()},

@@ -31,8 +31,8 @@ QUANTITIES = (
 )
 """What has an interval; the last are the volumes that are foretold."""
 
-NORMAL_FACTOR = 1.645
-"""f: standard deviations that hold 90 % of a normal distribution to either side."""
+FACTORS: Mapping[str, float] = dict.fromkeys(QUANTITIES, 1.645)
+"""f, of each quantity."""
 
 LEAST_DEVIATION = 0.01
 """b, in natural logarithms."""
@@ -99,7 +99,8 @@ def rates_of(fit: JointFit, volumes: Volumes) -> dict[str, Rate]:
     dict of str to Rate
         Proliferation rate, diffusivity, front's width, velocity 2 sqrt(Dw rho) of a front in white
         matter, age of the tumour at the first scan, and the days in which the whole volume doubled
-        between the first scan and the last; the last is left out where it did not grow.
+        between the first scan and the last; the last is left out where it did not grow or was
+        treated.
     """
     growth = fit.growth
     n = len(fit.joint.coordinates)
@@ -117,7 +118,7 @@ def rates_of(fit: JointFit, volumes: Volumes) -> dict[str, Rate]:
     last = fit.joint.after_days[-1]
     ends = [volumes.days.index(day) for day in (0.0, last)]
     first_ml, last_ml = volumes.ml[ends, 1]
-    if last_ml > first_ml:
+    if last_ml > first_ml and not fit.joint.is_treated:
         e_foldings = math.log(last_ml / first_ml)
         by_volume = volumes.slopes[ends[1], 1] - volumes.slopes[ends[0], 1]
         found["doubling_days"] = last * math.log(2) / e_foldings, -by_volume / e_foldings
@@ -134,5 +135,5 @@ def deviation_of(covariance: NDArray[np.float64], slope: NDArray[np.float64]) ->
 
 def rate_of(name: str, value: float, deviation: float) -> Rate:
     """A quantity with its interval."""
-    reach = math.exp(NORMAL_FACTOR * math.hypot(deviation, LEAST_DEVIATION))
+    reach = math.exp(FACTORS[name] * math.hypot(deviation, LEAST_DEVIATION))
     return Rate(value, value / reach, value * reach, UNITS.get(name, "ml"), deviation)

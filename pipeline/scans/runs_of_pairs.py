@@ -5,6 +5,9 @@ in rho t. The first scan and the last each choose stored tumours by exact search
 runs is followed through all volumes of the patient; at every moment it has a sum of Dice with each
 scan. The moment of the first scan and the days of the run that pass in a real day are those with
 the largest sum over all scans: that is the growth in real days.
+
+Under treatment the first scan alone chooses, and tells the age in days of the run; each speed is
+then tried by a run of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from ...query import Index, search
 from ...solver import Accuracy, GrowthParameters, OriginError
 from ...solver.declarations import symmetry_of
 from ..fit.refinement import choose_starts
+from ..fit.trajectory import follow
 from .dated_outlines import DatedOutlines
 from .joint_outlines import RHO, JointTarget, JointTrajectory
 
@@ -35,6 +39,16 @@ COARSE = Accuracy.for_error(0.05)
 
 N_SPEEDS = 121
 """Speeds that are tried between the slowest and the fastest."""
+
+N_TREATED_RUNS = 3
+"""Runs, those most like the first scan, that are grown on under treatment."""
+
+N_TREATED_SPEEDS = (12, 6)
+"""Speeds of each between the slowest and the fastest, and then between the neighbours of the best.
+"""
+
+LARGEST_SHARE = 4.0
+"""Of the largest whole volume of the scans, above which a run under treatment ends."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +76,10 @@ def stored_runs(
     database : Database
     index : Index
     scans : sequence of DatedOutlines
-        In the order of their days.
+        In the order of their days: those among which no treatment was given.
     """
-    found = [search(index, scans[i].masks, k=N_RANKED) for i in (0, -1)]
+    ends = {id(scan): scan for scan in (scans[0], scans[-1])}
+    found = [search(index, scan.masks, k=N_RANKED) for scan in ends.values()]
     in_turn = itertools.chain.from_iterable(zip(*found, strict=True))
     return [database.growth_parameters(match.sample) for match in in_turn]
 
@@ -83,15 +98,27 @@ def score_runs(joint: JointTarget, growths: Iterable[GrowthParameters]) -> list[
     list of ScoredGrowth
         Without those that cannot begin, or never come near the volumes of the scans.
     """
-    scored = []
-    for growth in choose_starts(growths, N_RUNS):
-        try:
-            run = joint.follow(growth, COARSE)
-        except OriginError:
-            continue
-        if run is not None:
-            scored.append(in_real_days(run))
-    return sorted(scored, key=lambda growth: -growth.score)
+    followed = (_followed(joint, growth) for growth in choose_starts(growths, N_RUNS))
+    scored = sorted((one for one in followed if one is not None), key=lambda one: -one.score)
+    if not joint.is_treated:
+        return scored
+    treated = (under_treatment(joint, one.parameters) for one in scored[:N_TREATED_RUNS])
+    return sorted((one for one in treated if one is not None), key=lambda one: -one.score)
+
+
+def _followed(joint: JointTarget, growth: GrowthParameters) -> ScoredGrowth | None:
+    """A growth where it meets all scans best, or under treatment the first."""
+    try:
+        if joint.is_treated:
+            alone = follow(joint.first, growth, COARSE)
+            if alone is None:
+                return None
+            score, days = alone.best()
+            return ScoredGrowth(replace(growth, days=days), score)
+        run = joint.follow(growth, COARSE)
+    except OriginError:
+        return None
+    return None if run is None else in_real_days(run)
 
 
 def in_real_days(run: JointTrajectory) -> ScoredGrowth:
@@ -112,3 +139,45 @@ def _speeds(run: JointTrajectory) -> NDArray[np.float64]:
     slowest, fastest = (rho / run.parameters.rho for rho in RHO)
     fastest = min(fastest, (run.days[-1] - run.days[0]) / shortest)
     return np.geomspace(min(slowest, fastest), fastest, N_SPEEDS)
+
+
+def under_treatment(joint: JointTarget, growth: GrowthParameters) -> ScoredGrowth | None:
+    """The speed of a growth at which it meets all scans best under treatment.
+
+    Parameters
+    ----------
+    joint : JointTarget
+    growth : GrowthParameters
+        As it meets the first scan, in days of its own.
+
+    Returns
+    -------
+    ScoredGrowth or None
+        None where it outgrows the scans at every speed.
+    """
+    symmetry = symmetry_of(joint.model)
+    if not symmetry:
+        return _scored(joint, growth)
+    low, high = (rho / growth.rho for rho in RHO)
+    best: ScoredGrowth | None = None
+    for n in N_TREATED_SPEEDS:
+        speeds = np.geomspace(low, high, n).tolist()
+        scores = []
+        for speed in speeds:
+            found = _scored(joint, growth.scaled(speed, symmetry))
+            if found is None:  # a faster one outgrows the scans, too
+                break
+            scores.append(found.score)
+            if best is None or found.score > best.score:
+                best = found
+        if not scores:
+            break
+        peak = int(np.argmax(scores))
+        low, high = speeds[max(peak - 1, 0)], speeds[min(peak + 1, n - 1)]
+    return best
+
+
+def _scored(joint: JointTarget, growth: GrowthParameters) -> ScoredGrowth | None:
+    largest = max(scan.whole_ml for scan in joint.scans)
+    run = joint.follow_treated(growth, COARSE, stop_ml=LARGEST_SHARE * largest)
+    return None if run is None else ScoredGrowth(growth, run.best()[0])

@@ -1,6 +1,7 @@
 """Treatment as events of a growth: laws, order in time, and a solver of its own in NumPy."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,6 +59,14 @@ def test_a_uniform_dose_leaves_the_share_of_the_linear_quadratic_law(tissue, gro
         after.u, untreated.u * np.float32(math.exp(-0.1 * 2 - 0.01 * 2**2))
     )
     assert after.whole_voxels == (after.u >= np.float32(0.2)).sum()
+
+
+def test_a_course_acts_at_each_of_its_fractions(tissue, growth):
+    course = Radiotherapy(30.0, 2.0, alpha=0.1, fractions=6)
+    single = [Radiotherapy(day, 2.0, alpha=0.1) for day in (30.0, 31.0, 32.0, 33.0, 34.0, 37.0)]
+    short = replace(growth, days=40.0)
+    found = ended(tissue, short, course).density.u
+    np.testing.assert_array_equal(found, ended(tissue, short, *single).density.u)
 
 
 def test_a_map_of_doses_acts_where_it_is(tissue, growth):
@@ -138,6 +147,8 @@ def test_what_no_treatment_can_be_is_refused(tissue, growth):
         Radiotherapy(3.0, 2.0, alpha=-1.0)
     with pytest.raises(InputError, match="a dose is 0 Gy or more"):
         Radiotherapy(3.0, -2.0, alpha=0.1)
+    with pytest.raises(InputError, match="one fraction or more, got 0"):
+        Radiotherapy(3.0, 2.0, alpha=0.1, fractions=0)
     with pytest.raises(InputError, match="half-life > 0"):
         Drug(1.0, 0.1, 0.0)
     with pytest.raises(InputError, match="shape of the tissue's grid"):

@@ -61,6 +61,23 @@ def test_simulate_writes_a_density(capsys, tmp_path):
     assert np.linalg.norm(peak[:3] - [-150, 100, 60]) < 20
 
 
+def test_simulate_takes_treatments(capsys, tmp_path):
+    cavity = np.zeros(SIMULATION_GRID.shape, np.uint8)
+    cavity[:, :54] = 1  # y of the origin is 100 mm, in voxel 53.75
+    write_nifti(tmp_path / "cavity.nii.gz", cavity, SIMULATION_GRID)
+    (tmp_path / "treatments.toml").write_text(
+        '[[treatment]]\nkind = "resection"\nday = 40\nmask = "cavity.nii.gz"\n', encoding="utf-8"
+    )
+    command = (
+        "simulate", "--origin", -150, 100, 60, "--dw", 0.3, "--rho", 0.05,
+        "--treatments", tmp_path / "treatments.toml", "-o", tmp_path / "u.nii.gz",
+    )  # fmt: skip
+    code, _, _ = run(capsys, *command, "--days", 60)
+    u = np.asarray(nib.load(tmp_path / "u.nii.gz").dataobj)
+    assert code == 0 and not u[:, :54].any() and u[:, 54:].any()
+    assert "resection of day 40 is after the end" in refused(capsys, *command, "--days", 30)
+
+
 def test_query_finds_a_stored_tumor_by_its_own_outlines(capsys, database, tmp_path):
     outlines = database.outlines(5)
     write_nifti(tmp_path / "core.nii.gz", outlines.core, outlines.grid)

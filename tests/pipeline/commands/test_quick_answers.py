@@ -59,6 +59,8 @@ REFUSED = [
     (*SCANS, "--scan", "scan.nii,scan.nii,0"),
     (*SCANS, "--scan", "scan.nii,5"),
     (*SCANS, "--scan", "scan.nii,scan.nii,5", "--forecast", "0"),
+    (*SCANS, "--scan", "scan.nii,scan.nii,5", "--treatments", "text.nii"),
+    (*INVERT, "--treatments", "text.nii"),
     SCANS,
     (*INVERT, "--whole-structures", "GTV"),
     (*INVERT, "--core-structures", "GTV"),

@@ -23,8 +23,10 @@ from glioquery.pipeline.results.outputs import write_forecast
 from glioquery.pipeline.scans.joint_fit import JointFit
 from glioquery.pipeline.scans.joint_outlines import JointTarget
 from glioquery.pipeline.scans.later_scans import FollowUp, LaterScan
+from glioquery.pipeline.scans.placed_treatments import PlacedTreatment
 from glioquery.pipeline.scans.runs_of_pairs import ScoredGrowth
 from glioquery.solver import Accuracy, on_grid, simulate
+from glioquery.solver.listed_treatments import ListedTreatment
 
 QUICK = Accuracy.for_error(0.05)
 
@@ -41,9 +43,13 @@ def followed(tmp_path_factory):
     ]
     day = later.days - growth.days
     scan = LaterScan(masks[1], day, 0.5, ("a" * 64, "b" * 64), ("a notice",))
+    drug = ListedTreatment("drug", 1.5 * day, {"rate": 1e-4, "half_life_days": 10.0})
+    follow_up = FollowUp(0.0, (scan,), (day,), (PlacedTreatment(drug),))
 
-    def known(database, index, scans, *, also):
-        joint = JointTarget(tuple(scans), database.tissue, database.model, database.thresholds)
+    def known(database, index, scans, *, treatments, also):
+        joint = JointTarget(
+            tuple(scans), database.tissue, database.model, database.thresholds, tuple(treatments)
+        )
         spread = np.diag([0.1, 0.1, 0.1, 0.01, 0.05, 0.01]) ** 2
         dice = ((1.0, 1.0),) * len(scans)
         return JointFit(joint, growth, dice, spread, QUICK, ScoredGrowth(growth, 4.0), 1)
@@ -57,7 +63,7 @@ def followed(tmp_path_factory):
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(several_scans, "fit_scans", known)
-        return follow_scans(found, FollowUp(0.0, (scan,), (day,))), masks
+        return follow_scans(found, follow_up), masks
 
 
 def test_scans_come_to_the_atlas_and_the_forecast_to_the_patient(followed):
@@ -73,6 +79,8 @@ def test_scans_come_to_the_atlas_and_the_forecast_to_the_patient(followed):
     assert grown == pytest.approx(told.forecast[0].whole_ml.value, rel=0.02)
     assert grown > second.whole.sum() * 0.008
     assert outlook.check is None
+    (drug,) = told.fit.joint.treatments
+    assert drug.day == 1.5 * outlook.follow_up.later[0].day
 
 
 def test_its_row_is_as_the_schema_says(followed):

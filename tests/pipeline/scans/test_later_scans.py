@@ -13,7 +13,9 @@ from glioquery.pipeline.images.nifti import Scan, write_nifti
 from glioquery.pipeline.patient.patient import Patient
 from glioquery.pipeline.scans import later_scans
 from glioquery.pipeline.scans.later_scans import load_follow_up
+from glioquery.pipeline.scans.placed_treatments import read_map
 from glioquery.pipeline.scans.scan_days import ScanFiles, parse_day
+from glioquery.pipeline.scans.treatment_file import read_treatments
 from glioquery.solver import TumorMasks
 
 BRATS = label_convention("brats2021")
@@ -83,3 +85,66 @@ def test_a_tumour_that_shrinks_is_refused_before_anything_is_aligned(patient, mo
         load_follow_up(
             shrunk, 40.0, [replace(files, day=50.0, t1=Path(files.t1))], convention=BRATS
         )
+
+
+def listing(folder, text):
+    path = folder / "treatments.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_mask_of_a_treatment_comes_into_the_world_of_the_first_scan(
+    patient, moved, monkeypatch, tmp_path
+):
+    files, motion = moved
+    monkeypatch.setattr(later_scans, "align", lambda moving, fixed: motion)
+    grid = Grid(patient.grid.shape, np.linalg.inv(motion) @ patient.grid.affine)
+    write_nifti(tmp_path / "cavity.nii", patient.masks.core, grid)
+    path = listing(
+        tmp_path,
+        '[[treatment]]\nkind = "resection"\nday = 2024-03-02\nmask = "cavity.nii"\nscan = 2\n'
+        '[[treatment]]\nkind = "drug"\nday = "2024-03-03"\nrate = 0.1\nhalf_life_days = 9\n',
+    )
+    days = [parse_day("2024-03-01"), parse_day("2024-04-10")]
+    treatments = read_treatments(path, days)
+    found = load_follow_up(
+        patient, days[0], [replace(files, day=days[1])], convention=BRATS, treatments=treatments
+    )
+    resection, drug = found.treatments
+    np.testing.assert_allclose(resection.map.grid.affine, patient.grid.affine, atol=1e-6)
+    assert set(found.checksums) == {"t1_2", "seg_2", "treatment_1"}
+    cavity = resection.after(days[0], lambda scan: scan.values)
+    assert cavity.day == 1 and (cavity.cavity == patient.masks.core).all()
+    assert drug.after(days[0], None).day == 2
+    assert drug.row() == {
+        "kind": "drug", "day": days[0] + 2, "rate": 0.1, "half_life_days": 9, "map_sha256": None,
+    }  # fmt: skip
+    with pytest.raises(InputError, match="marks no voxel of the atlas"):
+        resection.after(days[0], lambda scan: 0.4 * scan.values)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("treatment = 3", r"expected tables \[\[treatment\]\], each"),
+        ("day = ", "expected a TOML file with tables"),
+        ('when = "now"', "alone, got 'when'"),
+        ('[[treatment]]\nkind = "drug"\nday = 5\nrate = 1\nhalf_life_days = 1',
+         "a drug of day 5 is not after the first scan, of day 5"),
+        ('[[treatment]]\nkind = "resection"\nday = 6\nmask = "nowhere.nii"', "no such file"),
+    ],
+)  # fmt: skip
+def test_a_list_that_cannot_be_used_is_refused(text, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        read_treatments(listing(tmp_path, text), [5.0, 40.0])
+
+
+def test_a_map_of_doses_below_zero_is_refused(tmp_path, brain_2mm):
+    write_nifti(tmp_path / "dose.nii", brain_2mm.values - 1, brain_2mm.grid)
+    path = listing(
+        tmp_path,
+        '[[treatment]]\nkind = "radiotherapy"\nday = 6\ndose_map = "dose.nii"\nalpha = 0.1',
+    )
+    (listed,) = read_treatments(path)
+    with pytest.raises(InputError, match="in Gy, 0 or more everywhere"):
+        read_map(listed)

@@ -18,7 +18,15 @@ from glioquery.pipeline.scans.forecast import checked_forecast, look_ahead
 from glioquery.pipeline.scans.joint_fit import fit_jointly
 from glioquery.pipeline.scans.joint_outlines import JointTarget
 from glioquery.pipeline.scans.runs_of_pairs import COARSE, in_real_days
-from glioquery.solver import Accuracy, GrowthParameters, TumorMasks, on_grid, simulate
+from glioquery.solver import (
+    Accuracy,
+    GrowthParameters,
+    Radiotherapy,
+    Resection,
+    TumorMasks,
+    on_grid,
+    simulate,
+)
 
 GROWTH = GrowthParameters((26.3, 25.1, 27.8), 0.16, 0.04, 200.0)
 DAYS = (0.0, 40.0, 75.0)
@@ -63,6 +71,33 @@ def test_two_scans_tell_the_rates_of_a_growth(fit):
     assert fit.growth.dw == pytest.approx(GROWTH.dw, rel=0.08)
     assert math.dist(fit.growth.origin_mm, GROWTH.origin_mm) < 0.5
     assert (np.linalg.eigvalsh(fit.covariance) > 0).all()
+
+
+def test_two_scans_about_a_treatment_tell_the_rates(brain, scans):
+    course = Radiotherapy(10.0, 2.0, alpha=0.08, fractions=10)
+    age = GROWTH.days + DAYS[2]
+    later = simulate(
+        brain,
+        replace(GROWTH, days=age),
+        treatments=[replace(course, day=GROWTH.days + course.day)],
+    ).density.outlines()
+    treated = (scans[0], DatedOutlines(later, DAYS[2]))
+    assert treated[1].whole_ml < 0.8 * scans[2].whole_ml
+    start = replace(GROWTH.scaled(0.5), origin_mm=(27.3, 26.1, 27.0))
+    joint = JointTarget(treated, brain, treatments=(course,))
+    found = fit_jointly(joint, [start], accuracy=COARSE)
+    assert found.growth.rho == pytest.approx(GROWTH.rho, rel=0.1)
+    untreated = in_real_days(replace(joint, treatments=()).follow(GROWTH, COARSE))
+    assert untreated.parameters.rho < 0.8 * GROWTH.rho
+    assert "doubling_days" not in look_ahead(found).rates
+
+
+def test_a_treatment_after_the_last_scan_leaves_the_fit_and_changes_the_forecast(fit):
+    cavity = fit.joint.scans[1].masks.whole
+    later = replace(fit.joint, treatments=(Resection(DAYS[1] + 5, cavity),))
+    assert not later.is_treated
+    (day,) = look_ahead(replace(fit, joint=later), [DAYS[2]]).forecast
+    assert not day.density.u[cavity].any()
 
 
 def test_a_third_scan_is_foretold_with_its_volume(fit, seen, scans):
@@ -120,6 +155,13 @@ def test_scans_that_no_growth_explains_are_refused(scans, days, message):
     dated = [replace(scan, day=day) for scan, day in zip(scans, days, strict=False)]
     with pytest.raises(InputError, match=message):
         in_order(dated)
+
+
+def test_a_tumour_may_shrink_after_a_treatment(scans):
+    shrunk = [scans[1], replace(scans[0], day=50.0)]
+    assert in_order(shrunk, [45.0]) == tuple(shrunk)
+    with pytest.raises(InputError, match="and list treatments, if there were any"):
+        in_order(shrunk, [55.0])
 
 
 def test_a_tumour_that_stands_still_is_told(scans):

@@ -1,0 +1,74 @@
+"""The file that lists treatments: what is checked before an image is read."""
+
+from __future__ import annotations
+
+import datetime
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...errors import InputError
+from ...paths import StrPath
+from ...solver.listed_treatments import ListedTreatment, days_since_seed, list_treatments
+from ..images.file_kinds import require_nifti
+from .scan_days import parse_day
+
+MAPS = {"resection": "mask of the resection", "radiotherapy": "map of doses"}
+"""What the map of a treatment is to a person."""
+
+
+def read_treatments(
+    path: StrPath, days: Sequence[float] | None = None
+) -> tuple[ListedTreatment, ...]:
+    """Read a list of treatments; its maps are only seen to be images.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        TOML with tables `[[treatment]]`; maps are relative to it.
+    days : sequence of float, optional
+        Of a patient's scans, from which days are counted; from the seed by default.
+
+    Returns
+    -------
+    tuple of ListedTreatment
+        In the order of their days.
+
+    Raises
+    ------
+    InputError
+        If it is no such list, or a treatment is not after the first scan, or the seed.
+    """
+    path = Path(path)
+    name = f"treatments {path}"
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(
+            f"{name}: expected a TOML file with tables [[treatment]] ({error})"
+        ) from None
+    if set(content) - {"treatment"}:
+        raise InputError(f"{name}: expected tables [[treatment]] alone, got {min(content)!r}")
+    try:
+        listed = list_treatments(
+            content.get("treatment"),
+            folder=path.parent,
+            day_of=days_since_seed if days is None else _calendar_day,
+            n_scans=1 if days is None else len(days),
+        )
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    begin, named = (0.0, "the seed") if days is None else (min(days), "the first scan")
+    for one in listed:
+        if not one.day > begin:
+            raise InputError(
+                f"{name}: a {one.kind} of day {one.day:g} is not after {named}, of day {begin:g}: "
+                "the growth up to it is that of an untreated tumour"
+            )
+        if one.map is not None:
+            require_nifti(one.map, f"{MAPS[one.kind]} {one.map}")
+    return listed
+
+
+def _calendar_day(value: object) -> float:
+    return parse_day(value.isoformat() if isinstance(value, datetime.date) else str(value))
