@@ -1,4 +1,4 @@
-"""The density that agrees with the scan: outlines where they lie, the growth between and beyond."""
+"""The density that agrees with the scan: isolines along the outlines, the growth elsewhere."""
 
 from typing import TYPE_CHECKING
 

@@ -1,8 +1,8 @@
-"""Let a growth agree with the outlines it was found for.
+"""Let a growth agree with the outlines that it was found for.
 
 A growth that overlaps the outlines best still misses them by millimetres, for neither the tissue
-nor the one diffusivity of the model is the patient's. What is known better than any growth is where
-the outlines are. So the growth gives the shape of the front, and the outlines its place:
+nor the one diffusivity of the model is the patient's. The place of the outlines is known better
+than any growth. So the growth gives the shape of the front, and the outlines its place:
 
     z(x) = F((t_core(x) + t_whole(x)) / 2)
 
@@ -11,13 +11,13 @@ z is the logit of the density, t the signed travel time from an outline through 
 own isolines (`Front`). Both outlines are drawn with errors, and oedema without cells widens the
 whole one: the mean of the two times errs less than either. Then two corrections:
 
-- a share of the growth's own logit, where the growth has cells: it is what all of both outlines
-  say together, and so the least noisy;
-- near the core's outline, which contrast shows to a millimetre or two, z is what makes it the
+- a share of the growth's own logit, where the growth has cells: it rests on all of both outlines
+together, and is the least noisy; - near the core's outline, which contrast shows to a millimetre or
+two, z is what makes it the
   isoline of the core's threshold: the difference fades within `CORE_REACH_MM`.
 
-Where outlines and growth say the same, nothing changes. Where there is no core, the whole outline
-stands alone and is followed like a core's.
+Where outlines and growth agree, nothing changes. Without a core, the density follows the whole
+outline as it would follow a core's.
 
 The constants were chosen on virtual patients whose tumours grew in another anatomy by another
 solver; `glioquery trial` makes others, docs/results.md has the figures.
@@ -45,7 +45,7 @@ from ..travel import Terrain, travel_time
 from .front import Front, logit
 
 GROWTH_SHARE = 0.25
-"""Of the growth's own logit in the agreed one."""
+"""Share of the growth's own logit in the agreed one."""
 
 GROWTH_FROM, GROWTH_FULL = 1e-4, 1e-2
 """Densities of the growth at which its share begins and is full."""
@@ -60,10 +60,10 @@ REACH_MM = 60.0
 """Travel time from an outline beyond which no cells are mapped."""
 
 FINEST_MM = 0.8
-"""Finer voxels are put together for the travel times."""
+"""Finer voxels are merged for the travel times."""
 
 NOTHING = -60.0
-"""Logit of no cells."""
+"""Logit where there are no cells."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ class Agreement:
     density : TumorDensity
         0 outside the brain.
     logits : float32 array of the grid's shape
-        Of the density; `NOTHING` where there is none.
+        Logit of the density; `NOTHING` where there are no cells.
     """
 
     density: TumorDensity
@@ -83,7 +83,7 @@ class Agreement:
 
     @classmethod
     def of_logits(cls, logits: NDArray[np.float32], terrain: Terrain) -> Agreement:
-        """Of logits on a terrain's grid; there are no cells outside its brain.
+        """An agreement from logits on a terrain's grid; there are no cells outside its brain.
 
         Parameters
         ----------
@@ -99,12 +99,12 @@ class Agreement:
         return cls(TumorDensity(u, terrain.grid), logits)
 
     def carried_to(self, terrain: Terrain) -> Agreement:
-        """The same on another grid, by linear interpolation of the logits.
+        """The agreement on another grid, by linear interpolation of the logits.
 
         Parameters
         ----------
         terrain : Terrain
-            On the other grid.
+            Terrain on the other grid.
 
         Returns
         -------

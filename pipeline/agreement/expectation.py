@@ -31,22 +31,22 @@ NEAR = 0.45
 """Standard deviation of the logit where the scan shows tumour."""
 
 WIDENING = 0.235
-"""By which it grows a logit beyond."""
+"""Its growth per logit beyond."""
 
 BIAS = 0.30
-"""By which the truth falls faster a logit beyond: the outlines' errors flatten the front."""
+"""Excess fall of the truth per logit beyond: the outlines' errors flatten the front."""
 
 VISIBLE = 0.55
 """Logit below 0 at which the beyond begins: a density of 0.37."""
 
 LAPSE = 0.018
-"""Probability that there are no cells where there should be."""
+"""Probability that there are no cells where the map has some."""
 
 LEAST_LOGIT = -16.0
-"""Below it, a density of 1e-7, neither expectation nor probability is worth a number."""
+"""Logit (a density of 1e-7) below which expectation and probability count as 0."""
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
-"""Of the integration over the true logit."""
+"""Nodes of the integration over the true logit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,11 +80,11 @@ def doubt(
     ----------
     agreement : Agreement
     growth : TumorDensity
-        On the same grid, the growth that agreed.
+        The growth that agreed, on the same grid.
     growth_sd : float32 array of the grid's shape
         Standard deviation of its ensemble's densities.
     levels : sequence of float
-        Densities whose exceedance is asked for, between 0 and 1.
+        Densities whose exceedance is wanted, between 0 and 1.
 
     Returns
     -------

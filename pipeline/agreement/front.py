@@ -5,7 +5,7 @@ long the front takes to, or took from, a point. In logits, z = ln(u / (1 - u)), 
 nearly in a straight line, by about 1 / lambda a mm far ahead of the front. The profile of a growth
 is read off its own density as the mean logit of the voxels of one travel time, made falling by
 isotonic regression. So it holds what the growth equation, and its age, say about the front's shape,
-and none of where the growth lies.
+and nothing about where the growth lies.
 
 References
 ----------
@@ -23,20 +23,20 @@ from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
 LEAST_DENSITY = 1e-4
-"""Below it the density of a growth of finite age is no wave's."""
+"""Logit below which the density of a growth of finite age is no longer a wave's."""
 
 MOST_DENSITY = 1 - 1e-3
-"""Above it a logit tells rounding from rounding."""
+"""Logit above which differences are rounding alone."""
 
 BIN_MM = 0.5
 """Width of a bin of travel times, in mm of pure white matter."""
 
 LEAST_VOXELS = 8
-"""Voxels that make a bin."""
+"""Least number of voxels in a bin."""
 
 
 def logit(u: NDArray[np.floating] | float) -> NDArray[np.float32]:
-    """ln(u / (1 - u)), of a density between 0 and 1, both left out."""
+    """ln(u / (1 - u)) of a density above 0 and below 1."""
     values = np.asarray(u, np.float64)
     return np.log(values / (1 - values)).astype(np.float32)
 

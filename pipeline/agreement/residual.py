@@ -6,7 +6,7 @@ equation says what a density does next,
     du/dt = div(lambda^2 c^2 grad u) + u (1 - u),
 
 and a front that travels says the same: du/dt = v lambda c |grad u|, with one v for all of it (v = 2
-far from its origin). The residual is what is left of the first when the best v is taken,
+far from its origin). The residual is the rest of the first with the best v,
 
     r = ||du/dt - v lambda c |grad u||| / ||du/dt||    over 0.01 <= u <= 0.99.
 
@@ -33,10 +33,10 @@ from ..images.nifti import Scan
 from ..travel import CSF_SPEED
 
 SPACING_MM = 2.0
-"""Of the grid that is looked at, that of the simulations."""
+"""Voxel size of the grid on which it is measured, that of the simulations."""
 
 LEAST_DENSITY, MOST_DENSITY = 0.01, 0.99
-"""Where a front is."""
+"""Densities between which a front is."""
 
 
 def equation_residual(density: TumorDensity, speed: NDArray[np.float32], lambda_mm: float) -> float:
@@ -46,8 +46,8 @@ def equation_residual(density: TumorDensity, speed: NDArray[np.float32], lambda_
     ----------
     density : TumorDensity
     speed : float32 array of the grid's shape
-        c: of the front, in units of its speed in white matter. Where it is no more than that in
-        fluid there is no tissue, and nothing diffuses.
+        c, speed of the front in units of its speed in white matter. Where it does not exceed the
+        speed in fluid there is no tissue, and nothing diffuses.
     lambda_mm : float
         sqrt(dw / rho).
 

@@ -1,4 +1,4 @@
-"""How two images are brought together: a linear stage, SyN through ANTs, and the map found.
+"""Alignment of two images: a linear stage, SyN through ANTs, and the map that they find.
 
 It takes any two images; ANTs runs in a process of its own.
 """

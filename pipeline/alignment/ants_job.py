@@ -1,9 +1,9 @@
 """One call of one of ANTs' programs, in a process of its own; the one module that imports `ants`.
 
 It runs as a script, in the folder of its job and isolated (`python -I`): so Python's own modules
-and what is installed come before anything else, and neither the folder that the user works in nor
-that of the user's script is looked at. It imports nothing of glioquery, so that no other copy of it
-can be meant. `ants_worker` prepares the job.
+and installed packages come before anything else, and it never imports from the user's working
+folder or from the folder of the user's script. It imports nothing of glioquery, so no other copy of
+glioquery can interfere. `ants_worker` prepares the job.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """ANTs, in a process of its own.
 
 ITK reads the number of its threads when its library is loaded, so that each job gets a fresh
-process with the number in its environment. That also keeps everything ANTs prints away from
+process with the number in its environment. That also keeps everything that ANTs prints away from
 stdout, its memory out of ours, and turns a crash into an error. A job is a folder: images as plain
 arrays and antsRegistration's arguments go in, transforms come out; nothing is pickled.
 
@@ -52,13 +52,13 @@ def run_registration(
     Parameters
     ----------
     folder : Path
-        Existing; gets the job and what ANTs writes, whose names begin where `-o [{out}]` puts
-        them.
+        An existing folder. It receives the job and ANTs' files, whose names begin where `-o
+        [{out}]` puts them.
     images : mapping of str to Scan
-        By name; the grids without shear.
+        Images by name, on grids without shear.
     arguments : sequence of str
-        Of antsRegistration, with `{name}` for the image of that name and `{out}` for the folder,
-        which is the working folder of ANTs; any file is named relative to it.
+        Arguments of antsRegistration, with `{name}` for the image of that name and `{out}` for the
+        folder. ANTs works in that folder, and all files are named relative to it.
     n_threads : int
         ITK threads.
 
@@ -157,7 +157,7 @@ def _run_apart(
 
 
 def _further_path() -> list[str]:
-    """Where this process imports from, for an installation that an isolated Python does not find.
+    """Folders to import from, for an installation that an isolated Python does not find.
 
     Without the working folder and that of the user's script, which hold files of any name, unless
     what the job needs is installed there.

@@ -1,7 +1,7 @@
-"""What an image has in common with another that is laid into it, by a map of points.
+"""What an image has in common with another that a map of points lays into it.
 
-The points that count are those of the model's foreground and of a shell around it. Of a stripped
-brain this shell is dark, and so it is in a head, where it holds fluid and bone.
+The points that count are those of the model's foreground and of a shell around it. The shell is
+dark around a stripped brain, and also in a head, where it holds fluid and bone.
 
 References
 ----------
@@ -35,7 +35,7 @@ BRIGHTEST = 98
 """Percentile at which intensities are cut off: vessels and contrast agent are above."""
 
 BINS = 32
-"""Of the histograms that mutual information is read from."""
+"""Bins of the histograms for mutual information."""
 
 CUT_CM2 = 1.0
 """Area of an image's face that its brain touches, from which on it goes on beyond."""
@@ -78,7 +78,7 @@ class Comparison:
         return affine
 
     def loss_by(self, measure: Measure) -> Loss:
-        """What is to be made small by the choice of a pose; outside the image it is dark."""
+        """The loss of a pose, which a fit minimises; outside the image it is dark."""
         return self._by_correlation if measure == "correlation" else self._by_information
 
     def _by_correlation(self, pose: NDArray[np.float64]) -> float:
@@ -92,7 +92,7 @@ class Comparison:
         return 1 - normalised_information(self._found(pose), self.expected)
 
     def loss_and_slope(self, motion: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        """One less the correlation of what counts, and how it changes as each point moves.
+        """One minus the correlation of the points that count, and its change as each point moves.
 
         With weights w, deviations a of the image and b of the model from their weighted means,
         and r = <a b> / sqrt(<a a> <b b>), where <.> sums with weights:

@@ -1,9 +1,9 @@
 """Rigid and affine registration by correlation or mutual information.
 
-One image, the model, is laid into another. The points that count are those of its foreground and
-of a shell around it. Of a stripped brain this shell is dark, and so it is in a head, where it holds
-fluid and bone. What the points have in common with the places that they come to is measured by the
-correlation of the intensities, or by their mutual information where the contrasts differ.
+One image, the model, is laid into another. The points that count are those of its foreground and of
+a shell around it. The shell is dark around a stripped brain, and also in a head, where it holds
+fluid and bone. The measure of a pose is the correlation of the intensities, or their mutual
+information where the contrasts differ.
 
 `find_pose` needs no start: it compares rotations all around, and improves the best of them by the
 Nelder-Mead method. `fit_linear` goes on from there with the derivatives of the correlation and the
@@ -62,22 +62,24 @@ ANY_TURNS = [
     for axes in Rotation.create_group("O")
     for steps in itertools.product((-1, 0, 1), repeat=3)
 ]
-"""That a search begins with: about each axis, and after each exchange of axes."""
+"""Rotations that a search begins with: about each axis, and after each exchange of axes."""
 
 HEAD_SHIFTS_MM = (-25, 0, 25)
 """A brain is looked for in a head along each axis, around the centre of what is deep inside."""
 
 N_STARTS = 4
-"""The best of the poses are improved."""
+"""Number of the best poses that are improved."""
 
 N_STEPS = 150
 """Evaluations of a search over poses, and of its improvement."""
 
 FIRST_STEPS = np.array([8, 8, 8, 5, 5, 5.0])
-"""Of the search over poses, in degrees and mm; a third or a sixth of them later."""
+"""First steps of the search over poses, in degrees and mm; later ones are a third or a sixth of
+them."""
 
 RADIUS_MM = 60.0
-"""Turns a change of a matrix into a displacement: the unit in which a fit's numbers are alike."""
+"""Radius in mm that turns a change of a matrix into a displacement, so that all numbers of a fit
+have one unit."""
 
 
 def find_pose(
@@ -93,13 +95,13 @@ def find_pose(
     Parameters
     ----------
     model : Scan
-        What is looked for: a stripped brain, or a head.
+        The image to find: a stripped brain, or a head.
     image : Scan
-        Of the same kind; or, for a stripped brain, a head in which fat is dark.
+        An image of the same kind; or, for a stripped brain, a head in which fat is dark.
     measure : "correlation" or "information"
         The latter where contrasts may differ.
     head : bool
-        Whether a brain is looked for in a head, whose centre is not the brain's.
+        Whether to find a brain in a head, whose centre is not the brain's.
     anyhow : bool
         Whether the image may be turned by any angle, as after the loss of its header, and not by
         `MOST_TURNED` alone.
@@ -171,7 +173,8 @@ def fit_linear(
     kind : "rigid" or "affine"
         By 6 numbers, or by 12.
     counts : array of the image's shape, optional
-        0 where the image does not count, a lesion say, 1 elsewhere; by default all of it counts.
+        0 where the image does not count, such as in a lesion, and 1 elsewhere; by default all of it
+        counts.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Deformation of one image into another by ANTs' SyN, from an affine map on."""
+"""Deformation of one image into another by ANTs' SyN, which begins at an affine map."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ def bend(
 ) -> AtlasTransform:
     """Run SyN.
 
-    ANTs sees the moving images along their own voxel axes, and these in one order: what a header
-    makes of them, and in which order and direction an array holds them, can't matter then.
+    ANTs sees the moving images along their own voxel axes, in one order. So the result depends
+    neither on their headers' frames nor on the order and direction of the array's axes.
 
     Parameters
     ----------
     images : mapping of str to Scan
-        By name; those of the moving side, `MOVING...`, on one grid.
+        Images by name; those of the moving side, `MOVING...`, lie on one grid.
     affine : (4, 4) float array
         From the fixed world to the moving one.
     stage : sequence of str
         Metrics, schedule and masks as antsRegistration takes them, with `{name}` for an image.
     seed : int
-        Of ANTs' random sampling.
+        Seed of ANTs' random sampling.
     n_threads : int
-        Of ITK.
+        Number of ITK's threads.
 
     Returns
     -------

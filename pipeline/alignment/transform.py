@@ -36,7 +36,7 @@ SETTINGS_FILE = "transform.json"
 STILL_GRID = Grid(
     (4, 4, 4), np.array([[64, 0, 0, -215.5], [0, 64, 0, 23.5], [0, 0, 64, -18.5], [0, 0, 0, 1.0]])
 )
-"""Of displacements that are zero everywhere: the simulation cube in few voxels."""
+"""Grid of displacements that are zero everywhere: the simulation cube in few voxels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ class AtlasTransform:
         affine : (4, 4) float array
             From the atlas's world to the patient's, mm.
         settings : mapping, optional
-            What is recorded of the registration.
+            Settings of the registration, to be recorded.
 
         Returns
         -------
@@ -166,9 +166,9 @@ class AtlasTransform:
         return resample_masks(masks, grid, self.to_patient)
 
     def image_to_atlas(self, scan: Scan, grid: Grid, *, nearest: bool = False) -> Scan:
-        """Carry a patient's image to a grid on the atlas, by linear interpolation or none.
+        """Carry a patient's image to a grid on the atlas, linearly or by the nearest voxel.
 
-        For display on a coarser grid than the image's.
+        This is for display, on a grid coarser than the image's.
 
         Parameters
         ----------
@@ -177,7 +177,7 @@ class AtlasTransform:
         grid : Grid
             In the atlas's world.
         nearest : bool
-            Take the nearest voxel's value; else interpolate linearly.
+            Whether to take the nearest voxel's value instead of linear interpolation.
 
         Returns
         -------

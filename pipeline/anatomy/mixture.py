@@ -2,12 +2,12 @@
 
 A voxel counts as two halves, each of one tissue: pure where both are of the same, else mixed, with
 any share of the two. With the expected probabilities p_a of the tissues, a pure voxel of a has the
-weight (p_a p_a)^t and a mixed one w (p_a p_b)^t: t, `TRUST`, is below 1 as an atlas that lies a few
-mm off says less than its probabilities do, and w, `MIXED`, is large as much of the cortex is
-narrower than a voxel. Around the mean intensity of a pure voxel lies noise of one standard
-deviation; the intensities of mixed voxels spread evenly between two means. All that is seen through
-a coil whose sensitivity is a polynomial of the place. Means, noise and polynomial are fitted by
-expectation maximisation.
+weight (p_a p_a)^t and a mixed one w (p_a p_b)^t: t, `TRUST`, is below 1, because an atlas that lies
+a few mm off says less than its probabilities do. w, `MIXED`, is large, because much of the cortex
+is narrower than a voxel. Around the mean intensity of a pure voxel lies noise of one standard
+deviation; the intensities of mixed voxels spread evenly between two means. The coil's sensitivity
+multiplies all intensities; it is a polynomial of the place. Means, noise and polynomial are fitted
+by expectation maximisation.
 
 References
 ----------
@@ -28,33 +28,33 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 N_ROUNDS = 15
-"""Of the fit. More change no share by more than a hundredth."""
+"""Iterations of the fit. More of them change no share by more than a hundredth."""
 
 DEGREE = 3
-"""Of the polynomial of the place."""
+"""Degree of the polynomial of the place."""
 
 TRUST = 0.7
-"""Power of what the atlas expects."""
+"""Power t of the atlas's probabilities."""
 
 MIXED = 15.0
 """Weight of a mixed voxel; two halves drawn one by one would have 2."""
 
 FLOOR = 0.01
-"""Added to each expected probability: nothing is impossible beside a boundary that lies off."""
+"""Probability added to each tissue: nothing is impossible beside a misplaced boundary."""
 
 PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (0, 2))
 """Tissues of the two halves; 0 is fluid, 1 grey matter, 2 white matter."""
 
 LEAST_NOISE = 1e-3
-"""In units of the brain's median; without any, nothing could be mixed."""
+"""Least noise, in units of the brain's median; without any, no voxel could be mixed."""
 
 SENSITIVITY = (0.5, 2.0)
-"""Bounds of the coil's, of its mean."""
+"""Bounds of the coil's sensitivity relative to its mean."""
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """What the intensities of a brain come from.
+    """The model of a brain's intensities.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Mixture:
     noise : float
         Standard deviation around each, likewise.
     coefficients : (n,) float array
-        Of the coil's polynomial; its constant is 1.
+        Coefficients of the coil's polynomial; its constant is 1.
     """
 
     means: Array
@@ -77,7 +77,7 @@ class Mixture:
 
     @property
     def is_of_t1(self) -> bool:
-        """Whether white matter is brighter than grey matter, and that than fluid."""
+        """Whether white matter is brighter than grey, and grey brighter than fluid."""
         return bool(self.means[0] < self.means[1] < self.means[2])
 
     def shares(self, intensities: Array, expected: Array, places: Array) -> Array:
@@ -146,7 +146,7 @@ def fit_mixture(intensities: Array, expected: Array, places: Array) -> Mixture:
 def _fit_coil(
     intensities: Array, weights: Array, means: Array, noise: float, terms: Array
 ) -> Array:
-    """Polynomial that makes most of what is expected what is seen (weighted least squares)."""
+    """Polynomial that best turns expected into measured intensities (weighted least squares)."""
     centres, variances, _ = _classes(means, noise)
     precision = (1 / variances) @ weights
     even = (centres / variances) @ weights / precision
@@ -179,7 +179,7 @@ def _polynomials(places: Array) -> Array:
 
 
 def _log_weights(expected: Array) -> Array:
-    """Of each pair in each voxel, before its intensity is seen."""
+    """Logarithm of each pair's weight in each voxel, before its intensity is seen."""
     floored = (expected + FLOOR) / (expected + FLOOR).sum(axis=0)
     weights = np.stack(
         [(1 if a == b else MIXED) * (floored[a] * floored[b]) ** TRUST for a, b in PAIRS]
@@ -188,14 +188,14 @@ def _log_weights(expected: Array) -> Array:
 
 
 def _classes(means: Array, noise: float) -> tuple[Array, Array, Array]:
-    """Mean and variance of each pair's intensity; of the variance, what mixing adds."""
+    """Mean and variance of each pair's intensity; the part of the variance that mixing adds."""
     first, second = np.array(PAIRS).T
     spreads = (means[first] - means[second]) ** 2 / 12
     return (means[first] + means[second]) / 2, noise**2 + spreads, spreads
 
 
 def _responsibilities(even: Array, log_weights: Array, means: Array, noise: float) -> Array:
-    """Probability of each pair in each voxel, its intensity seen."""
+    """Probability of each pair in each voxel, given its intensity."""
     centres, variances, _ = _classes(means, noise)
     logs = log_weights - 0.5 * np.log(variances)[:, None]
     logs -= 0.5 * (even - centres[:, None]) ** 2 / variances[:, None]

@@ -1,10 +1,11 @@
 """Grey matter, white matter and fluid of a patient, as far as the scan shows them.
 
-Outside the outlined tumour the patient's own T1 says what is tissue, and the atlas, bent to the
-patient by the registration, what to expect (see `mixture`). Inside it intensities tell of the
-tumour: there lies the bent atlas. So it does everywhere where the T1 cannot say it.
+Outside the outlined tumour the patient's own T1 shows the tissue, and the atlas, bent to the
+patient by the registration, is the prior (see `mixture`). Inside it the intensities are the
+tumour's, and the tissue is that of the bent atlas. So it is everywhere if the T1 does not show the
+tissue.
 
-The T1 is looked at in voxels of 2 mm, on which the tumour grows, and what is found is interpolated.
+The T1 is segmented in voxels of 2 mm, on which the tumour grows, and the result is interpolated.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ THICK_MM = 2.5
 """Voxels that are longer than this along an axis hold too much of several tissues."""
 
 LEAST_CONTRAST = 3.0
-"""Of white against grey matter in standard deviations of the noise. With noise added to the T1 of
-virtual patients until it falls below, the bent atlas is nearer to the truth."""
+"""Least contrast of white against grey matter in standard deviations of the noise. Below it, in
+experiments with virtual patients and added noise, the bent atlas is nearer to the truth."""
 
 ROLES = ("csf", "gm", "wm")
 
 
 class TissueSource(enum.Enum):
-    """What a patient's tissue is known from; the value says it to a person."""
+    """The source of a patient's tissue; the value is a phrase for people."""
 
     SEGMENTED = "segmented in the T1"
     AS_ASKED = "that of the atlas, bent to the patient, as the options ask"
@@ -66,7 +67,7 @@ class PatientTissue:
         Shares of white matter, grey matter and fluid on `grid`, in [0, 1]; they sum to at most 1
         and are 0 outside the brain.
     grid : Grid
-        That of the registered image.
+        Grid of the registered image.
     source : TissueSource
     contrast : float or None
         Distance of white from grey matter in standard deviations of the noise, where that was
@@ -82,12 +83,12 @@ class PatientTissue:
 
     @property
     def is_own(self) -> bool:
-        """Whether it is the patient's outside the outlined tumour, and not the bent atlas's."""
+        """Whether the tissue outside the outlined tumour is the patient's, not the bent atlas's."""
         return self.source in (TissueSource.SEGMENTED, TissueSource.GIVEN)
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What a person should know of it."""
+        """Notices about it."""
         if self.source is not TissueSource.POOR_CONTRAST:
             return ()
         return (
@@ -97,7 +98,7 @@ class PatientTissue:
 
     @property
     def told(self) -> str:
-        """Where it is from, and how well it shows."""
+        """Its source and its contrast, as a phrase."""
         shown = "" if self.contrast is None else f", contrast {self.contrast:.1f}"
         return f"{self.source.value}{shown}"
 
@@ -145,9 +146,9 @@ def find_tissue(
         Between the patient and the atlas.
     atlas : Atlas
     way : "auto" or "atlas"
-        By the T1 where it shows tissue, or by the atlas in any case.
+        From the T1 where it shows tissue, or from the atlas in any case.
     given : TissueMaps, optional
-        What is known of the tissue; it holds outside the outlined tumour, whatever the way.
+        Known tissue, which replaces the segmentation outside the outlined tumour, whatever the way.
 
     Returns
     -------
@@ -192,7 +193,7 @@ def segment(
     scan = coarsen(patient.t1, SPACING_MM)
     share = coarsen(Scan(patient.brain.astype(np.float32), patient.grid), SPACING_MM).values
     lesion = coarsen(Scan(patient.masks.whole.astype(np.float32), patient.grid), SPACING_MM).values
-    # One voxel more than the outline touches: its rim shows, and what follows interpolates.
+    # One voxel more than the outline touches: its rim shows, and later steps interpolate.
     lesioned = ndimage.binary_dilation(lesion > 0, np.ones((3, 3, 3)))
     seen = (share > 0) & ~lesioned
     full = (share > 0.99) & ~lesioned  # in units of the share: a mean over air is no intensity
@@ -242,7 +243,7 @@ def _finished(
     source: TissueSource,
     contrast: float | None = None,
 ) -> PatientTissue:
-    """Shares that sum to at most 1, of the brain alone."""
+    """The tissue with shares that sum to at most 1, in the brain alone."""
     brain = patient.brain_with_tumour
     total = np.maximum(np.sum(maps, axis=0), 1)
     csf, gm, wm = (np.where(brain, m / total, 0).astype(np.float32) for m in maps)

@@ -1,4 +1,4 @@
-"""Tissue probabilities of a patient that somebody else made, from files."""
+"""Tissue probabilities of a patient from files that another program made."""
 
 from __future__ import annotations
 

@@ -23,13 +23,13 @@ from .world import to_lps
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 
 FINEST_MM = 1.0
-"""Voxels of a grid of the contours' own are at most of this size in their planes."""
+"""Largest voxel size, in their planes, of a grid of the contours' own."""
 
 OFF_PLANE_MM = 0.1
-"""Distance of a point from the plane of its contour that is rounding."""
+"""Distance of a point from its contour's plane that counts as rounding."""
 
 Contours = list[NDArray[np.float64]]
-"""Each (n, 3) in mm, in our world."""
+"""Contours, each (n, 3) in mm, in RAS world coordinates."""
 
 
 def roi_names(header: Any) -> dict[str, int]:
@@ -67,7 +67,7 @@ def rasterise(
     structures : dict of str to list of (n, 3) arrays
         Contours in mm.
     image : Grid
-        Taken where the contours lie on its slices.
+        Its voxels are used if the contours lie on its slices.
     name : str
         Opens the messages.
 

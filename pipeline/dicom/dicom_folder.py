@@ -22,7 +22,7 @@ DIRECTORY = "1.2.840.10008.1.3.10"
 """Class of a DICOMDIR, which lists other files."""
 
 OUTLINES = {SEGMENTATION: "SEG", LABEL_MAP: "SEG", STRUCTURE_SET: "RTSTRUCT"}
-"""By class: objects that hold structures with names."""
+"""Modality by class: objects that hold structures with names."""
 
 HEADER = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
@@ -30,7 +30,7 @@ HEADER = (
     "NumberOfFrames", "SamplesPerPixel", "ImagePositionPatient", "ImageOrientationPatient",
     "PixelSpacing", "PixelData", "FloatPixelData", "DoubleFloatPixelData",
 )  # fmt: skip
-"""What is read of a file to tell its series and its place."""
+"""Fields of a header that tell the file's series and place."""
 
 LARGE_BYTES = 4096
 """A longer value is skipped until it is needed."""
@@ -71,7 +71,7 @@ class Series:
 
     @property
     def sha256(self) -> str:
-        """Of the SHA-256 of all files, whatever these are called."""
+        """SHA-256 over the checksums of all files, whatever their names."""
         digests = sorted(sha256_of(file.path) for file in self.files)
         return hashlib.sha256("".join(digests).encode()).hexdigest()
 
@@ -87,15 +87,16 @@ def find_series(path: StrPath, name: str) -> Series:
     Parameters
     ----------
     path : str or os.PathLike
-        A folder, whose files may lie in folders of it; FOLDER#3 for series number 3 of it; or a
-        file of several frames.
+        A folder, whose files may lie in subfolders; FOLDER#3 for its series number 3; or a file
+        with several frames.
     name : str
-        Opens every message.
+        Begins every message.
 
     Raises
     ------
     InputError
-        If there is none, or more than one; a list tells them apart by nothing that a person wrote.
+        If there is no series, or more than one; the message lists them by number, modality and
+        size.
     """
     folder, number = split_number(path)
     found = _files(folder, name)
@@ -120,7 +121,7 @@ def find_series(path: StrPath, name: str) -> Series:
         advice = (
             f"choose one by its number, as in {folder}#{chosen[0].number}"
             if len(numbers) == len(chosen)
-            else "some have one number, so put the one that is wanted into a folder of its own"
+            else "some share a number, so put the one that you want into a folder of its own"
         )
         raise InputError(
             f"{name}: expected one series, got {len(chosen)}: {'; '.join(map(str, chosen))}; "

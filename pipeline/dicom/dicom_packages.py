@@ -1,6 +1,6 @@
-"""pydicom and highdicom, which come with the extra `dicom`, and what they may say.
+"""pydicom and highdicom, which come with the extra `dicom`, and their warnings.
 
-Both complain of a header by quoting it, names of patients among the rest; nobody hears them here.
+Their warnings quote headers, names of patients included; they are silenced here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """No warnings of pydicom and highdicom, which quote the values that they doubt."""
+    """Silence the warnings of pydicom and highdicom, which quote doubtful values."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -13,7 +13,7 @@ MAGIC_AT = 128
 MAGIC = b"DICM"
 
 CHOSEN = re.compile(r"(?P<folder>.+)#(?P<number>\d+)")
-"""A folder, and the number of a series in it."""
+"""A folder and the number of a series in it, as in FOLDER#3."""
 
 
 def split_number(path: StrPath) -> tuple[Path, int | None]:
@@ -74,12 +74,12 @@ def require_series_path(path: StrPath, name: str) -> None:
 
 
 def require_extra() -> None:
-    """See that what reads and writes DICOM is installed.
+    """See that the packages that read and write DICOM are installed.
 
     Raises
     ------
     ExtraError
-        If it is not.
+        If they are not.
     """
     if any(importlib.util.find_spec(library) is None for library in ("pydicom", "highdicom")):
         raise ExtraError(

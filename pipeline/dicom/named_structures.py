@@ -13,7 +13,7 @@ CORE_LABEL, REST_LABEL = 2, 1
 STRUCTURES = LabelConvention(
     "structures", frozenset({CORE_LABEL}), frozenset({CORE_LABEL, REST_LABEL})
 )
-"""Labels of what is read: 2 in the core, 1 in the rest of the whole tumour."""
+"""Labels of the outlines that are read: 2 in the core, 1 in the rest of the whole tumour."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class StructureNames:
     Attributes
     ----------
     core : tuple of str
-        Together the core; none where there is no core.
+        Structures that together are the core; empty without a core.
     whole : tuple of str
-        Together, and with the core, the whole tumour.
+        Structures that, together with the core, are the whole tumour.
     """
 
     core: tuple[str, ...]
@@ -40,7 +40,7 @@ def structure_names(
     Raises
     ------
     InputError
-        If those of the core alone are given, or a name is empty.
+        If only structures of the core are given, or a name is empty.
     """
     if core is None and whole is None:
         return None

@@ -31,12 +31,12 @@ def require_outlines(path: StrPath, name: str, names: StructureNames | None) -> 
     name : str
         Opens every message.
     names : StructureNames or None
-        Which they are; None where nobody said.
+        Names of the outlines' structures; None if the user named none.
 
     Raises
     ------
     InputError
-        If it does not; its structures are listed.
+        If it does not; the message lists its structures.
     """
     file = find_outlines(path, name)
     header = read_whole(file.path, name)
@@ -63,8 +63,8 @@ def read_outlines(path: StrPath, role: str, names: StructureNames, image: ImageF
         What the file is to the user ("segmentation"); opens every message.
     names : StructureNames
     image : ImageFile
-        In whose world they lie. Their voxels are its, where they are of its grid, and their own
-        otherwise.
+        The image in whose world they lie. They have its voxels if they lie on its grid, and their
+        own otherwise.
 
     Returns
     -------

@@ -29,16 +29,16 @@ def read_segments(
     ----------
     path : Path
     labels : sequence of str
-        Of `segment_labels`.
+        Some of `segment_labels`.
     name : str
         Opens the messages.
 
     Returns
     -------
     dict of str to bool array
-        By label; of a segment of probabilities that of at least 0.5.
+        Masks by label; in a segment of probabilities, the voxels of at least 0.5.
     Grid
-        Of them all.
+        Grid of all masks.
 
     Raises
     ------

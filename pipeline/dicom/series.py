@@ -1,7 +1,7 @@
 """A series of slices, or of frames in one file, as an image on a grid.
 
-Where a slice lies is told by its position in the patient alone; numbers and names of files decide
-nothing. Gantry and oblique planes are as the positions say.
+The position in the patient alone says where a slice lies; numbers and names of files decide
+nothing. The positions hold for tilted gantries and oblique planes, too.
 
 References
 ----------
@@ -31,7 +31,7 @@ SLICE_APART = 0.05
 """Share of the distance between slices by which one may lie off its place: headers are rounded."""
 
 COSINES_APART = 1e-3
-"""Difference of two cosines that is rounding."""
+"""Difference of two cosines that counts as rounding."""
 
 MODALITY = "MR"
 
@@ -43,7 +43,7 @@ class Stack:
     Attributes
     ----------
     slices : tuple of Instance
-        One of them where all frames are in one file.
+        A single one if all frames are in one file.
     grid : Grid
         Axes: column, row, slice.
     frame_uid : str or None

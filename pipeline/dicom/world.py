@@ -15,7 +15,7 @@ from ...atlas import Grid
 from .dicom_packages import highdicom
 
 LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""Turns a point of one world into that of the other, both ways."""
+"""Signs that turn a point of one world into the same point of the other, both ways."""
 
 SWAPPED = [2, 1, 0, 3]
 """Columns of an affine when an array's axes are reversed."""

@@ -28,10 +28,10 @@ from .study import PATIENT, STUDY, Study
 SERIES_NUMBER = 9103
 
 DECIMALS = 4
-"""Of a coordinate in mm; DICOM's numbers have sixteen letters at most."""
+"""Decimals of a coordinate in mm; DICOM's numbers have at most sixteen characters."""
 
 DETACHED_STUDY = "1.2.840.10008.3.1.2.3.1"
-"""Class of a study where a structure set refers to it."""
+"""Class of a study as a structure set refers to it."""
 
 
 def make_structure_set(structures: Sequence[Structure], study: Study) -> Any:
@@ -42,7 +42,8 @@ def make_structure_set(structures: Sequence[Structure], study: Study) -> Any:
     structures : sequence of Structure
         On the study's grid.
     study : Study
-        Whose patient, study and frame of reference it gets, and whose images it refers to.
+        The series that it belongs to: it repeats patient, study and frame of reference, and refers
+        to the images.
 
     Returns
     -------

@@ -23,11 +23,12 @@ def make_parametric_map(values: NDArray[np.float32], study: Study, label: str, m
     values : float32 array
         A share, from 0 to 1, on the study's grid.
     study : Study
-        Whose patient, study and frame of reference it gets, and whose images it refers to.
+        The series that it belongs to: it repeats patient, study and frame of reference, and refers
+        to the images.
     label : str
-        At most 16 letters.
+        Short name, at most 16 letters.
     meaning : str
-        What a value is, for people.
+        Meaning of a value, in words.
 
     Returns
     -------

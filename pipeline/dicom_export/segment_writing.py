@@ -24,7 +24,8 @@ def make_segmentation(structures: Sequence[Structure], study: Study) -> Any:
     structures : sequence of Structure
         On the study's grid.
     study : Study
-        Whose patient, study and frame of reference it gets, and whose images it refers to.
+        The series that it belongs to: it repeats patient, study and frame of reference, and refers
+        to the images.
 
     Returns
     -------

@@ -29,7 +29,7 @@ class Structure:
     colour : tuple of three int
         Red, green, blue, 0 to 255.
     is_drawn : bool
-        Whether it came with the patient, rather than from a computation.
+        Whether it came with the patient instead of from a computation.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """The study that outputs belong to: what they must repeat of a series, and nothing more.
 
 An object of DICOM that is derived from a series names its patient and its study, its frame of
-reference and the images below. That much of the series' headers, item by item, is what writers get
-to see; a header's further fields (comments, addresses, names of stations) end here.
+reference and the images below. Writers see these items of the series' headers and nothing else:
+comments, addresses and names of stations are left out here.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from ..dicom.world import to_lps
 
 PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 STUDY = ("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName")
-"""All may be empty (type 2), and are in an anonymous study."""
+"""Fields that may be empty (type 2), and are empty in an anonymous study."""
 
 UTF_8 = "ISO_IR 192"
-"""DICOM's name of it."""
+"""Field that holds its UID."""
 
 SEXES = ("M", "F", "O")
 
@@ -49,7 +49,7 @@ class Study:
     frame_uid : str
         DICOM's name of the world.
     sha256 : str
-        Of the series, as that of an `ImageFile`.
+        Checksum of the series, as in `ImageFile`.
     """
 
     images: tuple[Any, ...]
@@ -77,18 +77,17 @@ class Study:
 
 
 def read_study(path: StrPath, name: str, *, anonymous: bool = False) -> Study:
-    """Read of a series what outputs refer to.
+    """Read the parts of a series that outputs refer to.
 
     Parameters
     ----------
     path : str or os.PathLike
         See `find_series`.
     name : str
-        Opens every message.
+        Begins every message.
     anonymous : bool
         Whether to leave patient and study out and to give everything a new name (UID). Outputs then
-        refer to images that have these names nowhere, and lie on the scan by their coordinates
-        alone.
+        refer to UIDs that no image has, and lie on the scan by their coordinates alone.
 
     Returns
     -------
@@ -126,7 +125,7 @@ def read_study(path: StrPath, name: str, *, anonymous: bool = False) -> Study:
 
 
 def _common(first: Any, uid: Callable[[str], str], *, anonymous: bool) -> Any:
-    """What all images of the series share."""
+    """The fields that all images of the series share."""
     common = pydicom.Dataset()
     common.SpecificCharacterSet = UTF_8  # whatever the series has: highdicom knows few of them
     for keyword in (*PATIENT, *STUDY):
@@ -145,7 +144,7 @@ def _common(first: Any, uid: Callable[[str], str], *, anonymous: bool) -> Any:
 
 
 def _valid(keyword: str, value: Any) -> Any:
-    """A value, or an empty one where it is none that DICOM allows and highdicom would refuse."""
+    """A value, or an empty one if DICOM does not allow the value and highdicom would refuse it."""
     if keyword == "PatientSex":
         return value if value in SEXES else ""
     read = {"Date": pydicom.valuerep.DA, "Time": pydicom.valuerep.TM}.get(keyword[-4:])
