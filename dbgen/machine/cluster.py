@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -263,7 +264,10 @@ def _start(ray: Any, address: str | None, arguments: dict[str, Any]) -> None:
     """Call `ray.init`; afterwards SIGTERM does again what it did before."""
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(**arguments)
+        with warnings.catch_warnings():
+            # JAX warns of every fork. Ray's begin other programs, which hold none of JAX's locks.
+            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+            ray.init(**arguments)
     except SystemExit:  # Ray's answer to a SIGTERM that comes while it starts
         if callable(handler):
             handler(signal.SIGTERM, None)

@@ -65,7 +65,7 @@ def read_outlines(core: Path, whole: Path) -> TumorMasks:
 
 
 def on_atlas(masks: TumorMasks, name: str) -> TumorMasks:
-    """Outlines in SRI24 world coordinates, resampled to the simulation grid where need be.
+    """Outlines in SRI24 world coordinates, resampled to the simulation grid if they need it.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def on_atlas(masks: TumorMasks, name: str) -> TumorMasks:
 
 
 def _read(path: Path, role: str) -> ImageFile:
-    """A file that lies in the atlas's world by its header; what that leaves open is told."""
+    """A file that lies in the atlas's world by its header, with notices about doubts."""
     file = read_nifti(path, role)
     require_one_frame(file.frames, f"{role} {path}")
     for notice in file.notices:

@@ -49,7 +49,7 @@ def bids_command(
     more: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[LABEL]...", help="Further labels behind that of --participant-label."
+            metavar="[LABEL]...", help="Further labels after the one of --participant-label."
         ),
     ] = None,
     participants: Annotated[
@@ -80,7 +80,8 @@ def bids_command(
     seg: Annotated[
         str,
         typer.Option(
-            metavar="ENTITIES", help="Entities in the name of a tumour's segmentation (dseg)."
+            metavar="ENTITIES",
+            help="Entities in the name of a tumour's segmentation (dseg), such as desc-brats.",
         ),
     ] = TUMOUR,
     images: Annotated[
@@ -109,7 +110,7 @@ def bids_command(
     if more and not participants:
         raise InputError(
             f"a BIDS App takes DATASET OUT {'|'.join(LEVELS)}, got {' '.join(more)} as well; "
-            "labels come behind --participant-label"
+            "labels come after --participant-label"
         )
     if output.resolve() == dataset.resolve():
         raise InputError(f"OUT {output} is the dataset itself: name another folder")

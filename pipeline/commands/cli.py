@@ -59,10 +59,10 @@ KEPT = {
     "bids": "finished participants are kept, and the same command goes on with the others",
     "train": "finished strategies are kept, and the same command goes on with the others",
     "calibrate": "measured tumours are kept, and the same command goes on with the others",
-    "fetch": "what came is kept, and the same command goes on with the rest",
+    "fetch": "the downloaded part is kept, and the same command goes on with the rest",
     "trial": "finished cases are kept, and the same command goes on with the others",
 }
-"""What a stopped command leaves behind, and how it goes on."""
+"""What a stopped command keeps, and how it goes on."""
 
 NOTHING_KEPT = "nothing unfinished is kept, and the same command starts over"
 

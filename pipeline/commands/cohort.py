@@ -74,7 +74,7 @@ def cohort_command(
     for notice in table.notices:
         print_notice(notice)
     if anonymous and all(case.dicom is None for case in table.cases):
-        raise InputError("--anonymous is of DICOM files: name folders for them in a column dicom")
+        raise InputError("--anonymous is for DICOM files: name folders for them in a column dicom")
     source, index = open_for(options, database[0] if database else None, model)
     context.with_resource(only_run(output))
 
@@ -116,7 +116,7 @@ def cohort_command(
 def write_summary(
     out: Path, outcomes: Sequence[Outcome], source: Database, reference: DiceScores | None
 ) -> dict[str, str]:
-    """Write a cohort's table and page, and show what of it failed.
+    """Write a cohort's table and page, and show which patients failed.
 
     Parameters
     ----------
@@ -125,12 +125,12 @@ def write_summary(
     outcomes : sequence of Outcome
     source : Database
     reference : DiceScores or None
-        Of its stored tumours.
+        Scores of the database's stored tumours.
 
     Returns
     -------
     dict of str to str
-        Where the two lie.
+        Paths of the two.
     """
     from ...solver.declarations import Declared
     from ..cohort.cohort_report import PAGE_FILE, TABLE_FILE, write_cohort

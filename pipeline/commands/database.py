@@ -51,9 +51,7 @@ def generate_command(
     ] = None,
     sampler: Annotated[
         str | None,
-        typer.Option(
-            help=f"How tumours are drawn, instead of the study's way: {', '.join(SAMPLERS)}."
-        ),
+        typer.Option(help=f"Sampler, instead of the study's: {', '.join(SAMPLERS)}."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the random draws; default: 0.")] = None,
     model: Annotated[
@@ -116,7 +114,7 @@ def _plan(
     model: str | None,
     settings: dict[str, Any],
 ) -> Plan | None:
-    """The plan of a study file with what is named beside it; None if nothing is named at all."""
+    """The plan of a study file, changed by the options; None without a file and options."""
     if space is None and seed is None and model is None and not (named or settings):
         return None
     seed = seed or 0
@@ -148,7 +146,7 @@ def describe_command(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what a database holds: model, ranges, counts, sizes, and what it cost."""
+    """Show what a database holds: model, ranges, counts, sizes and processor time."""
     require_places(picture)
     source = open_database(database)
     facts = dataclasses.asdict(describe_database(source)) | {"path": str(source.path.absolute())}
@@ -163,7 +161,7 @@ def describe_command(
 
 
 def _print_description(facts: dict[str, Any]) -> None:
-    """The facts of a database for people: what has rows as tables."""
+    """The facts of a database for people, with tables."""
     in_tables = ("parts", "parameters", "units", "stored", "volume_edges_ml", "volume_counts")
     show({name: value for name, value in facts.items() if name not in in_tables}, as_json=False)
     parts = facts["parts"]

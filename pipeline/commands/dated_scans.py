@@ -30,14 +30,14 @@ def read_scans(
     forecast: str | None,
     treatments: Path | None,
 ) -> NamedScans | None:
-    """What `--scan`, `--forecast` and `--treatments` say; None where no scan is named.
+    """Scans, forecast and treatments from the options; None if no scan is named.
 
     Parameters
     ----------
     given : sequence of str
         Each as T1,SEG,DAY.
     others : mapping of str to path
-        Options, by name, whose place a scan takes.
+        Options, by name, that a scan replaces.
     forecast : str
         Days after the last scan.
     treatments : path
@@ -46,19 +46,19 @@ def read_scans(
     Raises
     ------
     InputError
-        If a scan is not named so, a file is missing or lists no treatments, or the days make no
+        If a scan has another form, a file is missing or lists no treatments, or the days make no
         sense.
     """
     if not given:
         for name, value in (("--forecast", forecast), ("--treatments", treatments)):
             if value is not None:
-                raise InputError(f"{name} is of two scans or more: name each with --scan")
+                raise InputError(f"{name} needs two scans or more: name each with --scan")
         return None
     for name, path in others.items():
         if path is not None:
             raise InputError(f"--scan takes the place of {name}: leave {name} out")
     if len(given) < 2:
-        raise InputError("--scan is given once: name two scans or more, or use --t1 and --seg")
+        raise InputError("--scan was given once: name two scans or more, or use --t1 and --seg")
     scans = sorted((_scan(text) for text in given), key=lambda scan: scan.day)
     require_days([scan.day for scan in scans])
     days = () if forecast is None else tuple(sorted(set(decimals(forecast))))

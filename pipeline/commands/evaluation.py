@@ -74,9 +74,9 @@ def train_command(
     normalise: Normalise = ABSOLUTE,
     as_json: Json = False,
 ) -> None:
-    """Make strategies ready for a database: train encoders, compute what is compared.
+    """Prepare strategies for a database: train encoders, compute features.
 
-    What is ready is kept; the same command resumes.
+    Finished strategies are kept; the same command resumes.
     """
     names = [name for name in _names(strategy) if name not in STATELESS]
     outlines = open_outlines(database, core_threshold, whole_threshold, normalise)
@@ -108,7 +108,7 @@ def evaluate_command(
     database: OptionalDatabase = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")],
     synthetic: Annotated[
-        int, typer.Option(metavar="N", help="Number of synthetic queries; 0: none.")
+        int, typer.Option(metavar="N", help="Number of synthetic queries; 0 for none.")
     ] = 1000,
     cases: Annotated[
         Path | None, typer.Option(help="Folder with patients' outlines on the atlas.")
@@ -129,7 +129,7 @@ def evaluate_command(
         int,
         typer.Option(
             metavar="N",
-            help="Also rank the first N of each strategy by their exact score; 0: do not.",
+            help="Also rank the first N of each strategy by their exact score; 0 for no reranking.",
         ),
     ] = 0,
     seed: Annotated[
@@ -151,7 +151,9 @@ def evaluate_command(
     source = open_database(database)
     least = min(DEPTH, source.n_samples)
     if rerank and rerank < least:
-        raise InputError(f"--rerank is {least} or more, as many as are looked at, got {rerank}")
+        raise InputError(
+            f"--rerank is {least} or more, the matches that are compared, got {rerank}"
+        )
     prepare_jax()
 
     from ..cohort.evaluation_cases import PATTERN, WRITTEN_BY_INVERT, find_cases
@@ -212,7 +214,7 @@ def _names(text: str) -> list[str]:
 
 
 def _prepare(index: Index, names: list[str]) -> None:
-    """Compute what needs no training; refuse where training is due, before any work."""
+    """Prepare strategies that need no training; refuse untrained ones before any work."""
     missing = [name for name in names if needs_preparation(index, name)]
     untrained = [name for name in missing if name in LEARNED]
     if untrained:
@@ -242,7 +244,7 @@ def _short(summary: dict[str, Any]) -> dict[str, Any]:
 def _provenance(
     database: Database, index: Index, names: list[str], drawn: Database | None
 ) -> dict[str, str]:
-    """What the figures depend on, for people."""
+    """What the figures depend on, in words."""
     import jax
 
     facts = {

@@ -1,4 +1,4 @@
-"""Opening databases and indexes before a person's eyes."""
+"""Open databases and indexes, with progress and notices for a person."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..terminal.printing import print_notice
 from ..terminal.progress import progress_bar
 
 open_index = functools.partial(opening.open_index, bars=progress_bar, tell=print_notice)
-"""`query.index.opening.open_index`, whose build and whose notices are shown."""
+"""`query.index.opening.open_index`, with build and notices shown."""
 
 
 def open_for(
@@ -26,7 +26,7 @@ def open_for(
     ----------
     options : InversionOptions
     database : Path or None
-        Its folder or name; None for the one that comes with the package.
+        Folder or name of the database; None for the embedded one.
     model : str or None
         As `require_model` takes it.
 
@@ -37,7 +37,7 @@ def open_for(
     Raises
     ------
     InputError
-        If there is no such database, or the options ask for what it does not have.
+        If there is no such database, or the options need something that it lacks.
     """
     source = open_database(database)
     index = open_index(source)

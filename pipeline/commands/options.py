@@ -53,7 +53,9 @@ Anonymous = Annotated[
 ]
 Matches = Annotated[
     int | None,
-    typer.Option("-k", help="Number of matches to list; default: 15, or all if there are fewer."),
+    typer.Option(
+        "-k", help="Number of matches to list; default: 15, or all tumours of a smaller database."
+    ),
 ]
 KeepIslands = Annotated[
     bool,
@@ -86,7 +88,10 @@ WholeThreshold = Annotated[
 ]
 Normalise = Annotated[
     str,
-    typer.Option(help=f"What the thresholds are a share of: {' or '.join(NORMALISATIONS)}."),
+    typer.Option(
+        help="Whether thresholds are densities or shares of each tumour's maximum: "
+        f"{' or '.join(NORMALISATIONS)}."
+    ),
 ]
 ModelName = Annotated[
     str, typer.Option("--model", help="Growth model, by name or as module:Class.")
@@ -122,7 +127,9 @@ def _inversion_options(
     k: Matches = None,
     refine: Annotated[
         bool,
-        typer.Option(help="Refine the growth from the best matches on, or keep the best match."),
+        typer.Option(
+            help="Refine the growth, beginning at the best matches, or keep the best match."
+        ),
     ] = True,
     fit_thresholds: Annotated[
         bool,
@@ -180,7 +187,7 @@ def _inversion_options(
 def with_inversion_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of an inversion, in the place of its parameter `options`.
 
-    The command is called with them as one `InversionOptions`, which is checked by then.
+    The command receives them as one `InversionOptions`, which has been checked.
     """
     ours = inspect.signature(_inversion_options, eval_str=True).parameters
     parameters: list[inspect.Parameter] = []

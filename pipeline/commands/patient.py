@@ -58,7 +58,10 @@ def invert_command(
     database: OptionalDatabase = None,
     seg: Annotated[
         Path | None,
-        typer.Option(help="Segmentation of the tumour: NIfTI, DICOM SEG or RTSTRUCT."),
+        typer.Option(
+            help="Segmentation of the tumour: NIfTI, DICOM SEG or RTSTRUCT; "
+            "needed unless --scan is given."
+        ),
     ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")],
     t1: Annotated[
@@ -124,14 +127,15 @@ def invert_command(
         list[str] | None,
         typer.Option(
             metavar="T1,SEG,DAY",
-            help="One of two scans or more, in place of --t1 and --seg; DAY is a number or a date "
-            "as in 2024-03-01; to be repeated.",
+            help="One of two scans or more, instead of --t1 and --seg; DAY is a number or a date "
+            "such as 2024-03-01; repeat the option.",
         ),
     ] = None,
     forecast: Annotated[
         str | None,
         typer.Option(
-            metavar="DAYS,...", help="Days after the last scan to foretell, as in 90,180."
+            metavar="DAYS,...",
+            help="Days after the last scan for which to foretell the density, as in 90,180.",
         ),
     ] = None,
     treatments: Annotated[
@@ -141,7 +145,7 @@ def invert_command(
     model: DatabaseModel = None,
     title: Annotated[str, typer.Option(help="Heading of the report.")] = "Patient",
     subject: Annotated[
-        str, typer.Option(help="Subject's label in the names of files.")
+        str, typer.Option(help="Label of the subject in the names of files.")
     ] = DEFAULT_SUBJECT,
     as_json: Json = False,
 ) -> None:
@@ -177,7 +181,7 @@ def invert_command(
         files, structures=structure_names(*structures.values()), seg_grid=seg_grid
     )
     if anonymous and dicom is None:
-        raise InputError("--anonymous is of the DICOM files: name a folder for them with --dicom")
+        raise InputError("--anonymous is for DICOM files: name a folder for them with --dicom")
     if dicom is not None:
         _require_dicom(dicom, output, ROLES[modality], files[modality])
     if tissue is not None:

@@ -13,7 +13,7 @@ from ..terminal.printing import print_notice
 
 
 def require_places(*files: Path | None) -> None:
-    """See that files can be written, before there is anything to write; None is none.
+    """See that files can be written, before any work; None stands for no file.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def require_gif(path: Path) -> None:
 def save_picture(
     path: Path, draw: Callable[[], bytes], facts: dict[str, Any], *, name: str = "picture"
 ) -> None:
-    """Draw a picture to a file and add it to the facts; where that fails, say so."""
+    """Draw a picture to a file and add it to the facts; if that fails, print a notice."""
     from ..pictures.drawing import drawn
 
     failures: list[str] = []

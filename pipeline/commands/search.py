@@ -80,7 +80,7 @@ def query_command(
     core: Annotated[Path | None, typer.Option(help="Mask of the core outline, NIfTI.")] = None,
     whole: Annotated[Path | None, typer.Option(help="Mask of the whole outline, NIfTI.")] = None,
     seg: Annotated[
-        Path | None, typer.Option(help="Segmentation, NIfTI, instead of two masks.")
+        Path | None, typer.Option(help="Segmentation, NIfTI, instead of the two masks.")
     ] = None,
     labels: Labels = None,
     core_labels: LabelList = None,
@@ -95,7 +95,8 @@ def query_command(
     rerank: Annotated[
         int,
         typer.Option(
-            metavar="N", help="Rank the strategy's first N by their exact score; 0: do not."
+            metavar="N",
+            help="Rank the strategy's first N by their exact score; 0 for no reranking.",
         ),
     ] = 0,
     core_weight: Annotated[
@@ -122,7 +123,7 @@ def query_command(
     if strategy != "direct" and address is not None:
         raise InputError("--address needs --strategy direct: leave one of the two out")
     if strategy == "direct" and rerank:
-        raise InputError("--strategy direct ranks by the exact score as it is: leave --rerank out")
+        raise InputError("--strategy direct already ranks by the exact score: leave --rerank out")
     convention = None
     if seg is not None and core is None and whole is None:
         name = f"segmentation {seg}"
@@ -196,7 +197,7 @@ def query_command(
 
 
 def _rows(database: Database, matches: list[Match], in_tissue: list[Match]) -> list[dict[str, Any]]:
-    """Matches as plain values, with the Dice of what of the query lies in the tissue."""
+    """Matches as plain values, with the Dice of the query's part in the tissue."""
     rows = []
     for ranked, inside in zip(rank_matches(database, matches), in_tissue, strict=True):
         row = {}

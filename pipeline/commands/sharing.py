@@ -28,7 +28,7 @@ def export_command(
     seed: Annotated[int, typer.Option(min=0, help="Seed that chooses these runs.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Write a database as a repository of data takes it: archive, table, Croissant, checksums."""
+    """Export a database for a repository of data: archive, table, Croissant, checksums."""
     with progress_bar("export", "files") as progress:
         folder = export(
             open_database(database), out, held_out=held_out, seed=seed, progress=progress

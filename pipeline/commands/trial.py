@@ -21,13 +21,16 @@ def trial_command(
     patients: Annotated[int, typer.Option(metavar="N", help="Number of patients.")] = N_PATIENTS,
     first: Annotated[int, typer.Option(metavar="I", help="Number of the first patient.")] = 0,
     arms: Annotated[
-        str, typer.Option(help="Kinds of patient: a cells only, b with oedema, c with mass effect.")
+        str,
+        typer.Option(
+            help="Kinds of patient: a (cells only), b (with oedema), c (with mass effect)."
+        ),
     ] = ALL_ARMS,
     seed: Annotated[int, typer.Option(help="Seed of the patients.")] = SEED,
     keep: Annotated[
         bool,
         typer.Option(
-            "--keep", help="Keep the patients' files and the true densities, 15 MB a case."
+            "--keep", help="Keep the patients' files and the true densities (15 MB for each case)."
         ),
     ] = False,
     workers: Annotated[

@@ -2,11 +2,11 @@
 
 On the atlas a tumour grows in the standard brain and is bent to the patient afterwards, its fronts
 with it. Here the tissue is the patient's, and the refinement that began on the atlas goes on in it.
-The tissue is that segmented in the patient's T1, or that of maps that are given, or the atlas's,
-bent to the patient. Inside the outlined tumour it is the atlas's in any case.
+The tissue comes from the patient's T1, from given maps, or from the atlas, bent to the patient.
+Inside the outlined tumour it always comes from the atlas.
 
-The bent answer and the grown one are judged alike, on the patient's outlines at 2 mm, and the
-better one is kept.
+The bent answer and the grown one are compared with the patient's outlines at 2 mm, and the better
+one is kept.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from .refinement import Refinement, choose_starts, refine
 from .trajectory import Target
 
 SPACING_MM = 2.0
-"""Of the grid that the tumour grows on, that of the simulations on the atlas."""
+"""Voxel size of the grid on which the tumour grows, as in the simulations on the atlas."""
 
 MARGIN_MM = 4.0
-"""Kept around the brain."""
+"""Margin around the brain."""
 
 N_STARTS = 3
 """Places on the atlas from which descents begin in the patient."""
@@ -45,7 +45,7 @@ N_STARTS = 3
 
 @dataclass(frozen=True, eq=False)
 class OwnAnatomy:
-    """What was found in the patient's own anatomy.
+    """The result in the patient's own anatomy.
 
     Attributes
     ----------
@@ -91,11 +91,11 @@ def require_own_model(model: GrowthModel) -> None:
     Raises
     ------
     InputError
-        If it brings tensors, which lie on the atlas.
+        If the model has tensors, which lie on the atlas.
     """
     if any(isinstance(value, TensorField) for value in vars(model).values()):
         raise InputError(
-            f"own anatomy: the database's model {model.name} brings diffusion tensors that lie on "
+            f"own anatomy: the database's model {model.name} has diffusion tensors that lie on "
             "the atlas; use a database of an isotropic model, or refine on the atlas alone"
         )
 
@@ -111,7 +111,7 @@ def tissue_of(
     transform : AtlasTransform
         Between the patient and the atlas.
     atlas : Atlas
-        Its tissue, bent, is taken inside the outlined tumour, and where that is all there is.
+        Its bent tissue is used inside the outlined tumour, and everywhere if there is no other.
     own : PatientTissue
     """
     grid = _grid_of(patient)
@@ -143,7 +143,7 @@ def grow_in_patient(
     transform : AtlasTransform
     atlas : Atlas
     findings : Findings
-        On the atlas, with a refinement.
+        Findings on the atlas, with a refinement.
     own : PatientTissue
 
     Returns

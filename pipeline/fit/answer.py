@@ -1,8 +1,8 @@
-"""The growth that the map shows: the best match, or what overlaps the patient better still.
+"""The growth that the map shows: the best match, or a growth that overlaps the patient better.
 
 The candidates are, in this order, the best match, its refinement if the options ask for it, and
-several tumours where the core has several components. The largest sum of the Dice wins; of equals
-the first, the simplest.
+several tumours where the core has several components. The largest sum of the Dice wins; among
+equals the first, which is the simplest.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ N_STARTS_OF_PART = 2
 
 
 class AnswerSource(enum.Enum):
-    """Where the answer comes from; the value says it to a person."""
+    """The source of the answer; the value is a phrase for people."""
 
     MATCH = "best match"
     REFINEMENT = "refined growth"
@@ -95,7 +95,7 @@ class Findings:
     ----------
     answer : Answer
     tried : tuple of Answer
-        All that were compared, the best match first.
+        All answers that were compared, the best match first.
     refinement : Refinement or None
     fitted : FittedThresholds or None
     target : Target
@@ -103,7 +103,7 @@ class Findings:
     matches : tuple of RankedMatch
         The stored tumours most like the patient's, best first.
     notices : tuple of str
-        What could not be tried, and why.
+        Attempts that were not possible, and why.
     """
 
     answer: Answer
@@ -153,7 +153,7 @@ def find_answer(
     Returns
     -------
     Findings
-        The answer, and what led to it.
+        The answer and the way to it.
     """
     best = database.density(matches[0].match.sample)
     free = free_parameters(database, fitted_parameters)
@@ -174,7 +174,7 @@ def find_answer(
     if refinement is not None and thresholds_fitted:
         fitted = fit_thresholds(target, refinement.best, accuracy=database.accuracy)
         if fitted.failure is not None:
-            notices.append(f"The fit of the thresholds stopped early: {fitted.failure}.")
+            notices.append(f"The fit of the thresholds ended early: {fitted.failure}.")
     several = combine(database, index, masks)
     if several is not None:
         growths = tuple(database.growth_parameters(sample) for sample in several.samples)

@@ -2,8 +2,8 @@
 
 Every growth moves in its origin, in ln lambda and in rho T; of dw, rho and T one is free, and rho
 is kept. Where the model states no such symmetry, rho moves as well. Parameters that the model
-declares itself move where they are asked for, or where the database's study varies them; of choices
-each is tried.
+declares itself move if the user names them, or if the database's study varies them; each of a
+parameter's choices is tried.
 """
 
 from __future__ import annotations
@@ -29,25 +29,26 @@ from ...solver.declarations import (
 )
 
 LAMBDA_MM = (0.3, 30.0)
-"""Fronts that are tried: the range of the default space."""
+"""Limits of lambda in a fit: the range of the default space."""
 
 N_COMMON = 5
 """Directions of every growth: x, y, z, ln lambda and rho T."""
 
 COMMON_SCALES = (2.0, 2.0, 2.0, 0.2, 0.5)
-"""What counts as a like step in x, y, z (mm), ln lambda and rho T."""
+"""Steps of like effect in x, y, z (mm), ln lambda and rho T."""
 
 COMMON_REACH = (15.0, 15.0, 15.0, 0.7, 5.0)
 """Standard deviations, in x, y, z (mm), ln lambda and rho T, beyond which a valley is not taken to
 reach however flat it is where the descent ended."""
 
 SCALE_SHARE, DIFFERENCE_SHARE, LONGEST_SHARE = 0.1, 0.025, 0.25
-"""Of a parameter's range: a like step, the step of a difference, and the longest step."""
+"""Shares of a parameter's range: a step of like effect, the step of a difference, the longest
+step."""
 
 
 @dataclass(frozen=True)
 class Free:
-    """A parameter that is fitted, and what is known of it before.
+    """A parameter that is fitted, and its range before the fit.
 
     Attributes
     ----------
@@ -55,7 +56,7 @@ class Free:
     low, high : float
         Range in which it lies, evenly in its scale.
     choices : tuple of float
-        What is tried, where it has choices; it moves in no direction then.
+        Values to try, if it has choices; it then moves in no direction.
     """
 
     parameter: Parameter
@@ -65,7 +66,7 @@ class Free:
 
     @property
     def name(self) -> str:
-        """Of the parameter."""
+        """Name of the parameter."""
         return self.parameter.name
 
     @property
@@ -75,7 +76,7 @@ class Free:
 
     @property
     def width(self) -> float:
-        """Of its range, in which it moves."""
+        """Width of its range, in the scale in which it moves."""
         return self.along(self.high) - self.along(self.low)
 
     def along(self, value: float) -> float:
@@ -100,7 +101,7 @@ def free_parameters(database: Database, named: Iterable[str] = ()) -> tuple[Free
     Raises
     ------
     InputError
-        If the model declares none of a name, or nothing says in which range to fit it.
+        If the model has no parameter of a name, or its range is unknown.
     """
     named = list(dict.fromkeys(named))
     if not named and not any(part.space.own for part in database.parts):
@@ -143,9 +144,9 @@ class Coordinates:
     tried : tuple of Free
         Parameters of which each choice is tried.
     scales : (n,) float64 array
-        What counts as a like step in each: x, y, z (mm), ln lambda, rho T, then `more`.
+        Steps of like effect in each: x, y, z (mm), ln lambda, rho T, then `more`.
     reach : (n,) float64 array
-        Standard deviation of what is known before: of a range, that of its even distribution.
+        Standard deviation before the fit; for a range, that of the uniform distribution over it.
     """
 
     def __init__(self, model: GrowthModel, free: Sequence[Free] = ()) -> None:
@@ -180,7 +181,7 @@ class Coordinates:
         origin_mm : (3,) array
         lambda_mm : float
         steps : sequence of float
-            In each of `more`; none by default.
+            Step in each of `more`; none by default.
         """
         values = growth.values()
         values |= dict(zip((one.name for one in ORIGIN), origin_mm.tolist(), strict=True))

@@ -1,14 +1,14 @@
 """One way down to the growth whose outlines lie nearest to a patient's.
 
-Unknown are the origin, lambda = sqrt(dw / rho) and rho T, and what else moves (see `coordinates`).
-Levenberg-Marquardt steps minimise |r|^2 (see `overlap`),
+The unknowns are the origin, lambda = sqrt(dw / rho), rho T, and further parameters that move (see
+`coordinates`). Levenberg-Marquardt steps minimise |r|^2 (see `overlap`),
 
     (J^T J + mu diag(J^T J)) s = -J^T r,
 
-with J by differences, which cost four runs of the solver, or one more for each further direction:
-the derivative with respect to rho T, and
-the best rho T, are read off the run itself (see `trajectory`). Each step then corrects J by what it
-met (Broyden 1965), and J is only taken again where no step along it succeeds.
+with J by finite differences, which cost four runs of the solver, and one more for each further
+direction. The run itself gives the derivative with respect to rho T and the best rho T (see
+`trajectory`). Each step then updates J (Broyden 1965), and J is only computed again where no step
+along it succeeds.
 
 References
 ----------
@@ -93,15 +93,15 @@ class Descent:
     Attributes
     ----------
     best : Place
-        That with the largest sum of the Dice.
+        Place with the largest sum of the Dice.
     last : Place
-        That with the least |r|^2.
+        Place with the least |r|^2.
     curvature : (n, n) float64 array
-        J^T J where it was taken last, in the directions of the target's coordinates.
+        Last computed J^T J, in the directions of the target's coordinates.
     n_runs : int
         Simulations made.
     n_unseeded : int
-        Those of them that could not begin, for the tissue at their origin holds no seed.
+        Simulations that could not begin, because the tissue at their origin holds no seed.
     """
 
     best: Place
@@ -112,7 +112,7 @@ class Descent:
 
 
 class Yardstick(Protocol):
-    """How far a growth is from a patient's outlines: what a descent goes down on."""
+    """How far a growth is from a patient's outlines: the function that a descent minimises."""
 
     @property
     def coordinates(self) -> Coordinates:
@@ -162,13 +162,13 @@ def descend(
     Parameters
     ----------
     comparison : Yardstick
-        With a blur: see `overlap`.
+        Comparison with a blur; see `overlap`.
     interior : Interior
-        Of the tissue that is grown in.
+        Interior of the tissue in which the tumour grows.
     start : GrowthParameters
         Its rho is kept; its days are tried.
     accuracy : Accuracy
-        Of the runs.
+        Accuracy of the runs.
     n_steps : int
         Most steps.
 
@@ -181,7 +181,7 @@ def descend(
 
 
 class _Walk:
-    """What stays the same along a descent, and the counts of its runs."""
+    """The constants of a descent, and the counts of its runs."""
 
     def __init__(self, comparison: Yardstick, interior: Interior, accuracy: Accuracy) -> None:
         self._comparison, self._interior, self._accuracy = comparison, interior, accuracy

@@ -2,8 +2,8 @@
 
 The core is taken as {u >= c1} and the whole as {u >= c2}, 0.6 and 0.2 by convention. Here c1 and c2
 are chosen, within the ranges that the literature holds possible, so that the sum of the Dice is
-largest. One scan does not tell a low threshold from a small tumour: what is found stands beside
-the result at the conventional thresholds, and its Dice cannot be compared with theirs.
+largest. One scan does not tell a low threshold from a small tumour: so the fit stands beside the
+result at the conventional thresholds, and the Dice of the two cannot be compared.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STEP = 0.01
 """Thresholds that are tried."""
 
 N_ROUNDS = 2
-"""Times that thresholds and growth are fitted in turn."""
+"""Rounds in which thresholds and growth are fitted in turn."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class FittedThresholds:
     fit : Refined
         Its Dice are those at these thresholds. Without a core its threshold stays the target's.
     failure : str or None
-        Why a round found no growth, where one did not; what was found before it stands.
+        Why a round found no growth, if one did not; the earlier result stands.
     """
 
     thresholds: Thresholds
@@ -54,7 +54,7 @@ def fit_thresholds(
     ----------
     target : Target
     start : Refined
-        At the target's own thresholds.
+        Growth refined at the target's own thresholds.
     accuracy : Accuracy
     """
     best = FittedThresholds(target.thresholds, start)

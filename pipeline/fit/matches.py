@@ -20,7 +20,7 @@ class RankedMatch:
     Attributes
     ----------
     rank : int
-        From 1.
+        Rank, from 1.
     match : Match
     parameters : GrowthParameters
     under_resolved : bool
@@ -62,7 +62,7 @@ def rank_matches(database: Database, matches: list[Match]) -> tuple[RankedMatch,
     Parameters
     ----------
     database : Database
-        That of the samples.
+        Database of the samples.
     matches : list of Match
         Best first.
 

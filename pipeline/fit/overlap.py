@@ -25,15 +25,15 @@ MARGIN_SD = 3.0
 """Reach of the blur and margin around the patient's outline, in standard deviations of the blur."""
 
 MARGIN_MM = 16.0
-"""Further margin in which a tumour that overshoots is seen."""
+"""Further margin for tumours that overshoot."""
 
 LEAST_SLOPE = 0.05
-"""Of the logit, per voxel: below, a voxel counts as covered all or not at all."""
+"""Slope of the logit per voxel below which a voxel counts as covered wholly or not at all."""
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What is compared, and at which blur.
+    """A target and the blur at which growths are compared with it.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Comparison:
     blur_mm : float
         Standard deviation of the blur.
     part : tuple of slice
-        Of the tissue's box: around the patient's outline.
+        Part of the tissue's box, around the patient's outline.
     """
 
     target: Target
@@ -65,7 +65,7 @@ class Comparison:
 
     @property
     def coordinates(self) -> Coordinates:
-        """Of the target."""
+        """Coordinates of the target."""
         return self.target.coordinates
 
     def follow(
@@ -112,7 +112,7 @@ def _slope(z: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.floa
 
 
 def _blur(values: NDArray[np.float32], sd_voxels: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Blurred, and thinned out where the blur leaves nothing between."""
+    """Blurred values, with samples left out where the blur makes them redundant."""
     for axis, sd in enumerate(sd_voxels):
         values = ndimage.gaussian_filter1d(values, sd, axis, mode="constant", truncate=MARGIN_SD)
         values = values[(slice(None),) * axis + (slice(None, None, max(1, int(sd))),)]

@@ -2,7 +2,7 @@
 
 Descents (see `descent`) begin at several matches, with a wide blur and coarse time steps; the best
 of them go on to narrower blurs and finer steps. Descents that arrive at one place go on as one.
-What is minimised is smooth, what is judged is the sum of the Dice: the answer is the best growth
+Descents minimise a smooth function, but the sum of the Dice decides: the answer is the best growth
 that any descent passed, confirmed by a simulation of its own. The valley around it is where that
 descent ended.
 """
@@ -30,10 +30,11 @@ N_STARTS = 6
 """Matches from which descents begin."""
 
 N_CONFIRMED = 3
-"""Best growths that are followed again in full accuracy; a coarse run may have flattered one."""
+"""Number of best growths that are simulated again in full accuracy; a coarse run may have flattered
+one."""
 
 CONFIRMED_PARTS = 64
-"""Parts of an interval between two steps in which their duration is sought."""
+"""Parts of an interval between two steps in the search for their duration."""
 
 START_APART = (4.0, 0.3)
 """Starts differ by this much, in the origin (mm) or in ln lambda."""
@@ -43,7 +44,7 @@ ARRIVAL_APART = (1.5, 0.1)
 
 
 class NoGrowthError(GlioqueryError, ValueError):
-    """No descent could begin: what was found before stands."""
+    """No descent could begin: the earlier result stands."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,11 @@ class Stage:
     ----------
     blur_mm : float
     accuracy : Accuracy
-        Of the runs.
+        Accuracy of the runs.
     n_steps : int
         Most steps of a descent.
     n_descents : int
-        How many descents, the best so far, go through it.
+        Number of descents, the best so far, that go through it.
     """
 
     blur_mm: float
@@ -93,7 +94,7 @@ class Refined:
 
 @dataclass(frozen=True, eq=False)
 class Refinement:
-    """What the descents found.
+    """The result of the descents.
 
     Attributes
     ----------
@@ -111,12 +112,12 @@ class Refinement:
     n_runs : int
         Simulations made.
     n_unseeded : int
-        Runs of the descents that could not begin, for the tissue at their origin holds no seed.
+        Runs that could not begin, because the tissue at their origin holds no seed.
     n_dropped : int
         Starts from which there was no descent: they cannot begin, or do not grow to the patient's
         volume.
     n_stranded : int
-        Arrivals of a stage from which the next one found no descent; what led to them stands.
+        Arrivals of a stage from which the next one found no descent; they stand.
     """
 
     best: Refined
@@ -168,7 +169,7 @@ def refine(
     starts : sequence of GrowthParameters
         See `choose_starts`. Each keeps its rho, unless that moves (see `coordinates`).
     accuracy : Accuracy
-        Of the simulation that confirms the result.
+        Accuracy of the simulation that confirms the result.
     stages : sequence of Stage
     n_threads : int, optional
         Descents at a time, by default as many as there are cores for this process. The result does

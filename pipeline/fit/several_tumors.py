@@ -80,7 +80,7 @@ def combine(
     masks : TumorMasks
         The patient's outlines on the index's grid.
     k : int
-        Growths that are tried for each component.
+        Number of growths to try for each component.
 
     Returns
     -------

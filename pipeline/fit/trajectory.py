@@ -40,17 +40,17 @@ MAX_RHO_T = 300.0
 """Most e-foldings of proliferation in a run: the largest rho T of the default space."""
 
 VOLUME_SHARES = (0.5, 2.0)
-"""Whole volumes, relative to the patient's, between which a run is looked at. Beyond them the Dice
-of the whole is at most 2 / 3 however well the shape fits."""
+"""Whole volumes, relative to the patient's, between which a run is examined. Beyond them the Dice
+of the whole is at most 2 / 3, however well the shape fits."""
 
 BETWEEN_STEPS = 8
 """Parts into which an interval between two steps of a run is divided in search of the best."""
 
 LEAST_DENSITY = 1e-9
-"""Densities are kept this far from 0, where the logit is infinite; far below any threshold."""
+"""Least density in a logit, which is infinite at 0; far below any threshold."""
 
 MOST_DENSITY = 1 - 1e-6
-"""And so far from 1, about as near as float32 can tell."""
+"""Distance of the largest density in a logit from 1, about the resolution of float32."""
 
 
 Part = EllipsisType | tuple[slice, ...]
@@ -205,11 +205,11 @@ class Trajectory:
     ----------
     target : Target
     parameters : GrowthParameters
-        Of the run; `days` is where it ended.
+        Parameters of the run; `days` is its end.
     days : tuple of float
         Times that were kept, rising; at least two.
     densities : tuple of float32 arrays of the box's shape
-        At these times.
+        Densities at these times.
     """
 
     target: Target
@@ -229,7 +229,7 @@ class Trajectory:
         Parameters
         ----------
         parts : int
-            Into which the two intervals around the best step are divided.
+            Number of parts into which the two intervals around the best step are divided.
         """
         part = self.reach
         logits = [logit(u[part]) for u in self.densities]
@@ -277,7 +277,7 @@ def follow(
     parameters : GrowthParameters
     accuracy : Accuracy
     until : float
-        Days up to which it is looked at: it need not grow further once it is seen.
+        Days up to which the run is examined: it need not grow further.
 
     Returns
     -------

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -51,6 +52,20 @@ def ray_instead(monkeypatch):
     for name in ("RAY_TMPDIR", "RAY_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
     return put
+
+
+def test_nobody_reads_that_a_fork_of_rays_may_hang(ray_instead):
+    """JAX warns of it wherever a model was imported before Ray is started."""
+
+    def fork():
+        warnings.warn("os.fork() was called. os.fork() is incompatible with", RuntimeWarning, 2)
+
+    ray_instead(then=fork)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with connected():
+            pass
+    assert told == []
 
 
 def test_a_cluster_of_its_own_has_the_cores_of_this_process(ray_instead, monkeypatch):
