@@ -1,4 +1,4 @@
-"""Names of an inversion's files, those of BIDS derivatives where BIDS has one.
+"""Names of an inversion's files; those of BIDS derivatives where BIDS has one.
 
 sub-<subject>_space-<space>[_label-<label>][_desc-<what>]_<suffix>.nii.gz
 
@@ -28,7 +28,7 @@ SEGMENTATION, STRUCTURE_SET, DENSITY = DICOM_FILES = (
     "structures.dcm",
     "density.dcm",
 )
-"""Outputs for planning systems."""
+"""DICOM files of a result, for planning systems."""
 
 Space = Literal["T1w", "SRI24", "seg"]
 """T1w: the grid of the registered image; SRI24: the simulation grid on the atlas; seg: the
@@ -43,14 +43,14 @@ def map_name(subject: str, space: Space, suffix: Suffix, *, label: str = "", des
     Parameters
     ----------
     subject : str
-        BIDS label, with that of a session or without, see `checked_subject`.
+        BIDS label, with or without that of a session; see `checked_subject`.
     space : {'T1w', 'SRI24', 'seg'}
     suffix : {'density', 'probseg', 'dseg', 'mask'}
         Cell density, probability, labels, one outline.
     label : str
         What a mask outlines (CTV).
     desc : str
-        What tells it from others of its kind (growth, mean, ranking, standard).
+        Distinguishes it from others of its kind (growth, mean, ranking, standard).
     """
     entities = [f"sub-{subject}", f"space-{space}"]
     entities += [f"{key}-{value}" for key, value in (("label", label), ("desc", desc)) if value]
@@ -58,7 +58,7 @@ def map_name(subject: str, space: Space, suffix: Suffix, *, label: str = "", des
 
 
 LABEL = "[A-Za-z0-9]{1,64}"
-"""BIDS's: of letters and digits."""
+"""A BIDS label: letters and digits."""
 
 MAP_NAME = re.compile(
     f"sub-{LABEL}(_ses-{LABEL})?"
@@ -74,12 +74,13 @@ def is_map_name(name: str) -> bool:
 
 
 def exceedance_label(level: float) -> str:
-    """BIDS label, of letters and digits alone, of a density's exceedance: 10permille for 0.01.
+    """BIDS label (letters and digits alone) of a density's exceedance: 10permille for 0.01.
 
     Raises
     ------
     InputError
-        If a density between 0 and 1 has more than six decimals, which no label tells apart.
+        Unless the density lies between 0 and 1 with at most six decimals, which a label can tell
+        apart.
     """
     millionths = round(level * 1e6)
     if not (0 < millionths < 1e6 and math.isclose(millionths, level * 1e6, rel_tol=1e-9)):
@@ -89,28 +90,28 @@ def exceedance_label(level: float) -> str:
 
 
 def forecast_label(after_days: float) -> str:
-    """BIDS label, of letters and digits alone, of a day after the first scan: day120 for 120."""
+    """BIDS label (letters and digits alone) of a day after the first scan: day120 for 120."""
     return f"day{after_days:.3f}".rstrip("0").rstrip(".").replace(".", "p")
 
 
 def checked_subject(subject: str) -> str:
-    """The label itself, if it is one, alone or with that of a session: `01`, `01_ses-pre`.
+    """The label itself, if it is valid, alone or with that of a session: `01`, `01_ses-pre`.
 
     Raises
     ------
     InputError
-        If it is not of letters and digits alone, as BIDS wants it.
+        If it is not made of letters and digits alone, as BIDS requires.
     """
     if not re.fullmatch(f"{LABEL}(_ses-{LABEL})?", subject):
         raise InputError(
-            f"a subject's label is of at most 64 letters and digits, as BIDS names files; "
+            f"a subject's label has at most 64 letters and digits, as BIDS requires; "
             f"got {subject!r}"
         )
     return subject
 
 
 def checked_identifier(identifier: str) -> str:
-    """What the user calls a patient, if it is safe as the name of a file.
+    """The user's name for a patient, if it is safe as the name of a file.
 
     Raises
     ------

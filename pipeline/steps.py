@@ -11,11 +11,11 @@ Step = Callable[[str], None]
 
 
 def silent(name: str) -> None:
-    """Tell nobody of a step."""
+    """Show no step."""
 
 
 class Steps:
-    """Tells of each step and keeps its time.
+    """Announces each step and keeps its time.
 
     Attributes
     ----------
@@ -24,12 +24,12 @@ class Steps:
     """
 
     def __init__(self, told: Step = silent, seconds: Mapping[str, float] | None = None) -> None:
-        """Begin with the durations of earlier steps, if there were any."""
+        """Begin with the durations of earlier steps, if any."""
         self._told, self.seconds = told, dict(seconds or {})
 
     @contextlib.contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        """Take what is done inside for the step of this name."""
+        """Count the work of the block as the step of this name."""
         self._told(name)
         began = time.perf_counter()
         yield

@@ -1,4 +1,4 @@
-"""What files hold: NIfTI in and out, rules of headers and frames, labels, resampling.
+"""Image files: NIfTI in and out, rules of headers and frames, labels, resampling.
 
 Nothing here knows of a patient or of the atlas's brain.
 """

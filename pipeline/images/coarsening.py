@@ -14,7 +14,7 @@ from ...atlas import Grid
 from .nifti import Scan
 
 LPS = np.array([-1, -1, 1])
-"""Left, posterior and superior on the world's axes: where those of ITK, DICOM and BraTS lead."""
+"""Directions left, posterior and superior on the world's axes, as in ITK, DICOM and BraTS."""
 
 
 def in_lps(scan: Scan) -> Scan:

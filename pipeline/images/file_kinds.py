@@ -11,7 +11,7 @@ from ...errors import InputError
 GZIP = b"\x1f\x8b"
 
 HEADER_BYTES = 540
-"""Of NIfTI-2; NIfTI-1 has 348."""
+"""Bytes of NIfTI-2's header; NIfTI-1 has 348."""
 
 KINDS = (
     (128, b"DICM", "a DICOM file", "convert it to NIfTI, a series with dcm2niix, a SEG with dcmqi"),
@@ -27,7 +27,8 @@ KINDS = (
     (0, b"\0\0\0\x01", "a FreeSurfer image (.mgh, .mgz)", "convert it with mri_convert"),
     (0, b"<", "a page of HTML or XML", "download the image itself"),
 )  # fmt: skip
-"""Offset of the bytes that tell a format, the bytes, its name, and what to do with such a file."""
+"""For each format: offset of its first bytes, the bytes, its name, and what to do with such a
+file."""
 
 
 def require_nifti(path: Path, name: str) -> bytes:
@@ -37,7 +38,7 @@ def require_nifti(path: Path, name: str) -> bytes:
     ----------
     path : Path
     name : str
-        Opens every message.
+        Begins every message.
 
     Returns
     -------
@@ -47,7 +48,7 @@ def require_nifti(path: Path, name: str) -> bytes:
     Raises
     ------
     InputError
-        If it is missing or something else; says what it is and what to do.
+        If it is missing or something else; the message says what it is and what to do.
     """
     try:
         if path.is_dir():
@@ -89,7 +90,7 @@ def require_nifti(path: Path, name: str) -> bytes:
 
 
 def nifti_magic(start: bytes) -> bytes | None:
-    """The three letters by which a NIfTI header names its version and layout; None for others."""
+    """Three letters of a NIfTI header that name version and layout; None for other files."""
     for size, at in ((348, 344), (540, 4)):
         has_size = int.from_bytes(start[:4], "little") == size
         has_size |= int.from_bytes(start[:4], "big") == size

@@ -15,43 +15,45 @@ from ...errors import InputError
 from .nifti import Scan
 
 BRAIN_ML = (500.0, 2100.0)
-"""Foreground volume of a skull-stripped T1 that is believed. Adult brains with their inner CSF
+"""Plausible foreground volume of a skull-stripped T1. Adult brains with their inner CSF
 have 900-1900 ml; a head with skull and scalp has 2500 ml or more even where the field of view
 ends at the eyes."""
 
 FOREGROUND_FRACTION = 0.1
-"""Of the 99th percentile of the positive intensities: above background noise and interpolation
-ripples, below cerebrospinal fluid in all but its darkest places."""
+"""Least foreground intensity as a share of the 99th percentile of the positive ones: above
+background noise and interpolation ripples, below cerebrospinal fluid in all but its darkest
+places."""
 
 SPECK_ML = 5.0
-"""Smaller regions apart from the brain (vessels, leftovers of the extraction) are passed over."""
+"""Smaller regions apart from the brain (vessels, leftovers of the extraction) are ignored."""
 
 BORDER_SHARE = 0.15
-"""Largest believed share of foreground on the faces of the field of view. A brain touches at most
+"""Largest plausible share of foreground on the faces of the field of view. A brain touches at most
 one face with its stem or is cut by the top slice; a head fills the lower face and others, and so
 does a brain in a field of view that cuts it."""
 
 CONSTANT_SHARE = 0.5
-"""Of the faces of the field of view, from which on the one value that they hold is background."""
+"""Least share of the field of view's faces with one value, from which on that value is
+background."""
 
 DARKEST = 0.1
-"""Percentile of what is not background that becomes 0 where a background had to be made dark."""
+"""Percentile of the other intensities that becomes 0 if a background has to be made dark."""
 
 BRIGHT_CORNERS = 7
-"""Of eight, from which on a field of view has no air around a head. A head reaches into two or
-four of them, with the neck."""
+"""Number of bright corners, of eight, from which on a field of view has no air around a head. A
+head reaches into two of them, or four with the neck."""
 
 SKULL_DEPTHS_MM = np.arange(2.0, 26.0, 2.0)
-"""Shells below the surface in which a scalp is bright and the bone under it dark."""
+"""Shells below the surface in which the scalp is bright and the bone under it dark."""
 
 SKULL_FALL = 0.3
-"""Fall of intensity from one shell to a deeper one, in units of the deep inside, that tells a
+"""Fall of intensity from one shell to a deeper one, in units of the deep inside, that reveals a
 scalp. One native case has 1.3 (T1), 0.8 (T1c) and 0.6 (FLAIR); skull-stripped images of five
 patients rise to the inside, with falls of at most 0.05, and 0.2 on FLAIR."""
 
 
 class View(Enum):
-    """What an image shows; the values go on from "it shows"."""
+    """What an image shows; the values complete "it shows ..."."""
 
     BRAIN = "a brain"
     CUT_BRAIN = "a brain that the field of view cuts"
@@ -74,7 +76,7 @@ def view_of(scan: Scan, shown: NDArray[np.bool_] | None = None) -> View:
     ----------
     scan : Scan
     shown : bool array, optional
-        Of `everything_shown`, where it is known.
+        Result of `everything_shown`, if it is known.
     """
     shown = everything_shown(scan) if shown is None else shown
     corners = [
@@ -94,38 +96,38 @@ def view_of(scan: Scan, shown: NDArray[np.bool_] | None = None) -> View:
 
 
 def shows_head(scan: Scan) -> bool:
-    """Whether more is seen than a brain: skull and scalp."""
+    """Whether the image shows skull and scalp beside the brain."""
     return view_of(scan) is View.HEAD
 
 
 def darken_background(
     values: NDArray[np.float32], name: str
 ) -> tuple[NDArray[np.float32], float | None]:
-    """Make a background 0 that is another value, or lies amid the values of the brain.
+    """Set a background to 0 that has another value or lies amid the values of the brain.
 
-    Such are images that were normalised (mean 0, or to a range), shifted, or padded with a grey. A
-    background is recognised where one value fills most of the border.
+    Images have one if they were normalised (to mean 0, or to a range), shifted, or padded with a
+    grey. A value that fills most of the border is a background.
 
     Parameters
     ----------
     values : float32 array
         Finite intensities.
     name : str
-        Opens every message.
+        Begins every message.
 
     Returns
     -------
     float32 array
-        The same where the background is 0 and all else above it; else 0 in the background, and the
-        darkest of all else shifted to 0.
+        The values themselves if the background is 0 and all else lies above it. Otherwise 0 in the
+        background, with the darkest of all else shifted to 0.
     float or None
-        The background's value, where something had to be done.
+        The background's value, if it was set to 0.
 
     Raises
     ------
     InputError
-        If there is nothing but background, or values fall far below 0 around which no constant
-        background is.
+        If there is nothing but background, or values fall far below 0 without a constant
+        background.
     """
     level = _level_of_border(values)
     lit = values[values != 0]
@@ -158,9 +160,9 @@ def require_brain(scan: Scan, name: str, shown: NDArray[np.bool_] | None = None)
     ----------
     scan : Scan
     name : str
-        Opens the message.
+        Begins the message.
     shown : bool array, optional
-        Of `everything_shown`, where it is known.
+        Result of `everything_shown`, if it is known.
 
     Raises
     ------

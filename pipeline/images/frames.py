@@ -1,7 +1,8 @@
 """Whether two files lie in one world, where their headers leave a doubt.
 
-A file may declare two frames that differ, or have lost its own. Alone that is told; for two files
-that hang on each other it decides where one lies on the other. `PAIR_RULES` lists what holds.
+A file may declare two frames that differ, or have lost its own. For a single file this is a notice;
+for two files that belong together it decides where one lies on the other. `PAIR_RULES` lists the
+cases.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from .headers import FRAMES_APART_MM, Frames, Rule, apart_mm, axes_of
 from .nifti import ImageFile
 
 SAME_GRID_VOXELS = 0.05
-"""Corners of two files' grids nearer than this are of one grid: headers are rounded."""
+"""Two grids whose corners are nearer than this are one grid: headers are rounded."""
 
 HANGING = ("seg", "brain_mask", "recurrence")
-"""Roles of files whose place is told by their headers alone; further images are aligned."""
+"""Roles of files whose headers alone say where they lie; further images are aligned."""
 
 COPY = "copy the image's header to it"
 
@@ -53,11 +54,12 @@ PAIR_RULES = (
     Rule("frames of both, elsewhere", "each file has one frame", "notice", "one world"),
     Rule("sform_code of both", "different names of spaces", "accepted", "the numbers alone count"),
 )
-"""For a file that must lie in the world of an image: segmentation, masks, recurrence, tissue."""
+"""Rules for a file that must lie in the world of an image: segmentation, masks, recurrence,
+tissue."""
 
 
 def is_same(grid: Grid, other: Grid | None) -> bool:
-    """Whether two grids are one but for rounding in a header."""
+    """Whether two grids are the same, apart from rounding in a header."""
     if other is None or grid.shape != other.shape:
         return False
     corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(grid.shape) - 1)
@@ -73,7 +75,7 @@ def settle(
     Parameters
     ----------
     files : mapping of str to ImageFile
-        By role; see `named_files.ROLES`.
+        Files by role; see `named_files.ROLES`.
     image : str
         Role of the registered image.
     names : mapping of str to str
@@ -82,10 +84,10 @@ def settle(
     Returns
     -------
     dict of str to ImageFile
-        Grids that differ by rounding, or by a header's other frame, from the image's or the
-        reference's are its.
+        Files by role. A grid that differs from the image's or the reference's by rounding, or by a
+        header's other frame, is replaced by it.
     list of str
-        What the user should know.
+        Notices for the user.
 
     Raises
     ------
@@ -122,7 +124,7 @@ def settle(
 
 
 def lies_in_other_frame(frames: Frames, image: Frames) -> bool:
-    """Whether one of two files' frames is one that the other's header declares beside."""
+    """Whether a frame of one file is the other frame that the other file's header declares."""
     return (
         is_same(frames.grid, image.other)
         or (frames.other is not None and is_same(frames.other, image.grid))
@@ -174,7 +176,7 @@ def require_one_world(
 
 
 def require_one_frame(frames: Frames, name: str) -> None:
-    """See that a header leaves no choice of frames, where no image can settle it.
+    """See that a header leaves no choice of frames, if no image can settle it.
 
     Raises
     ------
@@ -189,7 +191,7 @@ def require_one_frame(frames: Frames, name: str) -> None:
 
 
 def describe(grid: Grid) -> str:
-    """A grid's numbers and its axes, for people."""
+    """A grid's numbers and its axes, in words."""
     return f"{grid}, axes {axes_of(grid)}"
 
 

@@ -1,8 +1,8 @@
 """What a NIfTI header says about its image, and what holds where it contradicts itself.
 
 A header states the same things more than once: the voxel size in pixdim and in the sform, the place
-in the sform and in the qform. `RULES` lists every pair of such facts and what is done where they
-disagree; the table stands in `docs/inputs.md` as well.
+in the sform and in the qform. `RULES` lists every pair of such facts and what happens if they
+disagree; `docs/inputs.md` has the same table.
 
 References
 ----------
@@ -25,46 +25,46 @@ from ...atlas import Grid
 from ...errors import InputError
 
 FRAMES_APART_MM = 0.5
-"""Distance of a corner of the image in its sform from that in its qform that is more than
-rounding in a header."""
+"""Distance between a corner's place by the sform and by the qform that is more than rounding."""
 
 SIZES_APART = 0.005
 """Relative difference of two voxel sizes that is more than rounding: 0.94 for 0.9375 is not."""
 
 QUATERNION_EXCESS = 1e-4
-"""By which the squared length of a quaternion may pass 1 through rounding; about 1 degree."""
+"""Excess over 1 of a quaternion's squared length that counts as rounding; about 1 degree."""
 
 SIDE_MM = (50.0, 400.0)
-"""Sides of the field of view of a head, or of the larger part of a brain."""
+"""Limits for the sides of a field of view that holds a head or the larger part of a brain."""
 
 VOXEL_MM = (0.15, 20.0)
-"""Sides of a voxel. A tenth of a millimetre or ten centimetres come from another unit."""
+"""Limits for the sides of a voxel. A tenth of a millimetre or ten centimetres come from another
+unit."""
 
 MAX_VOXELS = 512**3
-"""Of an image: 0.5 mm in 256 mm. All that is made of one takes some 5 GB then."""
+"""Most voxels of an image: 0.5 mm in 256 mm. An inversion of such an image takes some 5 GB."""
 
 UNITS = {1: ("metres", 1000.0), 3: ("micrometres", 0.001)}
-"""By the code in xyzt_units: name, and millimetres in one. Any other code stands for mm."""
+"""Units by the code in xyzt_units: name, and millimetres in one. Any other code stands for mm."""
 
 QUIET = logging.Logger("glioquery.quiet", logging.CRITICAL)
-"""Takes what nibabel has to say about a header's oddities; they are judged here."""
+"""Receives nibabel's remarks about a header; the rules here judge headers."""
 
 Verdict = Literal["accepted", "notice", "refused"]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What holds where two facts of a header, or of two headers, meet.
+    """A rule for two facts of a header, or of two headers.
 
     Attributes
     ----------
     facts : str
     when : str
-        They meet like this.
+        How the facts meet.
     verdict : "accepted", "notice" or "refused"
-        Whether work goes on without a word, with a notice, or not at all.
+        Whether work continues without a notice, with one, or not at all.
     what : str
-        Happens then.
+        What happens then.
     """
 
     facts: str
@@ -114,12 +114,12 @@ class Frames:
     Attributes
     ----------
     grid : Grid
-        In the frame that is taken.
+        Grid in the frame that is used.
     other : Grid or None
-        In the qform, where that lies `FRAMES_APART_MM` or more from the sform that is taken.
+        Grid by the qform, if that lies `FRAMES_APART_MM` or more from the sform, which is used.
     is_lost : bool
-        Whether no frame is declared, or one that programs write that lost the header: no rotation
-        and the origin in the first voxel.
+        Whether the header declares no frame, or the one that programs write after they lost the
+        true header: no rotation, and the origin in the first voxel.
     """
 
     grid: Grid
@@ -129,13 +129,13 @@ class Frames:
 
 @dataclass(frozen=True, eq=False)
 class Header:
-    """What a header says, made free of contradictions.
+    """The content of a header, free of contradictions.
 
     Attributes
     ----------
     frames : Frames
     dtype : dtype
-        Of the voxels on disk.
+        Type of the voxels on disk.
     offset : int
         Bytes before the voxels.
     notices : tuple of str
@@ -151,22 +151,22 @@ class Header:
 def read_header(
     raw: bytes, name: str, *, grid: Grid | None = None
 ) -> tuple[Header, nib.Nifti1Header]:
-    """Read a header and judge it by `RULES`, all but what needs the data.
+    """Read a header and judge it by those `RULES` that need no data.
 
     Parameters
     ----------
     raw : bytes
         The beginning of a NIfTI file, see `file_kinds.require_nifti`.
     name : str
-        Opens every message.
+        Begins every message.
     grid : Grid, optional
-        Taken in place of the header's frames and sizes, which are passed over; of its shape.
+        Grid of the image's shape that replaces the header's frames and sizes.
 
     Returns
     -------
     Header
     nibabel's header
-        To read the data by.
+        Header with which to read the data.
 
     Raises
     ------
@@ -245,7 +245,7 @@ def apart_mm(grid: Grid, other: Grid) -> float:
 def _frames(
     said: nib.Nifti1Header, fixed: nib.Nifti1Header, shape: tuple[int, int, int], name: str
 ) -> tuple[Frames, tuple[str, ...]]:
-    """The frames that a header declares, and what to tell of them."""
+    """The frames that a header declares, and notices about them."""
     unit, scale = UNITS.get(int(said["xyzt_units"]) % 8, ("mm", 1.0))
     notices = []
     if scale != 1:
@@ -299,7 +299,7 @@ def _frames(
 
 
 def axes_of(grid: Grid) -> str:
-    """Where the array's axes run to, as letters of R or L, A or P, S or I."""
+    """Directions of the array's axes, as letters R or L, A or P, S or I."""
     return "".join(nib.aff2axcodes(grid.affine))
 
 

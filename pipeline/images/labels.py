@@ -15,12 +15,12 @@ from ...errors import InputError
 from ...solver import TumorMasks
 
 ROUNDING = 0.01
-"""Distance from an integer that is taken for rounding in a scaled file."""
+"""Distance from an integer that counts as rounding in a scaled file."""
 
 LARGEST_LABEL = 2**31 - 1
 
 MANY_LABELS = 12
-"""No convention of tumours has more."""
+"""Largest number of labels; no convention of tumours has more."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class LabelConvention:
     whole : frozenset of int
         Everything seen on FLAIR, oedema and core included.
     no_tumour : frozenset of int
-        What else may be drawn, as a resection cavity. No other labels may occur beside 0.
+        Labels of anything else, such as a resection cavity. No further labels may occur, apart from
+        0.
     """
 
     name: str
@@ -45,7 +46,7 @@ class LabelConvention:
 
     @property
     def known(self) -> frozenset[int]:
-        """All labels that may occur beside 0."""
+        """All labels that may occur, apart from 0."""
         return self.whole | self.no_tumour
 
     def row(self) -> dict[str, str | list[int]]:
@@ -72,10 +73,10 @@ CONVENTIONS = MappingProxyType(
         ),
     }
 )
-"""By name. Label 1 is necrotic core and 2 oedema (after treatment: all that is bright on FLAIR) in
-all; enhancing tumour is 4 until BraTS 2021, 3 from 2023 on, and 4 is the resection cavity in BraTS
-2024's glioma after treatment (de Verdier et al., "The 2024 Brain Tumor Segmentation (BraTS)
-challenge: glioma segmentation on post-treatment MRI", arXiv 2405.18368)."""
+"""Conventions by name. Label 1 is necrotic core and 2 oedema (after treatment: all that is bright
+on FLAIR) in all; enhancing tumour is 4 until BraTS 2021, 3 from 2023 on, and 4 is the resection
+cavity in BraTS 2024's glioma after treatment (de Verdier et al., "The 2024 Brain Tumor Segmentation
+(BraTS) challenge: glioma segmentation on post-treatment MRI", arXiv 2405.18368)."""
 
 
 def label_convention(
@@ -94,7 +95,7 @@ def label_convention(
     core_labels, whole_labels : sequence of int, optional
         Labels of both outlines, in place of a name.
     option : str
-        How the user gives the name; messages begin with it.
+        Option that gives the name, which begins the messages.
 
     Returns
     -------
@@ -181,9 +182,9 @@ def outlines_from_labels(
     convention : LabelConvention
         What the labels mean.
     name : str
-        What the user calls the image; messages begin with it.
+        The user's name for the image, which begins the messages.
     option : str
-        How the user names a convention; messages say so.
+        Option that names a convention, for the messages.
 
     Returns
     -------

@@ -36,7 +36,7 @@ Space = Literal["scanner", "template"]
 
 
 COMPRESSION = 1
-"""Level of gzip: higher ones take much longer and gain little."""
+"""Level of gzip; higher ones take much longer and gain little."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,20 +55,20 @@ class Scan:
 
 @dataclass(frozen=True, eq=False)
 class ImageFile:
-    """What is taken from an image's file or series; nothing else of its header goes any further.
+    """The values and the grid of an image's file or series; nothing else of its header is kept.
 
     Attributes
     ----------
     values : three-dimensional array
         Scaled values in the file's order of axes.
     grid : Grid
-        In the frame that is taken.
+        Grid in the frame that is used.
     frames : Frames
-        What the header says about it.
+        Frames that the header declares.
     notices : tuple of str
-        What the user should know of the header.
+        Notices about the header.
     sha256 : str
-        Of the file's bytes; of those of all files of a series.
+        SHA-256 of the file's bytes, or over all files of a series.
     frame_uid : str or None
         DICOM's name of the world that the image lies in; NIfTI has none.
     """
@@ -91,21 +91,21 @@ def read_nifti(
     path : str or os.PathLike
         A `.nii` or `.nii.gz`; trailing axes of length one are dropped.
     role : str
-        What the file is to the user ("T1", "segmentation"); opens every message.
+        What the file is to the user ("T1", "segmentation"); begins every message.
     of_head : bool
         Whether the field of view must hold the larger part of a brain. Outlines may be cropped.
     grid : Grid, optional
-        Taken in place of what the header says about its frame and its sizes.
+        Grid that replaces the header's frame and sizes.
 
     Returns
     -------
-    NiftiFile
+    ImageFile
 
     Raises
     ------
     InputError
-        If the file is missing, no NIfTI or not named as one, damaged, holds other than one 3-D
-        volume of real numbers, or its header is refused by `headers.RULES`.
+        If the file is missing, is no NIfTI or not named as one, is damaged or holds anything but
+        one 3-D volume of real numbers, or if `headers.RULES` refuse its header.
     """
     path = Path(path)
     name = f"{role} {path}"
@@ -131,7 +131,7 @@ def read_nifti(
 
 
 def _require_length(path: Path, header: Header, name: str) -> None:
-    """See that a file does not hold more than its header says, but for padding."""
+    """See that a file does not hold more than its header says, apart from padding."""
     shape, size = header.frames.grid.shape, header.dtype.itemsize
     expected = header.offset + int(np.prod(shape, dtype=np.int64)) * size
     with path.open("rb") as file:
@@ -198,7 +198,7 @@ def save_nifti(image: nib.Nifti1Image, path: StrPath) -> None:
     path = Path(path)
     with completed(path) as temporary, temporary.open("wb") as file:
         if path.name.endswith(".gz"):
-            # Neither the time nor a name goes into the file.
+            # The file records neither a time nor a name.
             with gzip.GzipFile("", "wb", COMPRESSION, file, mtime=0) as packed:
                 image.to_stream(packed)
         else:

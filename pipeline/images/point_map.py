@@ -14,7 +14,7 @@ from ...atlas import Grid
 Points = NDArray[np.float64]
 
 Box = tuple[tuple[int, int], ...]
-"""First voxel and the one after the last, for each array axis."""
+"""First voxel and the one after the last, along each array axis."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class PointMap:
 
 
 SAME_WORLD = PointMap(np.eye(4), np.eye(4))
-"""Between grids of one world: every point lies where it is."""
+"""The map between grids of one world, which moves no point."""
 
 
 def inverse(affine: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -96,12 +96,12 @@ def inverse(affine: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def apply(affine: NDArray[np.float64], points: Points) -> Points:
-    """Points (3, n) of points (3, n)."""
+    """Points (3, n) mapped by an affine."""
     return affine[:3, :3] @ points + affine[:3, 3:]
 
 
 def sample(values: NDArray[np.float32], voxels: Points, order: int = 1) -> NDArray[np.float32]:
-    """Values at fractional voxel indices (3, n), 0 outside: by linear interpolation or, 0, none."""
+    """Values at voxel indices (3, n), linearly or at the nearest voxel (order 0); 0 outside."""
     return ndimage.map_coordinates(
         values, voxels, output=np.float32, order=order, mode="grid-constant", prefilter=False
     )

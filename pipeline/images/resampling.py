@@ -1,7 +1,7 @@
-"""Images, outlines and densities on other grids: of the same world, or along a map of points.
+"""Images, outlines and densities on other grids, of the same world or along a map of points.
 
-The value at a target point is looked up where the map says that it lies in the source, in one
-interpolation however long the chain; it is 0 where that is outside.
+The map says where a target point lies in the source, and one interpolation there gives the value,
+however long the chain of maps. Outside the source it is 0.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .nifti import Scan
 from .point_map import SAME_WORLD, Box, PointMap, inverse, sample
 
 SAMPLE_MM = 1.0
-"""Outlines are sampled at least this densely inside each voxel of the target."""
+"""Largest distance of the points at which outlines are sampled inside each voxel of the target."""
 
 
 def resample_image(
@@ -44,9 +44,10 @@ def resample_image(
     along : PointMap
         From the grid's world to the scan's.
     nearest : bool
-        Take the nearest voxel's value; else interpolate linearly.
+        Whether to take the nearest voxel's value instead of linear interpolation.
     averaged : bool
-        Give each voxel the mean over points at most 1 mm apart inside it, as outlines have.
+        Whether to give each voxel the mean over points at most 1 mm apart inside it, as for
+        outlines.
 
     Returns
     -------
@@ -103,7 +104,7 @@ def resample_masks(masks: TumorMasks, grid: Grid, along: PointMap = SAME_WORLD) 
 
 
 def in_order_of(grid: Grid, masks: TumorMasks) -> TumorMasks:
-    """Outlines with the axes of their arrays as a grid of the same voxels has them.
+    """Outlines with their array axes in the order of a grid of the same voxels.
 
     Nothing is interpolated: outlines on other voxels stay as they are. Between equal voxels
     `resample_masks` would smooth them.
@@ -136,7 +137,7 @@ def resample_in_tissue(
     """Bring maps that only a tissue has to a grid, with one search for the points.
 
     Each is first extended from the tissue into the neighbouring voxels, so that the zeros of fluid
-    and skull do not bleed into the interpolation; what comes to less than half tissue is 0.
+    and skull do not bleed into the interpolation. A voxel that is less than half tissue is 0.
 
     Parameters
     ----------
@@ -161,10 +162,9 @@ def resample_in_tissue(
 def extend_from_tissue(
     values: NDArray[np.float32], tissue: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """Give each voxel beside tissue the mean of its tissue neighbours, of 26; 0 beyond.
+    """Give each voxel beside tissue the mean of its tissue neighbours among 26; 0 beyond.
 
-    Linear interpolation between any voxels of which one is tissue then sees no voxel that holds
-    no value.
+    Linear interpolation next to tissue then meets no voxel without a value.
     """
     (extended,) = _extend_from_tissue([values], tissue)
     return extended
@@ -173,7 +173,7 @@ def extend_from_tissue(
 def _extend_from_tissue(
     maps: Sequence[NDArray[np.float32]], tissue: NDArray[np.bool_]
 ) -> list[NDArray[np.float32]]:
-    """`extend_from_tissue` of several maps, with one look for the voxels beside tissue."""
+    """`extend_from_tissue` for several maps, with one search for the voxels beside tissue."""
     share = ndimage.uniform_filter(tissue.astype(np.float32), 3)
     beside = ~tissue & (share > 0.5 / 27)
     extended = [np.where(tissue, values, 0).astype(np.float32) for values in maps]
@@ -205,7 +205,7 @@ def _look_up(
     filled = functools.reduce(np.logical_or, (image != 0 for image in images))
     if not filled.any():
         return outs
-    # Interpolation is 0 beyond the neighbours of what is not.
+    # Interpolation is 0 beyond the neighbours of voxels that are not 0.
     support = tuple((side.start - 1, side.stop) for side in bounding_box(filled))
     sources = [np.ascontiguousarray(image, np.float32) for image in images]
     steps = [(np.arange(n) + 0.5) / n - 0.5 for n in n_samples]
