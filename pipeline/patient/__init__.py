@@ -1,4 +1,4 @@
-"""One patient's files, checked and brought into one world; where brain and lesion are."""
+"""One patient's files, checked and brought into one world, with brain and lesion."""
 
 from typing import TYPE_CHECKING
 

@@ -1,12 +1,12 @@
-"""Where the brain is in a head with its skull: by the atlas.
+"""Find the brain in a head with its skull by the atlas.
 
 First the head is made to look like a brain alone: its bias field is taken out, and fat, on a T1
 far brighter than white matter, becomes as dark as bone. A stripped brain, the atlas's or the same
-person's, is then laid into it by correlation, from many poses. There counts the brain and a shell
-around it, which is dark on a stripped image and, being fluid and bone, in the head as well.
+person's, is then laid into it by correlation, from many poses. The brain counts, and a shell around
+it, which is dark on a stripped image and also in the head, where it is fluid and bone.
 
-The atlas's brain, laid so, is bent into place (affine, SyN), and what is tissue inside its outline
-is the head's brain. A learned extraction does better: see `learned_brain`, or give its mask.
+The atlas's brain is then bent into place (affine, SyN), and the tissue inside its outline is the
+head's brain. A learned extraction does better: see `learned_brain`, or give its mask.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ WARP_MM = 3.0
 """Resolution of the registrations."""
 
 DEEP_MM = 25.0
-"""Below the skin of a head is little but its brain."""
+"""Depth below the skin from which on a head is mostly brain."""
 
 FAT = 1.6
-"""Intensity, in units of the head's deep inside, from which on it is none of the brain's."""
+"""Intensity, in units of the head's deep inside, from which on a voxel is too bright for the
+brain."""
 
 TISSUE = 0.6
-"""Intensity, in the same units, from which on it is tissue and no fluid or bone."""
+"""Intensity, in the same units, from which on a voxel is tissue instead of fluid or bone."""
 
 BRIDGE_MM = 6.0
-"""Dura, vessels and marrow that touch the brain are thinner than this."""
+"""Thickness below which bright structures (dura, vessels, marrow) are cut off the brain."""
 
 SYN_STAGE = (
     *("-m", "CC[{fixed},{moving},1,2]", "-t", "SyN[0.2,3,0]"),
@@ -57,7 +58,7 @@ def extract_brain(head: Scan, atlas: Atlas | None = None, *, seed: int = 1) -> N
         With or without contrast, any grid.
     atlas : Atlas, optional
     seed : int
-        Of ANTs' random sampling.
+        Seed of ANTs' random sampling.
 
     Returns
     -------
@@ -90,10 +91,10 @@ def make_brainlike(head: Scan) -> Scan:
 
 
 def _cut(alike: Scan, prior: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Part the brain from what clings to it inside the outline that came from the atlas.
+    """Part the brain from what touches it, inside the outline that came from the atlas.
 
-    What is as bright as brain and hangs together after everything thinner than `BRIDGE_MM` on
-    either side is worn off; then sulci and ventricles, closed over, are taken back in.
+    The brain is the connected region of its brightness that remains once everything thinner than
+    `BRIDGE_MM` is worn off on either side. Sulci and ventricles are then closed over and added.
     """
 
     def grow(mask: NDArray[np.bool_], by_mm: float) -> NDArray[np.bool_]:

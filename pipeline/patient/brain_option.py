@@ -1,4 +1,4 @@
-"""The option `brain`: which way to find the brain of a head, checked before anything is read."""
+"""The option `brain`: how to find the brain of a head, checked before any file is read."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def checked_way(way: str) -> BrainWay:
     Raises
     ------
     InputError
-        If it is none of `BrainWay`.
+        If it is not one of `BrainWay`.
     ExtraError
-        If it is the network, and that is not installed.
+        If it is the network, and deepbet is not installed.
     """
     if way not in get_args(BrainWay):
         raise InputError(f"brain is {', '.join(get_args(BrainWay))}; got {way!r}")

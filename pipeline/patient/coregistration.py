@@ -1,8 +1,8 @@
 """Bringing a patient's own images together, rigidly (see `linear`).
 
-Images of one head differ by where it lay: x_fixed = R x_moving. R goes into the moving image's
-affine, so that nothing is resampled here: whatever looks an image up later does so once, through
-the whole chain. Contrasts differ from image to image, hence mutual information.
+Images of one head differ by where it lay: x_fixed = R x_moving. R enters the moving image's affine,
+so that nothing is resampled here: an image is looked up once, through the whole chain. Contrasts
+differ from image to image, hence mutual information.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..images.point_map import inverse
 from .brain import make_brainlike
 
 SPACING_MM = 2.0
-"""At which the agreement of images is measured."""
+"""Voxel size at which the agreement of images is measured."""
 
 
 def align(moving: Scan, fixed: Scan) -> NDArray[np.float64]:

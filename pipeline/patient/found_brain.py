@@ -1,4 +1,4 @@
-"""The brain that is found in a head, by whichever way, and what it is known from."""
+"""The brain that is found in a head, and its source."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .patient_files import carry_mask
 
 @dataclass(frozen=True)
 class BrainSource:
-    """What a patient's brain is known from.
+    """The source of a patient's brain.
 
     Attributes
     ----------
@@ -49,10 +49,10 @@ class FoundBrain:
     ----------
     mask : bool array of the head's shape
     drawn : Scan or None
-        The same on the voxels it was drawn on, where those are others.
+        The mask on the voxels on which it was drawn, if they differ from the head's.
     source : BrainSource
     told : str
-        Ends the sentence "its brain is ...".
+        Completes the sentence "its brain is ...".
     """
 
     mask: NDArray[np.bool_]
@@ -69,14 +69,14 @@ def find_brain(head: Scan, reference: Scan | None, way: BrainWay) -> FoundBrain:
     head : Scan
         T1-weighted, with its skull.
     reference : Scan or None
-        The segmentation's, in the head's world: where it shows no skull, its brain is taken.
+        The segmentation's reference in the head's world. If it shows no skull, its brain is used.
     way : "auto", "network" or "atlas"
-        Where there is no such reference.
+        How to find the brain without such a reference.
 
     Raises
     ------
     InputError
-        If the network has to find it and finds none.
+        If the user asks for the network and it finds no brain.
     RegistrationError
         If ANTs fails.
     """

@@ -1,13 +1,13 @@
-"""Islands: specks of an outline far from the rest of it, which are rather noise than tumour.
+"""Islands: specks of an outline far from its rest, which are probably noise, not tumour.
 
 A component of an outline (26 neighbours) is an island if it is small, below 0.1 ml and below 2 %
 of the largest component, and lies more than 10 mm from every component that is not small.
 
-A margin of 15 mm around a single voxel measures 14 ml: sixty false voxels raise a target volume
-several times over. 0.1 ml is a ball of 6 mm across, below what a radiologist measures as a lesion;
-a share of the largest keeps the pieces of a small tumour, a distance the crumbs at the edge of any
-outline. On five real segmentations crumbs lay within 7 mm of the outline, and islands, of 0.04 ml
-at most, from 12 mm on. Where slices are thicker than 5 mm, the distance is that of two slices.
+A margin of 15 mm around a single voxel measures 14 ml, so sixty false voxels multiply a planning
+volume. 0.1 ml is a ball of 6 mm across, below what a radiologist measures as a lesion; a share of
+the largest keeps the pieces of a small tumour, a distance the crumbs at the edge of any outline. On
+five real segmentations crumbs lay within 7 mm of the outline, and islands, of 0.04 ml at most, from
+12 mm on. Where slices are thicker than 5 mm, the distance is that of two slices.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from ...solver import TumorMasks
 
 MOST_ML = 0.1
 MOST_SHARE = 0.02
-"""Of the largest component: both limits are volumes that an island does not reach."""
+"""Share of the largest component's volume; islands stay below both limits."""
 
 LEAST_MM = 10.0
-"""Between voxel centres; islands lie farther from the outline's larger components."""
+"""Distance between voxel centres; islands lie farther than this from all larger components."""
 
 
 @dataclass(frozen=True)
 class Islands:
-    """What of a patient's outlines is far and small.
+    """The islands of a patient's outlines.
 
     Attributes
     ----------
     n_whole, whole_ml : int, float
         Number and volume of the whole tumour's islands, with any core in them.
     n_core, core_ml : int, float
-        Of the core's islands inside the rest of the whole tumour.
+        Number and volume of the core's islands inside the rest of the whole tumour.
     left_out : bool
-        Whether the outlines are without them.
+        Whether they were left out of the outlines.
     """
 
     n_core: int
@@ -90,14 +90,14 @@ class Islands:
 
 
 def part_islands(masks: TumorMasks, *, keep: bool = False) -> tuple[TumorMasks, Islands]:
-    """Outlines without their islands, and what these are.
+    """Outlines without their islands, and the islands' numbers and volumes.
 
-    A core's islands inside the whole tumour stay part of that.
+    A core's islands inside the whole tumour stay part of the whole tumour.
 
     Parameters
     ----------
     masks : TumorMasks
-        On the voxels they were drawn on.
+        Outlines on the voxels on which they were drawn.
     keep : bool
         Whether to return the outlines as they are.
     """

@@ -1,6 +1,6 @@
-"""Where the brain is in a head with its skull: by a network, where the extra `brain` is installed.
+"""Find the brain in a head with its skull by a network, if the extra `brain` is installed.
 
-deepbet brings its two small U-Nets along and loads nothing from anywhere. It needs PyTorch, which
+deepbet contains its two small U-Nets and downloads nothing. It needs PyTorch, which
 nothing else here does, and so stays an extra; without it `brain` finds the brain by the atlas.
 
 References
@@ -30,7 +30,7 @@ def extract_learned(head: Scan) -> NDArray[np.bool_] | None:
     Returns
     -------
     bool array of the head's shape, or None
-        None where nothing of a brain's volume is found.
+        None if the network finds no region of a brain's volume.
     """
     from deepbet.bet import BrainExtraction
 

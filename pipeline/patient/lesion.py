@@ -1,7 +1,7 @@
 """Whether outlines lie in a brain, and a brain that is extended to hold them.
 
-A brain mask may leave the tumour out, as a hole or as a bite at the surface. What was outlined is
-brain; but outlines that lie apart from it come from another image.
+A brain mask may leave the tumour out, as a hole or as a bite at the surface. An outlined tumour is
+part of the brain, but outlines that lie apart from it come from another image.
 """
 
 from __future__ import annotations
@@ -16,38 +16,38 @@ from ...errors import InputError
 from ...solver import TumorMasks
 
 MIN_IN_BRAIN = 0.5
-"""Share of an outlined tumour inside the brain, or the field of view, below which the images are
-no pair."""
+"""Share of an outlined tumour inside the brain, or the field of view, below which the images do not
+belong together."""
 
 MIN_IN_HULL = 0.75
 """The same inside the brain's convex hull, where the brain itself leaves the tumour out. A tumour
 at the surface may bulge out of the hull of what is left."""
 
 ADDED_SHARE = 0.05
-"""Of an outlined tumour outside the brain, from which on the brain is one that left it out."""
+"""Share of an outlined tumour outside the brain from which on the brain mask left it out."""
 
 TOLD_SHARE = 0.2
-"""Of a recurrence outside the brain, from which on it is told."""
+"""Share of a recurrence outside the brain from which on there is a notice."""
 
 
 def judge_tumour(
     masks: TumorMasks, brain: NDArray[np.bool_], grid: Grid, advice: str
 ) -> tuple[bool, list[str]]:
-    """Whether the outlined tumour has to be added to the brain, and what to tell.
+    """Whether the outlined tumour has to be added to the brain, and notices.
 
     Parameters
     ----------
     masks : TumorMasks
-        On any grid of the brain's world.
+        Outlines on any grid of the brain's world.
     brain : bool array of the grid's shape
     grid : Grid
     advice : str
-        What to do where they do not belong together.
+        What to do if outlines and brain do not belong together.
 
     Raises
     ------
     InputError
-        If most of it lies outside the brain and the brain does not reach around it either.
+        If most of the tumour lies outside the brain, and outside its convex hull, too.
     """
     share = _share_inside(masks, brain, grid)
     if share >= 1 - ADDED_SHARE:
@@ -65,7 +65,7 @@ def judge_tumour(
 
 
 def judge_recurrence(masks: TumorMasks, brain: NDArray[np.bool_], grid: Grid) -> list[str]:
-    """What to tell of a recurrence that lies partly outside the brain.
+    """Notices about a recurrence that lies partly outside the brain.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Which files make a patient, and what can be said of them before an image is read."""
+"""The files of a patient, and what can be checked before an image is read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROLES = {
     "seg_reference": "segmentation's reference",
     "recurrence": "recurrence",
 }
-"""What each file is to the user."""
+"""The user's name for each role of a file."""
 
 IMAGES = ("t1", "t1c", "flair", "seg_reference")
 """Files that may be DICOM series."""
@@ -32,7 +32,7 @@ OUTLINES = ("seg", "recurrence")
 """Files that may be a DICOM SEG or RTSTRUCT."""
 
 SEG_GRIDS = ("own", "t1")
-"""Whose voxels a segmentation has: those of its header, or the registered image's."""
+"""The voxels of a segmentation: its header's own, or the registered image's."""
 
 Modality = Literal["t1", "t1c"]
 
@@ -44,19 +44,19 @@ def seg_convention(
     core_labels: Sequence[int] | None = None,
     whole_labels: Sequence[int] | None = None,
 ) -> LabelConvention:
-    """What the labels of a segmentation mean, or those that its structures get.
+    """What the labels of a segmentation mean; for DICOM, the labels that its structures get.
 
     Parameters
     ----------
     seg : path
-        Its structures have names where it is DICOM, and its voxels labels otherwise.
+        The segmentation: structures with names in DICOM, voxels with labels otherwise.
     labels, core_labels, whole_labels
         As in `label_convention`.
 
     Raises
     ------
     InputError
-        If the convention is unknown, or labels are named of a file that has structures.
+        If the convention is unknown, or labels are named for a file that has structures.
     """
     if not is_dicom(seg):
         return label_convention(labels, core_labels=core_labels, whole_labels=whole_labels)
@@ -80,18 +80,18 @@ def follow_up_convention(
     Parameters
     ----------
     name : str or None
-        Of `CONVENTIONS`.
+        Name of one of `CONVENTIONS`.
     convention : LabelConvention
-        Of the segmentation.
+        Convention of the segmentation.
     recurrence : path or None
         The follow-up's segmentation.
     option : str
-        What the user calls the name; opens the messages.
+        Option that gives the name, which begins the messages.
 
     Raises
     ------
     InputError
-        If the name is unknown, or names the labels of no file.
+        If the name is unknown, or there is no recurrence with labels.
     """
     if recurrence is None:
         if name is None:
@@ -122,24 +122,24 @@ def require_files(
     structures: StructureNames | None = None,
     seg_grid: str = "own",
 ) -> Modality:
-    """Refuse files that cannot be a patient's, in milliseconds; which of them is registered.
+    """Refuse files that cannot be a patient's, in milliseconds; return which image is registered.
 
     Parameters
     ----------
     paths : mapping of str to path
-        By role, of `ROLES`; see `load_patient`.
+        Files by role, of `ROLES`; see `load_patient`.
     structures : StructureNames or None
-        Of the outlines in DICOM files.
+        Names of the outlines' structures in DICOM files.
     seg_grid : "own" or "t1"
-        Whose voxels the segmentation has.
+        The voxels that the segmentation has; see `load_patient`.
 
     Raises
     ------
     InputError
-        If a file is missing or neither NIfTI nor DICOM that is read in its role, there is no T1, or
-        two options contradict each other.
+        If a file is missing, or is neither NIfTI nor a kind of DICOM that its role allows, if there
+        is no T1, or if two options contradict each other.
     ExtraError
-        If a file is DICOM, and what reads it is not installed.
+        If a file is DICOM, and the extra `dicom` is not installed.
     """
     if paths["t1"] is None and paths["t1c"] is None:
         raise InputError("a T1-weighted image is needed for the registration: give a T1 or a T1c")

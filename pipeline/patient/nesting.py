@@ -13,7 +13,7 @@ from ...solver import TumorMasks
 MOST_SURROUNDED = 0.2
 """Share of the tumour beyond its core that core may surround. Of four BraTS cases and 723 stored
 tumours, the largest has 0.07; with necrosis and oedema exchanged, the BraTS cases have 0.44 to 1.
-Not every confusion shows so: of stored tumours turned outside in, a fifth stays below."""
+Not every confusion shows in this way: of stored tumours turned outside in, a fifth stays below."""
 
 
 def share_surrounded(masks: TumorMasks) -> float:
@@ -35,13 +35,13 @@ def share_surrounded(masks: TumorMasks) -> float:
 
 
 def doubts_of_nesting(masks: TumorMasks, what: str) -> list[str]:
-    """What to tell of a core that surrounds the rest of the tumour in place of lying within it.
+    """Notices about a core that surrounds the rest of the tumour instead of lying within it.
 
     Parameters
     ----------
     masks : TumorMasks
     what : str
-        What the outlines are to the user ("segmentation").
+        The user's name for the outlines ("segmentation").
     """
     share = share_surrounded(masks)
     if share < MOST_SURROUNDED:

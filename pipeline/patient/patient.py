@@ -1,9 +1,9 @@
 """A patient: the files' contents brought into one world.
 
-All that the files alone show is checked first (`patient_files`). Then, where they need it,
-come the steps that take time: the patient's own images are aligned (`coregistration`), the brain is
-found (`brain`). Neither resamples an image that is measured later: motions enter affines, and only
-the outlines' version on the T1's grid is interpolated, from the segmentation's own voxels.
+`patient_files` checks first what the files alone show. The slow steps follow where the files need
+them: `coregistration` aligns the patient's own images, and `brain` finds the brain. Neither
+resamples an image that is measured later: motions enter affines. Only the outlines' version on the
+T1's grid is interpolated, from the segmentation's own voxels.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Patient:
         T1-weighted image that is registered, 0 outside the brain: without contrast where given,
         else with (see `modality`). The results lie on its grid.
     modality : "t1" or "t1c"
-        What `t1` holds.
+        Kind of image in `t1`.
     masks : TumorMasks
         Core (may be empty) and whole tumour on the grid of `t1`.
     flair, t1c : Scan or None
@@ -73,19 +73,19 @@ class Patient:
         SHA-256 of each input file by its role: t1, t1c, flair, seg, brain_mask, seg_reference,
         recurrence.
     notices : tuple of str
-        What the user should know although it is no error.
+        Notices for the user.
     drawn : TumorMasks or None
-        The outlines as they were drawn, in the world of `t1`, where the segmentation has a grid
-        of its own; `masks` are these, interpolated.
+        The outlines as they were drawn, in the world of `t1`, if the segmentation has a grid of its
+        own; `masks` are their interpolation.
     seg_grid : Grid or None
-        The segmentation's own grid in its own world, where it has one.
+        The segmentation's own grid in its own world, if it has one.
     brain_mask : bool array or None
-        The brain on the grid of `t1`: given, found, or what an image without skull shows; None
-        stands for the last.
+        The given or found brain on the grid of `t1`; None for an image without skull, which shows
+        the brain itself.
     brain_drawn : Scan or None
-        The same on the voxels it was drawn on, in the world of `t1`, where those are others.
+        The brain mask on the voxels on which it was drawn, in the world of `t1`, if they differ.
     brain_source : BrainSource or None
-        What the brain is known from; None where no file was read.
+        Source of the brain; None if no file was read.
     recurrence : TumorMasks or None
         Outlines of a follow-up scan on the grid of `t1`.
     convention : LabelConvention or None
@@ -95,9 +95,9 @@ class Patient:
     frames : Frames or None
         What the header of `t1` says about its place; None where no file was read.
     islands : Islands or None
-        What was far and small in the outlines; None where no file was read.
+        Islands of the outlines; None if no file was read.
     timings_s : mapping of str to float
-        Seconds a step of the preparation.
+        Seconds of each step of the preparation.
 
     Raises
     ------
@@ -144,17 +144,17 @@ class Patient:
 
     @property
     def outlines(self) -> TumorMasks:
-        """The outlines on the voxels they were drawn on: what is carried to the atlas, once."""
+        """The outlines on the voxels on which they were drawn, which are carried to the atlas."""
         return self.masks if self.drawn is None else self.drawn
 
     @cached_property
     def brain(self) -> NDArray[np.bool_]:
-        """The brain on the grid of `t1`: the mask, or what the image shows, its holes filled."""
+        """The brain on the grid of `t1`: the mask, or the image's foreground, with holes filled."""
         return foreground(self.t1.values) if self.brain_mask is None else self.brain_mask
 
     @property
     def brain_with_tumour(self) -> NDArray[np.bool_]:
-        """The brain, to which the outlined tumour belongs however dark it is."""
+        """The brain with the outlined tumour, however dark the tumour is."""
         return self.brain | self.masks.whole
 
     def brain_on(self, grid: Grid) -> NDArray[np.bool_]:
@@ -198,7 +198,7 @@ def load_patient(
     brain: BrainWay = "auto",
     step: Step = silent,
 ) -> Patient:
-    """Read a patient's files, check them, align what lies apart and find the brain.
+    """Read a patient's files, check them, align images that lie apart, and find the brain.
 
     Skull-stripped images on one grid are ready as they are. Otherwise this takes 5-10 s an image
     that has a grid of its own, and 15-20 s for a brain.
@@ -210,14 +210,14 @@ def load_patient(
         where both are given. Each image is a NIfTI file or the folder of a DICOM series; FOLDER#3
         is series number 3 of a folder.
     flair : path, optional
-        Shown in pictures only. Like a T1c beside a T1, it is aligned rigidly where it lies on
-        another grid; on the same grid it is taken to be aligned.
+        Image for the pictures alone. Like a T1c beside a T1, it is aligned rigidly if it lies on
+        another grid; on the same grid it counts as aligned.
     seg : path
         Label image, or a DICOM SEG or RTSTRUCT. Without a reference it lies in the registered
         image's world, on any grid.
     brain_mask : path, optional
-        1 in the brain, in the registered image's world. Without it, a head with its skull gets
-        the mask of a stripped reference, or else the one that is found as `brain` says.
+        1 in the brain, in the registered image's world. Without it, the brain of a head with its
+        skull comes from a stripped reference, or else is found as `brain` says.
     seg_reference : path, optional
         The image on whose grid the segmentation lies, another one of the same head, with skull
         or without; it is aligned rigidly to the registered image.
@@ -235,8 +235,8 @@ def load_patient(
     core_labels, whole_labels : sequence of int
         Labels of both outlines, in place of a named convention.
     core_structures, whole_structures : sequence of str, optional
-        Names of the structures that are the core and, with it, the whole tumour, in files that are
-        DICOM SEG or RTSTRUCT; in place of labels.
+        Names of the structures of the core, and of the whole tumour with it, in a DICOM SEG or
+        RTSTRUCT; they replace labels.
     keep_islands : bool
         Whether components of the outlines that are small and far from the rest stay part of them
         (see `islands`).
@@ -249,15 +249,16 @@ def load_patient(
     Returns
     -------
     Patient
-        With the outlines on the grid of the registered image, and what a person should know in
-        `notices`.
+        Patient with the outlines on the grid of the registered image.
 
     Raises
     ------
     InputError
-        One line that says what was expected, what came and what to do.
+        If files or options do not fit; the message says what was expected, what came and what to
+        do.
     ExtraError
-        If you ask for the network, or a file is DICOM, and what that takes is not installed.
+        If you ask for the network or give a DICOM file, and the extra that it needs is not
+        installed.
     RegistrationError
         If ANTs fails.
     """
@@ -363,7 +364,7 @@ def _within(image: Scan, mask: NDArray[np.bool_]) -> Scan:
 
 
 def _align(files: PatientFiles) -> tuple[dict[str, Scan], TumorMasks, list[str]]:
-    """The further images and the outlines in the registered image's world, and what is doubtful."""
+    """The further images and the outlines in the registered image's world, and notices."""
     others, outlines, doubts = dict(files.others), files.outlines, []
     own = [role for role, image in others.items() if image.grid != files.image.grid]
     with ThreadPoolExecutor(2) as pool:

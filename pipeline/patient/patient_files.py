@@ -31,35 +31,35 @@ MOST_SHEAR = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class PatientFiles:
-    """What a patient's files hold.
+    """The contents of a patient's files.
 
     Attributes
     ----------
     modality : "t1" or "t1c"
-        What is registered.
+        Kind of the registered image.
     image : Scan
-        That image as it came, with skull or without.
+        The registered image as it came, with skull or without.
     outlines : TumorMasks
         Core and whole tumour on the segmentation's own grid.
     islands : Islands
-        What was left out of them.
+        Islands of the outlines.
     others : mapping of str to Scan
         Further images by role: seg_reference, if it is another than the registered image, flair,
         and t1c beside a T1. Those whose grid is not the registered image's lie in their own world.
     brain_mask : bool array or None
         A given brain on the grid of `image`.
     brain_drawn : Scan or None
-        The same on its own voxels, where those are others.
+        The brain mask on its own voxels, if they differ from `image`.
     recurrence : TumorMasks or None
         Outlines of a follow-up scan on the grid of `image`.
     names : mapping of str to str
-        How messages call each file.
+        Name of each file in messages.
     checksums : mapping of str to str
         SHA-256 of each file by its role.
     frames : Frames
         What the header of `image` says about its place.
     notices : tuple of str
-        What the user should know although it is no error.
+        Notices for the user.
     """
 
     modality: Modality
@@ -90,20 +90,21 @@ def read_patient_files(
     Parameters
     ----------
     paths : mapping of str to path
-        By role, of `ROLES`; see `load_patient`.
+        Files by role, of `ROLES`; see `load_patient`.
     convention, follow_up : LabelConvention
-        Of segmentation and of recurrence.
+        Conventions of segmentation and recurrence.
     structures : StructureNames or None
-        Of the outlines in DICOM files.
+        Names of the outlines' structures in DICOM files.
     seg_grid : "own" or "t1"
-        Whose voxels the segmentation has.
+        The voxels that the segmentation has; see `load_patient`.
     keep_islands : bool
         Whether islands stay part of the outlines, see `islands`.
 
     Raises
     ------
     InputError
-        One line that says what was expected, what came and what to do.
+        If files or options do not fit; the message says what was expected, what came and what to
+        do.
     """
     modality = require_files(paths, structures=structures, seg_grid=seg_grid)
     files = _read_files(paths, modality, structures, seg_grid)
@@ -179,7 +180,7 @@ def carry_mask(mask: Scan, grid: Grid) -> NDArray[np.bool_]:
 
 
 def advise(grid: Grid, image: Grid) -> str:
-    """What to do where a segmentation and the registered image lie apart."""
+    """What to do if a segmentation and the registered image lie apart."""
     advice = "name the image that was segmented as the segmentation's reference (--seg-reference)"
     if grid.shape == image.shape and grid != image:
         advice = f"give --seg-grid t1 where the segmentation has its voxels, or else {advice}"
@@ -223,7 +224,7 @@ def _read_image(role: str, path: StrPath) -> ImageFile:
 
 
 def _scan(file: ImageFile, role: str, name: str) -> tuple[Scan, list[str]]:
-    """An image with a dark background, and what was done for that."""
+    """An image with a dark background, and notices about how it got one."""
     with np.errstate(over="ignore"):  # becomes infinite, and is refused as that
         values = file.values.astype(np.float32)
     if not np.isfinite(values).all():
@@ -251,7 +252,7 @@ def _require_right_angles(grid: Grid, name: str) -> None:
 
 
 def _read_mask(file: ImageFile, name: str, scan: Scan) -> tuple[NDArray[np.bool_], Scan | None]:
-    """A brain mask on the registered image's grid, and on its own where that is another."""
+    """A brain mask on the registered image's grid, and on its own grid if that differs."""
     labels = rounded_labels(file.values)
     found = np.unique(file.values if labels is None else labels)
     if labels is None or len(found) > 2 or found[0] != 0:
@@ -279,7 +280,7 @@ def _read_mask(file: ImageFile, name: str, scan: Scan) -> tuple[NDArray[np.bool_
 def _read_recurrence(
     file: ImageFile, name: str, grid: Grid, convention: LabelConvention
 ) -> tuple[TumorMasks, list[str]]:
-    """A follow-up segmentation on the registered image's grid, and what of it is not seen there."""
+    """A follow-up segmentation on the registered image's grid, and notices about it."""
     option = "--recurrence-labels"
     masks = outlines_from_labels(file.values, file.grid, convention, name=name, option=option)
     doubts = doubts_of_nesting(masks, ROLES["recurrence"])

@@ -1,6 +1,6 @@
 """Drawings by Matplotlib, as PNG: of patients, the atlas, databases and evaluations.
 
-What begins with `draw_` makes a whole picture.
+A function whose name begins with `draw_` makes a whole picture.
 """
 
 from typing import TYPE_CHECKING

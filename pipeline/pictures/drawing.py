@@ -1,8 +1,8 @@
 """Matplotlib, in its own settings; the one module that imports it.
 
-What a user sets for plots of his own (a backend, TeX, resolutions, styles, a matplotlibrc) neither
-shows in the pictures here nor can it break them, and his plots stay as they were. Figures are
-objects with a canvas of their own; pyplot is never used.
+The user's settings for other plots (a backend, TeX, resolutions, styles, a matplotlibrc) neither
+change nor break the pictures here, and those plots stay as they were. Figures are objects with a
+canvas of their own; pyplot is never used.
 """
 
 from __future__ import annotations
@@ -72,13 +72,13 @@ _shared_parameters = Shared(_own_parameters)
 
 @contextlib.contextmanager
 def own_style() -> Iterator[None]:
-    """Matplotlib's settings as they are by default, for all that the block draws."""
+    """Matplotlib's default settings, for everything that the block draws."""
     with own_arithmetic(), _shared_parameters():
         yield
 
 
 def new_figure(width: float, height: float, **settings: Any) -> Figure:
-    """A figure of a size in inches that pyplot knows nothing of."""
+    """A figure of a size in inches, unknown to pyplot."""
     figure = Figure(figsize=(width, height), dpi=110, **settings)
     FigureCanvasAgg(figure)
     return figure
@@ -92,7 +92,7 @@ def png_of(figure: Figure) -> bytes:
 
 
 def drawn(what: str, draw: Callable[[], T], failures: list[str]) -> T | None:
-    """What a function draws; where it fails, None, and a sentence says so.
+    """The picture that a function draws; None if it fails, and a sentence says why.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def drawn(what: str, draw: Callable[[], T], failures: list[str]) -> T | None:
         Begins the sentence.
     draw : callable
     failures : list of str
-        Gets the sentence.
+        List that receives the sentence.
     """
     try:
         return draw()

@@ -25,7 +25,8 @@ def draw_dice(rows: Sequence[Row], title: str) -> bytes:
     Parameters
     ----------
     rows : sequence of Row
-        Of one kind of queries and one strategy; ordered here by falling score of the best match.
+        Rows of one kind of queries and one strategy; the picture orders them by falling score of
+        the best match.
     title : str
 
     Returns

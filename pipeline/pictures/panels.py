@@ -3,7 +3,7 @@
 Every panel is sampled in world coordinates, so that orientation, oblique axes and anisotropic
 voxels are right by construction. Radiological convention: the patient's right is on the left of
 axial and coronal panels, anterior on the left of sagittal ones; letters say so on each panel.
-Warm colours show the model, cool ones what was outlined on the scan.
+Warm colours show the model, cool ones the outlines of the scan.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from .drawing import (
 from .planes import ACROSS, LETTERS, Plane
 
 LEVELS = (0.01, 0.1, 0.2, 0.6)
-"""Densities whose isolines are drawn unless others are chosen."""
+"""Densities whose isolines are drawn by default."""
 
 LEVEL_COLOURS = ("#ffffb2", "#fecc5c", "#fd8d3c", "#ff2a1a")
-"""From the lowest level to the highest; those of other numbers of levels lie between them."""
+"""Colours from the lowest level to the highest; other numbers of levels have colours between
+them."""
 
 WHOLE_COLOUR, CORE_COLOUR = "#35d0ff", "#7dff5a"
 PANEL_INCHES = 3.1
@@ -175,7 +176,7 @@ def density_colours(levels: Sequence[float] = LEVELS) -> ListedColormap:
 
 
 def level_lines(levels: Sequence[float]) -> list[tuple[str, str]]:
-    """What the legend says about each level, and in which colour."""
+    """Text and colour of each level in the legend."""
     colours = [to_hex(channels) for channels in _level_channels(len(levels))]
     return [(f"density {x:g}", colour) for x, colour in zip(levels, colours, strict=True)]
 

@@ -1,4 +1,4 @@
-"""Pictures that a radiologist can judge a result by: three planes through the patient's tumour."""
+"""Pictures by which a radiologist can judge a result: three planes through the patient's tumour."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .panels import (
 from .planes import Plane, tumour_planes
 
 VOLUME_COLOURS = {"standard": "#ffffff", "model": "#ff2a1a", "geodesic": "#ffd92f"}
-"""Of planning volumes, by what they are called."""
+"""Colours of the planning volumes, by name."""
 
 PROBABILITIES = (0.05, 0.5, 0.95)
 PROBABILITY_COLOURS = ("#ffffb2", "#fd8d3c", "#ff2a1a")
@@ -57,7 +57,7 @@ def draw_density(
     scan : Scan, optional
         The registered T1 by default.
     title : str
-        Names the scan.
+        Name of the scan.
     levels : sequence of float
         Rising densities of the isolines.
     planes : sequence of Plane, optional
@@ -186,7 +186,7 @@ def draw_overlays(
     levels : sequence of float
         Densities whose isolines are drawn, between 0 and 1.
     failures : list of str
-        Gets a line for each picture that failed.
+        List that receives a line for each picture that failed.
 
     Returns
     -------
@@ -212,7 +212,7 @@ def draw_days(
 ) -> bytes:
     """Draw densities of several days on the axial slice of the T1, on one scale; a PNG.
 
-    The densities, each with what its panel is called, lie in the patient's world.
+    The densities lie in the patient's world, each with the title of its panel.
     """
     plane = tumour_planes(patient)[0]
     figure, (axes,) = new_panels(1, [plane] * len(days))

@@ -19,15 +19,15 @@ from ...atlas.regions import corners_mm, largest_component
 from ..patient.patient import Patient
 
 STEP_MM = 0.5
-"""Between the sample points."""
+"""Distance between the sample points."""
 
 MARGIN_MM = 12.0
-"""Shown around the brain."""
+"""Margin that is shown around the brain."""
 
 AXES = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}
 """World axis along each panel's width and height, both from high to low, and across it."""
 LETTERS = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}
-"""Left, right, top and bottom of each panel."""
+"""Letters on the left, right, top and bottom of each panel."""
 ACROSS = {"axial": "z", "coronal": "y", "sagittal": "x"}
 
 
