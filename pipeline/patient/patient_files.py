@@ -140,8 +140,8 @@ def read_patient_files(
         if grid != image.grid:
             notices.append(
                 f"The segmentation lies on another grid ({describe(grid)}) than the "
-                f"{ROLES[modality]} ({describe(image.grid)}); glioquery takes their headers' "
-                f"frames for the same. If they are not, {advise(grid, image.grid)}."
+                f"{ROLES[modality]} ({describe(image.grid)}); glioquery assumes that both "
+                f"headers refer to one world. If they do not, {advise(grid, image.grid)}."
             )
     elif reference.grid != grid:
         raise InputError(

@@ -1,4 +1,4 @@
-"""From a growth to maps of the patient: density, planning volumes, coverage of a recurrence."""
+"""Maps of the patient from a growth: density, planning volumes, coverage of a recurrence."""
 
 from typing import TYPE_CHECKING
 

@@ -9,7 +9,7 @@ from scipy import ndimage
 from ..travel import Terrain, travel_time
 
 REACHES_MM = (40.0, 80.0, np.inf)
-"""How far a front is followed, one after the other until it has reached enough."""
+"""Reaches up to which a front is followed, one after the other, until it has covered enough."""
 
 
 def nearest_through_tissue(
@@ -20,7 +20,7 @@ def nearest_through_tissue(
     Parameters
     ----------
     outline : (nx, ny, nz) bool array
-        Its part of the brain comes before all else.
+        The outline; its part of the brain comes first.
     terrain : Terrain
     n_voxels : int
         Size of the part: no less than that of the outline in the brain, no more than the brain's.
@@ -28,8 +28,9 @@ def nearest_through_tissue(
     Returns
     -------
     (nx, ny, nz) bool array
-        Of voxels reached at the same time, those nearer to the outline's centre. Where the brain is
-        in pieces, and the front's does not do, the rest is that nearest in a straight line.
+        Among voxels reached at the same time, those nearer to the outline's centre come first. If
+        the brain is in pieces, and the front's piece is too small, the rest is nearest in a
+        straight line.
     """
     brain, spacing_mm = terrain.brain, terrain.grid.spacing_mm
     covered = outline & brain

@@ -23,15 +23,15 @@ from .planning import PlanningVolumes, plan_volumes
 
 @dataclass(frozen=True)
 class MapScore:
-    """What a density is worth as a map of the scan, and as a growth.
+    """How well a density fits the scan, and how much it is like a growth.
 
     Attributes
     ----------
     dice_core, dice_whole : float
-        Of its isolines with the patient's outlines.
+        Dice of its isolines with the patient's outlines.
     residual : float
-        Of the growth equation, see `equation_residual`: any field fits any outline, but none that
-        does so at the cost of a large one is a growth.
+        Residual of the growth equation, see `equation_residual`. Some field fits any outline, but a
+        field with a large residual is no growth.
     """
 
     dice_core: float
@@ -41,19 +41,19 @@ class MapScore:
 
 @dataclass(frozen=True, eq=False)
 class PatientMaps:
-    """What was found, on one grid in the patient's world.
+    """The maps of an inversion on one grid in the patient's world.
 
     Attributes
     ----------
     growth : TumorDensity
-        Of the answer, as it grew.
+        Density of the answer, as it grew.
     density : TumorDensity
-        The same in agreement with the outlines.
+        Density that agrees with the outlines.
     expected : DensityMaps
-        How far that may be from the truth.
+        How far `density` may be from the truth.
     planning : PlanningVolumes
     growth_score, score : MapScore
-        Of the growth and of the density.
+        Scores of the growth and of the density.
     """
 
     growth: TumorDensity
@@ -71,7 +71,7 @@ class PatientMaps:
 
 @dataclass(frozen=True, eq=False)
 class GrownAnswer:
-    """An answer where it grew, and the way there.
+    """An answer in the anatomy in which it grew, and the map from the patient to there.
 
     Attributes
     ----------
@@ -79,9 +79,9 @@ class GrownAnswer:
     uncertainty : Uncertainty
         How sure it is.
     tissue : bool array
-        Where it could grow, on the same grid.
+        Where it could grow, on the grid of the answer.
     along : PointMap
-        From the patient's world to the one that it grew in.
+        Map from the patient's world to the one in which it grew.
     """
 
     answer: Answer
@@ -105,7 +105,7 @@ def map_to_patient(
     ----------
     grown : GrownAnswer
     terrains : sequence of Terrain
-        Of one patient, on the grids that are asked for.
+        Terrains of one patient, on the wanted grids.
     thresholds : Thresholds
         Densities that the outlines show.
     levels : sequence of float

@@ -1,4 +1,4 @@
-"""Planning volumes: the standard margin, and as much brain chosen in two other ways.
+"""Planning volumes: the standard margin, and two other volumes of the same size.
 
     standard:  CTV = {x in the brain : distance(x, core) <= 15 mm}, x a voxel's centre
     model:     the outlined core and those voxels of the brain that rank highest
@@ -18,10 +18,10 @@ References
 M. Niyazi et al., "ESTRO-EANO guideline on target delineation and radiotherapy details for
 glioblastoma", Radiotherapy and Oncology 184:109663, 2023: gross tumour volume = enhancing tumour
 and cavity on the contrast-enhanced T1 without oedema, clinical target volume = 15 mm around it,
-edited at anatomical barriers. Of the standard volume and the model's the brain's surface is the
-only barrier here; ventricles, falx, tentorium and brainstem are left to the person who plans.
-S. P. Raya, J. K. Udupa, "Shape-based interpolation of multidimensional objects", IEEE Transactions
-on Medical Imaging 9:32-42, 1990.
+edited at anatomical barriers. The brain's surface is the only barrier of the standard and the
+model's volume here; ventricles, falx, tentorium and brainstem are left to the planner. S. P. Raya,
+J. K. Udupa, "Shape-based interpolation of multidimensional objects", IEEE Transactions on Medical
+Imaging 9:32-42, 1990.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ from ..travel import Terrain
 from .geodesic import nearest_through_tissue
 
 MARGIN_MM = 15.0
-"""Of the clinical target volume around the gross tumour (Niyazi et al. 2023)."""
+"""Margin of the clinical target volume around the gross tumour (Niyazi et al. 2023)."""
 
 LEAST_DENSITY = 1e-6
-"""Where the solver's density ends and the tail's ranking begins."""
+"""Density at which the solver's density ends and the tail's ranking begins."""
 
 THICKEST_MM = 1.5
-"""A thicker voxel counts as an odd number of parts of at most 1 mm where the margin is measured,
-and the outline between slices is where its signed distance is 0 (Raya and Udupa 1990): from the
-centre of a thick slice its own half thickness would be missing."""
+"""Thickest part of a voxel for the margin, mm. A thicker voxel counts as an odd number of parts,
+and the outline between slices lies where its signed distance is 0 (Raya and Udupa 1990); otherwise
+half a thick slice would be missing."""
 
 ROUNDING_MM = 1e-3
-"""By which a header's rounding may lengthen the margin's whole number of voxels."""
+"""Tolerance, mm, for a header's rounding in a margin of a whole number of voxels."""
 
 MOST_DECAYS = 70.0
 """Decay lengths between the isoline and the farthest voxel that float32 can hold below 1e-6; a
@@ -72,10 +72,9 @@ class PlanningVolumes:
     Attributes
     ----------
     gross : "core" or "whole"
-        The outline that the margin is drawn around: the whole tumour where there is no core.
+        The outline around which the margin is drawn: the whole tumour if there is no core.
     standard, model, geodesic : bool array
-        The standard clinical target volume, the one ranked by the model, and the one through
-        tissue.
+        The standard clinical target volume, the model's, and the one through tissue.
     ranking : float32 array
         In (0, 1], no two voxels of the brain alike; 0 outside it.
     outlines : TumorMasks
@@ -96,14 +95,14 @@ class PlanningVolumes:
 
     @property
     def by_name(self) -> dict[str, NDArray[np.bool_]]:
-        """The volumes by what they are called, the standard one first."""
+        """The volumes by name, the standard one first."""
         return {"standard": self.standard, "model": self.model, "geodesic": self.geodesic}
 
     def row(self) -> dict[str, float | str]:
         """Plain values by name, as `result.json` and the report show them.
 
-        What a volume leaves out is of the outlined whole tumour, in ml and as a share; "only" is
-        what no other volume holds, "all" what each does.
+        "leaves_out" is the part of the outlined whole tumour outside a volume, in ml and as a
+        share; "only" is what no other volume holds, "all" what each of them holds.
 
         Returns
         -------
@@ -146,7 +145,7 @@ def plan_volumes(density: TumorDensity, terrain: Terrain, lambda_mm: float) -> P
     density : TumorDensity
         On the patient's grid.
     terrain : Terrain
-        On the same grid. What lies in its brain may belong to a volume.
+        On the same grid; volumes lie in its brain.
     lambda_mm : float
         Width of the front, sqrt(dw / rho).
 
@@ -179,7 +178,7 @@ def plan_volumes(density: TumorDensity, terrain: Terrain, lambda_mm: float) -> P
 def draw_standard(
     masks: TumorMasks, brain: NDArray[np.bool_]
 ) -> tuple[Literal["core", "whole"], NDArray[np.bool_]]:
-    """The outline that the margin is drawn around, and the standard volume.
+    """The outline around which the margin is drawn, and the standard volume.
 
     Raises
     ------
@@ -241,8 +240,7 @@ def rank_brain(
     Returns
     -------
     float32 array
-        As `PlanningVolumes.ranking`. Where two densities differ the ranking does too, in the same
-        sense.
+        See `PlanningVolumes.ranking`. A voxel of higher density ranks higher.
 
     Raises
     ------

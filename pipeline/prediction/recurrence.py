@@ -1,9 +1,9 @@
-"""Where the tumour came back, how much of that the planning volumes hold, and what ranked it high.
+"""How much of a recurrence the planning volumes hold, and how high rankings put it.
 
 A ranking is judged on the brain outside the core of the first scan: the area under its ROC curve is
-the chance that a voxel of the recurrence ranks before one that stayed free, average precision the
-mean over the recurrence's voxels of the recurrence's share of all that ranks as high (Davis and
-Goadrich 2006).
+the chance that a voxel of the recurrence ranks before one that stayed free. Average precision
+takes, for each voxel of the recurrence, the recurrence's share of all voxels that rank as high, and
+is the mean of these (Davis and Goadrich 2006).
 
 References
 ----------
@@ -31,9 +31,9 @@ class RankingScore:
     Attributes
     ----------
     auc : float
-        Area under the ROC curve, in [0, 1]; 0.5 for a ranking that knows nothing.
+        Area under the ROC curve, in [0, 1]; 0.5 for a random ranking.
     average_precision : float
-        In (0, 1]; the recurrence's share of that brain for a ranking that knows nothing.
+        In (0, 1]; the recurrence's share of that brain for a random ranking.
     """
 
     auc: float
@@ -47,12 +47,12 @@ class Coverage:
     Attributes
     ----------
     outline : "core" or "whole"
-        Of the follow-up segmentation.
+        Outline of the follow-up segmentation.
     recurrence_ml : float
     standard, model, geodesic : float
         Share of it inside the volume, in [0, 1].
     model_ranking, geodesic_ranking : RankingScore or None
-        Of the model's ranking, and of the distance through tissue; None where the brain outside
+        Scores of the model's ranking and of the distance through tissue; None if the brain outside
         the first core holds nothing of the recurrence, or nothing else.
     """
 
@@ -76,7 +76,7 @@ def cover_recurrence(
     recurrence : TumorMasks
         On the volumes' grid.
     speed : float32 array of the grid's shape
-        Of a front in tissue, see `tissue_speed`.
+        Speed of a front in tissue, see `tissue_speed`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The page of a result and the viewer in it, without any reference to another file."""
+"""The page of a result and its viewer, without any reference to another file."""
 
 from typing import TYPE_CHECKING
 

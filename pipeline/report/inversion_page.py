@@ -34,13 +34,13 @@ def write_page(
     path : Path
     inversion : Inversion
     title : str
-        What the page is headed with.
+        Heading of the page.
     maps : mapping of str to bytes
         PNGs by caption.
     registration : bytes, optional
         PNG.
     failures : list of str
-        What could not be drawn so far; gets what of the page cannot.
+        Notices about missing pictures; it receives those of the page.
     """
     patient = inversion.patient
     answers = [describe_planning(inversion, patient, failures)]

@@ -1,4 +1,4 @@
-"""What several scans say, on the page: rates in real days, volumes by day, the forecast."""
+"""The report's section on several scans: rates in real days, volumes by day, the forecast."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def describe_outlook(
 ) -> Section:
     """The growth through all scans, and where it leads.
 
-    The list gets what could not be drawn.
+    The list receives notices about missing pictures.
     """
     told = outlook.outlook
     last = told.fit.joint.after_days[-1]

@@ -1,7 +1,7 @@
 """Pages without any reference to another file or address, made from `templates/`.
 
 Jinja escapes every value, so that nothing of a user's (titles, file names, labels) is read as HTML;
-what is HTML already must say so by its type (`Markup`). A Content-Security-Policy in each page
+HTML of the package's own has the type `Markup`. A Content-Security-Policy in each page
 forbids the browser to load anything from elsewhere.
 """
 
@@ -21,18 +21,18 @@ DISCLAIMER = (
 )
 
 NOTHING = "–"
-"""Stands where there is no value."""
+"""Text in place of a missing value."""
 
 
 def render_page(template: str, **values: object) -> str:
-    """HTML of a template with values; a value that the template misses is an error.
+    """HTML of a template with values; a missing value is an error.
 
     Parameters
     ----------
     template : str
         File name of the template, in `templates/`.
     **values : object
-        What the template names.
+        Values by their names in the template.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def render_page(template: str, **values: object) -> str:
 
 
 def number(value: object, decimals: int | None = None) -> str:
-    """Text of a cell: numbers to three digits or to given decimals, nothing as a dash.
+    """Text of a cell: numbers to three digits or to given decimals, None as a dash.
 
     Whole numbers of 1000 and more keep all their digits.
     """
@@ -67,5 +67,5 @@ def number(value: object, decimals: int | None = None) -> str:
 
 
 def png_address(png: bytes) -> str:
-    """A picture as the address of itself."""
+    """A picture as a data address."""
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

@@ -40,11 +40,11 @@ MATCH_DECIMALS = {
     "rho_t": 1,
     "days": 0,
 }
-"""Of the columns in which numbers are compared down the page."""
+"""Decimals in columns whose numbers are compared."""
 
 
 SET_IN_TYPE = {one.name for one in COMBINATIONS} | {one.name for one in RATES}
-"""Whose symbols the template sets by itself."""
+"""Names whose symbols the template sets itself."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Table:
     ----------
     heads : sequence of str
     rows : sequence of sequences
-        Each of as many cells as there are heads; the first names the row.
+        Each with as many cells as there are heads; the first names the row.
     """
 
     heads: Sequence[str]
@@ -89,15 +89,15 @@ class ReportContent:
     Attributes
     ----------
     case : str
-        What the user calls the patient; shown escaped.
+        The user's name for the patient; the page escapes it.
     is_plausible : bool
         False prints the status as a warning across the page.
     status : str
         One sentence.
     answer : mapping
-        What the map shows: source, score, dice_core (None where there is no core), dice_whole, and
-        growths, a sequence of mappings with origin_mm, the parameters and combinations by name, and
-        under_resolved; one, or one for each of several tumours.
+        The map's growth: source, score, dice_core (None without a core), dice_whole, and growths.
+        These are one mapping, or one for each of several tumours, with origin_mm, the parameters
+        and combinations by name, and under_resolved.
     matches : sequence of mappings
         Best first, with the keys rank, sample, score, dice_core (None where there is no core),
         dice_whole, origin_mm (three numbers, atlas world), the parameters and combinations by name,
@@ -108,11 +108,11 @@ class ReportContent:
         PNGs by caption; the first map is the answer at the top of the page. None where they
         could not be drawn.
     viewer : str
-        HTML of the slices that a reader moves through; none where empty.
+        HTML of the viewer of slices; empty for none.
     answers : sequence of Section
-        Stand after the volumes: what a planner asks for.
+        Sections for planning, after the volumes.
     evidence : sequence of Section
-        Stand after the matches: how sure the answer is.
+        Sections on the answer's certainty, after the matches.
     notices : sequence of str
     provenance : mapping
         Versions, checksums, settings; may be nested.
@@ -158,7 +158,7 @@ def write_report(path: StrPath, report: ReportContent) -> None:
 
 
 def render_report(report: ReportContent) -> str:
-    """Return the page as HTML without any reference to another file or address."""
+    """The page as HTML without any reference to another file or address."""
     pictures = list(report.maps.items())
     growths = report.answer["growths"]
     declared: list[Parameter | Combination] = [*report.declared.combinations]
@@ -185,9 +185,9 @@ def render_report(report: ReportContent) -> str:
 def _parameters(
     growths: Sequence[Mapping[str, Any]], declared: Declared
 ) -> list[tuple[str, list[str], str, bool]]:
-    """What it is, a value each, unit, and whether one scan can tell it.
+    """Meaning, values by growth, unit, and whether one scan can tell it, of each parameter.
 
-    What is identifiable comes first; the origin stands among it.
+    Identifiable ones come first, the origin among them.
     """
     listed: list[Parameter | Combination] = [*declared.all_combinations]
     listed += [*declared.parameters, *RATES]
@@ -229,7 +229,7 @@ def _point(position_mm: Sequence[float], decimals: int) -> str:
 
 
 def _quality_rows(q: RegistrationQuality) -> list[tuple[str, str, str]]:
-    """What was measured, its value, what is expected."""
+    """For each measure: its name, its value, and the expected range."""
     rows = [
         ("Brain Dice, patient on atlas", f"{q.brain_dice:.3f}", f"≥ {MIN_BRAIN_DICE}"),
         (
@@ -238,7 +238,7 @@ def _quality_rows(q: RegistrationQuality) -> list[tuple[str, str, str]]:
             f"≥ {MIN_EDGE_AGREEMENT}",
         ),
         (
-            f"That agreement minus the best one after a move of {MOVES[0]:g}° or {MOVES[1]:g} mm",
+            f"Agreement minus the best one after a move of {MOVES[0]:g}° or {MOVES[1]:g} mm",
             number(q.edge_advantage, 2),
             f"≥ {MIN_EDGE_ADVANTAGE:g}",
         ),

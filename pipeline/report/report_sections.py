@@ -1,4 +1,4 @@
-"""What the report says beyond the best match: the answer's source, planning, certainty."""
+"""Sections of the report: the answer's source, planning, certainty."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..uncertainty.interval_factors import LEVEL, SEGMENTATION_NOISE
 from .report import Section, Table
 
 SHOWN_LEVEL = 0.01
-"""The exceedance of the density nearest to this is drawn: far beyond what the scan shows."""
+"""The exceedance of the density nearest to this is drawn, far beyond what the scan shows."""
 
 QUANTITY_NAMES = {
     "lambda_mm": "Infiltration length λ (mm)",
@@ -48,7 +48,7 @@ SOURCE_SENTENCES = {
 
 
 def describe_answer(inversion: Inversion) -> Section:
-    """What was tried and what won."""
+    """The answers that were compared, and the best one."""
     tables = [
         Table(
             ("Tried", "Sum of Dice", "Dice core", "Dice whole"),
@@ -111,9 +111,9 @@ def describe_agreement(inversion: Inversion) -> Section:
 
 
 def describe_planning(inversion: Inversion, patient: Patient, failures: list[str]) -> Section:
-    """The volumes of one size, and what they hold of a recurrence.
+    """The volumes of one size, and their shares of a recurrence.
 
-    The list gets what could not be drawn.
+    The list receives notices about missing pictures.
     """
     planning = inversion.planning
     row = planning.row()
@@ -166,7 +166,7 @@ def describe_planning(inversion: Inversion, patient: Patient, failures: list[str
 
 
 def _recurrence_tables(inversion: Inversion) -> list[Table]:
-    """What the volumes hold of a recurrence, and how high it ranks outside the first core."""
+    """The volumes' shares of a recurrence, and its rank outside the first core."""
     found = inversion.coverage
     ranked = [
         (c.outline, by, f"{score.auc:.3f}", f"{score.average_precision:.3f}")
@@ -199,7 +199,7 @@ def _recurrence_tables(inversion: Inversion) -> list[Table]:
 
 
 def _islands(patient: Patient) -> list[tuple[str, str]]:
-    """Rows of what is far and small in the outlines."""
+    """Rows about the islands of the outlines."""
     islands = patient.islands
     if islands is None:
         return []
@@ -215,9 +215,9 @@ def _islands(patient: Patient) -> list[tuple[str, str]]:
 
 
 def describe_certainty(inversion: Inversion, patient: Patient, failures: list[str]) -> Section:
-    """Intervals of what one scan can tell, and where an isoline may lie.
+    """Intervals of the quantities that one scan can tell, and where an isoline may lie.
 
-    The list gets what could not be drawn.
+    The list receives notices about missing pictures.
     """
     told = inversion.uncertainty
     where = "the best matches" if told.source == "matches" else "growths around the refined one"
@@ -265,7 +265,7 @@ def describe_certainty(inversion: Inversion, patient: Patient, failures: list[st
 
 
 def _fitted_table(inversion: Inversion) -> Table:
-    """What the outlines tell of each parameter that was fitted as well; never a number alone."""
+    """What the outlines tell about each further fitted parameter; never a number alone."""
     told, growth = inversion.uncertainty, inversion.answer.growths[0].values()
     known = {one.name: one for one in (*RATES, *inversion.answer.declared.parameters)}
     rows = []

@@ -20,7 +20,7 @@ TERMS = {
     "sample": "Number of the tumour in the database.",
     "residual": "How far a density is from a front that the growth equation could have made: 0 for "
     "an ideal front, 1 for any drawing.",
-    "geodesic": "By the time that a front takes through tissue: it is quick in white matter, "
+    "geodesic": "By the time that a front takes through tissue: it is fast in white matter, "
     "slower in grey matter and slowest in fluid.",
     "Jacobian": "Local change of volume by the registration: 1 is none; below 0 the map folds.",
     "ROC-AUC": "How well a ranking puts the recurrence before the rest of the brain: 1 is perfect, "
@@ -30,7 +30,7 @@ TERMS = {
     "under-resolved": "The front is narrower than the voxel size of the simulation, 2 mm, so that "
     "its speed is less certain.",
 }
-"""In the order in which a page lists them."""
+"""Terms and their meanings, in the order of the page's list."""
 
 _MEANING = {term.lower(): meaning for term, meaning in TERMS.items()}
 _TERM = re.compile(
@@ -40,12 +40,12 @@ _TERM = re.compile(
 
 
 def explained(text: object) -> Markup:
-    """HTML of a text in which each term shows its meaning under the pointer.
+    """HTML of a text whose terms show their meaning under the pointer.
 
     Parameters
     ----------
     text : object
-        Escaped, unless it is `Markup`.
+        The text, which is escaped unless it is `Markup`.
 
     Returns
     -------

@@ -1,8 +1,8 @@
-"""Slices that a reader moves through: nilearn's viewer, one piece of HTML that loads nothing.
+"""A viewer of slices: nilearn's, one piece of HTML that loads nothing.
 
 In radiological view nilearn 0.14 mirrors the picture from left to right, but neither the first
-slice nor the affine, so that its cross and its x are those of the other side. Either is
-mended where it is seen. A viewer that is built otherwise is refused: it might show the wrong side.
+slice nor the affine: cross and x are those of the other side. Both are mended here. Any other
+version of the viewer is refused, because it might show the wrong side.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ..pictures.planes import MARGIN_MM, centre_of
 
 STEP_MM = 1.0
 WIDTH = 960
-"""Of the three planes side by side, in pixels of the page."""
+"""Width of the three planes side by side, in pixels of the page."""
 
 STYLE = """
 body { margin: 0; background: #000; color: #ddd; font: 13px system-ui, Arial, sans-serif; }
@@ -44,7 +44,7 @@ if (window.frameElement) {
   new ResizeObserver(() => setTimeout(fit)).observe(document.body);
 }
 """
-"""Gives the frame in the report the height of what it holds."""
+"""Script that gives the report's frame the height of its content."""
 
 
 @own_style()
@@ -52,7 +52,7 @@ def view_density(patient: Patient, density: TumorDensity, levels: Sequence[float
     """HTML of three planes through a density on the registered image, moved by clicks.
 
     Both are sampled on a grid of 1 mm along the world's axes that holds the whole brain, so that
-    oblique and anisotropic scans are shown as they lie. Radiological convention, as in `pictures`.
+    oblique and anisotropic scans are shown upright. Radiological convention, as in `pictures`.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def view_density(patient: Patient, density: TumorDensity, levels: Sequence[float
     density : TumorDensity
         In the patient's world, on any grid.
     levels : sequence of float
-        Rising densities that the colours tell; below the first nothing is shown.
+        Rising densities that the colours show; below the first nothing is shown.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def view_density(patient: Patient, density: TumorDensity, levels: Sequence[float
     Raises
     ------
     FailedError
-        If nilearn builds its viewer in a way that is not known.
+        If nilearn builds its viewer in an unknown way.
     """
     from nilearn.plotting import view_img  # here: it looks for a backend that works
 
@@ -101,13 +101,13 @@ def view_density(patient: Patient, density: TumorDensity, levels: Sequence[float
 
 
 def _radiological(html: str, grid: Grid, first: int) -> str:
-    """The viewer with first slice and affine as its mirrored picture has them.
+    """The viewer with first slice and affine of its mirrored picture.
 
     Parameters
     ----------
     html : str
     grid : Grid
-        Of what is shown.
+        Grid of the shown images.
     first : int
         Voxel along x of the slice that is to be shown first.
     """
@@ -142,7 +142,7 @@ def _unknown(what: str) -> FailedError:
 
 
 def _dressed(html: str) -> str:
-    """Without nilearn's icon, which lies on another server, and in the report's clothes."""
+    """The viewer in the report's style, without nilearn's icon, which lies on another server."""
     html = re.sub(r'<link rel="icon".*?/>', "", html, flags=re.DOTALL)
     loaded = re.search(r"<(?:link|script|img|iframe)\b[^>]*(?:src|href)=[\"']?(?:https?:)?//", html)
     if loaded is not None:

@@ -1,4 +1,4 @@
-"""Files of a result, and tables: a folder appears whole, or stays as it was."""
+"""Files of a result, and tables; a folder appears whole, or stays as it was."""
 
 from typing import TYPE_CHECKING
 

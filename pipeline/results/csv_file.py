@@ -1,4 +1,4 @@
-"""Tables as CSV files, complete or not there at all."""
+"""Tables as CSV files, written complete or not at all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_csv(
     path : Path
     rows : sequence of mapping
     fields : sequence of str, optional
-        The columns; by default the keys of the first row, of which there has to be one then.
+        The columns; by default the keys of the first row, which must exist then.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, fields or list(rows[0]), lineterminator="\n")

@@ -1,7 +1,7 @@
-"""A folder of results as a BIDS dataset of derivatives: what describes it as a whole.
+"""A folder of results as a BIDS dataset of derivatives: its description.
 
-BIDS has names for outlines, planning volumes and probabilities, and none for densities, for pages
-and for what stands beside the maps: `.bidsignore` lists these.
+BIDS has names for outlines, planning volumes and probabilities. It has none for densities, pages
+and the files beside the maps: `.bidsignore` lists these.
 
 References
 ----------
@@ -38,7 +38,7 @@ IGNORED = (
     "**/transform",
     "sub-*/*.*",
 )
-"""The last: what lies in no folder of BIDS's, as the results of a cohort's table do."""
+"""The last line is for results outside BIDS's folders, such as those of a cohort's table."""
 
 REFERENCES = {
     "space-T1w_dseg": "orig",
@@ -46,24 +46,25 @@ REFERENCES = {
     "space-T1w_probseg": "orig",
     "space-SRI24_dseg": "https://www.nitrc.org/projects/sri24/",
 }
-"""What maps of a space are aligned with, for all of that name: BIDS wants it of each."""
+"""By space, the image with which all its maps are aligned; BIDS requires it of each map."""
 
 
 def describe_dataset(
     out: Path, *, sources: Sequence[Mapping[str, str]] = (), in_folders: bool = False
 ) -> None:
-    """Write `dataset_description.json` and what goes with it.
+    """Write `dataset_description.json`, `.bidsignore` and the sidecars.
 
-    A description that is there and is none of glioquery's stays as it is.
+    A description that another program wrote stays as it is.
 
     Parameters
     ----------
     out : Path
         Folder with the results of all subjects.
     sources : sequence of mapping
-        Datasets that they were made from: DOI, URL, Version.
+        Datasets from which the results were made: DOI, URL, Version.
     in_folders : bool
-        Whether results lie in BIDS's folders (`sub-01/anat`), with sidecars that hold for all.
+        Whether results lie in BIDS's folders (`sub-01/anat`), with sidecars that hold for all of
+        them.
     """
     if (out / DESCRIPTION_FILE).exists() and not is_own(out):
         return
@@ -91,7 +92,7 @@ def is_own(folder: Path) -> bool:
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """What a dataset says of itself; nothing where it says nothing that can be read."""
+    """A dataset's description; empty if it has none that can be read."""
     try:
         described = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):

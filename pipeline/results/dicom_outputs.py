@@ -4,7 +4,7 @@ segmentation.dcm    SEG: the outlines, the planning volumes, the regions inside 
 structures.dcm      RTSTRUCT: the same as contours, with the same names and colours
 density.dcm         Parametric Map: the density that agrees with the outlines
 
-What identifies the patient stands in these files alone; see docs/outputs.md.
+Only these files identify the patient; see docs/outputs.md.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PLAN_COLOURS = {"standard": (255, 165, 0), "model": (0, 114, 255), "geodesic": (
 CORE_COLOUR, WHOLE_COLOUR = (255, 0, 0), (0, 200, 0)
 
 LOW_COLOUR, HIGH_COLOUR = (255, 255, 160), (128, 64, 0)
-"""Of the lowest and the highest density; those between are mixed."""
+"""Colours of the lowest and the highest density; those between are mixed."""
 
 
 def write_dicom(
@@ -90,7 +90,7 @@ def write_dicom(
 
 
 def structures_of(inversion: Inversion) -> list[Structure]:
-    """The regions that are written, in their order; an empty one is left out."""
+    """The regions to write, in their order, without empty ones."""
     masks = inversion.patient.masks
     structures = [
         Structure("Core", masks.core, "GTV", CORE_COLOUR, is_drawn=True),

@@ -1,4 +1,4 @@
-"""Values as JSON can say them."""
+"""Values that JSON can hold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def plain(value: Any) -> Any:
-    """Turn a value into what JSON can say: NaN as null, tuples as lists, NumPy's as Python's.
+    """Turn a value into one that JSON can hold: NaN as null, tuples as lists, NumPy's as Python's.
 
     Parameters
     ----------

@@ -77,7 +77,7 @@ from .ro_crate import CRATE_FILE, crate_of
 REPORT_FILE = "report.html"
 
 Further = Mapping[str, Callable[[Inversion], bytes | None]]
-"""Further files of a result by name, and what makes their contents of an inversion."""
+"""Further files of a result by name, and the functions that make their contents."""
 
 
 @own_arithmetic()
@@ -90,7 +90,7 @@ def write_inversion(
     further: Further = MappingProxyType({}),
     step: Step = silent,
 ) -> Inversion:
-    """Write what was found for a patient: maps, transform, tables and the page for people.
+    """Write the results of an inversion: maps, transform, tables and the page for people.
 
     Parameters
     ----------
@@ -99,12 +99,12 @@ def write_inversion(
         Folder of the result. An earlier one there stays as it is until this one is complete, and
         is then replaced (see `result_folder`).
     title : str
-        Heads the page.
+        Heading of the page.
     subject : str
         BIDS label in the names of the maps: letters and digits.
     further : mapping of str to callable, optional
-        Further files of the result by name, and what makes their bytes of the inversion; None for
-        no file.
+        Further files of the result by name, and functions that make their bytes from the inversion;
+        a function returns None for no file.
     step : callable
         Called with the name of each step as it begins.
 
@@ -171,7 +171,7 @@ def write_maps(out: Path, inversion: Inversion, subject: str = DEFAULT_SUBJECT) 
         An existing folder.
     inversion : Inversion
     subject : str
-        Opens the names of the files.
+        BIDS label that begins the names of the files.
     """
     patient = inversion.patient
     _write_patient_maps(out, inversion, inversion.maps, "T1w", patient.grid, subject)
@@ -198,7 +198,7 @@ def write_maps(out: Path, inversion: Inversion, subject: str = DEFAULT_SUBJECT) 
 
 
 def write_forecast(out: Path, outlook: PatientOutlook, subject: str = DEFAULT_SUBJECT) -> None:
-    """Write the density of each day that is foretold, on the grid of the first scan."""
+    """Write the foretold density of each day, on the grid of the first scan."""
     for day, density in zip(outlook.outlook.forecast, outlook.maps, strict=True):
         name = map_name(subject, "T1w", "density", desc=forecast_label(day.after_days))
         write_nifti(out / name, density.u, density.grid, intent="estimate")

@@ -1,9 +1,9 @@
 """A result folder is a transaction: written by one run at a time, all of it or nothing.
 
-A run holds `.glioquery.lock` in the folder. What it writes lies in `.glioquery.stage/` there until
-all of it is complete. Then the files are moved into place one by one, `result.json` last, which
-lists all others with their sizes and SHA-256. Until then an earlier result stays as it is; then its
-files that the new one does not have are removed.
+A run holds `.glioquery.lock` in the folder. It writes to `.glioquery.stage/` there until all files
+are complete. Then the files are moved into place one by one, `result.json` last, which lists all
+others with their sizes and SHA-256. Until then an earlier result stays as it is; afterwards those
+of its files that the new one lacks are removed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LOCK_FILE = ".glioquery.lock"
 STAGE = ".glioquery.stage"
 
 _held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
-"""Folders that this run holds: a step of it may ask for one again."""
+"""Folders that this run holds; a step of it may ask for one again."""
 
 
 def prepare_output(folder: Path) -> Path:
@@ -54,8 +54,8 @@ def prepare_output(folder: Path) -> Path:
 def only_run(folder: Path) -> Iterator[Path]:
     """Be the only run that writes to a folder, which is made where it is missing.
 
-    What runs that were killed left there half written is removed. A run may ask for a folder that
-    it holds already. One that was made here goes at the end if nothing was written to it.
+    Unfinished files of killed runs are removed. A run may ask for a folder that it holds already. A
+    folder that was made here is removed at the end if it is empty.
 
     Parameters
     ----------
@@ -111,12 +111,12 @@ def replaced(folder: Path) -> Iterator[Path]:
     Parameters
     ----------
     folder : Path
-        Where the result is to lie.
+        Folder of the result.
 
     Yields
     ------
     Path
-        Where to write; `result.json`, with the list of `list_files`, last.
+        The hidden folder; write `result.json`, with the list of `list_files`, last.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def list_files(folder: Path) -> dict[str, dict[str, str | int]]:
 
 
 def has_all_files(folder: Path, result: dict[str, Any]) -> bool:
-    """Whether all files that a `result.json` lists are there, of the size they were written with.
+    """Whether all files that a `result.json` lists exist with their recorded sizes.
 
     That is quick; `find_faults` compares checksums.
     """
@@ -157,7 +157,7 @@ def has_all_files(folder: Path, result: dict[str, Any]) -> bool:
 
 
 def find_results(folder: StrPath) -> list[Path]:
-    """The result in a folder, or those in the folders below it, as a cohort has them.
+    """The result in a folder, or the results in the folders below it, as in a cohort.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def find_results(folder: StrPath) -> list[Path]:
 
 
 def find_faults(folder: StrPath) -> list[str]:
-    """Whether the files of a result are those that were written together.
+    """Find files of a result that do not belong together.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def find_faults(folder: StrPath) -> list[str]:
     Returns
     -------
     list of str
-        A line for each file that is not: it is missing, was altered, or is a map of another result.
+        A line for each fault: a file is missing, was altered, or is a map of another result.
     """
     folder = Path(folder)
     try:
@@ -247,7 +247,7 @@ def _listed(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _move_into_place(stage: Path, folder: Path) -> None:
-    """Give complete files their names, and remove those of the result before."""
+    """Give complete files their names, and remove those of the earlier result."""
     names = [p.relative_to(stage) for p in sorted(stage.rglob("*")) if p.is_file()]
     for name in names:
         if (folder / name).is_dir() or any(

@@ -1,4 +1,4 @@
-"""A result folder as an RO-Crate: what its files are, and what they were made from, for machines.
+"""A result folder as an RO-Crate: for machines, the files and their sources.
 
 References
 ----------
@@ -37,7 +37,7 @@ KINDS = {
     "mask": "Planning volume",
     "probseg": "Map of a probability",
 }
-"""What a map holds, by the last part of its name."""
+"""Content of a map, by the last part of its name."""
 
 OTHER_KINDS = {
     "matches.csv": "The best matches among the stored tumours",
@@ -52,7 +52,7 @@ def crate_of(
 ) -> dict[str, Any]:
     """Describe a result.
 
-    Nothing of it names the patient: inputs are known by what they are and by their SHA-256.
+    It does not identify the patient: inputs appear by role and SHA-256.
 
     Parameters
     ----------

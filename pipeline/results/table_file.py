@@ -1,9 +1,9 @@
 """A table of text, as spreadsheet programs, statistics packages and BIDS tools write it.
 
-What they do differently changes nothing: commas, semicolons or tabs; UTF-8 with or without a mark,
-UTF-16 with one; any line end; rows and columns of nothing; lines of comment. Cells stay text:
-its caller decides what `57,3` or `n/a` means. pandas and `csv.Sniffer` look at more of a
-file and still miss heads behind a mark or a comment.
+Their differences change nothing: commas, semicolons or tabs; UTF-8 with or without a mark, UTF-16
+with one; any line end; empty rows and columns; lines of comment. Cells stay text: the caller
+decides what `57,3` or `n/a` means. pandas and `csv.Sniffer` examine more of a file and still miss
+heads after a mark or a comment.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from pathlib import Path
 from ...errors import InputError
 
 SEPARATORS = ",;\t"
-"""Those with the most known heads between them separate a table's cells; ties go to the first."""
+"""Possible separators: the one that yields the most known heads is used, the first on a tie."""
 
 COMMENT = "#"
 
 MOST_BYTES = 64 * 2**20
-"""Of a table; a hundred thousand patients take a tenth."""
+"""Largest size of a table; a hundred thousand patients take a tenth."""
 
 OTHER_FILES = {
     b"PK\x03\x04": "a workbook (.xlsx, .ods) or another zip archive",
     b"\xd0\xcf\x11\xe0": "a workbook (.xls)",
     b"\x1f\x8b": "a file compressed by gzip",
 }
-"""What a file is by its first bytes."""
+"""Kind of a file by its first bytes."""
 
 SHOWN_FAULTS = 10
 
@@ -47,7 +47,7 @@ class Table:
     rows : tuple of (int, mapping of str to str)
         The line on which a row ends, and its cells by head, without blanks around them.
     notices : tuple of str
-        What of the file was left out or taken on trust.
+        Notices about parts of the file that were left out or assumed.
     """
 
     heads: tuple[str, ...]
@@ -56,7 +56,7 @@ class Table:
 
 
 def read_table(path: Path, known: Collection[str], name: str) -> Table:
-    """Read a table; rows and columns of nothing are left out.
+    """Read a table; empty rows and columns are left out.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def read_table(path: Path, known: Collection[str], name: str) -> Table:
         Heads to recognise, in lower case with underscores, however the file writes them (`Seg`,
         `Brain mask`, `brain-mask`).
     name : str
-        Opens the messages.
+        Begins the messages.
 
     Returns
     -------
@@ -74,8 +74,8 @@ def read_table(path: Path, known: Collection[str], name: str) -> Table:
     Raises
     ------
     InputError
-        If it is no table, a head occurs twice, or rows are of another length than the head; one
-        line, with the lines of the file.
+        If the file is no table, a head occurs twice, or a row has another length than the head; the
+        message gives the lines of the file.
     """
     text, notices = _read_text(path, name)
     lines = io.StringIO(text, newline=None).readlines()  # whatever ends a line, as "\n"
@@ -123,7 +123,7 @@ def listed(faults: Sequence[str]) -> str:
 
 
 def _read_text(path: Path, name: str) -> tuple[str, list[str]]:
-    """A file's text and what to tell of its encoding."""
+    """A file's text, and notices about its encoding."""
     if path.is_dir():
         raise InputError(f"{name}: expected a table, got a folder; name the file in it")
     try:
