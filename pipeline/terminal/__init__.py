@@ -1,4 +1,4 @@
-"""What a person at a terminal sees and can stop; only the commands use it."""
+"""The terminal: printing, progress and signals; only the commands use it."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""How the command line says things: facts and tables for people, or one JSON object."""
+"""Output of the command line: facts and tables for people, or one JSON object."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def show(facts: dict[str, Any], as_json: bool) -> None:
     facts : dict
         Values by name.
     as_json : bool
-        Whether a program reads them.
+        Whether to print JSON, for a program.
     """
     if as_json:
         print(json.dumps(plain(facts), indent=2))
@@ -40,9 +40,10 @@ def show_table(rows: Sequence[Mapping[str, Any]], *, n_keys: int = 1) -> None:
     Parameters
     ----------
     rows : sequence of mapping
-        With the same keys, the names of the columns, the most important first. At least one.
+        At least one row; all have the same keys, the names of the columns, the most important
+        first.
     n_keys : int
-        The first of them name a row: they begin each of its lines, where it takes several.
+        Number of first columns that name a row; they begin each of its lines if it takes several.
     """
     _print_lines(lay_out(rows, n_keys=n_keys, width=console.width if console.is_terminal else None))
 
@@ -53,12 +54,12 @@ def lay_out(
     """Aligned lines of a table; see `show_table`.
 
     The columns that do not fit into the width follow in further blocks, each with the columns that
-    name the rows. Where not even one fits beside these, each row is a list of its values.
+    name the rows. If not even one fits beside these, each row is a list of its values.
 
     Parameters
     ----------
     width : int, optional
-        Characters a line; without, a row is one line however long.
+        Characters in a line; without it, a row is one line however long.
     """
     columns = [_Column(name, [row[name] for row in rows]) for name in rows[0]]
     keys, others = columns[:n_keys], columns[n_keys:]
@@ -78,7 +79,7 @@ def lay_out(
 
 
 class _Column:
-    """A column of a table as text: numbers end below each other, all else begins so."""
+    """A column of a table as text: numbers are aligned at their ends, all else at its beginning."""
 
     def __init__(self, name: str, values: list[Any]) -> None:
         self.name, self.texts = name, [said(value) for value in values]
@@ -103,7 +104,7 @@ def _width_of(columns: list[_Column]) -> int:
 
 
 def _print_lines(lines: list[str]) -> None:
-    """Print text as it is: nothing in it is markup."""
+    """Print text as it is, without markup."""
     for line in lines:
         console.print(visible(line), markup=False)
 
@@ -133,7 +134,7 @@ def print_step(name: str) -> None:
 
 
 def print_notice(text: str) -> None:
-    """Tell what a person should know although it is no error.
+    """Print a notice: something to know that is no error.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Progress for people: a bar on a terminal, a line now and then elsewhere; always on stderr."""
+"""Progress for people: a bar on a terminal, a line now and then elsewhere, always on stderr."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
     from ...dbgen.generation import FinishedShard
 
 console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-"""Where people read: the standard error."""
+"""The console of people: standard error."""
 
 LINE_EVERY_S = 10.0
-"""Where there is no terminal, a line is printed at most this often."""
+"""Seconds between two lines of progress without a terminal."""
 
 
 @contextlib.contextmanager
 def progress_bar(task: str, unit: str) -> Iterator[Progress]:
-    """Show how far a task is.
+    """Show the progress of a task.
 
     Parameters
     ----------
     task : str
-        What is being done.
+        Name of the task.
     unit : str
-        What is counted.
+        Unit of the count.
 
     Yields
     ------
     callable
-        To be called with the count that is done and the total.
+        Call it with the count that is done and the total.
     """
     if not console.is_terminal:
         yield _line_printer(task, unit)
@@ -87,9 +87,9 @@ class Speed:
     Attributes
     ----------
     n_begun : int
-        Samples that were there at the beginning.
+        Samples that existed at the beginning.
     n_runs, n_draws : int
-        Runs accepted since, and drawn for that.
+        Runs accepted since then, and runs drawn for them.
     """
 
     n_begun: int = 0
@@ -131,7 +131,7 @@ class GenerationProgress:
             self._speed, self._began = Speed(done), time.monotonic()
 
     def add(self, shard: FinishedShard) -> None:
-        """Show what a shard brought."""
+        """Show a finished shard."""
         self._speed = self._speed or Speed()
         speed = self._speed.add(shard, time.monotonic() - self._began)
         if self._bars is not None and self._bar is not None:
@@ -150,7 +150,7 @@ def generation_progress() -> Iterator[GenerationProgress]:
     Yields
     ------
     GenerationProgress
-        It takes what `generate` reports.
+        It receives the reports of `generate`.
     """
     if not console.is_terminal:
         yield GenerationProgress(None)
@@ -167,7 +167,7 @@ def generation_progress() -> Iterator[GenerationProgress]:
 
 
 def duration(seconds: float) -> str:
-    """A time as a person says it: 40 s, 12 min, 3 h 05 min."""
+    """A duration in words: 40 s, 12 min, 3 h 05 min."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -1,7 +1,7 @@
 """Signals that ask a command to end: Ctrl-C, SIGTERM as SLURM or Docker send it, a closed terminal.
 
-Each becomes one exception, so that what the command began is taken down on the way out: children
-end, temporary folders and unfinished files go.
+Each becomes one exception, so that the command cleans up on the way out: it ends child processes,
+and removes temporary folders and unfinished files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Stopped(KeyboardInterrupt):  # which Ray's compiled code lets through
     Attributes
     ----------
     name : str
-        Of the signal, as a person knows it.
+        Name of the signal, as people know it.
     exit_code : int
         128 and the signal's number, as shells have it.
     """

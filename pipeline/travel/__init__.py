@@ -1,4 +1,4 @@
-"""How long a front travels through tissue from an outline, at a speed that tissue decides."""
+"""Travel time of a front through tissue from an outline, at a speed that depends on the tissue."""
 
 from typing import TYPE_CHECKING
 

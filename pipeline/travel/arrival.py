@@ -1,7 +1,7 @@
 """Signed travel time to the surface of an outline.
 
-Solves |grad tau| speed = 1 with tau = 0 on the outline's surface, outwards and inwards. In units
-of mm at speed 1, so that it is the signed distance where the speed is 1 everywhere.
+Solves |grad tau| speed = 1 with tau = 0 on the outline's surface, outwards and inwards. Its unit is
+mm at speed 1: it is the signed distance if the speed is 1 everywhere.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ...solver.own_settings import own_jax
 from .eikonal import FAR, solve_eikonal
 
 LEAST_SPEED = 1e-3
-"""A front does not enter what is slower."""
+"""Least speed of a voxel that a front enters."""
 
 
 @own_jax()
@@ -39,7 +39,7 @@ def travel_time(
     spacing_mm : tuple of three float
         Distance between voxel centres along each array axis.
     reach_mm : float
-        Times beyond are not computed, which is quicker.
+        Longer times are not computed, which saves work.
 
     Returns
     -------

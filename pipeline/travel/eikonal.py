@@ -11,9 +11,9 @@ become those of second order, (3 T - 4 T_1 + T_2) / 2 h, with the two voxels upw
 1999). Which voxels are upwind is what the first scheme found: times depend on earlier ones alone,
 in a fixed order, so this ends, too.
 
-Both run in blocks of voxels, those first that the front reaches first (after the fast iterative
-method of Jeong and Whitaker 2008): a block is computed when a time beside it has changed. Programs
-of one shape serve all images.
+Both run in blocks of voxels, in the order in which the front reaches them (after the fast iterative
+method of Jeong and Whitaker 2008): a block is computed when a time beside it has changed. So
+compiled programs of one shape serve all images.
 
 References
 ----------
@@ -37,7 +37,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 FAR = 1e6
-"""Time of what no front has reached, later than any it reaches."""
+"""Time where no front has arrived, later than any arrival."""
 
 EDGE = 8
 """Voxels along a block's edges."""
@@ -52,7 +52,7 @@ N_STEPS = 8
 """Updates of each voxel of a block before its neighbours learn of them."""
 
 TOLERANCE_MM = 1e-3
-"""Changes of a time below this are told to no neighbour."""
+"""Smallest change of a time that neighbours have to follow."""
 
 SPARE = 1.05
 """Share of the reach that the first scheme goes: its times are too late, never too early."""
@@ -80,11 +80,11 @@ def solve_eikonal(
     slowness : (nx, ny, nz) float32 array
         > 0, used inside the region.
     within : (nx, ny, nz) bool array
-        Where paths lead and times are wanted; known ones stay.
+        Where paths may lead; times are computed there, and known ones stay.
     spacing_mm : (3,) array
         Distance between voxel centres along each axis.
     reach : float
-        Times beyond are +inf.
+        Longer times are +inf.
 
     Returns
     -------
@@ -131,13 +131,13 @@ def _settle(
     ----------
     times : padded float32 array
     wanted : padded bool array
-        Whose times may change.
+        Voxels whose times may change.
     relax : callable
         Takes tiles of the times, of `wanted` and of the fields; returns the blocks' times after all
         its updates and before the last one.
     fields : tuple of padded arrays
     farthest : float
-        Blocks that the front enters later are left.
+        Blocks that the front enters later are left out.
     """
     tiles, blocks = _tiles(times), _blocks(times)
     others = [_tiles(field) for field in (wanted, *fields)]

@@ -5,12 +5,12 @@ D = Dw (p_w + p_g / ratio) it is, in units of its speed in white matter,
 
     speed = sqrt(p_w + p_g / ratio)
 
-where p_w + p_g = 1. The ratio is 5 here, the least that is known of patients: tissue maps err by a
-voxel, and what is grey on one side of such an error is white on the other.
+where p_w + p_g = 1. The ratio is 5 here, the least value known for patients: tissue maps err by a
+voxel, so grey and white matter are confused along their border.
 
-Fluid slows a front and does not stop it. Tissue maps draw sulci wider than they are, and miss what
-is thinner than their voxels: a front that fluid stopped would leave brain behind it empty that
-holds cells (docs/trial.md has the figures). What is outlined as tumour is no fluid at all, whatever
+Fluid slows a front and does not stop it. Tissue maps draw sulci wider than they are, and miss
+structures thinner than their voxels. If fluid stopped a front, brain behind it that holds cells
+would stay empty (docs/trial.md has the figures). An outlined tumour holds no fluid at all, whatever
 the maps say: a bent atlas has ventricles and sulci where a tumour has closed them.
 
 References
@@ -31,10 +31,10 @@ from numpy.typing import NDArray
 from ...errors import InputError
 
 GREY_SPEED = 1 / math.sqrt(5)
-"""In grey matter, of that in white: diffusion there is a fifth (Swanson et al. 2000)."""
+"""Speed in grey matter over that in white: diffusion there is a fifth (Swanson et al. 2000)."""
 
 CSF_SPEED = 0.2
-"""In cerebrospinal fluid, and so across falx and tentorium beside it."""
+"""Speed in cerebrospinal fluid over that in white matter; it holds at falx and tentorium, too."""
 
 
 def tissue_speed(
@@ -54,11 +54,12 @@ def tissue_speed(
     wm, gm, csf : (nx, ny, nz) array
         Probabilities in [0, 1] of white matter, grey matter and cerebrospinal fluid.
     brain : (nx, ny, nz) bool array
-        What a front can enter.
+        Voxels that a front can enter.
     tumour : (nx, ny, nz) bool array, optional
-        What is outlined: where the maps show fluid in it, a front is as fast as in grey matter.
+        The outlined tumour; where the maps show fluid in it, a front is as fast as in grey matter.
     in_grey, in_csf : float
-        In [0, 1]; fluid is where it is as likely as both tissues together, or nothing is likely.
+        Speeds in [0, 1]. A voxel is fluid if fluid is as likely as both tissues together, or if
+        nothing is likely.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What a front meets on one grid of a patient."""
+"""The terrain of a front on one grid of a patient."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Terrain:
     Attributes
     ----------
     outlines : TumorMasks
-        The patient's; the core may be empty.
+        The patient's outlines; the core may be empty.
     brain : bool array of the grid's shape
-        What a front can enter.
+        Voxels that a front can enter.
     speed : float32 array of the grid's shape
-        In units of that in white matter, >= 0; 0 outside the brain (see `tissue_speed`).
+        Speed in units of that in white matter, >= 0; 0 outside the brain (see `tissue_speed`).
 
     Raises
     ------
@@ -46,5 +46,5 @@ class Terrain:
 
     @property
     def grid(self) -> Grid:
-        """The grid of all of them."""
+        """The grid of outlines, brain and speed."""
         return self.outlines.grid

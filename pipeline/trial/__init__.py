@@ -1,4 +1,4 @@
-"""A trial: what the map is worth on patients with a known answer, beside its rivals."""
+"""A trial: the map and its rivals, compared on patients with a known answer."""
 
 from typing import TYPE_CHECKING
 

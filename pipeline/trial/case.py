@@ -23,10 +23,11 @@ from .rivals import GROWTH, MAP, rank_all
 from .scores import judge_probabilities, score_ranking
 
 OPTIONS = InversionOptions(densities=(0.01, 0.05, 0.1, 0.2, 0.4, 0.6))
-"""With which the patients are inverted: the default, but for the densities that are mapped."""
+"""Options of the inversions: the defaults, apart from the mapped densities."""
 
 NEAR_MM = 30.0
-"""From the whole outline: where probabilities are judged. Farther away all are 0, and rightly."""
+"""Distance from the whole outline within which probabilities are judged. Farther away all are 0,
+and rightly."""
 
 
 def score_case(patient: TrialPatient, keep: Path | None = None) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def _invert(patient: TrialPatient, folder: Path, *, ending: str) -> Inversion:
 
 
 def _compare(found: TumorDensity, score: MapScore, patient: TrialPatient) -> dict[str, float]:
-    """A density beside the truth, inside its 1 % isoline, and beside the outlines as drawn."""
+    """A density compared with the truth, inside its 1 % isoline, and with the drawn outlines."""
     agreement = compare(found, patient.density)
     return {
         "correlation": agreement.correlation,

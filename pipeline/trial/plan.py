@@ -1,4 +1,4 @@
-"""Which patients take part in a trial, and in which arms; checked without importing anything."""
+"""Which patients take part in a trial, and in which arms; checked without slow imports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TrialPlan:
     ----------
     n_patients : int
     first : int
-        Number of the first one: those that something was chosen on are not those it is tried on.
+        Number of the first one. A trial must not use patients on which a constant was chosen.
     arms : str
         Some of the letters of `ARMS`.
     seed : int
@@ -48,7 +48,7 @@ class TrialPlan:
 
     @property
     def patients(self) -> range:
-        """Their numbers."""
+        """Numbers of the patients."""
         return range(self.first, self.first + self.n_patients)
 
     @property

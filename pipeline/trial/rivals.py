@@ -1,4 +1,4 @@
-"""What ranks the brain's voxels by how soon a planner would treat them: the map and its rivals."""
+"""Rankings of the brain by how soon a planner would treat a voxel: the map and its rivals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..virtual.trial_patient import TrialPatient
 from .ground import Ground
 
 Ranking = NDArray[np.float32]
-"""Of the brain's voxels in C order: the higher, the sooner treated."""
+"""A number for each voxel of the brain in C order: the higher, the sooner treated."""
 
 MARGIN, MAP, GROWTH, ORACLE = "margin_core", "map", "growth", "oracle"
 
@@ -36,7 +36,7 @@ RANKINGS: Mapping[str, str] = MappingProxyType(
         ORACLE: "the truth (oracle)",
     }
 )
-"""What each ranking is, for people."""
+"""What each ranking is, in words."""
 
 REACH_MM = 60.0
 """Travel time, as distance in white matter, beyond which voxels rank by their plain distance."""
@@ -44,7 +44,7 @@ REACH_MM = 60.0
 RIVALS = tuple(
     name for name in RANKINGS if name not in (MAP, GROWTH, ORACLE) and "true" not in name
 )
-"""What a planner could use instead of the map: rulers that ask for nothing hidden."""
+"""Rankings that a planner could use instead of the map, for they need nothing hidden."""
 
 
 def rank_all(patient: TrialPatient, inversion: Inversion, ground: Ground) -> dict[str, Ranking]:
@@ -77,7 +77,7 @@ def travel(
 
 
 def nearness(times: NDArray[np.float32], distance: NDArray[np.float32]) -> Ranking:
-    """Rank by travel time; what no front reaches comes after all else, by its distance in mm."""
+    """Rank by travel time; voxels that no front reaches come last, by their distance in mm."""
     reached = np.isfinite(times)
     last = float(times[reached].max(initial=0))
     return -np.where(reached, times, last + np.maximum(distance, 0)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""How good a ranking, a density and a probability are, with the truth known."""
+"""How good a ranking, a density and a probability are, compared with the truth."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 FACTORS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0)
-"""Sizes of the volumes that are judged, of the standard plan's."""
+"""Sizes of the judged volumes, as multiples of the standard plan's."""
 
 LEAST_CELLS = 0.01
 """True density at which a voxel counts as tumour for a ranking."""
 
 N_BINS = 10
-"""Of probabilities, a tenth wide each."""
+"""Number of bins of probability, each a tenth wide."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class RankingScore:
         For each of `FACTORS`, the share of the true cells outside the outlined core that a volume
         of this size holds.
     average_precision, roc_auc : float
-        Of {true u >= 0.01}, among the brain outside the whole outline.
+        Scores of the ranking for {true u >= 0.01} in the brain outside the whole outline.
     """
 
     coverage: tuple[float, ...]
@@ -42,14 +42,15 @@ class RankingScore:
 
 @dataclass(frozen=True)
 class Reliability:
-    """What was claimed and what is true, for probabilities in tenths.
+    """Claimed probabilities and true shares, by tenths.
 
     Attributes
     ----------
     n : tuple of int
         Voxels in each bin.
     claimed, true : tuple of float
-        Sum over these of the probability, and number of those where the truth exceeds the density.
+        Sum of the probability over these voxels, and number of them in which the truth exceeds the
+        density.
     """
 
     n: tuple[int, ...]
@@ -66,12 +67,12 @@ def score_ranking(
 ) -> RankingScore:
     """Score a ranking of the brain; voxels of one rank are taken in their order.
 
-    A volume holds the core first, then what ranks highest.
+    A volume holds the core first, then the voxels that rank highest.
 
     Parameters
     ----------
     ranking, core, whole, truth : (n,) array
-        Of the brain's voxels: rank, whether outlined, true density.
+        For the brain's voxels: rank, whether outlined, true density.
     n_standard : int
         Voxels of the standard plan.
     """
@@ -90,9 +91,9 @@ def cover(cells: NDArray[np.floating], sizes: list[int]) -> tuple[float, ...]:
     Parameters
     ----------
     cells : (n,) array
-        Of the voxels that count, in the order in which they are treated.
+        Cells of the voxels that count, in the order of treatment.
     sizes : list of int
-        In voxels.
+        Sizes of the volumes in voxels.
     """
     held = np.concatenate([[0], np.cumsum(cells, dtype=np.float64)])
     return tuple(float(held[min(size, len(cells))] / held[-1]) for size in sizes)
@@ -126,7 +127,7 @@ def rank_scores(is_tumour: NDArray[np.bool_]) -> tuple[float, float]:
 def judge_probabilities(
     probability: NDArray[np.floating], exceeds: NDArray[np.bool_]
 ) -> Reliability:
-    """Compare the probability that a density is exceeded with where it is.
+    """Compare the probability that a density is exceeded with the truth.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a trial says, arm by arm: means over patients, with bootstrap intervals.
+"""Summary of a trial, arm by arm: means over patients, with bootstrap intervals.
 
 Patients are drawn with replacement, the same ones for all figures, so that differences and shares
 of two figures have intervals of their own. A patient's figure over all arms is the mean over them.
@@ -25,10 +25,10 @@ LEVEL = 0.95
 """Probability of the intervals, from the percentiles of the resampled figures."""
 
 ALL = "all"
-"""Stands for all arms together."""
+"""Name of all arms together."""
 
 LEAST_SHARE = 0.01
-"""Of the voxels that are judged: a bin of probabilities that holds fewer says nothing."""
+"""Least share of the judged voxels in a bin of probabilities; a bin with fewer says nothing."""
 
 DENSITY_QUANTITIES = (
     "correlation",
@@ -48,11 +48,11 @@ class Figure:
     arm : str
         Or `ALL`.
     quantity : str
-        `coverage_1` at the standard plan's size and so on for the other sizes,
-        `average_precision`, `roc_auc`; `plan_coverage`; `correlation` and others of a density;
-        and of the map beside others: `minus_rival`, its coverage less that of the best rival;
-        `share_of_gain`, of what the oracle gains over the standard; `better`, the share of
-        patients in which it covers more than the standard.
+        `coverage_1` at the standard plan's size, and so on for the other sizes,
+        `average_precision`, `roc_auc`; `plan_coverage`; `correlation` and others of a density. The
+        map is compared by `minus_rival`, its coverage minus that of the best rival;
+        `share_of_gain`, its share of the oracle's gain over the standard; and `better`, the share
+        of patients in which it covers more than the standard.
     of : str
         The ranking, density or plan; the best rival for `minus_rival`.
     mean, low, high : float
@@ -78,11 +78,11 @@ class Bin:
     arm : str
         Or `ALL`.
     density : str
-        That is exceeded or not.
+        The density that is exceeded or not.
     lowest : float
         Probability at which the bin begins.
     share : float
-        Of the judged voxels that lie in it.
+        Share of the judged voxels in it.
     claimed, true : float
         Mean probability, and the share in which the truth exceeds the density.
     """
@@ -97,13 +97,13 @@ class Bin:
 
 @dataclass(frozen=True)
 class TrialSummary:
-    """What a trial says.
+    """The figures of a trial.
 
     Attributes
     ----------
     figures : tuple of Figure
     bins : tuple of Bin
-        Without empty ones.
+        Bins that are not empty.
     failures : dict of str to str
         By patient and arm, one line each.
     """
@@ -114,11 +114,11 @@ class TrialSummary:
 
     @property
     def arms(self) -> list[str]:
-        """Those that have figures, `ALL` behind them where there are several."""
+        """The arms that have figures, and `ALL` after them if there are several."""
         return list(dict.fromkeys(figure.arm for figure in self.figures))
 
     def figure(self, arm: str, quantity: str, of: str) -> Figure | None:
-        """One of the figures."""
+        """One of the figures; None if there is no such figure."""
         for figure in self.figures:
             if (figure.arm, figure.quantity, figure.of) == (arm, quantity, of):
                 return figure
@@ -193,7 +193,7 @@ def _figures(arm: str, rows: list[Row], n_arms: int) -> list[Figure]:
         return Figure(arm, quantity, of, mean, low, high, n)
 
     def mean(quantity: str, of: str, values: Values) -> Figure:
-        """The mean over those patients for whom it could be told."""
+        """The mean over the patients for whom it is known."""
         is_told = np.isfinite(values)
         return share(quantity, of, np.where(is_told, values, 0), is_told.astype(np.float64))
 
@@ -208,7 +208,7 @@ def _figures(arm: str, rows: list[Row], n_arms: int) -> list[Figure]:
 
 
 def _values(row: Row) -> dict[tuple[str, str], float]:
-    """A case's figures by quantity and what they are of; unknown ones are NaN."""
+    """A case's figures by quantity and ranking, density or plan; unknown ones are NaN."""
     found: dict[tuple[str, str], float | None] = {}
     for name, score in row["rankings"].items():
         for factor, share in zip(FACTORS, score["coverage"], strict=True):

@@ -1,7 +1,7 @@
 """Run a trial through Ray: each patient by a worker of one core, its arms one after the other.
 
-`rows/NNNx.json` holds what was found for patient NNN in arm x, or why nothing was. A row counts
-where it was made from the same request, and was no failure; the same command makes the others.
+`rows/NNNx.json` holds the scores of patient NNN in arm x, or why there are none. A row counts if it
+was made from the same request and is no failure; the same command makes the others.
 """
 
 from __future__ import annotations
@@ -31,19 +31,20 @@ from .case import OPTIONS, score_case
 from .plan import TrialPlan
 
 METHOD = 3
-"""Rises when patients or scores change: earlier rows are then computed again."""
+"""Number that rises when patients or scores change: earlier rows are then computed again."""
 
 ROWS, PATIENTS = "rows", "patients"
-"""Folders of the rows and, where they are kept, of the patients' files."""
+"""Folders of the rows and, if they are kept, of the patients' files."""
 
 BYTES_A_PATIENT = 2 * 2**30
 
 Row = dict[str, Any]
-"""A case as JSON says it: `patient`, `arm`, `request`, and what `score_case` finds or `error`."""
+"""A case in plain values: `patient`, `arm`, `request`, and the values of `score_case` or
+`error`."""
 
 
 def request_of(plan: TrialPlan) -> dict[str, Any]:
-    """All that decides what a row holds, beside its patient and arm."""
+    """Everything that decides a row, apart from its patient and arm."""
     return {
         "seed": plan.seed,
         "anatomies": list(ANATOMIES),
@@ -63,15 +64,15 @@ def run_trial(
     n_workers: int | None = None,
     progress: Progress = silent,
 ) -> list[Row]:
-    """Make all rows of a trial that are not there yet.
+    """Make all missing rows of a trial.
 
     Parameters
     ----------
     plan : TrialPlan
     out : path
-        Gets the rows.
+        Folder that receives the rows.
     keep : bool
-        Whether the files of patients whose rows are made stay, and the truth with them.
+        Whether to keep the patients' files and the truth.
     address, n_workers
         As in `dbgen.machine.cluster.connected`.
     progress : callable
@@ -119,7 +120,7 @@ def run_trial(
 def run_patient(
     out: Path, request: dict[str, Any], number: int, arms: Sequence[Arm], *, keep: bool = False
 ) -> None:
-    """Make a patient's rows; one that fails says so in place of what was found."""
+    """Make a patient's rows; the row of a case that fails says why."""
     keep_compiled_programs()
     seed, bearer = request["seed"], None
     for arm in arms:
@@ -135,7 +136,7 @@ def run_patient(
 
 
 def row_path(out: Path, number: int, arm: Arm) -> Path:
-    """Where a case's row lies."""
+    """Path of a case's row."""
     return out / ROWS / f"{number:03d}{arm}.json"
 
 
@@ -155,7 +156,7 @@ def _is_done(row: Row | None, request: dict[str, Any]) -> bool:
 def _record_death(
     out: Path, request: dict[str, Any], number: int, arms: Sequence[Arm], death: str
 ) -> None:
-    """Write what ended a worker in place of the rows that it did not come to."""
+    """Write what ended a worker into the rows that it did not make."""
     for arm in arms:
         path = row_path(out, number, arm)
         found = read_row(path)

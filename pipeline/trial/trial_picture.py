@@ -1,4 +1,4 @@
-"""The picture of a trial: what volumes of any size hold, and what probabilities are worth."""
+"""The picture of a trial: coverage by volumes of any size, and reliability of probabilities."""
 
 from __future__ import annotations
 

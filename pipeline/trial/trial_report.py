@@ -28,23 +28,24 @@ ARM_NAMES = {
 }
 
 Cell = Callable[[str], str]
-"""What stands in a table's column of an arm."""
+"""The text of a table's cell for an arm."""
 
 
 def write_trial(out: Path, plan: TrialPlan, summary: TrialSummary) -> list[str]:
-    """Write what a trial says.
+    """Write tables and picture of a trial.
 
     Parameters
     ----------
     out : Path
-        Gets `trial.csv`, `reliability.csv`, `trial.json`, `trial.md` and `trial.png`.
+        Folder that receives `trial.csv`, `reliability.csv`, `trial.json`, `trial.md` and
+        `trial.png`.
     plan : TrialPlan
     summary : TrialSummary
 
     Returns
     -------
     list of str
-        A sentence where there is no picture.
+        A sentence if the picture failed.
     """
     figures = [dataclasses.asdict(figure) for figure in summary.figures]
     bins = [dataclasses.asdict(one) for one in summary.bins]
@@ -99,7 +100,7 @@ def page_of(plan: TrialPlan, summary: TrialSummary) -> str:
     rows = [
         ("patients", lambda arm: _n_of(summary, arm)),
         (
-            "coverage less that of the best rival",
+            "coverage minus that of the best rival",
             lambda arm: (
                 figures("minus_rival", summary.best_rival(arm), signed)(arm)
                 + f", {RANKINGS[summary.best_rival(arm)]}"
@@ -108,7 +109,7 @@ def page_of(plan: TrialPlan, summary: TrialSummary) -> str:
         ("share of the oracle's gain over the standard", figures("share_of_gain", MAP)),
         ("share of the patients in which it covers more than the standard", figures("better", MAP)),
     ]
-    lines += table("The map beside the others", arms, rows)
+    lines += table("The map compared with the others", arms, rows)
     plans = dict.fromkeys(f.of for f in summary.figures if f.quantity == "plan_coverage")
     lines += table(
         "Share of these cells that each plan holds",

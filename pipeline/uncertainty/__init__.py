@@ -1,4 +1,4 @@
-"""How sure the growth is: the ensemble, what it says voxel by voxel, and intervals.
+"""How certain the growth is: the ensemble, its spread voxel by voxel, and intervals.
 
 An interval is claimed only where its factors were calibrated on the database.
 """

@@ -1,4 +1,4 @@
-"""How sure what was found for a patient is: on the atlas, or in the patient's own anatomy."""
+"""How certain a patient's growth is, on the atlas or in the patient's own anatomy."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .members import Member
 
 
 def assess(database: Database, findings: Findings) -> Uncertainty:
-    """How sure findings are: of the refinement if there is one, else of the matches.
+    """The uncertainty of findings: of the refinement if there is one, else of the matches.
 
-    It is the uncertainty of one tumour in any case.
+    It is always the uncertainty of a single tumour.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def assess(database: Database, findings: Findings) -> Uncertainty:
 
 
 def assess_in_patient(database: Database, own: OwnAnatomy) -> Uncertainty:
-    """How sure the growth in the patient's own anatomy is, with maps on the tissue's grid.
+    """The uncertainty of the growth in the patient's own anatomy, with maps on the tissue's grid.
 
     Parameters
     ----------

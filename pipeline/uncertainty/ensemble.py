@@ -1,11 +1,11 @@
-"""How far the answer may be from the truth: an ensemble of growths, weighed by their scores.
+"""How far the answer may be from the truth: an ensemble of growths, weighted by their scores.
 
     w_i ~ exp((s_i - max s) / 0.1),    s_i the sum of the Dice of member i
 
-Without refinement the members are the best matches. With it they are drawn from the valley that the
-best descent ended in, a normal distribution with the covariance of `Refinement`, beside the places
-where the other descents arrived. Mean, standard deviation and the probability of exceeding a
-density are weighted over the members' densities (`average`).
+Without refinement the members are the best matches. With refinement they are drawn from the valley
+in which the best descent ended, a normal distribution with the covariance of `Refinement`; the
+places where the other descents arrived join them. Mean, standard deviation and the probability of
+exceeding a density are weighted over the members' densities (`average`).
 
 `intervals` says where parameters lie.
 """
@@ -31,7 +31,7 @@ from .members import Member, draw_members
 
 @dataclass(frozen=True, eq=False)
 class DensitySpread:
-    """What an ensemble says about the density, voxel by voxel.
+    """The density over an ensemble, voxel by voxel.
 
     Attributes
     ----------
@@ -47,26 +47,27 @@ class DensitySpread:
 
 @dataclass(frozen=True, eq=False)
 class Uncertainty:
-    """The ensemble and what it says.
+    """The ensemble and its spread.
 
     Attributes
     ----------
     source : Source
-        Where the members come from.
+        Source of the members.
     members : tuple of Member
     weights : (n,) float64 array
         Sum to 1.
     intervals : mapping of str to Interval, or None
-        For each of `QUANTITIES`, and of what was fitted as well; None where none is claimed.
+        Interval of each of `QUANTITIES` and of each further fitted parameter; None if none is
+        claimed.
     calibration : str
-        What the intervals rest on, or why there are none and how to get them.
+        The basis of the intervals, or why there are none and how to get them.
     maps : DensitySpread
-        On the grid that the members grew on.
+        Maps on the grid on which the members grew.
     n_dropped : int
-        Members that were drawn and left out: the tissue at their origin holds no seed, their
-        density stopped being a number, or they fold the tissue.
+        Drawn members that were left out: the tissue at their origin holds no seed, their density
+        stopped being a number, or they fold the tissue.
     fitted : mapping of str to Fitted
-        What the outlines say about each fitted parameter besides `QUANTITIES`.
+        What the outlines say about each fitted parameter that is not in `QUANTITIES`.
     """
 
     source: Source
@@ -80,7 +81,7 @@ class Uncertainty:
 
     @property
     def notices(self) -> list[str]:
-        """What a person should know of the ensemble."""
+        """Notices about the ensemble."""
         if not self.n_dropped:
             return []
         return [
@@ -119,8 +120,8 @@ def average(
 ) -> DensitySpread:
     """Mean and deviation of the densities of an ensemble.
 
-    Both are updated from member to member in float64 (West 1979): the difference of mean square and
-    squared mean would be rounding alone where all members are near 1.
+    Both are updated from member to member in float64 (West 1979): if all members are near 1, the
+    difference of mean square and squared mean would be rounding alone.
 
     Parameters
     ----------
@@ -158,7 +159,7 @@ def of_matches(
     reach: Reach,
     coordinates: Coordinates | None = None,
 ) -> Uncertainty:
-    """The uncertainty that the best matches tell.
+    """The uncertainty from the best matches.
 
     Parameters
     ----------
@@ -166,11 +167,11 @@ def of_matches(
     members : sequence of Member
         The matches.
     samples : sequence of int
-        Their ids.
+        Numbers of their samples.
     reach : Reach
         Of the intervals.
     coordinates : Coordinates, optional
-        Of the growths.
+        Coordinates of the growths.
     """
     weights = weigh([member.score for member in members])
     maps = average((database.density(sample) for sample in samples), weights)
@@ -186,19 +187,19 @@ def of_refinement(
     accuracy: Accuracy = Accuracy(),
     seed: int = 0,
 ) -> Uncertainty:
-    """The uncertainty that a refinement's valley and its other arrivals tell.
+    """The uncertainty from a refinement's valley and its other arrivals.
 
     Parameters
     ----------
     target : Target
-        That was refined.
+        Target of the refinement.
     refinement : Refinement
     reach : Reach
         Of the intervals.
     source : "refinement" or "own anatomy"
-        Where it was refined.
+        Anatomy of the refinement.
     accuracy : Accuracy
-        Of the members' simulations, as of the refined growth's.
+        Accuracy of the members' simulations, as for the refined growth.
     seed : int
         Of the draws.
     """

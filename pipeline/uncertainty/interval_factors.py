@@ -1,9 +1,9 @@
 """The factors of a database's intervals: a small file beside it, which `calibration` makes.
 
-    DB/calibration.json    factors by kind of ensemble and quantity, and what they rest on
+    DB/calibration.json    factors by kind of ensemble and quantity, and their basis
 
-They hold for one state of one database and for one way to make ensembles of it. Where there are
-none, no interval is claimed.
+They hold for one state of one database and for one way to make ensembles from it. Without factors,
+no interval is claimed.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ METHOD = 1
 another number, and other factors."""
 
 N_TUMOURS, SEED = 200, 20_220
-"""How many simulated tumours a calibration takes by default, and the seed of their draws."""
+"""Number of simulated tumours of a calibration by default, and the seed of their draws."""
 
 LEVEL = 0.9
-"""Share of the intervals that are to hold the truth."""
+"""Share of the intervals that should hold the truth."""
 
 SEGMENTATION_NOISE = (
     "each outline's boundary displaced by a smooth random field of standard deviation 2 mm, "
     "correlated over 8 mm, core and whole tumour independently"
 )
-"""What disturbed the outlines of the calibration."""
+"""The disturbance of the outlines in a calibration."""
 
 QUANTITIES = ("origin_x_mm", "origin_y_mm", "origin_z_mm", "lambda_mm", "rho_t")
 
 Source = Literal["matches", "refinement", "own anatomy"]
 """Where an ensemble comes from: the best matches, or a refinement on the atlas or in the patient's
-own anatomy. The last has the constants of the second."""
+own anatomy. Own anatomy has the constants of a refinement on the atlas."""
 
 Calibrated = Literal["matches", "refinement"]
 CALIBRATED: tuple[Calibrated, ...] = ("matches", "refinement")
@@ -53,26 +53,26 @@ RESTS_ON: Mapping[Source, str] = {
     "refinement": "{n} simulated tumours of the database's own space, refined on the atlas",
     "own anatomy": "{n} simulated tumours refined on the atlas; none in an anatomy of their own",
 }
-"""Said with every interval."""
+"""The basis of the intervals by source, which stands with every interval."""
 
 
 class CalibrationError(InputError):
-    """A database has no calibration that holds; the message is a sentence with the remedy."""
+    """A database has no valid calibration; the message is a sentence with the remedy."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What makes intervals hold the truth.
+    """The factors with which intervals hold the truth.
 
     Attributes
     ----------
     factors : mapping of Calibrated to mapping of str to float
-        For each of `QUANTITIES` and of `fitted` the factor f of `uncertainty`; both kinds, or the
-        first alone.
+        Factor f of `intervals` for each of `QUANTITIES` and of `fitted`; for both kinds, or for
+        matches alone.
     n_tumours : mapping of Calibrated to int
-        Simulated tumours that each kind rests on.
+        Number of simulated tumours behind each kind.
     seed : int
-        Of their draws.
+        Seed of their draws.
     fitted : tuple of str
         Parameters of the model that were fitted as well (see `coordinates.Coordinates.more`).
     """
@@ -92,7 +92,7 @@ class Reach:
     factors : mapping of str to float, or None
         For each of `QUANTITIES`; None where no interval is claimed.
     said : str
-        What the factors rest on, or why there are none and how to get them.
+        The basis of the factors, or why there are none and how to get them.
     """
 
     factors: Mapping[str, float] | None
@@ -105,14 +105,14 @@ def kind_of(source: Source) -> Calibrated:
 
 
 def reach_of(database: Database, source: Source, fitted: Sequence[str] = ()) -> Reach:
-    """How far the intervals of an ensemble reach that was found with a database.
+    """How far the intervals of an ensemble from a database reach.
 
     Parameters
     ----------
     database : Database
     source : Source
     fitted : sequence of str
-        Parameters of the model that were fitted besides `QUANTITIES`.
+        Fitted parameters of the model that are not in `QUANTITIES`.
     """
     kind = kind_of(source)
     try:
@@ -122,7 +122,7 @@ def reach_of(database: Database, source: Source, fitted: Sequence[str] = ()) -> 
     if kind not in calibration.factors:
         return Reach(
             None,
-            "The calibration of this database was ended before it came to refined growths: finish "
+            "The calibration of this database ended before it reached refined growths: finish "
             "it with `glioquery calibrate DB`.",
         )
     if calibration.fitted != tuple(fitted):
@@ -143,8 +143,8 @@ def read_calibration(database: Database) -> Calibration:
     Raises
     ------
     CalibrationError
-        If there is none, or it was made of another state of the database or in another way, or
-        does not hold what it should.
+        If there is none, or it belongs to another state of the database or another way to make
+        ensembles, or is malformed.
     """
     path = database.path / FILE
     again = "make it again with `glioquery calibrate DB`."
@@ -152,7 +152,7 @@ def read_calibration(database: Database) -> Calibration:
         stored = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CalibrationError(
-            "This database was not calibrated: do that once with `glioquery calibrate DB`."
+            "This database was not calibrated: calibrate it once with `glioquery calibrate DB`."
         ) from None
     except (OSError, ValueError) as error:
         raise CalibrationError(
@@ -186,7 +186,7 @@ def read_calibration(database: Database) -> Calibration:
         )
     if made_of[3] != database.checksum:
         raise CalibrationError(
-            f"The calibration of this database was made of another state of it: {again}"
+            f"The calibration belongs to another state of this database: {again}"
         )
     return calibration
 

@@ -1,15 +1,16 @@
-"""Intervals of what a fit tells, from the members of its ensemble.
+"""Intervals of the quantities of a fit, from the members of its ensemble.
 
 A quantity's interval is m +- f sqrt(v + b^2) with the members' weighted mean m and variance v. For
-a parameter that is refined as well, m is the refined growth's value and v is about it: draws end at
-the ends of its range, so that near an end their mean is off. The factor f makes 90 % of the
-intervals hold the truth (split conformal calibration: Lei et al. 2018), b is what the database's
-spacing leaves open at least; lambda and rho T are judged by logarithms.
+a further refined parameter, m is the refined growth's value and v the mean square deviation from
+it: draws stop at the ends of the parameter's range, which shifts their mean near an end. With the
+factor f, 90 % of the intervals hold the truth (split conformal calibration: Lei et al. 2018). b is
+the least uncertainty that the database's spacing leaves. Intervals of lambda and rho T are in
+logarithms.
 
 f belongs to one database and is calibrated on simulated tumours whose outlines are disturbed like
-segmentations (`virtual.calibration`, `interval_factors`); where it was not, there are no intervals.
-It knows of no error of the model, the anatomy or the registration: for a real patient the intervals
-say how well the outlines determine the model, and nothing is claimed of the truth.
+segmentations (`virtual.calibration`, `interval_factors`); without a calibration there are no
+intervals. f covers no error of the model, the anatomy or the registration. For a real patient the
+intervals say how well the outlines determine the model; they claim nothing about the truth.
 
 References
 ----------
@@ -55,13 +56,13 @@ LEAST_SPREAD: Mapping[Calibrated, Mapping[str, float]] = {
 """b, in mm or in natural logarithms."""
 
 LEAST_SHARE: Mapping[Calibrated, float] = {"matches": 0.1, "refinement": 0.01}
-"""b of a parameter that is fitted as well, as a share of its range."""
+"""b of a further fitted parameter, as a share of its range."""
 
 UNDETERMINED_SHARE = 0.8
-"""Share of its range beyond which an interval says no more than the range."""
+"""Share of a parameter's range from which on an interval says no more than the range."""
 
 DETERMINED_SHARE = 0.7
-"""Standard deviation of a valley, as a share of what is known before, up to which the outlines
+"""Standard deviation of a valley, relative to the one before the fit, up to which the outlines
 determine a parameter."""
 
 NORMAL_FACTOR = 1.645
@@ -88,11 +89,11 @@ class Fitted:
     Attributes
     ----------
     low, high : float
-        Range in which it was fitted: what was known before.
+        Range in which it was fitted, which was known before.
     is_determined : bool
         Whether the outlines tell more than that.
     choices : tuple of float
-        What was tried of a parameter that has choices.
+        Values that were tried, if the parameter has choices.
     """
 
     low: float
@@ -111,7 +112,7 @@ def weigh(scores: Sequence[float]) -> NDArray[np.float64]:
 def quantities_of(
     parameters: GrowthParameters, coordinates: Coordinates | None = None
 ) -> NDArray[np.float64]:
-    """The values of `QUANTITIES`, and of what else moves; logarithms where they are used."""
+    """The values of `QUANTITIES`, and of all that else moves; logarithms where they are used."""
     more: list[float] = []
     if coordinates is not None:
         more = [one.along(coordinates.value(parameters, one)) for one in coordinates.more]
@@ -123,9 +124,9 @@ def quantities_of(
 def spread(
     members: Sequence[Member], source: Source, coordinates: Coordinates | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Centre m and spread sqrt(v + b^2) of what `quantities_of` gives.
+    """Centre m and spread sqrt(v + b^2) of the quantities of `quantities_of`.
 
-    Of a refinement, the first member is the refined growth.
+    The first member of a refinement is the refined growth.
     """
     weights = weigh([member.score for member in members])
     values = np.array([quantities_of(member.parameters, coordinates) for member in members])
@@ -146,19 +147,19 @@ def find_intervals(
     factors: Mapping[str, float],
     coordinates: Coordinates | None = None,
 ) -> dict[str, Interval]:
-    """The interval of each of `QUANTITIES`, and of what else moves, in its own unit.
+    """The interval of each of `QUANTITIES` and of each further parameter, in its own unit.
 
-    The interval of a parameter that is fitted lies inside its range; where it would be most of it,
-    it is the whole of it.
+    The interval of a fitted parameter lies inside its range. If it covers most of the range, it is
+    the whole range.
 
     Parameters
     ----------
     members : sequence of Member
     source : Source
     factors : mapping of str to float
-        f of each.
+        f of each quantity.
     coordinates : Coordinates, optional
-        Of the growths; without them nothing moves besides.
+        Coordinates of the growths; without them there are no further parameters.
     """
     more = {} if coordinates is None else {one.name: one for one in coordinates.more}
     names = (*QUANTITIES, *more)
@@ -176,7 +177,7 @@ def find_intervals(
 
 
 def _inside(one: Free, low: float, high: float) -> Interval:
-    """An interval along a parameter as one inside its range, or all of that."""
+    """An interval along a parameter, cut to its range, or the whole range."""
     low, high = max(low, one.along(one.low)), min(high, one.along(one.high))
     if high - low > UNDETERMINED_SHARE * one.width:
         return Interval(one.low, one.high)
@@ -190,20 +191,20 @@ def tell_fitted(
     coordinates: Coordinates,
     covariance: NDArray[np.float64] | None = None,
 ) -> dict[str, Fitted]:
-    """What the outlines say about each fitted parameter besides `QUANTITIES`.
+    """What the outlines say about each fitted parameter that is not in `QUANTITIES`.
 
-    The few members of a refinement say little of one direction among others: there the covariance
-    of its valley tells whether the outlines determine it. Choices are told apart by their scores.
+    The few members of a refinement say little about a single direction, so the covariance of its
+    valley decides whether the outlines determine it. Scores distinguish choices.
 
     Parameters
     ----------
     members : sequence of Member
     source : Source
     factors : mapping of str to float, optional
-        As in `find_intervals`; without them the spread is taken for a normal distribution's.
+        As in `find_intervals`; without them the spread counts as that of a normal distribution.
     coordinates : Coordinates
     covariance : (n, n) float64 array, optional
-        Of a refinement.
+        Covariance of a refinement.
     """
     told = {}
     names = (*QUANTITIES, *(one.name for one in coordinates.more))

@@ -38,7 +38,7 @@ class Draws:
     members : list of Member
         The refined growth first.
     densities : list of TumorDensity
-        Theirs.
+        Densities of the members.
     n_dropped : int
         As in `Uncertainty`.
     """
@@ -56,13 +56,13 @@ def draw_members(
     Parameters
     ----------
     target : Target
-        What was refined to.
+        Target of the refinement.
     refinement : Refinement
-        With the curvature of its valley.
+        Refinement with the curvature of its valley.
     accuracy : Accuracy
-        Of the simulations.
+        Accuracy of the simulations.
     seed : int
-        Of the draws.
+        Seed of the draws.
 
     Returns
     -------

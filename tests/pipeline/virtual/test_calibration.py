@@ -225,7 +225,7 @@ def test_a_merged_database_is_calibrated_in_the_spaces_of_its_parts(database, ti
 
 def test_without_a_calibration_that_holds_there_is_a_sentence(database, measured):
     assert reach_of(database, "matches").said == (
-        "This database was not calibrated: do that once with `glioquery calibrate DB`."
+        "This database was not calibrated: calibrate it once with `glioquery calibrate DB`."
     )
     calibrate(database, index_of(database), n=9, bars=no_bar)
     grown = make(database.path, 8)
