@@ -1,4 +1,4 @@
-"""Patients with a known answer: those of the trial and of the demonstration; calibration."""
+"""Patients with a known answer, for the trial and the demonstration; calibration."""
 
 from typing import TYPE_CHECKING
 

@@ -31,10 +31,10 @@ from ..images.resampling import resample_images
 from .smooth_noise import smooth_noise
 
 LEAST_T1 = 0.05
-"""Of the brightest voxel: what is darker is outside the brain."""
+"""Share of the brightest voxel's intensity below which a voxel lies outside the brain."""
 
 SCALE = (1.02, 1.16)
-"""By how much ICBM152 is larger than a head, along each axis: its space is that of Talairach's
+"""Factor by which ICBM152 is larger than a head along each axis: its space is that of Talairach's
 atlas, in which brains are large."""
 
 MOST_TURN_DEGREES = 8.0
@@ -44,13 +44,13 @@ MOST_SHIFT_MM = 3.0
 """Along each axis."""
 
 BEND_MM = 5.0
-"""Largest displacement along each axis, beyond scale, turn and shift."""
+"""Largest displacement of the bend along each axis."""
 
 BEND_SD_MM = 22.0
 """Smoothness of the bend: standard deviation of the Gaussian that filters the noise."""
 
 LATTICE_MM = 4.0
-"""Distance between the points at which a displacement is stored."""
+"""Distance between the points that store a displacement."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ class Anatomy:
 
     @property
     def brain(self) -> NDArray[np.bool_]:
-        """What belongs to the brain."""
+        """Voxels of the brain."""
         return self.t1 > LEAST_T1
 
     @property
@@ -108,7 +108,7 @@ def load_icbm152() -> Anatomy:
 
 
 ANATOMIES: Mapping[str, Callable[[], Anatomy]] = MappingProxyType({"icbm152": load_icbm152})
-"""From which the heads of virtual patients are made, in turn."""
+"""Anatomies of the heads of virtual patients, in turn."""
 
 
 def place_head(
@@ -120,7 +120,7 @@ def place_head(
     -------
     Grid
     PointMap
-        From the grid's world to the anatomy's.
+        Map from the grid's world to the anatomy's.
     """
     box = bounding_box(anatomy.t1 > 0)
     middle = anatomy.grid.to_world([(side.start + side.stop - 1) / 2 for side in box])

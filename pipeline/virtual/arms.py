@@ -1,13 +1,13 @@
-"""What decides a virtual patient beside its number: the trial's seed, and its arms."""
+"""Seed and arms of virtual patients."""
 
 from __future__ import annotations
 
 from typing import Literal, get_args
 
 Arm = Literal["a", "b", "c"]
-"""Cells alone; oedema without cells, to one side; tissue that the tumour has pushed."""
+"""Arms: cells alone; oedema without cells, to one side; tissue that the tumour has pushed."""
 
 ARMS: tuple[Arm, ...] = get_args(Arm)
 
 SEED = 2026
-"""Of the patients of the trial and of the demonstration."""
+"""Seed of the patients of the trial and of the demonstration."""

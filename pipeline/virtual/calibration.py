@@ -1,8 +1,8 @@
 """Calibrate the intervals of a database on tumours of its own space that it does not hold.
 
 Each tumour is drawn with another seed, its outlines on the atlas are disturbed like segmentations,
-and what the database answers is compared with the truth: with m the ensemble's mean of a quantity
-and s its spread (`uncertainty`), the factor of the quantity is the ceil(0.9 (n + 1))-th smallest of
+and the database's answer is compared with the truth. Let m be the ensemble's mean of a quantity and
+s its spread (`uncertainty`). The factor f of the quantity is the ceil(0.9 (n + 1))-th smallest of
 the n ratios |truth - m| / s, so that 90 % of the intervals m +- f s hold the truth (split conformal
 calibration). First the ensembles of matches are calibrated, in a minute, then those of refined
 growths. No patient, and so no registration, takes part.
@@ -49,10 +49,10 @@ from ..uncertainty.members import Member, draw_members
 from .disturbance import disturb
 
 LEAST_TUMOURS = 9
-"""The fewest of which 90 % is less than all."""
+"""Least number of tumours: the smallest with a rank for 90 %."""
 
 ROWS_FILE = ".calibration.jsonl"
-"""What was measured so far, a line a tumour, until the calibration is complete."""
+"""File of the measurements, one line for each tumour, until the calibration is complete."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,15 +65,15 @@ class Unseen:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What an ensemble says about a tumour whose growth is known.
+    """An ensemble's answer about a tumour of known growth.
 
     Attributes
     ----------
     noise_dice : float
         Mean Dice of the disturbed outlines and the true ones.
     error : (k,) float64 array
-        |truth - m| of each of `QUANTITIES`, and of what is fitted as well; logarithms where they
-        are used.
+        |truth - m| of each of `QUANTITIES` and of each further fitted parameter; logarithms where
+        they are used.
     spread : (k,) float64 array
         s, likewise.
     """
@@ -92,28 +92,28 @@ def calibrate(
     fit: Sequence[str] = (),
     bars: Bars,
 ) -> Calibration:
-    """Calibrate a database's intervals and write their factors beside it (see `factors`).
+    """Calibrate a database's intervals and write their factors beside it (see `interval_factors`).
 
-    What is measured is kept at once: the same call resumes one that was killed.
+    Each measurement is kept at once: the same call resumes a killed one.
 
     Parameters
     ----------
     database : Database
     index : Index
-        Of its stored outlines.
+        Index of its stored outlines.
     n : int
         Number of tumours, 9 or more.
     seed : int
-        Of their draws; another one than the database's.
+        Seed of their draws; it differs from the database's.
     fit : sequence of str
-        Parameters of the model that are fitted besides those that the database's study varies.
+        Parameters of the model to fit, beside those that the database's study varies.
     bars : callable(task, unit)
         Makes progress bars.
 
     Returns
     -------
     Calibration
-        What was written.
+        The calibration that was written.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def read_tumours(
     rows: Path | None = None,
     progress: Progress = silent,
 ) -> list[Reading]:
-    """Ask a database for tumours that it does not hold, or go on with that.
+    """Read a database's answers about tumours that it does not hold, or continue with that.
 
     Parameters
     ----------
@@ -182,17 +182,17 @@ def read_tumours(
     source : "matches" or "refinement"
         Kind of the ensembles.
     seed : int
-        Of the draws.
+        Seed of the draws.
     free : tuple of Free
         Parameters that are fitted as well.
     rows : Path, optional
-        File that keeps what is measured.
+        File that keeps the measurements.
     progress : callable(done, total)
 
     Returns
     -------
     list of Reading
-        Without those tumours of which no refinement grows.
+        One for each tumour that a refinement can grow.
 
     Raises
     ------
@@ -240,7 +240,7 @@ def _read_tumour(
     i: int,
     free: tuple[Free, ...],
 ) -> Reading | None:
-    """What the database says about one tumour; None where no refinement of it grows."""
+    """The database's answer about one tumour; None if no refinement grows it."""
     truth = draw_unseen(database, tissue, seed, i)
     reach = reach_of(database.model, tissue).domain
     masks = disturb(truth.masks, reach, np.random.default_rng([seed, i]))
@@ -278,9 +278,9 @@ def _check(database: Database, n: int, seed: int) -> None:
 
 
 def _begin_rows(path: Path, state: dict[str, Any]) -> dict[str, Reading | None]:
-    """What a file keeps of measurements in this state; a file of another state is begun again.
+    """The measurements that a file keeps for this state; a file of another state is begun again.
 
-    A last line that is not complete was being written when its process was killed.
+    An incomplete last line comes from a killed process.
     """
     found: dict[str, Reading | None] = {}
     try:

@@ -26,21 +26,21 @@ from .trial_patient import TrialPatient, make_patient
 SUMMARY_FILE = "summary.json"
 
 VISIBLE_DENSITY = 0.01
-"""The agreement of the densities is measured inside the true isoline of this density."""
+"""Density whose true isoline bounds the comparison of densities."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How the map found for a virtual patient compares with the truth, in the patient's space.
+    """The map of a virtual patient compared with the truth, in the patient's space.
 
     Attributes
     ----------
     dice_core, dice_whole : float
-        Of the matched tumour's outlines with the true ones.
+        Dice of the matched tumour's outlines with the true ones.
     correlation : float
         Pearson's r of found and true density inside the true 1 % isoline.
     mean_absolute_error : float
-        Of the density there.
+        Mean absolute error of the density there.
     """
 
     dice_core: float
@@ -74,7 +74,7 @@ def compare(found: TumorDensity, truth: TumorDensity) -> Agreement:
 
 
 PATIENT = 1
-"""Number of the one that is shown: it has thin slices and one focus, as most have."""
+"""Number of the patient that is shown: like most, it has thin slices and one focus."""
 
 
 @own_arithmetic()
@@ -89,7 +89,7 @@ def demonstrate(
     Parameters
     ----------
     out : path
-        Gets `patient/` (the inputs and the truth), `result/` and `summary.json`.
+        Folder that receives `patient/` (the inputs and the truth), `result/` and `summary.json`.
     seed : int
         Number of the patient, see `make_patient`.
     step : callable
@@ -101,10 +101,10 @@ def demonstrate(
     patient : TrialPatient
         With the truth.
     agreement : Agreement
-        Of the map with the truth.
+        Agreement of the map with the truth.
     """
     with only_run(Path(out)) as folder:
-        # Written last: where it is, patient and result are those of one run.
+        # Written last: if it exists, patient and result belong to one run.
         (folder / SUMMARY_FILE).unlink(missing_ok=True)
         step("make virtual patient")
         truth = make_patient(SEED, seed)

@@ -1,4 +1,4 @@
-"""What a scan shows beside the cells: oedema without any, and tissue that they have pushed."""
+"""What a scan shows beside the cells: oedema without cells, and tissue that they have pushed."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ OEDEMA_MM = (8.0, 15.0)
 """Range of the oedema's reach beyond the whole outline, to the side where it reaches farthest."""
 
 OEDEMA_WIDTH = 1.5
-"""Reach in a direction, of the farthest: this times the cosine of the angle between, at most 1; so
-none on the other side."""
+"""Reach in a direction, relative to the farthest: this times the cosine of the angle between the
+two, at most 1. On the other side there is none."""
 
 LEAST_WHITE = 0.5
 """Probability of white matter where fluid spreads."""
 
 PUSH_RADIUS = 1.2
-"""Where the tissue is pushed farthest: so many radii of a sphere of the core's volume away."""
+"""Distance at which the tissue is pushed farthest, in radii of a sphere of the core's volume."""
 
 PUSH = 0.25
-"""How far it is pushed there, of that distance. Below exp(-1/2), or the tissue would fold."""
+"""Largest push as a share of that distance. It is below exp(-1/2), or the tissue would fold."""
 
 
 @dataclass(frozen=True)
 class Push:
     """A smooth radial displacement away from a tumour's core.
 
-    What lies at x was at x - (x - c) (a / R) exp((1 - |x - c|^2 / R^2) / 2) before.
+    A point at x was at x - (x - c) (a / R) exp((1 - |x - c|^2 / R^2) / 2) before.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Push:
         return cls((x, y, z), radius, PUSH * radius)
 
     def displacement(self, points: Points) -> Points:
-        """Of points (3, n) in mm: from each to where its tissue was before."""
+        """Displacement of points (3, n) in mm, from each to where its tissue was before."""
         away = points - np.reshape(self.centre_mm, (3, 1))
         distance = (away**2).sum(axis=0) / self.radius_mm**2
         return -self.most_mm / self.radius_mm * np.exp((1 - distance) / 2) * away
@@ -73,7 +73,7 @@ class Push:
         )
 
     def then(self, head: PointMap, grid: Grid) -> PointMap:
-        """A map from before the push to another world, as one from after it."""
+        """Turn a map from the world before the push into one from the world after it."""
         lattice = lattice_of(grid)
         points = points_of(lattice)
         moved = self.displacement(points)
@@ -100,13 +100,13 @@ def add_oedema(
         Not empty.
     anatomy : Anatomy
     rng : numpy.random.Generator
-        Of the reach and the side.
+        Random numbers for the reach and the side.
 
     Returns
     -------
     bool array
-        The outline with what was added, which hangs together with it and is nowhere thinner than
-        three voxels.
+        The outline with the oedema, which is connected with it and nowhere thinner than three
+        voxels.
     """
     grid = anatomy.grid
     reach = rng.uniform(*OEDEMA_MM)

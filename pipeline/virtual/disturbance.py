@@ -1,4 +1,4 @@
-"""Outlines as a person or a network draws them: off the true ones by a millimetre or two."""
+"""Outlines as a person or a network draws them, a millimetre or two off the true ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOISE_MM = 2.0
 """Standard deviation of the disturbances."""
 
 NOISE_SD_MM = 8.0
-"""Distance over which they are correlated."""
+"""Distance over which the disturbances are correlated."""
 
 
 def disturb(
@@ -31,7 +31,7 @@ def disturb(
     ----------
     masks : TumorMasks
     within : bool array of the grid's shape
-        What an outline may hold.
+        Voxels that an outline may hold.
     rng : numpy.random.Generator
     noise_mm : float
         Standard deviation of the field.

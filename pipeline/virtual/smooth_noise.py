@@ -1,4 +1,4 @@
-"""Smooth random fields: what bends a head, shades an image and changes a tissue."""
+"""Smooth random fields, which bend heads, shade images and change tissue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MOST_STEP = 4
 """Voxels between the points at which the noise is drawn; it is interpolated linearly between."""
 
 LEAST_SD = 5.0
-"""Of the noise, in such steps: smooth enough for that."""
+"""Least standard deviation of the noise, in such steps, for which this is smooth enough."""
 
 
 def smooth_noise(

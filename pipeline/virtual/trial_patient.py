@@ -4,8 +4,8 @@
     b    oedema without cells, to one side, widens what FLAIR shows
     c    the tumour has pushed the tissue around it, and its own cells with it
 
-The head and its tumour are one for the three arms (`make_bearer`); what is drawn for an arm, the
-outlines' disturbance and the image's noise, depends on the seed, the patient and the arm alone.
+The three arms share the head and its tumour (`make_bearer`). The draws of an arm (the outlines'
+disturbance, the image's noise) depend on the seed, the patient and the arm alone.
 """
 
 from __future__ import annotations
@@ -45,39 +45,39 @@ GROWTH_MM = 2.0
 """Voxel size at which the truth grows."""
 
 LEAST_CORE_ML = 2.0
-"""A tumour with a smaller core is drawn again: all rankings begin at the core."""
+"""Least volume of the core. A smaller one is drawn again, for all rankings begin at the core."""
 
 SHARE_OF_THICK_SLICES = 0.25
 
 SLICES_IN_ONE = 4
-"""Slices of which a thick one is the mean."""
+"""Number of slices in a thick one, which is their mean."""
 
 DISTURBED_MM = 7 * NOISE_MM
-"""Beyond the whole outline no disturbance moves a boundary: that is seven standard deviations."""
+"""Margin around the whole outline in which disturbances are drawn: seven standard deviations."""
 
 INTENSITY = 700.0
-"""Of the brightest tissue in the T1, in a scanner's arbitrary units."""
+"""Intensity of the brightest tissue in the T1, in a scanner's arbitrary units."""
 
 TUMOUR_DARKENING = 0.4
 """Share of its intensity that tissue full of cells has lost."""
 
 OEDEMA_INTENSITY = 0.85
-"""Of the tissue in the whole outline around the core, beside that."""
+"""Further loss of intensity in the whole outline around the core."""
 
 BIAS = 0.15
 """Largest deviation of the bias field from 1."""
 
 BIAS_SD_MM = 45.0
-"""Its smoothness: standard deviation of the Gaussian that filters its noise."""
+"""Smoothness of the bias field: standard deviation of the Gaussian that filters its noise."""
 
 NOISE = 0.03
-"""Standard deviation of the noise, of the brightest tissue."""
+"""Standard deviation of the noise, as a share of the brightest tissue."""
 
 LABELS = {"core": 4, "oedema": 2}
-"""Of the segmentation, as `brats2021` has them."""
+"""Labels of the segmentation, as in `brats2021`."""
 
 MOST_ATTEMPTS = 50
-"""Growths that are drawn for a patient before it is given up. One in three has too small a core."""
+"""Most growths that are drawn for a patient. One in three has too small a core."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +89,11 @@ class Bearer:
     anatomy : Anatomy
         On the grid of the patient's images.
     source : str
-        Which of `ANATOMIES` it is made of.
+        Which of `ANATOMIES` the head is made from.
     head : PointMap
-        From the patient's world to that anatomy's.
+        Map from the patient's world to that anatomy's.
     tissue : Tissue
-        The same on `GROWTH_MM`, where the tumour grew.
+        The anatomy's tissue on voxels of `GROWTH_MM`, in which the tumour grew.
     growth : TrueGrowth
     tumor : GrownTumor
     has_thick_slices : bool
@@ -110,20 +110,20 @@ class Bearer:
 
 @dataclass(frozen=True, eq=False)
 class TrialPatient:
-    """What is known of a patient, all on one grid, and what is hidden.
+    """A virtual patient: the known files and the hidden truth, all on one grid.
 
     Attributes
     ----------
     t1 : Scan
         Skull-stripped.
     masks : TumorMasks
-        The outlines as somebody drew them.
+        The outlines as drawn, with a disturbance.
     density : TumorDensity
         The truth.
     anatomy : Anatomy
         The true tissue, and the T1 without tumour, bias and noise.
     facts : mapping of str to value
-        How the truth grew, and what the arm added, as JSON can say it.
+        How the truth grew, and what the arm added, in plain values.
     """
 
     t1: Scan
@@ -134,11 +134,11 @@ class TrialPatient:
 
     @property
     def grid(self) -> Grid:
-        """The grid of all of it."""
+        """The grid of all images."""
         return self.t1.grid
 
     def write(self, folder: StrPath, *, ending: str = ".nii.gz") -> tuple[Path, Path]:
-        """Write what is known, `t1` and `seg` (labels `brats2021`), as `invert` takes them.
+        """Write the known files, `t1` and `seg` (labels `brats2021`), as `invert` takes them.
 
         Parameters
         ----------
@@ -161,7 +161,7 @@ class TrialPatient:
         return t1, seg
 
     def write_truth(self, folder: StrPath) -> None:
-        """Write what is hidden: `density_true.nii.gz` and the maps of the true tissue.
+        """Write the hidden truth: `density_true.nii.gz` and the maps of the true tissue.
 
         Parameters
         ----------
@@ -176,16 +176,16 @@ class TrialPatient:
 
 @own_arithmetic()
 def make_patient(seed: int, number: int, arm: Arm = "a") -> TrialPatient:
-    """One patient in one arm; `make_bearer` and `image` spare a tumour that several arms share.
+    """Make one patient in one arm; `make_bearer` and `image` share a tumour among several arms.
 
     Parameters
     ----------
     seed : int
-        Of all patients of a trial.
+        Seed of all patients of a trial.
     number : int
-        Which of them, from 0.
+        Number of the patient, from 0.
     arm : "a", "b" or "c"
-        Which arm, see `arms`.
+        Arm of the trial, see `arms`.
 
     Returns
     -------
@@ -195,7 +195,7 @@ def make_patient(seed: int, number: int, arm: Arm = "a") -> TrialPatient:
 
 
 def arm_rng(seed: int, number: int, arm: Arm) -> np.random.Generator:
-    """The random numbers of a patient's arm, which are no other's."""
+    """The random numbers of a patient's arm, independent of all others."""
     return np.random.default_rng([seed, number, 1, ARMS.index(arm)])
 
 
@@ -205,14 +205,14 @@ def make_bearer(seed: int, number: int) -> Bearer:
     Parameters
     ----------
     seed : int
-        Of the trial.
+        Seed of the trial.
     number : int
-        Of the patient.
+        Number of the patient.
 
     Raises
     ------
     FailedError
-        If no tumour that is drawn reaches its volume.
+        If no drawn tumour reaches its volume.
     """
     source = list(ANATOMIES)[number % len(ANATOMIES)]
     original = ANATOMIES[source]()
@@ -235,14 +235,14 @@ def make_bearer(seed: int, number: int) -> Bearer:
 
 
 def image(bearer: Bearer, arm: Arm, rng: np.random.Generator) -> TrialPatient:
-    """What a scanner and somebody who draws outlines make of a head with its tumour.
+    """Make the image and the drawn outlines of a head with its tumour.
 
     Parameters
     ----------
     bearer : Bearer
     arm : "a", "b" or "c"
     rng : numpy.random.Generator
-        Of the outlines' disturbance, the oedema and the image's noise.
+        Random numbers for the outlines' disturbance, the oedema and the image's noise.
     """
     tumor, tissue = bearer.tumor, bearer.tissue
     anatomy, before = bearer.anatomy, SAME_WORLD
@@ -291,7 +291,7 @@ def _core_ml(tumor: GrownTumor) -> float:
 def _drawn(
     masks: TumorMasks, brain: NDArray[np.bool_], rng: np.random.Generator
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Core and whole as somebody draws them, who knows the brain's border."""
+    """Core and whole with disturbed boundaries that stay inside the brain."""
     grid = masks.grid
     box = bounding_box(masks.whole, np.ceil(DISTURBED_MM / np.array(grid.spacing_mm)).astype(int))
     affine = grid.affine.copy()
@@ -309,7 +309,7 @@ def _acquired(
     oedema: NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """What a scanner shows: tumour and oedema dark, uneven sensitivity of the coil, noise."""
+    """The image of a scanner: dark tumour and oedema, uneven sensitivity of the coil, noise."""
     shape = anatomy.grid.shape
     seen = INTENSITY * anatomy.t1 * (1 - TUMOUR_DARKENING * u)
     seen *= np.where(oedema, np.float32(OEDEMA_INTENSITY), 1)
@@ -321,7 +321,7 @@ def _acquired(
 
 
 def _thick_slices(grid: Grid) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
-    """What makes the means of slices of an image."""
+    """A function that averages the slices of an image."""
     x, y, z = grid.shape
 
     def thick(values: NDArray[Any]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The growth of a virtual patient's tumour, which no fitted model grows: the truth of the trial.
+"""The true growth of a virtual patient's tumour, which differs from every fitted model's.
 
     du/dt = div(D grad u) + u (1 - u),    time in units of 1 / rho,
     D = lambda^2 (p_w + p_g / ratio) exp(a noise)
@@ -9,8 +9,8 @@ Sometimes each axis has a noise of its own, which makes D a diagonal tensor, and
 tumour has a second focus.
 
 The time integration shares nothing with `glioquery.solver`: explicit Euler, arithmetic means of D
-on the faces between voxels, no flux out of the tissue. It serves one purpose, that a map cannot
-agree with the truth because both have the same errors.
+on the faces between voxels, no flux out of the tissue. Its purpose is that a map cannot agree with
+the truth merely because both have the same errors.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from ...solver.own_settings import own_jax
 from .smooth_noise import smooth_noise
 
 LAMBDA_MM = (1.8, 5.0)
-"""Range of the front's width in white matter, log-uniform: narrower ones are below a voxel."""
+"""Range of the front's width in white matter, log-uniform; narrower ones are below a voxel."""
 
 RATIO = (5.0, 20.0)
 """Range of the diffusivity in white matter over that in grey, log-uniform. Swanson et al. 2000 find
 five times or more, the growth model takes 10."""
 
 WHOLE_ML = (25.0, 160.0)
-"""Range of the whole outline's volume, log-uniform: most of BraTS's tumours."""
+"""Range of the whole outline's volume, log-uniform, like most of BraTS's tumours."""
 
 SHARE_OF_TWO_FOCI = 0.25
 SHARE_OF_TENSORS = 0.25
@@ -57,19 +57,20 @@ SECOND_PEAK = 0.9
 """Density at the centre of the second focus when it begins."""
 
 SECOND_MM = (15.0, 35.0)
-"""Distance between the two."""
+"""Distance between the two foci."""
 
 LONGEST = 120.0
-"""Time after which a tumour that has not reached its volume is given up."""
+"""Time in which a tumour has to reach its volume."""
 
 LONGEST_STEP = 0.05
-"""Of time: growth by a twentieth."""
+"""Longest step in time: a growth by a twentieth."""
 
 STABLE_SHARE = 0.8
-"""Of the longest step at which explicit Euler keeps 0 <= u."""
+"""Share of the longest step at which explicit Euler keeps 0 <= u."""
 
 ROUND_SHAPE = 8
-"""Sides of the computed box are multiples of it, so that few programs serve all heads."""
+"""The sides of the computed box are multiples of it, so that few compiled programs serve all
+heads."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,9 @@ class GrownTumor:
     density : TumorDensity
         On the tissue's grid.
     origins_mm : tuple of (x, y, z)
-        Of its foci, in the world.
+        Origins of its foci, in the world.
     rho_t : float
-        Its age.
+        Its age in e-foldings of proliferation.
     """
 
     density: TumorDensity
@@ -137,7 +138,7 @@ def grow(tissue: Tissue, growth: TrueGrowth, rng: np.random.Generator) -> GrownT
     tissue : Tissue
     growth : TrueGrowth
     rng : numpy.random.Generator
-        Of the places and the departures.
+        Random numbers for the places and the departures.
 
     Returns
     -------
@@ -201,7 +202,7 @@ def face_weights(
     domain : (nx, ny, nz) bool array
     spacing_mm : (3,) array
     step : float
-        In units of time.
+        Length of the step.
 
     Returns
     -------
@@ -238,7 +239,7 @@ def euler_step(u: Array, weights: tuple[Array, Array, Array], step: Array | floa
 def _advance(
     u: Array, weights: tuple[Array, Array, Array], step: float, n_visible: float, n_steps: int
 ) -> tuple[Array, Array]:
-    """Grow until so many voxels are seen, or for so many steps; also how many it took."""
+    """Grow until so many voxels are visible, or for so many steps; return the steps, too."""
     visible = Thresholds().whole
 
     def is_small(state: tuple[Array, Array]) -> Array:
@@ -258,12 +259,12 @@ def _departure(tissue: Tissue, rng: np.random.Generator) -> NDArray[np.float32]:
 
 
 def _longest_stable(lambda_mm: float, spacing_mm: ArrayLike) -> float:
-    """Longest step in which no voxel gives away more than it has, where D is largest."""
+    """Longest step in which no voxel loses more than it has, where D is largest."""
     return float(1 / (2 * DEPARTURE * lambda_mm**2 * (1 / np.asarray(spacing_mm) ** 2).sum()))
 
 
 def _round_box(
     tissue: Tissue,
 ) -> tuple[tuple[slice, slice, slice], list[tuple[int, int]]]:
-    """The tissue's box, and what makes its sides round numbers."""
+    """The tissue's box, and the padding that makes its sides round numbers."""
     return tissue.box, [(0, -n % ROUND_SHAPE) for n in tissue.box_shape]
