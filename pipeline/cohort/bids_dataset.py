@@ -1,7 +1,7 @@
 """A BIDS dataset as a cohort: the T1 and the segmentation of each participant and session.
 
 Images lie in the dataset or in its derivatives; a segmentation is a `dseg` there, in the
-participant's own space. Where several files would do, none is chosen by itself.
+participant's own space. If several files fit, none is chosen automatically.
 
 References
 ----------
@@ -24,13 +24,14 @@ from ..results.table_file import listed
 from .case_table import Case, CaseTable, fault_of
 
 TUMOUR = "desc-tumor"
-"""Entity of a tumour's segmentation: that of tissue, which many pipelines write, has another."""
+"""Entity of a tumour's segmentation; segmentations of tissue, which many pipelines write, have
+another."""
 
 OWN_SPACES = frozenset({"", "T1w", "orig", "scanner"})
-"""Of files in the participant's own world."""
+"""Spaces of files in the participant's own world."""
 
 MANY = 5
-"""Names that a message lists."""
+"""Most names that a message lists."""
 
 
 def read_bids_cases(
@@ -49,19 +50,19 @@ def read_bids_cases(
     Parameters
     ----------
     dataset : path
-        Of raw or derived data.
+        Dataset of raw or derived data.
     labels : str or None
         Convention of the segmentations' labels.
     out : path
-        Of the results: earlier ones there are no inputs.
+        Folder of the results; earlier results there are no inputs.
     derivatives : sequence of path
-        Datasets that are searched after this one; by default all in its `derivatives`.
+        Datasets to search after this one; by default all in its `derivatives`.
     participants, sessions : sequence of str
-        Labels of those that are wanted, with `sub-` and `ses-` or without; all by default.
+        Labels of the wanted ones, with or without `sub-` and `ses-`; all by default.
     seg : str
-        Entities, joined by `_`, that the name of a segmentation has.
+        Entities in the name of a segmentation, joined by `_`.
     images : str
-        Entities by which an image is chosen where a participant has several of a kind.
+        Entities that choose an image if a participant has several of a kind.
 
     Returns
     -------
@@ -71,7 +72,8 @@ def read_bids_cases(
     Raises
     ------
     InputError
-        If it is no such dataset, a label is not there, or what a participant has is not clear.
+        If the folder is no BIDS dataset, a label does not exist, or several files of a participant
+        fit.
     """
     dataset = Path(dataset)
     convention = label_convention(labels)
@@ -128,9 +130,9 @@ def read_bids_cases(
 
 
 def sources_of(dataset: StrPath, out: StrPath) -> list[dict[str, str]]:
-    """How derivatives name the dataset they were made from: by its DOI, or where it is from them.
+    """How derivatives name their source dataset: by its DOI, or by its path relative to them.
 
-    An absolute path is nobody else's, and may name a person.
+    An absolute path would mean nothing elsewhere, and might name a person.
     """
     dataset, out = Path(dataset).resolve(), Path(out).resolve()
     doi = read_description(dataset).get("DatasetDOI")
@@ -142,7 +144,7 @@ def sources_of(dataset: StrPath, out: StrPath) -> list[dict[str, str]]:
 
 
 def _derivatives(dataset: Path, given: Sequence[StrPath], out: Path) -> list[Path]:
-    """Further datasets; those that glioquery made hold maps, and no inputs."""
+    """Further datasets, without those that glioquery made, which hold no inputs."""
     if given:
         places = [Path(place) for place in given]
         missing = [str(place) for place in places if not place.is_dir()]
@@ -189,7 +191,7 @@ def _scans(roots: Sequence[Path], participant: str, *, seg: str, images: str) ->
                 option = "--seg" if role == "seg" else "--images"
                 raise InputError(
                     f"expected one {role}, got {_some([path.name for path in found])}; choose one "
-                    f"by what its name holds, as in {option} {_difference(found)}"
+                    f"by an entity of its name, as in {option} {_difference(found)}"
                 )
             if found:
                 scans[role] = found[0]
@@ -198,7 +200,7 @@ def _scans(roots: Sequence[Path], participant: str, *, seg: str, images: str) ->
 
 
 def _is_of(role: str, path: Path, seg: str) -> bool:
-    """Whether a file's name says that it is of a role, in the participant's own space."""
+    """Whether a file's name fits a role, in the participant's own space."""
     *entities, suffix = re.sub(r"\.nii(\.gz)?$", "", path.name).split("_")
     told = dict(entity.split("-", 1) for entity in entities if "-" in entity)
     if told.get("space", "") not in OWN_SPACES or suffix.endswith(path.suffix):
@@ -214,7 +216,7 @@ def _is_of(role: str, path: Path, seg: str) -> bool:
 
 
 def _difference(paths: Sequence[Path]) -> str:
-    """An entity that the first name has and the others have not."""
+    """An entity that only the first name has."""
     first, *others = (path.name.split("_")[:-1] for path in paths)
     own = [entity for entity in first if all(entity not in other for other in others)]
     return own[0] if own else "acq-mprage"

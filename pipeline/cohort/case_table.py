@@ -1,4 +1,4 @@
-"""A cohort's cases: one patient a row of a table, checked before any work."""
+"""A cohort's cases: the rows of a table, one for each patient, checked before any work."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ STRUCTURES = ("core_structures", "whole_structures")
 COLUMNS = (
     "id", *SCANS, *TISSUES, "labels", "recurrence_labels", "seg_grid", *STRUCTURES, "dicom",
 )  # fmt: skip
-"""What is read of a table; its other columns are carried to the cohort's summary."""
+"""The known columns of a table; the others are copied to the cohort's summary."""
 
 NOTHING = frozenset({"n/a", "na", "nan", "none", "null"})
-"""In any case, what an empty cell is called by BIDS, R, pandas, Python and databases."""
+"""Words for an empty cell, in lower case, of BIDS, R, pandas, Python and databases."""
 
 
 @dataclass(frozen=True)
@@ -49,23 +49,23 @@ class Case:
     Attributes
     ----------
     identifier : str
-        What the user calls the patient.
+        The user's name for the patient.
     scans : mapping of str to Path
-        Files by role, of `SCANS` and `TISSUES`; only those that are given.
+        Files by role, of `SCANS` and `TISSUES`, as far as they are given.
     labels : str
-        Name of the segmentation's label convention; empty where it is DICOM.
+        Name of the segmentation's label convention; empty for DICOM.
     others : mapping of str to str
-        The row's cells under further heads, as they are written; no part of the request.
+        The row's cells under further heads, as they stand; no part of the request.
     seg_grid : "own" or "t1"
-        Whose voxels the segmentation has; see `load_patient`.
+        The voxels that the segmentation has; see `load_patient`.
     recurrence_labels : str or None
-        Name of the recurrence's label convention, where it is another than the segmentation's.
+        Name of the recurrence's label convention, if it differs from the segmentation's.
     structures : StructureNames or None
-        Of the outlines in DICOM files.
+        Names of the outlines' structures in DICOM files.
     dicom : Path or None
         Folder for DICOM outputs.
     participant : str or None
-        Of a BIDS dataset: its label, with that of a session where it has one (`01_ses-pre`).
+        Label in a BIDS dataset, with that of a session if there is one (`01_ses-pre`).
     """
 
     identifier: str
@@ -85,7 +85,7 @@ class Case:
 
     @property
     def place(self) -> str:
-        """Folder of the result in that of all: of a BIDS dataset, the one for anatomy."""
+        """Folder of the result below the cohort's; in a BIDS dataset, the one for anatomy."""
         if self.participant is None:
             return f"sub-{self.subject}"
         return f"sub-{self.participant}/anat".replace("_", "/")
@@ -108,7 +108,7 @@ class CaseTable:
     cases : tuple of Case
         In the order of the rows.
     notices : tuple of str
-        What the user should know although it is no error.
+        Notices for the user.
     """
 
     cases: tuple[Case, ...]
@@ -121,9 +121,9 @@ def read_cases(path: StrPath, *, labels: str | None = None) -> CaseTable:
     Parameters
     ----------
     path : str or os.PathLike
-        `COLUMNS` in any order; all but id, seg and one of t1 and t1c may be left out, cells may be
-        empty, or one of `NOTHING`, where a T1 or T1c remains. Paths are relative to the file; `~`
-        and `$NAME` mean what they mean to a shell. See `table_file` for what a table is.
+        `COLUMNS` in any order; all but id, seg and one of t1 and t1c may be left out. Cells may be
+        empty, or one of `NOTHING`, if a T1 or T1c remains. Paths are relative to the file; `~` and
+        `$NAME` are expanded as in a shell. `table_file` says what a table may look like.
     labels : str, optional
         Convention of the rows that name none.
 
@@ -134,7 +134,7 @@ def read_cases(path: StrPath, *, labels: str | None = None) -> CaseTable:
     Raises
     ------
     InputError
-        With all faults on one line, each with its line in the file.
+        If the table has faults; the message lists them with their lines in the file.
     """
     path = Path(path)
     name = f"cases {path}"
@@ -170,7 +170,7 @@ def _require_columns(table: Table, name: str) -> None:
             f"{', '.join(map(repr, table.heads)) or 'none'}"
         )
     if not table.rows:
-        raise InputError(f"{name}: no row follows the head; give one patient a row")
+        raise InputError(f"{name}: no row follows the head; give each patient a row")
 
 
 def _tell_others(heads: Sequence[str]) -> list[str]:
@@ -185,7 +185,7 @@ def _tell_others(heads: Sequence[str]) -> list[str]:
     ]
     doubt = f" Did you write {' and '.join(near)}?" if near else ""
     return [
-        f"Carried to the summary, and not read otherwise: {', '.join(map(repr, others))}.{doubt}"
+        f"Copied to the summary, and not read otherwise: {', '.join(map(repr, others))}.{doubt}"
     ]
 
 
@@ -255,7 +255,7 @@ def _path(folder: Path, text: str) -> Path:
 
 
 def fault_of(role: str, path: Path) -> str | None:
-    """Why a path names nothing that can be read; a series is judged when its turn comes."""
+    """Why a path cannot be read; a series is checked when its turn comes."""
     if role in (*IMAGES, *OUTLINES) and is_dicom(path):
         try:
             require_extra()
@@ -273,5 +273,5 @@ def fault_of(role: str, path: Path) -> str | None:
     if not stat.S_ISREG(mode):
         return f"{path} is no plain file"
     if not os.access(path, os.R_OK):
-        return f"cannot read {path}: you have no right to"
+        return f"cannot read {path}: permission is denied"
     return None

@@ -1,10 +1,10 @@
 """A cohort: many patients, each inverted by a Ray worker.
 
-A patient's results lie in `sub-<label>/`, of a BIDS dataset in `sub-<label>/anat/`. A patient
-counts as done when the result there was made from the same request: the same bytes of the inputs,
-the same database, version and options. So the same command resumes, and repeats what failed or
-changed. One that fails is recorded and never stops the others; one whose worker dies is tried once
-more.
+A patient's results lie in `sub-<label>/`, or in `sub-<label>/anat/` for a BIDS dataset. A patient
+counts as done if the result there was made from the same request: the same bytes of the inputs, the
+same database, version and options. So the same command resumes, and repeats failed and changed
+patients. A failure is recorded and never stops the others; if a worker dies, its patient is tried
+once more.
 """
 
 from __future__ import annotations
@@ -47,22 +47,22 @@ CORES_A_PATIENT = 2
 BYTES_A_PATIENT = 2 * 2**30
 
 Progress = Callable[[int, int], None]
-"""Called with the number of patients that are done, or failed, and their total."""
+"""Called with the number of patients that are done or have failed, and their total."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a patient.
+    """The outcome of a patient.
 
     Attributes
     ----------
     case : Case
     folder : Path
-        Where the results lie.
+        Folder of the results.
     kept : bool
-        Whether it had been done before.
+        Whether the result existed before.
     error : str or None
-        One line, where it failed.
+        One line if it failed.
     """
 
     case: Case
@@ -89,19 +89,20 @@ def invert_cohort(
     Parameters
     ----------
     database : Database
-        With its index; on a cluster, in a folder that all nodes see, as the patients' files are.
+        Database with its index. On a cluster, it and the patients' files lie in folders that all
+        nodes see.
     cases : sequence of Case
     out : Path
-        Gets a folder for each patient.
+        Folder that receives one for each patient.
     options : InversionOptions
-        The same for all.
+        Options for all patients.
     keep_islands, brain
         As in `load_patient`.
     anonymous : bool
         Whether DICOM outputs leave patient and study out, see `write_dicom`.
     address, n_workers
-        As in `dbgen.cluster.connected`. Every patient takes two cores and 2 GB, or all that a
-        smaller node has.
+        As in `dbgen.machine.cluster.connected`. Every patient takes two cores and 2 GB, or all that
+        a smaller node has.
     progress : callable
 
     Returns
@@ -114,7 +115,7 @@ def invert_cohort(
     InputError
         If the output folder cannot be written.
     ExtraError
-        If the network is to find brains and is not installed.
+        If the network should find brains and is not installed.
     ClusterError
         If there is no cluster at the address.
     """
@@ -175,7 +176,7 @@ def invert_cohort(
 
 
 def find_outcomes(cases: Sequence[Case], out: StrPath) -> list[Outcome]:
-    """The results of a cohort that are there, whatever they were made from; nothing is computed."""
+    """The existing results of a cohort, whatever they were made from; nothing is computed."""
     outcomes = []
     for case in cases:
         folder = Path(out).absolute() / case.place
@@ -202,7 +203,8 @@ def invert_case(
 ) -> str | None:
     """Invert one patient of a cohort; return the error's line if it fails, never raise one.
 
-    The database's path alone does not bring the class of a growth model of the user's own.
+    The class of the user's own growth model is passed as well, since the database's path does not
+    lead to it.
     """
     keep_compiled_programs()
     try:
@@ -232,7 +234,8 @@ def invert_case(
                 title=case.identifier,
                 subject=case.subject,
                 further={
-                    # Why it may be missing, its larger sister tells in the result.
+                    # The result says of the larger picture why it is missing; that holds for this
+                    # one, too.
                     PICTURE_FILE: lambda found: drawn(
                         "The thumbnail", lambda: draw_thumbnail(patient, found.density), []
                     ),
@@ -250,12 +253,12 @@ def invert_case(
 
 
 def _require_refinement(cases: Sequence[Case], options: InversionOptions) -> None:
-    """See that tissue maps are given only where they are used."""
+    """See that tissue maps are given only if they are used."""
     given = [case.identifier for case in cases if case.tissue is not None]
     if given and not options.refine:
         raise InputError(
             f"tissue maps are given for {', '.join(given[:3])}{' ...' if given[3:] else ''}: the "
-            "own anatomy needs a refinement, switch that on"
+            "own anatomy needs a refinement: switch that on"
         )
 
 
@@ -268,7 +271,7 @@ def describe_request(
     brain: BrainWay = "auto",
     anonymous: bool = False,
 ) -> dict[str, Any]:
-    """All that decides a patient's result, the network that may find its brain among it."""
+    """Everything that decides a patient's result, including the network that may find the brain."""
     of_dicom: dict[str, Any] = {}
     if case.structures is not None:
         of_dicom["structures"] = [list(case.structures.core), list(case.structures.whole)]
@@ -289,7 +292,7 @@ def describe_request(
 
 
 def _has_dicom(case: Case) -> bool:
-    """Whether the DICOM outputs that a case asks for are there."""
+    """Whether the DICOM outputs of a case exist."""
     if case.dicom is None:
         return True
     return all((case.dicom / name).is_file() for name in DICOM_FILES)
@@ -300,7 +303,7 @@ def is_done(folder: Path, request: Mapping[str, Any]) -> bool:
     try:
         made_from = json.loads((folder / REQUEST_FILE).read_text(encoding="utf-8"))
         result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
-        # Another result may have been written over it by hand.
+        # Somebody may have written another result over it.
         is_of_result = result["files"][REQUEST_FILE]["sha256"] == sha256_of(folder / REQUEST_FILE)
         inputs = result["provenance"]["inputs_sha256"]
         is_whole = has_all_files(folder, result)

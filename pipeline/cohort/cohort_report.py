@@ -50,7 +50,7 @@ FIELDS = {
     "error": "error",
     "report": "report",
 }
-"""Columns of the table and, on the page, their heads; what a model adds follows `LAST_COMMON`."""
+"""Columns of the table and their heads on the page; a model's own follow `LAST_COMMON`."""
 
 LAST_COMMON = "rho_t"
 
@@ -73,10 +73,10 @@ WHERE_GIVEN = (
     "auc_model",
     "auc_geodesic",
 )
-"""Columns that the page has only where a patient has a value there."""
+"""Columns that the page has only if some patient has a value there."""
 
 TEXTS = ("id", "status", "source")
-"""Columns of words, which may take several lines."""
+"""Columns of text, which may take several lines."""
 
 DECIMALS = {
     "score": 3, "dice_core": 3, "dice_whole": 3, "mean_dice": 3, "brain_dice": 3, "lambda_mm": 2,
@@ -89,7 +89,7 @@ DECIMALS = {
 def model_fields(declared: Declared) -> dict[str, str]:
     """Columns of the summary for the combinations and parameters of a model, by their names.
 
-    A name that the summary has itself gets `model_` before it.
+    A name that the summary already has gets the prefix `model_`.
     """
     names = [one.name for one in _added(declared)]
     return {name: f"model_{name}" if name in FIELDS else name for name in names}
@@ -100,9 +100,9 @@ def _added(declared: Declared) -> list[Combination | Parameter]:
 
 
 def other_fields(outcomes: Sequence[Outcome], taken: Collection[str] = FIELDS) -> dict[str, str]:
-    """Columns of the summary for those of the cases' table that were not read, by their heads.
+    """Columns of the summary for the unread columns of the cases' table, by their heads.
 
-    A head that is taken by another column gets `cases_` before it.
+    A head that another column has gets the prefix `cases_`.
     """
     fields: dict[str, str] = {}
     for head in dict.fromkeys(head for outcome in outcomes for head in outcome.case.others):
@@ -116,9 +116,9 @@ def other_fields(outcomes: Sequence[Outcome], taken: Collection[str] = FIELDS) -
 def cohort_rows(
     outcomes: Sequence[Outcome], out: Path, declared: Declared = NOTHING_DECLARED
 ) -> list[dict[str, Any]]:
-    """One row a patient, with the keys of `FIELDS`, `model_fields` and `other_fields`.
+    """One row for each patient, with the keys of `FIELDS`, `model_fields` and `other_fields`.
 
-    What a failed patient has not is None.
+    Missing values of a failed patient are None.
     """
     rows = []
     of_model = model_fields(declared)
@@ -175,9 +175,10 @@ def write_cohort(
         The cohort's folder.
     outcomes : sequence of Outcome
     reference : DiceScores, optional
-        Of stored tumours, to draw beside the patients'.
+        Scores of stored tumours, to draw beside the patients'.
     declared : Declared
-        What the growth model declares: columns behind lambda and rho T, where a growth has a value.
+        The growth model's declaration; its columns stand after lambda and rho T if a growth has
+        values.
 
     Returns
     -------
@@ -233,7 +234,7 @@ def write_cohort(
 
 
 def _with_model(declared: Declared, rows: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """`FIELDS`, and heads of what the model adds and some growth has."""
+    """`FIELDS`, and heads of the model's own columns with values."""
     keys, heads = model_fields(declared), {}
     for one in _added(declared):
         if any(row[keys[one.name]] is not None for row in rows):
@@ -245,7 +246,7 @@ def _with_model(declared: Declared, rows: Sequence[dict[str, Any]]) -> dict[str,
 
 
 def _of_recurrence(result: dict[str, Any]) -> dict[str, float | None]:
-    """What volumes hold of a recurrence and how high it ranks: of its core, where it has one."""
+    """Coverage and ranking of a recurrence: of its core if it has one, else of the whole."""
     if not result["recurrence"]:
         return {}
     found, row = result["recurrence"][0], {}

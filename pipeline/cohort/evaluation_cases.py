@@ -19,7 +19,7 @@ from ..registration.placement import TO_SRI24, judge_placement
 from ..results.result_folder import STAGE
 
 WRITTEN_BY_INVERT = LabelConvention("glioquery", frozenset({2}), frozenset({1, 2}))
-"""Labels of `sub-X_space-SRI24_dseg.nii.gz`: 1 whole, 2 core."""
+"""Convention of `sub-X_space-SRI24_dseg.nii.gz`: label 1 is whole, 2 is core."""
 
 PATTERN = "**/" + map_name("*", "SRI24", "dseg")
 """The outlines on the atlas in results of `glioquery invert` and `glioquery cohort`."""
@@ -36,8 +36,8 @@ class Cases:
     files : tuple of Path
     convention : LabelConvention
     notices : tuple of str
-        What the user should know of their headers, of outlines that lie in the atlas's brain in
-        small part only, and of a core that surrounds the rest of the tumour.
+        Notices about headers, about outlines that lie only partly in the atlas's brain, and about a
+        core that surrounds the rest of the tumour.
     """
 
     names: tuple[str, ...]
@@ -68,7 +68,7 @@ class Cases:
         return resample_masks(masks, SIMULATION_GRID)
 
     def notices_of(self, i: int, atlas: Atlas) -> list[str]:
-        """What to tell of the i-th patient's header and outlines.
+        """Notices about the i-th patient's header and outlines.
 
         Parameters
         ----------
@@ -112,16 +112,16 @@ def find_cases(
     ----------
     folder : path
     pattern : str
-        Which of its files, as a glob; by default what `glioquery invert` writes.
+        Pattern (glob) of the files; by default those that `glioquery invert` writes.
     convention : LabelConvention
-        Of their labels.
+        Convention of their labels.
     atlas : Atlas, optional
-        In whose brain the outlines are to lie; by default the one in use.
+        Atlas in whose brain the outlines should lie; by default the one in use.
 
     Returns
     -------
     Cases
-        Their outlines on the simulation grid, and their names.
+        Names and outlines of the patients.
 
     Raises
     ------

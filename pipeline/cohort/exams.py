@@ -30,7 +30,7 @@ def find_exams(folder: StrPath) -> list[Path]:
     found = sorted(path for path in Path(folder).glob("Patient-*") if path.is_dir())
     if not found:
         raise InputError(
-            f"the input {folder} holds no folder Patient-<id>, as PREDICT-GBM hands them over"
+            f"the input {folder} holds no folder Patient-<id>, as PREDICT-GBM provides them"
         )
     faults = []
     for path in found:

@@ -1,4 +1,4 @@
-"""How well a cohort's tumours are matched, beside those of the database itself."""
+"""How well a cohort's tumours are matched, compared with the database's own tumours."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class DiceScores:
 
 
 def scores_of_matches(results: Iterable[Mapping[str, Any]]) -> DiceScores:
-    """Dice of the patients' best matches, whatever was found beyond them.
+    """Dice of the patients' best matches, without refinement.
 
     Parameters
     ----------
     results : iterable of mapping
-        What each patient's `result.json` holds.
+        The content of each patient's `result.json`.
     """
     results = list(results)
     core = [
@@ -48,10 +48,10 @@ def scores_of_matches(results: Iterable[Mapping[str, Any]]) -> DiceScores:
 
 
 def match_stored(database: Database, index: Index, n: int = N_REFERENCE) -> DiceScores | None:
-    """Match stored tumours against the database without their own run.
+    """Match stored tumours with the rest of the database, without tumours of their own run.
 
     Snapshots of one run are nearly alike; without them, a stored tumour is as unseen as a new draw
-    of the same parameter space. None where there is but one run.
+    of the same parameter space. None if there is only one run.
 
     Parameters
     ----------

@@ -7,10 +7,10 @@ Read:   INPUT/Patient-<id>/<id>-{gm,wm,csf}.nii.gz   tissue probability maps
         INPUT/Patient-<id>/<id>-t1c.nii.gz           optional, skull-stripped
 Write:  OUTPUT/<id>.nii.gz                           on the segmentation's grid
 
-The benchmark compares arrays voxel by voxel and never looks at an affine; so the files must be of
-one shape, and where their affines differ that of the tissue maps holds. What it makes of a map is a
-volume of a wanted size, of the voxels that rank highest; so what is written is the ranking of
-`planning`, which tells any two voxels of the brain apart.
+The benchmark compares arrays voxel by voxel and ignores affines. So the files must have one shape,
+and if their affines differ that of the tissue maps holds. From a map the benchmark takes the
+highest voxels, as many as a volume needs. So the result is the ranking of `planning`, in which no
+two voxels of the brain are equal.
 
 Patients without a T1c are registered through their tissue maps, as a T1 with the mean intensities
 of the atlas's tissues: t1 = a wm + b gm + c csf.
@@ -63,7 +63,7 @@ LEAST_TISSUE = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Exam:
-    """A patient as the benchmark hands it over, on the grid of the tissue maps.
+    """A patient as the benchmark provides it, on the grid of the tissue maps.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class Exam:
     t1c : float32 array or None
     grid : Grid
     written_grid : Grid
-        The segmentation's own, which the result is written on.
+        The segmentation's own grid, on which the result is written.
     """
 
     identifier: str
@@ -86,14 +86,14 @@ class Exam:
 
     @property
     def brain(self) -> NDArray[np.bool_]:
-        """What may rank: tissue, fluid, and whatever was outlined."""
+        """Voxels with a rank: tissue, fluid, and the outlined tumour."""
         tissue = sum(self.tissues.values()) >= LEAST_TISSUE
         brain: NDArray[np.bool_] = tissue | (self.labels > 0)
         return brain
 
     @property
     def tissue_maps(self) -> TissueMaps:
-        """The tissue probabilities as an anatomy to grow in."""
+        """The tissue probabilities as an anatomy for a growth."""
         wm, gm, csf = (Scan(self.tissues[name], self.grid) for name in TISSUES)
         return TissueMaps(gm, wm, csf, checksums={})
 
@@ -164,25 +164,25 @@ def predict_exam(
     Parameters
     ----------
     database : Database
-        With its index beside it.
+        Database with its index beside it.
     exam : Exam
     output : path
         Folder of the maps.
     options : InversionOptions
-        The exam's tissue maps are the own anatomy, if it is asked for.
+        Options. If they ask for the own anatomy, it is that of the exam's tissue maps.
     details : path, optional
-        Folder for a whole result, maps and report, as `write_inversion` writes it; none by default.
+        Folder for a whole result with maps and report (see `write_inversion`); none by default.
     keep_islands, brain
         As in `load_patient`.
     step : callable
         Called with the name of each step as it begins.
     notice : callable
-        Told what the user should know of the files although it is no error.
+        Called with each notice about the files.
 
     Returns
     -------
     Path
-        Of the map.
+        Path of the map.
     """
     output = prepare_output(Path(output))
     patient = _load(exam, database.atlas, keep_islands, brain)
@@ -210,7 +210,7 @@ def predict_exam(
 
 
 def _load(exam: Exam, atlas: Atlas, keep_islands: bool, brain: BrainWay) -> Patient:
-    """The exam's patient, checked as any other."""
+    """The exam's patient, checked like any other."""
     with scratch_folder() as scratch:
         scan, seg = scratch / "scan.nii.gz", scratch / "seg.nii.gz"
         values = tissue_t1(exam, atlas) if exam.t1c is None else exam.t1c
@@ -228,7 +228,7 @@ def _load(exam: Exam, atlas: Atlas, keep_islands: bool, brain: BrainWay) -> Pati
 
 
 def tissue_t1(exam: Exam, atlas: Atlas) -> NDArray[np.float32]:
-    """A T1 of a patient's tissue maps, with the atlas's mean intensities (least squares)."""
+    """A T1 from a patient's tissue maps, with the atlas's mean intensities (least squares)."""
     atlas_maps = np.stack([getattr(atlas, name)[atlas.brain] for name in TISSUES], axis=1)
     intensities, *_ = np.linalg.lstsq(atlas_maps, block_mean(atlas.t1)[atlas.brain], rcond=None)
     image = sum(

@@ -1,4 +1,4 @@
-"""Patient to atlas: the registration, how good it is, where the outlines come to lie."""
+"""Patient to atlas: the registration, its quality, and the place of the outlines."""
 
 from typing import TYPE_CHECKING
 

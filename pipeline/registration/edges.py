@@ -1,4 +1,4 @@
-"""Whether tissue edges of a patient run as those of the atlas do, and not better when moved."""
+"""Whether a patient's tissue edges agree with the atlas's, and no move would improve that."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from ..alignment.transform import AtlasTransform
 from ..patient.patient import Patient
 
 MOVES = (5.0, 5.0)
-"""Degrees and mm of the moves that a good map leaves nothing to gain by."""
+"""Degrees and mm of the moves that improve no good map."""
 
 EDGE_SCALE_MM = 1.5
 """Standard deviation of the Gaussian before gradients are taken: below the width of a sulcus,
 above noise."""
 
 EDGE_SHARE = 0.1
-"""The strongest gradients of the atlas inside its brain are its tissue edges, this share of it."""
+"""Share of the atlas's brain, with the strongest gradients, that counts as tissue edges."""
 
 EDGE_CLEARANCE_MM = (10.0, 4.0)
-"""Kept from the brain's surface, whose agreement the Dice tells and which a deformation can mend
-alone, and from the lesion."""
+"""Distance of the edges from the lesion and from the brain's surface. The Dice measures the
+surface, and a deformation alone can correct it."""
 
 EDGE_POINTS = 12_000
-"""Of the edges, at most so many are looked up."""
+"""Most edges that are compared."""
 
 
 def measure_edges(

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from ...errors import InputError
 
 Kind = Literal["syn", "affine", "rigid", "none"]
-"""How far the patient may be bent: by a diffeomorphism, by 12 numbers, by 6, or not at all."""
+"""How far the patient may be bent: by a diffeomorphism, by 12 parameters, by 6, or not at all."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -15,12 +15,12 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 def check_registration_options(
     *, kind: str = "syn", resolution_mm: float = 2.0, seed: int = 1
 ) -> Kind:
-    """Refuse options that `register` cannot work with, before any work; the kind, if it is one.
+    """Refuse options that `register` cannot use, before any work; return the kind.
 
     Raises
     ------
     InputError
-        One line that says what was expected, what came and what to do.
+        If an option is out of range; the message says what was expected.
     """
     known = next((name for name in KINDS if name == kind), None)
     if known is None:

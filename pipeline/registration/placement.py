@@ -1,7 +1,7 @@
-"""Whether outlines lie in the atlas's brain: those of another world lie elsewhere.
+"""Whether outlines lie in the atlas's brain; outlines of another world lie elsewhere.
 
-A segmentation in MNI's or a scanner's coordinates is a file like any other. What tells it from one
-in SRI24's is where its tumour lies, and whether any stored tumour overlaps it.
+A segmentation in MNI's or a scanner's coordinates is a file like any other. Only the place of its
+tumour, and its overlap with stored tumours, distinguish it from one in SRI24's coordinates.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ TO_SRI24 = "register them to SRI24 first, or let `glioquery invert` do it"
 """What to do with outlines in another world."""
 
 LEAST_SHARE = 0.75
-"""Share of a whole outline inside the atlas's brain below which it is told to lie elsewhere. Five
+"""Share of a whole outline inside the atlas's brain below which there is a notice. Five
 registered patients have 0.87 to 1.00: an outline may reach over the standard brain's surface."""
 
 MOST_POINTS = 200_000
-"""Voxels of an outline that are looked up; of a larger one every n-th."""
+"""Most voxels of an outline that are looked up; a larger one is sampled evenly."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Placement:
     Attributes
     ----------
     share : float
-        Of the whole outline's voxels, in the atlas's brain, above 0.
+        Share of the whole outline's voxels that lie in the atlas's brain, above 0.
     notice : str or None
-        A sentence, where the share is small.
+        A sentence if the share is small.
     """
 
     share: float
@@ -44,7 +44,7 @@ class Placement:
 
 
 def share_in_brain(masks: TumorMasks, atlas: Atlas) -> float:
-    """Share of a whole outline's voxels that lie in the atlas's brain, 0 where it is empty.
+    """Share of a whole outline's voxels that lie in the atlas's brain; 0 for an empty one.
 
     Parameters
     ----------
@@ -75,9 +75,9 @@ def judge_placement(masks: TumorMasks, atlas: Atlas, *, name: str, remedy: str) 
         On any grid in SRI24's world.
     atlas : Atlas
     name : str
-        What to call them.
+        Name of the outlines in messages.
     remedy : str
-        What to do where they lie elsewhere, as a clause.
+        What to do if they lie elsewhere, as a clause.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def judge_placement(masks: TumorMasks, atlas: Atlas, *, name: str, remedy: str) 
 
 
 def require_overlap(matches: Sequence[Match], *, name: str, remedy: str) -> None:
-    """See that outlines have an answer at all.
+    """See that some stored tumour overlaps the outlines.
 
     Parameters
     ----------
@@ -119,6 +119,6 @@ def require_overlap(matches: Sequence[Match], *, name: str, remedy: str) -> None
     """
     if not any(match.dice_core or match.dice_whole for match in matches):
         raise InputError(
-            f"{name}: no stored tumour was found that overlaps the outlines, not by a voxel; "
+            f"{name}: no stored tumour overlaps the outlines, not even by a voxel; "
             f"{remedy}, or search a larger database"
         )

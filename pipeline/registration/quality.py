@@ -33,10 +33,10 @@ MAX_WARP_TURN_DEG = 1.1
 affine part was turned by 5 to 20 degrees or shifted by 10 mm, 1.6 to 7.0."""
 
 MAX_AFFINE_SHIFT_MM = 3.0
-"""For an image that was said to be in atlas space: half a gyrus."""
+"""Largest shift of an image that the user says is in atlas space: half a gyrus."""
 
 MAX_FOLDING_FRACTION = 1e-3
-"""Of the brain's voxels; a folded map has no inverse there."""
+"""Share of the brain's voxels; a folded map has no inverse there."""
 
 MAX_INVERSE_ERROR_MM = 1.0
 """95th percentile over the brain of the distance from a point to itself, there and back."""
@@ -46,13 +46,13 @@ MAX_VOLUME_ERROR = 0.05
 """An outline's volume change must be what the map's Jacobian says it is, to this fraction."""
 
 MIN_JUDGED_ML = 2.0
-"""Outlines below this consist of so few 2 mm voxels that rounding alone passes the two limits
-above; their numbers are given and not judged."""
+"""Smallest volume that is judged. Smaller outlines have so few 2 mm voxels that rounding alone
+exceeds the two limits above."""
 
 
 @dataclass(frozen=True)
 class OutlineQuality:
-    """How one outline came through the registration; Dice and ratio are NaN where it is empty.
+    """One outline before and after the registration; Dice and ratio are NaN if it is empty.
 
     Attributes
     ----------
@@ -80,20 +80,20 @@ class RegistrationQuality:
     Attributes
     ----------
     brain_dice : float
-        Of the atlas's brain and the patient's (both: T1 > 0), the latter carried to the atlas's
-        1 mm grid by nearest neighbour.
+        Dice of the atlas's brain and the patient's (both: T1 > 0), with the patient's carried to
+        the atlas's 1 mm grid by nearest neighbour.
     edge_agreement : float
         Mean cosine of the angle between the gradients of both T1s at the atlas's tissue edges
-        (see `EDGE_SHARE`), deep inside and away from the lesion: 1 where every edge lies and faces
-        as in the atlas, 0 where edges meet by chance. NaN where the patient's image has none.
+        (see `EDGE_SHARE`), deep inside and away from the lesion: 1 if every edge lies and faces as
+        in the atlas, 0 if edges meet by chance. NaN if the patient's image has none.
     edge_advantage : float
-        By how much that is more than what any of twelve moves of the patient would give (see
-        `MOVES`): turns about its axes, and shifts along them. Negative where one would help.
+        `edge_agreement` minus the best one after any of twelve moves of the patient (see `MOVES`):
+        rotations about its axes and shifts along them. Negative if a move would help.
     warp_turn_deg : float
-        Turn of the brain by the deformation alone, which has none left to do where the affine part
-        is right: the rotation in the best linear fit of its displacements.
+        Rotation of the brain by the deformation alone, in degrees: the rotation in the best linear
+        fit of its displacements. It is near 0 if the affine part is right.
     jacobian_min, jacobian_mean, jacobian_max : float
-        Over the atlas's brain; see `AtlasTransform.jacobian`.
+        Jacobian over the atlas's brain; see `AtlasTransform.jacobian`.
     folding_fraction : float
         Share of the brain's voxels where the Jacobian is not positive.
     inverse_error_mm : float
@@ -101,8 +101,8 @@ class RegistrationQuality:
         atlas and back.
     core, whole : OutlineQuality
     affine_shift_mm : float or None
-        Where nothing was registered: the median distance over the brain by which an affine
-        registration would move it.
+        If nothing was registered, the median distance by which an affine registration would move
+        the brain.
     """
 
     brain_dice: float
@@ -120,7 +120,7 @@ class RegistrationQuality:
 
     @property
     def misplaced(self) -> list[str]:
-        """One sentence for each sign that the brain's inside lies in a wrong place."""
+        """One sentence for each sign that the brain's inside is misplaced."""
         found = []
         if not self.edge_agreement >= MIN_EDGE_AGREEMENT:
             found.append(
@@ -155,8 +155,8 @@ class RegistrationQuality:
             )
         if self.affine_shift_mm is not None and self.affine_shift_mm > MAX_AFFINE_SHIFT_MM:
             found.append(
-                f"The image was taken to be in atlas space, but an affine registration would move "
-                f"the brain by {self.affine_shift_mm:.1f} mm in the median (expected at most "
+                f"The image was assumed to be in atlas space, but an affine registration would "
+                f"move the brain by {self.affine_shift_mm:.1f} mm in the median (expected at most "
                 f"{MAX_AFFINE_SHIFT_MM:g} mm): let it be registered."
             )
         if self.folding_fraction > MAX_FOLDING_FRACTION:
@@ -230,7 +230,7 @@ def assess_registration(
 
 
 def measure_warp_turn_deg(transform: AtlasTransform, atlas: Atlas) -> float:
-    """Turn of the brain by a transform's deformation; see `RegistrationQuality.warp_turn_deg`."""
+    """Rotation of the brain by a deformation; see `RegistrationQuality.warp_turn_deg`."""
     points = atlas.grid.to_world(np.argwhere(atlas.brain)[::50])
     back = inverse(transform.affine)
     moved = transform.patient_from_atlas(points) @ back[:3, :3].T + back[:3, 3]

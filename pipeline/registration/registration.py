@@ -1,6 +1,6 @@
 """Registration of a patient to the atlas: rigid and affine (`linear`), then SyN by ANTs.
 
-Reproducible by construction, bit for bit, on any number of cores. ANTs' usual Mattes mutual
+It is reproducible, bit for bit, on any number of cores. ANTs' usual Mattes mutual
 information adds up histograms in the order in which threads happen to finish, so that two runs
 differ even under one seed. Here the linear stages compute in one thread; SyN uses neighbourhood
 cross-correlation plus the mean square difference of the brain masks, whose updates are made voxel
@@ -40,10 +40,11 @@ from .options import Kind, check_registration_options
 __all__ = ["AtlasTransform", "RegistrationError", "register"]
 
 MARGIN_MM = 12.0
-"""Kept around the brain: SyN holds the displacement at zero on the border of its domain."""
+"""Margin around the brain: SyN holds the displacement at zero on the border of its domain."""
 
 LESION_MARGIN_MM = 2.0
-"""The outline is widened by this before it is left out of the metric: its rim shows as well."""
+"""Margin by which the outline is widened before it is left out of the metric, for its rim shows as
+well."""
 
 SYN_STAGE = (
     *("-m", "CC[{fixed},{moving},1,2]", "-m", "MeanSquares[{fixed_brain},{moving_brain},1,0]"),
@@ -70,8 +71,8 @@ def register(
 ) -> AtlasTransform:
     """Register a patient's T1 (or T1c) to the atlas's T1.
 
-    The whole tumour is left out of the metric on the patient's side, so that what the atlas does
-    not have does not pull healthy tissue along.
+    The whole tumour is left out of the metric on the patient's side: the atlas has no tumour, and a
+    match to it would displace healthy tissue.
 
     Parameters
     ----------
@@ -79,17 +80,17 @@ def register(
     atlas : Atlas, optional
         The shipped one by default.
     kind : "syn", "affine", "rigid" or "none"
-        How far to go. "none" takes the patient's world for the atlas's, as it is; a quick affine
-        registration then measures how far off that is (`affine_shift_mm` in the settings).
+        How far to go. "none" uses the patient's world as the atlas's; a quick affine registration
+        then measures how far the two differ (`affine_shift_mm` in the settings).
     resolution_mm : float
         Voxel size at which the images are compared, 1 to 4.
     seed : int
-        Of ANTs' random sampling.
+        Seed of ANTs' random sampling.
     n_threads : int, optional
         ITK threads of SyN, which do not change the result: by default OMP_NUM_THREADS, which
         Ray sets for its workers, or else the cores that this process may use.
     anyhow : bool
-        Whether the header may be turned by any angle, see `find_pose`.
+        Whether the image may be turned by any angle in its header's frame, see `find_pose`.
 
     Returns
     -------
@@ -131,7 +132,7 @@ def register(
 
 
 def require_atlas_space(patient: Patient, atlas: Atlas) -> None:
-    """Check that a patient's brain lies where the atlas's does, as it is.
+    """Check that a patient's brain already lies where the atlas's does.
 
     Raises
     ------
@@ -166,7 +167,7 @@ def align_linearly(
 
 
 def _affine_shift_mm(patient: Patient, atlas: Atlas) -> float:
-    """Median distance over the atlas's brain that an affine registration would move it by."""
+    """Median distance by which an affine registration would move the atlas's brain."""
     affine = align_linearly(patient, atlas)
     points = atlas.grid.to_world(np.argwhere(atlas.brain))
     moved = points @ affine[:3, :3].T + affine[:3, 3]

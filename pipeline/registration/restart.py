@@ -1,4 +1,4 @@
-"""A registration, how good it is, and another start where it went wrong."""
+"""A registration, its quality, and another start if it went wrong."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .registration import register
 
 @dataclass(frozen=True, eq=False)
 class Registered:
-    """A patient's way to the atlas.
+    """A patient's registration to the atlas.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class Registered:
         The patient's outlines on the simulation grid.
     quality : RegistrationQuality
     restarted : bool
-        Whether it began from any turn of the header, since the first start went wrong.
+        Whether it was started again, from any rotation, because the first start went wrong.
     """
 
     transform: AtlasTransform
@@ -37,7 +37,7 @@ class Registered:
 
     @property
     def notices(self) -> list[str]:
-        """What a person should know of the way that the registration went."""
+        """Notices about the registration."""
         if not self.restarted:
             return []
         turn = np.rad2deg(Rotation.from_matrix(self.transform.affine[:3, :3]).magnitude())
@@ -49,9 +49,9 @@ class Registered:
 
 
 def register_and_assess(patient: Patient, atlas: Atlas, grid: Grid, **options: Any) -> Registered:
-    """Register a patient, and once more from any turn where its inside is misplaced.
+    """Register a patient, and again from any rotation if the brain's inside is misplaced.
 
-    The better of both is kept: that with fewer signs of a misplaced inside, and among equals that
+    The better one is kept: the one with fewer signs of a misplaced inside, and among equals the one
     whose tissue edges agree better.
 
     Parameters
@@ -59,9 +59,9 @@ def register_and_assess(patient: Patient, atlas: Atlas, grid: Grid, **options: A
     patient : Patient
     atlas : Atlas
     grid : Grid
-        Of the outlines on the atlas.
+        Grid of the outlines on the atlas.
     **options
-        Of `register`.
+        Options of `register`.
 
     Returns
     -------
