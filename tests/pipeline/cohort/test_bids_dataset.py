@@ -236,7 +236,7 @@ def test_a_group_without_results_says_whose_are_missing(real, near, capsys, tmp_
     ("arguments", "told"),
     [
         (("out", "session"), "the level is participant or group; got 'session'"),
-        (("out", "participant", "02"), "labels come behind --participant-label"),
+        (("out", "participant", "02"), "labels come after --participant-label"),
         (("bids", "participant"), "is the dataset itself"),
     ],
 )

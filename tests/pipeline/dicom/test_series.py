@@ -165,7 +165,7 @@ BAD = {
     cut_header: "IM0005 cannot be read as DICOM, it is truncated or damaged",
     without_pixels: "IM0005 has no pixel data",
     unknown_codec: r"High-Throughput JPEG 2000.*no decoder.*pip install",
-    one_number: "expected one series, got 2: .*some have one number",
+    one_number: "expected one series, got 2: .*some share a number",
     missing_slice: r"expected slices 3 mm apart, got distances from 3 to 9 mm: 2 of 18 are missing",
     uneven: r"evenly spaced slices, got distances from 2\.1\d+ to 3\.8\d+ mm",
     two_volumes: "one slice at each place, got 36 slices at 18 places",

@@ -103,4 +103,4 @@ def test_thresholds_that_fail_leave_the_refinement_and_are_told(pair, monkeypatc
     monkeypatch.setattr(answer, "fit_thresholds", fails_early)
     found = find_answer(pair, pair, masks, matches, refined=True, thresholds_fitted=True)
     assert found.refinement is refinement
-    assert found.notices == ("The fit of the thresholds stopped early: no start grows.",)
+    assert found.notices == ("The fit of the thresholds ended early: no start grows.",)

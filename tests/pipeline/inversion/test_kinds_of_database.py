@@ -125,8 +125,8 @@ REFUSED = {
     ("synthetic", MERGED): "was merged from 2 databases and has no space of its own",
     ("synthetic", "sweep"): "draws the same tumours whatever the seed",
     ("synthetic", "empty"): "draws the same tumours whatever the seed",
-    ("query", "empty"): "no stored tumour was found that overlaps",
-    ("invert", "empty"): "no stored tumour was found that overlaps",
+    ("query", "empty"): "no stored tumour overlaps",
+    ("invert", "empty"): "no stored tumour overlaps",
     ("generate", MERGED): "was merged from 2 databases and is not generated",
     **{("train encoders", kind): "training needs 64 tumours" for kind in (MERGED, *KINDS)},
 }

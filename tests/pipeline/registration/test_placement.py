@@ -104,8 +104,8 @@ def test_matches_without_a_common_voxel_are_no_answer():
     ("grid", "centre_mm", "options", "told"),
     [
         (MNI, (-30, 25, 30), (), "no voxel of the outlines lies in the atlas's brain"),
-        (SIMULATION_GRID, (-90, 200, 90), (), "no stored tumour was found that overlaps"),
-        (SIMULATION_GRID, (-90, 200, 90), ("--measure", "l2"), "no stored tumour was found"),
+        (SIMULATION_GRID, (-90, 200, 90), (), "no stored tumour overlaps"),
+        (SIMULATION_GRID, (-90, 200, 90), ("--measure", "l2"), "no stored tumour overlaps"),
     ],
 )
 def test_a_query_without_an_answer_is_refused(
@@ -115,7 +115,7 @@ def test_a_query_without_an_answer_is_refused(
 
 
 def test_a_query_of_a_strategy_without_an_answer_is_refused(capsys, ray, database, tmp_path):
-    options, told = ("--strategy", "naive"), "no stored tumour was found"
+    options, told = ("--strategy", "naive"), "no stored tumour overlaps"
     refuse_query(capsys, database, tmp_path, SIMULATION_GRID, (-90, 200, 90), options, told)
 
 
@@ -171,7 +171,7 @@ def test_real_cases_of_an_evaluation_are_judged_alike(capsys, database, tmp_path
     add("b", ball(SIMULATION_GRID, (-90, 200, 90), 15))
     code, out, err = run(capsys, *evaluate)
     assert (code, out) == (2, "")
-    assert f"{folder / 'b.nii.gz'}: no stored tumour was found" in err.splitlines()[-1]
+    assert f"{folder / 'b.nii.gz'}: no stored tumour overlaps" in err.splitlines()[-1]
     add("b", ball(MNI, (-30, 25, 30), 15))
     code, out, err = run(capsys, *evaluate)
     assert (code, out) == (2, "")
@@ -185,7 +185,7 @@ def test_an_inversion_whose_outline_lands_elsewhere_is_refused(
     lesion = np.array([-85.0, 125, 85])
     for target, told in (
         (surface + OUTWARD, "the registered outline: no voxel of the outlines lies in"),
-        (np.array([-90.0, 200, 90]), "the registered outline: no stored tumour was found"),
+        (np.array([-90.0, 200, 90]), "the registered outline: no stored tumour overlaps"),
     ):
         shift = np.eye(4)
         shift[:3, 3] = known.patient_from_atlas(lesion[None])[0] - target

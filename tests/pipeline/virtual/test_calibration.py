@@ -138,7 +138,7 @@ def test_a_calibration_that_was_ended_goes_on(database, measured):
     with pytest.raises(KeyboardInterrupt):
         calibrate(database, index, n=12, bars=ends_at(7))
     reach = reach_of(database, "refinement")
-    assert reach.factors is None and "before it came to refined growths" in reach.said
+    assert reach.factors is None and "before it reached refined growths" in reach.said
     assert reach_of(database, "matches").factors is not None  # the first kind is complete
     with (database.path / ROWS_FILE).open("a") as file:
         file.write('{"tumour": "refinement 7", "rea')  # killed while it wrote
@@ -229,7 +229,9 @@ def test_without_a_calibration_that_holds_there_is_a_sentence(database, measured
     )
     calibrate(database, index_of(database), n=9, bars=no_bar)
     grown = make(database.path, 8)
-    with pytest.raises(CalibrationError, match="of another state of it: make it again with `glio"):
+    with pytest.raises(
+        CalibrationError, match="to another state of this database: make it again with `glio"
+    ):
         read_calibration(grown)
     calibrate(grown, index_of(grown), n=9, bars=no_bar)
     path, made = grown.path / FILE, json.loads((grown.path / FILE).read_text())
