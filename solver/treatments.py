@@ -35,12 +35,12 @@ FRACTIONS_A_WEEK = 5
 
 @dataclass(frozen=True, eq=False)
 class Resection:
-    """Tissue that is taken out.
+    """A resection: tissue that is taken out.
 
     Attributes
     ----------
     day : float
-        Since the seed, > 0.
+        Days since the seed, > 0.
     cavity : bool array of the tissue's grid
     """
 

@@ -1,4 +1,4 @@
-"""From a patient to the growth that is most like the tumour: register, query, refine."""
+"""Find the growth that is most like a patient's tumour: register, query, refine."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class PatientGrowth:
         In which the matches were found.
     options : InversionOptions
     matches : tuple of RankedMatch
-        Those listed, best first.
+        The listed matches, best first.
     masks : TumorMasks
         The patient's outlines on the atlas.
     findings : Findings
-        The answer, and what was tried on the way to it, on the atlas.
+        The answer on the atlas, and the way to it.
     own : OwnAnatomy or None
         The growth in the patient's own anatomy, if `options` ask for it.
     transform : AtlasTransform
@@ -55,9 +55,9 @@ class PatientGrowth:
     checksums : mapping of str to str
         SHA-256 of each input file by its role, tissue maps included.
     notices : tuple of str
-        What a person should know of this result, the patient's own notices first.
+        Notices about the result, the patient's own first.
     timings_s : mapping of str to float
-        Seconds a step.
+        Seconds of each step.
     """
 
     patient: Patient
@@ -76,7 +76,7 @@ class PatientGrowth:
 
     @property
     def grown_in_patient(self) -> OwnAnatomy | None:
-        """The growth in the patient's own anatomy, where it overlaps the outlines better."""
+        """The growth in the patient's own anatomy, if it overlaps the outlines better."""
         return self.own if self.own is not None and self.own.is_better else None
 
     @property
@@ -94,7 +94,7 @@ class PatientGrowth:
 
     @property
     def answer_map(self) -> PointMap:
-        """Where points of the patient lie in the world that the answer grew in."""
+        """Where points of the patient lie in the world in which the answer grew."""
         return self.transform.to_patient if self.answer.is_on_atlas else SAME_WORLD
 
     @property
@@ -118,10 +118,10 @@ def find_growth(
     tissue: TissueMaps | None = None,
     steps: Steps,
 ) -> PatientGrowth:
-    """Find the growth; see `invert`, which maps it as well.
+    """Find the growth; `invert` also maps it.
 
-    Tissue that is given stands in for what would be found in the T1. The growth is refined in it
-    where `options` ask for the own anatomy.
+    Given tissue replaces the segmentation of the T1. The growth is refined in it if `options` ask
+    for the own anatomy.
 
     Parameters
     ----------
@@ -130,9 +130,9 @@ def find_growth(
         The simulated tumours.
     options : InversionOptions
     tissue : TissueMaps, optional
-        Tissue of the patient that is known.
+        Known tissue of the patient.
     steps : Steps
-        Times each step and names it as it begins.
+        Measures each step and names it as it begins.
 
     Returns
     -------
@@ -205,7 +205,7 @@ def find_growth(
 
 
 def doubts_of_core(patient: Patient, least_ml: float) -> list[str]:
-    """What to tell of a core that is smaller than that of any stored tumour."""
+    """Notices about a core that is smaller than that of any stored tumour."""
     core_ml = float(patient.outlines.core.sum() * patient.outlines.grid.voxel_ml)
     if core_ml > 0 and not patient.masks.core.any():
         return [

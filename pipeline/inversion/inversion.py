@@ -37,11 +37,11 @@ def invert(
     ----------
     patient : Patient
     database : Database, optional
-        With its index beside it; by default the one that comes with the package.
+        Database with its index beside it; by default the embedded one.
     options : InversionOptions
     tissue : TissueMaps, optional
-        The patient's own anatomy, in which the refinement goes on. Where `options` ask for the own
-        anatomy and none is given, it is segmented in the T1 or the atlas's, bent to the patient.
+        The patient's own anatomy, in which the refinement continues. If `options` ask for the own
+        anatomy and none is given, it comes from the T1, or from the atlas, bent to the patient.
     follow_up : FollowUp, optional
         Later scans of the patient, and the days that are to be foretold: the growth in real days
         then stands in the result as `outlook`. The maps are those of the first scan.
@@ -72,7 +72,7 @@ def invert(
 
 
 def _with_outlook(inversion: Inversion, follow_up: FollowUp, steps: Steps) -> Inversion:
-    """The inversion with what all scans say."""
+    """The inversion with the outlook of all scans."""
     notices = [notice for scan in follow_up.later for notice in scan.notices]
     outlook = None
     with steps("follow the scans"):
@@ -91,14 +91,14 @@ def _with_outlook(inversion: Inversion, follow_up: FollowUp, steps: Steps) -> In
 
 
 def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
-    """Say how sure a growth is, and carry both to the patient's grids.
+    """Measure the uncertainty of a growth, and map both on the patient's grids.
 
     Parameters
     ----------
     growth : PatientGrowth
         As `find_growth` returns it.
     steps : Steps
-        Times each step and names it as it begins.
+        Measures each step and names it as it begins.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
         tissue, drawn = growth.patient_tissue, patient.drawn
         terrains = [tissue.terrain(patient.masks, patient.brain_with_tumour)]
         if drawn is not None:
-            # On the moved grid, so that atlas, motion and voxels make one chain and one lookup.
+            # On the moved grid, so that atlas, motion and voxels form one chain with one lookup.
             terrains.append(tissue.terrain(drawn, patient.brain_on(drawn.grid)))
         maps, *there = map_to_patient(
             GrownAnswer(growth.answer, uncertainty, growth.answer_tissue, growth.answer_map),

@@ -1,4 +1,4 @@
-"""What may be asked of an inversion, checked once."""
+"""The options of an inversion, checked once."""
 
 from __future__ import annotations
 
@@ -15,45 +15,44 @@ from ..names import exceedance_label
 from ..registration.options import Kind, check_registration_options
 
 DENSITIES = (0.01, 0.1, 0.2)
-"""Those that are mapped unless others are chosen."""
+"""Densities that are mapped by default."""
 MOST_DENSITIES = 20
-"""Densities that are mapped at most; each is a file."""
+"""Most densities that are mapped; each is a file."""
 
 
 @dataclass(frozen=True)
 class InversionOptions:
-    """What is asked of an inversion, the same for every patient of a cohort.
+    """Options of an inversion, the same for every patient of a cohort.
 
     Attributes
     ----------
     k : int or None
         Number of matches to list; 15, or all there are, by default.
     refine : bool
-        Whether to improve the growth beyond the matches (see `refinement`), as by default.
+        Whether to improve the growth beyond the matches (see `refinement`); by default it is.
     fit_thresholds : bool
         Whether to fit the outlines' thresholds after that (see `fit.fitted_thresholds`).
     own_anatomy : bool
-        Whether to go on with the refinement in the patient's own anatomy (see `anatomy`).
+        Whether to continue the refinement in the patient's own anatomy (see `anatomy`).
     tissue_from : "auto" or "atlas"
-        What the patient's tissue is known from: the T1, where it shows it, or the bent atlas in any
+        Source of the patient's tissue: the T1 if its contrast suffices, or the bent atlas in any
         case.
     fit : tuple of str
-        Parameters of the database's growth model that are refined besides those that its study
-        varies: the grey/white `ratio`, say.
+        Parameters of the database's growth model to refine, beside those that its study varies,
+        such as `ratio`.
     densities : tuple of float
-        Whose isolines and probabilities of being exceeded are mapped, rising; given in any order.
+        Densities whose isolines and exceedance probabilities are mapped; they are sorted.
     registration : "syn", "affine", "rigid" or "none"
         How far the patient is bent to the atlas, see `register`.
     resolution_mm : float
         Voxel size of the registration, 1 to 4 mm.
     seed : int
-        Of the registration, positive.
+        Seed of the registration, positive.
 
     Raises
     ------
     InputError
-        If a value lies outside its range, or something is asked for that follows a refinement
-        without one.
+        If a value lies outside its range, or an option needs a refinement and there is none.
     """
 
     k: int | None = None
@@ -88,13 +87,13 @@ class InversionOptions:
         ----------
         database : Database
         n_samples : int
-            In its index.
+            Number of tumours in its index.
 
         Raises
         ------
         InputError
-            If there are fewer tumours than matches to list, the database's growth model is bound to
-            the atlas and the patient's own anatomy is asked for, or it has no parameter to fit.
+            If there are fewer tumours than matches to list, if the options ask for the own anatomy
+            and the growth model is bound to the atlas, or if the model lacks a parameter to fit.
         """
         if self.k is not None and self.k > n_samples:
             raise InputError(f"k is 1 to {n_samples}, the number of samples, got {self.k}")
@@ -108,12 +107,12 @@ class InversionOptions:
             free_parameters(database, self.fit)
 
     def n_listed(self, n_samples: int) -> int:
-        """How many matches to list of so many tumours.
+        """Number of matches to list.
 
         Parameters
         ----------
         n_samples : int
-            In the index.
+            Number of tumours in the index.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""What a result rests on: versions, atlas, database, inputs, options."""
+"""Provenance of a result: versions, atlas, database, inputs, options."""
 
 from __future__ import annotations
 

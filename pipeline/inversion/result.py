@@ -1,4 +1,4 @@
-"""What an inversion finds, as values."""
+"""The result of an inversion, as values."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PLAUSIBLE_MEAN_DICE = 0.45
 
 
 class InversionStatus(enum.Enum):
-    """What a result is worth; the value says it to a person."""
+    """Status of a result; the value is a phrase for people."""
 
     PLAUSIBLE = "plausible match"
     NO_PLAUSIBLE_MATCH = "no plausible match"
@@ -42,15 +42,15 @@ class Inversion(PatientGrowth):
     Attributes
     ----------
     uncertainty : Uncertainty
-        How sure the answer is, on the grid that it grew on.
+        Uncertainty of the answer, on the grid on which it grew.
     maps : PatientMaps
-        On the T1's grid.
+        Maps on the T1's grid.
     maps_on_segmentation : PatientMaps or None
-        On the segmentation's, in the world of the T1, where that is another grid.
+        Maps on the segmentation's grid, in the world of the T1, if the two grids differ.
     coverage : tuple of Coverage
-        Of a recurrence, if one was given.
+        Coverage of a recurrence, if one was given.
     outlook : PatientOutlook or None
-        What later scans say, if there are any and a growth meets them.
+        Outlook from later scans, if there are any and a growth meets them.
     """
 
     uncertainty: Uncertainty
@@ -106,7 +106,7 @@ class Inversion(PatientGrowth):
         return float((self.density.u >= level).sum() * self.density.grid.voxel_ml)
 
     def row(self) -> dict[str, Any]:
-        """Plain values of what was found beyond the matches, as `result.json` shows them.
+        """Plain values of the result, matches apart, as `result.json` shows them.
 
         Returns
         -------
@@ -144,7 +144,7 @@ class Inversion(PatientGrowth):
 
     @property
     def status(self) -> InversionStatus:
-        """What the result is worth."""
+        """Status of the result."""
         if self.mean_dice < PLAUSIBLE_MEAN_DICE:
             return InversionStatus.NO_PLAUSIBLE_MATCH
         if self.quality.problems:

@@ -1,4 +1,4 @@
-"""From the growth of the first scan to that through all scans of a patient."""
+"""Find the growth through all scans of a patient from that of the first scan."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .growth import PatientGrowth
 def follow_scans(growth: PatientGrowth, follow_up: FollowUp) -> PatientOutlook:
     """Find the growth in real days that meets all scans, and foretell it.
 
-    It begins from stored runs and from what was refined for the first scan. The outlines of every
-    scan come to the atlas by the transform of the first.
+    It begins from stored runs and from the refined growth of the first scan. The transform of the
+    first scan carries the outlines of every scan to the atlas.
 
     Parameters
     ----------
     growth : PatientGrowth
-        That of the first scan.
+        Growth of the first scan.
     follow_up : FollowUp
 
     Raises

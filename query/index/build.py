@@ -1,8 +1,8 @@
-"""Building an index from the outlines of a database, or adding to it what the database has gained.
+"""Build an index from the outlines of a database, or add what the database has gained.
 
-What an index holds of a tumour depends on this tumour alone. So spans of samples are worked through
-apart from each other, in this process or in many, and written one behind the other; those that an
-older index holds already are copied from it.
+What an index holds of a tumour depends on this tumour alone. So spans of samples are processed
+independently, in one process or several, and written one after the other. Spans that an older index
+holds are copied from it.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ from .outlines import outlines_of
 from .source import OutlineSource
 
 SPAN = 256
-"""Samples handled at a time: about 40 MB of blocks on the atlas."""
+"""Samples in a span: about 40 MB of blocks on the atlas."""
 
 PARALLEL_FROM = 20_000
-"""Samples to read from which on several processes are worth the seconds that Ray takes to start."""
+"""Number of samples from which on several processes are worth the seconds in which Ray starts."""
 
 PARTIAL = ".partial"
 """Ending of the name of the folder in which an index is built."""
@@ -60,11 +60,11 @@ def build_index(
 ) -> Index:
     """Build the index of a database, or bring the one that stands at the path up to date.
 
-    Where the index at the path was built from the same outlines, those of the portions that the
-    database still has unchanged are kept and only the others are read; if it lacks nothing it
-    stays as it is. Otherwise it is replaced. Either way the result is that of a fresh build, bit
-    for bit. Memory does not grow with the size. The index appears at the path only when complete,
-    and readers find the older one until then. Two builds at one path follow each other.
+    If the index at the path was built from the same outlines, its unchanged portions are kept and
+    only the others are read; if it lacks nothing, it stays as it is. Otherwise it is replaced.
+    Either way the result is that of a fresh build, bit for bit. Memory does not grow with the size.
+    The index appears at the path only when it is complete; until then readers find the older one.
+    Of two builds at one path, the second waits for the first.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def build_index(
         Processes that read the database. One is this process; more are Ray's. By default one up
         to `PARALLEL_FROM` samples, and as many as there are cores beyond.
     address : str, optional
-        Of a Ray cluster whose workers are to read, instead.
+        Address of a Ray cluster whose workers read instead.
     progress : callable(done, total)
         Called now and then with the number of samples indexed.
 
@@ -123,7 +123,7 @@ def _build(
     address: str | None,
     progress: Progress,
 ) -> Index:
-    """Build what the index at a path lacks, and put the whole in its place."""
+    """Build what the index at a path lacks, and replace it by the whole."""
     tissue = cut_blocks(np.packbits(source.tissue, axis=-1))
     old = _usable(path, source, tissue)
     n_kept = _n_unchanged(old, source) if old is not None else 0
@@ -203,7 +203,7 @@ def _n_unchanged(old: Index, source: OutlineSource) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _Piece:
-    """What an index holds of some consecutive samples; see `index` for the arrays."""
+    """The part of an index for some consecutive samples; see `index` for the arrays."""
 
     volumes: NDArray[np.int32]
     coarse: NDArray[np.uint16]
@@ -309,7 +309,7 @@ class _Writer(contextlib.ExitStack):
         }
 
     def append(self, piece: _Piece) -> None:
-        """Write what comes next."""
+        """Write the next piece."""
         start, stop = self.n_written, self.n_written + piece.volumes.shape[1]
         self._volumes[:, start:stop] = piece.volumes
         self._coarse[:, :, start:stop] = piece.coarse

@@ -18,8 +18,8 @@ Core and whole of sample i are outlines 2i and 2i + 1. "Full" is a block filled 
 the tissue, which no outline leaves. Tissue is the same for a database of any size: what an index
 holds of a tumour depends on no other one, and a database that grows only adds to it.
 
-`coarse` lies block by block, because a query reads only the rows of the coarse blocks it touches;
-the bits lie sample by sample, because they are read for few samples.
+`coarse` is stored block by block, because a query reads only the rows of the coarse blocks that it
+touches. The bits are stored sample by sample, because they are read for few samples.
 """
 
 from __future__ import annotations
@@ -76,11 +76,11 @@ class Index:
     thresholds : Thresholds
         Densities at which the outlines were drawn.
     normalisation : str
-        What the thresholds are a share of, one of `NORMALISATIONS`.
+        Unit of the thresholds, one of `NORMALISATIONS`.
     database_checksum : str
         Checksum of the database that the index was built from.
     portions : tuple of Portion
-        The portions of the database, by which an extension knows what it has.
+        The portions of the database; with them an extension knows what is indexed.
     grid : Grid
         The grid on which queries are asked.
     box : tuple of three slice
@@ -123,7 +123,7 @@ class Index:
         path : path
             The directory that `build_index` made.
         thresholds, normalisation : optional
-            What the outlines must have been drawn at; not checked if left out.
+            Thresholds and normalisation that the index must have; not checked if left out.
 
         Returns
         -------
@@ -144,7 +144,7 @@ class Index:
         except FileNotFoundError:
             if read_manifest(path)["folder"] == fields["folder"]:
                 raise
-            # It was replaced since its manifest was read.
+            # The index was replaced after its manifest was read.
             return cls.open(path, thresholds=thresholds, normalisation=normalisation)
         index = cls(path=path, **fields, **arrays)
         index._check_shapes()
@@ -241,7 +241,7 @@ class Index:
         InputError
             If checksum, number of samples, thresholds, or grid differ.
         """
-        # A database by itself stands for its stored outlines, which are not normalised.
+        # A database stands for its stored outlines, which are not normalised.
         asked = _say(source.thresholds, getattr(source, "normalisation", ABSOLUTE))
         pairs = [
             ("the content", self.database_checksum, source.checksum),

@@ -1,4 +1,4 @@
-"""Opening a database and its index: those that are named, or those that come with the package."""
+"""Open a database and its index, either named ones or the embedded ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .source import ABSOLUTE
 
 
 def open_database(path: StrPath | None = None) -> Database:
-    """Open a database; without a folder, the one that comes with the package.
+    """Open a database; without a folder, the embedded one.
 
     Parameters
     ----------
@@ -43,14 +43,14 @@ def open_database(path: StrPath | None = None) -> Database:
 
 
 def require_model(database: Database, model: str | None = None) -> None:
-    """See that a database's growth model can be made, for what simulates with it.
+    """See that a database's growth model can be made, before a simulation with it.
 
     Parameters
     ----------
     database : Database
     model : str, optional
-        The model's class, as module:Class, where no installed package offers it: a person names it
-        here, what the database itself names is not imported.
+        The model's class, as module:Class, if no installed package offers it. A class that only the
+        database names is never imported.
 
     Raises
     ------
@@ -70,12 +70,12 @@ def open_outlines(
     whole: float | None = None,
     normalisation: str = ABSOLUTE,
 ) -> DatabaseOutlines:
-    """The outlines of a database at given thresholds; those that are stored by default.
+    """The outlines of a database at given thresholds; by default the stored ones.
 
     Parameters
     ----------
     path : str or os.PathLike, optional
-        The database; by default the one that comes with the package.
+        The database; by default the embedded one.
     core, whole : float, optional
         Densities that the outlines show, between 0 and 1.
     normalisation : str
@@ -117,9 +117,9 @@ def open_index(
     ----------
     database : Database
     thresholds, normalisation
-        Densities of the outlines and what they are a share of, as in `outlines_of`.
+        Thresholds of the outlines and their unit, as in `outlines_of`.
     bars : callable(task, unit)
-        Shows the progress of such a build.
+        Shows the progress of a build.
     tell : callable(sentence)
         Says which folder could not be written, and why.
 
@@ -133,7 +133,7 @@ def open_index(
         If there is none (the message names the command that builds it), it is damaged, or belongs
         to another state of the database.
     FailedError
-        If that of the embedded database can be written nowhere.
+        If there is no place for the index of the embedded database.
     """
     outlines = outlines_of(database, thresholds=thresholds, normalisation=normalisation)
     if not is_embedded(database):
@@ -163,7 +163,7 @@ def _build(outlines: DatabaseOutlines, path: Path, bars: Bars) -> Index:
     with hold_in_turn(path.with_name(f"{path.name}.lock")):
         with contextlib.suppress(InputError):
             return outlines.open_index_at(path)
-        # Caches are cleaned, and what an older version of the package left in them does not fit.
+        # Caches are cleaned, and may hold the index of an older version of the package.
         shutil.rmtree(path, ignore_errors=True)
         with bars("index the embedded database, once", "tumours") as progress:
             return build_index(outlines, path, progress=progress)

@@ -1,10 +1,10 @@
-"""The outlines of a database as an index takes them: those stored, or others drawn again.
+"""The outlines of a database for an index: the stored ones, or others drawn again.
 
     whole = {u >= c_whole s},  core = {u >= c_core s},  s = 1 or max u
 
-Stored are the outlines at the plan's thresholds with s = 1, drawn from the unrounded density. Any
-others are drawn from the stored densities, which are rounded to 0.4 %: a voxel whose density lies
-that close to a threshold may fall on its other side.
+The database stores the outlines at the plan's thresholds with s = 1, drawn from the unrounded
+density. Others are drawn from the stored densities, which are rounded to 0.4 %: a voxel whose
+density lies that close to a threshold may fall on the other side of it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class DatabaseOutlines:
     database : Database
     thresholds : Thresholds
     normalisation : {'absolute', 'own-maximum'}
-        What the thresholds are a share of: the carrying capacity, or the tumour's own maximum.
+        Unit of the thresholds: the carrying capacity, or the tumour's own maximum.
 
     Raises
     ------
@@ -124,7 +124,7 @@ class DatabaseOutlines:
 
     @property
     def checksum(self) -> str:
-        """The database's."""
+        """Checksum of the database."""
         return self.database.checksum
 
     @property

@@ -1,4 +1,4 @@
-"""What an index needs to know of a database of simulated tumours."""
+"""What an index needs from a database of simulated tumours."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ...solver import Thresholds
 ABSOLUTE = "absolute"
 OWN_MAXIMUM = "own-maximum"
 NORMALISATIONS = (ABSOLUTE, OWN_MAXIMUM)
-"""What a threshold is a share of: of the carrying capacity, {u >= c}, or of the tumour's own
-largest density, {u >= c max u}, as in the code of the paper's authors."""
+"""Unit of a threshold: the carrying capacity, {u >= c}, or the tumour's own largest density, {u >=
+c max u}, as in the code of the paper's authors."""
 
 
 class Portion(NamedTuple):
@@ -26,7 +26,7 @@ class Portion(NamedTuple):
 
 
 class Indexed(Protocol):
-    """What tells one database from another; a `Database` has it too.
+    """Attributes that distinguish databases; a `Database` has them, too.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class OutlineSource(Indexed, Protocol):
     Attributes
     ----------
     normalisation : str
-        What the thresholds are a share of, one of `NORMALISATIONS`.
+        Unit of the thresholds, one of `NORMALISATIONS`.
     portions : sequence of Portion
         All samples in order. A database that grows keeps the portions it has.
     box : tuple of three slice
