@@ -79,7 +79,7 @@ def search(
     Parameters
     ----------
     index : Index
-        Of the database to search.
+        Index of the database to search.
     masks : TumorMasks
         The outlines, on the index's grid. Voxels where no tumour can be, outside the brain say,
         count in their volume. Either outline may be empty.

@@ -192,7 +192,7 @@ class _Level:
     Attributes
     ----------
     laplacian : Laplacian
-        Of the pressure; its links are the open faces.
+        Operator of the pressure; its links are the open faces.
     open : tuple of three (nx, ny, nz) arrays
         Weight of the face to the next voxel along each axis, 1/mm^2; 0 at the skull.
     degree : (nx, ny, nz) array

@@ -75,11 +75,11 @@ class Simulation:
     Attributes
     ----------
     parameters : GrowthParameters
-        As given, with `days` replaced by the time reached. A tumour that has filled the tissue
-        (`FULL_DENSITY` everywhere) does not change until the requested time.
+        The given parameters, with `days` replaced by the time reached. A tumour that has filled the
+        tissue (`FULL_DENSITY` everywhere) does not change until the requested time.
     status : Status
     snapshots : tuple of Snapshot
-        Those requested snapshots that the run reached, in the order of time.
+        The requested snapshots that the run reached, in the order of time.
     final : Snapshot
         The tumour at the end.
     tissue : Tissue

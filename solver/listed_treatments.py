@@ -25,7 +25,7 @@ from .treatments import Drug, Radiotherapy, Resection, Treatment
 MASK, DOSE, DOSE_MAP, SCAN = "mask", "dose_gy", "dose_map", "scan"
 
 MARKED = 0.5
-"""Value of a mask from which a voxel is in a cavity."""
+"""Least value of a mask's voxel in a cavity."""
 
 KINDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "resection": (frozenset({MASK}), frozenset({SCAN})),
@@ -35,7 +35,7 @@ KINDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     ),
     "drug": (frozenset({"rate", "half_life_days"}), frozenset()),
 }
-"""What each kind needs beside its day, and what it takes."""
+"""For each kind, the values that it needs beside its day, and those that it may have."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class ListedTreatment:
     ----------
     kind : "resection", "radiotherapy" or "drug"
     day : float
-        Of its first event, as the list counts days.
+        Day of its first event, as the list counts days.
     numbers : mapping of str to float
-        Its values, as the solver's treatment of that kind names them.
+        Its values, by the names of the solver's treatment of that kind.
     map : path or None
-        Of its mask, or of its doses in Gy of a fraction.
+        File of its mask, or of its doses for a fraction in Gy.
     scan : int
         Number of the scan on whose T1 the map lies, 1 for the first.
     """
@@ -67,14 +67,14 @@ class ListedTreatment:
         Parameters
         ----------
         day : float
-            Of its first event, since the seed or what the solver is to count from.
+            Day of its first event, counted from the seed or from the solver's first day.
         values : array of the tissue's grid, optional
-            What its map holds there.
+            Values of its map there.
 
         Raises
         ------
         InputError
-            If its values are none of such a treatment.
+            If the treatment cannot have these values.
         """
         if self.kind == "resection":
             return Resection(day, np.zeros(1, np.bool_) if values is None else values >= MARKED)
@@ -87,7 +87,7 @@ class ListedTreatment:
         return Radiotherapy(day, dose if values is None else values, **more)
 
     def row(self) -> dict[str, Any]:
-        """Plain values by name; its map is told by a checksum elsewhere."""
+        """Plain values by name; a checksum elsewhere identifies its map."""
         return {"kind": self.kind, "day": self.day, **self.numbers}
 
 
@@ -117,16 +117,16 @@ def list_treatments(
     ----------
     tables : list of mappings
     folder : path or None
-        To which files of maps are relative; None where no treatment may have a map.
+        Folder to which files of maps are relative; None if no treatment may have a map.
     day_of : callable
         Reads a day.
     n_scans : int
-        On whose grids maps may lie.
+        Number of scans on whose grids maps may lie.
 
     Raises
     ------
     InputError
-        If a table describes no treatment; says which, counted from 1.
+        If a table describes no treatment; the message numbers it from 1.
     """
     if not isinstance(tables, list) or not tables:
         raise InputError("expected tables [[treatment]], each with kind and day")

@@ -89,7 +89,7 @@ class Accuracy:
         Parameters
         ----------
         factor : float
-            By which steps get shorter.
+            Factor by which steps get shorter.
 
         Returns
         -------
@@ -195,9 +195,9 @@ class Pace:
     Attributes
     ----------
     dw, rho : float
-        Of the tumour cells, mm^2/day and 1/day.
+        Diffusivity and rate of the tumour cells, mm^2/day and 1/day.
     diffusivity : float
-        Of the fastest field, mm^2/day.
+        Diffusivity of the fastest field, mm^2/day.
     explicit_limit_days : float
         Longest step of explicit Euler that is stable; infinite where nothing diffuses.
     spacing_mm : float

@@ -127,11 +127,11 @@ def strang_step(
     rates : (3,) array
         dw (mm^2/day), rho (1/day) and the step's length (days).
     table, n_stages
-        Of `supertime.diffuse`.
+        As in `supertime.diffuse`.
     thresholds : (2,) array
-        Of core and whole outline.
+        Thresholds of core and whole outline.
     open_walls : (6,) array
-        Of `Window.open_walls`.
+        Result of `Window.open_walls`.
 
     Returns
     -------

@@ -123,7 +123,7 @@ def diffuse(flat: Array, laplacian: Laplacian, step: Array, table: Array, n_stag
     table : (MAX_STAGES, 4) array
         `coefficients(n_stages)`.
     n_stages : scalar int array
-        Of the form 1 + 3 k.
+        Number of stages, 1 + 3 k.
 
     Returns
     -------

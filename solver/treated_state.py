@@ -66,7 +66,7 @@ def treated(state: State, treatments: Sequence[Treatment]) -> TreatedState:
 
 
 def require_treatable(model: GrowthModel) -> None:
-    """See that it is known what a treatment does to a model's growths.
+    """See that treatments can act on a model's growths.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ ALPHA_BETA_GY = 10.0
 """alpha / beta of glioma in Gy (Rockne et al. 2010)."""
 
 FRACTIONS_A_WEEK = 5
-"""On one day after the other, as clinics work."""
+"""Fractions a week, one each day, as in clinics."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class Resection:
 
     @property
     def days(self) -> tuple[float, ...]:
-        """On which a step of the growth ends."""
+        """Days on which a step of the growth ends."""
         return (self.day,)
 
 
@@ -63,7 +63,7 @@ class Radiotherapy:
     Attributes
     ----------
     day : float
-        Of the first fraction, since the seed, > 0.
+        Day of the first fraction since the seed, > 0.
     dose_gy : float, or float array of the tissue's grid
         Dose of each fraction, the same everywhere or by voxel.
     alpha : float
@@ -71,7 +71,7 @@ class Radiotherapy:
     alpha_beta_gy : float
         alpha / beta in Gy, > 0.
     fractions : int
-        At least 1: five a week, on one day after the other.
+        Number of fractions, at least 1: five a week, one each day.
     """
 
     day: float
@@ -95,13 +95,13 @@ class Radiotherapy:
 
     @property
     def days(self) -> tuple[float, ...]:
-        """Of the fractions."""
+        """Days of the fractions."""
         weeks = (divmod(i, FRACTIONS_A_WEEK) for i in range(self.fractions))
         return tuple(self.day + 7 * week + weekday for week, weekday in weeks)
 
     @cached_property
     def survival(self) -> float | NDArray[np.floating]:
-        """Share of the cells that survive a fraction, exp(-alpha d - beta d^2), as the dose is."""
+        """Share of the cells that survive a fraction, exp(-alpha d - beta d^2)."""
         dose = np.asarray(self.dose_gy, np.float64)
         share = np.exp(-self.alpha * dose * (1 + dose / self.alpha_beta_gy))
         return share.astype(np.float32) if share.ndim else float(share)
@@ -109,16 +109,16 @@ class Radiotherapy:
 
 @dataclass(frozen=True)
 class Drug:
-    """A drug that kills at a rate which falls by half again and again.
+    """A drug that kills at a rate that falls exponentially.
 
     Attributes
     ----------
     day : float
-        On which it is given, since the seed, > 0.
+        Day on which it is given, since the seed, > 0.
     rate : float
-        Kill rate at first, 1/day, >= 0.
+        First kill rate, 1/day, >= 0.
     half_life_days : float
-        > 0; infinite for a rate that stays.
+        Days in which the rate falls by half, > 0; infinite for a constant rate.
     """
 
     day: float
@@ -135,7 +135,7 @@ class Drug:
 
     @property
     def days(self) -> tuple[float, ...]:
-        """On which a step of the growth ends."""
+        """Days on which a step of the growth ends."""
         return (self.day,)
 
     def killed(self, start: float, end: float) -> float:

@@ -38,7 +38,7 @@ LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
 """Longest path of a socket in bytes."""
 
 SESSION_BYTES = 72
-"""Of those that Ray adds to its folder: /ray/session_DATE_TIME_MICROSECONDS_PID/sockets/NAME."""
+"""Bytes that Ray adds to its folder: /ray/session_DATE_TIME_MICROSECONDS_PID/sockets/NAME."""
 
 SHORT_FOLDER = "/tmp"
 

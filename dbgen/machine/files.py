@@ -191,7 +191,7 @@ def reserved_array(path: Path, dtype: str, shape: tuple[int, ...]) -> np.memmap:
     path : Path
         The file, which is replaced if it exists.
     dtype : str
-        As NumPy writes it, such as "<u2".
+        Type in NumPy's notation, such as "<u2".
     shape : tuple of int
 
     Returns

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from .cluster import reason_of
 
 TRIALS = 2
-"""Of a task whose worker dies. Ray's own retries have no end where memory runs out."""
+"""Tries for a task whose worker dies. Ray's own retries never end if memory runs out."""
 
 K = TypeVar("K")
 

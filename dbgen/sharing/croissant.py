@@ -57,7 +57,7 @@ CONTEXT: dict[str, Any] = {
     "subField": "cr:subField",
     "transform": "cr:transform",
 }
-"""Of the specification, section "JSON-LD context"."""
+"""Context from the specification, section "JSON-LD context"."""
 
 CITATION = (
     "I. Ezhov et al., A for-loop is all you need. For solving the inverse problem in the case of "

@@ -76,7 +76,7 @@ def encode_outline(mask: NDArray[np.bool_], voxels: NDArray[np.int16]) -> NDArra
     mask : (nx, ny, nz) bool array
         Nothing of it lies outside the voxels.
     voxels : (n, 3) int array
-        Of `along_curve`.
+        List from `along_curve`.
 
     Returns
     -------
@@ -93,10 +93,10 @@ def decode_outlines(
     Parameters
     ----------
     bits : (k, ceil(n / 8)) uint8 array
-        Of `encode_outline`.
+        Bits from `encode_outline`.
     voxels : (n, 3) int array
     shape : tuple of three int
-        Of the domain.
+        Shape of the domain.
 
     Yields
     ------

@@ -20,7 +20,7 @@ JOB_FILE = "job.json"
 IMAGES_FILE = "images.npz"
 
 PR_SET_PDEATHSIG = 1
-"""Of Linux's prctl."""
+"""Option of Linux's prctl."""
 
 
 def main() -> None:

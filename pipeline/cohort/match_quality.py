@@ -57,7 +57,7 @@ def match_stored(database: Database, index: Index, n: int = N_REFERENCE) -> Dice
     ----------
     database : Database
     index : Index
-        Of this database.
+        Index of this database.
     n : int
         Number of tumours, evenly spread over the database.
     """

@@ -44,7 +44,7 @@ def fill(polygons: Sequence[Polygon], shape: tuple[int, int]) -> NDArray[np.bool
     ----------
     polygons : sequence of (n, 2) arrays
     shape : tuple of two int
-        Of the mask.
+        Shape of the mask.
     """
     if not polygons:
         return np.zeros(shape, bool)

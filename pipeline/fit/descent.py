@@ -40,7 +40,7 @@ LONGEST_LOG = 0.5
 """Longest step of the origin and of ln lambda."""
 
 SHORTEST_SHARE = 0.1
-"""Of its duration to which a step shortens a growth at most."""
+"""Least share of its duration to which a step may shorten a growth."""
 
 DAMPING = 1e-2
 LEAST_DAMPING = 1e-4

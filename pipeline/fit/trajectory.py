@@ -164,9 +164,9 @@ class Target:
         Parameters
         ----------
         logits : float32 array of the part's shape
-            Of the density.
+            Logits of the density.
         part : tuple of slice
-            Of the tissue's box.
+            Part of the tissue's box.
 
         Returns
         -------

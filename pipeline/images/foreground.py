@@ -64,7 +64,7 @@ class View(Enum):
 def foreground(values: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Largest connected region of clearly positive intensity, its holes filled.
 
-    Of a skull-stripped image this is the brain.
+    In a skull-stripped image this is the brain.
     """
     return ndimage.binary_fill_holes(largest_component(above_background(values)))
 

@@ -171,7 +171,7 @@ def write_nifti(
     intent : {'none', 'estimate', 'label'}
         What a voxel holds: an intensity, an estimated quantity, or a label.
     space : {'scanner', 'template'}
-        Whose world it is: the patient's, or an atlas's.
+        World of the grid: the patient's, or an atlas's.
 
     Raises
     ------

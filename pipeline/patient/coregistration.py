@@ -30,7 +30,7 @@ def align(moving: Scan, fixed: Scan) -> NDArray[np.float64]:
     Parameters
     ----------
     moving, fixed : Scan
-        Of one patient, of any contrast and grid, with skull or without.
+        Images of one patient, with any contrast and grid, with skull or without.
 
     Returns
     -------

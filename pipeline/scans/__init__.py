@@ -1,4 +1,4 @@
-"""Several scans of one patient: the growth in real days, and where it leads."""
+"""Several scans of one patient: the growth in real days, and its forecast."""
 
 from typing import TYPE_CHECKING
 

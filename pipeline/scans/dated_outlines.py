@@ -12,11 +12,11 @@ from ...solver import TumorMasks
 from .scan_days import require_days
 
 SHRUNK = 0.95
-"""A later whole volume below this share of the one before has shrunk: more than two people who
-outline one tumour differ."""
+"""Share of the earlier whole volume below which a tumour has shrunk: two people who outline one
+tumour differ by less."""
 
 STILL = 1.05
-"""A last whole volume below this multiple of the first says little of the rates."""
+"""Multiple of the first whole volume below which the last one says little about the rates."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class DatedOutlines:
     ----------
     masks : TumorMasks
     day : float
-        Of the scan, counted from any day that all scans of the patient share.
+        Day of the scan, counted from one day for all scans of the patient.
     """
 
     masks: TumorMasks
@@ -72,12 +72,12 @@ def in_order(
 
 
 def doubts_of_change(scans: Sequence[DatedOutlines]) -> list[str]:
-    """What to tell of scans between which a tumour hardly changed.
+    """Notices about scans between which a tumour hardly changed.
 
     Parameters
     ----------
     scans : sequence of DatedOutlines
-        In order.
+        Scans in the order of their days.
     """
     first, last = scans[0], scans[-1]
     if last.whole_ml >= STILL * first.whole_ml:

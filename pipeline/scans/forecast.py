@@ -1,4 +1,4 @@
-"""Where a fitted growth leads: densities and volumes on later days."""
+"""The forecast of a fitted growth: densities and volumes on later days."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .sensitivity_of_volumes import volumes_of
 
 @dataclass(frozen=True, eq=False)
 class ForetoldDay:
-    """A tumour on a day without a scan, or on that of one.
+    """A tumour on a day with or without a scan.
 
     Attributes
     ----------
     after_days : float
         Days after the first scan.
     density : TumorDensity
-        On the grid of the tissue that it grew in.
+        Density on the grid of the tissue in which it grew.
     core_ml, whole_ml : Rate
-        Volumes of its outlines; a core of no voxel has none.
+        Volumes of its outlines; an empty core has none.
     """
 
     after_days: float
@@ -36,7 +36,7 @@ class ForetoldDay:
 
 @dataclass(frozen=True, eq=False)
 class Outlook:
-    """What several scans say of a growth in real days.
+    """The outlook of a growth in real days from several scans.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Outlook:
     rates : mapping of str to Rate
         See `real_rates.rates_of`.
     scans, forecast : tuple of ForetoldDay
-        The growth on the days of the scans, and on the later days that were asked for.
+        The growth on the days of the scans, and on the later days of the forecast.
     """
 
     fit: JointFit
@@ -59,9 +59,9 @@ def checked_forecast(days: Sequence[float], last_day: float) -> tuple[float, ...
     Parameters
     ----------
     days : sequence of float
-        As the scans' days are counted.
+        Days, counted as those of the scans.
     last_day : float
-        Of the last scan.
+        Day of the last scan.
 
     Raises
     ------
@@ -82,13 +82,13 @@ def checked_forecast(days: Sequence[float], last_day: float) -> tuple[float, ...
 
 @own_arithmetic()
 def look_ahead(fit: JointFit, days: Sequence[float] = ()) -> Outlook:
-    """Say what the scans tell of a growth, and foretell its later days.
+    """Rates of a growth from the scans, and its later days.
 
     Parameters
     ----------
     fit : JointFit
     days : sequence of float
-        To be foretold, as the scans' days are counted.
+        Days to foretell, counted as those of the scans.
 
     Returns
     -------

@@ -2,8 +2,8 @@
 
 Stored runs that pass through all of them (`runs_of_pairs`) begin descents (`fit.descent`) in
 origin, lambda, rho T and rho, over all scans at once. Of those that arrive, the one with the
-largest sum of the Dice goes on in full accuracy. Its place of least |r|^2 is the growth: a Dice is
-a sum over voxels that an outline's noise moves, the residual is smooth in it.
+largest sum of the Dice goes on in full accuracy. Its place of least |r|^2 is the growth: the noise
+of an outline moves a Dice in steps, but the residual smoothly.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ class JointFit:
     growth : GrowthParameters
         In real days; `days` is the age at the first scan.
     dice : tuple of (float, float)
-        Of core and whole at each scan.
+        Dice of core and whole at each scan.
     covariance : (n, n) float64 array
-        Of the valley around the growth, as in `Refinement`, in the directions of the target's
-        coordinates: origin, ln lambda, rho T, ln rho.
+        Covariance of the valley around the growth, as in `Refinement`, in the directions of the
+        target's coordinates: origin, ln lambda, rho T, ln rho.
     accuracy : Accuracy
-        Of the growth's runs.
+        Accuracy of the growth's runs.
     start : ScoredGrowth
-        The best of the runs that it began from.
+        The best of the runs from which it began.
     n_runs : int
         Simulations made.
     """
@@ -88,13 +88,13 @@ def fit_scans(
     ----------
     database : Database
     index : Index
-        Of its stored outlines.
+        Index of its stored outlines.
     scans : sequence of DatedOutlines
         On the database's grid, in any order.
     treatments : sequence of Treatment
         Their days count from the first scan. A scan on the day of one is after it.
     also : sequence of GrowthParameters
-        Growths from which it may begin beside the stored ones.
+        Growths from which it may begin, beside the stored ones.
     n_threads : int, optional
         Descents at a time, by default as many as there are cores for this process.
 
@@ -139,7 +139,7 @@ def fit_jointly(
     growths : iterable of GrowthParameters
         The likeliest first.
     accuracy : Accuracy
-        Of the growth's runs.
+        Accuracy of the growth's runs.
     n_threads : int, optional
 
     Raises

@@ -47,10 +47,11 @@ from ..fit.trajectory import (
 from .dated_outlines import DatedOutlines
 
 RHO = (5e-4, 0.5)
-"""Proliferation rates that are tried, 1/day: the default space and a factor of about 3 beyond."""
+"""Limits of the proliferation rate, 1/day: the default space and a factor of about 3 beyond."""
 
 MOMENTS = 3
-"""At which a run is seen, for each of its steps; between two of them its Dice are interpolated."""
+"""Moments in each step at which a run is compared; between two of them its Dice are
+interpolated."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,7 @@ class JointTarget:
     Attributes
     ----------
     scans : tuple of DatedOutlines
-        On the tissue's grid, in the order of their days.
+        Scans on the tissue's grid, in the order of their days.
     tissue : Tissue
     model : GrowthModel
     thresholds : Thresholds
@@ -77,7 +78,7 @@ class JointTarget:
 
     @cached_property
     def targets(self) -> tuple[Target, ...]:
-        """That of each scan."""
+        """Target of each scan."""
         (rho,) = (one for one in RATES if one.name == "rho")
         free = (Free(replace(rho, scale="log-uniform"), *RHO),)
         return tuple(
@@ -87,7 +88,7 @@ class JointTarget:
 
     @property
     def after_days(self) -> tuple[float, ...]:
-        """Days of each scan after the first; 0 for that."""
+        """Days of each scan after the first; 0 for the first."""
         return tuple(scan.day - self.scans[0].day for scan in self.scans)
 
     @property
@@ -97,7 +98,7 @@ class JointTarget:
 
     @property
     def first(self) -> Target:
-        """That of the first scan."""
+        """Target of the first scan."""
         return self.targets[0]
 
     @property
@@ -136,7 +137,7 @@ class JointTarget:
         Parameters
         ----------
         growth : GrowthParameters
-            In real days, of its age at the first scan.
+            Growth in real days, with its age at the first scan.
         accuracy : Accuracy
         stop_ml : float
             Whole volume which it may not reach before the last scan.
@@ -163,9 +164,9 @@ class JointTarget:
         Parameters
         ----------
         growth : GrowthParameters
-            In real days, of its age at the first scan.
+            Growth in real days, with its age at the first scan.
         after_days : sequence of float
-            Rising.
+            Days after the first scan, rising.
         accuracy : Accuracy
         """
         ages = [growth.days + after for after in after_days]
@@ -251,7 +252,7 @@ class TreatedRun(Trajectory):
     ----------
     joint : JointTarget
     accuracy : Accuracy
-        Of the run.
+        Parameters of the run.
     """
 
     joint: JointTarget
@@ -269,13 +270,13 @@ class TreatedRun(Trajectory):
 
 @dataclass(frozen=True, eq=False)
 class JointComparison:
-    """What is compared at all scans, at one blur: a `Yardstick` of descents.
+    """Comparisons with all scans at one blur: a `Yardstick` of descents.
 
     Attributes
     ----------
     joint : JointTarget
     comparisons : tuple of Comparison
-        Of each scan.
+        Comparison with each scan.
     """
 
     joint: JointTarget
@@ -288,7 +289,7 @@ class JointComparison:
 
     @property
     def coordinates(self) -> Coordinates:
-        """Of the target."""
+        """Coordinates of the target."""
         return self.joint.coordinates
 
     def follow(

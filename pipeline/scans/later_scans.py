@@ -1,8 +1,9 @@
 """Later scans of a patient: read, checked, and laid on the first one.
 
-The first scan leads: its T1 is the one that is registered, its grid that of all maps. The T1 of a
+The first scan leads: its T1 is registered, and all maps lie on its grid. The T1 of a
 later scan is aligned rigidly with it, and the motion enters the affine of that scan's outlines.
-Tissue that the tumour has moved in between is the limit of this; how much the two T1 share is told.
+Tissue that the tumour has moved between the scans limits this alignment; the result records how
+much information the two T1 share.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class LaterScan:
     Attributes
     ----------
     outlines : TumorMasks
-        On their own voxels.
+        Outlines on their own voxels.
     day : float
     agreement : float
         Normalised mutual information of its T1 with the first one, 0 to 1.
@@ -61,10 +62,10 @@ class FollowUp:
     Attributes
     ----------
     first_day : float
-        Of the first scan.
+        Day of the first scan.
     later : tuple of LaterScan
     forecast : tuple of float
-        Days after the last scan that are to be foretold.
+        Days after the last scan to foretell.
     treatments : tuple of PlacedTreatment
     """
 
@@ -107,12 +108,12 @@ def load_follow_up(
     patient : Patient
         The first scan.
     first_day : float
-        Of it.
+        Day of the first scan.
     later : sequence of ScanFiles
     convention : LabelConvention
         What the labels of the segmentations mean.
     forecast : sequence of float
-        Days after the last scan that are to be foretold.
+        Days after the last scan to foretell.
     treatments : sequence of ListedTreatment
         What was done after the first scan, as `read_treatments` returns it.
 

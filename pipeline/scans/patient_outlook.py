@@ -1,4 +1,4 @@
-"""What several scans of a patient say, in that patient."""
+"""The outlook from several scans, on the patient's grid."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .real_rates import LEVEL, RESTS_ON, Rate
 
 @dataclass(frozen=True)
 class Check:
-    """How well the last scan was foretold from those before it.
+    """How well the earlier scans foretell the last one.
 
     Attributes
     ----------
     day : float
-        Of the last scan.
+        Day of the last scan.
     outlined_ml, foretold_ml : float
         Whole volumes.
     dice_core, dice_whole : float
-        Of the outlines that were foretold.
+        Dice of the foretold outlines.
     """
 
     day: float
@@ -43,11 +43,11 @@ class PatientOutlook:
     ----------
     follow_up : FollowUp
     outlook : Outlook
-        On the atlas.
+        Outlook on the atlas.
     maps : tuple of TumorDensity
-        Of each day that is foretold, on the grid of the first scan.
+        Map of each foretold day, on the grid of the first scan.
     check : Check or None
-        Where there are three scans or more.
+        Check of the forecast, if there are three scans or more.
     """
 
     follow_up: FollowUp
@@ -57,7 +57,7 @@ class PatientOutlook:
 
     @property
     def notices(self) -> list[str]:
-        """What a person should know of it."""
+        """Notices about it."""
         fit = self.outlook.fit
         told = [] if fit.joint.is_treated else doubts_of_change(fit.joint.scans)
         (declared,) = (one for one in RATES if one.name == "rho")
@@ -119,7 +119,7 @@ def rate_row(rate: Rate) -> dict[str, Any]:
 
 
 def forecast_row(day: ForetoldDay) -> dict[str, Any]:
-    """Plain values of a day that is foretold."""
+    """Plain values of a foretold day."""
     return {
         "day": day.after_days,
         "whole_ml": rate_row(day.whole_ml),

@@ -1,4 +1,4 @@
-"""Treatments with what their maps hold, in a patient's world and on a grid."""
+"""Treatments with the values of their maps, in a patient's world and on a grid."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .treatment_file import MAPS
 
 @dataclass(frozen=True, eq=False)
 class PlacedTreatment:
-    """A treatment with what its map holds.
+    """A treatment with the values of its map.
 
     Attributes
     ----------
     listed : ListedTreatment
     map : Scan or None
-        In the world of the patient's first scan, or the atlas's.
+        Map in the world of the patient's first scan, or in the atlas's.
     checksum : str or None
         SHA-256 of the map's file.
     """
@@ -40,14 +40,14 @@ class PlacedTreatment:
         Parameters
         ----------
         day : float
-            From which the solver counts, as the list counts days.
+            Day from which the solver counts, as the list counts days.
         carried : callable
             Brings a map to the tissue's grid.
 
         Raises
         ------
         InputError
-            If a mask marks nothing there.
+            If a mask marks no voxel there.
         """
         if self.map is None:
             return self.listed.on(self.listed.day - day)
@@ -60,7 +60,7 @@ class PlacedTreatment:
         return self.listed.on(self.listed.day - day, values)
 
     def moved(self, motion: NDArray[np.float64] | None) -> PlacedTreatment:
-        """With its map in another world; None for no motion."""
+        """The treatment with its map in another world; None for no motion."""
         if self.map is None or motion is None:
             return self
         return replace(self, map=Scan(self.map.values, move(self.map.grid, motion)))
@@ -80,8 +80,8 @@ def read_map(listed: ListedTreatment) -> PlacedTreatment:
     Raises
     ------
     InputError
-        If the file holds no image, a mask has other values than 0 and one more, or a dose is below
-        0 or no number.
+        If the file holds no image, a mask has more than one value beside 0, or a dose is negative
+        or no number.
     """
     if listed.map is None:
         return PlacedTreatment(listed)

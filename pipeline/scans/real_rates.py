@@ -1,6 +1,6 @@
-"""What two scans tell of a growth in real days, with intervals.
+"""Rates of a growth in real days from two scans, with intervals.
 
-A quantity q > 0 is told with the interval q exp(+- f sqrt(s^2 + b^2)). s is the deviation of ln q
+A quantity q > 0 has the interval q exp(+- f sqrt(s^2 + b^2)). s is the deviation of ln q
 that follows from the covariance of the fit, f the factor that holds 90 % of a normal distribution.
 That is not calibrated: on simulated pairs (docs/results.md) the intervals are wider than the errors
 of most fits, and miss the truth where a fit ended in another valley.
@@ -29,7 +29,7 @@ QUANTITIES = (
     "doubling_days",
     "volume_ml",
 )
-"""What has an interval; the last are the volumes that are foretold."""
+"""Quantities with an interval; the last are the foretold volumes."""
 
 FACTORS: Mapping[str, float] = dict.fromkeys(QUANTITIES, 1.645)
 """f, of each quantity."""
@@ -57,7 +57,7 @@ RESTS_ON = (
     "a normal distribution around the fitted growth, from how fast its outlines leave those of the "
     "scans; not calibrated on simulated tumours"
 )
-"""What the intervals rest on."""
+"""The basis of the intervals."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ class Rate:
     Attributes
     ----------
     value, low, high : float
-        Of the fitted growth, and the ends of the interval.
+        Value for the fitted growth, and the ends of the interval.
     unit : str
     deviation : float
-        s, of its logarithm.
+        s, the standard deviation of its logarithm.
     """
 
     value: float
@@ -86,13 +86,13 @@ class Rate:
 
 
 def rates_of(fit: JointFit, volumes: Volumes) -> dict[str, Rate]:
-    """What the scans tell of the growth.
+    """Rates of a growth from the scans.
 
     Parameters
     ----------
     fit : JointFit
     volumes : Volumes
-        On the days of all scans.
+        Volumes on the days of all scans.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def rates_of(fit: JointFit, volumes: Volumes) -> dict[str, Rate]:
 
 
 def deviation_of(covariance: NDArray[np.float64], slope: NDArray[np.float64]) -> float:
-    """Standard deviation of what changes by a slope (n,) along coordinates of a covariance."""
+    """Standard deviation of a quantity with a slope (n,) along coordinates of a covariance."""
     return math.sqrt(max(float(slope @ covariance @ slope), 0.0))
 
 

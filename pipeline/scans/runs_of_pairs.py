@@ -29,16 +29,16 @@ from .dated_outlines import DatedOutlines
 from .joint_outlines import RHO, JointTarget, JointTrajectory
 
 N_RANKED = 30
-"""Matches of each of the two scans among which the runs are chosen."""
+"""Number of matches of each of the two scans among which the runs are chosen."""
 
 N_RUNS = 8
-"""Runs that are followed."""
+"""Number of runs that are followed."""
 
 COARSE = Accuracy.for_error(0.05)
-"""Of these runs: they begin descents."""
+"""Number of these runs that begin descents."""
 
 N_SPEEDS = 121
-"""Speeds that are tried between the slowest and the fastest."""
+"""Number of speeds that are tried between the slowest and the fastest."""
 
 N_TREATED_RUNS = 3
 """Runs, those most like the first scan, that are grown on under treatment."""
@@ -48,7 +48,7 @@ N_TREATED_SPEEDS = (12, 6)
 """
 
 LARGEST_SHARE = 4.0
-"""Of the largest whole volume of the scans, above which a run under treatment ends."""
+"""Multiple of the scans' largest whole volume at which a run under treatment ends."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def stored_runs(
 
 
 def score_runs(joint: JointTarget, growths: Iterable[GrowthParameters]) -> list[ScoredGrowth]:
-    """Follow growths that differ along all scans, the best first.
+    """Follow distinct growths along all scans, the best first.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def score_runs(joint: JointTarget, growths: Iterable[GrowthParameters]) -> list[
     Returns
     -------
     list of ScoredGrowth
-        Without those that cannot begin, or never come near the volumes of the scans.
+        The growths that can begin and come near the volumes of the scans.
     """
     followed = (_followed(joint, growth) for growth in choose_starts(growths, N_RUNS))
     scored = sorted((one for one in followed if one is not None), key=lambda one: -one.score)
@@ -134,7 +134,7 @@ def in_real_days(run: JointTrajectory) -> ScoredGrowth:
 
 
 def _speeds(run: JointTrajectory) -> NDArray[np.float64]:
-    """Days of a run in a real day that are tried: its rho then lies in `RHO`."""
+    """Days of a run in a real day to try, with which its rho lies in `RHO`."""
     shortest = min(b - a for a, b in itertools.pairwise(run.joint.after_days))
     slowest, fastest = (rho / run.parameters.rho for rho in RHO)
     fastest = min(fastest, (run.days[-1] - run.days[0]) / shortest)
@@ -148,7 +148,7 @@ def under_treatment(joint: JointTarget, growth: GrowthParameters) -> ScoredGrowt
     ----------
     joint : JointTarget
     growth : GrowthParameters
-        As it meets the first scan, in days of its own.
+        Growth as it meets the first scan, in days of its own.
 
     Returns
     -------

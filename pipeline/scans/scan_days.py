@@ -1,4 +1,4 @@
-"""Which scans there are, and on which days: what is checked before an image is read."""
+"""The scans and their days, checked before an image is read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from ...errors import InputError
 
 MOST_DAYS = 20
-"""Days that are foretold at most; each is a map."""
+"""Most days that are foretold; each is a map."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class ScanFiles:
     t1, seg : path
         T1 image and segmentation, NIfTI.
     day : float
-        Of the scan, as all of the patient's are counted.
+        Day of the scan, counted from one day for all scans of the patient.
     """
 
     t1: Path

@@ -1,7 +1,7 @@
 """How the volumes of a fitted growth change with each of its coordinates.
 
-One run shows the volumes at all ages; another for each coordinate, a little aside, shows how they
-move. With the covariance of the fit that gives the deviation of every volume.
+One run gives the volumes at all ages; another one for each coordinate, a small step aside, gives
+their change. With the covariance of the fit, these give the standard deviation of every volume.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Volumes:
     Attributes
     ----------
     days : tuple of float
-        After the first scan.
+        Days after the first scan.
     ml : (days, 2) float64 array
-        Of core and whole, millilitres.
+        Volumes of core and whole, millilitres.
     slopes : (days, 2, n) float64 array
         Change of their logarithms along each coordinate; 0 for an outline of less than a voxel.
     """
@@ -41,7 +41,7 @@ class Volumes:
 
 
 def volumes_of(fit: JointFit, seen: Sequence[Snapshot], days: Sequence[float]) -> Volumes:
-    """The volumes of a growth, and how they move.
+    """The volumes of a growth, and their sensitivity to its coordinates.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def volumes_of(fit: JointFit, seen: Sequence[Snapshot], days: Sequence[float]) -
     seen : sequence of Snapshot
         The growth on these days.
     days : sequence of float
-        After the first scan, rising.
+        Days after the first scan, rising.
     """
     here = _voxels(seen)
     slopes = np.zeros((*here.shape, len(fit.joint.coordinates)))

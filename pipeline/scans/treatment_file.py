@@ -1,4 +1,4 @@
-"""The file that lists treatments: what is checked before an image is read."""
+"""The file that lists treatments, checked before an image is read."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ..images.file_kinds import require_nifti
 from .scan_days import parse_day
 
 MAPS = {"resection": "mask of the resection", "radiotherapy": "map of doses"}
-"""What the map of a treatment is to a person."""
+"""Name of a treatment's map, for people."""
 
 
 def read_treatments(
     path: StrPath, days: Sequence[float] | None = None
 ) -> tuple[ListedTreatment, ...]:
-    """Read a list of treatments; its maps are only seen to be images.
+    """Read a list of treatments, and check that its maps are images.
 
     Parameters
     ----------
     path : str or os.PathLike
         TOML with tables `[[treatment]]`; maps are relative to it.
     days : sequence of float, optional
-        Of a patient's scans, from which days are counted; from the seed by default.
+        Days of a patient's scans, from which the list counts; by default it counts from the seed.
 
     Returns
     -------

@@ -148,7 +148,7 @@ def summarise(rows: Sequence[Row]) -> TrialSummary:
     Parameters
     ----------
     rows : sequence of Row
-        Those of all patients and arms.
+        Rows of all patients and arms.
 
     Returns
     -------

@@ -169,7 +169,7 @@ def of_matches(
     samples : sequence of int
         Numbers of their samples.
     reach : Reach
-        Of the intervals.
+        Reach of the intervals.
     coordinates : Coordinates, optional
         Coordinates of the growths.
     """
@@ -195,13 +195,13 @@ def of_refinement(
         Target of the refinement.
     refinement : Refinement
     reach : Reach
-        Of the intervals.
+        Reach of the intervals.
     source : "refinement" or "own anatomy"
         Anatomy of the refinement.
     accuracy : Accuracy
         Accuracy of the members' simulations, as for the refined growth.
     seed : int
-        Of the draws.
+        Seed of the draws.
     """
     drawn = draw_members(target, refinement, accuracy=accuracy, seed=seed)
     weights = weigh([member.score for member in drawn.members])

@@ -100,7 +100,7 @@ def summarise(rows: Sequence[Row], timings: Sequence[NaiveTiming] = ()) -> list[
     rows : sequence of Row
         As `evaluate` returns them.
     timings : sequence of NaiveTiming
-        Those of the paper's for-loop.
+        Times of the paper's for-loop.
 
     Returns
     -------

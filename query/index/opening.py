@@ -110,8 +110,8 @@ def open_index(
 ) -> Index:
     """Open the index of a database's outlines (see `outlines_of`).
 
-    That of the embedded database is built when it is missing or damaged, in the user's cache
-    folder or, where that cannot be written, among temporary files.
+    The index of the embedded database is built if it is missing or damaged, in the user's cache
+    folder or, if that cannot be written, among temporary files.
 
     Parameters
     ----------

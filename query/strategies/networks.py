@@ -213,7 +213,8 @@ def dice_loss(p: jax.Array, t: jax.Array) -> jax.Array:
 def bi_half(u: jax.Array, gamma: float) -> jax.Array:
     """The Bi-half layer: codes of +1 and -1 for a batch (batch, bits); see the module.
 
-    Of an odd batch, the smaller half is +1. Equal values of u fall by their place in the batch.
+    In an odd batch, the smaller half is +1. The place in the batch decides between equal values of
+    u.
     """
     order = jnp.argsort(jnp.argsort(-u, axis=0), axis=0)
     return jnp.where(order < len(u) // 2, 1.0, -1.0)

@@ -100,9 +100,9 @@ class TensorField:
             gradients given along the array's axes), or of FSL's dtifit, which are the array's with
             x turned round where the affine's determinant is positive.
         order : str, optional
-            Of the components, as in "xx,xy,xz,yy,yz,zz" (FSL) or "xx,yy,zz,xy,xz,yz" (MRtrix). May
-            be left out for a file with NIfTI's intent SYMMATRIX, which fixes it (lower triangle by
-            rows: xx, xy, yy, xz, yz, zz).
+            Order of the components, such as "xx,xy,xz,yy,yz,zz" (FSL) or "xx,yy,zz,xy,xz,yz"
+            (MRtrix). A file with NIfTI's intent SYMMATRIX does not need it, for the intent fixes
+            the order (lower triangle by rows: xx, xy, yy, xz, yz, zz).
         own : bool
             Whether to accept only a file that `to_nifti` wrote.
 
