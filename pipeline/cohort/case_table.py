@@ -1,7 +1,8 @@
-"""A cohort's cases: the rows of a table, one for each patient, checked before any work."""
+"""A cohort's cases: the rows of a table, one for each scan, checked before any work."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
 import stat
@@ -23,6 +24,7 @@ from ..patient.named_files import (
     seg_convention,
 )
 from ..results.table_file import Table, listed, read_table
+from ..scans.scan_days import ScanFiles, parse_day, require_days
 
 SCANS = ("t1", "t1c", "flair", "seg", "brain_mask", "seg_reference", "recurrence")
 """Files of a patient, as `load_patient` takes them."""
@@ -34,7 +36,7 @@ STRUCTURES = ("core_structures", "whole_structures")
 """Names of structures with commas, for outlines in DICOM."""
 
 COLUMNS = (
-    "id", *SCANS, *TISSUES, "labels", "recurrence_labels", "seg_grid", *STRUCTURES, "dicom",
+    "id", *SCANS, *TISSUES, "labels", "recurrence_labels", "seg_grid", *STRUCTURES, "dicom", "day",
 )  # fmt: skip
 """The known columns of a table; the others are copied to the cohort's summary."""
 
@@ -42,9 +44,13 @@ NOTHING = frozenset({"n/a", "na", "nan", "none", "null"})
 """Words for an empty cell, in lower case, of BIDS, R, pandas, Python and databases."""
 
 
+OF_LATER_SCANS = frozenset({"t1", "seg"})
+"""What a scan after the first has."""
+
+
 @dataclass(frozen=True)
 class Case:
-    """A row of the table.
+    """A patient: a row of the table, or several with days.
 
     Attributes
     ----------
@@ -66,6 +72,10 @@ class Case:
         Folder for DICOM outputs.
     participant : str or None
         Label in a BIDS dataset, with that of a session if there is one (`01_ses-pre`).
+    day : float or None
+        Of the first scan.
+    later : tuple of ScanFiles
+        Later scans, in the order of their days.
     """
 
     identifier: str
@@ -77,6 +87,8 @@ class Case:
     structures: StructureNames | None = None
     dicom: Path | None = None
     participant: str | None = None
+    day: float | None = None
+    later: tuple[ScanFiles, ...] = ()
 
     @property
     def subject(self) -> str:
@@ -89,6 +101,16 @@ class Case:
         if self.participant is None:
             return f"sub-{self.subject}"
         return f"sub-{self.participant}/anat".replace("_", "/")
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """All files by role; `t1_2` and `seg_2` are of the second scan."""
+        later = {
+            f"{role}_{number}": path
+            for number, scan in enumerate(self.later, start=2)
+            for role, path in (("t1", scan.t1), ("seg", scan.seg))
+        }
+        return {**self.scans, **later}
 
     @property
     def tissue(self) -> tuple[Path, Path, Path] | None:
@@ -123,7 +145,8 @@ def read_cases(path: StrPath, *, labels: str | None = None) -> CaseTable:
     path : str or os.PathLike
         `COLUMNS` in any order; all but id, seg and one of t1 and t1c may be left out. Cells may be
         empty, or one of `NOTHING`, if a T1 or T1c remains. Paths are relative to the file; `~` and
-        `$NAME` are expanded as in a shell. `table_file` says what a table may look like.
+        `$NAME` are expanded as in a shell. Rows of one id that have a day are scans of one patient.
+        `table_file` says what a table may look like.
     labels : str, optional
         Convention of the rows that name none.
 
@@ -141,17 +164,21 @@ def read_cases(path: StrPath, *, labels: str | None = None) -> CaseTable:
     table = read_table(path, COLUMNS, name)
     _require_columns(table, name)
     faults: list[str] = []
-    cases: list[Case] = []
-    seen: dict[str, str] = {}
+    read: list[tuple[int, Case]] = []
     for line, cells in table.rows:
         case, found = _read_case(cells, path.parent, labels)
+        faults += [f"line {line}: {fault}" for fault in found]
+        read.append((line, case))
+    cases: list[Case] = []
+    seen: dict[str, str] = {}
+    for line, case, found in _joined(read):
         label = case.subject.lower()  # some file systems know no capitals
         if label in seen:
             found.append(
                 f"the ids {case.identifier!r} and {seen[label]!r} share the label {label!r}, of "
                 "letters and digits alone, that names the folder"
                 if seen[label] != case.identifier
-                else f"the id {case.identifier!r} occurs twice"
+                else f"the id {case.identifier!r} occurs twice: give each of its scans a day"
             )
         seen.setdefault(label, case.identifier)
         faults += [f"line {line}: {fault}" for fault in found]
@@ -235,7 +262,13 @@ def _read_case(
     if dicom is not None and not is_dicom(scans.get("t1", scans.get("t1c", folder / "none"))):
         faults.append("dicom: outputs refer to the series that is registered, which is no DICOM")
     others = {head: text for head, text in cells.items() if head not in COLUMNS}
-    case = Case(identifier, scans, known, others, seg_grid, follow_up, structures, dicom)
+    day = None
+    if "day" in given:
+        try:
+            day = parse_day(given["day"])
+        except InputError as error:
+            faults.append(str(error))
+    case = Case(identifier, scans, known, others, seg_grid, follow_up, structures, dicom, day=day)
     return case, faults
 
 
@@ -245,6 +278,41 @@ def _require_structures(structures: StructureNames | None) -> None:
             "whole_structures: the segmentation is DICOM, name the structures of the whole tumour, "
             "and under core_structures those of the core"
         )
+
+
+def _joined(read: Sequence[tuple[int, Case]]) -> list[tuple[int, Case, list[str]]]:
+    """Rows of one id that all have days as one case, led by the first scan; with their faults."""
+    rows_of: dict[str, list[tuple[int, Case]]] = {}
+    for line, case in read:
+        rows_of.setdefault(case.identifier, []).append((line, case))
+    joined: list[tuple[int, Case, list[str]]] = []
+    for rows in rows_of.values():
+        if len(rows) == 1 or any(case.day is None for _, case in rows):
+            joined += [(line, case, []) for line, case in rows]
+            continue
+        rows.sort(key=lambda row: row[1].day or 0.0)
+        (line, first), *others = rows
+        case, faults = _with_later(first, [case for _, case in others])
+        joined.append((line, case, faults))
+    return sorted(joined, key=lambda row: row[0])
+
+
+def _with_later(first: Case, others: Sequence[Case]) -> tuple[Case, list[str]]:
+    faults, later = [], []
+    if "t1" not in first.scans:
+        faults.append("several scans are compared by their t1, which the first one lacks")
+    try:
+        require_days([case.day or 0.0 for case in (first, *others)])
+    except InputError as error:
+        faults.append(str(error))
+    for case in others:
+        if set(case.scans) != OF_LATER_SCANS or is_dicom(case.scans["t1"]):
+            faults.append(f"the scan of day {case.day:g} has NIfTI files of t1 and seg, no others")
+        elif case.labels != first.labels:
+            faults.append(f"the scan of day {case.day:g} has other labels than the first")
+        else:
+            later.append(ScanFiles(case.scans["t1"], case.scans["seg"], case.day or 0.0))
+    return dataclasses.replace(first, later=tuple(later)), faults
 
 
 def _path(folder: Path, text: str) -> Path:

@@ -26,6 +26,7 @@ from ...paths import StrPath
 from ...solver.compilation import keep_compiled_programs
 from ...solver.models import register_model
 from ..anatomy.tissue_maps import read_tissue_maps
+from ..images.labels import label_convention
 from ..inversion.inversion import invert
 from ..inversion.options import InversionOptions
 from ..names import DICOM_FILES
@@ -36,6 +37,7 @@ from ..pictures.drawing import drawn
 from ..pictures.patient_pictures import draw_thumbnail
 from ..results.outputs import write_inversion
 from ..results.result_folder import RESULT_FILE, has_all_files, only_run, prepare_output
+from ..scans.later_scans import load_follow_up
 from .case_table import Case
 
 REQUEST_FILE = "request.json"
@@ -227,7 +229,13 @@ def invert_case(
                 brain=brain,
             )
             tissue = None if case.tissue is None else read_tissue_maps(*case.tissue)
-            inversion = invert(patient, Database.open(database), options, tissue=tissue)
+            follow_up = None
+            if case.later:
+                follow_up = load_follow_up(
+                    patient, case.day or 0.0, case.later, convention=label_convention(case.labels)
+                )
+            source = Database.open(database)
+            inversion = invert(patient, source, options, tissue=tissue, follow_up=follow_up)
             write_inversion(
                 inversion,
                 folder,
@@ -272,14 +280,16 @@ def describe_request(
     anonymous: bool = False,
 ) -> dict[str, Any]:
     """Everything that decides a patient's result, including the network that may find the brain."""
-    of_dicom: dict[str, Any] = {}
+    further: dict[str, Any] = {}
+    if case.later:
+        further["days"] = [case.day, *(scan.day for scan in case.later)]
     if case.structures is not None:
-        of_dicom["structures"] = [list(case.structures.core), list(case.structures.whole)]
+        further["structures"] = [list(case.structures.core), list(case.structures.whole)]
     if case.dicom is not None:
-        of_dicom["anonymous"] = anonymous
+        further["anonymous"] = anonymous
     return {
         "id": case.identifier,
-        "inputs_sha256": {role: input_sha256(role, path) for role, path in case.scans.items()},
+        "inputs_sha256": {role: input_sha256(role, path) for role, path in case.files.items()},
         "labels": case.labels,
         "recurrence_labels": case.recurrence_labels,
         "seg_grid": case.seg_grid,
@@ -287,7 +297,7 @@ def describe_request(
         "options": options.row() | {"keep_islands": keep_islands, "brain": brain},
         "brain_network": None if brain == "atlas" else network_version(),
         "version": version("glioquery"),
-        **of_dicom,
+        **further,
     }
 
 

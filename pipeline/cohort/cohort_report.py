@@ -33,6 +33,9 @@ FIELDS = {
     "brain_dice": "brain Dice",
     "lambda_mm": "λ (mm)",
     "rho_t": "ρT",
+    "rho": "ρ (1/day)",
+    "dw": "Dw (mm²/day)",
+    "velocity_mm_per_year": "velocity (mm/year)",
     "origin_x_mm": "origin x (mm)",
     "origin_y_mm": "origin y (mm)",
     "origin_z_mm": "origin z (mm)",
@@ -66,7 +69,11 @@ OFF_PAGE = (
 )
 """Columns of the table alone, so that the page fits a laptop's screen, or shown otherwise there."""
 
+OF_SEVERAL_SCANS = ("rho", "dw", "velocity_mm_per_year")
+"""Rates in real days, of patients with two scans or more."""
+
 WHERE_GIVEN = (
+    *OF_SEVERAL_SCANS,
     "covered_standard",
     "covered_model",
     "covered_geodesic",
@@ -80,8 +87,9 @@ TEXTS = ("id", "status", "source")
 
 DECIMALS = {
     "score": 3, "dice_core": 3, "dice_whole": 3, "mean_dice": 3, "brain_dice": 3, "lambda_mm": 2,
-    "rho_t": 1, "core_ml": 1, "whole_ml": 1, "covered_standard": 2,
-    "covered_model": 2, "covered_geodesic": 2, "auc_model": 3, "auc_geodesic": 3,
+    "rho_t": 1, "rho": 4, "dw": 3, "velocity_mm_per_year": 1, "core_ml": 1, "whole_ml": 1,
+    "covered_standard": 2, "covered_model": 2, "covered_geodesic": 2,
+    "auc_model": 3, "auc_geodesic": 3,
     "precision_model": 3, "precision_geodesic": 3, "seconds": 0,
 }  # fmt: skip
 
@@ -141,6 +149,7 @@ def cohort_rows(
             | {key: answer[key] for key in ("source", "score", "dice_whole")}
             | {key: growth[key] for key in ("lambda_mm", "rho_t")}
             | {key: growth.get(name) for name, key in of_model.items()}
+            | _of_several_scans(result)
             | {
                 "status": result["status"],
                 "dice_core": answer["dice_core"] if has_core else None,
@@ -243,6 +252,12 @@ def _with_model(declared: Declared, rows: Sequence[dict[str, Any]]) -> dict[str,
     place = list(FIELDS).index(LAST_COMMON) + 1
     fields = list(FIELDS.items())
     return dict([*fields[:place], *heads.items(), *fields[place:]])
+
+
+def _of_several_scans(result: dict[str, Any]) -> dict[str, float]:
+    """Rates in real days, where the scans tell any."""
+    outlook = result.get("outlook")  # a result of earlier versions has none
+    return {key: outlook["rates"][key]["value"] for key in OF_SEVERAL_SCANS} if outlook else {}
 
 
 def _of_recurrence(result: dict[str, Any]) -> dict[str, float | None]:

@@ -169,3 +169,39 @@ def test_other_columns_are_kept_as_they_are_written_and_told(files):
     assert "not read otherwise: 'sex', 'age', 't1ce'." in notice
     # One that is nearly a known one may be a mistake that changes a result.
     assert notice.endswith("Did you write 't1ce' for 't1c'?")
+
+
+def test_rows_of_one_id_with_days_are_scans_of_one_patient(files):
+    head = "id,t1,seg,labels,day\n"
+    rows = (
+        "b,t1.nii.gz,seg.nii.gz,brats2021,\n"
+        "a,later.nii.gz,seg.nii.gz,brats2021,2024-06-12\n"
+        "a,t1.nii.gz,seg.nii.gz,brats2021,2024-03-01\n"
+    )
+    (files / "later.nii.gz").write_bytes(b"no image")
+    single, followed = read_cases(table(files, head + rows)).cases
+    assert single.identifier == "b" and single.later == () and single.day is None
+    (later,) = followed.later
+    assert followed.scans["t1"].name == "t1.nii.gz" and later.t1.name == "later.nii.gz"
+    assert later.day - followed.day == 103
+    assert list(followed.files) == ["t1", "seg", "t1_2", "seg_2"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "fault"),
+    [
+        ("a,t1.nii.gz,seg.nii.gz,brats2021,,1\na,t1.nii.gz,seg.nii.gz,brats2021,,",
+         "line 3: the id 'a' occurs twice: give each of its scans a day"),
+        ("a,t1.nii.gz,seg.nii.gz,brats2021,,1\na,t1.nii.gz,seg.nii.gz,brats2021,,1",
+         "line 2: two scans are of day 1"),
+        ("a,t1.nii.gz,seg.nii.gz,brats2021,,1\na,t1.nii.gz,seg.nii.gz,brats2023,,2",
+         "line 2: the scan of day 2 has other labels"),
+        ("a,t1.nii.gz,seg.nii.gz,brats2021,,1\na,t1.nii.gz,seg.nii.gz,brats2021,t1.nii.gz,2",
+         "line 2: the scan of day 2 has NIfTI files of t1 and seg, no others"),
+        ("a,t1.nii.gz,seg.nii.gz,brats2021,,soon", "line 2: the day of a scan is a number"),
+    ],
+)  # fmt: skip
+def test_scans_that_do_not_belong_together_are_refused(files, rows, fault):
+    with pytest.raises(InputError) as told:
+        read_cases(table(files, "id,t1,seg,labels,flair,day\n" + rows))
+    assert fault in str(told.value)

@@ -36,6 +36,7 @@ from glioquery.pipeline.images.nifti import write_nifti
 from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.results.outputs import REPORT_FILE
 from glioquery.pipeline.results.result_folder import RESULT_FILE, list_files, replaced
+from glioquery.pipeline.scans.scan_days import ScanFiles
 from glioquery.query import dice_of_masks
 from glioquery.query.index.opening import open_index
 from glioquery.solver.declarations import Declared
@@ -213,6 +214,32 @@ def test_what_a_model_declares_stands_in_the_summary(files, database):
     write_cohort(files, outcomes)  # of a model that declares nothing
     assert "net_t" in (files / TABLE_FILE).read_text().partition("\n")[0].split(",")
     assert "death" not in (files / TABLE_FILE).read_text()
+
+
+def test_rates_of_several_scans_stand_in_the_summary(files, database):
+    scans = {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}
+    later = ScanFiles(scans["t1"], scans["seg"], 40.0)
+    followed = Case("a", scans, "brats2021", day=0.0, later=(later,))
+    request = describe_request(followed, database, DEFAULT)
+    assert request["days"] == [0.0, 40.0] and "t1_2" in request["inputs_sha256"]
+    rates = {"rho": 0.02, "dw": 0.13, "velocity_mm_per_year": 37.25}
+    outlook = {"rates": {name: {"value": value} for name, value in rates.items()}}
+    pretend(files / "sub-a", request, outlook=outlook)
+    single = Case("b", scans, "brats2021")
+    pretend(files / "sub-b", describe_request(single, database, DEFAULT), outlook=None)
+    outcomes = [
+        Outcome(case, (files / f"sub-{case.identifier}").absolute(), True, None)
+        for case in (followed, single)
+    ]
+    write_cohort(files, outcomes)
+    with (files / TABLE_FILE).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["velocity_mm_per_year"] for row in rows] == ["37.25", ""]
+    assert [row["rho"] for row in rows] == ["0.02", ""]
+    page = (files / PAGE_FILE).read_text()
+    assert "velocity (mm/year)" in page
+    write_cohort(files, outcomes[1:])
+    assert "velocity (mm/year)" not in (files / PAGE_FILE).read_text()
 
 
 def test_other_columns_are_no_part_of_what_is_kept(files, database):
