@@ -140,7 +140,12 @@ def test_every_option_that_is_named_exists(group, page):
     if page == "docs/results.md":
         for script in (ROOT / "tests" / "benchmark").glob("*.py"):
             known |= set(re.findall(r'"(--[a-z0-9-]+)"', script.read_text(encoding="utf-8")))
-    if page in ("README.md", "docs/explanation/accuracy-and-speed.md"):
+    with_pip = (
+        "README.md",
+        "docs/explanation/accuracy-and-speed.md",
+        "docs/tutorials/new-growth-model.md",
+    )
+    if page in with_pip:
         known |= {"--constraint", "--editable", "--synthetic"}  # of pip, and of a benchmark
     assert set(re.findall(r"--[a-z][a-z0-9-]*", text_of(page))) <= known
 
