@@ -136,8 +136,8 @@ def describe_planning(inversion: Inversion, patient: Patient, failures: list[str
             [
                 ("In all three volumes", f"{row['all_ml']:.1f}"),
                 ("In the standard volume alone", f"{row['standard_only_ml']:.1f}"),
-                ("In the model's alone", f"{row['model_only_ml']:.1f}"),
-                ("In the geodesic alone", f"{row['geodesic_only_ml']:.1f}"),
+                ("In the model's volume alone", f"{row['model_only_ml']:.1f}"),
+                ("In the geodesic volume alone", f"{row['geodesic_only_ml']:.1f}"),
                 *_islands(patient),
             ],
         ),
