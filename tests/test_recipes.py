@@ -83,6 +83,15 @@ def test_the_program_that_fills_the_cache_finds_what_it_imports(name):
     assert used == {alias.name for alias in imports.names}
 
 
+@pytest.mark.parametrize(
+    ("name", "change"), [("Dockerfile", r"WORKDIR (.*)"), ("apptainer.def", r"cd (.*)")]
+)
+def test_the_cache_is_filled_by_what_is_installed(name, change):
+    """Not in the folder of the sources, where Python would import these."""
+    before = text_of(name).partition("python -c")[0]
+    assert re.findall(rf"^ *{change}$", before, re.MULTILINE) == ["/opt/glioquery", "/"]
+
+
 def test_images_call_commands_that_exist():
     entries = [json.loads(line) for line in docker_lines("ENTRYPOINT")]
     assert all(program == "glioquery" for program, *_ in entries)
