@@ -4,6 +4,10 @@ The geometry of a series is ITK's, that of a SEG the one that its frames declare
 a contour is said by Matplotlib. Expected is what an analytic shape says of the points themselves.
 """
 
+import shutil
+import subprocess
+
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
@@ -124,6 +128,27 @@ def test_structures_lie_where_they_were_drawn(tmp_path, plane):
         assert read.grid == t1.grid and read.notices == ()
         np.testing.assert_array_equal(read.values == 2, sphere)
         np.testing.assert_array_equal(read.values > 0, sphere | torus | pieces)
+
+
+@pytest.mark.skipif(not shutil.which("plastimatch"), reason="needs Plastimatch on the PATH")
+@pytest.mark.parametrize("plane", GRIDS)
+def test_plastimatch_fills_the_contours_that_were_drawn(tmp_path, plane):
+    grid = GRIDS[plane]
+    write_series(tmp_path / "series", volume(grid), grid, order=None)
+    study = read_study(tmp_path / "series", "T1")
+    structures = structures_on(study.grid)
+    make_structure_set(structures, study).save_as(tmp_path / "rs.dcm", enforce_file_format=True)
+    call = [
+        "plastimatch", "convert", "--input", tmp_path / "rs.dcm",
+        "--referenced-ct", tmp_path / "series",
+        "--output-prefix", tmp_path / "masks", "--prefix-format", "nii.gz",
+    ]  # fmt: skip
+    subprocess.run(call, check=True, capture_output=True)
+    for structure in structures:
+        read = nib.load(tmp_path / "masks" / f"{structure.name}.nii.gz")
+        points = nib.affines.apply_affine(read.affine, np.moveaxis(np.indices(read.shape), 0, -1))
+        dice, apart_mm = compare(np.asarray(read.dataobj) > 0, points, SHAPES[structure.name])
+        assert dice >= LEAST_DICE and apart_mm < FARTHEST_MM
 
 
 def test_structures_of_an_image_of_frames_name_its_frames(tmp_path):
