@@ -45,7 +45,7 @@ NOTHING = frozenset({"n/a", "na", "nan", "none", "null"})
 
 
 OF_LATER_SCANS = frozenset({"t1", "seg"})
-"""What a scan after the first has."""
+"""Files of a scan after the first."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Case:
     participant : str or None
         Label in a BIDS dataset, with that of a session if there is one (`01_ses-pre`).
     day : float or None
-        Of the first scan.
+        Day of the first scan; None without later scans.
     later : tuple of ScanFiles
         Later scans, in the order of their days.
     """
@@ -104,7 +104,7 @@ class Case:
 
     @property
     def files(self) -> dict[str, Path]:
-        """All files by role; `t1_2` and `seg_2` are of the second scan."""
+        """All files by role; `t1_2` and `seg_2` belong to the second scan."""
         later = {
             f"{role}_{number}": path
             for number, scan in enumerate(self.later, start=2)

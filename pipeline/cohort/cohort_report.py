@@ -70,7 +70,7 @@ OFF_PAGE = (
 """Columns of the table alone, so that the page fits a laptop's screen, or shown otherwise there."""
 
 OF_SEVERAL_SCANS = ("rho", "dw", "velocity_mm_per_year")
-"""Rates in real days, of patients with two scans or more."""
+"""Columns of rates in real days, for patients with two scans or more."""
 
 WHERE_GIVEN = (
     *OF_SEVERAL_SCANS,
@@ -255,7 +255,7 @@ def _with_model(declared: Declared, rows: Sequence[dict[str, Any]]) -> dict[str,
 
 
 def _of_several_scans(result: dict[str, Any]) -> dict[str, float]:
-    """Rates in real days, where the scans tell any."""
+    """Rates in real days; empty if the scans tell none."""
     outlook = result.get("outlook")  # a result of earlier versions has none
     return {key: outlook["rates"][key]["value"] for key in OF_SEVERAL_SCANS} if outlook else {}
 

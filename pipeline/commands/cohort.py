@@ -47,7 +47,7 @@ def cohort_command(
         list[Path],
         typer.Argument(
             metavar="[DB] CASES.csv",
-            help="Folder of the database (default: the one that comes with the package), and the "
+            help="Folder of the database (default: the embedded database), and the "
             f"table of cases with the columns {', '.join(COLUMNS)}. Paths are relative to the "
             "table. Other columns go to the summary.",
         ),

@@ -19,15 +19,11 @@ from ..registration.options import Kind
 DatabaseFolder = Annotated[Path, typer.Argument(metavar="DB", help="Folder of the database.")]
 OptionalDatabase = Annotated[
     Path | None,
-    typer.Argument(
-        metavar="[DB]", help="Folder of the database; default: the one that comes with the package."
-    ),
+    typer.Argument(metavar="[DB]", help="Folder of the database; default: the embedded database."),
 ]
 NamedDatabase = Annotated[
     Path | None,
-    typer.Option(
-        metavar="DB", help="Folder of the database; default: the one that comes with the package."
-    ),
+    typer.Option(metavar="DB", help="Folder of the database; default: the embedded database."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Labels = Annotated[
