@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import re
 import textwrap
 import tomllib
 from pathlib import Path
@@ -62,3 +63,42 @@ def test_what_raises_is_found():
     }  # fmt: skip
     assert {"find_measure", "dice_of_masks", "Index.open"} <= found
     assert "search" not in found
+
+
+FRAGMENT = re.compile(r"(Of|That of|Those of|Theirs)\b")
+"""How an entry begins that leaves out what it describes: "Of the registration."."""
+
+
+def fragments(text):
+    """First lines of a docstring and of its entries that begin as fragments."""
+    lines = text.split("\n")
+    return [
+        line.strip()
+        for before, line in zip(["", *lines], lines, strict=False)
+        if FRAGMENT.match(line.strip()) and (not before.strip() or " : " in before)
+    ]
+
+
+def docstrings(source):
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Expr(value=ast.Constant(value=str(text))):
+                yield text
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_entry_of_a_docstring_is_a_fragment(room):
+    folder = Path(importlib.import_module(room).__file__).parent
+    found = {
+        path.name: told
+        for path in folder.glob("*.py")
+        for text in docstrings(path.read_text(encoding="utf-8"))
+        if (told := fragments(text))
+    }
+    assert found == {}
+
+
+def test_fragments_are_found():
+    assert fragments("Read it.\n\nn : int\n    Of the registration.\n") == ["Of the registration."]
+    assert fragments("Of the registration.") == ["Of the registration."]
+    assert fragments("A voxel size of the\nOf course.\n") == []

@@ -73,7 +73,7 @@ class Case:
     participant : str or None
         Label in a BIDS dataset, with that of a session if there is one (`01_ses-pre`).
     day : float or None
-        Day of the first scan; None without later scans.
+        Day of the first scan, if the table gives it.
     later : tuple of ScanFiles
         Later scans, in the order of their days.
     """
