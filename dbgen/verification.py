@@ -1,4 +1,4 @@
-"""FORMAT.md in executable form: what a database must be, checked on the one at hand."""
+"""FORMAT.md in executable form: check that a database is what it must be."""
 
 from __future__ import annotations
 

@@ -170,8 +170,7 @@ class Combination:
 RANGES = "I. Ezhov et al., Learn-Morph-Infer, Medical Image Analysis 83:102672, 2023"
 
 ORIGIN = tuple(
-    Parameter(f"origin_{axis}_mm", "mm", f"seed point, RAS world {axis}", f"{axis}0")
-    for axis in "xyz"
+    Parameter(f"origin_{axis}_mm", "mm", f"origin, RAS world {axis}", f"{axis}0") for axis in "xyz"
 )
 RATES = (
     Parameter(

@@ -22,7 +22,7 @@ class GrowthParameters:
     Attributes
     ----------
     origin_mm : tuple of three float
-        Seed point in RAS world coordinates, mm.
+        Origin, where the tumour began, in RAS world coordinates, mm.
     dw : float
         Diffusivity of tumour cells in white matter, mm^2/day, >= 0.
     rho : float

@@ -1,4 +1,4 @@
-"""The machine at hand: what a simulation ran on, and how many cores there are for it."""
+"""The processor of this machine, and the cores that this process may use."""
 
 from __future__ import annotations
 

@@ -350,8 +350,8 @@ class Database:
         Raises
         ------
         DatabaseError
-            If a density simulated again does not have the stored outlines (but for voxels within
-            1e-4 of a threshold): the database was made by another solver.
+            If a density simulated again does not have the stored outlines, apart from voxels within
+            1e-4 of a threshold: the database was made by another solver.
         """
         i = self._checked(sample)
         if not self.stores_density:

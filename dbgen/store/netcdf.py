@@ -1,7 +1,7 @@
 """NetCDF files for one thread at a time.
 
 The libraries below, netCDF-C and HDF5, keep state of the whole process without a lock: two threads
-in them at once, be it in two files, end Python with a segmentation fault. Whatever this package
+in them at once, even in two files, end Python with a segmentation fault. Whatever this package
 reads or writes with netCDF4 goes through the lock of this module.
 """
 

@@ -1,7 +1,7 @@
 """How tumours are drawn from a parameter space: one function for each sampler.
 
 A draw depends on the seed, the run and the attempt alone. A run whose tumours are not acceptable is
-drawn again with the next attempt, but for a sweep: its runs are the points of a grid, and all kept.
+drawn again with the next attempt. Only a sweep keeps all its runs, which are the points of a grid.
 """
 
 from __future__ import annotations

@@ -231,7 +231,7 @@ def number(value: Any) -> float:
     Raises
     ------
     InputError
-        If it is something else: text, say, or true.
+        If it is something else, such as text or true.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise InputError(f"expected a number, got {value!r}")

@@ -78,7 +78,7 @@ def register(
     ----------
     patient : Patient
     atlas : Atlas, optional
-        The shipped one by default.
+        By default the one in use.
     kind : "syn", "affine", "rigid" or "none"
         How far to go. "none" uses the patient's world as the atlas's; a quick affine registration
         then measures how far the two differ (`affine_shift_mm` in the settings).

@@ -26,7 +26,7 @@ class Strategy(Protocol):
     ----------
     name : str
     fingerprint : str
-        Differs where the answers may: of the trained weights, say.
+        Differs if the answers may differ; it covers trained weights, for example.
     """
 
     @property
