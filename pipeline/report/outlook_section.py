@@ -5,7 +5,9 @@ from __future__ import annotations
 from ..inversion.result import Inversion
 from ..patient.patient import Patient
 from ..pictures.drawing import drawn
+from ..pictures.movie import PATIENT_FRAMES, draw_patient_movie
 from ..pictures.patient_pictures import draw_days
+from ..scans.forecast import grown_on
 from ..scans.patient_outlook import PatientOutlook
 from ..scans.real_rates import LEVEL, RESTS_ON, Rate
 from .report import Section, Table
@@ -36,9 +38,16 @@ def describe_outlook(
         f"{len(told.scans)} scans within {last:g} days tell the growth in real days. The growth "
         "rests on the outlines of all scans, the maps of this page on the first scan alone.",
         f"The intervals hold {LEVEL:.0%} of {RESTS_ON}. The errors of model, anatomy and "
-        "registration, and what a treatment does, come on top: nothing is claimed for a real "
-        "patient.",
+        "registration come on top, and those of what is listed of treatments: nothing is claimed "
+        "for a real patient.",
     ]
+    treated = [f"{one.listed.kind} on day {one.listed.day - outlook.follow_up.first_day:g}"
+               for one in outlook.follow_up.treatments]  # fmt: skip
+    if treated:
+        sentences.append(
+            f"The growth is treated as listed ({', '.join(treated)} after the first scan); what "
+            "the list says of a dose or a drug is taken for true."
+        )
     if outlook.check is not None:
         check = outlook.check
         sentences.append(
@@ -72,11 +81,28 @@ def describe_outlook(
         (f"day {day.after_days:g}", density)
         for day, density in zip(told.forecast, outlook.maps, strict=True)
     ][:MOST_PANELS]
-    picture = None
+    last_day = (told.forecast or told.scans)[-1].after_days
+    pictures = {
+        "The growth from its first cells to the last of these days, on the first scan's T1": drawn(
+            "The movie of the growth",
+            lambda: draw_patient_movie(
+                patient,
+                [
+                    (f"day {day:.0f}", density)
+                    for day, density in grown_on(told.fit, PATIENT_FRAMES, last_day)
+                ],
+                inversion.transform.to_patient,
+            ),
+            failures,
+        )
+    }
     if len(panels) > 1:
-        picture = drawn("The picture of the forecast", lambda: draw_days(patient, panels), failures)
-    caption = "The growth at the first scan, and as it is foretold, on the first scan's T1"
-    return Section("Growth in real days", sentences, tables, {caption: picture} if picture else {})
+        caption = "The growth at the first scan, and as it is foretold, on the first scan's T1"
+        pictures[caption] = drawn(
+            "The picture of the forecast", lambda: draw_days(patient, panels), failures
+        )
+    shown = {caption: picture for caption, picture in pictures.items() if picture}
+    return Section("Growth in real days", sentences, tables, shown)
 
 
 def _interval(rate: Rate) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ...errors import InputError
 from ...solver import TumorDensity, on_grid
 from ...solver.own_settings import own_arithmetic
@@ -124,3 +126,28 @@ def look_ahead(fit: JointFit, days: Sequence[float] = ()) -> Outlook:
         )
     n_scans = len(fit.joint.scans)
     return Outlook(fit, rates_of(fit, volumes), tuple(told[:n_scans]), tuple(told[n_scans:]))
+
+
+@own_arithmetic()
+def grown_on(fit: JointFit, n_days: int, last_day: float) -> list[tuple[float, TumorDensity]]:
+    """A growth at equal steps of time from its seed.
+
+    Parameters
+    ----------
+    fit : JointFit
+    n_days : int
+    last_day : float
+        Of them, after the first scan.
+
+    Returns
+    -------
+    list of (float, TumorDensity)
+        Days after the first scan, below 0 before it, and the densities then.
+    """
+    age = fit.growth.days
+    days = np.linspace(-age, last_day, n_days + 1)[1:].tolist()
+    seen = fit.joint.snapshots(fit.growth, days, fit.accuracy)
+    return [
+        (day, on_grid(fit.joint.tissue, snapshot.u))
+        for day, snapshot in zip(days, seen, strict=True)
+    ]

@@ -15,6 +15,7 @@ from glioquery.pipeline.alignment.transform import AtlasTransform
 from glioquery.pipeline.inversion import several_scans
 from glioquery.pipeline.inversion.several_scans import follow_scans
 from glioquery.pipeline.names import forecast_label, is_map_name
+from glioquery.pipeline.pictures.movie import PATIENT_FRAMES
 from glioquery.pipeline.report import outlook_section
 from glioquery.pipeline.report.outlook_section import describe_outlook
 from glioquery.pipeline.results import outputs
@@ -118,11 +119,21 @@ def test_the_page_says_what_was_found(followed, monkeypatch):
     monkeypatch.setattr(
         outlook_section, "draw_days", lambda _, days: shown.extend(days) or b"picture"
     )
-    inversion = SimpleNamespace(maps=SimpleNamespace(growth=outlook.maps[0]))
+    frames = []
+    monkeypatch.setattr(
+        outlook_section, "draw_patient_movie", lambda _, days, __: frames.extend(days) or b"movie"
+    )
+    inversion = SimpleNamespace(
+        maps=SimpleNamespace(growth=outlook.maps[0]), transform=AtlasTransform.linear(np.eye(4))
+    )
     failures = []
     section = describe_outlook(outlook, inversion, None, failures)
-    assert failures == [] and list(section.pictures.values()) == [b"picture"]
+    assert failures == [] and list(section.pictures.values()) == [b"movie", b"picture"]
     assert len(shown) == 2  # at the first scan, and as foretold
+    foretold = outlook.outlook.forecast[0]
+    assert frames[-1][0] == f"day {foretold.after_days:.0f}" and len(frames) == PATIENT_FRAMES
+    np.testing.assert_array_equal(frames[-1][1].u, foretold.density.u)
+    assert any("drug on day" in sentence for sentence in section.sentences)
     rates, days = section.tables
     assert len(rates.rows) == 6 and len(days.rows) == 3
     assert [row[1] is None for row in days.rows] == [False, False, True]
