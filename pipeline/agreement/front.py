@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.isotonic import IsotonicRegression
+from scipy.optimize import isotonic_regression
 
 LEAST_DENSITY = 1e-4
 """Logit below which the density of a growth of finite age is no longer a wave's."""
@@ -93,8 +93,7 @@ class Front:
         mean_times, mean_logits = (
             np.bincount(place, weights=values)[full] / n[full] for values in (times, logits)
         )
-        falling = IsotonicRegression(increasing=False)
-        fitted = falling.fit_transform(mean_times, mean_logits, sample_weight=n[full])
+        fitted = isotonic_regression(mean_logits, weights=n[full], increasing=False).x
         return cls(mean_times, fitted, lambda_mm)
 
     def at(self, times_mm: NDArray[np.floating]) -> NDArray[np.float32]:
