@@ -58,6 +58,7 @@ def verify(
     Parameters
     ----------
     path : path
+        Folder of the database.
     seed : int
         Decides which samples are simulated again.
     progress : callable

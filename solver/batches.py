@@ -71,7 +71,9 @@ def simulate_batch(
     Parameters
     ----------
     tissue : Tissue
+        Anatomy, on any grid.
     parameters : sequence of GrowthParameters
+        One set for each tumour.
     model, thresholds, accuracy
         As in `simulate`.
     batch_size : int

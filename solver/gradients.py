@@ -72,13 +72,16 @@ def sensitivity(
     Parameters
     ----------
     tissue : Tissue
+        Anatomy, on any grid.
     parameters : GrowthParameters
         Where the derivatives are taken.
     scalar : callable
         From the density on the tissue's box, an (nx, ny, nz) array, to a number; written with
         `jax.numpy`.
     model : GrowthModel
+        Growth model; Fisher-Kolmogorov by default.
     accuracy : Accuracy
+        Bounds of the time step.
     dtype : float32 or float64
         Precision of the computation, whatever `jax_enable_x64` says.
 

@@ -153,6 +153,7 @@ def simulate(
     parameters : GrowthParameters
         Origin, diffusivity, proliferation rate and duration.
     model : GrowthModel
+        Growth model; Fisher-Kolmogorov by default.
     thresholds : Thresholds
         Densities of the two visible outlines.
     snapshot_days : sequence of float

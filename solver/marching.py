@@ -45,6 +45,7 @@ def march(
     parameters : GrowthParameters
         Origin, diffusivity and proliferation rate; the duration plays no part.
     model : GrowthModel
+        Growth model; Fisher-Kolmogorov by default.
     thresholds : Thresholds
         Densities of the outlines whose voxels are counted.
     accuracy : Accuracy

@@ -65,6 +65,7 @@ def export(
     Parameters
     ----------
     database : Database
+        A finished database.
     out : path
         A new folder. Its name becomes the database's.
     held_out : float

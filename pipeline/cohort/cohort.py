@@ -94,6 +94,7 @@ def invert_cohort(
         Database with its index. On a cluster, it and the patients' files lie in folders that all
         nodes see.
     cases : sequence of Case
+        As `read_cases` returns them in its `cases`.
     out : Path
         Folder that receives one for each patient.
     options : InversionOptions
@@ -106,6 +107,7 @@ def invert_cohort(
         As in `dbgen.machine.cluster.connected`. Every patient takes two cores and 2 GB, or all that
         a smaller node has.
     progress : callable
+        Called with the number of patients that are done or have failed, and their total.
 
     Returns
     -------

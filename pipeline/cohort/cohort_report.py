@@ -183,6 +183,7 @@ def write_cohort(
     out : path
         The cohort's folder.
     outcomes : sequence of Outcome
+        As `invert_cohort` returns them.
     reference : DiceScores, optional
         Scores of stored tumours, to draw beside the patients'.
     declared : Declared

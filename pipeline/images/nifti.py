@@ -168,6 +168,7 @@ def write_nifti(
         Ends in `.nii` or `.nii.gz`; replaced where it exists.
     values : array of the grid's shape, any further axes behind
     grid : Grid
+        Grid of the values.
     intent : {'none', 'estimate', 'label'}
         What a voxel holds: an intensity, an estimated quantity, or a label.
     space : {'scanner', 'template'}

@@ -36,15 +36,17 @@ def invert(
     Parameters
     ----------
     patient : Patient
+        As `load_patient` returns it.
     database : Database, optional
         Database with its index beside it; by default the embedded one.
     options : InversionOptions
+        What to compute; the defaults suit most patients.
     tissue : TissueMaps, optional
         The patient's own anatomy, in which the refinement continues. If `options` ask for the own
         anatomy and none is given, it comes from the T1, or from the atlas, bent to the patient.
     follow_up : FollowUp, optional
-        Later scans of the patient, and the days that are to be foretold: the growth in real days
-        then stands in the result as `outlook`. The maps are those of the first scan.
+        Later scans of the patient, and the days to foretell. The result then holds the growth in
+        real days as `outlook`. The maps are those of the first scan.
     step : callable
         Called with the name of each step as it begins.
 

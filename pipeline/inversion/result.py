@@ -37,7 +37,7 @@ class InversionStatus(enum.Enum):
 
 @dataclass(frozen=True, eq=False)
 class Inversion(PatientGrowth):
-    """The growth that was found for a patient, its maps and how sure they are.
+    """The growth that was found for a patient, its maps and their uncertainty.
 
     Attributes
     ----------

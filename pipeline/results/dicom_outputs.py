@@ -46,6 +46,7 @@ def write_dicom(
     Parameters
     ----------
     inversion : Inversion
+        As `invert` returns it.
     out : path
         Folder of the files; earlier ones there are replaced.
     series : path

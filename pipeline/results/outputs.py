@@ -95,6 +95,7 @@ def write_inversion(
     Parameters
     ----------
     inversion : Inversion
+        As `invert` returns it.
     out : path
         Folder of the result. An earlier one there stays as it is until this one is complete, and
         is then replaced (see `result_folder`).

@@ -89,6 +89,7 @@ def look_ahead(fit: JointFit, days: Sequence[float] = ()) -> Outlook:
     Parameters
     ----------
     fit : JointFit
+        As `fit_scans` returns it.
     days : sequence of float
         Days to foretell, counted as those of the scans.
 

@@ -87,6 +87,7 @@ def fit_scans(
     Parameters
     ----------
     database : Database
+        Database of growths from which the fit begins.
     index : Index
         Index of its stored outlines.
     scans : sequence of DatedOutlines

@@ -57,7 +57,7 @@ class LaterScan:
 
 @dataclass(frozen=True, eq=False)
 class FollowUp:
-    """What comes after a patient's first scan.
+    """A patient's later scans, and the days to foretell.
 
     Attributes
     ----------
@@ -110,6 +110,7 @@ def load_follow_up(
     first_day : float
         Day of the first scan.
     later : sequence of ScanFiles
+        Files and day of each later scan.
     convention : LabelConvention
         What the labels of the segmentations mean.
     forecast : sequence of float

@@ -116,6 +116,7 @@ def open_index(
     Parameters
     ----------
     database : Database
+        The database, as `open_database` returns it.
     thresholds, normalisation
         Thresholds of the outlines and their unit, as in `outlines_of`.
     bars : callable(task, unit)

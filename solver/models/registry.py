@@ -87,6 +87,7 @@ def register_model(model_class: Class) -> Class:
     Parameters
     ----------
     model_class : type
+        A frozen dataclass with the parts of `GrowthModel`.
 
     Returns
     -------
