@@ -388,6 +388,7 @@ class Database:
             model=self.model,
             thresholds=self.thresholds,
             accuracy=self.accuracy,
+            treatments=self.parts[0].plan.events,  # those of all parts
         ).density
 
     def differing_outlines(self, sample: int, density: TumorDensity) -> list[str]:

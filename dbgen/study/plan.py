@@ -20,6 +20,7 @@ from ...solver import (
     OriginError,
     Thresholds,
     Tissue,
+    Treatment,
 )
 from ...solver.declarations import (
     COMMON,
@@ -30,6 +31,7 @@ from ...solver.declarations import (
     unknown_parameter,
 )
 from ...solver.formulas import Formula
+from ...solver.listed_treatments import ListedTreatment, list_treatments
 from ...solver.models import describe_model, find_model, recall_model
 from ...solver.models.registry import DEFAULT
 from .samplers import find_sampler
@@ -75,10 +77,13 @@ class Plan:
     model: GrowthModel = field(default_factory=lambda: find_model(DEFAULT))
     thresholds: Thresholds = field(default_factory=Thresholds)
     accuracy: Accuracy = field(default_factory=Accuracy)
+    treatments: tuple[ListedTreatment, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed is a whole number from 0 to 2^32 - 1, got {self.seed}")
+        if self.treatments:
+            self._require_treatable()
         self._complete_space()
         for formula in self.space.formulas:
             for name in sorted(formula.names - set(self.known_names)):
@@ -87,6 +92,22 @@ class Plan:
                 )
         if find_sampler(self.space.sampler).sweeps and self.space.formulas:
             self._require_conditions()
+
+    def _require_treatable(self) -> None:
+        """See that growths are taken as they are: others are scaled in time, or end at a volume."""
+        from ...solver.treated_state import require_treatable  # here: it imports JAX
+
+        if not find_sampler(self.space.sampler).sweeps:
+            raise InputError(
+                "treatments are given on days, and only a sweep takes its growths in real days: "
+                f"choose the sampler grid or table, got {self.space.sampler}"
+            )
+        require_treatable(self.model)
+
+    @property
+    def events(self) -> list[Treatment]:
+        """The treatments as the solver takes them."""
+        return [one.on(one.day) for one in self.treatments]
 
     def _complete_space(self) -> None:
         """Put what is drawn of the model's own parameters into the space, in the model's order."""
@@ -221,6 +242,7 @@ class Plan:
             "scheme": SCHEME,
             "accuracy": dataclasses.asdict(self.accuracy),
             "atlas": {"name": atlas.name, "sha256": atlas.checksum},
+            **({"treatments": [one.row() for one in self.treatments]} if self.treatments else {}),
         }
 
     @classmethod
@@ -250,6 +272,9 @@ class Plan:
             model=model,
             thresholds=Thresholds(**plan["thresholds"]),
             accuracy=Accuracy(**plan["accuracy"]),
+            treatments=(
+                list_treatments(plan["treatments"], folder=None) if "treatments" in plan else ()
+            ),
         )
 
     @classmethod
@@ -262,10 +287,11 @@ class Plan:
         settings: Mapping[str, Any] | None = None,
         **changes: Any,
     ) -> Plan:
-        """A plan from a TOML file: a space, and a growth model in its table `model`.
+        """A plan from a TOML file: a space, a growth model in its table `model`, and treatments.
 
         The table holds the model's `name` and its settings; without it the model is the default.
-        A `table` of runs is named relative to the file.
+        A `table` of runs is named relative to the file. Each table `[[treatment]]` is a treatment
+        (see `solver.listed_treatments`).
 
         Parameters
         ----------
@@ -295,13 +321,16 @@ class Plan:
                     "the model is a table of its name and its settings, as in "
                     f'[model] name = "{DEFAULT}", got {table!r}'
                 )
+            treated = values.pop("treatment", None)
+            treatments = () if treated is None else list_treatments(treated, folder=None)
             check_common(values | changes)
             name = table.pop("name")
             given = ({} if model else table) | dict(settings or {})
             chosen = model or find_model(name, **given)
             if isinstance(values.get("table"), str):
                 values["table"] = Path(path).parent / values["table"]
-            return cls.of_values(values | changes, seed=seed, model=chosen, given=given)
+            plan = cls.of_values(values | changes, seed=seed, model=chosen, given=given)
+            return dataclasses.replace(plan, treatments=treatments)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, InputError) as error:
             raise InputError(f"{path}: {error}") from None
 

@@ -152,6 +152,7 @@ def draw_attempt(tissue: Tissue, plan: Plan, run: int, attempt: int) -> list[Sam
         snapshot_ml=volumes,
         stop_ml=stop_ml,
         accuracy=plan.accuracy,
+        treatments=plan.events,
     )
     if sampler.sweeps:
         if result.status in FAILURES:

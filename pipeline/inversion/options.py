@@ -92,9 +92,15 @@ class InversionOptions:
         Raises
         ------
         InputError
-            If there are fewer tumours than matches to list, if the options ask for the own anatomy
-            and the growth model is bound to the atlas, or if the model lacks a parameter to fit.
+            If the database's tumours were treated, there are fewer of them than matches to list,
+            the options ask for the own anatomy and the growth model is bound to the atlas, or the
+            model lacks a parameter to fit.
         """
+        if "treatments" in database.header["plan"]:
+            raise InputError(
+                f"the tumours of {database.path} were treated, and a growth is fitted untreated: "
+                "search this database with `glioquery query`, and invert with another"
+            )
         if self.k is not None and self.k > n_samples:
             raise InputError(f"k is 1 to {n_samples}, the number of samples, got {self.k}")
         if self.own_anatomy:
