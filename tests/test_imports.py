@@ -51,6 +51,7 @@ ROOMS = [
     "pipeline.virtual",  # inverts patients whose answer is known
     "pipeline.trial",  # sees what the inversion is worth, on many of these
     "pipeline.terminal",  # talks to a person: a library's functions do not
+    "pipeline.arguments",  # understands what a person wrote after a command's name
     "pipeline.commands",
     "pipeline",
     "",  # the front door shows what all the others have

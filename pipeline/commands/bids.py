@@ -9,16 +9,8 @@ import typer
 
 from ...errors import InputError
 from ...query.index.opening import require_model
-from ..cohort.bids_dataset import TUMOUR, read_bids_cases, sources_of
-from ..inversion.options import InversionOptions
-from ..patient.brain_option import checked_way
-from ..results.dataset_description import describe_dataset
-from ..results.result_folder import only_run, prepare_output
-from ..terminal.printing import print_notice, show
-from ..terminal.progress import console, progress_bar
-from .cohort import write_summary
-from .opening import open_for
-from .options import (
+from ..arguments.opening import open_for
+from ..arguments.options import (
     Address,
     BrainOption,
     DatabaseModel,
@@ -28,6 +20,14 @@ from .options import (
     NamedDatabase,
     with_inversion_options,
 )
+from ..cohort.bids_dataset import TUMOUR, read_bids_cases, sources_of
+from ..inversion.options import InversionOptions
+from ..patient.brain_option import checked_way
+from ..results.dataset_description import describe_dataset
+from ..results.result_folder import only_run, prepare_output
+from ..terminal.printing import print_notice, show
+from ..terminal.progress import console, progress_bar
+from .cohort import write_summary
 
 LEVELS = ("participant", "group")
 

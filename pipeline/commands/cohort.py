@@ -12,16 +12,8 @@ from rich.markup import escape
 from ...errors import InputError, explained
 from ...query.index.opening import require_model
 from ...solver.compilation import prepare_jax
-from ..cohort.case_table import COLUMNS, read_cases
-from ..cohort.exams import find_exams
-from ..inversion.options import InversionOptions
-from ..patient.brain_option import checked_way
-from ..results.dataset_description import describe_dataset
-from ..results.result_folder import only_run, prepare_output
-from ..terminal.printing import print_notice, print_step, show
-from ..terminal.progress import console, progress_bar
-from .opening import open_for
-from .options import (
+from ..arguments.opening import open_for
+from ..arguments.options import (
     Address,
     Anonymous,
     BrainOption,
@@ -32,6 +24,14 @@ from .options import (
     NamedDatabase,
     with_inversion_options,
 )
+from ..cohort.case_table import COLUMNS, read_cases
+from ..cohort.exams import find_exams
+from ..inversion.options import InversionOptions
+from ..patient.brain_option import checked_way
+from ..results.dataset_description import describe_dataset
+from ..results.result_folder import only_run, prepare_output
+from ..terminal.printing import print_notice, print_step, show
+from ..terminal.progress import console, progress_bar
 
 if TYPE_CHECKING:
     from ...dbgen import Database

@@ -19,11 +19,8 @@ from ...query.index.opening import open_database
 from ...solver.compilation import prepare_jax
 from ...solver.models import find_class, find_model, parse_settings, register_model
 from ...solver.models.registry import DEFAULT
-from ..terminal.printing import print_notice, said, show, show_table
-from ..terminal.progress import generation_progress, progress_bar
-from ..uncertainty.interval_factors import FILE, N_TUMOURS, QUANTITIES, SEED
-from .opening import open_index
-from .options import (
+from ..arguments.opening import open_index
+from ..arguments.options import (
     Address,
     DatabaseFolder,
     DatabaseModel,
@@ -32,7 +29,10 @@ from .options import (
     ModelSettings,
     OptionalDatabase,
 )
-from .pictures import require_places, save_picture
+from ..arguments.picture_files import require_places, save_picture
+from ..terminal.printing import print_notice, said, show, show_table
+from ..terminal.progress import generation_progress, progress_bar
+from ..uncertainty.interval_factors import FILE, N_TUMOURS, QUANTITIES, SEED
 
 
 def generate_command(

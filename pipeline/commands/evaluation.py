@@ -36,13 +36,8 @@ from ...query.strategies.registry import (
 )
 from ...query.strategies.store import read_manifest, remedy
 from ...solver.compilation import prepare_jax
-from ..images.labels import label_convention
-from ..results.csv_file import write_csv
-from ..results.result_folder import only_run
-from ..terminal.printing import print_notice, show, show_table
-from ..terminal.progress import console, progress_bar
-from .opening import open_index
-from .options import (
+from ..arguments.opening import open_index
+from ..arguments.options import (
     CoreThreshold,
     DatabaseModel,
     Json,
@@ -53,7 +48,12 @@ from .options import (
     WholeThreshold,
     numbers,
 )
-from .pictures import save_picture
+from ..arguments.picture_files import save_picture
+from ..images.labels import label_convention
+from ..results.csv_file import write_csv
+from ..results.result_folder import only_run
+from ..terminal.printing import print_notice, show, show_table
+from ..terminal.progress import console, progress_bar
 
 
 def train_command(

@@ -10,10 +10,10 @@ import typer
 
 from ...errors import FailedError, InputError
 from ...solver.models.registry import DEFAULT
+from ..arguments.options import Json, ModelName, ModelSettings
+from ..arguments.picture_files import require_gif, require_places, save_picture
 from ..scans.treatment_file import read_treatments
 from ..terminal.printing import show
-from .options import Json, ModelName, ModelSettings
-from .pictures import require_gif, require_places, save_picture
 
 
 def atlas_command(

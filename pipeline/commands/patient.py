@@ -11,6 +11,22 @@ import typer
 from ...errors import InputError
 from ...query.index.opening import require_model
 from ...solver.compilation import prepare_jax
+from ..arguments.dated_scans import read_scans
+from ..arguments.opening import open_for
+from ..arguments.options import (
+    Anonymous,
+    BrainOption,
+    DatabaseModel,
+    Json,
+    KeepIslands,
+    LabelList,
+    Labels,
+    OptionalDatabase,
+    StructureList,
+    names,
+    numbers,
+    with_inversion_options,
+)
 from ..dicom.dicom_path import require_extra, require_series_path
 from ..dicom.named_structures import structure_names
 from ..images.file_kinds import require_nifti
@@ -26,22 +42,6 @@ from ..patient.named_files import (
 from ..results.result_folder import only_run
 from ..terminal.printing import print_notice, print_step, show
 from ..terminal.progress import console
-from .dated_scans import read_scans
-from .opening import open_for
-from .options import (
-    Anonymous,
-    BrainOption,
-    DatabaseModel,
-    Json,
-    KeepIslands,
-    LabelList,
-    Labels,
-    OptionalDatabase,
-    StructureList,
-    names,
-    numbers,
-    with_inversion_options,
-)
 
 if TYPE_CHECKING:
     from ..inversion.result import Inversion

@@ -23,13 +23,8 @@ from ...query.index.source import ABSOLUTE
 from ...query.sharded import sharded
 from ...query.strategies import open_strategy, search_with
 from ...query.strategies.registry import check_name
-from ..fit.matches import DEFAULT_MATCHES, rank_matches
-from ..images.file_kinds import require_nifti
-from ..images.labels import label_convention
-from ..terminal.printing import print_notice, show, show_table
-from ..terminal.progress import console, progress_bar
-from .opening import open_index
-from .options import (
+from ..arguments.opening import open_index
+from ..arguments.options import (
     Address,
     CoreThreshold,
     DatabaseFolder,
@@ -42,6 +37,11 @@ from .options import (
     WholeThreshold,
     numbers,
 )
+from ..fit.matches import DEFAULT_MATCHES, rank_matches
+from ..images.file_kinds import require_nifti
+from ..images.labels import label_convention
+from ..terminal.printing import print_notice, show, show_table
+from ..terminal.progress import console, progress_bar
 
 
 def index_command(
@@ -139,9 +139,9 @@ def query_command(
         raise InputError("give either --seg with --labels, or both --core and --whole")
     outlines = open_outlines(database, core_threshold, whole_threshold, normalise)
 
+    from ..arguments.atlas_outlines import on_atlas, read_outlines, read_segmentation
     from ..patient.nesting import doubts_of_nesting
     from ..registration.placement import TO_SRI24, judge_placement, require_overlap
-    from .atlas_outlines import on_atlas, read_outlines, read_segmentation
 
     if seg is not None and convention is not None:
         masks = read_segmentation(seg, name, convention)

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+from ..arguments.options import Address, Json
 from ..results.result_folder import only_run
 from ..terminal.printing import print_notice, show, show_table
 from ..terminal.progress import console, progress_bar
 from ..trial.plan import ALL_ARMS, N_PATIENTS, TrialPlan
 from ..virtual.arms import SEED
-from .options import Address, Json
 
 
 def trial_command(
