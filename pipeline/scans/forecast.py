@@ -137,8 +137,9 @@ def grown_on(fit: JointFit, n_days: int, last_day: float) -> list[tuple[float, T
     ----------
     fit : JointFit
     n_days : int
+        Number of densities.
     last_day : float
-        Of them, after the first scan.
+        The last of these days, after the first scan; > 0.
 
     Returns
     -------
