@@ -173,7 +173,7 @@ def _merged_header(databases: Sequence[Database], declared: Declared | None) -> 
 
 
 def _as_part(database: Database) -> dict[str, Any]:
-    """What is recorded of a generated database."""
+    """The record of a generated database as a part."""
     header = database.header
     return {key: header["plan"][key] for key in DRAWN} | {
         "n_samples": header["n_samples"],

@@ -117,7 +117,8 @@ def forecast(
     n_bytes_once = _shard_bytes(atlas, plan, stored, store)
     core_seconds = n_runs * seconds_a_run
     core_seconds += n_samples * (time.process_time() - began) / len(stored)
-    # The same tumours twice in one file tell what is theirs of its size and what is the file's.
+    # A file with the same tumours twice separates the tumours' share of its size from the file's
+    # own.
     bytes_a_tumour = (_shard_bytes(atlas, plan, stored * 2, store) - n_bytes_once) / len(stored)
     bytes_a_file = n_bytes_once - len(stored) * bytes_a_tumour
     n_bytes = math.ceil(n_samples / shard_size) * bytes_a_file + n_samples * bytes_a_tumour
@@ -139,7 +140,7 @@ def forecast(
 def run_pilot(
     tissue: Tissue, plan: Plan, n_runs: int
 ) -> tuple[list[list[Sample]], Counter[Rejection]]:
-    """The first runs of a plan, fewer than asked for if they take long.
+    """The first runs of a plan, fewer than `n_runs` if they take long.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Public names of a package whose modules are imported when they are first asked for.
+"""Public names of a package whose modules are imported on first use.
 
 JAX takes 100 MB and a second to import. A search needs tissue, outlines and parameters from the
 packages that simulate, but no simulation; it should not pay for one.

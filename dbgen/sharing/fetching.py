@@ -104,7 +104,7 @@ def _file_of(source: str) -> str:
 
 
 def _there(folder: Path, source: str, sha256: str | None) -> Database:
-    """The database that has the name, if it is the one that is asked for."""
+    """The database that has the name, if it comes from this source."""
     database = Database.open(folder)
     came = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
     if came["source"] != source or sha256 not in (None, came["sha256"]):
@@ -148,7 +148,7 @@ def _download(source: str, path: Path, sha256: str | None, progress: Progress) -
 
 
 def _go_on(url: str, out: Path, partial: Path, progress: Progress) -> None:
-    """Download a file, going on with what is there of it."""
+    """Download a file, or the rest of it."""
     _, requests = _packages()
     n_done = partial.stat().st_size if partial.exists() else 0
     head = {"Range": f"bytes={n_done}-"} if n_done else {}

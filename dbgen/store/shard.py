@@ -414,7 +414,7 @@ def _values_of(description: dict[str, Any]) -> Callable[[GrowthParameters], dict
 def _write_sample(
     shard: netCDF4.Dataset, row: int, sample: Sample, tissue: Tissue, values: dict[str, float]
 ) -> None:
-    """Fill one row of what is stored of each sample, beside its number and its run's."""
+    """Fill the row of a sample, apart from its number and its run's."""
     snapshot = sample.snapshot
     sizes = {
         "whole_ml": snapshot.whole_voxels * tissue.grid.voxel_ml,

@@ -110,7 +110,7 @@ class Plan:
         return [one.on(one.day) for one in self.treatments]
 
     def _complete_space(self) -> None:
-        """Put what is drawn of the model's own parameters into the space, in the model's order."""
+        """Add the drawn ones of the model's own parameters to the space, in the model's order."""
         space, declared = self.space, own_parameters(self.model)
         names = [p.name for p in declared]
         for name in space.own:

@@ -68,7 +68,7 @@ class Rejection(enum.Enum):
 
 
 FAILURES = {Status.FOLDED: Rejection.FOLDED, Status.NOT_FINITE: Rejection.NOT_FINITE}
-"""How a run ends that is no solution, though it has the sizes asked for."""
+"""Endings of a run that is no solution, although it has the wanted sizes."""
 
 
 def draw_samples(tissue: Tissue, plan: Plan, run: int) -> list[Sample]:

@@ -132,7 +132,7 @@ def agree(
     terrain : Terrain
         On the same grid. There are cells in its brain alone.
     lambda_mm : float
-        sqrt(dw / rho) of the growth; the profile goes on with it where the growth ends.
+        sqrt(dw / rho) of the growth; it continues the profile where the growth ends.
     thresholds : Thresholds
         Densities that the outlines show.
 

@@ -51,7 +51,7 @@ NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
 
 @dataclass(frozen=True, eq=False)
 class DensityMaps:
-    """What is to be expected of the true density, voxel by voxel.
+    """Expectation of the true density, voxel by voxel.
 
     Attributes
     ----------

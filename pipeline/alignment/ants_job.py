@@ -24,7 +24,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Do the job that lies in the working folder; what ANTs writes comes to lie there as well."""
+    """Do the job in the working folder; ANTs writes its files there as well."""
     job = json.loads(Path(JOB_FILE).read_text(encoding="utf-8"))
     end_with(job["parent"])
     sys.path += job["path"]

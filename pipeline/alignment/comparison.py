@@ -38,7 +38,7 @@ BINS = 32
 """Bins of the histograms for mutual information."""
 
 CUT_CM2 = 1.0
-"""Area of an image's face that its brain touches, from which on it goes on beyond."""
+"""Area of an image's face that its brain touches, from which on the brain continues beyond."""
 
 
 class Comparison:

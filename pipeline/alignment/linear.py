@@ -65,7 +65,8 @@ ANY_TURNS = [
 """Rotations that a search begins with: about each axis, and after each exchange of axes."""
 
 HEAD_SHIFTS_MM = (-25, 0, 25)
-"""A brain is looked for in a head along each axis, around the centre of what is deep inside."""
+"""Shifts along each axis of the search for a brain in a head, around the centre of its deep
+inside."""
 
 N_STARTS = 4
 """Number of the best poses that are improved."""

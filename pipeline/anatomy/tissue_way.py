@@ -10,7 +10,7 @@ TissueWay = Literal["auto", "atlas"]
 
 
 def checked_tissue_way(way: str) -> TissueWay:
-    """Check how the tissue is to be found.
+    """Check the way to find the tissue.
 
     Raises
     ------

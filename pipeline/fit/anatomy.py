@@ -1,8 +1,8 @@
 """Growth in the patient's own anatomy instead of the atlas's.
 
 On the atlas a tumour grows in the standard brain and is bent to the patient afterwards, its fronts
-with it. Here the tissue is the patient's, and the refinement that began on the atlas goes on in it.
-The tissue comes from the patient's T1, from given maps, or from the atlas, bent to the patient.
+with it. Here the tissue is the patient's, and the refinement that began on the atlas continues in
+it. The tissue comes from the patient's T1, from given maps, or from the atlas, bent to the patient.
 Inside the outlined tumour it always comes from the atlas.
 
 The bent answer and the grown one are compared with the patient's outlines at 2 mm, and the better

@@ -1,10 +1,10 @@
 """Beyond the nearest match: the growth whose outlines overlap the patient's best.
 
 Descents (see `descent`) begin at several matches, with a wide blur and coarse time steps; the best
-of them go on to narrower blurs and finer steps. Descents that arrive at one place go on as one.
-Descents minimise a smooth function, but the sum of the Dice decides: the answer is the best growth
-that any descent passed, confirmed by a simulation of its own. The valley around it is where that
-descent ended.
+of them continue with narrower blurs and finer steps. Descents that arrive at one place continue as
+one. Descents minimise a smooth function, but the sum of the Dice decides: the answer is the best
+growth that any descent passed, confirmed by a simulation of its own. The valley around it is where
+that descent ended.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ START_APART = (4.0, 0.3)
 """Starts differ by this much, in the origin (mm) or in ln lambda."""
 
 ARRIVAL_APART = (1.5, 0.1)
-"""Descents nearer to each other than this go on as one."""
+"""Descents nearer to each other than this continue as one."""
 
 
 class NoGrowthError(GlioqueryError, ValueError):
@@ -247,7 +247,7 @@ def refine(
 
 @dataclass(frozen=True, eq=False)
 class _Arrival:
-    """A growth to go on from, and the descents that arrived there; a start has none."""
+    """A growth from which to continue, and the descents that arrived there; a start has none."""
 
     growth: GrowthParameters
     descents: list[Descent]

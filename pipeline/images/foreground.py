@@ -234,7 +234,7 @@ def _level_of_border(values: NDArray[np.floating]) -> float | None:
 def _has_skull(scan: Scan, shown: NDArray[np.bool_]) -> bool:
     """Whether intensity falls below the surface of what is shown, as from scalp to bone.
 
-    The field of view's faces are no surface: the shown goes on beyond them.
+    The field of view's faces are no surface: head or brain continue beyond them.
     """
     spacing = np.array(scan.grid.spacing_mm)
     every = np.maximum(np.rint(2.0 / spacing).astype(int), 1)

@@ -1,4 +1,4 @@
-"""The page of one inversion: what was found, how sure it is, and what it rests on."""
+"""The page of one inversion: its answer, how certain that is, and its basis."""
 
 from __future__ import annotations
 

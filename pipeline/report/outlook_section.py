@@ -37,9 +37,9 @@ def describe_outlook(
     sentences = [
         f"{len(told.scans)} scans within {last:g} days tell the growth in real days. The growth "
         "rests on the outlines of all scans, the maps of this page on the first scan alone.",
-        f"The intervals hold {LEVEL:.0%} of {RESTS_ON}. The errors of model, anatomy and "
-        "registration come on top, and those of what is listed of treatments: nothing is claimed "
-        "for a real patient.",
+        f"The intervals hold {LEVEL:.0%} of {RESTS_ON}. Errors of model, anatomy, "
+        "registration and listed treatments come on top: the intervals claim nothing for a real "
+        "patient.",
     ]
     treated = [f"{one.listed.kind} on day {one.listed.day - outlook.follow_up.first_day:g}"
                for one in outlook.follow_up.treatments]  # fmt: skip

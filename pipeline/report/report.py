@@ -1,4 +1,4 @@
-"""One self-contained page about one patient: the answer first, then what it rests on."""
+"""One self-contained page about one patient: the answer first, then its basis."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def _radiological(html: str, grid: Grid, first: int) -> str:
     grid : Grid
         Grid of the shown images.
     first : int
-        Voxel along x of the slice that is to be shown first.
+        Voxel along x of the first slice that is shown.
     """
     call = re.search(r"brainsprite\((\{.*\})\);", html)
     if call is None:

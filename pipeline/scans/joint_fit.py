@@ -2,8 +2,8 @@
 
 Stored runs that pass through all of them (`runs_of_pairs`) begin descents (`fit.descent`) in
 origin, lambda, rho T and rho, over all scans at once. Of those that arrive, the one with the
-largest sum of the Dice goes on in full accuracy. Its place of least |r|^2 is the growth: the noise
-of an outline moves a Dice in steps, but the residual smoothly.
+largest sum of the Dice continues in full accuracy. Its place of least |r|^2 is the growth: the
+noise of an outline moves a Dice in steps, but the residual smoothly.
 """
 
 from __future__ import annotations

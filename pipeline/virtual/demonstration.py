@@ -83,8 +83,8 @@ def demonstrate(
 ) -> tuple[Inversion, TrialPatient, Agreement]:
     """Invert a patient of the trial with the embedded database, refine, compare with the truth.
 
-    The scan shows the cells alone (arm a). The refinement goes on in the patient's own anatomy, as
-    the truth grew in it.
+    The scan shows the cells alone (arm a). The refinement continues in the patient's own anatomy,
+    as the truth grew in it.
 
     Parameters
     ----------

@@ -185,7 +185,7 @@ def outlines_of(
     thresholds: Thresholds | None = None,
     normalisation: str = ABSOLUTE,
 ) -> DatabaseOutlines:
-    """The outlines of a database, at its own thresholds unless others are asked for.
+    """The outlines of a database, at its own thresholds by default.
 
     Parameters
     ----------

@@ -95,7 +95,8 @@ def named_tensor(name: str) -> TensorField:
     Raises
     ------
     InputError
-        If 'atlas' is asked for and no file is named, or the file was not written by `to_nifti`.
+        If the name is 'atlas' and `GLIOQUERY_TENSOR` names no file, or `to_nifti` did not write the
+        file.
     """
     path = name
     if name == "atlas":
