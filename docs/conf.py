@@ -11,7 +11,6 @@ import inspect
 import json
 import re
 import tomllib
-import warnings
 from importlib.metadata import version as version_of
 from pathlib import Path
 from types import ModuleType
@@ -23,9 +22,6 @@ from numpydoc.xref import DEFAULT_LINKS
 from sphinx.application import Sphinx
 
 from glioquery.pipeline.commands.cli import COMMANDS, application
-
-warnings.filterwarnings("ignore", message="os.fork", category=RuntimeWarning)
-"""JAX's, where one script of the gallery starts Ray after another one simulated."""
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent

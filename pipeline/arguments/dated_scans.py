@@ -43,6 +43,10 @@ def read_scans(
     treatments : path
         See `read_treatments`.
 
+    Returns
+    -------
+    NamedScans or None
+
     Raises
     ------
     InputError

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
+from typing import Any
 
 from ...dbgen import Database
 from ...query import Index
@@ -13,8 +13,21 @@ from ..inversion.options import InversionOptions
 from ..terminal.printing import print_notice
 from ..terminal.progress import progress_bar
 
-open_index = functools.partial(opening.open_index, bars=progress_bar, tell=print_notice)
-"""`query.index.opening.open_index`, with build and notices shown."""
+
+def open_index(database: Database, **outlines: Any) -> Index:
+    """Open the index of a database as `query.index.open_index`, with build and notices shown.
+
+    Parameters
+    ----------
+    database : Database
+    **outlines
+        Thresholds and normalisation of the outlines.
+
+    Returns
+    -------
+    Index
+    """
+    return opening.open_index(database, bars=progress_bar, tell=print_notice, **outlines)
 
 
 def open_for(

@@ -184,6 +184,16 @@ def with_inversion_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of an inversion, in the place of its parameter `options`.
 
     The command receives them as one `InversionOptions`, which has been checked.
+
+    Parameters
+    ----------
+    command : callable
+        Takes `options`, and any parameters of its own by name.
+
+    Returns
+    -------
+    callable
+        The command with an option for each field of `InversionOptions`.
     """
     ours = inspect.signature(_inversion_options, eval_str=True).parameters
     parameters: list[inspect.Parameter] = []

@@ -13,7 +13,12 @@ from ..terminal.printing import print_notice
 
 
 def require_places(*files: Path | None) -> None:
-    """See that files can be written, before any work; None stands for no file.
+    """See that files can be written, before any work.
+
+    Parameters
+    ----------
+    *files : Path or None
+        None stands for no file.
 
     Raises
     ------
@@ -28,6 +33,11 @@ def require_places(*files: Path | None) -> None:
 def require_gif(path: Path) -> None:
     """See that a movie's file is named as one.
 
+    Parameters
+    ----------
+    path : Path
+        The file, which need not exist.
+
     Raises
     ------
     InputError
@@ -40,7 +50,19 @@ def require_gif(path: Path) -> None:
 def save_picture(
     path: Path, draw: Callable[[], bytes], facts: dict[str, Any], *, name: str = "picture"
 ) -> None:
-    """Draw a picture to a file and add it to the facts; if that fails, print a notice."""
+    """Draw a picture to a file and add it to the facts; if that fails, print a notice.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    draw : callable
+        Returns the bytes of the picture.
+    facts : dict
+        The command's facts, which receive the path.
+    name : str
+        Name of the picture in facts and notices.
+    """
     from ..pictures.drawing import drawn
 
     failures: list[str] = []
