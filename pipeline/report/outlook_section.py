@@ -9,7 +9,7 @@ from ..pictures.movie import PATIENT_FRAMES, draw_patient_movie
 from ..pictures.patient_pictures import draw_days
 from ..scans.forecast import grown_on
 from ..scans.patient_outlook import PatientOutlook
-from ..scans.real_rates import LEVEL, RESTS_ON, Rate
+from ..scans.real_rates import LEVEL, Rate, basis_of
 from .report import Section, Table
 
 RATE_NAMES = {
@@ -37,7 +37,7 @@ def describe_outlook(
     sentences = [
         f"{len(told.scans)} scans within {last:g} days tell the growth in real days. The growth "
         "rests on the outlines of all scans, the maps of this page on the first scan alone.",
-        f"The intervals hold {LEVEL:.0%} of {RESTS_ON}. Errors of model, anatomy, "
+        f"The intervals of {LEVEL:.0%} rest on {basis_of(told.fit)}. Errors of model, anatomy, "
         "registration and listed treatments come on top: the intervals claim nothing for a real "
         "patient.",
     ]

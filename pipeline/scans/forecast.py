@@ -11,7 +11,7 @@ from ...errors import InputError
 from ...solver import TumorDensity, on_grid
 from ...solver.own_settings import own_arithmetic
 from .joint_fit import JointFit
-from .real_rates import Rate, deviation_of, rate_of, rates_of
+from .real_rates import Rate, rate_of, rates_of
 from .scan_days import MOST_DAYS
 from .sensitivity_of_volumes import volumes_of
 
@@ -110,11 +110,7 @@ def look_ahead(fit: JointFit, days: Sequence[float] = ()) -> Outlook:
     told = []
     for i, (day, snapshot) in enumerate(zip(after, seen, strict=True)):
         core, whole = (
-            rate_of(
-                "volume_ml",
-                float(volumes.ml[i, outline]),
-                deviation_of(fit.covariance, volumes.slopes[i, outline]),
-            )
+            rate_of(fit, "volume_ml", float(volumes.ml[i, outline]), volumes.slopes[i, outline])
             for outline in (0, 1)
         )
         told.append(

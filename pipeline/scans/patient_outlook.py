@@ -11,7 +11,7 @@ from ...solver.declarations import RATES
 from .dated_outlines import doubts_of_change
 from .forecast import ForetoldDay, Outlook
 from .later_scans import FollowUp
-from .real_rates import LEVEL, RESTS_ON, Rate
+from .real_rates import LEVEL, Rate, basis_of
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class PatientOutlook:
             ],
             "treatments": [one.row() for one in self.follow_up.treatments],
             "level": LEVEL,
-            "rests_on": RESTS_ON,
+            "rests_on": basis_of(fit),
             "rates": {name: rate_row(rate) for name, rate in self.outlook.rates.items()},
             "forecast": [forecast_row(day) for day in self.outlook.forecast],
             "check": None if self.check is None else dataclasses.asdict(self.check),

@@ -17,6 +17,12 @@ from glioquery.pipeline.scans.dated_outlines import (
 from glioquery.pipeline.scans.forecast import checked_forecast, look_ahead
 from glioquery.pipeline.scans.joint_fit import fit_jointly
 from glioquery.pipeline.scans.joint_outlines import JointTarget
+from glioquery.pipeline.scans.real_rates import (
+    FACTORS,
+    NORMAL_FACTOR,
+    RESTS_ON_TREATED,
+    basis_of,
+)
 from glioquery.pipeline.scans.runs_of_pairs import COARSE, in_real_days
 from glioquery.solver import (
     Accuracy,
@@ -96,8 +102,14 @@ def test_a_treatment_after_the_last_scan_leaves_the_fit_and_changes_the_forecast
     cavity = fit.joint.scans[1].masks.whole
     later = replace(fit.joint, treatments=(Resection(DAYS[1] + 5, cavity),))
     assert not later.is_treated
-    (day,) = look_ahead(replace(fit, joint=later), [DAYS[2]]).forecast
-    assert not day.density.u[cavity].any()
+    outlook = look_ahead(replace(fit, joint=later), [DAYS[2]])
+    assert not outlook.forecast[0].density.u[cavity].any()
+    assert basis_of(outlook.fit) == RESTS_ON_TREATED
+    (treated, untreated) = (
+        math.log(told.rates["rho"].high / told.rates["rho"].value)
+        for told in (outlook, look_ahead(fit))
+    )
+    assert treated / untreated == pytest.approx(NORMAL_FACTOR / FACTORS["rho"])
 
 
 def test_a_third_scan_is_foretold_with_its_volume(fit, seen, scans):
