@@ -7,8 +7,8 @@ from typing import Any
 
 from ...dbgen import Database
 from ...query import Index
-from ...query.index import opening
 from ...query.index.opening import open_database, require_model
+from ...query.index.opening import open_index as open_unseen
 from ..inversion.options import InversionOptions
 from ..terminal.printing import print_notice
 from ..terminal.progress import progress_bar
@@ -27,7 +27,7 @@ def open_index(database: Database, **outlines: Any) -> Index:
     -------
     Index
     """
-    return opening.open_index(database, bars=progress_bar, tell=print_notice, **outlines)
+    return open_unseen(database, bars=progress_bar, tell=print_notice, **outlines)
 
 
 def open_for(
