@@ -241,7 +241,6 @@ def test_a_model_that_is_not_here_is_refused_before_any_work(
     outlines = outlines_of(Database.open(tmp_path / "db"))
     build_index(outlines, outlines.path)  # which needs no model
     monkeypatch.setattr("glioquery.pipeline.alignment.ants_worker._run_apart", never)
-    monkeypatch.setattr("glioquery.query.index.opening.open_index", never)
     code, _, err = run(capsys, command, *asked(command, tmp_path / "db", coarse, tmp_path))
     assert code == 2 and "unknown growth model 'mine'" in err and len(err.splitlines()) == 1
 
