@@ -176,7 +176,7 @@ def grow_in_patient(
     interior = Interior(tissue)
     arrived = [findings.refinement.best.parameters]
     arrived += [growth for growth, _ in findings.refinement.arrivals]
-    moved = [_moved(growth, transform, interior) for growth in arrived]
+    moved = [moved_into(interior, growth, transform) for growth in arrived]
     refinement = refine(target, choose_starts(moved, N_STARTS), accuracy=database.accuracy)
     growths = (refinement.best.parameters,)
     return OwnAnatomy(
@@ -188,10 +188,19 @@ def grow_in_patient(
     )
 
 
-def _moved(
-    growth: GrowthParameters, transform: AtlasTransform, interior: Interior
+def moved_into(
+    interior: Interior, growth: GrowthParameters, transform: AtlasTransform
 ) -> GrowthParameters:
-    """A growth on the atlas as one that begins at the same place of the patient's tissue."""
+    """A growth on the atlas as one that begins at the same place of the patient's tissue.
+
+    Parameters
+    ----------
+    interior : Interior
+        Of the patient's tissue.
+    growth : GrowthParameters
+    transform : AtlasTransform
+        Between the patient and the atlas.
+    """
     there = transform.patient_from_atlas(np.array([growth.origin_mm]))[0]
     x, y, z = interior.nearest(there).tolist()
     return replace(growth, origin_mm=(x, y, z))

@@ -91,7 +91,7 @@ def describe_outlook(
                     (f"day {day:.0f}", density)
                     for day, density in grown_on(told.fit, PATIENT_FRAMES, last_day)
                 ],
-                inversion.transform.to_patient,
+                inversion.answer_map,
             ),
             failures,
         )

@@ -48,12 +48,15 @@ class PatientOutlook:
         Map of each foretold day, on the grid of the first scan.
     check : Check or None
         Check of the forecast, if there are three scans or more.
+    in_patient : bool
+        Whether the growth is in the patient's own anatomy and world.
     """
 
     follow_up: FollowUp
     outlook: Outlook
     maps: tuple[TumorDensity, ...]
     check: Check | None = None
+    in_patient: bool = False
 
     @property
     def notices(self) -> list[str]:
@@ -80,6 +83,7 @@ class PatientOutlook:
         fit = self.outlook.fit
         return {
             "growth": fit.growth.row(),
+            "own_anatomy": self.in_patient,
             "scans": [
                 {
                     "day": scan.day - fit.joint.scans[0].day,

@@ -12,6 +12,7 @@ import pytest
 from generating import SMALL, make_indexed
 
 from glioquery.pipeline.alignment.transform import AtlasTransform
+from glioquery.pipeline.images.point_map import SAME_WORLD
 from glioquery.pipeline.inversion import several_scans
 from glioquery.pipeline.inversion.several_scans import follow_scans
 from glioquery.pipeline.names import forecast_label, is_map_name
@@ -61,14 +62,30 @@ def followed(tmp_path_factory):
         masks=masks[0],
         findings=SimpleNamespace(refinement=None),
         patient=SimpleNamespace(grid=database.grid),
+        grown_in_patient=None,
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(several_scans, "fit_scans", known)
-        return follow_scans(found, follow_up), masks
+        outlook = follow_scans(found, follow_up)
+        # In the patient's own anatomy, which here is the atlas's.
+        found.grown_in_patient = SimpleNamespace(
+            tissue=database.tissue,
+            target=SimpleNamespace(masks=masks[0]),
+            refinement=SimpleNamespace(arrivals=((growth, 2.0),)),
+        )
+        starts = []
+
+        def gone_on(joint, growths, *, accuracy):
+            starts.append(growths)
+            at_atlas = known(database, None, joint.scans, treatments=joint.treatments, also=())
+            return replace(at_atlas, joint=joint)
+
+        patch.setattr(several_scans, "fit_jointly", gone_on)
+        return outlook, masks, follow_scans(found, follow_up), starts
 
 
 def test_scans_come_to_the_atlas_and_the_forecast_to_the_patient(followed):
-    outlook, (first, second) = followed
+    outlook, (first, second), _, _ = followed
     told = outlook.outlook
     assert [scan.after_days for scan in told.scans] == pytest.approx(
         [0, outlook.follow_up.later[0].day]
@@ -84,8 +101,21 @@ def test_scans_come_to_the_atlas_and_the_forecast_to_the_patient(followed):
     assert drug.day == 1.5 * outlook.follow_up.later[0].day
 
 
+def test_in_the_own_anatomy_the_joint_fit_goes_on_there(followed):
+    on_atlas, _, in_patient, starts = followed
+    assert in_patient.in_patient and not on_atlas.in_patient
+    assert in_patient.row()["own_anatomy"] is True
+    ((joint_growth, single),) = starts
+    growth = on_atlas.outlook.fit.growth
+    assert joint_growth.days == growth.days and single == growth
+    np.testing.assert_allclose(joint_growth.origin_mm, growth.origin_mm, atol=2.0)
+    (drug,) = in_patient.outlook.fit.joint.treatments
+    assert drug.day == 1.5 * in_patient.follow_up.later[0].day
+    np.testing.assert_array_equal(in_patient.maps[0].u, on_atlas.maps[0].u)
+
+
 def test_its_row_is_as_the_schema_says(followed):
-    outlook, _ = followed
+    outlook, *_ = followed
     schema = json.loads(
         Path(outputs.__file__).with_name("result.schema.json").read_text(encoding="utf-8")
     )
@@ -100,7 +130,7 @@ def test_its_row_is_as_the_schema_says(followed):
 
 
 def test_a_map_is_written_for_each_day_that_is_foretold(followed, tmp_path):
-    outlook, _ = followed
+    outlook, *_ = followed
     write_forecast(tmp_path, outlook)
     (path,) = tmp_path.iterdir()
     assert (
@@ -114,7 +144,7 @@ def test_a_map_is_written_for_each_day_that_is_foretold(followed, tmp_path):
 
 
 def test_the_page_says_what_was_found(followed, monkeypatch):
-    outlook, _ = followed
+    outlook, *_ = followed
     shown = []
     monkeypatch.setattr(
         outlook_section, "draw_days", lambda _, days: shown.extend(days) or b"picture"
@@ -123,9 +153,7 @@ def test_the_page_says_what_was_found(followed, monkeypatch):
     monkeypatch.setattr(
         outlook_section, "draw_patient_movie", lambda _, days, __: frames.extend(days) or b"movie"
     )
-    inversion = SimpleNamespace(
-        maps=SimpleNamespace(growth=outlook.maps[0]), transform=AtlasTransform.linear(np.eye(4))
-    )
+    inversion = SimpleNamespace(maps=SimpleNamespace(growth=outlook.maps[0]), answer_map=SAME_WORLD)
     failures = []
     section = describe_outlook(outlook, inversion, None, failures)
     assert failures == [] and list(section.pictures.values()) == [b"movie", b"picture"]
