@@ -196,7 +196,7 @@ def moved_into(
     Parameters
     ----------
     interior : Interior
-        Of the patient's tissue.
+        Interior of the patient's tissue.
     growth : GrowthParameters
     transform : AtlasTransform
         Between the patient and the atlas.

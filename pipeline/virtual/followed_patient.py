@@ -75,7 +75,7 @@ class FollowedPatient:
         Parameters
         ----------
         folder : str or os.PathLike
-            Gets `scan-1/` and `scan-2/`.
+            Folder that receives `scan-1/` and `scan-2/`.
 
         Returns
         -------
