@@ -13,7 +13,6 @@ from ..solver import Tissue
 from ..solver.own_settings import own_arithmetic
 from .machine.files import sha256_of
 from .machine.progress import Progress, silent
-from .store.curve import decode_outlines
 from .store.database import Database
 from .store.header import declared_in, parts_of, read_header, shard_spans
 from .store.netcdf import opened
@@ -200,7 +199,8 @@ def _density_faults(
         if not ((u >= 0) & (u <= 1)).all():
             faults.add("density leaves [0, 1]")
         for name, level in thresholds.items():
-            (mask,) = decode_outlines(outlines[name][row : row + 1], voxels, u.shape)
+            mask = np.zeros(u.shape, bool)
+            mask[tuple(voxels.T)] = np.unpackbits(outlines[name][row], count=len(voxels))
             wrong = (u >= level) != mask
             if wrong[np.abs(u - level) > level * 2.0**-DENSITY_BITS].any():
                 faults.add(f"the {name} outline is not that of the density")

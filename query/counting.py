@@ -1,12 +1,11 @@
-"""What a query and tumours have in common: an upper bound for all of them, the count for some.
+"""What a query and tumours have in common: upper bounds for groups and their members, and counts.
 
-sum over coarse blocks b of min(a_b, q_b)  >=  |A n Q|
+sum over coarse blocks b of min(a_b, q_b)  >=  |A n Q|, a_b for a tumour or the most in a group
 |A n Q|  =  sum over full blocks b of q_b  +  sum over mixed blocks of popcount(bits_A & bits_Q)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +14,9 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..solver import TumorMasks
 from .dice import OUTLINES
-from .index.blocks import count_voxels, cut_blocks, sum_coarse
+from .index.blocks import EDGE, count_voxels, cut_blocks, sum_coarse
 from .index.index import Index
 from .measures import Measure
-
-TILE = 2**16
-"""Tumours scanned at a time: their counts in a block stay in the cache for all these queries."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,48 +50,86 @@ class CutQuery:
                 f"the masks lie on a grid of {masks.grid}, the index needs {index.grid}: "
                 "resample them"
             )
-        outlines = [getattr(masks, name) for name in OUTLINES]
-        volumes = np.array([np.count_nonzero(mask) for mask in outlines], np.int64)
-        packed = np.stack([np.packbits(mask[index.box], axis=-1) for mask in outlines])
-        blocks = cut_blocks(packed) & index.tissue
-        counts = count_voxels(blocks)
+        outlines = [np.ascontiguousarray(getattr(masks, name)) for name in OUTLINES]
+        held = [mask.reshape(len(mask), -1).any(axis=1) for mask in outlines]
+        slabs = np.flatnonzero(held[0] | held[1])  # most of the brain is empty of the outlines
+        x, y, z = index.box
+        first, stop = (int(slabs[0]), int(slabs[-1]) + 1) if len(slabs) else (0, 0)
+        volumes = np.array([np.count_nonzero(mask[first:stop]) for mask in outlines], np.int64)
+        # The blocks between these slabs.
+        row = max(0, (first - x.start) // EDGE)
+        n_rows = max(0, min(index.block_shape[0], -((x.start - stop) // EDGE)) - row)
+        part = slice(x.start + EDGE * row, min(x.start + EDGE * (row + n_rows), x.stop))
+        packed = np.stack([np.packbits(mask[part, y, z], axis=-1) for mask in outlines])
+        a_row = len(index.tissue) // index.block_shape[0]
+        inside = slice(a_row * row, a_row * (row + n_rows))
+        blocks = np.zeros((2, *index.tissue.shape), np.uint64)
+        counts = np.zeros((2, len(index.tissue)), np.uint16)
+        blocks[:, inside] = cut_blocks(packed) & index.tissue[inside]
+        counts[:, inside] = count_voxels(blocks[:, inside])
         return cls(volumes, blocks, counts, sum_coarse(counts, index.block_shape))
 
     def totals(
         self, index: Index, measure: Measure, ids: NDArray[np.intp] | slice = slice(None)
     ) -> NDArray[np.int64]:
         """|A| + |Q| (2, n) of tumours, with the part of Q that counts for the measure."""
+        return index.volumes[:, ids] + self.volumes_for(measure)[:, None]
+
+    def volumes_for(self, measure: Measure) -> NDArray[np.int64]:
+        """Voxels (2,) of the query that count for the measure."""
         if measure.inside_tissue:
-            volumes = self.counts.sum(axis=1, dtype=np.int64)
-        else:
-            volumes = self.volumes
-        return index.volumes[:, ids] + volumes[:, None]
+            return self.counts.sum(axis=1, dtype=np.int64)
+        return self.volumes
+
+    def touched(self, outline: int) -> NDArray[np.intp]:
+        """Coarse blocks in which the query has voxels of an outline."""
+        return np.flatnonzero(self.coarse[outline])
+
+    @property
+    def sum_type(self) -> type[np.unsignedinteger]:
+        """Type that holds the sums of voxels: 16 bits, if they suffice, take half the time."""
+        return np.uint16 if self.coarse.sum(axis=1).max() < 2**16 else np.uint32
 
 
-def bound_intersections(
-    index: Index, queries: Sequence[CutQuery]
-) -> Iterator[NDArray[np.unsignedinteger]]:
-    """Upper bounds (2, n_samples) of the intersections with all tumours, for each query."""
-    n = index.n_samples
-    # Sums stay below the query's volume. 16 bits, if they suffice, halve the time.
-    bounds = [
-        np.zeros((2, n), np.uint16 if q.coarse.sum(axis=1).max() < 2**16 else np.uint32)
-        for q in queries
-    ]
-    asked = np.array([query.coarse for query in queries])
-    row = np.empty(min(TILE, n), np.uint16)
-    for start in range(0, n, TILE):
-        tile = slice(start, min(start + TILE, n))
-        least = row[: tile.stop - start]
-        for outline in range(2):
-            sums = [bound[outline, tile] for bound in bounds]
-            for block in np.flatnonzero(asked[:, outline].any(axis=0)):
-                stored = index.coarse[outline, block, tile]
-                in_block = asked[:, outline, block]
-                for i in np.flatnonzero(in_block):
-                    np.minimum(stored, in_block[i], out=least)
-                    np.add(sums[i], least, out=sums[i])
-    return iter(bounds)
+def bound_groups(
+    index: Index, query: CutQuery, measure: Measure, empty_score: float
+) -> NDArray[np.float64]:
+    """Merits (n_groups,) that no member of a group exceeds.
+
+    Of all pairs of an intersection and a volume that a member may have, that of the best merit: the
+    intersection is as large as it can be, and the volume no larger than it must be for that.
+    """
+    most = np.empty((2, index.n_groups), np.int64)
+    for outline in range(2):
+        blocks = query.touched(outline)
+        least = np.minimum(index.most[outline, blocks], query.coarse[outline, blocks, None])
+        most[outline] = least.sum(axis=0, dtype=query.sum_type)
+    volumes = np.clip(most, index.ends[0], index.ends[1])
+    totals = volumes + query.volumes_for(measure)[:, None]
+    return measure.merit(np.minimum(most, volumes), totals, empty_score)
+
+
+def bound_members(
+    index: Index,
+    query: CutQuery,
+    groups: NDArray[np.intp],
+    measure: Measure,
+    empty_score: float,
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Members (m,) of some groups, and merits (m,) that they do not exceed."""
+    _, _, n_coarse, size = index.counts.shape
+    rows = index.counts.reshape(-1, size)
+    most = np.empty((2, len(groups), size), query.sum_type)
+    for outline in range(2):
+        blocks = query.touched(outline)
+        places = (2 * groups[:, None] + outline) * n_coarse + blocks
+        least = np.minimum(rows[places], query.coarse[outline, blocks, None])
+        least.sum(axis=1, dtype=query.sum_type, out=most[outline])
+    ids, most = index.members[groups].ravel().astype(np.intp), most.reshape(2, -1)
+    if ids.min() < 0:  # the last group is among them
+        is_one = ids >= 0
+        ids, most = ids[is_one], most[:, is_one]
+    return ids, measure.merit(most, query.totals(index, measure, ids), empty_score)
 
 
 def intersect(index: Index, query: CutQuery, ids: NDArray[np.intp]) -> NDArray[np.int64]:
@@ -115,7 +149,6 @@ def intersect(index: Index, query: CutQuery, ids: NDArray[np.intp]) -> NDArray[n
     bits = index.mixed_bits.take(entries, axis=0)
     bits &= query.blocks.reshape(-1, bits.shape[1]).take(places, axis=0)
     counts = count_voxels(bits)
-    index.release_bits()
     # Weights are summed in float64, which is exact for these integers.
     sums += np.bincount(owners, counts, len(outlines)).astype(np.int64)
     return sums.reshape(2, len(ids))

@@ -44,10 +44,9 @@ def dice_from_counts(
     float64 array in [0, 1]
     """
     intersection, total = np.asarray(intersection, np.int64), np.asarray(total, np.int64)
-    intersection, total = np.broadcast_arrays(intersection, total)
-    dice = np.full(total.shape, empty_score, np.float64)
-    np.divide(2 * intersection, total, out=dice, where=total > 0)
-    return dice
+    dice: NDArray[np.float64] = 2 * intersection / np.maximum(total, 1)
+    are_empty = total == 0
+    return np.where(are_empty, empty_score, dice) if are_empty.any() else dice
 
 
 def dice_of(a: NDArray[np.bool_], b: NDArray[np.bool_], *, empty_score: float = 0.0) -> float:

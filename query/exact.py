@@ -2,15 +2,17 @@
 
     score = 2 |A n Q| / (|A| + |Q|)  of the cores  +  the same of the wholes
 
-or another measure that follows from |A n Q|, |A| and |Q|. Three steps, none of which can lose a
-match:
+or another measure that follows from |A n Q|, |A| and |Q|. The tumours stand in groups of alike ones
+(`index.groups`). Three steps, none of which can lose a match:
 
-1. An upper bound of every tumour's score. In each coarse block b an intersection is at most
-   min(a_b, q_b), where a_b and q_b are the voxels of the tumour and of the query in it.
-2. The tumours of the highest bounds are scored exactly. The k-th best score so far is a level
-   that a match has to reach: tumours whose bound does not reach it are done with.
-3. The others are scored exactly in the order of their bounds, while the level rises, until the
-   next bound stays below it.
+1. An upper bound of the scores in every group. In each coarse block b an intersection is at most
+   min(a_b, q_b), where a_b and q_b are the voxels of the tumour and of the query in it; the group
+   knows the largest a_b, and the least and largest volume.
+2. The members of the groups with the highest bounds are bounded each by its own a_b, and those of
+   the highest bounds are scored exactly. The k-th best score so far is a level that a match has to
+   reach: groups and tumours whose bound does not reach it are done with.
+3. So it goes on with the other groups in the order of their bounds, while the level rises, until
+   the next bound stays below it.
 
 Bounds and scores come from one formula in float64, each step of which is rounded correctly and
 therefore monotone: a bound is never below its score, and no tolerance is needed. Distances are
@@ -21,8 +23,7 @@ For a measure of the masks themselves there is no such bound: every tumour is un
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,20 +33,26 @@ from ..dbgen.machine.progress import Progress, silent
 from ..errors import InputError
 from ..solver import TumorMasks
 from ..solver.own_settings import own_arithmetic
-from .counting import CutQuery, bound_intersections, intersect
+from .counting import CutQuery, bound_groups, bound_members, intersect
 from .dice import dice_from_counts
 from .index.index import Index
 from .match import Match
 from .measures import DICE, Measure
 
-SEEDS = 64
-"""Tumours scored to find a first level, and in the first batch after it."""
+FIRST_GROUPS = 16
+"""Groups whose members are bounded in the first batch; each batch has twice as many."""
+
+MAX_GROUPS = 128
+"""Most groups at a time: a few MB, with all blocks of them touched."""
+
+FIRST_BATCH = 24
+"""Tumours scored in the first batch; each batch has twice as many."""
 
 MAX_BATCH = 512
 """Most tumours scored at a time: at most 100 MB, with all blocks of them touched."""
 
-SHARED = 16
-"""Queries whose bounds are found in one scan."""
+STAY_MAPPED = 2**29
+"""Bytes of bits that may count as memory of this process after a search."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +140,7 @@ def search_counted(
     check_request(k, empty_score)
     if measure.from_counts is None:
         return _search_all(index, masks, k, measure, empty_score, progress)
-    query = CutQuery.of(index, masks)
-    (bounds,) = bound_intersections(index, [query])
-    return _search_bounded(index, query, bounds, k, measure, empty_score)
+    return _search_bounded(index, CutQuery.of(index, masks), k, measure, empty_score)
 
 
 @own_arithmetic()
@@ -147,7 +152,7 @@ def search_many(
     measure: Measure = DICE,
     empty_score: float = 0.0,
 ) -> list[list[Match]]:
-    """Search with many queries, which share the scans that find their bounds.
+    """Search with one query after the other.
 
     Parameters
     ----------
@@ -169,17 +174,9 @@ def search_many(
         As in `search`.
     """
     check_request(k, empty_score)
-    if measure.from_counts is None:
-        return [
-            search(index, masks, k=k, measure=measure, empty_score=empty_score) for masks in queries
-        ]
-    found = []
-    waiting = iter(queries)
-    while batch := [CutQuery.of(index, masks) for masks in itertools.islice(waiting, SHARED)]:
-        for query, bounds in zip(batch, bound_intersections(index, batch), strict=True):
-            result = _search_bounded(index, query, bounds, k, measure, empty_score)
-            found.append(result.matches)
-    return found
+    return [
+        search(index, masks, k=k, measure=measure, empty_score=empty_score) for masks in queries
+    ]
 
 
 @own_arithmetic()
@@ -242,38 +239,42 @@ def check_request(k: int, empty_score: float) -> None:
 
 
 def _search_bounded(
-    index: Index,
-    query: CutQuery,
-    bounds_on_intersections: NDArray[np.unsignedinteger],
-    k: int,
-    measure: Measure,
-    empty_score: float,
+    index: Index, query: CutQuery, k: int, measure: Measure, empty_score: float
 ) -> SearchResult:
-    totals = query.totals(index, measure)
-    bounds = measure.merit(bounds_on_intersections, totals, empty_score)
-    best = _Best(min(k, index.n_samples))
-
-    def score(ids: NDArray[np.intp]) -> None:
-        counts = intersect(index, query, ids)
-        best.add(ids, measure.merit(counts, totals[:, ids], empty_score), counts)
-
-    n_seeds = min(max(SEEDS, k), index.n_samples)
-    seeds = np.argpartition(bounds, index.n_samples - n_seeds)[index.n_samples - n_seeds :]
-    score(seeds)
-    bounds[seeds] = -np.inf  # never scored twice: every level is finite
-    open_ids = np.flatnonzero(bounds >= best.level)
-    open_ids = open_ids[np.argsort(-bounds[open_ids], kind="stable")]
-    n_scored, batch = n_seeds, SEEDS
-    while len(open_ids):
-        ids, open_ids = open_ids[:batch], open_ids[batch:]
-        ids = ids[best.may_enter(bounds[ids], ids)]
-        if not len(ids):
-            # Bounds fall and ids of equal bounds rise from here on: no later one may enter.
-            break
-        score(ids)
-        n_scored, batch = n_scored + len(ids), min(2 * batch, MAX_BATCH)
+    bounds = bound_groups(index, query, measure, empty_score)
+    best, n_scored, batch = _Best(min(k, index.n_samples)), 0, max(FIRST_BATCH, k)
+    for groups in _batches(bounds, best):
+        ids, of_ids = bound_members(index, query, groups, measure, empty_score)
+        order = np.flatnonzero(of_ids >= best.level)
+        order = order[np.argsort(-of_ids[order])]
+        while len(order) and of_ids[order[0]] >= best.level:
+            some, order = order[:batch], order[batch:]
+            some = some[best.may_enter(of_ids[some], ids[some])]
+            if not len(some):  # they are no better than the last of the best, and come after it
+                continue
+            counts = intersect(index, query, ids[some])
+            totals = query.totals(index, measure, ids[some])
+            best.add(ids[some], measure.merit(counts, totals, empty_score), counts)
+            n_scored, batch = n_scored + len(some), min(2 * batch, MAX_BATCH)
+    if index.mixed_bits.nbytes > STAY_MAPPED:
+        index.release_bits()
     matches = make_matches(index, query, best.ids, best.merits, best.counts, measure, empty_score)
     return SearchResult(matches, n_scored)
+
+
+def _batches(bounds: NDArray[np.float64], best: _Best) -> Iterator[NDArray[np.intp]]:
+    """Groups in the order of their bounds, as long as these reach the level, which rises."""
+    size = min(FIRST_GROUPS, len(bounds))
+    first = np.argpartition(bounds, len(bounds) - size)[len(bounds) - size :]
+    yield first
+    may = bounds >= best.level
+    may[first] = False
+    rest = np.flatnonzero(may)
+    rest = rest[np.argsort(-bounds[rest])]
+    while len(rest) and bounds[rest[0]] >= best.level:
+        size = min(2 * size, MAX_GROUPS)
+        some, rest = rest[:size], rest[size:]
+        yield some[bounds[some] >= best.level]
 
 
 def _search_all(
@@ -285,15 +286,17 @@ def _search_all(
     progress: Progress,
 ) -> SearchResult:
     query = CutQuery.of(index, masks)
-    merits = np.empty(index.n_samples)
-    for sample in range(index.n_samples):
-        merits[sample] = measure.merit_of_masks(masks, index.outlines(sample))
+    samples = index.samples
+    merits = np.empty(len(samples))
+    for n_done, sample in enumerate(samples.tolist()):
+        merits[n_done] = measure.merit_of_masks(masks, index.outlines(sample))
         index.release_bits()
-        progress(sample + 1, index.n_samples)
-    ids = np.lexsort((np.arange(index.n_samples), -merits))[:k]
+        progress(n_done + 1, len(samples))
+    first = np.lexsort((samples, -merits))[:k]
+    ids = samples[first]
     counts = intersect(index, query, ids)
-    matches = make_matches(index, query, ids, merits[ids], counts, measure, empty_score)
-    return SearchResult(matches, index.n_samples)
+    matches = make_matches(index, query, ids, merits[first], counts, measure, empty_score)
+    return SearchResult(matches, len(samples))
 
 
 def make_matches(
@@ -326,12 +329,12 @@ class _Best:
 
     @property
     def level(self) -> float:
-        """The k-th best merit."""
-        return float(self.merits[self._k - 1])
+        """The k-th best merit; as long as there are fewer, any merit reaches it."""
+        return float(self.merits[self._k - 1]) if len(self.ids) >= self._k else -np.inf
 
     def may_enter(self, bounds: NDArray[np.float64], ids: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Whether tumours of these bounds may be among the best; on a tie the lower id wins."""
-        last = self.ids[self._k - 1]
+        last = self.ids[-1] if len(self.ids) else 0
         return (bounds > self.level) | ((bounds == self.level) & (ids < last))
 
     def add(

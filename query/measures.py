@@ -9,9 +9,10 @@ outline, and a tumour's score is their weighted sum:
     l2              sqrt(S - 2 I)                        root of the symmetric difference
     hausdorff95     max(P95 d(dA, dQ), P95 d(dQ, dA))    mm; P95: 95th percentile
 
-The first four follow from counts and never get worse when an intersection grows: exact search
-bounds them by bounds of the intersections. Anything else, functions of one's own included, is
-computed from the masks of every tumour.
+The first four follow from counts. A voxel that a tumour gains never makes them worse where the
+query has it, and never better where it has not: exact search bounds them by bounds of the
+intersections, for one tumour and for groups of tumours. Anything else, functions of one's own
+included, is computed from the masks of every tumour.
 
 References
 ----------
@@ -57,7 +58,8 @@ class Measure:
     ----------
     name : str
     from_counts : callable, optional
-        The value of an outline, never worse for a larger intersection, in floating point too.
+        The value of an outline, in floating point too never worse for a voxel more that both have,
+        and never better for one more that one of them has.
     from_masks : callable(query, tumor, weights), optional
         The score of a tumour.
     larger_is_better : bool

@@ -1,8 +1,8 @@
 """Exact search spread over Ray actors, on the cores of one machine or of many.
 
-Each actor searches a span of the samples. The best k of all are among the best k of each span, so
-that merging these gives what one process finds: the same ids, the same scores, ties by ascending
-id.
+Each actor searches a span of the groups of alike samples. The best k of all are among the best k of
+each span, so that merging these gives what one process finds: the same ids, the same scores, ties
+by ascending id.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import socket
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ..dbgen.machine.cluster import carried_by_value, connected, remote
 from ..dbgen.machine.progress import Progress, silent
 from ..errors import FailedError, GlioqueryError, InputError
 from ..solver import TumorMasks
-from .exact import SHARED, check_request, search_many
+from .exact import check_request, search_many
 from .index.index import Index
 from .match import Match
 from .measures import DICE, Measure, UserFunction
@@ -28,6 +28,9 @@ from .measures import DICE, Measure, UserFunction
 MAX_DEATHS = 5
 """Times that an actor is started again when it or its node died: nodes come and go, but some deaths
 are the query's fault."""
+
+TOGETHER = 16
+"""Queries that are sent at once."""
 
 AHEAD = 2
 """Batches of queries that are under way: while one is merged, the actors work at the next."""
@@ -41,7 +44,7 @@ class ShardedIndex:
     ----------
     index : Index
     spans : tuple of (start, stop)
-        Samples that each actor searches.
+        Groups that each actor searches.
     """
 
     index: Index
@@ -62,11 +65,12 @@ class ShardedIndex:
         check_request(k, empty_score)
         under_way = self._ask([masks], k, measure, empty_score)
         spans = dict(zip(under_way, self.spans, strict=True))
+        size = self.index.members.shape[1]
         done, waiting = 0, under_way
         while waiting:
             finished, waiting = self._ray.wait(waiting)
             done += sum(spans[reference][1] - spans[reference][0] for reference in finished)
-            progress(done, self.index.n_samples)
+            progress(min(size * done, self.index.n_samples), self.index.n_samples)
         (matches,) = self._merge(under_way, k, measure)
         return matches
 
@@ -91,7 +95,7 @@ class ShardedIndex:
         found: list[list[Match]] = []
         under_way: deque[list[Any]] = deque()
         waiting = iter(queries)
-        while batch := list(islice(waiting, SHARED)):
+        while batch := list(islice(waiting, TOGETHER)):
             under_way.append(self._ask(batch, k, measure, empty_score))
             if len(under_way) > AHEAD:
                 found += self._merge(under_way.popleft(), k, measure)
@@ -149,23 +153,23 @@ def sharded(
     index : Index
         On a cluster, in a folder that all nodes see under one path.
     n_shards : int, optional
-        Actors; one for each core of the cluster by default.
+        Actors; one for each core of the cluster by default, as far as there are groups.
     address, n_workers
         As in `cluster.connected`.
 
     Raises
     ------
     InputError
-        If there are fewer samples than shards, or no shard.
+        If there are fewer groups than shards, or no shard.
     ClusterError
         If there is no cluster at the address.
     """
     with connected(address, n_workers=n_workers) as ray:
-        n = index.n_samples
+        n = index.n_groups
         if n_shards is None:
             n_shards = min(n, max(1, int(ray.cluster_resources().get("CPU", 1))))
         if not 1 <= n_shards <= n:
-            raise InputError(f"n_shards is 1 to {n}, the samples indexed, got {n_shards}")
+            raise InputError(f"n_shards is 1 to {n}, the groups of the index, got {n_shards}")
         ends = [n * i // n_shards for i in range(n_shards + 1)]
         spans = tuple(pairwise(ends))
         # No core is reserved: an actor whose node was lost has to find a place on another.
@@ -187,7 +191,7 @@ def sharded(
 
 
 class _Searcher:
-    """What an actor runs: the search of samples start <= i < stop of the index at a path."""
+    """What an actor runs: the search of the groups start .. stop - 1 of the index at a path."""
 
     def __init__(self, path: Path, checksum: str, start: int, stop: int) -> None:
         self._path, self._checksum = path, checksum
@@ -197,19 +201,9 @@ class _Searcher:
     def search_many(
         self, queries: list[TumorMasks], measure: Measure, k: int, empty_score: float
     ) -> list[list[Match]]:
-        """Matches of each query, with the ids of the whole index."""
+        """Matches of each query."""
         part = self._part = self._part or self._opened()
-        found = search_many(
-            part,
-            queries,
-            k=k,
-            measure=measure,
-            empty_score=empty_score,
-        )
-        return [
-            [replace(match, sample=match.sample + self._start) for match in matches]
-            for matches in found
-        ]
+        return search_many(part, queries, k=k, measure=measure, empty_score=empty_score)
 
     def _opened(self) -> Index:
         try:

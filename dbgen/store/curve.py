@@ -11,8 +11,6 @@ J. Skilling, "Programming the Hilbert curve", AIP Conference Proceedings 707:381
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -85,25 +83,57 @@ def encode_outline(mask: NDArray[np.bool_], voxels: NDArray[np.int16]) -> NDArra
     return np.packbits(mask[tuple(voxels.T)])
 
 
+def packed_places(voxels: NDArray[np.int16], shape: tuple[int, int, int]) -> NDArray[np.intp]:
+    """Where the bits of voxels lie in a domain that is packed along z, as `decode_outlines` asks.
+
+    Parameters
+    ----------
+    voxels : (n, 3) int array
+    shape : tuple of three int
+        Of the domain; a row along z takes ceil(nz / 8) bytes.
+
+    Returns
+    -------
+    (n,) intp array
+    """
+    x, y, z = voxels.T.astype(np.intp)
+    return (x * shape[1] + y) * (8 * -(-shape[2] // 8)) + z
+
+
 def decode_outlines(
-    bits: NDArray[np.uint8], voxels: NDArray[np.int16], shape: tuple[int, int, int]
-) -> Iterator[NDArray[np.bool_]]:
-    """The masks of encoded outlines, one after the other.
+    bits: NDArray[np.uint8], places: NDArray[np.intp], n_bytes: int
+) -> NDArray[np.uint8]:
+    """Outlines along the curve with their bits in other places.
+
+    Most of the brain is empty of a tumour: only words that hold a voxel are unpacked.
 
     Parameters
     ----------
     bits : (k, ceil(n / 8)) uint8 array
         Bits from `encode_outline`.
-    voxels : (n, 3) int array
-    shape : tuple of three int
-        Shape of the domain.
+    places : (n,) int array
+        Where the bit of each voxel is to be, 0 being the highest bit of the first byte.
+    n_bytes : int
+        Length of an outline in the new order.
 
-    Yields
-    ------
-    (nx, ny, nz) bool array
+    Returns
+    -------
+    (k, n_bytes) uint8 array
     """
-    flat = np.ravel_multi_index(tuple(voxels.T.astype(np.intp)), shape)
-    for row in bits:
-        mask = np.zeros(int(np.prod(shape)), np.uint8)
-        mask[flat] = np.unpackbits(row, count=len(voxels))
-        yield mask.view(bool).reshape(shape)
+    n_words = -(-bits.shape[1] // 8)
+    words = np.zeros((len(bits), n_words), np.uint64)
+    words.view(np.uint8)[:, : bits.shape[1]] = bits
+    by_word = np.resize(places, (n_words, 64))  # bits past the last voxel are never set
+    low, high = by_word.min(axis=1) // 8, by_word.max(axis=1) // 8 + 1
+    decoded = np.zeros((len(bits), n_bytes), np.uint8)
+    mask = np.zeros(8 * n_bytes, np.uint8)
+    for row, outline in zip(words, decoded, strict=True):
+        (held,) = (row != 0).nonzero()
+        if not len(held):
+            continue
+        inside = by_word[held].ravel()[np.unpackbits(row[held].view(np.uint8)).view(bool)]
+        first, last = low[held].min(), high[held].max()
+        mask[inside] = 1
+        outline[first:last] = np.packbits(mask[8 * first : 8 * last])
+        mask[8 * first : 8 * last] = 0
+    return decoded

@@ -27,7 +27,7 @@ from ...solver import (
     TumorMasks,
 )
 from ...solver.declarations import COMMON, Declared
-from .curve import decode_outlines
+from .curve import decode_outlines, packed_places
 from .fetched import located
 from .header import (
     DatabaseError,
@@ -277,7 +277,7 @@ class Database:
             axes = {axis: read_variable(first, axis) for axis in "xyz"}
             attributes = {name: first.getncattr(name) for name in first.ncattrs()}
         joined = {name: lazy_variable(name, self._shards) for name in names}
-        axes["voxel_index"] = xr.Variable(("voxel", "axis"), self._voxels, VOXEL_INDEX)
+        axes["voxel_index"] = xr.Variable(("voxel", "axis"), self.voxels, VOXEL_INDEX)
         return self.parameters.assign_coords(axes).assign(joined).assign_attrs(attributes)
 
     def growth_parameters(self, sample: int) -> GrowthParameters:
@@ -309,15 +309,38 @@ class Database:
         core, whole : (stop - start, bx, by, bz / 8) uint8 array
             On `box`, eight voxels along z in a byte, the first in the highest bit.
         """
-        core: list[NDArray[np.uint8]] = []
-        whole: list[NDArray[np.uint8]] = []
+        x, y, z = self._box_shape
+        places = packed_places(self.voxels, self._box_shape)
+        core, whole = self.arranged_outlines(start, stop, places, x * y * (z // 8))
+        return core.reshape(-1, x, y, z // 8), whole.reshape(-1, x, y, z // 8)
+
+    def arranged_outlines(
+        self, start: int, stop: int, places: NDArray[np.intp], n_bytes: int
+    ) -> NDArray[np.uint8]:
+        """Outlines of samples start <= i < stop as bits in an order of one's own.
+
+        Parameters
+        ----------
+        start, stop : int
+            The first sample, and the one after the last.
+        places : (n,) int array
+            Where the bits of `voxels` are to be, as in `decode_outlines`.
+        n_bytes : int
+            Bytes of an outline in that order.
+
+        Returns
+        -------
+        (2, stop - start, n_bytes) uint8 array
+            Cores and wholes.
+        """
+        pieces = []
         for shard, rows in self._rows(start, stop):
             with shard.opened() as file:
+                file.set_auto_maskandscale(False)  # these are bits
                 stored = [np.asarray(file[name][rows]) for name in ("core_bits", "whole_bits")]
-            for bits, packed in zip(stored, (core, whole), strict=True):
-                masks = decode_outlines(bits, self._voxels, self._box_shape)
-                packed += [np.packbits(mask, axis=-1) for mask in masks]
-        return np.stack(core), np.stack(whole)
+            decoded = decode_outlines(np.concatenate(stored), places, n_bytes)
+            pieces.append(decoded.reshape(2, -1, n_bytes))
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
 
     def outlines(self, sample: int) -> TumorMasks:
         """The two outlines of one tumour on the simulation grid.
@@ -476,12 +499,12 @@ class Database:
     def reach(self) -> NDArray[np.bool_]:
         """Voxels of `box` where outlines may lie: the tissue, and fluid where tumours push it."""
         mask = np.zeros(self._box_shape, np.bool_)
-        mask[tuple(self._voxels.T)] = True
+        mask[tuple(self.voxels.T)] = True
         return mask
 
     @computed_once
-    def _voxels(self) -> NDArray[np.int16]:
-        """The voxels that the bits of an outline stand for."""
+    def voxels(self) -> NDArray[np.int16]:
+        """The voxels of `box`, (n, 3), that the bits of a stored outline stand for."""
         try:
             return read_voxels(self.path / VOXELS)
         except OSError as error:

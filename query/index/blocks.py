@@ -7,14 +7,21 @@ bounds. Blocks are aligned to the corner of the box; what sticks out of the box 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 EDGE = 8
 """Voxels along the edge of a block: one byte of bits along z."""
 
+COARSE_EDGE = 2 * EDGE
+"""Voxels along the edge of a coarse block."""
+
 WORDS = EDGE**3 // 64
 """64-bit words in a block."""
+
+_EVEN, _SUM = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0001000100010001)
 
 
 def block_shape(box_shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -45,10 +52,23 @@ def cut_blocks(packed: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """
     *lead, nx, ny, bytes_z = packed.shape
     x, y, z = block_shape((nx, ny, bytes_z * EDGE))
-    padding = [(0, 0)] * len(lead) + [(0, x * EDGE - nx), (0, y * EDGE - ny), (0, 0)]
-    padded = np.pad(packed, padding).reshape(-1, x, EDGE, y, EDGE, z)
-    blocks = np.ascontiguousarray(padded.transpose(0, 1, 3, 5, 2, 4))
+    n = math.prod(lead)
+    padded = np.zeros((n, x * EDGE, y * EDGE, z), np.uint8)
+    padded[:, :nx, :ny] = packed.reshape(n, nx, ny, z)
+    stacks = padded.reshape(n, x, EDGE, y, EDGE * z)  # of blocks, one upon the other along z
+    outline, i, j = np.nonzero(np.bitwise_or.reduce(stacks, axis=2).any(axis=-1))
+    bits = stacks[outline, i, :, j].reshape(len(outline), EDGE**2, z)
+    blocks = np.zeros((n, x, y, z, EDGE**2), np.uint8)
+    blocks[outline, i, j] = bits.transpose(0, 2, 1)
     return blocks.view("<u8").reshape(*lead, x * y * z, WORDS)
+
+
+def block_places(voxels: NDArray[np.integer], box_shape: tuple[int, ...]) -> NDArray[np.intp]:
+    """Where `cut_blocks` puts the bits of voxels (n, 3) of a box: (n,), 0 being the first bit."""
+    _, y, z = block_shape(box_shape)
+    block, inside = np.divmod(voxels.astype(np.intp), EDGE)
+    number = (block[:, 0] * y + block[:, 1]) * z + block[:, 2]
+    return EDGE**3 * number + inside @ np.array([EDGE**2, EDGE, 1])
 
 
 def join_blocks(blocks: NDArray[np.uint64], box_shape: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -62,7 +82,9 @@ def join_blocks(blocks: NDArray[np.uint64], box_shape: tuple[int, int, int]) -> 
 
 def count_voxels(blocks: NDArray[np.uint64]) -> NDArray[np.uint16]:
     """Voxels set in each block, (..., n_blocks), 0 to 512, of bits (..., n_blocks, WORDS)."""
-    return np.bitwise_count(blocks).sum(axis=-1, dtype=np.uint16)
+    octets = np.bitwise_count(blocks).view("<u8")[..., 0]  # eight sums of at most 64
+    pairs = (octets & _EVEN) + ((octets >> np.uint64(8)) & _EVEN)
+    return ((pairs * _SUM) >> np.uint64(48)).astype(np.uint16)
 
 
 def sum_coarse(counts: NDArray[np.uint16], shape: tuple[int, int, int]) -> NDArray[np.uint16]:
@@ -75,6 +97,9 @@ def sum_coarse(counts: NDArray[np.uint16], shape: tuple[int, int, int]) -> NDArr
     """
     lead = counts.shape[:-1]
     x, y, z = coarse_shape(shape)
-    padding = [(0, 0), *((0, 2 * n - m) for n, m in zip((x, y, z), shape, strict=True))]
-    padded = np.pad(counts.reshape(-1, *shape), padding).reshape(-1, x, 2, y, 2, z, 2)
-    return padded.sum(axis=(2, 4, 6), dtype=np.uint16).reshape(*lead, x * y * z)
+    padded = np.zeros((math.prod(lead), 2 * x, 2 * y, 2 * z), np.uint16)
+    padded[:, : shape[0], : shape[1], : shape[2]] = counts.reshape(-1, *shape)
+    sums = padded[:, 0::2] + padded[:, 1::2]
+    sums = sums[:, :, 0::2] + sums[:, :, 1::2]
+    sums = sums[..., 0::2] + sums[..., 1::2]
+    return sums.reshape(*lead, x * y * z)

@@ -7,7 +7,6 @@ holds are copied from it.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import math
@@ -17,27 +16,26 @@ import tempfile
 import uuid
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ...dbgen import Database
 from ...dbgen.machine.cluster import carried_by_value, connected, remote
-from ...dbgen.machine.files import REFUSALS, reserved_array
+from ...dbgen.machine.files import REFUSALS
 from ...dbgen.machine.lock import hold_in_turn
 from ...dbgen.machine.progress import Progress, silent
 from ...errors import GlioqueryError, InputError
 from ...paths import StrPath
 from ...solver.own_settings import own_arithmetic
-from .blocks import WORDS, block_shape, coarse_shape, count_voxels, cut_blocks, sum_coarse
-from .index import ARRAYS, ARRAYS_FOLDER, MANIFEST, Index, manifest_of
-from .outlines import outlines_of
+from .blocks import block_shape, coarse_shape, count_voxels, cut_blocks, sum_coarse
+from .index import ARRAYS, ARRAYS_FOLDER, MANIFEST, Index, description_of, manifest_of
+from .outlines import DatabaseOutlines, outlines_of
 from .source import OutlineSource
+from .writing import Piece, Writer
 
 SPAN = 256
 """Samples in a span: about 40 MB of blocks on the atlas."""
@@ -62,9 +60,10 @@ def build_index(
 
     If the index at the path was built from the same outlines, its unchanged portions are kept and
     only the others are read; if it lacks nothing, it stays as it is. Otherwise it is replaced.
-    Either way the result is that of a fresh build, bit for bit. Memory does not grow with the size.
-    The index appears at the path only when it is complete; until then readers find the older one.
-    Of two builds at one path, the second waits for the first.
+    Either way the result is that of a fresh build, bit for bit. The database is read once. A build
+    that was killed or interrupted goes on from its last checkpoint when it is begun again. The
+    index appears at the path only when it is complete; until then readers find the older one. Of
+    two builds at one path, the second waits for the first.
 
     Parameters
     ----------
@@ -127,40 +126,66 @@ def _build(
     tissue = cut_blocks(np.packbits(source.tissue, axis=-1))
     old = _usable(path, source, tissue)
     n_kept = _n_unchanged(old, source) if old is not None else 0
-    progress(n_kept, source.n_samples)
     if old is not None and old.database_checksum == source.checksum:
+        progress(n_kept, source.n_samples)
         return old
     if is_alone:
         for left in path.parent.glob(f".{path.name}.*{PARTIAL}"):  # by a build that was killed
             shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent))
-    arrays = folder / f"{ARRAYS_FOLDER}{uuid.uuid4().hex[:8]}"
-    try:
+        folder = path.with_name(f".{path.name}{PARTIAL}")  # to go on with, if this one is
+        folder.mkdir(exist_ok=True)
+    else:
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent))
         folder.chmod(0o755)  # mkdtemp makes it private, an index may be shared
-        arrays.mkdir()
-        np.save(arrays / "tissue.npy", tissue)
-        spans = [
-            (start, min(start + SPAN, source.n_samples))
-            for start in range(n_kept, source.n_samples, SPAN)
-        ]
-        with _Writer(arrays, source.n_samples, coarse_shape(_shape(source))) as writer:
-            if old is not None:
-                for start in range(0, n_kept, SPAN):
-                    writer.append(_Piece.of_index(old, start, min(start + SPAN, n_kept)))
-                    old.release_bits()
-            for piece in _pieces(source, tissue, spans, n_workers, address):
-                writer.append(piece)
-                progress(writer.n_written, source.n_samples)
-        with (folder / MANIFEST).open("w", encoding="utf-8") as file:
-            json.dump(manifest_of(source, version("glioquery"), arrays), file)
-        for file_path in [*arrays.iterdir(), arrays, folder / MANIFEST, folder]:
-            _fsync(file_path)
+    try:
+        arrays = _write_arrays(source, tissue, old, n_kept, folder, n_workers, address, progress)
         _install(folder, arrays.name, path)
-    finally:
+    except KeyboardInterrupt:  # as by a kill: it can be begun again
+        raise
+    except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)  # what is left of it
     if is_alone:
         _remove_replaced(path, arrays.name)
     return Index.open(path)
+
+
+def _write_arrays(
+    source: OutlineSource,
+    tissue: NDArray[np.uint64],
+    old: Index | None,
+    n_kept: int,
+    folder: Path,
+    n_workers: int | None,
+    address: str | None,
+    progress: Progress,
+) -> Path:
+    """Write a whole index in a folder, or what a killed build left to do; returns its arrays'."""
+    arrays = next(
+        folder.glob(f"{ARRAYS_FOLDER}*"), folder / f"{ARRAYS_FOLDER}{uuid.uuid4().hex[:8]}"
+    )
+    arrays.mkdir(exist_ok=True)
+    np.save(arrays / "tissue.npy", tissue)
+    shape = _shape(source)
+    n_coarse = math.prod(coarse_shape(shape))
+    with Writer(arrays, shape, n_coarse, description_of(source)) as writer:
+        progress(max(n_kept, writer.n_written), source.n_samples)
+        while old is not None and writer.n_written < n_kept:
+            start = writer.n_written
+            writer.append(Piece.of_index(old, start, min(start + SPAN, n_kept)))
+            old.release_bits()
+        starts = range(writer.n_written, source.n_samples, SPAN)
+        spans = [(start, min(start + SPAN, source.n_samples)) for start in starts]
+        for piece in _pieces(source, tissue, spans, n_workers, address):
+            writer.append(piece)
+            progress(writer.n_written, source.n_samples)
+        writer.finish()
+    with (folder / MANIFEST).open("w", encoding="utf-8") as file:
+        json.dump(manifest_of(source, version("glioquery"), arrays), file)
+    for file_path in [*arrays.iterdir(), arrays, folder / MANIFEST, folder]:
+        _fsync(file_path)
+    return arrays
 
 
 def _check(source: OutlineSource) -> None:
@@ -201,35 +226,33 @@ def _n_unchanged(old: Index, source: OutlineSource) -> int:
     return n
 
 
-@dataclass(frozen=True, eq=False)
-class _Piece:
-    """The part of an index for some consecutive samples; see `index` for the arrays."""
-
-    volumes: NDArray[np.int32]
-    coarse: NDArray[np.uint16]
-    full_lengths: NDArray[np.int64]  # entries of each outline
-    full_blocks: NDArray[np.uint16]
-    mixed_lengths: NDArray[np.int64]
-    mixed_blocks: NDArray[np.uint16]
-    mixed_bits: NDArray[np.uint64]
-
-    @classmethod
-    def of_index(cls, index: Index, start: int, stop: int) -> _Piece:
-        full, mixed = (
-            starts[2 * start : 2 * stop + 1] for starts in (index.full_starts, index.mixed_starts)
+def _make_piece(source: OutlineSource, tissue: NDArray[np.uint64], start: int, stop: int) -> Piece:
+    blocks = _cut_outlines(source, start, stop)
+    if (np.bitwise_or.reduce(blocks, axis=(0, 1)) & ~tissue).any():
+        raise InputError(
+            f"an outline of the samples {start} to {stop - 1} leaves the tissue: the database "
+            "was made in another anatomy"
         )
-        return cls(
-            volumes=index.volumes[:, start:stop],
-            coarse=index.coarse[:, :, start:stop],
-            full_lengths=np.diff(full),
-            full_blocks=index.full_blocks[full[0] : full[-1]],
-            mixed_lengths=np.diff(mixed),
-            mixed_blocks=index.mixed_blocks[mixed[0] : mixed[-1]],
-            mixed_bits=index.mixed_bits[mixed[0] : mixed[-1]],
-        )
+    counts = count_voxels(blocks).swapaxes(0, 1).copy()  # core and whole of a sample together
+    is_full = (counts > 0) & (counts == count_voxels(tissue))
+    is_mixed = (counts > 0) & ~is_full
+    full, mixed = np.flatnonzero(is_full), np.flatnonzero(is_mixed)
+    outline, block = np.divmod(mixed, len(tissue))
+    return Piece(
+        sizes=counts.sum(axis=2, dtype=np.int32),
+        coarse=sum_coarse(counts, _shape(source)),
+        full_lengths=is_full.sum(axis=2, dtype=np.int64).ravel(),
+        full_blocks=(full % len(tissue)).astype(np.uint16),
+        mixed_lengths=is_mixed.sum(axis=2, dtype=np.int64).ravel(),
+        mixed_blocks=block.astype(np.uint16),
+        mixed_bits=blocks[outline % 2, outline // 2, block],
+    )
 
 
-def _make_piece(source: OutlineSource, tissue: NDArray[np.uint64], start: int, stop: int) -> _Piece:
+def _cut_outlines(source: OutlineSource, start: int, stop: int) -> NDArray[np.uint64]:
+    """Blocks of the cores and of the wholes, (2, stop - start, n_blocks, WORDS)."""
+    if isinstance(source, DatabaseOutlines):
+        return source.cut_outlines(start, stop)
     x, y, z = (s.stop - s.start for s in source.box)
     outlines = source.packed_outlines(start, stop)
     for packed in outlines:
@@ -238,25 +261,7 @@ def _make_piece(source: OutlineSource, tissue: NDArray[np.uint64], start: int, s
                 f"packed outlines are uint8 of shape {(stop - start, x, y, z // 8)}, the "
                 f"database gave {packed.dtype} of shape {packed.shape}"
             )
-    blocks = np.stack([cut_blocks(packed) for packed in outlines], axis=1)
-    if (blocks & ~tissue).any():
-        raise InputError(
-            f"an outline of the samples {start} to {stop - 1} leaves the tissue: the database "
-            "was made in another anatomy"
-        )
-    counts = count_voxels(blocks)
-    touched = counts > 0
-    full = touched & (counts == count_voxels(tissue))
-    mixed = touched & ~full
-    return _Piece(
-        volumes=counts.sum(axis=2, dtype=np.int32).T,
-        coarse=sum_coarse(counts, _shape(source)).transpose(1, 2, 0),
-        full_lengths=full.sum(axis=2, dtype=np.int64).ravel(),
-        full_blocks=np.nonzero(full)[2].astype(np.uint16),
-        mixed_lengths=mixed.sum(axis=2, dtype=np.int64).ravel(),
-        mixed_blocks=np.nonzero(mixed)[2].astype(np.uint16),
-        mixed_bits=blocks[mixed],
-    )
+    return np.stack([cut_blocks(packed) for packed in outlines])
 
 
 def _pieces(
@@ -265,7 +270,7 @@ def _pieces(
     spans: list[tuple[int, int]],
     n_workers: int | None,
     address: str | None,
-) -> Iterator[_Piece]:
+) -> Iterator[Piece]:
     """The pieces of the spans, in order."""
     if address is None and n_workers is None and len(spans) * SPAN <= PARALLEL_FROM:
         n_workers = 1
@@ -290,74 +295,6 @@ def _pieces(
             if isinstance(error.cause, GlioqueryError):  # the database's own fault
                 raise error.cause from None
             raise
-
-
-class _Writer(contextlib.ExitStack):
-    """The arrays of an index, written piece by piece; complete when its block ends."""
-
-    def __init__(self, folder: Path, n_samples: int, shape: tuple[int, int, int]) -> None:
-        super().__init__()
-        self._folder, self.n_written = folder, 0
-        self._coarse = reserved_array(
-            folder / "coarse.npy", ARRAYS["coarse"], (2, math.prod(shape), n_samples)
-        )
-        self._volumes = np.zeros((2, n_samples), ARRAYS["volumes"])
-        self._lengths = {kind: np.zeros(2 * n_samples + 1, np.int64) for kind in ("full", "mixed")}
-        self._growing = {
-            name: self.enter_context(_GrowingArray(folder / f"{name}.npy", ARRAYS[name], *row))
-            for name, row in (("full_blocks", ()), ("mixed_blocks", ()), ("mixed_bits", (WORDS,)))
-        }
-
-    def append(self, piece: _Piece) -> None:
-        """Write the next piece."""
-        start, stop = self.n_written, self.n_written + piece.volumes.shape[1]
-        self._volumes[:, start:stop] = piece.volumes
-        self._coarse[:, :, start:stop] = piece.coarse
-        for kind, lengths in self._lengths.items():
-            lengths[2 * start + 1 : 2 * stop + 1] = getattr(piece, f"{kind}_lengths")
-        for name, array in self._growing.items():
-            array.append(getattr(piece, name))
-        self.n_written = stop
-
-    def __exit__(self, *raised: Any) -> Any:
-        self._coarse.flush()
-        np.save(self._folder / "volumes.npy", self._volumes)
-        for kind, lengths in self._lengths.items():
-            np.save(self._folder / f"{kind}_starts.npy", np.cumsum(lengths))
-        return super().__exit__(*raised)
-
-
-class _GrowingArray:
-    """A .npy file whose first axis grows while it is written."""
-
-    def __init__(self, path: Path, dtype: str, *row: int) -> None:
-        self._path, self._dtype, self._row, self._n = path, np.dtype(dtype), row, 0
-
-    def __enter__(self) -> _GrowingArray:
-        self._file = self._path.open("wb")
-        self._write_header()
-        self._data_start = self._file.tell()
-        return self
-
-    def append(self, rows: NDArray[np.integer]) -> None:
-        """Write further rows."""
-        self._file.write(np.ascontiguousarray(rows, self._dtype).data)
-        self._n += len(rows)
-
-    def __exit__(self, *_: object) -> None:
-        with self._file:
-            # NumPy pads headers so that the first axis can be enlarged in place.
-            self._file.seek(0)
-            self._write_header()
-            if self._file.tell() != self._data_start:
-                raise RuntimeError(f"the header of {self._path} outgrew its place")
-
-    def _write_header(self) -> None:
-        descr = npy.dtype_to_descr(self._dtype)
-        shape = (self._n, *self._row)
-        npy.write_array_header_1_0(
-            self._file, {"descr": descr, "fortran_order": False, "shape": shape}
-        )
 
 
 def _fsync(path: Path) -> None:

@@ -6,8 +6,12 @@ the one file that names them: a reader gets the old or the new one, never some o
 
     tissue.npy         (n_blocks, 8) uint64        where tumours can be, block by block
     volumes.npy        (2, n_samples) int32        voxels of core and whole
-    coarse.npy         (2, n_coarse, n_samples) uint16
+    members.npy        (n_groups, 64) int32        samples that are alike; -1 past the last one
+    counts.npy         (n_groups, 2, n_coarse, 64) uint16
                                                    voxels of core and whole in a coarse block
+    most.npy           (2, n_coarse, n_groups) uint16
+                                                   most voxels that a member has there
+    ends.npy           (2, 2, n_groups) int32      least and most voxels of core and whole
     full_starts.npy    (2 n_samples + 1) int64     first entry of an outline in `full_blocks`
     full_blocks.npy    (n_full) uint16             blocks in which the outline fills the tissue
     mixed_starts.npy   (2 n_samples + 1) int64     first entry of an outline in the next two
@@ -15,11 +19,11 @@ the one file that names them: a reader gets the old or the new one, never some o
     mixed_bits.npy     (n_mixed, 8) uint64         ... and their bits
 
 Core and whole of sample i are outlines 2i and 2i + 1. "Full" is a block filled up to the edge of
-the tissue, which no outline leaves. Tissue is the same for a database of any size: what an index
-holds of a tumour depends on no other one, and a database that grows only adds to it.
+the tissue, which no outline leaves. Tissue is the same for a database of any size.
 
-`coarse` is stored block by block, because a query reads only the rows of the coarse blocks that it
-touches. The bits are stored sample by sample, because they are read for few samples.
+A query reads the rows of `most` for the coarse blocks that it touches, and these rows of `counts`
+for the few groups that may hold a match: so the counts are stored group by group (see `groups`).
+The bits are stored sample by sample, because they are read for fewer still.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from __future__ import annotations
 import json
 import mmap
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +47,7 @@ from ...solver import Thresholds, TumorMasks
 from .blocks import WORDS, block_shape, coarse_shape, join_blocks
 from .source import ABSOLUTE, Indexed, OutlineSource, Portion
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MANIFEST = "index.json"
 ARRAYS_FOLDER = "arrays-"
 """How the names of folders of arrays begin."""
@@ -51,7 +56,10 @@ REMEDY = "build it again with `glioquery index DB`"
 ARRAYS = {
     "tissue": "<u8",
     "volumes": "<i4",
-    "coarse": "<u2",
+    "members": "<i4",
+    "counts": "<u2",
+    "most": "<u2",
+    "ends": "<i4",
     "full_starts": "<i8",
     "full_blocks": "<u2",
     "mixed_starts": "<i8",
@@ -101,7 +109,10 @@ class Index:
     files: dict[str, dict[str, Any]]
     tissue: NDArray[np.uint64]
     volumes: NDArray[np.int32]
-    coarse: NDArray[np.uint16]
+    members: NDArray[np.int32]
+    counts: NDArray[np.uint16]
+    most: NDArray[np.uint16]
+    ends: NDArray[np.int32]
     full_starts: NDArray[np.int64]
     full_blocks: NDArray[np.uint16]
     mixed_starts: NDArray[np.int64]
@@ -202,30 +213,40 @@ class Index:
         core, whole = self.packed_outlines(sample, sample + 1)
         return unpack_outlines((core[0], whole[0]), self.box, self.grid)
 
+    @cached_property
+    def places(self) -> NDArray[np.intp]:
+        """Where each sample stands among all members, (n_samples,), of an index of all groups."""
+        return np.argsort(self.members.ravel()[: self.n_samples])
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups."""
+        return len(self.members)
+
+    @cached_property
+    def samples(self) -> NDArray[np.intp]:
+        """The samples of the groups, ascending: all, or those of a part."""
+        return np.sort(self.members[self.members >= 0]).astype(np.intp)
+
     def part(self, start: int, stop: int) -> Index:
-        """The samples start .. stop - 1 as an index of their own, numbered from 0; a view.
+        """The groups start .. stop - 1 as an index of their own; a view.
 
         Parameters
         ----------
         start, stop : int
-            The first sample, and the one after the last.
+            The first group, and the one after the last.
 
         Returns
         -------
         Index
+            A search in it finds samples of these groups alone, by the numbers that they have.
         """
-        entries = {}
-        for kind, names in (("full", ["full_blocks"]), ("mixed", ["mixed_blocks", "mixed_bits"])):
-            starts = getattr(self, f"{kind}_starts")[2 * start : 2 * stop + 1]
-            entries[f"{kind}_starts"] = starts - starts[0]
-            for name in names:
-                entries[name] = getattr(self, name)[starts[0] : starts[-1]]
         return replace(
             self,
-            n_samples=stop - start,
-            volumes=self.volumes[:, start:stop],
-            coarse=self.coarse[:, :, start:stop],
-            **entries,
+            members=self.members[start:stop],
+            counts=self.counts[start:stop],
+            most=self.most[..., start:stop],
+            ends=self.ends[..., start:stop],
         )
 
     def check_source(self, source: Indexed) -> None:
@@ -291,11 +312,15 @@ class Index:
     def _check_shapes(self) -> None:
         n, (x, y, z) = self.n_samples, self.block_shape
         n_coarse = int(np.prod(coarse_shape((x, y, z))))
+        n_groups, size = -(-n // self.members.shape[-1]), self.members.shape[-1]
         n_full, n_mixed = len(self.full_blocks), len(self.mixed_blocks)
         expected: dict[str, tuple[int, ...]] = {
             "tissue": (x * y * z, WORDS),
             "volumes": (2, n),
-            "coarse": (2, n_coarse, n),
+            "members": (n_groups, size),
+            "counts": (n_groups, 2, n_coarse, size),
+            "most": (2, n_coarse, n_groups),
+            "ends": (2, 2, n_groups),
             "full_starts": (2 * n + 1,),
             "full_blocks": (n_full,),
             "mixed_starts": (2 * n + 1,),
@@ -339,8 +364,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         starts, stops = manifest["box"]
         x, y, z = (slice(*pair) for pair in zip(starts, stops, strict=True))
         return {
-            # Older versions kept the arrays beside the manifest.
-            "folder": path / Path(manifest.get("arrays", "")).name,
+            "folder": path / Path(manifest["arrays"]).name,
             "n_samples": int(manifest["n_samples"]),
             "thresholds": Thresholds(**manifest["thresholds"]),
             "normalisation": str(manifest["normalisation"]),
@@ -354,6 +378,20 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise InputError(f"{file} was altered and is not readable ({error!r}); {REMEDY}") from error
 
 
+def description_of(source: OutlineSource) -> dict[str, Any]:
+    """What tells the outlines of an index from others, in terms of JSON."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "n_samples": source.n_samples,
+        "thresholds": {"core": source.thresholds.core, "whole": source.thresholds.whole},
+        "normalisation": source.normalisation,
+        "database_checksum": source.checksum,
+        "portions": [list(portion) for portion in source.portions],
+        "grid": {"shape": list(source.grid.shape), "affine": source.grid.affine.tolist()},
+        "box": [[s.start for s in source.box], [s.stop for s in source.box]],
+    }
+
+
 def manifest_of(source: OutlineSource, package_version: str, folder: Path) -> dict[str, Any]:
     """Describe an index whose arrays are freshly written in a folder: `index.json`."""
     files = {}
@@ -361,16 +399,9 @@ def manifest_of(source: OutlineSource, package_version: str, folder: Path) -> di
         file = folder / f"{name}.npy"
         files[file.name] = {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
     return {
-        "schema_version": SCHEMA_VERSION,
+        **description_of(source),
         "package_version": package_version,
         "arrays": folder.name,
-        "n_samples": source.n_samples,
-        "thresholds": {"core": source.thresholds.core, "whole": source.thresholds.whole},
-        "normalisation": source.normalisation,
-        "database_checksum": source.checksum,
-        "portions": source.portions,
-        "grid": {"shape": list(source.grid.shape), "affine": source.grid.affine.tolist()},
-        "box": [[s.start for s in source.box], [s.stop for s in source.box]],
         "files": files,
     }
 

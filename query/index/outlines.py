@@ -9,6 +9,7 @@ density lies that close to a threshold may fall on the other side of it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from ...dbgen.store.embedded import companion_path
 from ...dbgen.store.netcdf import computed_once
 from ...errors import InputError
 from ...solver import Thresholds
+from .blocks import WORDS, block_places, block_shape, cut_blocks
 from .index import Index
 from .source import ABSOLUTE, NORMALISATIONS, OWN_MAXIMUM, Portion
 
@@ -168,6 +170,31 @@ class DatabaseOutlines:
             return self.database.packed_outlines(start, stop)
         core, whole = zip(*(self._draw(i) for i in range(start, stop)), strict=True)
         return np.stack(core), np.stack(whole)
+
+    def cut_outlines(self, start: int, stop: int) -> NDArray[np.uint64]:
+        """The same in the blocks of an index, straight from the order in which they are stored.
+
+        Parameters
+        ----------
+        start, stop : int
+            The first sample, and the one after the last.
+
+        Returns
+        -------
+        (2, stop - start, n_blocks, WORDS) uint64 array
+
+        Raises
+        ------
+        DatabaseError
+            If a shard is damaged; the message names it.
+        """
+        if not self._are_stored:
+            return np.stack([cut_blocks(packed) for packed in self.packed_outlines(start, stop)])
+        shape = [s.stop - s.start for s in self.box]
+        n_blocks = math.prod(block_shape(tuple(shape)))
+        places = block_places(self.database.voxels, tuple(shape))
+        bits = self.database.arranged_outlines(start, stop, places, n_blocks * WORDS * 8)
+        return bits.view("<u8").reshape(2, -1, n_blocks, WORDS)
 
     def _draw(self, sample: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         u = self.database.density(sample).u[self.box]

@@ -21,7 +21,7 @@ SIZES_PER_SEED = 4
 VOXELS_PER_ML = 125
 SHIFTS = np.array(
     sorted(
-        ((dx, dy) for dx in range(-3, 4) for dy in range(-3, 4)),
+        ((dx, dy) for dx in range(-6, 7) for dy in range(-6, 7)),
         key=lambda shift: (shift[0] ** 2 + shift[1] ** 2, shift),
     )
 )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from glioquery.atlas import SIMULATION_GRID, Grid, load_atlas
 from glioquery.query import (
+    MEASURES,
     Portion,
     build_index,
     counting,
@@ -54,25 +55,56 @@ def test_same_as_the_loop(data, source, shared_index, naive):
     masks = data.draw(query_masks(source))
     k = data.draw(st.integers(1, source.n_samples + 20))
     empty_score = data.draw(st.sampled_from([0.0, 1.0]))
-    # Few seeds and small batches, or a database of this size would be scored whole at once.
-    seeds, most = data.draw(st.integers(1, 100)), data.draw(st.integers(1, 100))
-    with patch.multiple(exact, SEEDS=seeds, MAX_BATCH=most):
+    # Small batches, or a database of this size would be scored whole at once.
+    first, groups, batch = (data.draw(st.integers(1, most)) for most in (12, 12, 100))
+    sizes = {"FIRST_GROUPS": first, "MAX_GROUPS": groups, "FIRST_BATCH": batch}
+    with patch.multiple(exact, **sizes):
         found = search(shared_index, masks, k=k, empty_score=empty_score)
     assert found == naive(source, masks, k, empty_score)
 
 
 @settings(max_examples=50, deadline=None)
 @given(data=st.data())
-def test_no_bound_is_below_its_intersection(data, source, shared_index):
+def test_no_bound_is_below_what_it_bounds(data, source, shared_index):
     masks = data.draw(query_masks(source))
+    measure = MEASURES[data.draw(st.sampled_from(["dice", "jaccard", "dice-in-tissue", "l2"]))]
+    empty_score = data.draw(st.sampled_from([0.0, 1.0]))
+    query = counting.CutQuery.of(shared_index, masks)
+    ids = np.random.default_rng(0).permutation(source.n_samples)
     pairs = ((masks.core, source.core), (masks.whole, source.whole))
     true = np.array([(ours & theirs).sum(axis=(1, 2, 3)) for ours, theirs in pairs])
-    query = counting.CutQuery.of(shared_index, masks)
-    (bounds,) = counting.bound_intersections(shared_index, [query])
-    assert (bounds >= true).all()
-    assert (bounds <= np.minimum(shared_index.volumes, query.volumes[:, None])).all()
-    ids = np.random.default_rng(0).permutation(source.n_samples)
     np.testing.assert_array_equal(counting.intersect(shared_index, query, ids), true[:, ids])
+    merits = measure.merit(true, query.totals(shared_index, measure), empty_score)
+    of_groups = counting.bound_groups(shared_index, query, measure, empty_score)
+    for group, bound in enumerate(of_groups):
+        members, bounds = counting.bound_members(
+            shared_index, query, np.array([group]), measure, empty_score
+        )
+        assert (bounds >= merits[members]).all()
+        assert (bounds <= bound).all()
+
+
+def test_every_sample_is_in_one_group(source, shared_index):
+    members = shared_index.members
+    assert members.shape == (12, 8)
+    assert sorted(members[members >= 0]) == list(range(source.n_samples))
+    assert (members[:-1] >= 0).all() and (members[-1] >= 0).sum() == 2
+    volumes = shared_index.volumes[:, members[-1, :2]]
+    np.testing.assert_array_equal(shared_index.ends[:, :, -1], [volumes.min(1), volumes.max(1)])
+    np.testing.assert_array_equal(
+        shared_index.most, shared_index.counts.max(axis=3).transpose(1, 2, 0)
+    )
+
+
+def test_groups_hold_tumours_that_are_alike(shared_index):
+    def spread(counts):
+        """Most voxels less those of the mean tumour, over all coarse blocks."""
+        return float((counts.max(axis=-1) - counts.mean(axis=-1)).sum())
+
+    alike = shared_index.counts[:-1].astype(float)
+    mixed = np.moveaxis(alike, -1, 1).reshape(-1, *alike.shape[1:3])
+    mixed = np.random.default_rng(0).permutation(mixed).reshape(-1, 8, *alike.shape[1:3])
+    assert spread(alike) < 0.8 * spread(np.moveaxis(mixed, 1, -1))
 
 
 def test_ties_break_by_ascending_id(source, shared_index, tumor):
@@ -83,7 +115,7 @@ def test_ties_break_by_ascending_id(source, shared_index, tumor):
     assert (best.sample, best.score, best.dice_core, best.dice_whole) == (11, 2.0, 1.0, 1.0)
     outside = np.zeros(source.grid.shape, bool)
     outside[0, 0, 0] = True
-    with patch.multiple(exact, SEEDS=3):
+    with patch.multiple(exact, FIRST_BATCH=3):
         none = search_counted(shared_index, TumorMasks(outside, outside, source.grid), k=3)
     assert [(m.sample, m.score) for m in none.matches] == [(0, 0.0), (1, 0.0), (2, 0.0)]
 
@@ -170,7 +202,7 @@ def test_bounds_rule_out_most_tumours(tmp_path, shared_index):
         ball = balls.ball(i)
         masks = np.zeros((2, *SIMULATION_GRID.shape), bool)
         masks[:, *balls.box] = ball
-        with patch.object(exact, "SEEDS", 8):
+        with patch.multiple(exact, FIRST_BATCH=8, FIRST_GROUPS=1):
             result = search_counted(index, TumorMasks(*masks, SIMULATION_GRID), k=5)
         n_scored.append(result.n_scored)
         scores = np.zeros(balls.n_samples)

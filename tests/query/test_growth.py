@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from glioquery.query import Index, build_index
-from glioquery.query.index import build
+from glioquery.query.index import build, writing
 from glioquery.solver import Thresholds
 
 
@@ -112,3 +112,59 @@ def test_an_index_gives_back_the_outlines(source, index):
     tumor = Index.open(index.path).outlines(7)
     np.testing.assert_array_equal(tumor.whole, source.whole[7])
     np.testing.assert_array_equal(tumor.core, source.core[7])
+
+
+def build_until(source, path, sample):
+    """Build an index, and end like a process that is interrupted when it reads a sample."""
+    watched = dataclasses.replace(source)
+
+    def packed_outlines(start, stop):
+        if stop > sample:
+            raise KeyboardInterrupt
+        return source.packed_outlines(start, stop)
+
+    watched.packed_outlines = packed_outlines
+    with pytest.raises(KeyboardInterrupt):
+        build_index(watched, path)
+
+
+@pytest.mark.parametrize("n_kept", [0, 25])
+def test_a_build_goes_on_where_another_was_interrupted(
+    source, index, tmp_path, monkeypatch, n_kept
+):
+    monkeypatch.setattr(build, "SPAN", 10)
+    monkeypatch.setattr(writing, "OFTEN", 20)
+    if n_kept:
+        build_index(first_samples(source, n_kept), tmp_path / "other")
+    build_until(source, tmp_path / "other", 70)
+    watched, spans = watch(source)
+    progress = []
+    again = build_index(watched, tmp_path / "other", progress=lambda *c: progress.append(c))
+    first = spans[0][0]
+    assert 40 <= first <= 70 and progress[0] == (first, 90)
+    assert again.files == index.files
+    assert list(again.path.parent.glob(".other*")) == []
+
+
+def test_a_build_does_not_go_on_with_another_source(source, index, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "SPAN", 10)
+    monkeypatch.setattr(writing, "OFTEN", 20)
+    other = dataclasses.replace(source, core=source.core[::-1], checksum="another")
+    build_until(other, tmp_path / "other", 70)
+    watched, spans = watch(source)
+    assert build_index(watched, tmp_path / "other").files == index.files
+    assert spans[0] == (0, 10)
+
+
+def test_a_build_that_was_interrupted_as_it_ended_reads_nothing_again(
+    source, index, tmp_path, monkeypatch
+):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(writing.groups, "order_alike", interrupt)
+        build_index(source, tmp_path / "other")
+    watched, spans = watch(source)
+    assert build_index(watched, tmp_path / "other").files == index.files
+    assert spans == []

@@ -13,7 +13,6 @@ from glioquery.atlas import Grid
 from glioquery.query import (
     MEASURES,
     Match,
-    counting,
     exact,
     find_measure,
     score_samples,
@@ -77,8 +76,8 @@ def test_same_as_the_loop(data, source, shared_index):
     empty = data.draw(st.sampled_from([0.0, 0.5, 1.0]))
     k = data.draw(st.integers(1, source.n_samples + 20))
     measure = find_measure(name, weights=(weight, 2 - weight))
-    seeds, most = data.draw(st.integers(1, 50)), data.draw(st.integers(1, 50))
-    with patch.multiple(exact, SEEDS=seeds, MAX_BATCH=most):
+    sizes = {name: data.draw(st.integers(1, 50)) for name in ("FIRST_BATCH", "FIRST_GROUPS")}
+    with patch.multiple(exact, **sizes):
         found = search(shared_index, masks, k=k, measure=measure, empty_score=empty)
     assert found == naive_search(source, masks, k, name, measure.weights, empty)
     some = [match.sample for match in found][::-2]
@@ -89,7 +88,7 @@ def test_same_as_the_loop(data, source, shared_index):
 def test_bounds_rule_tumours_out_for_every_measure_of_counts(source, shared_index, tumor):
     moved = np.roll(tumor(2).whole, 1, axis=0)
     for name in NAIVE:
-        with patch.multiple(exact, SEEDS=4, MAX_BATCH=4):
+        with patch.multiple(exact, FIRST_BATCH=4, FIRST_GROUPS=1):
             result = search_counted(
                 shared_index,
                 TumorMasks(tumor(2).core, moved, source.grid),
@@ -99,9 +98,7 @@ def test_bounds_rule_tumours_out_for_every_measure_of_counts(source, shared_inde
         assert result.n_scored < 0.6 * source.n_samples, name
 
 
-def test_many_share_a_scan_for_any_measure(shared_index, tumor, monkeypatch):
-    monkeypatch.setattr(exact, "SHARED", 3)
-    monkeypatch.setattr(counting, "TILE", 17)
+def test_many_is_one_after_the_other_for_any_measure(shared_index, tumor):
     queries = [tumor(i) for i in (4, 40, 85, 3, 3)]
     for name in NAIVE:
         measure = find_measure(name, weights=(0.5, 1.5))

@@ -17,7 +17,7 @@ import pytest
 
 from glioquery.dbgen.machine.files import reserved_array
 from glioquery.query import Index, build_index, search
-from glioquery.query.index import build
+from glioquery.query.index import build, writing
 from glioquery.query.index import index as index_module
 from glioquery.query.index.index import ARRAYS
 from glioquery.solver import Thresholds
@@ -36,7 +36,7 @@ def test_opening_gives_back_what_was_built(source, index):
     assert (again.grid, again.box) == (source.grid, source.box)
     np.testing.assert_array_equal(again.volumes[0], source.core.sum(axis=(1, 2, 3)))
     np.testing.assert_array_equal(again.volumes[1], source.whole.sum(axis=(1, 2, 3)))
-    assert again.coarse.sum() == again.volumes.sum()
+    assert again.counts.sum() == again.volumes.sum()
 
 
 def test_only_mixed_blocks_keep_their_bits(source, index):
@@ -197,26 +197,24 @@ def test_an_index_that_lacks_nothing_needs_no_place_for_a_lock(source, index, mo
     assert build_index(source, index.path).files == index.files
 
 
-def test_an_index_of_an_older_version_is_opened_and_replaced(source, index):
+def test_an_index_of_an_older_version_is_replaced(source, index):
     for file in index.folder.iterdir():
         file.rename(index.path / file.name)
     index.folder.rmdir()
     manifest = json.loads((index.path / "index.json").read_text())
     del manifest["arrays"]
+    manifest["schema_version"] = 2
     (index.path / "index.json").write_text(json.dumps(manifest))
-    old = Index.open(index.path)
-    old.verify()
-    assert old.folder == index.path
-    new = build_index(dataclasses.replace(source, checksum="another"), index.path)
+    new = build_index(source, index.path)
     new.verify()
     assert sorted(path.name for path in new.path.iterdir()) == [new.folder.name, "index.json"]
 
 
 def test_an_index_that_cannot_be_written_says_where_and_why(source, tmp_path, monkeypatch):
     def refuse(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "coarse.npy")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "counts.npy")
 
-    monkeypatch.setattr(build, "reserved_array", refuse)
+    monkeypatch.setattr(writing.Writer, "append", refuse)
     with pytest.raises(OSError, match=r"No space left on device, where the index .*/index"):
         build_index(source, tmp_path / "index")
     assert list(tmp_path.iterdir()) == []
@@ -281,7 +279,7 @@ def test_a_missing_index_names_the_command(tmp_path):
 
 def test_another_schema_version_is_refused(index):
     edit_manifest(index, schema_version=99)
-    with pytest.raises(ValueError, match="version 99, this glioquery reads version 2"):
+    with pytest.raises(ValueError, match="version 99, this glioquery reads version 3"):
         Index.open(index.path)
 
 
@@ -344,7 +342,7 @@ def test_an_array_of_another_shape_is_refused(index):
         Index.open(index.path)
 
 
-@pytest.mark.parametrize("content", ["", "[1]", "{}", '{"schema_version": 2}'])
+@pytest.mark.parametrize("content", ["", "[1]", "{}", '{"schema_version": 3}'])
 def test_a_manifest_that_is_none_is_refused(index, content):
     (index.path / "index.json").write_text(content)
     with pytest.raises(ValueError, match=r"index\.json .*`glioquery index DB"):
