@@ -96,7 +96,7 @@ def bound_groups(
 ) -> NDArray[np.float64]:
     """Merits (n_groups,) that no member of a group exceeds.
 
-    Of all pairs of an intersection and a volume that a member may have, that of the best merit: the
+    It is the best merit of all pairs of an intersection and a volume that a member may have: the
     intersection is as large as it can be, and the volume no larger than it must be for that.
     """
     most = np.empty((2, index.n_groups), np.int64)

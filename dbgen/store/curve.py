@@ -90,7 +90,7 @@ def packed_places(voxels: NDArray[np.int16], shape: tuple[int, int, int]) -> NDA
     ----------
     voxels : (n, 3) int array
     shape : tuple of three int
-        Of the domain; a row along z takes ceil(nz / 8) bytes.
+        Shape of the domain; a row along z takes ceil(nz / 8) bytes.
 
     Returns
     -------

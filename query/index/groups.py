@@ -73,7 +73,7 @@ def gather_groups(
     Parameters
     ----------
     order : (n,) intp array
-        Of `order_alike`.
+        The order from `order_alike`.
     coarse : (n, 2, n_coarse) uint16 array
 
     Yields
