@@ -1,4 +1,4 @@
-"""One call of one of ANTs' programs, in a process of its own; the one module that imports `ants`.
+"""One call of one of ANTs' programs, in a process of its own; the one module that loads ANTs.
 
 It runs as a script, in the folder of its job and isolated (`python -I`): so Python's own modules
 and installed packages come before anything else, and it never imports from the user's working
@@ -13,6 +13,8 @@ import json
 import os
 import signal
 import sys
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +31,20 @@ def main() -> None:
     end_with(job["parent"])
     sys.path += job["path"]
     import numpy as np
-    from ants.internal import get_lib_fn, get_pointer_string
 
-    with np.load(IMAGES_FILE, allow_pickle=False) as content:
-        images = {
-            name: make_image(content[name], *job["geometry"][name]) for name in job["geometry"]
+    library = load_library()
+    with np.load(IMAGES_FILE, allow_pickle=False) as content:  # ITK's first axis changes fastest
+        arrays = {
+            name: np.array(content[name].T, np.float32, order="C") for name in job["geometry"]
         }
-    places = {name: get_pointer_string(image) for name, image in images.items()}
+    images = {
+        name: make_image(library, values, *job["geometry"][name]) for name, values in arrays.items()
+    }
+    places = {name: library.ptrstr(image) for name, image in images.items()}
     places["out"] = f".{os.sep}"
-    status = get_lib_fn(job["function"])([text.format_map(places) for text in job["arguments"]])
+    status = getattr(library, job["function"])(
+        [text.format_map(places) for text in job["arguments"]]
+    )
     if status != 0:
         sys.exit(f"{job['function']} returned {status}")
 
@@ -54,17 +61,33 @@ def end_with(parent: int) -> None:
         sys.exit("the process that wanted this job has ended")
 
 
-def make_image(values: Any, origin: Any, spacing: Any, direction: Any) -> Any:
-    """An ANTs image of an array and its place in ITK's world (see `ants_worker.itk_geometry`)."""
-    import ants
+def load_library() -> Any:
+    """ANTs' compiled library without its package.
+
+    That would import pandas, scikit-learn and Matplotlib as well, which takes 2 s of a processor.
+    """
+    package = find_spec("ants")
+    places = package.submodule_search_locations if package is not None else None
+    spec = PathFinder.find_spec("lib", places) if places else None
+    if spec is None or spec.loader is None:
+        sys.exit("the library of ANTs is missing: install antspyx again")
+    library = module_from_spec(spec)
+    spec.loader.exec_module(library)
+    return library
+
+
+def make_image(library: Any, values: Any, origin: Any, spacing: Any, direction: Any) -> Any:
+    """ITK's image on an array (z, y, x), which must outlive it, in ITK's world.
+
+    The place is what `ants_worker.itk_geometry` makes of a grid.
+    """
     import numpy as np
 
-    return ants.from_numpy(
-        np.ascontiguousarray(values, np.float32),
-        origin=list(origin),
-        spacing=list(spacing),
-        direction=np.array(direction),
-    )
+    image = library.fromNumpyF3(values, values.shape[::-1])
+    library.setOrigin(image, list(origin))
+    library.setSpacing(image, list(spacing))
+    library.setDirection(image, np.array(direction))
+    return image
 
 
 if __name__ == "__main__":

@@ -52,6 +52,16 @@ def test_files_of_the_working_folder_do_not_run(tmp_path, monkeypatch):
     assert corrected.grid == ROOM and np.isfinite(corrected.values).all()
 
 
+def test_a_job_loads_the_library_and_nothing_of_the_package_around_it():
+    code = (
+        "import runpy, sys; job = runpy.run_path(sys.argv[1]); library = job['load_library']();"
+        "print(hasattr(library, 'antsRegistration'), sorted({'ants', 'pandas'} & set(sys.modules)))"
+    )
+    script = [sys.executable, "-c", code, str(ants_worker.SCRIPT)]
+    told = subprocess.run(script, capture_output=True, text=True, check=True).stdout
+    assert told == "True []\n"
+
+
 def test_names_of_folders_are_no_syntax_of_ants(tmp_path, monkeypatch):
     folder = tmp_path / ODD
     folder.mkdir()
