@@ -102,6 +102,30 @@ class Grid:
         inverse = np.linalg.inv(self.affine)
         return np.asarray(world_mm, np.float64) @ inverse[:3, :3].T + inverse[:3, 3]
 
+    def part(self, box: tuple[slice, slice, slice]) -> Grid:
+        """The grid of a box of its voxels.
+
+        Parameters
+        ----------
+        box : three slices
+            With a start and a stop each, not empty.
+
+        Returns
+        -------
+        Grid
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> part = Grid((9, 9, 9), np.eye(4)).part((slice(2, 5), slice(0, 9), slice(8, 9)))
+        >>> part.shape, part.affine[:3, 3].tolist()
+        ((3, 9, 1), [2.0, 0.0, 8.0])
+        """
+        affine = self.affine.copy()
+        affine[:3, 3] = self.to_world([side.start for side in box])
+        x, y, z = (side.stop - side.start for side in box)
+        return Grid((x, y, z), affine)
+
     def axis_mm(self, axis: int) -> NDArray[np.float64]:
         """World coordinate of each voxel along one array axis of a grid aligned with the world.
 

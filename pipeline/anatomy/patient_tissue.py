@@ -186,8 +186,8 @@ def segment(
     Returns
     -------
     maps : list of three float32 arrays, or None
-        Fluid, grey and white matter on the T1's grid, for any voxel; None where the contrast is
-        less than `LEAST_CONTRAST`.
+        Fluid, grey and white matter on the T1's grid, in the box around the brain; None where the
+        contrast is less than `LEAST_CONTRAST`.
     contrast : float
     """
     scan = coarsen(patient.t1, SPACING_MM)
@@ -214,7 +214,8 @@ def segment(
         ~(seen | lesioned), return_distances=False, return_indices=True
     )
     maps = [values[tuple(nearest)].astype(np.float32) for values in found]
-    return resample_images(maps, scan.grid, patient.grid), mixture.contrast
+    box = bounding_box(patient.brain_with_tumour)
+    return resample_images(maps, scan.grid, patient.grid, box=box), mixture.contrast
 
 
 def _onto(scan: Scan, grid: Grid) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ from nibabel.arrayproxy import ArrayProxy
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ...atlas.regions import Box
 from ...dbgen.machine.files import completed, sha256_of
 from ...errors import InputError
 from ...paths import StrPath
@@ -51,6 +52,26 @@ class Scan:
 
     values: NDArray[np.float32]
     grid: Grid
+
+    def part(self, box: Box) -> Scan:
+        """The scan on a box of its voxels, which is not empty.
+
+        Parameters
+        ----------
+        box : Box
+            Of the array.
+
+        Returns
+        -------
+        Scan
+            A view of the values, where they lie in the world.
+        """
+        return Scan(self.values[box], self.grid.part(box))
+
+    def thinned(self, step: int) -> Scan:
+        """Every n-th voxel along each axis, from the first on; a view of the values."""
+        values = self.values[::step, ::step, ::step]
+        return Scan(values, Grid(values.shape, self.grid.affine @ np.diag([step, step, step, 1.0])))
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas import Grid
+from ...atlas.regions import Box as Slices
 from ...atlas.regions import bounding_box
 from ...dbgen.machine.cores import available_threads
 from ...solver import TumorMasks
@@ -61,7 +62,12 @@ def resample_image(
 
 
 def resample_images(
-    images: Sequence[NDArray[Any]], source: Grid, grid: Grid, along: PointMap = SAME_WORLD
+    images: Sequence[NDArray[Any]],
+    source: Grid,
+    grid: Grid,
+    along: PointMap = SAME_WORLD,
+    *,
+    box: Slices | None = None,
 ) -> list[NDArray[np.float32]]:
     """Bring images that share a grid to another, by linear interpolation and one search for points.
 
@@ -71,8 +77,10 @@ def resample_images(
     source, grid : Grid
     along : PointMap
         From the grid's world to the source's.
+    box : three slices, optional
+        Voxels of the grid that are asked for; all others are 0.
     """
-    return _look_up(images, source, grid, along)
+    return _look_up(images, source, grid, along, box=box)
 
 
 def resample_masks(masks: TumorMasks, grid: Grid, along: PointMap = SAME_WORLD) -> TumorMasks:
@@ -95,12 +103,9 @@ def resample_masks(masks: TumorMasks, grid: Grid, along: PointMap = SAME_WORLD) 
     TumorMasks
         On the grid.
     """
-    core, whole = (
-        resample_image(Scan(mask.astype(np.float32), masks.grid), grid, along, averaged=True).values
-        >= 0.5
-        for mask in (masks.core, masks.whole)
-    )
-    return TumorMasks(core, whole, grid)
+    both = [mask.astype(np.float32) for mask in (masks.core, masks.whole)]
+    core, whole = _look_up(both, masks.grid, grid, along, n_samples=_samples_in(grid))
+    return TumorMasks(core >= 0.5, whole >= 0.5, grid)
 
 
 def in_order_of(grid: Grid, masks: TumorMasks) -> TumorMasks:
@@ -155,7 +160,7 @@ def resample_in_tissue(
     """
     extended = _extend_from_tissue(maps, tissue)
     domain = tissue.astype(np.float32)
-    *carried, share = _look_up([*extended, domain], source, grid, along)
+    *carried, share = _look_up([*extended, domain], source, grid, along, filled=_filled(extended))
     return [np.where(share < 0.5, np.float32(0), np.clip(values, 0, 1)) for values in carried]
 
 
@@ -196,13 +201,16 @@ def _look_up(
     *,
     order: int = 1,
     n_samples: tuple[int, ...] = (1, 1, 1),
+    filled: NDArray[np.bool_] | None = None,
+    box: Slices | None = None,
 ) -> list[NDArray[np.float32]]:
     """At each target voxel, the mean of each image at the mapped points of a regular pattern.
 
-    The images share a grid. All cores of this process work.
+    The images share a grid. Only what lies beside `filled` voxels is looked up: by default those
+    where an image is not 0; of the target, only the box. All cores of this process work.
     """
     outs = [np.zeros(grid.shape, np.float32) for _ in images]
-    filled = functools.reduce(np.logical_or, (image != 0 for image in images))
+    filled = _filled(images) if filled is None else filled
     if not filled.any():
         return outs
     # Interpolation is 0 beyond the neighbours of voxels that are not 0.
@@ -223,10 +231,21 @@ def _look_up(
         for out, total in zip(outs, totals, strict=True):
             out[region] = (total / len(offsets)).reshape([len(a) for a in axes])
 
+    reached = along.find_box(support, source, grid)
+    if box is not None:
+        reached = tuple(
+            (max(start, side.start), max(start, min(stop, side.stop)))
+            for (start, stop), side in zip(reached, box, strict=True)
+        )
     with ThreadPoolExecutor(available_threads()) as pool:
-        for _ in pool.map(fill, _blocks(along.find_box(support, source, grid))):
+        for _ in pool.map(fill, _blocks(reached)):
             pass
     return outs
+
+
+def _filled(images: Sequence[NDArray[Any]]) -> NDArray[np.bool_]:
+    """Where any of the images is not 0."""
+    return functools.reduce(np.logical_or, (image != 0 for image in images))
 
 
 def _blocks(box: Box, n_voxels: int = 1 << 18) -> Iterator[Box]:

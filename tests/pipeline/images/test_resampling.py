@@ -10,6 +10,7 @@ from glioquery.pipeline.images.resampling import (
     extend_from_tissue,
     in_order_of,
     resample_image,
+    resample_images,
     resample_in_tissue,
     resample_masks,
 )
@@ -104,3 +105,13 @@ def test_extension_is_the_mean_of_tissue_neighbours_and_touches_no_tissue():
         around = padded[tuple(slice(i, i + 3) for i in index)]
         expected = 0 if np.isnan(around).all() else np.nanmean(around)
         assert extended[tuple(index)] == pytest.approx(expected, abs=1e-5)
+
+
+def test_of_a_box_that_is_asked_for_nothing_else_is_looked_up():
+    values = np.random.default_rng(0).random(COARSE.shape, np.float32)
+    box = (slice(2, 5), slice(0, 4), slice(3, 6))
+    (everything,) = resample_images([values], COARSE, COARSE)
+    (part,) = resample_images([values], COARSE, COARSE, box=box)
+    np.testing.assert_array_equal(part[box], everything[box])
+    part[box] = 0
+    assert not part.any()
