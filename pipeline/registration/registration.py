@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ...atlas import Atlas, Grid, load_atlas
+from ...atlas import Atlas, load_atlas
 from ...atlas.regions import bounding_box
 from ...dbgen.machine.cores import available_threads
 from ...errors import InputError
@@ -39,20 +39,16 @@ from .options import Kind, check_registration_options
 
 __all__ = ["AtlasTransform", "RegistrationError", "register"]
 
-MARGIN_MM = 12.0
-"""Margin around the brain: SyN holds the displacement at zero on the border of its domain."""
+MARGIN_MM, MARGIN_VOXELS = 8.0, 3
+"""Least margin around the brain: SyN holds the displacement at zero on the border of its domain."""
 
 LESION_MARGIN_MM = 2.0
 """Margin by which the outline is widened before it is left out of the metric, for its rim shows as
 well."""
 
-SYN_STAGE = (
-    *("-m", "CC[{fixed},{moving},1,2]", "-m", "MeanSquares[{fixed_brain},{moving_brain},1,0]"),
-    *("-t", "SyN[0.2,3,0]", "-c", "[40x20x0,1e-6,8]", "-s", "2x1x0", "-f", "4x2x1"),
-    *("-x", "[NA,{moving_mask}]"),
-)
-"""Metrics, iterations, smoothing in voxels, shrink factors. None at full resolution: 10 of them
-took four times as long as all others together and gained nothing in brain Dice."""
+METRICS = ("-m", "CC[{fixed},{moving},1,2]", "-m", "MeanSquares[{fixed_brain},{moving_brain},1,0]")
+MASKS = ("-x", "[NA,{moving_mask}]")
+"""What SyN compares, and where: not in the lesion."""
 
 MIN_OVERLAP = 0.8
 """Brain Dice without any registration below which an image is not in atlas space. BraTS images,
@@ -126,9 +122,22 @@ def register(
     if kind != "syn":
         return AtlasTransform.linear(affine, settings)
     images = _prepare(patient, atlas, resolution_mm)
-    found = bend(images, affine, SYN_STAGE, seed=seed, n_threads=n_threads)
+    found = bend(images, affine, syn_stage(resolution_mm), seed=seed, n_threads=n_threads)
     settings["syn_metric"] = "cross-correlation, radius 2 voxels + mean squares of the brain masks"
     return dataclasses.replace(found, settings=settings)
+
+
+def syn_stage(resolution_mm: float) -> tuple[str, ...]:
+    """Metrics and schedule of SyN, as antsRegistration takes them.
+
+    It goes through blocks of 4 and of 2 voxels, smoothed by as much as half of a block. The ten
+    iterations on blocks of 4 mm take most of the time: ten more gain nothing, nor do any on single
+    voxels (docs/results.md). On larger blocks, where a step is longer in mm and an iteration
+    cheaper, the steps are half as long and there are more.
+    """
+    step, iterations = (0.4, "60x10") if resolution_mm <= 2 else (0.2, "60x20")
+    schedule = ("-t", f"SyN[{step},3,0]", "-c", f"[{iterations},1e-6,8]", "-s", "2x1", "-f", "4x2")
+    return (*METRICS, *schedule, *MASKS)
 
 
 def require_atlas_space(patient: Patient, atlas: Atlas) -> None:
@@ -188,18 +197,16 @@ def _prepare(patient: Patient, atlas: Atlas, resolution_mm: float) -> dict[str, 
         values = np.where(brain, np.clip(scan.values / scale, 0, 1.2), 0).astype(np.float32)
         coarse = coarsen(Scan(values, scan.grid), resolution_mm)
         coarse_brain = coarsen(Scan(brain.astype(np.float32), scan.grid), resolution_mm)
-        margin = np.ceil(MARGIN_MM / np.array(coarse.grid.spacing_mm))
+        voxels = np.ceil(MARGIN_MM / np.array(coarse.grid.spacing_mm))
+        margin = np.maximum(voxels, MARGIN_VOXELS)
         box = bounding_box(coarse_brain.values > 0, margin)
-        affine = coarse.grid.affine.copy()
-        affine[:3, 3] = coarse.grid.to_world([s.start for s in box])
-        grid = Grid(coarse.values[box].shape, affine)
-        images[side] = Scan(coarse.values[box], grid)
-        images[f"{side}_brain"] = Scan(coarse_brain.values[box], grid)
+        images[side] = coarse.part(box)
+        images[f"{side}_brain"] = coarse_brain.part(box)
         if side == "moving":
             whole = coarsen(
                 Scan(patient.masks.whole.astype(np.float32), scan.grid), resolution_mm
             ).values
             distance = ndimage.distance_transform_edt(whole == 0, sampling=coarse.grid.spacing_mm)
-            counts = (distance[box] > LESION_MARGIN_MM).astype(np.float32)
-            images["moving_mask"] = Scan(counts, grid)
+            counts = (distance > LESION_MARGIN_MM).astype(np.float32)
+            images["moving_mask"] = Scan(counts, coarse.grid).part(box)
     return images

@@ -20,6 +20,7 @@ from glioquery.pipeline.registration import registration, restart
 from glioquery.pipeline.registration.quality import OutlineQuality, assess_registration
 from glioquery.pipeline.registration.registration import RegistrationError, register
 from glioquery.pipeline.registration.restart import register_and_assess
+from glioquery.query.dice import dice_of
 from glioquery.solver import TumorMasks
 
 
@@ -104,6 +105,13 @@ def test_a_known_deformation_is_recovered(found, found_quality, known, atlas):
         )
         > 5
     )
+
+
+def test_every_second_voxel_tells_the_dice_of_the_brains(
+    virtual, found, found_quality, coarse_atlas
+):
+    brain = found.image_to_atlas(virtual.t1, coarse_atlas.t1_grid, nearest=True).values > 0
+    assert found_quality.brain_dice == pytest.approx(dice_of(brain, coarse_atlas.t1 > 0), abs=2e-3)
 
 
 def test_any_number_of_threads_gives_the_same_bits_and_leaves_no_trace(
