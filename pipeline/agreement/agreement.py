@@ -29,19 +29,17 @@ E. Konukoglu et al., Medical Image Analysis 14:111-125, 2010 (see `front`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import Grid
 from ...solver import Thresholds, TumorDensity, TumorMasks
 from ..images.coarsening import coarsen
 from ..images.nifti import Scan
 from ..images.resampling import extend_from_tissue, resample_image, resample_masks
-from ..travel import Terrain, travel_time
+from ..travel import Terrain
 from .front import Front, logit
 
 GROWTH_SHARE = 0.25
@@ -55,9 +53,6 @@ CORE_REACH_MM = 6.0
 
 PROFILE_MM = 2.0
 """Voxels in which the growth's profile is read."""
-
-REACH_MM = 60.0
-"""Travel time from an outline beyond which no cells are mapped."""
 
 FINEST_MM = 0.8
 """Finer voxels are merged for the travel times."""
@@ -158,27 +153,33 @@ def agree(
             thresholds=thresholds,
         )
         return there.carried_to(terrain)
-    logits = _agree_on_grid(growth.u, terrain.outlines, terrain.speed, lambda_mm, thresholds)
+    logits = _agree_on_grid(growth.u, terrain, lambda_mm, thresholds)
     return Agreement.of_logits(logits, terrain)
 
 
 def _agree_on_grid(
-    growth: NDArray[np.float32],
-    masks: TumorMasks,
-    speed: NDArray[np.float32],
-    lambda_mm: float,
-    thresholds: Thresholds,
+    growth: NDArray[np.float32], terrain: Terrain, lambda_mm: float, thresholds: Thresholds
 ) -> NDArray[np.float32]:
-    """Logits of the agreed density; -inf where no front comes."""
+    """Logits of the agreed density; -inf where no front comes, and beyond `travel.REACH_MM`."""
     levels = (thresholds.core, thresholds.whole)
-    core, whole = _travel_times((masks.core, masks.whole), speed, masks.grid)
     # A profile is a mean over shells of voxels: those of the simulation grid do.
-    coarse = coarsen(Scan(growth, masks.grid), PROFILE_MM)
-    coarse_speed = coarsen(Scan(speed, masks.grid), PROFILE_MM).values
-    isolines = [coarse.values >= level for level in levels]
-    grown_core, grown_whole = _travel_times(isolines, coarse_speed, coarse.grid)
+    coarse, coarse_speed = (
+        coarsen(Scan(values, terrain.grid), PROFILE_MM) for values in (growth, terrain.speed)
+    )
+    inside_core, inside_whole = (coarse.values >= level for level in levels)
+    isolines = Terrain(
+        TumorMasks(inside_core, inside_whole, coarse.grid),
+        coarse_speed.values > 0,
+        coarse_speed.values,
+    )
+    with ThreadPoolExecutor(2) as pool:
+        core, whole, grown_core, grown_whole = pool.map(
+            getattr,
+            (terrain, terrain, isolines, isolines),
+            ("from_core", "from_whole") * 2,
+        )
     if whole is None:
-        whole = core if core is not None else np.full(speed.shape, np.inf, np.float32)
+        whole = core if core is not None else np.full(growth.shape, np.inf, np.float32)
     if core is None:
         followed, level = whole, thresholds.whole
         both_levels = (level, level)
@@ -198,21 +199,6 @@ def _agree_on_grid(
     logits = np.full(growth.shape, -np.inf, np.float32)
     logits[reached] = placed
     return logits
-
-
-def _travel_times(
-    regions: Sequence[NDArray[np.bool_]], speed: NDArray[np.float32], grid: Grid
-) -> list[NDArray[np.float32] | None]:
-    """Signed times from each region's surface, two at once; None of a region without surface."""
-
-    def times(region: NDArray[np.bool_]) -> NDArray[np.float32] | None:
-        region = region & (speed > 0)
-        if not region.any() or region.all():
-            return None
-        return travel_time(region, speed, grid.spacing_mm, reach_mm=REACH_MM)
-
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(times, regions))
 
 
 def _fronts(

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..travel import Terrain, travel_time
 
-REACHES_MM = (40.0, 80.0, np.inf)
-"""Reaches up to which a front is followed, one after the other, until it has covered enough."""
-
 
 def nearest_through_tissue(
-    outline: NDArray[np.bool_], terrain: Terrain, n_voxels: int
+    gross: Literal["core", "whole"], terrain: Terrain, n_voxels: int
 ) -> NDArray[np.bool_]:
     """The part of the brain of a given size that a front from an outline covers first.
 
     Parameters
     ----------
-    outline : (nx, ny, nz) bool array
-        The outline; its part of the brain comes first.
+    gross : "core" or "whole"
+        Which outline; its part of the brain comes first.
     terrain : Terrain
     n_voxels : int
         Size of the part: no less than that of the outline in the brain, no more than the brain's.
@@ -33,16 +32,18 @@ def nearest_through_tissue(
         straight line.
     """
     brain, spacing_mm = terrain.brain, terrain.grid.spacing_mm
+    outline = terrain.outlines.core if gross == "core" else terrain.outlines.whole
     covered = outline & brain
     n_missing = n_voxels - int(covered.sum())
     if n_missing == 0:
         return covered
     others = brain & ~outline
-    for reach in REACHES_MM:
-        times = travel_time(outline, terrain.speed, spacing_mm, reach_mm=reach)
-        reached = others & np.isfinite(times)
-        if reached.sum() >= n_missing:
-            return covered | _first(n_missing, times, reached, outline, spacing_mm)
+    times = terrain.from_core if gross == "core" else terrain.from_whole
+    if times is None or (others & np.isfinite(times)).sum() < n_missing:  # it lies farther away
+        times = travel_time(outline, terrain.speed, spacing_mm)
+    reached = others & np.isfinite(times)
+    if reached.sum() >= n_missing:
+        return covered | _first(n_missing, times, reached, outline, spacing_mm)
     covered |= reached
     straight = ndimage.distance_transform_edt(~outline, sampling=spacing_mm)
     left = n_voxels - int(covered.sum())

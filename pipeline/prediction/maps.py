@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ...atlas.regions import Box, bounding_box
 from ...query import dice_of_masks
-from ...solver import Thresholds, TumorDensity
+from ...solver import Thresholds, TumorDensity, TumorMasks
 from ..agreement import Agreement, DensityMaps, agree, doubt, equation_residual
 from ..fit.answer import Answer
 from ..images.point_map import PointMap
@@ -19,6 +21,11 @@ from ..images.resampling import resample_in_tissue
 from ..travel import Terrain
 from ..uncertainty.ensemble import Uncertainty
 from .planning import PlanningVolumes, plan_volumes
+
+T = TypeVar("T", bound=np.generic)
+
+BLOCK = 8
+"""Voxels by which the part of a grid that is worked on is cut off."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,49 @@ class PatientMaps:
     def grid(self) -> Grid:
         """The grid of all of them."""
         return self.density.grid
+
+    def laid_into(self, outlines: TumorMasks, box: Box) -> PatientMaps:
+        """The same on a larger grid, of which a box is theirs; 0 outside the box.
+
+        Parameters
+        ----------
+        outlines : TumorMasks
+            The patient's, on the larger grid.
+        box : Box
+            Of that grid.
+
+        Returns
+        -------
+        PatientMaps
+        """
+        grid = outlines.grid
+
+        def laid(values: NDArray[T]) -> NDArray[T]:
+            whole = np.zeros(grid.shape, values.dtype)
+            whole[box] = values
+            return whole
+
+        expected, planning = self.expected, self.planning
+        return PatientMaps(
+            growth=TumorDensity(laid(self.growth.u), grid),
+            density=TumorDensity(laid(self.density.u), grid),
+            expected=DensityMaps(
+                laid(expected.mean),
+                laid(expected.sd),
+                {level: laid(values) for level, values in expected.exceedance.items()},
+                grid,
+            ),
+            planning=PlanningVolumes(
+                planning.gross,
+                laid(planning.standard),
+                laid(planning.model),
+                laid(planning.geodesic),
+                laid(planning.ranking),
+                outlines,
+            ),
+            growth_score=self.growth_score,
+            score=self.score,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,10 +168,16 @@ def map_to_patient(
     """
     # The profile and the tail of the ranking are as wide as the widest front.
     lambda_mm = max(growth.lambda_mm for growth in grown.answer.growths)
-    grown_there = [_carried(grown, terrain.grid) for terrain in terrains]
-    finest = min(range(len(terrains)), key=lambda i: terrains[i].grid.voxel_ml)
+    boxes, parts, grown_there = [], [], []
+    for terrain in terrains:
+        growth, sd = _carried(grown, terrain.grid)
+        box = _box_of(terrain, growth.u)
+        boxes.append(box)
+        parts.append(terrain.part(box))
+        grown_there.append((TumorDensity(growth.u[box], parts[-1].grid), sd[box]))
+    finest = min(range(len(parts)), key=lambda i: parts[i].grid.voxel_ml)
     agreement = agree(
-        grown_there[finest][0], terrains[finest], lambda_mm=lambda_mm, thresholds=thresholds
+        grown_there[finest][0], parts[finest], lambda_mm=lambda_mm, thresholds=thresholds
     )
 
     def mapped(
@@ -146,9 +202,25 @@ def map_to_patient(
             )
 
     return [
-        mapped(terrain, *there, agreement if i == finest else agreement.carried_to(terrain))
-        for i, (terrain, there) in enumerate(zip(terrains, grown_there, strict=True))
+        mapped(part, *there, agreement if i == finest else agreement.carried_to(part)).laid_into(
+            terrains[i].outlines, boxes[i]
+        )
+        for i, (part, there) in enumerate(zip(parts, grown_there, strict=True))
     ]
+
+
+def _box_of(terrain: Terrain, growth: NDArray[np.float32]) -> Box:
+    """What holds the brain, the outlines and the growth.
+
+    It leaves out a multiple of `BLOCK` voxels on each side, so that blocks of voxels are averaged
+    and computed in the box as in the whole.
+    """
+    box = bounding_box(terrain.brain | terrain.outlines.whole | (growth > 0))
+    x, y, z = (
+        slice(side.start // BLOCK * BLOCK, n - (n - side.stop) // BLOCK * BLOCK)
+        for side, n in zip(box, growth.shape, strict=True)
+    )
+    return x, y, z
 
 
 def _carried(grown: GrownAnswer, grid: Grid) -> tuple[TumorDensity, NDArray[np.float32]]:

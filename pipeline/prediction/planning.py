@@ -170,8 +170,7 @@ def plan_volumes(density: TumorDensity, terrain: Terrain, lambda_mm: float) -> P
     n_voxels = int(standard.sum())
     held_first = np.where(masks.core & brain, np.float32(2), ranking)
     least = np.partition(held_first[brain], -n_voxels)[-n_voxels]
-    outline = masks.core if gross == "core" else masks.whole
-    geodesic = nearest_through_tissue(outline, terrain, n_voxels)
+    geodesic = nearest_through_tissue(gross, terrain, n_voxels)
     return PlanningVolumes(gross, standard, held_first >= least, geodesic, ranking, masks)
 
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ...atlas.regions import Box
 from ...errors import InputError
 from ...solver import TumorMasks
+from .arrival import travel_time
+
+REACH_MM = 60.0
+"""Travel time from an outline up to which a terrain knows it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,3 +54,45 @@ class Terrain:
     def grid(self) -> Grid:
         """The grid of outlines, brain and speed."""
         return self.outlines.grid
+
+    @cached_property
+    def from_core(self) -> NDArray[np.float32] | None:
+        """Signed travel times from the core's surface, see `time_from`; computed once."""
+        return self.time_from(self.outlines.core)
+
+    @cached_property
+    def from_whole(self) -> NDArray[np.float32] | None:
+        """Signed travel times from the whole outline's surface, likewise."""
+        return self.time_from(self.outlines.whole)
+
+    def time_from(self, region: NDArray[np.bool_]) -> NDArray[np.float32] | None:
+        """Signed travel times from the surface of a region's part in the brain.
+
+        Parameters
+        ----------
+        region : bool array of the grid's shape
+
+        Returns
+        -------
+        float32 array of the grid's shape, or None
+            As `travel_time`, +inf beyond `REACH_MM`; None of a part without surface.
+        """
+        region = region & (self.speed > 0)
+        if not region.any() or region.all():
+            return None
+        return travel_time(region, self.speed, self.grid.spacing_mm, reach_mm=REACH_MM)
+
+    def part(self, box: Box) -> Terrain:
+        """The terrain on a box of its voxels, which is not empty.
+
+        Parameters
+        ----------
+        box : Box
+
+        Returns
+        -------
+        Terrain
+        """
+        masks, grid = self.outlines, self.grid.part(box)
+        outlines = TumorMasks(masks.core[box], masks.whole[box], grid)
+        return Terrain(outlines, self.brain[box], self.speed[box])

@@ -97,7 +97,7 @@ def compare_speeds(n_patients: int, arms: str) -> None:
         for speed in SPEEDS:
             there = tissue_speed(tissue.wm, tissue.gm, tissue.csf, brain, masks.whole, in_csf=speed)
             terrain = Terrain(masks, brain, there)
-            plans.append(nearest_through_tissue(masks.core, terrain, int(standard.sum())))
+            plans.append(nearest_through_tissue("core", terrain, int(standard.sum())))
         found = [cells[plan].sum() / cells.sum() for plan in plans]
         crossed = [(plan & behind).sum() * masks.grid.voxel_ml for plan in plans]
         rows.setdefault(case.name[-1], []).append([*found, *crossed])

@@ -28,7 +28,7 @@ def everywhere(value=1.0):
 
 def nearest(outline, speed, n, brain=BRAIN):
     terrain = Terrain(TumorMasks(outline, outline, GRID), brain, np.where(brain, speed, 0))
-    return nearest_through_tissue(outline, terrain, n)
+    return nearest_through_tissue("core", terrain, n)
 
 
 @pytest.mark.parametrize("more", [0, 1, 5, 700, 9000])

@@ -10,6 +10,7 @@ from glioquery.pipeline.images.point_map import SAME_WORLD
 from glioquery.pipeline.images.resampling import resample_masks
 from glioquery.pipeline.prediction import GrownAnswer, map_to_patient, maps
 from glioquery.pipeline.travel import Terrain
+from glioquery.pipeline.travel import terrain as terrains
 from glioquery.query import dice_of_masks
 from glioquery.solver import TumorDensity, TumorMasks
 
@@ -49,7 +50,8 @@ def test_the_agreement_is_found_once_on_the_finest_grid(monkeypatch, finest):
     grids = (fine, coarse) if finest == 0 else (coarse, fine)
     terrains = [terrain(grid, masks) for grid in grids]
     found = map_to_patient(grown, terrains, levels=(0.1,))
-    assert calls == [terrains[finest]]
+    (agreed,) = calls
+    assert agreed.grid.spacing_mm == fine.spacing_mm
     for there, expected in zip(found, terrains, strict=True):
         assert there.grid == expected.grid == there.planning.grid
         assert dice_of_masks(expected.outlines, there.density.outlines())[0] > 0.93
@@ -57,3 +59,43 @@ def test_the_agreement_is_found_once_on_the_finest_grid(monkeypatch, finest):
         assert not there.density.u[~expected.brain].any()
     cells = [there.density.u.sum() * there.grid.voxel_ml for there in found]
     assert cells[0] == pytest.approx(cells[1], rel=0.02)
+
+
+def test_air_around_the_brain_changes_no_map_and_each_front_is_followed_once(monkeypatch):
+    fine = Grid((40, 40, 40), np.diag([2, 2, 2, 1.0]))
+    shift = np.diag([2, 2, 2, 1.0])
+    shift[:3, 3] = -32
+    wide = Grid((72, 72, 64), shift)  # 16 and 8 voxels more on each side
+    u = (1 / (1 + np.exp(ball(fine, (40, 40, 40), 12) / LAMBDA_MM))).astype(np.float32)
+    u[u < 0.01] = 0
+    answer = SimpleNamespace(
+        density=TumorDensity(u, fine), growths=[SimpleNamespace(lambda_mm=LAMBDA_MM)]
+    )
+    uncertainty = SimpleNamespace(maps=SimpleNamespace(sd=0.1 * u, grid=fine))
+    grown = GrownAnswer(answer, uncertainty, np.ones(fine.shape, bool), SAME_WORLD)
+    times = []
+    travel_time = terrains.travel_time
+    monkeypatch.setattr(
+        terrains, "travel_time", lambda *a, **k: times.append(1) or travel_time(*a, **k)
+    )
+    found = []
+    for grid in (fine, wide):
+        seen = ball(grid, (44, 40, 40), 12)
+        (maps_there,) = map_to_patient(
+            grown, [terrain(grid, TumorMasks(seen < -1, seen < 4, grid))], levels=(0.1,)
+        )
+        found.append(maps_there)
+    assert len(times) == 2 * 4  # from both outlines, and from both isolines of the growth
+    tight, loose = found
+    inside = (slice(16, 56), slice(16, 56), slice(16, 56))
+    for values in (
+        lambda maps: maps.density.u,
+        lambda maps: maps.growth.u,
+        lambda maps: maps.expected.sd,
+        lambda maps: maps.expected.exceedance[0.1],
+        lambda maps: maps.planning.ranking,
+        lambda maps: maps.planning.geodesic,
+    ):
+        np.testing.assert_array_equal(values(loose)[inside], values(tight))
+        assert np.count_nonzero(values(loose)) == np.count_nonzero(values(tight))
+    assert loose.score == tight.score and loose.grid == wide
