@@ -19,6 +19,8 @@ Applied Mathematics 11:431-441, 1963. C. G. Broyden, Mathematics of Computation 
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -50,6 +52,13 @@ MAX_TRIALS = 4
 
 LEAST_GAIN = 0.01
 """Relative fall of |r|^2 in a step along fresh derivatives below which a descent has arrived."""
+
+
+Mapped = Callable[
+    [Callable[[GrowthParameters], NDArray[np.float64]], Iterable[GrowthParameters]],
+    Iterator[NDArray[np.float64]],
+]
+"""Like `map`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +165,7 @@ def descend(
     *,
     accuracy: Accuracy,
     n_steps: int,
+    mapped: Mapped = map,
 ) -> Descent | None:
     """Go down from a start.
 
@@ -171,22 +181,28 @@ def descend(
         Accuracy of the runs.
     n_steps : int
         Most steps.
+    mapped : callable
+        Makes the runs of the differences: `map`, or that of a pool of threads. The result does not
+        depend on it.
 
     Returns
     -------
     Descent or None
         None where the start does not grow to the patient's volume, or cannot begin.
     """
-    return _Walk(comparison, interior, accuracy).down(start, n_steps)
+    return _Walk(comparison, interior, accuracy, mapped).down(start, n_steps)
 
 
 class _Walk:
     """The constants of a descent, and the counts of its runs."""
 
-    def __init__(self, comparison: Yardstick, interior: Interior, accuracy: Accuracy) -> None:
+    def __init__(
+        self, comparison: Yardstick, interior: Interior, accuracy: Accuracy, mapped: Mapped
+    ) -> None:
         self._comparison, self._interior, self._accuracy = comparison, interior, accuracy
-        self._coordinates = comparison.coordinates
+        self._coordinates, self._mapped = comparison.coordinates, mapped
         self._n_runs = self._n_unseeded = 0
+        self._counting = threading.Lock()
 
     def down(self, start: GrowthParameters, n_steps: int) -> Descent | None:
         trajectory = self._run(start)
@@ -232,11 +248,13 @@ class _Walk:
         return None, best, damping
 
     def _run(self, parameters: GrowthParameters, until: float = math.inf) -> Trajectory | None:
-        self._n_runs += 1
+        with self._counting:
+            self._n_runs += 1
         try:
             return self._comparison.follow(parameters, self._accuracy, until=until)
         except OriginError:
-            self._n_unseeded += 1
+            with self._counting:
+                self._n_unseeded += 1
             return None
 
     def _residual(self, trajectory: Trajectory, days: float) -> NDArray[np.float32]:
@@ -274,44 +292,41 @@ class _Walk:
         """Derivatives of the residual in each direction of the coordinates."""
         p = place.trajectory.parameters
         origin, changed = np.array(p.origin_mm), self._coordinates.changed
-        by_lambda = self._change(place, changed(p, origin, p.lambda_mm * math.exp(DIFFERENCE_LOG)))
+        moves = self._moves(origin)
+        more = [self._step_of(p, i) for i in range(len(self._coordinates.more))]
+        growths = [
+            changed(p, origin, p.lambda_mm * math.exp(DIFFERENCE_LOG)),
+            *(changed(p, origin + move, p.lambda_mm) for move in moves),
+            *(changed(p, origin, p.lambda_mm, steps) for steps in np.diag(more).tolist()),
+        ]
+        by_lambda, x, y, z, *by_more = self._mapped(lambda g: self._change(place, g), growths)
         aside = DIFFERENCE_RHO_T / p.rho
         later, earlier = (self._residual(place.trajectory, place.days + t) for t in (aside, -aside))
         return np.column_stack(
             [
-                self._by_origin(place),
+                _by_axis(moves, np.stack([x, y, z], axis=1)),
                 by_lambda / DIFFERENCE_LOG,
                 (later - earlier) / (2 * DIFFERENCE_RHO_T),
-                *(self._by_more(place, i) for i in range(len(self._coordinates.more))),
+                *(change / aside for change, aside in zip(by_more, more, strict=True)),
             ]
         )
 
-    def _by_more(self, place: Place, i: int) -> NDArray[np.float64]:
-        """Derivative in a further direction; at the end of its range, back into it."""
-        p, coordinates = place.trajectory.parameters, self._coordinates
-        one = coordinates.more[i]
+    def _step_of(self, p: GrowthParameters, i: int) -> float:
+        """The step of a difference in a further direction; at the end of its range, back."""
+        one = self._coordinates.more[i]
         aside = DIFFERENCE_SHARE * one.width
-        if one.moved(coordinates.value(p, one), aside) == one.high:
-            aside = -aside
-        steps = [aside if j == i else 0.0 for j in range(len(coordinates.more))]
-        growth = coordinates.changed(p, np.array(p.origin_mm), p.lambda_mm, steps)
-        return self._change(place, growth) / aside
+        at_end = one.moved(self._coordinates.value(p, one), aside) == one.high
+        return -aside if at_end else aside
 
-    def _by_origin(self, place: Place) -> NDArray[np.float64]:
-        """Derivatives (n, 3); where the tissue ends, by moves that are not along the axes."""
-        p = place.trajectory.parameters
-        origin = np.array(p.origin_mm)
-        moves, changes = [], []
+    def _moves(self, origin: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Three moves of the origin in the tissue; where that ends, not along the axes."""
+        moves = []
         for axis in np.eye(3) * DIFFERENCE_MM:
             both = [self._interior.nearest(origin + s * axis) - origin for s in (1, -1)]
-            move = max(both, key=lambda m: abs(m @ axis) - np.linalg.norm(m - (m @ axis) * axis))
-            moves.append(move)
-            there = self._coordinates.changed(p, origin + move, p.lambda_mm)
-            changes.append(self._change(place, there))
-        along = np.array(moves)
-        if abs(np.linalg.det(along)) < 0.05 * DIFFERENCE_MM**3:
-            return np.zeros((len(place.residual), 3))
-        return np.stack(changes, axis=1) @ np.linalg.inv(along).T
+            moves.append(
+                max(both, key=lambda m: abs(m @ axis) - np.linalg.norm(m - (m @ axis) * axis))
+            )
+        return np.array(moves)
 
     def _change(self, place: Place, parameters: GrowthParameters) -> NDArray[np.float64]:
         days = place.days * (place.trajectory.parameters.rho / parameters.rho)
@@ -329,3 +344,10 @@ class _Walk:
         weighted = step / self._coordinates.scales**2
         missed = there.residual - place.residual - jacobian @ step
         return jacobian + np.outer(missed, weighted) / max(step @ weighted, 1e-12)
+
+
+def _by_axis(moves: NDArray[np.float64], changes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Derivatives (n, 3) along the axes from the changes (n, 3) by three moves."""
+    if abs(np.linalg.det(moves)) < 0.05 * DIFFERENCE_MM**3:
+        return np.zeros(changes.shape)
+    return changes @ np.linalg.inv(moves).T

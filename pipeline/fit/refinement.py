@@ -191,7 +191,9 @@ def refine(
     passed: list[Descent] = []
     onward: dict[Descent, Descent] = {}
     n_dropped = n_stranded = 0
-    with ThreadPoolExecutor(n_threads or available_threads()) as pool:
+    n_threads = n_threads or available_threads()
+    # Descents wait for the differences that they give to `aside`: its threads are never idle.
+    with ThreadPoolExecutor(n_threads) as pool, ThreadPoolExecutor(n_threads) as aside:
         for stage in stages:
             comparison = Comparison.of(target, stage.blur_mm)
 
@@ -204,6 +206,7 @@ def refine(
                     arrival.growth,
                     accuracy=stage.accuracy,
                     n_steps=stage.n_steps,
+                    mapped=aside.map,
                 )
 
             going = arrived[: stage.n_descents * coordinates.n_choices]
@@ -220,12 +223,14 @@ def refine(
                 raise NoGrowthError("no start grows to the volume of the patient's tumour")
             if ended:  # else the next stage, in its own accuracy, begins where this one did
                 arrived = _arrivals_of(ended, coordinates)
-    passed.sort(key=lambda descent: -descent.best.best_score)
-    candidates = []
-    for descent in passed[:N_CONFIRMED]:
-        confirmed = _confirm(target, descent.best.best, accuracy)
-        if confirmed is not None:
-            candidates.append((confirmed, descent))
+        passed.sort(key=lambda descent: -descent.best.best_score)
+        likely = passed[:N_CONFIRMED]
+        confirmed = pool.map(lambda d: _confirm(target, d.best.best, accuracy), likely)
+        candidates = [
+            (found, descent)
+            for found, descent in zip(confirmed, likely, strict=True)
+            if found is not None
+        ]
     if not candidates:
         raise NoGrowthError("the tissue folds where the growths that overlap best push it")
     (best, density), descent = max(candidates, key=lambda found: found[0][0].score)
@@ -238,7 +243,7 @@ def refine(
         density=density,
         arrivals=tuple(arrivals),
         covariance=_covariance(descent, coordinates),
-        n_runs=sum(descent.n_runs for descent in passed) + 2 * len(passed[:N_CONFIRMED]),
+        n_runs=sum(descent.n_runs for descent in passed) + 2 * len(likely),
         n_unseeded=sum(descent.n_unseeded for descent in passed),
         n_dropped=n_dropped,
         n_stranded=n_stranded,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...dbgen.machine.cores import available_threads
 from ...solver import Accuracy, GrowthParameters, OriginError, Status, TumorDensity, simulate
 from ..fit.coordinates import N_COMMON, Coordinates
 from ..fit.descent import Interior
@@ -78,10 +80,8 @@ def draw_members(
     coordinates = target.coordinates
     growths = [_moved(best, deviation, coordinates, interior) for deviation in deviations]
     growths += [growth for growth, _ in refinement.arrivals[1:]]
-    members = [Member(best, refinement.best.score)]
-    densities = [refinement.density]
-    n_dropped = 0
-    for growth in growths:
+
+    def grown(growth: GrowthParameters) -> TumorDensity | None:
         try:
             run = simulate(
                 target.tissue,
@@ -91,15 +91,18 @@ def draw_members(
                 accuracy=accuracy,
             )
         except OriginError:
-            n_dropped += 1
-            continue
-        if run.status in (Status.NOT_FINITE, Status.FOLDED):  # one such would spoil every map
-            n_dropped += 1
-            continue
-        density = run.density
-        members.append(Member(growth, sum(target.dice_of(density))))
-        densities.append(density)
-    return Draws(members, densities, n_dropped)
+            return None
+        # One such would spoil every map.
+        return None if run.status in (Status.NOT_FINITE, Status.FOLDED) else run.density
+
+    members = [Member(best, refinement.best.score)]
+    densities = [refinement.density]
+    with ThreadPoolExecutor(available_threads()) as pool:
+        for growth, density in zip(growths, pool.map(grown, growths), strict=True):
+            if density is not None:
+                members.append(Member(growth, sum(target.dice_of(density))))
+                densities.append(density)
+    return Draws(members, densities, 1 + len(growths) - len(members))
 
 
 def _moved(

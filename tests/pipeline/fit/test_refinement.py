@@ -1,6 +1,7 @@
 """Refinement on small brains: trajectories against the solver, residuals, descents."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -154,6 +155,30 @@ def refined(target, start):
     return refine(target, [start, far])
 
 
+def test_a_descent_is_the_same_however_its_differences_are_made(target, brain, start):
+    comparison, n_at_once = Comparison.of(target, 6.0), []
+
+    def pooled(function, growths):
+        n_at_once.append(len(growths))
+        with ThreadPoolExecutor(3) as pool:
+            return list(pool.map(function, growths))
+
+    one, many = (
+        descend(
+            comparison,
+            Interior(brain),
+            start,
+            accuracy=Accuracy.for_error(0.05),
+            n_steps=2,
+            mapped=mapped,
+        )
+        for mapped in (map, pooled)
+    )
+    assert n_at_once[0] == 4  # lambda and three moves of the origin
+    assert one.last.nearest == many.last.nearest and one.n_runs == many.n_runs
+    np.testing.assert_array_equal(one.curvature, many.curvature)
+
+
 def test_refinement_finds_origin_and_identifiable_growth(refined, truth):
     best, growth = refined.best, truth[0]
     assert best.score > 1.97
@@ -209,7 +234,7 @@ def test_best_and_covariance_are_of_one_descent(target, scores, confirmed, n_des
     def place_of(growth):  # rho is kept along a descent: it names the start
         return round(growth.rho / 0.01) - 1
 
-    def descend(comparison, interior, start, *, accuracy, n_steps):
+    def descend(comparison, interior, start, *, accuracy, n_steps, mapped):
         stage = [s.blur_mm for s in stages].index(comparison.blur_mm)
         i = place_of(start)
         went[i] = stage

@@ -152,6 +152,16 @@ def test_intervals_are_centre_and_spread_times_the_factor():
     assert find_intervals(members(), "own anatomy", FACTORS) == found
 
 
+def test_members_are_the_same_whatever_the_threads(target, refinement, monkeypatch):
+    found = []
+    for threads in ("1", "3"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        found.append(draw_members(target, refinement))
+    assert found[0].members == found[1].members
+    for one, other in zip(found[0].densities, found[1].densities, strict=True):
+        np.testing.assert_array_equal(one.u, other.u)
+
+
 def test_draws_surround_the_refined_growth_and_score_no_better_than_chance(target, refinement):
     found = draw_members(target, refinement, seed=3)
     assert found.members[0].parameters == refinement.best.parameters
