@@ -30,7 +30,13 @@ from glioquery.dbgen.store import embedded_database
 from glioquery.pipeline.scans.dated_outlines import DatedOutlines
 from glioquery.pipeline.scans.forecast import look_ahead
 from glioquery.pipeline.scans.joint_fit import fit_scans
-from glioquery.pipeline.scans.real_rates import DAYS_IN_A_YEAR, FACTORS, LEAST_DEVIATION, QUANTITIES
+from glioquery.pipeline.scans.real_rates import (
+    DAYS_IN_A_YEAR,
+    FACTORS,
+    LEAST_DEVIATION,
+    NORMAL_FACTOR,
+    QUANTITIES,
+)
 from glioquery.pipeline.virtual.calibration import draw_unseen
 from glioquery.pipeline.virtual.disturbance import disturb
 from glioquery.query import Index, dice_of_masks
@@ -236,10 +242,11 @@ def report(rows: list[dict[str, Any]]) -> None:
         if not any(name in row["found"] for row in rows) and name != "volume_ml":
             continue
         off, told = errors(rows, name)
+        factor = NORMAL_FACTOR if rows[0].get("treatment") else FACTORS[name]
         print(
             f"{name} | {np.median(np.abs(np.expm1(off))):.1%} | "
             f"{np.quantile(np.abs(np.expm1(off)), 0.9):.0%} | "
-            f"{(np.abs(off) <= FACTORS[name] * told).mean():.0%}"
+            f"{(np.abs(off) <= factor * told).mean():.0%}"
         )
     for place, when in enumerate(("one interval", "two intervals")):
         days = [r["foretold"][place] for r in rows if len(r["foretold"]) > place]

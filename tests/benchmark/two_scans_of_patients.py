@@ -113,6 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--n", type=int, default=10, help="patients")
+    parser.add_argument("--first", type=int, default=0, help="number of the first patient")
     parser.add_argument("--alone", type=int, default=2, help="patients also inverted with one scan")
     parser.add_argument("--report", action="store_true", help="measure nothing more")
     arguments = parser.parse_args()
@@ -122,7 +123,9 @@ def main() -> None:
     if path.exists():
         rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     if not arguments.report:
-        for number in sorted(set(range(arguments.n)) - {row["number"] for row in rows}):
+        for number in sorted(
+            set(range(arguments.first, arguments.n)) - {row["number"] for row in rows}
+        ):
             row = measure(arguments.out, number, alone=number < arguments.alone)
             rows.append(row)
             with path.open("a", encoding="utf-8") as file:

@@ -15,7 +15,7 @@ from glioquery.pipeline.scans.dated_outlines import (
     in_order,
 )
 from glioquery.pipeline.scans.forecast import checked_forecast, look_ahead
-from glioquery.pipeline.scans.joint_fit import fit_jointly
+from glioquery.pipeline.scans.joint_fit import fit_jointly, keep_pace
 from glioquery.pipeline.scans.joint_outlines import JointTarget
 from glioquery.pipeline.scans.real_rates import (
     FACTORS,
@@ -77,6 +77,18 @@ def test_two_scans_tell_the_rates_of_a_growth(fit):
     assert fit.growth.dw == pytest.approx(GROWTH.dw, rel=0.08)
     assert math.dist(fit.growth.origin_mm, GROWTH.origin_mm) < 0.5
     assert (np.linalg.eigvalsh(fit.covariance) > 0).all()
+
+
+def test_a_growth_that_does_not_follow_the_volumes_gets_their_pace(brain, scans):
+    joint = JointTarget(tuple(scans[:2]), brain)
+    slow = GROWTH.scaled(0.3)
+    kept = keep_pace(joint, slow, Accuracy())
+    assert kept.rho == pytest.approx(GROWTH.rho, rel=0.06)
+    assert kept.rho_t == pytest.approx(GROWTH.rho_t) and kept.lambda_mm == GROWTH.lambda_mm
+    almost = GROWTH.scaled(0.9)
+    assert keep_pace(joint, almost, Accuracy()) is almost
+    treated = replace(joint, treatments=(Resection(5.0, scans[0].masks.core),))
+    assert keep_pace(treated, slow, Accuracy()) is slow
 
 
 def test_two_scans_about_a_treatment_tell_the_rates(brain, scans):
