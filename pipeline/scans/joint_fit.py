@@ -39,7 +39,8 @@ STAGES = (
 
 PACE_TOLERANCE = 0.3
 """Share of the logarithm of the outlined volumes' ratio by which that of the growth may differ. Of
-105 simulated pairs whose shape is the growth's own, the outlines' noise moves four so far."""
+simulated pairs whose shape is the growth's own, the outlines' noise moves about one in fifty so
+far."""
 
 LONGEST_PACE = 10.0
 """Most times as fast as the outlines tell it a growth is sped up."""

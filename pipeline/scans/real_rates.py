@@ -40,10 +40,10 @@ FACTORS: Mapping[str, float] = {
     "rho": 0.53,
     "dw": 0.70,
     "lambda_mm": 1.18,
-    "velocity_mm_per_year": 0.32,
-    "age_days": 0.32,
-    "doubling_days": 0.26,
-    "volume_ml": 0.30,
+    "velocity_mm_per_year": 0.31,
+    "age_days": 0.29,
+    "doubling_days": 0.24,
+    "volume_ml": 0.29,
 }
 """f of each quantity, by `tests/benchmark/two_scans.py --seed 202619 --n 40 --calibrate`."""
 
