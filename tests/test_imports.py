@@ -167,6 +167,12 @@ def test_a_library_that_owns_processes_has_one_adapter(library, adapter):
         for name, level in imports(tree)
         if level == 0 and name.split(".")[0] == library
     }
+    users |= {
+        module
+        for module, tree in trees().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node) == f"find_spec({library!r})"
+    }
     assert users == {adapter}
 
 
