@@ -207,7 +207,7 @@ def keep_pace(joint: JointTarget, growth: GrowthParameters, accuracy: Accuracy) 
     growth : GrowthParameters
         In real days.
     accuracy : Accuracy
-        Of its runs.
+        Bounds of the time step of the growth's runs.
     """
     symmetry = symmetry_of(joint.model)
     outlined = math.log(joint.scans[-1].whole_ml / joint.scans[0].whole_ml)
