@@ -198,6 +198,7 @@ def invert_command(
     from ..anatomy.tissue_maps import read_tissue_maps
     from ..inversion.inversion import invert
     from ..patient.patient import load_patient
+    from ..report.viewer import load_viewer
     from ..results.outputs import write_inversion
 
     require_model(source, model)
@@ -229,6 +230,7 @@ def invert_command(
             forecast=scans.forecast,
             treatments=scans.treatments,
         )
+    load_viewer()  # while ANTs works
     inversion = invert(patient, source, options, tissue=maps, follow_up=follow_up, step=print_step)
     inversion = write_inversion(inversion, output, title=title, subject=subject, step=print_step)
     for notice in inversion.notices[len(patient.notices) :]:

@@ -7,8 +7,10 @@ version of the viewer is refused, because it might show the wrong side.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import threading
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
@@ -98,6 +100,26 @@ def view_density(patient: Patient, density: TumorDensity, levels: Sequence[float
     )
     first = round(float(grid.to_voxel(centre)[0]))
     return _dressed(_radiological(str(view.html), grid, first))
+
+
+def load_viewer() -> threading.Thread:
+    """Import nilearn in a thread, beside work that waits for another process (1 s of a processor).
+
+    If that fails, nothing is said: it fails again, and is told, where the viewer is used.
+
+    Returns
+    -------
+    Thread
+        At work; nobody need wait for it.
+    """
+
+    def load() -> None:
+        with contextlib.suppress(Exception), own_style():
+            import nilearn.plotting  # noqa: F401
+
+    thread = threading.Thread(target=load, daemon=True)
+    thread.start()
+    return thread
 
 
 def _radiological(html: str, grid: Grid, first: int) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -121,3 +122,11 @@ def test_a_viewer_that_cannot_be_made_is_a_notice(patient, density, monkeypatch,
     made = drawn("The view of slices", lambda: viewer.view_density(patient, density), failures)
     assert made is None
     assert failures == ["The view of slices is missing (no viewer today)."]
+
+
+def test_the_viewer_is_loaded_beside_other_work_and_a_failure_is_not_told_there(monkeypatch, capfd):
+    viewer.load_viewer().join()
+    assert "nilearn.plotting" in sys.modules
+    monkeypatch.setitem(sys.modules, "nilearn.plotting", None)  # Python's way to refuse an import
+    viewer.load_viewer().join()
+    assert capfd.readouterr() == ("", "")
