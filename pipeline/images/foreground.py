@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ...atlas.regions import largest_component
+from ...atlas.regions import bounding_box, largest_component
 from ...errors import InputError
 from .nifti import Scan
 
@@ -66,7 +66,7 @@ def foreground(values: NDArray[np.floating]) -> NDArray[np.bool_]:
 
     In a skull-stripped image this is the brain.
     """
-    return ndimage.binary_fill_holes(largest_component(above_background(values)))
+    return _without_holes(largest_component(above_background(values)))
 
 
 def view_of(scan: Scan, shown: NDArray[np.bool_] | None = None) -> View:
@@ -210,12 +210,24 @@ def everything_shown(scan: Scan) -> NDArray[np.bool_]:
     in_slice[1, :, 1] = in_slice[1, 1, :] = True
     filled = shown.copy()
     for axis in range(3):
-        filled |= ndimage.binary_fill_holes(shown, np.moveaxis(in_slice, 0, axis))
+        filled |= _without_holes(shown, np.moveaxis(in_slice, 0, axis))
+    return filled
+
+
+def _without_holes(
+    shown: NDArray[np.bool_], structure: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
+    """SciPy's filling of holes in the box around what is shown, beyond which there are none."""
+    box = bounding_box(shown)
+    filled = shown.copy()
+    if shown[box].size:
+        filled[box] = ndimage.binary_fill_holes(shown[box], structure)
     return filled
 
 
 def _faces(values: NDArray[Any]) -> list[NDArray[Any]]:
-    return [values.take(end, axis) for axis in range(3) for end in (0, -1)]
+    # In slices: NumPy's `take` would copy an array whose first axis changes fastest.
+    return [np.moveaxis(values, axis, 0)[end] for axis in range(3) for end in (0, -1)]
 
 
 def _border_share(shown: NDArray[np.bool_]) -> float:

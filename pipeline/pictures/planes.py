@@ -50,9 +50,15 @@ class Plane:
     def sample(self, values: NDArray[Any], grid: Grid, order: int = 1) -> NDArray[np.float32]:
         """Values of an image on the plane's points, 0 outside the image."""
         voxels = np.moveaxis(grid.to_voxel(self.points_mm), -1, 0)
+        # Of the image only the slab around the plane need be numbers of the right kind.
+        first = np.clip(np.floor(voxels.min(axis=(1, 2))).astype(int) - 1, 0, values.shape)
+        last = np.clip(np.ceil(voxels.max(axis=(1, 2))).astype(int) + 2, 0, values.shape)
+        if (first >= last).any():
+            return np.zeros(self.points_mm.shape[:2], np.float32)
+        slab = values[tuple(slice(a, b) for a, b in zip(first, last, strict=True))]
         return ndimage.map_coordinates(
-            np.asarray(values, np.float32), voxels, order=order, mode="grid-constant",
-            prefilter=False,
+            np.asarray(slab, np.float32), voxels - first[:, None, None], order=order,
+            mode="grid-constant", prefilter=False,
         )  # fmt: skip
 
 

@@ -12,8 +12,10 @@ import matplotlib
 import numpy as np
 import pytest
 from command_line import run
+from scipy import ndimage
 
 import glioquery.pipeline
+from glioquery.atlas import Grid
 from glioquery.pipeline.cohort import match_quality
 from glioquery.pipeline.pictures import (
     atlas_pictures,
@@ -23,6 +25,7 @@ from glioquery.pipeline.pictures import (
     patient_pictures,
 )
 from glioquery.pipeline.pictures.drawing import new_figure, own_style, png_of
+from glioquery.pipeline.pictures.planes import Plane
 from glioquery.pipeline.report import viewer
 from glioquery.solver import TumorDensity
 
@@ -170,3 +173,16 @@ def test_a_movie_is_refused_before_anything_is_grown(capsys, tmp_path, monkeypat
     (tmp_path / "file").touch()
     code, _, err = run(capsys, *simulate, *output, "--picture", tmp_path / "file" / "picture.png")
     assert code == 2 and str(tmp_path / "file") in err
+
+
+@pytest.mark.parametrize("off_mm", [0.0, 9.0, 300.0])
+def test_a_plane_samples_what_the_whole_image_would_give(off_mm):
+    affine = np.array([[0.9, 0.3, 0, -5], [-0.3, 0.9, 0.1, 2], [0, 0.2, 1.5, -8], [0, 0, 0, 1]])
+    grid = Grid((12, 14, 9), affine)
+    values = np.random.default_rng(0).random(grid.shape, np.float32)
+    y, z = np.meshgrid(np.arange(-12, 14, 0.5), np.arange(-11, 12, 0.5))
+    plane = Plane("sagittal", np.stack([np.full(y.shape, off_mm), y, z], -1), off_mm)
+    voxels = np.moveaxis(grid.to_voxel(plane.points_mm), -1, 0)
+    expected = ndimage.map_coordinates(values, voxels, order=1, mode="grid-constant")
+    np.testing.assert_allclose(plane.sample(values, grid), expected, atol=1e-6)
+    assert plane.sample(values, grid).any() == (off_mm < 300)
