@@ -225,7 +225,8 @@ class _Walk:
             place = there
             if has_arrived:
                 break
-        return Descent(best, place, jacobian.T @ jacobian, self._n_runs, self._n_unseeded)
+        best, last = _put_away(best), _put_away(place)
+        return Descent(best, last, jacobian.T @ jacobian, self._n_runs, self._n_unseeded)
 
     def _trial(
         self, place: Place, jacobian: NDArray[np.float64], damping: float, best: Place
@@ -344,6 +345,11 @@ class _Walk:
         weighted = step / self._coordinates.scales**2
         missed = there.residual - place.residual - jacobian @ step
         return jacobian + np.outer(missed, weighted) / max(step @ weighted, 1e-12)
+
+
+def _put_away(place: Place) -> Place:
+    """A place without the densities of its run, 20 MB that nobody looks at any more."""
+    return replace(place, trajectory=replace(place.trajectory, densities=()))
 
 
 def _by_axis(moves: NDArray[np.float64], changes: NDArray[np.float64]) -> NDArray[np.float64]:

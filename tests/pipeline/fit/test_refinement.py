@@ -176,6 +176,7 @@ def test_a_descent_is_the_same_however_its_differences_are_made(target, brain, s
     )
     assert n_at_once[0] == 4  # lambda and three moves of the origin
     assert one.last.nearest == many.last.nearest and one.n_runs == many.n_runs
+    assert not one.last.trajectory.densities and not one.best.trajectory.densities
     np.testing.assert_array_equal(one.curvature, many.curvature)
 
 
