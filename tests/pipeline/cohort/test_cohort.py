@@ -16,11 +16,13 @@ from ray import cloudpickle
 from three_of_its_own import Shedding
 from virtual_patient import make_virtual_patient
 
+from glioquery.pipeline.cohort import cohort
 from glioquery.pipeline.cohort.case_table import Case, read_cases
 from glioquery.pipeline.cohort.cohort import (
     PICTURE_FILE,
     REQUEST_FILE,
     Outcome,
+    cores_a_patient,
     describe_request,
     invert_cohort,
     is_done,
@@ -332,8 +334,24 @@ def test_a_worker_that_dies_is_one_failed_patient_tried_twice(ray, database, fil
         cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
     assert deadly.error.startswith("the worker died")
     assert "cannot be read as one" in following.error
-    # The cluster of the tests has two cores, and a patient takes them both.
-    assert (files / "cores.txt").read_text().split() == ["2", "2"]
+    # The cluster of the tests has two cores, one for each of the patients.
+    assert (files / "cores.txt").read_text().split() == ["1", "1"]
+
+
+@pytest.mark.parametrize(
+    ("n_patients", "n_cores", "each"), [(1, 2, 2), (2, 2, 1), (9, 2, 1), (3, 16, 2), (1, 1, 1)]
+)
+def test_patients_get_a_second_core_only_if_none_waits_for_it(n_patients, n_cores, each):
+    assert cores_a_patient(n_patients, n_cores) == each
+
+
+def test_a_worker_opens_a_database_once_until_it_or_its_model_changes(database):
+    model = type(database.model)
+    first = cohort._opened(database.path, "a checksum", model)
+    assert cohort._opened(database.path, "a checksum", model) is first
+    changed = cohort._opened(database.path, "another", model)
+    assert changed is not first
+    assert cohort._opened(database.path, "another", type("Own", (model,), {})) is not changed
 
 
 CLICK = """<script>
