@@ -256,6 +256,8 @@ def _search_bounded(
             totals = query.totals(index, measure, ids[some])
             best.add(ids[some], measure.merit(counts, totals, empty_score), counts)
             n_scored, batch = n_scored + len(some), min(2 * batch, MAX_BATCH)
+            if len(some) == MAX_BATCH and index.mixed_bits.nbytes > STAY_MAPPED:
+                index.release_bits()
     if index.mixed_bits.nbytes > STAY_MAPPED:
         index.release_bits()
     matches = make_matches(index, query, best.ids, best.merits, best.counts, measure, empty_score)

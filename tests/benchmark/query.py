@@ -20,14 +20,19 @@ import time
 from pathlib import Path
 
 import numpy as np
-from shapes import Replicated, Shapes, blob, on_grid, roughen, synthetic_source, unseen_tumors
+from shapes import (
+    Replicated,
+    Shapes,
+    blob,
+    on_grid,
+    real_cases,
+    roughen,
+    synthetic_source,
+    unseen_tumors,
+)
 
-from glioquery.atlas import SIMULATION_GRID
 from glioquery.dbgen import Database
 from glioquery.dbgen.machine.cores import processor
-from glioquery.pipeline.images.labels import label_convention, outlines_from_labels
-from glioquery.pipeline.images.nifti import read_nifti
-from glioquery.pipeline.images.resampling import resample_masks
 from glioquery.query import (
     Index,
     build_index,
@@ -40,16 +45,6 @@ from glioquery.solver import TumorMasks
 
 N_QUERIES, N_UNSEEN, N_BLOBS = 100, 80, 10
 GROWTH = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000)
-
-
-def real_cases(folder: Path, labels: str) -> list[TumorMasks]:
-    """Outlines of all segmentations below a folder, on the simulation grid."""
-    queries = []
-    for path in sorted(folder.rglob("*seg*.nii*")):
-        file = read_nifti(path, "segmentation")
-        masks = outlines_from_labels(file.values, file.grid, label_convention(labels))
-        queries.append(resample_masks(masks, SIMULATION_GRID))
-    return queries
 
 
 def make_queries(index: Index, arguments: argparse.Namespace) -> dict[str, list[TumorMasks]]:
@@ -143,23 +138,6 @@ def report_searches(index: Index, kinds: dict[str, list[TumorMasks]], k: int) ->
         print(f"{name:18} {seconds:.1f} s (timed on {n}, scaled): x {1e3 * seconds / median:.0f}")
 
 
-def report_batch(index: Index, queries: list[TumorMasks], k: int) -> None:
-    """Print what sharing the scan of the bounds gains, in turns to be fair to both."""
-    alone, together = [], []
-    for _ in range(3):
-        start = time.perf_counter()
-        time_queries(index, queries, k)
-        middle = time.perf_counter()
-        search_many(index, queries, k=k)
-        alone.append(middle - start)
-        together.append(time.perf_counter() - middle)
-    per_query = 1e3 / len(queries)
-    print(
-        f"batch              {min(alone) * per_query:.2f} ms a query one by one, "
-        f"{min(together) * per_query:.2f} ms in a batch of {len(queries)}"
-    )
-
-
 def report_gpu(index: Index, queries: list[TumorMasks], k: int) -> None:
     """Print times on JAX's default device, and see that the matches are the same."""
     import jax
@@ -214,7 +192,6 @@ def run(arguments: argparse.Namespace, work: Path) -> None:
     os.sched_setaffinity(0, {min(cores)})
     tumors = [masks for kind, queries in kinds.items() if kind != "blobs" for masks in queries]
     report_searches(index, kinds, arguments.k)
-    report_batch(index, tumors, arguments.k)
     if arguments.growth or arguments.replicate:
         most = max(arguments.replicate or 0, index.n_samples)
         report_growth(index, tumors, arguments.k, most, work)

@@ -12,6 +12,9 @@ from scipy import ndimage
 from glioquery.atlas import SIMULATION_GRID, load_atlas
 from glioquery.dbgen import Database
 from glioquery.dbgen.study.samples import draw_samples
+from glioquery.pipeline.images.labels import label_convention, outlines_from_labels
+from glioquery.pipeline.images.nifti import read_nifti
+from glioquery.pipeline.images.resampling import resample_masks
 from glioquery.query import Index, Portion
 from glioquery.query.index.blocks import join_blocks
 from glioquery.solver import Thresholds, Tissue, TumorMasks
@@ -72,6 +75,16 @@ class Shapes:
             n_core = int(n_whole * rng.uniform(0.05, 0.6))
             shapes.append([self.brain & (distance < levels[n]) for n in (n_core, n_whole)])
         return np.array(shapes)
+
+
+def real_cases(folder: Path, labels: str) -> list[TumorMasks]:
+    """Outlines of all segmentations below a folder, on the simulation grid."""
+    queries = []
+    for path in sorted(folder.rglob("*seg*.nii*")):
+        file = read_nifti(path, "segmentation")
+        masks = outlines_from_labels(file.values, file.grid, label_convention(labels))
+        queries.append(resample_masks(masks, SIMULATION_GRID))
+    return queries
 
 
 def unseen_tumors(database: Database, n: int) -> list[TumorMasks]:
