@@ -135,7 +135,7 @@ BUGS = {
     ("pipeline/prediction/planning.py", "rank_brain"),
     ("pipeline/prediction/recurrence.py", "cover_recurrence"),
     ("pipeline/results/result_folder.py", "_listed"),
-    ("query/index/build.py", "__exit__"),
+    ("query/index/writing.py", "close"),
     ("query/index/build.py", "build_index"),
     ("solver/supertime.py", "stages_for"),
 }

@@ -59,7 +59,7 @@ class Scan:
         Parameters
         ----------
         box : Box
-            Of the array.
+            Part of the array.
 
         Returns
         -------

@@ -83,7 +83,7 @@ class PatientMaps:
         outlines : TumorMasks
             The patient's, on the larger grid.
         box : Box
-            Of that grid.
+            Part of that grid.
 
         Returns
         -------
