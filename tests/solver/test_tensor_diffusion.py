@@ -13,7 +13,7 @@ from glioquery.solver import Accuracy, FisherKolmogorov, GrowthParameters, Tissu
 from glioquery.solver.models import FisherKolmogorovTensor
 from glioquery.solver.models.fisher_kolmogorov_tensor import _link
 from glioquery.solver.seed import SEED_CUT, SEED_MASS_MM3, SEED_SD_MM
-from glioquery.solver.selling import decompose, touched_voxels
+from glioquery.solver.selling import TOLERANCE, decompose, touched_voxels
 
 
 def total(links, shape, u):
@@ -43,7 +43,8 @@ def test_selling_reconstructs_the_tensor_from_non_negative_weights(tensors):
     weights, offsets = decompose(tensors)
     assert (weights >= 0).all()
     rebuilt = np.einsum("nk,nki,nkj->nij", weights, offsets, offsets)
-    assert np.abs(rebuilt - tensors).max() <= 1e-12 * np.abs(tensors).max()
+    # Each of the six pairs of a superbase may be obtuse by the tolerance, and loses that weight.
+    assert np.abs(rebuilt - tensors).max() <= 6 * TOLERANCE * np.abs(tensors).max()
     leading = np.array([[next(c for c in e if c) for e in row] for row in offsets])
     assert (leading > 0).all()
 

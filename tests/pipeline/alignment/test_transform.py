@@ -35,7 +35,13 @@ GRIDS = {
 
 
 def to_ants(scan):
-    return make_image(scan.values, *itk_geometry(scan.grid))
+    """The image of a job, in the hands of ANTs' package."""
+    import ants
+    from ants.internal import lib
+
+    geometry = itk_geometry(scan.grid)
+    values = np.array(scan.values.T, np.float32, order="C")
+    return ants.from_pointer(make_image(lib, values, *geometry)).clone()  # outlives the array
 
 
 def dice(a, b):
