@@ -17,6 +17,7 @@ from glioquery.pipeline.fit.refinement import NoGrowthError
 from glioquery.pipeline.uncertainty.interval_factors import (
     FILE,
     LEVEL,
+    METHOD,
     QUANTITIES,
     CalibrationError,
     reach_of,
@@ -236,7 +237,7 @@ def test_without_a_calibration_that_holds_there_is_a_sentence(database, measured
     calibrate(grown, index_of(grown), n=9, bars=no_bar)
     path, made = grown.path / FILE, json.loads((grown.path / FILE).read_text())
     for alter, told in (
-        ({"method": 2}, "another version of glioquery"),
+        ({"method": METHOD - 1}, "another version of glioquery"),
         ({"schema": "pdf"}, "another version of glioquery"),
         ({"factors": {}}, "was altered"),
         ({"factors": {"matches": {"lambda_mm": 1.0}}}, "was altered"),
@@ -256,7 +257,7 @@ def test_the_database_that_comes_along_comes_with_its_factors(database):
     embedded = embedded_database()
     found = read_calibration(embedded)
     assert found.n_tumours == {"matches": 200, "refinement": 200} and found.seed == 20_220
-    assert found.factors["refinement"]["lambda_mm"] == 1.34
+    assert found.factors["refinement"]["lambda_mm"] == 2.1168
     said = reach_of(embedded, "own anatomy").said
     assert said == "200 simulated tumours refined on the atlas; none in an anatomy of their own"
     write_calibration(database, found)
