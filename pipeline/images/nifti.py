@@ -69,7 +69,18 @@ class Scan:
         return Scan(self.values[box], self.grid.part(box))
 
     def thinned(self, step: int) -> Scan:
-        """Every n-th voxel along each axis, from the first on; a view of the values."""
+        """Every n-th voxel along each axis, from the first on.
+
+        Parameters
+        ----------
+        step : int
+            n, at least 1.
+
+        Returns
+        -------
+        Scan
+            A view of the values, on the grid of the voxels that are kept.
+        """
         values = self.values[::step, ::step, ::step]
         return Scan(values, Grid(values.shape, self.grid.affine @ np.diag([step, step, step, 1.0])))
 
