@@ -46,8 +46,11 @@ LONG = (
 def pytest_configure(config):
     """Keep what JAX compiles where pytest keeps its own, for all processes and the next session.
 
-    JAX finds a program by its whole content. `pytest --cache-clear` begins with none.
+    JAX finds a program by its whole content. `pytest --cache-clear` begins with none, and `-p
+    no:cacheprovider` keeps none.
     """
+    if not config.pluginmanager.hasplugin("cacheprovider"):
+        return
     for name, value in {
         "jax_compilation_cache_dir": str(config.cache.mkdir("jax")),
         "jax_persistent_cache_min_compile_time_secs": 0,
