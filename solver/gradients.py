@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -13,12 +14,13 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .declarations import model_of, own_parameters, own_values, with_values
+from .laplacian import Laplacian
 from .models import FisherKolmogorov, GrowthModel, pushes
 from .own_settings import own_jax
 from .parameters import GrowthParameters
 from .schedule import Accuracy
 from .seed import SEED_MASS_MM3, SEED_SD_MM, seed_density
-from .stepper import pace_of, strang_step
+from .stepper import kind_of, pace_of, strang_step
 from .supertime import coefficients, stages_for
 from .tissue import Tissue
 from .window import DiffusionOperator, Window
@@ -124,48 +126,96 @@ def _differentiate(
     pace = pace_of(tissue, laplacian_of, model, parameters)
     lengths = np.array(accuracy.steps(pace, parameters.days))
     stages = np.array([stages_for(step, pace.explicit_limit_days) for step in lengths], np.int32)
-    tables = jnp.asarray(np.stack([coefficients(s) for s in stages]), dtype)
-    shares = jnp.asarray(lengths / parameters.days, dtype)
-    walls = jnp.zeros(6, dtype)
-    levels = jnp.ones(2, dtype)
     support = seed_density(tissue, parameters.origin_mm) > 0
-    places = jnp.asarray(tissue.grid.to_world(np.argwhere(support) + _corner(tissue)), dtype)
-    voxel_mm3 = tissue.grid.voxel_ml * 1000
-    slopes = _link_slopes(tissue, model, dtype)
-
-    def final(theta: Array) -> Array:
-        origin, dw, rho, days = theta[:3], theta[3], theta[4], theta[5]
-        there = with_values(model, dict(zip(own, theta[6:], strict=True)))
-        linked = laplacian
-        for name, value in zip(own, theta[6:], strict=True):
-            if name in slopes:
-                moved = zip(linked.weights, slopes[name], strict=True)
-                linked = replace(
-                    linked, weights=tuple(w + (value - own[name]) * s for w, s in moved)
-                )
-        weights = jnp.exp(-((places - origin) ** 2).sum(axis=1) / (2 * SEED_SD_MM**2))
-        seed = jnp.zeros(tissue.box_shape, dtype)
-        seed = seed.at[np.nonzero(support)].set(weights * SEED_MASS_MM3 / voxel_mm3 / weights.sum())
-
-        def step(
-            fields: tuple[Array, ...], plan: tuple[Array, Array, Array]
-        ) -> tuple[tuple[Array, ...], None]:
-            share, table, n_stages = plan
-            rates = jnp.stack([dw, rho, share * days])
-            return strang_step(
-                there, linked, fields, rates, table, n_stages, levels, walls
-            )[0], None  # fmt: skip
-
-        fields = there.initial(laplacian.flatten(seed))
-        fields, _ = jax.lax.scan(step, fields, (shares, tables, jnp.asarray(stages)))
-        u = laplacian.interior(there.density(fields)).reshape(tissue.box_shape)
-        return scalar(u)
-
+    places = tissue.grid.to_world(np.argwhere(support) + _corner(tissue))
     common = (*parameters.origin_mm, parameters.dw, parameters.rho, parameters.days)
-    theta = jnp.array([*common, *own.values()], dtype)
-    value, tangents = jax.jit(_value_and_forward(final))(theta)
+    value, tangents = _value_and_derivatives(
+        kind_of(model),
+        scalar,
+        jnp.array([*common, *own.values()], dtype),
+        _Fixed(
+            laplacian=laplacian,
+            slopes=_link_slopes(tissue, model, dtype),
+            own=jnp.array(list(own.values()), dtype),
+            voxels=jnp.asarray(np.flatnonzero(support)),
+            places=jnp.asarray(places, dtype),
+            voxel_mm3=jnp.asarray(tissue.grid.voxel_ml * 1000, dtype),
+            shares=jnp.asarray(lengths / parameters.days, dtype),
+            tables=jnp.asarray(np.stack([coefficients(s) for s in stages]), dtype),
+            stages=jnp.asarray(stages),
+        ),
+    )
     x, y, z, dw, rho, days, *more = (float(t) for t in tangents)
     return Sensitivity(float(value), (x, y, z), dw, rho, days, dict(zip(own, more, strict=True)))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class _Fixed:
+    """What a growth's derivatives are taken at, besides its parameters.
+
+    Attributes
+    ----------
+    laplacian : Laplacian
+        Holds for the values in `own`.
+    slopes : dict of str to list of arrays
+        Result of `_link_slopes`.
+    own : (n,) array
+        Values of the model's own parameters.
+    voxels, places : (k,) and (k, 3) arrays
+        Indices of the seed's voxels in the flat box, and their places in mm.
+    voxel_mm3 : float
+    shares, tables, stages : arrays
+        Each step's share of the duration, and its stages as `supertime.diffuse` takes them.
+    """
+
+    laplacian: Laplacian
+    slopes: dict[str, list[Array]]
+    own: Array
+    voxels: Array
+    places: Array
+    voxel_mm3: Array
+    shares: Array
+    tables: Array
+    stages: Array
+
+
+@functools.partial(jax.jit, static_argnames=("kind", "scalar"))
+def _value_and_derivatives(
+    kind: GrowthModel, scalar: Callable[[Array], Array], theta: Array, fixed: _Fixed
+) -> tuple[Array, Array]:
+    def along(tangent: Array) -> tuple[Array, Array]:
+        return jax.jvp(lambda at: scalar(_final_density(kind, at, fixed)), (theta,), (tangent,))
+
+    values, tangents = jax.vmap(along)(jnp.eye(theta.size, dtype=theta.dtype))
+    return values[0], tangents
+
+
+def _final_density(kind: GrowthModel, theta: Array, fixed: _Fixed) -> Array:
+    origin, dw, rho, days = theta[:3], theta[3], theta[4], theta[5]
+    laplacian, dtype = fixed.laplacian, theta.dtype
+    own = dict(zip(own_values(kind), theta[6:], strict=True))
+    model = with_values(kind, own)
+    linked = laplacian
+    for (name, value), at in zip(own.items(), fixed.own, strict=True):
+        if name in fixed.slopes:
+            moved = zip(linked.weights, fixed.slopes[name], strict=True)
+            linked = replace(linked, weights=tuple(w + (value - at) * s for w, s in moved))
+    weights = jnp.exp(-((fixed.places - origin) ** 2).sum(axis=1) / (2 * SEED_SD_MM**2))
+    mass = weights * SEED_MASS_MM3 / fixed.voxel_mm3 / weights.sum()
+    seed = jnp.zeros(laplacian.size, dtype).at[fixed.voxels].set(mass)
+
+    def step(
+        fields: tuple[Array, ...], plan: tuple[Array, Array, Array]
+    ) -> tuple[tuple[Array, ...], None]:
+        share, table, n_stages = plan
+        rates = jnp.stack([dw, rho, share * days])
+        levels, walls = jnp.ones(2, dtype), jnp.zeros(6, dtype)
+        return strang_step(model, linked, fields, rates, table, n_stages, levels, walls)[0], None
+
+    fields = model.initial(laplacian.flatten(seed))
+    fields, _ = jax.lax.scan(step, fields, (fixed.shares, fixed.tables, fixed.stages))
+    return laplacian.interior(model.density(fields)).reshape(laplacian.shape)
 
 
 def _link_slopes(
@@ -200,19 +250,6 @@ def _link_slopes(
         if any(bool(jnp.any(slope != 0)) for slope in found):
             slopes[declared.name] = [slope.astype(dtype) for slope in found]
     return slopes
-
-
-def _value_and_forward(
-    function: Callable[[Array], Array],
-) -> Callable[[Array], tuple[Array, Array]]:
-    def both(theta: Array) -> tuple[Array, Array]:
-        def along(tangent: Array) -> tuple[Array, Array]:
-            return jax.jvp(function, (theta,), (tangent,))
-
-        values, tangents = jax.vmap(along)(jnp.eye(theta.size, dtype=theta.dtype))
-        return values[0], tangents
-
-    return both
 
 
 def _corner(tissue: Tissue) -> NDArray[np.intp]:

@@ -1,3 +1,4 @@
+import atexit
 import contextlib
 import functools
 import os
@@ -20,6 +21,9 @@ from glioquery.solver import Tissue
 if "PYTEST_XDIST_WORKER" not in os.environ:  # such a process has the folder of the first one
     _cache = tempfile.TemporaryDirectory(prefix="glioquery-tests-")
     os.environ[CACHE_VARIABLE] = _cache.name
+else:
+    # Whatever a session compiled takes seconds to take apart, after all that is tested.
+    atexit.register(os._exit, 0)
 
 
 LONG = (

@@ -27,27 +27,22 @@ from glioquery.solver.own_settings import own_arithmetic
 PAGE = Path(__file__).parent.parent / "docs" / "environment.md"
 
 HARMLESS = {
-    "plots, warnings, optimisation, home and encoding": {
-        "MATPLOTLIBRC": "{tmp}/matplotlibrc",
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "PYTHONWARNINGS": "error",
-        "PYTHONOPTIMIZE": "2",
-        "HOME": "{tmp}/matplotlibrc/home",
-        "XDG_CACHE_HOME": "",
-        "PYTHONUTF8": "0",
-        "PYTHONIOENCODING": "ascii",
-        "LC_ALL": "C",
-    },
-    "terminal and place": {
-        "LC_ALL": "tr_TR.UTF-8",
-        "TZ": "Asia/Kathmandu",
-        "COLUMNS": "7",
-        "NO_COLOR": "1",
-        "TERM": "dumb",
-        "OMP_NUM_THREADS": "many",
-    },
+    "MATPLOTLIBRC": "{tmp}/matplotlibrc",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "PYTHONWARNINGS": "error",
+    "PYTHONOPTIMIZE": "2",
+    "HOME": "{tmp}/matplotlibrc/home",
+    "XDG_CACHE_HOME": "",
+    "PYTHONUTF8": "0",
+    "PYTHONIOENCODING": "ascii",
+    "LC_ALL": "tr_TR.UTF-8",
+    "TZ": "Asia/Kathmandu",
+    "COLUMNS": "7",
+    "NO_COLOR": "1",
+    "TERM": "dumb",
+    "OMP_NUM_THREADS": "many",
 }
-"""Groups of variables that can be set together; each is tried in a process of its own."""
+"""Variables that can be set together."""
 
 REFUSED = {
     "JAX_PLATFORMS": ({"JAX_PLATFORMS": "cuda_of_none"}, "JAX_PLATFORMS=cuda_of_none"),
@@ -75,10 +70,9 @@ def undisturbed(tmp_path_factory):
     return json.loads(out) | {"picture": None}, picture.read_bytes()
 
 
-@pytest.mark.parametrize("name", HARMLESS)
-def test_a_harmless_setting_changes_nothing(undisturbed, tmp_path, name):
+def test_harmless_settings_change_nothing(undisturbed, tmp_path):
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\nsavefig.dpi: 37\nfont.size: 30\n")
-    environment = {key: value.format(tmp=tmp_path) for key, value in HARMLESS[name].items()}
+    environment = {key: value.format(tmp=tmp_path) for key, value in HARMLESS.items()}
     picture = tmp_path / "atlas.png"
     code, out, err = glioquery("atlas", "--json", "--picture", picture, **environment)
     assert code == 0, err
@@ -153,6 +147,6 @@ def test_help_is_printed_in_any_encoding_and_width():
 
 def test_the_page_names_every_setting_that_is_tested():
     page = PAGE.read_text(encoding="utf-8")
-    for settings in (*HARMLESS.values(), *(settings for settings, _ in REFUSED.values())):
+    for settings in (HARMLESS, *(settings for settings, _ in REFUSED.values())):
         for name in settings.keys() - {"XDG_CACHE_HOME"}:
             assert f"`{name}" in page, name

@@ -137,7 +137,8 @@ def test_nothing_of_a_killed_driver_stays_behind(tmp_path):
     wait_for(lambda: not family & {pid for pid, _, title in processes() if "defunct" not in title})
 
 
-@pytest.mark.parametrize("n_kills", [1, pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n_kills", [1, 6])
 def test_killed_workers_cost_only_their_unfinished_shards(n_kills, database, small_plan, tmp_path):
     killed = []
 

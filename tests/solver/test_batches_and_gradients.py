@@ -58,7 +58,10 @@ def test_derivatives_agree_with_a_central_difference():
     # A step that no perturbation lets cross a stage boundary: all runs share their schedule.
     p = GrowthParameters(middle(tissue), dw=0.4, rho=0.08, days=50, own={"ratio": 6.0})
 
+    traced = []
+
     def value_of(u):
+        traced.append(u)
         return ((u - target) ** 2).sum()
 
     def at(theta):
@@ -72,7 +75,9 @@ def test_derivatives_agree_with_a_central_difference():
     slopes = np.array([*found.origin_mm, found.dw, found.rho, found.days, found.own["ratio"]])
     shares = np.array([4, 5, 4, -3, 4, 5, 3])  # of each quantity in the change of the value
     change = 1e-4 * shares / slopes
+    before = len(traced)
     difference = (at(theta + change).value - at(theta - change).value) / 2
+    assert len(traced) == before  # compiled once
     # Other dw, rho and days change the schedule a little.
     assert difference == pytest.approx(1e-4 * shares.sum(), rel=1e-3)
 

@@ -342,10 +342,19 @@ def test_settings_as_typed_on_a_command_line():
             parse_settings([wrong])
 
 
-SPACE = ParameterSpace(whole_ml=Range(0.5, 2), core_min_ml=0.05, snapshots_per_run=1)
+SPACE = ParameterSpace(whole_ml=Range(0.5, 20), core_min_ml=0.05, snapshots_per_run=1)
 
 
-def test_a_model_defined_here_fills_a_database_that_can_be_searched(ray, tmp_path):
+def test_a_model_defined_here_fills_a_database_that_can_be_searched(tmp_path):
+    fill_and_search(tmp_path)
+
+
+@pytest.mark.slow
+def test_workers_fill_a_database_by_a_model_defined_here(ray, tmp_path):
+    fill_and_search(tmp_path)
+
+
+def fill_and_search(tmp_path):
     plan = Plan(SPACE, seed=3, model=Gompertz(ratio=8.0))
     made = generate(tmp_path / "db", 4, plan=plan, shard_size=2)
     assert made.header["plan"]["model"]["class"].endswith(":Gompertz")

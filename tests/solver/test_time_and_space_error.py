@@ -108,6 +108,7 @@ def check_time_errors(found):
     assert [d for d in found if not d.outlines_agree] == []
 
 
+@pytest.mark.slow
 def test_time_error_of_a_few_draws(tissue):
     check_time_errors([time_error(tissue, run) for run in A_FEW_RUNS])
 

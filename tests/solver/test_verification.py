@@ -350,7 +350,7 @@ def where_half(u, h):
     [
         (0.25, 0),
         pytest.param(0.5, 1, marks=pytest.mark.slow),
-        (1, 2),
+        (1, 0),
         pytest.param(2, 0, marks=pytest.mark.slow),
         pytest.param(4, 1, marks=pytest.mark.slow),
         pytest.param(6, 2, marks=pytest.mark.slow),
@@ -373,7 +373,8 @@ def test_speed_of_a_front(voxels, axis):
         speed, decay = continuum, math.sqrt(rho / dw)
     begin, end = 40 / rho, 60 / rho
     shape = [3, 3, 3]
-    shape[axis] = int(speed * end / h) + 30
+    shape[axis] = 1000  # room for the fastest of them: a box of one size is compiled once
+    assert shape[axis] > speed * end / h + 10
     zeros = np.zeros(shape)
     tissue = Tissue.from_probabilities(zeros + 1, zeros, zeros, Grid(shape, np.diag([h, h, h, 1])))
     p = GrowthParameters((h, h, h), dw, rho, end)

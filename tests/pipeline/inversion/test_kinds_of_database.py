@@ -60,6 +60,9 @@ MODELS = ("necrotic", "pushing", "two foci")
 SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in MODELS]  # they compile for seconds
 ALL = [MERGED, *(kind for kind in KINDS if kind not in MODELS), *SLOW]
 
+COMBINED = (MERGED, "density", "outlines", "thresholds")
+"""Kinds that test_combinations.py inverts with."""
+
 
 @pytest.fixture(scope="module")
 def databases(tmp_path_factory):
@@ -151,13 +154,24 @@ def exam(atlas, tmp_path):
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.parametrize(
     "command",
-    ["describe", "verify", "index", "other thresholds", "query", "invert", "train",
-     "train encoders", "generate", "synthetic"],
+    ["describe", "verify", "index", "other thresholds", "query", "train", "train encoders",
+     "generate", "synthetic"],
 )  # fmt: skip
-@pytest.mark.usefixtures("quick")
 def test_a_command_takes_a_kind_of_database_or_refuses_it_at_once(
     capsys, databases, coarse, tmp_path, command, kind
 ):
+    take_or_refuse(capsys, databases, coarse, tmp_path, command, kind)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ALL if kind not in COMBINED])
+@pytest.mark.usefixtures("quick")
+def test_an_inversion_takes_a_kind_of_database_or_refuses_it_at_once(
+    capsys, databases, coarse, tmp_path, kind
+):
+    take_or_refuse(capsys, databases, coarse, tmp_path, "invert", kind)
+
+
+def take_or_refuse(capsys, databases, coarse, tmp_path, command, kind):
     database = databases(kind)
     refused = REFUSED.get((command, kind))
     code, _, err = run(

@@ -41,14 +41,14 @@ def test_output_lies_on_exactly_the_patients_grid(inverted, truth):
 @pytest.mark.parametrize(
     "broken",
     [
-        "glioquery.pipeline.pictures.panels.png_of",
+        "glioquery.pipeline.pictures.panels.new_figure",
         "glioquery.pipeline.report.page.png_address",
         "nilearn.plotting.view_img",
     ],
 )
 def test_pictures_that_fail_cost_no_result(inverted, tmp_path, monkeypatch, request, broken):
     _, _, inversion, _, _ = inverted
-    if not broken.endswith("png_of"):  # what works need not be drawn
+    if not broken.endswith("new_figure"):  # what works need not be drawn
         request.getfixturevalue("undrawn")
     if not broken.endswith("view_img"):
         request.getfixturevalue("unviewed")
@@ -67,7 +67,7 @@ def test_pictures_that_fail_cost_no_result(inverted, tmp_path, monkeypatch, requ
         assert len(new) == 1 and not (tmp_path / "report.html").exists()
     else:
         # The map on three scans, the registration, volumes, probabilities; or the slices alone.
-        assert len(new) == (6 if broken.endswith("png_of") else 1)
+        assert len(new) == (6 if broken.endswith("new_figure") else 1)
         assert all(notice in (tmp_path / "report.html").read_text() for notice in new)
 
 
