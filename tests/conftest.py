@@ -15,7 +15,7 @@ from generating import in_this_process
 from glioquery.atlas import load_atlas
 from glioquery.atlas.brain import FOLDER
 from glioquery.cache import CACHE_VARIABLE
-from glioquery.dbgen.machine.cluster import connected
+from glioquery.dbgen.machine.cluster import WORKER_ENVIRONMENT, connected
 from glioquery.solver import Tissue
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # such a process has the folder of the first one
@@ -48,11 +48,16 @@ LONG = (
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config):
-    """Keep what JAX compiles where pytest keeps its own, for all processes and the next session.
+    """Several processes (`pytest -n 2`) compute on one core each, as Ray's workers do.
+
+    And what JAX compiles is kept where pytest keeps its own, for all of them and the next session.
 
     JAX finds a program by its whole content. `pytest --cache-clear` begins with none, and `-p
     no:cacheprovider` keeps none.
     """
+    if getattr(config.option, "numprocesses", None):
+        for name in ("XLA_FLAGS", "OMP_NUM_THREADS", "PJRT_NPROC"):
+            os.environ[name] = WORKER_ENVIRONMENT[name]
     if not config.pluginmanager.hasplugin("cacheprovider"):
         return
     for name, value in {

@@ -156,7 +156,8 @@ class StoppedError(Exception):
     pass
 
 
-@pytest.mark.parametrize("kind", [pytest.param("vae", marks=pytest.mark.slow), "bf-hash"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["vae", "bf-hash"])
 def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(kind, index, tmp_path, tiny):
     whole = training.train_network(index, kind, 1, TINY, seed=4)
     assert np.isfinite(whole.losses).all()
