@@ -13,6 +13,7 @@ from ..solver import Tissue
 from ..solver.own_settings import own_arithmetic
 from .machine.files import sha256_of
 from .machine.progress import Progress, silent
+from .store.comparison import differing_outlines
 from .store.database import Database
 from .store.header import declared_in, parts_of, read_header, shard_spans
 from .store.netcdf import opened
@@ -210,7 +211,7 @@ def _density_faults(
 def _reproduction_fault(database: Database, sample: int) -> str | None:
     """How a sample differs from a fresh simulation of its parameters, if it does."""
     fresh = database.simulate_again(sample)
-    for name in database.differing_outlines(sample, fresh):
+    for name in differing_outlines(database.outlines(sample), fresh, database.thresholds):
         return f"its {name} outline differs from a fresh simulation"
     if database.stores_density:
         u = fresh.u

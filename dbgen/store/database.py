@@ -27,6 +27,7 @@ from ...solver import (
     TumorMasks,
 )
 from ...solver.declarations import COMMON, Declared
+from .comparison import differing_outlines
 from .curve import decode_outlines, packed_places
 from .fetched import located
 from .header import (
@@ -59,9 +60,6 @@ if TYPE_CHECKING:
     from ...solver import Accuracy
     from ...solver.models import GrowthModel
     from ..study.plan import Plan
-
-OUTLINE_TOLERANCE = 1e-4
-"""Densities this near to a threshold may lie on either side of it on another processor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -379,7 +377,7 @@ class Database:
         i = self._checked(sample)
         if not self.stores_density:
             density = self.simulate_again(i)
-            for name in self.differing_outlines(i, density):
+            for name in differing_outlines(self.outlines(i), density, self.thresholds):
                 raise DatabaseError(
                     f"sample {i} of {self.path}, simulated again, has another {name} outline than "
                     "the stored one: the database was made by another version of the solver"
@@ -413,34 +411,6 @@ class Database:
             accuracy=self.accuracy,
             treatments=self.parts[0].plan.events,  # those of all parts
         ).density
-
-    def differing_outlines(self, sample: int, density: TumorDensity) -> list[str]:
-        """Which of its stored outlines, 'core' and 'whole', are not those of a density.
-
-        Voxels within 1e-4 of the threshold are left out: another processor may round them to the
-        other side.
-
-        Parameters
-        ----------
-        sample : int
-            Number of the tumour, from 0.
-        density : TumorDensity
-            The density to compare with.
-
-        Returns
-        -------
-        list of str
-            Some of "core" and "whole".
-        """
-        stored = self.outlines(sample)
-        u = density.u
-        differing = []
-        for name in ("core", "whole"):
-            level = getattr(self.thresholds, name)
-            wrong = (u >= np.float32(level)) != getattr(stored, name)
-            if wrong[np.abs(u - level) > OUTLINE_TOLERANCE].any():
-                differing.append(name)
-        return differing
 
     def require_intact(self) -> None:
         """Compare every shard with its checksum; a read does so for the shards that it reads.
