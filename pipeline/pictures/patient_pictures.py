@@ -221,7 +221,8 @@ def draw_days(
     for axis, (name, density) in zip(axes, days, strict=True):
         show_plane(axis, background, top, plane)
         add_isolines(axis, plane.sample(density.u, density.grid), levels, 1.1)
-        axis.text(0.5, 0.06, name, transform=axis.transAxes, color="white", fontsize=9, ha="center")
+        corner = axis.text(0.98, 0.98, name, transform=axis.transAxes, color="white", fontsize=9)
+        corner.set(ha="right", va="top")
     add_outlines(axes[0], plane, patient.masks)
     lines = [
         ("outlined whole tumour", WHOLE_COLOUR),
