@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from ...atlas.regions import bounding_box
 from ...dbgen import Database
 from ...query import Index, Match, dice_of_masks, search
 from ...solver import TumorDensity, TumorMasks
@@ -59,9 +60,12 @@ def split_outlines(masks: TumorMasks) -> list[TumorMasks]:
     large = large[:MOST_TUMORS]
     if not large:
         return []
-    wanted = np.isin(labels, [i + 1 for i in large])
+    box = bounding_box(masks.core | masks.whole)
+    part = labels[box]
+    wanted = np.isin(part, [i + 1 for i in large])
     _, indices = ndimage.distance_transform_edt(~wanted, masks.grid.spacing_mm, return_indices=True)
-    nearest = labels[tuple(indices)]
+    nearest = np.zeros_like(labels)
+    nearest[box] = part[tuple(indices)]
     return [
         TumorMasks(masks.core & (nearest == i + 1), masks.whole & (nearest == i + 1), masks.grid)
         for i in large

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ...atlas.regions import bounding_box
 from ...solver import TumorMasks
 
 NOISE_MM = 2.0
@@ -13,6 +14,9 @@ NOISE_MM = 2.0
 
 NOISE_SD_MM = 8.0
 """Distance over which the disturbances are correlated."""
+
+FARTHEST = 8.0
+"""Standard deviations that no disturbance exceeds: distances farther off an outline are spared."""
 
 
 def disturb(
@@ -39,18 +43,22 @@ def disturb(
     Returns
     -------
     TumorMasks
-        The core inside the whole.
+        The core inside the whole; an empty outline stays empty.
     """
     spacing = np.array(masks.grid.spacing_mm)
+    reach = np.ceil(FARTHEST * noise_mm / spacing)
 
     def moved(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        inside = ndimage.distance_transform_edt(mask, spacing)
-        outside = ndimage.distance_transform_edt(~mask, spacing)
-        # The boundary lies between voxels: half-way to the nearest centre on its other side.
-        depth = inside - outside - np.where(mask, 0.5, -0.5) * spacing.min()
         noise = rng.standard_normal(mask.shape).astype(np.float32)
         noise = ndimage.gaussian_filter(noise, NOISE_SD_MM / 2 / spacing, mode="wrap")
-        return (depth + noise_mm * noise / noise.std() > 0) & within
+        box = bounding_box(mask, reach)
+        part = mask[box]
+        inside, outside = (ndimage.distance_transform_edt(side, spacing) for side in (part, ~part))
+        # The boundary lies between voxels: half-way to the nearest centre on its other side.
+        depth = inside - outside - np.where(part, 0.5, -0.5) * spacing.min()
+        found = np.zeros_like(mask)
+        found[box] = (depth + noise_mm * noise[box] / noise.std() > 0) & within[box]
+        return found
 
     whole = moved(masks.whole)
     return TumorMasks(moved(masks.core) & whole, whole, masks.grid)

@@ -37,6 +37,43 @@ def test_a_disturbed_core_stays_in_the_whole_and_both_in_what_they_may_hold():
     assert found.grid is masks.grid
 
 
+def plainly_moved(mask, spacing, within, rng):
+    """A mask whose boundary is moved by the whole grid's distances and noise."""
+    depth = ndimage.distance_transform_edt(mask, spacing)
+    depth -= ndimage.distance_transform_edt(~mask, spacing)
+    depth -= np.where(mask, 0.5, -0.5) * min(spacing)
+    noise = rng.standard_normal(mask.shape).astype(np.float32)
+    noise = ndimage.gaussian_filter(noise, 4.0 / np.array(spacing), mode="wrap")
+    return (depth + NOISE_MM * noise / noise.std() > 0) & within
+
+
+@pytest.mark.parametrize("centre", [(30, 30, 24), (2, 63, 40)])
+def test_an_outline_is_disturbed_as_by_the_distances_of_the_whole_grid(centre):
+    shape, spacing = (60, 64, 48), (1.0, 1.5, 2.0)
+    away = np.indices(shape) - np.reshape(centre, (3, 1, 1, 1))
+    r = np.sqrt(((away * np.reshape(spacing, (3, 1, 1, 1))) ** 2).sum(axis=0))
+    masks = TumorMasks(r < 6, r < 12, Grid(shape, np.diag([*spacing, 1])))
+    within = np.indices(shape)[0] < 50
+    found = disturb(masks, within, np.random.default_rng(3))
+    rng = np.random.default_rng(3)
+    whole = plainly_moved(masks.whole, spacing, within, rng)
+    np.testing.assert_array_equal(found.whole, whole)
+    np.testing.assert_array_equal(
+        found.core, plainly_moved(masks.core, spacing, within, rng) & whole
+    )
+    assert (found.whole != masks.whole).any()
+
+
+def test_an_outline_that_holds_nothing_stays_empty():
+    masks = half_spaces(2.0)
+    found = disturb(
+        TumorMasks(masks.core & False, masks.whole, masks.grid),
+        np.ones(masks.grid.shape, bool),
+        np.random.default_rng(1),
+    )
+    assert not found.core.any() and found.whole.any()
+
+
 @pytest.mark.parametrize("sd", [6.0, 22.0])
 def test_smooth_noise_is_as_smooth_as_asked_and_of_one_size(sd):
     noise = smooth_noise((90, 71, 66), sd, np.random.default_rng(5))
