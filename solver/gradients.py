@@ -79,7 +79,8 @@ def sensitivity(
         Where the derivatives are taken.
     scalar : callable
         From the density on the tissue's box, an (nx, ny, nz) array, to a number; written with
-        `jax.numpy`.
+        `jax.numpy`, and hashable, as functions are. A later call with the same one, and as many
+        steps and voxels, compiles nothing.
     model : GrowthModel
         Growth model; Fisher-Kolmogorov by default.
     accuracy : Accuracy
