@@ -376,9 +376,8 @@ def field_of_one_tensor(path):
     return TensorField(values, grid).to_nifti(path)
 
 
-@pytest.mark.parametrize(
-    "base", [ProliferativeNecrotic, pytest.param(FisherKolmogorovTensor, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("base", [ProliferativeNecrotic, FisherKolmogorovTensor])
 def test_databases_of_the_other_models_reopen(tmp_path, base):
     if base is FisherKolmogorovTensor:
         model = base(field_of_one_tensor(tmp_path / "tensor.nii.gz"))

@@ -132,7 +132,7 @@ def seed_variance():
         pytest.param(rotation((0, 0, 1), 30), (2.0, 2.0, 2.0), 0.033, marks=pytest.mark.slow),
         pytest.param(rotation((0, 0, 1), 45), (2.0, 2.0, 2.0), 0.033, marks=pytest.mark.slow),
         (rotation((1, 1, 1), 30), (2.0, 2.0, 2.0), 0.033),
-        (rotation((0, 0, 1), 30), (1.5, 2.0, 2.5), 0.037),
+        pytest.param(rotation((0, 0, 1), 30), (1.5, 2.0, 2.5), 0.037, marks=pytest.mark.slow),
     ],
 )
 def test_anisotropic_heat_kernel(turn, spacing, bound):

@@ -143,6 +143,7 @@ def coarsened(values, factor):
     return blocks.mean(axis=(1, 3, 5), dtype=np.float64)
 
 
+@pytest.mark.slow
 def test_observed_order_in_time_on_the_atlas(tissue):
     p = GrowthParameters((-150.0, 100.0, 60.0), dw=0.3, rho=0.05, days=230)
     exact = simulate(tissue, p, accuracy=Accuracy().refined(24)).final.u

@@ -26,7 +26,7 @@ def two_foci(delay):
     )
 
 
-@pytest.mark.parametrize("delay", [0.0, 2.0])
+@pytest.mark.parametrize("delay", [pytest.param(0.0, marks=pytest.mark.slow), 2.0])
 def test_far_foci_grow_as_two_tumors_do_the_second_for_less_time(tissue, delay):
     days = 50.0
     both = simulate(tissue, GrowthParameters(FIRST, 0.1, RHO, days), model=two_foci(delay))

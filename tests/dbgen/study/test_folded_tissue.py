@@ -18,6 +18,7 @@ def plan_of(values):
     return Plan.of_values({"origin_mm": ORIGIN, **values}, model=FisherKolmogorovMassEffect())
 
 
+@pytest.mark.slow
 def test_a_run_that_folds_is_drawn_again_and_a_point_of_a_sweep_refused(monkeypatch):
     tissue, swept = brain(30, 8), plan_of({"sampler": "grid", **POINT})
     (kept,) = draw_attempt(tissue, swept, 0, 0)

@@ -195,7 +195,8 @@ def test_the_benchmark_takes_a_kind_of_database(capsys, databases, coarse, tmp_p
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["1.nii.gz"]
 
 
-@pytest.mark.parametrize("kind", [MERGED, *SLOW])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [MERGED, *MODELS])
 @pytest.mark.usefixtures("quick")
 def test_a_cohorts_patient_takes_a_kind_of_database(databases, coarse, tmp_path, kind):
     database = Database.open(databases(kind))

@@ -180,6 +180,7 @@ def test_an_inversion_leaves_islands_out_and_tells(capsys, near, specked, coarse
     assert kept["planning"]["standard_ml"] > found["planning"]["standard_ml"] + 5
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_cohort_keeps_islands_where_it_is_asked_to(near, specked, tmp_path):
     case, options = Case("a", specked, "brats2021"), InversionOptions(refine=False)

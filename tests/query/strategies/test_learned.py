@@ -111,6 +111,7 @@ def test_the_gradient_passes_bi_half_with_a_pull_towards_the_code():
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_divergence_is_that_of_two_normal_distributions(monkeypatch):
     network = Autoencoder("vae", (2,), 64, key=jax.random.key(0))
     x = np.random.default_rng(1).uniform(size=(4, 32, 32, 32, 1)).astype(np.float32)
