@@ -35,7 +35,6 @@ LONG = (
     "solver/test_verification.py",
     "pipeline/inversion/test_kinds_of_database.py",
     "pipeline/inversion/test_combinations.py",
-    "pipeline/fit/test_anatomy.py",
     "pipeline/patient/test_islands.py",
     "pipeline/agreement/test_agreement.py",
     "pipeline/alignment/test_linear.py",

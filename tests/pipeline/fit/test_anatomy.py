@@ -56,6 +56,7 @@ def test_the_tissue_is_the_atlas_at_the_mapped_points(own, known, atlas, tissue,
     assert own.fluid.any() and not own.fluid[~inside].any()
 
 
+@pytest.mark.slow
 def test_given_maps_hold_outside_the_outline_and_the_atlas_inside(virtual, known, atlas, maps, own):
     swapped = TissueMaps(maps.wm, maps.gm, maps.csf, {})
     given = find_tissue(virtual, known, atlas, given=swapped)
@@ -67,6 +68,7 @@ def test_given_maps_hold_outside_the_outline_and_the_atlas_inside(virtual, known
     np.testing.assert_array_equal(found.wm[both & outlined], own.wm[both & outlined])
 
 
+@pytest.mark.slow
 def test_a_growth_in_the_patients_tissue_is_found_there(
     own, virtual, known, atlas, tissue, monkeypatch
 ):

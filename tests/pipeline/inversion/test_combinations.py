@@ -69,8 +69,8 @@ OPTIONS = {
 
 
 def is_quick(row):
-    """Whether a row takes a second: others refine, compile or search more."""
-    slow = ("tensor", "several fields", "embedded")
+    """Whether a row takes a second: others refine, compile, search more or read another atlas."""
+    slow = ("tensor", "several fields", "embedded", MIRRORED)
     return row["growth"] == "match" and row["database"] not in slow
 
 
