@@ -1,4 +1,4 @@
-"""Tables of cohorts, and files that they name."""
+"""Tables of cohorts."""
 
 GOOD = "id,t1,seg,labels\n"
 
@@ -7,10 +7,3 @@ def table(folder, text):
     path = folder / "cases.csv"
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def unread_files(folder):
-    """A folder with files that a table may name; no test of a table opens them."""
-    for name in ("t1.nii.gz", "seg.nii.gz"):
-        (folder / name).write_bytes(b"no image")
-    return folder

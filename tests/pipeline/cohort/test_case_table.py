@@ -1,16 +1,11 @@
 """A cohort's table: all its rows are checked before any work, and nothing of it gets lost."""
 
 import pytest
-from case_tables import GOOD, table, unread_files
+from case_tables import GOOD, table
 
 from glioquery.errors import InputError
 from glioquery.pipeline.cohort.case_table import read_cases
 from glioquery.pipeline.dicom.named_structures import StructureNames
-
-
-@pytest.fixture
-def files(tmp_path):
-    return unread_files(tmp_path)
 
 
 def test_rows_are_read_with_paths_relative_to_the_file(files, monkeypatch, tmp_path_factory):

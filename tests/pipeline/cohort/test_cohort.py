@@ -9,7 +9,7 @@ from collections import UserDict
 
 import numpy as np
 import pytest
-from case_tables import GOOD, table, unread_files
+from case_tables import GOOD, table
 from pretended_results import pretend
 from ray import cloudpickle
 from virtual_patient import make_virtual_patient
@@ -30,12 +30,7 @@ from glioquery.pipeline.results.outputs import REPORT_FILE
 from glioquery.pipeline.results.result_folder import RESULT_FILE
 
 DEFAULT = InversionOptions()
-"""Options, and whether islands are kept."""
-
-
-@pytest.fixture
-def files(tmp_path):
-    return unread_files(tmp_path)
+"""What a cohort is inverted with if nothing else is asked for."""
 
 
 def test_done_means_made_from_the_same_request(database, files):

@@ -4,7 +4,7 @@ import csv
 import re
 
 import pytest
-from case_tables import table, unread_files
+from case_tables import table
 from pretended_results import pretend
 from three_of_its_own import Shedding
 
@@ -23,12 +23,7 @@ from glioquery.pipeline.scans.scan_days import ScanFiles
 from glioquery.solver.declarations import Declared
 
 DEFAULT = InversionOptions()
-"""Options, and whether islands are kept."""
-
-
-@pytest.fixture
-def files(tmp_path):
-    return unread_files(tmp_path)
+"""What a cohort is inverted with if nothing else is asked for."""
 
 
 def test_other_columns_of_the_table_stand_in_the_summary(files, database):
