@@ -18,7 +18,7 @@ from ..errors import FailedError, InputError
 from ..paths import StrPath
 from ..solver import GrowthModel, Tissue
 from ..solver.declarations import Declared
-from ..solver.models import reach_of, register_model
+from ..solver.models import pushes, reach_of, register_model
 from ..solver.own_settings import own_arithmetic
 from .datacard import write_card
 from .machine.cluster import connected
@@ -294,6 +294,7 @@ def _prepare(
         "plan": json.loads(json.dumps(plan.describe(atlas))),
         "parameters": Declared.by(plan.model).describe(),
         "store": store,
+        **({"ventricles": True} if pushes(plan.model) else {}),
         "n_samples": n_samples,
         "shard_size": shard_size,
         "grid": {"shape": tissue.grid.shape, "affine": tissue.grid.affine.tolist()},

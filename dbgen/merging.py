@@ -131,7 +131,7 @@ def _refuse_difference(one: Database, other: Database, names: Sequence[str]) -> 
         return (
             {key: value for key, value in plan.items() if key not in DRAWN}
             | {"model": plan["model"] | {"settings": settings}}
-            | {key: database.header[key] for key in ("store", "grid", "box")}
+            | {key: database.header.get(key) for key in ("store", "ventricles", "grid", "box")}
         )
 
     have, asked = shared(one), shared(other)
@@ -165,6 +165,7 @@ def _merged_header(databases: Sequence[Database], declared: Declared | None) -> 
         "plan": {key: value for key, value in first["plan"].items() if key not in DRAWN},
         "parts": parts,
         "store": first["store"],
+        **({"ventricles": True} if databases[0].stores_ventricles else {}),
         "n_samples": sum(len(database) for database in databases),
         "grid": first["grid"],
         "box": first["box"],

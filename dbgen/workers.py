@@ -31,7 +31,7 @@ MAX_DEATHS = 10
 """Workers that may die over one shard: nodes come and go, but some deaths are the shard's fault."""
 
 
-DESCRIBED = ("schema", "schema_version", "package_version", "plan", "parameters")
+DESCRIBED = ("schema", "schema_version", "package_version", "plan", "parameters", "ventricles")
 """What each shard repeats of the database's description."""
 
 

@@ -8,6 +8,7 @@ from .index.outlines import DatabaseOutlines, outlines_of
 from .index.source import OutlineSource, Portion
 from .match import Match
 from .measures import MEASURES, Measure, find_measure
+from .ventricles import PushedVentricles, VentricleTerm
 
 __all__ = [
     "MEASURES",
@@ -17,7 +18,9 @@ __all__ = [
     "Measure",
     "OutlineSource",
     "Portion",
+    "PushedVentricles",
     "SearchResult",
+    "VentricleTerm",
     "build_index",
     "dice_from_counts",
     "dice_of_masks",

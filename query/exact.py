@@ -18,6 +18,9 @@ Bounds and scores come from one formula in float64, each step of which is rounde
 therefore monotone: a bound is never below its score, and no tolerance is needed. Distances are
 negated: a larger *merit* is better, for every measure.
 
+Ventricles (`ventricles`) add a term that is known of every tumour beforehand: it joins bounds and
+scores alike, and rounding is monotone there, too.
+
 For a measure of the masks themselves there is no such bound: every tumour is unpacked and scored.
 """
 
@@ -38,6 +41,7 @@ from .dice import dice_from_counts
 from .index.index import Index
 from .match import Match
 from .measures import DICE, Measure
+from .ventricles import VentricleTerm
 
 FIRST_GROUPS = 16
 """Groups whose members are bounded in the first batch; each batch has twice as many."""
@@ -79,6 +83,7 @@ def search(
     k: int = 15,
     measure: Measure = DICE,
     empty_score: float = 0.0,
+    ventricles: VentricleTerm | None = None,
     progress: Progress = silent,
 ) -> list[Match]:
     """Find the k simulated tumours that are most like the outlines.
@@ -96,6 +101,8 @@ def search(
         What to rank by.
     empty_score : float in [0, 1]
         Dice, or Jaccard, of two empty outlines. 0 is what the code of the paper's authors does.
+    ventricles : VentricleTerm, optional
+        What the ventricles add to each score, as `PushedVentricles.compared` finds it.
     progress : callable(done, total)
         Called with the number of tumours scored where a measure has to see all of them.
 
@@ -108,10 +115,17 @@ def search(
     Raises
     ------
     InputError
-        If k or empty_score is out of range, or the masks lie on another grid.
+        If k or empty_score is out of range, the masks lie on another grid, or ventricles are to be
+        added to distances or to another database's scores.
     """
     return search_counted(
-        index, masks, k=k, measure=measure, empty_score=empty_score, progress=progress
+        index,
+        masks,
+        k=k,
+        measure=measure,
+        empty_score=empty_score,
+        ventricles=ventricles,
+        progress=progress,
     ).matches
 
 
@@ -123,13 +137,14 @@ def search_counted(
     k: int = 15,
     measure: Measure = DICE,
     empty_score: float = 0.0,
+    ventricles: VentricleTerm | None = None,
     progress: Progress = silent,
 ) -> SearchResult:
     """`search`, which also says how many tumours it had to look at.
 
     Parameters
     ----------
-    index, masks, k, measure, empty_score : as in `search`
+    index, masks, k, measure, empty_score, ventricles : as in `search`
     progress : callable(done, total)
         Called as tumours are done.
 
@@ -138,9 +153,11 @@ def search_counted(
     SearchResult
     """
     check_request(k, empty_score)
+    if ventricles is not None:
+        _check_term(index, measure, ventricles)
     if measure.from_counts is None:
         return _search_all(index, masks, k, measure, empty_score, progress)
-    return _search_bounded(index, CutQuery.of(index, masks), k, measure, empty_score)
+    return _search_bounded(index, CutQuery.of(index, masks), k, measure, empty_score, ventricles)
 
 
 @own_arithmetic()
@@ -187,6 +204,7 @@ def score_samples(
     *,
     measure: Measure = DICE,
     empty_score: float = 0.0,
+    ventricles: VentricleTerm | None = None,
 ) -> list[Match]:
     """Score some tumours alone, as `search` would; matches in the order of the samples.
 
@@ -201,6 +219,8 @@ def score_samples(
         How alike two outlines are.
     empty_score : float
         What two empty outlines score.
+    ventricles : VentricleTerm, optional
+        As in `search`.
 
     Returns
     -------
@@ -221,7 +241,10 @@ def score_samples(
         merits = measure.merit(counts, query.totals(index, measure, ids), empty_score)
     else:
         merits = np.array([measure.merit_of_masks(masks, index.outlines(int(i))) for i in ids])
-    return make_matches(index, query, ids, merits, counts, measure, empty_score)
+    if ventricles is not None:
+        _check_term(index, measure, ventricles)
+        merits = merits + ventricles.merit(ids)
+    return make_matches(index, query, ids, merits, counts, measure, empty_score, ventricles)
 
 
 def check_request(k: int, empty_score: float) -> None:
@@ -238,13 +261,33 @@ def check_request(k: int, empty_score: float) -> None:
         raise InputError(f"empty_score, the Dice of two empty masks, is 0 to 1, got {empty_score}")
 
 
+def _check_term(index: Index, measure: Measure, ventricles: VentricleTerm) -> None:
+    if measure.from_counts is None or not measure.larger_is_better:
+        raise InputError(
+            f"the Dice of the ventricles is added to a score of overlap, {measure.name} is none"
+        )
+    if len(ventricles.dice) != index.n_samples:
+        raise InputError(
+            f"the ventricles are of {len(ventricles.dice)} tumours, the index of {index.n_samples}"
+        )
+
+
 def _search_bounded(
-    index: Index, query: CutQuery, k: int, measure: Measure, empty_score: float
+    index: Index,
+    query: CutQuery,
+    k: int,
+    measure: Measure,
+    empty_score: float,
+    ventricles: VentricleTerm | None,
 ) -> SearchResult:
     bounds = bound_groups(index, query, measure, empty_score)
+    if ventricles is not None:
+        bounds = bounds + ventricles.merit(index.members).max(axis=1)
     best, n_scored, batch = _Best(min(k, index.n_samples)), 0, max(FIRST_BATCH, k)
     for groups in _batches(bounds, best):
         ids, of_ids = bound_members(index, query, groups, measure, empty_score)
+        if ventricles is not None:
+            of_ids = of_ids + ventricles.merit(ids)
         order = np.flatnonzero(of_ids >= best.level)
         order = order[np.argsort(-of_ids[order])]
         while len(order) and of_ids[order[0]] >= best.level:
@@ -254,13 +297,18 @@ def _search_bounded(
                 continue
             counts = intersect(index, query, ids[some])
             totals = query.totals(index, measure, ids[some])
-            best.add(ids[some], measure.merit(counts, totals, empty_score), counts)
+            merits = measure.merit(counts, totals, empty_score)
+            if ventricles is not None:
+                merits = merits + ventricles.merit(ids[some])
+            best.add(ids[some], merits, counts)
             n_scored, batch = n_scored + len(some), min(2 * batch, MAX_BATCH)
             if len(some) == MAX_BATCH and index.mixed_bits.nbytes > STAY_MAPPED:
                 index.release_bits()
     if index.mixed_bits.nbytes > STAY_MAPPED:
         index.release_bits()
-    matches = make_matches(index, query, best.ids, best.merits, best.counts, measure, empty_score)
+    matches = make_matches(
+        index, query, best.ids, best.merits, best.counts, measure, empty_score, ventricles
+    )
     return SearchResult(matches, n_scored)
 
 
@@ -309,15 +357,15 @@ def make_matches(
     counts: NDArray[np.int64],
     measure: Measure,
     empty_score: float,
+    ventricles: VentricleTerm | None = None,
 ) -> list[Match]:
     """Matches from ids, merits (n,) and intersections (2, n), with the Dice of each."""
     totals = query.totals(index, DICE, ids)
     core, whole = dice_from_counts(counts, totals, empty_score=empty_score)
     scores = merits if measure.larger_is_better else -merits
-    return [
-        Match(*row)
-        for row in zip(ids.tolist(), scores.tolist(), core.tolist(), whole.tolist(), strict=True)
-    ]
+    third = [None] * len(ids) if ventricles is None else ventricles.dice[ids].tolist()
+    columns = (ids.tolist(), scores.tolist(), core.tolist(), whole.tolist(), third)
+    return [Match(*row) for row in zip(*columns, strict=True)]
 
 
 class _Best:

@@ -17,9 +17,12 @@ class Match:
         Value that ranks the matches: dice_core + dice_whole, in [0, 2], or another measure's value.
     dice_core, dice_whole : float
         Dice of each outline, in [0, 1].
+    dice_ventricles : float or None
+        Dice of the ventricles, if the search asked for them.
     """
 
     sample: int
     score: float
     dice_core: float
     dice_whole: float
+    dice_ventricles: float | None = None

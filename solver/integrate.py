@@ -60,12 +60,16 @@ class Snapshot:
         Density on the tissue's box, where the tissue lies at that moment.
     core_voxels, whole_voxels : int
         Sizes of the two outlines, counted on the unrounded density.
+    ventricles : (nx, ny, nz) bool array or None
+        The ventricles on the tissue's box, as the tumour has pushed them at that moment; None for a
+        model that pushes nothing.
     """
 
     days: float
     u: NDArray[np.float32]
     core_voxels: int
     whole_voxels: int
+    ventricles: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,8 +250,10 @@ def simulate(
 def _snapshot(state: State, thresholds: Thresholds) -> Snapshot:
     if state.displacement is None:
         return Snapshot(state.days, state.u, state.core_voxels, state.whole_voxels)
-    sizes = (int((state.u >= np.float32(t)).sum()) for t in (thresholds.core, thresholds.whole))
-    return Snapshot(state.days, state.u, *sizes)
+    core, whole = (
+        int((state.u >= np.float32(t)).sum()) for t in (thresholds.core, thresholds.whole)
+    )
+    return Snapshot(state.days, state.u, core, whole, state.ventricles)
 
 
 def _at_volume(target: float, before: State, after: State, thresholds: Thresholds) -> Snapshot:

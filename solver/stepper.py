@@ -86,6 +86,11 @@ class State:
         """Where the tissue came from; None if the model pushes nothing."""
         return self._stepper.displacement(self)
 
+    @cached_property
+    def ventricles(self) -> NDArray[np.bool_] | None:
+        """Ventricles on the tissue's box, where they lie now; None if the model pushes nothing."""
+        return self._stepper.ventricles(self)
+
     def next(self) -> State:
         """The state at the end of the run's next step.
 
@@ -326,6 +331,13 @@ class Stepper:
             return None
         u = self._on_box(self._model.density(state._fields), state._window)
         return displace(self._tissue, u, swelling=self._swelling)
+
+    def ventricles(self, state: State) -> NDArray[np.bool_] | None:
+        """The ventricles on the tissue's box, where the pushed tissue leaves them."""
+        moved = state.displacement
+        if moved is None:
+            return None
+        return moved.carry(self._tissue.ventricles)[self._tissue.box] >= 0.5
 
     @own_jax()
     def kept(self, state: State, share: float | NDArray[np.floating]) -> State:

@@ -13,6 +13,11 @@ from ..atlas import Atlas, Grid
 from ..atlas.regions import bounding_box, largest_component
 from ..errors import InputError
 
+VENTRICLE_DEPTH_MM = 25.0
+"""Least distance of a ventricle's voxels to the outside of the head. In SRI24 the largest piece of
+fluid at this depth measures 33 ml and consists of the lateral ventricles with the third; at 20 mm
+it reaches into the cisterns below them."""
+
 
 class OriginError(InputError):
     """No tumour can begin at a position: it lies outside the tissue, or no seed fits in there."""
@@ -126,6 +131,16 @@ class Tissue:
         domain = self.domain.copy()
         domain[self.box] |= self.fluid[self.box]
         return Tissue(self.wm, self.gm, domain, self.grid)
+
+    @cached_property
+    def ventricles(self) -> NDArray[np.bool_]:
+        """The largest piece of fluid that lies `VENTRICLE_DEPTH_MM` deep; empty if none does."""
+        from scipy import ndimage  # here: who reads a database can spare it
+
+        depth_mm = ndimage.distance_transform_edt(
+            self.domain | self.fluid, sampling=self.grid.spacing_mm
+        )
+        return largest_component(self.fluid & (depth_mm >= VENTRICLE_DEPTH_MM))
 
     @cached_property
     def voxels(self) -> NDArray[np.intp]:

@@ -51,6 +51,8 @@ NOT_RUN = {
     "death: float = parameter(": "lines of a class; tests/dbgen/test_own_parameters.py has a whole",
     "GLIOQUERY_ATLAS=": "a variable before a command; test_an_atlas_is_named_by_a_variable",
     "dbgen/default_database --n 6500": "hours; `glioquery verify` checks what it made",
+    "VENTRICLES.nii.gz": "another database; tests/dbgen/store/test_stored_ventricles.py has one",
+    "PushedVentricles.of(": "as above",
     "glioquery fetch": "another server; tests/dbgen/test_sharing.py has its own",
 }
 

@@ -47,6 +47,7 @@ from .shard import (
     VOXEL_INDEX,
     VOXELS,
     ShardRecord,
+    bits_of,
     find_records,
     read_voxels,
     shard_path,
@@ -57,7 +58,7 @@ from .stored import StoredShard
 if TYPE_CHECKING:
     import xarray as xr
 
-    from ...solver import Accuracy
+    from ...solver import Accuracy, Simulation
     from ...solver.models import GrowthModel
     from ..study.plan import Plan
 
@@ -131,6 +132,11 @@ class Database:
     def stores_density(self) -> bool:
         """Whether densities are stored, or re-simulated on demand."""
         return bool(self.header["store"] == "density")
+
+    @property
+    def stores_ventricles(self) -> bool:
+        """Whether the ventricles are stored that each tumour has pushed."""
+        return "ventricle_bits" in bits_of(self.header)
 
     @computed_once
     def atlas(self) -> Atlas:
@@ -270,7 +276,7 @@ class Database:
 
         from .lazy import lazy_variable, read_variable
 
-        names = ["core_bits", "whole_bits"] + (["density"] if self.stores_density else [])
+        names = [*bits_of(self.header)] + (["density"] if self.stores_density else [])
         with self._shards[0].opened() as first:
             axes = {axis: read_variable(first, axis) for axis in "xyz"}
             attributes = {name: first.getncattr(name) for name in first.ncattrs()}
@@ -356,6 +362,60 @@ class Database:
         core, whole = self.packed_outlines(i, i + 1)
         return unpack_outlines((core[0], whole[0]), self.box, self.grid)
 
+    def ventricles(self, sample: int) -> NDArray[np.bool_]:
+        """The ventricles as one tumour has pushed them, on the simulation grid.
+
+        Parameters
+        ----------
+        sample : int
+            Number of the tumour, from 0.
+
+        Returns
+        -------
+        bool array of the grid's shape
+
+        Raises
+        ------
+        DatabaseError
+            If the database stores no ventricles.
+        """
+        i = self._checked(sample)
+        (bits,) = self.ventricle_bits(i, i + 1)
+        mask = np.zeros(self.grid.shape, np.bool_)
+        mask[self.box][tuple(self.voxels.T)] = np.unpackbits(bits, count=len(self.voxels))
+        return mask
+
+    def ventricle_bits(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Ventricles, as samples start <= i < stop have pushed them, as bits.
+
+        Parameters
+        ----------
+        start, stop : int
+            The first sample, and the one after the last.
+
+        Returns
+        -------
+        (stop - start, ceil(n / 8)) uint8 array
+            A bit for each of the n `voxels`, in their order, the first in the highest bit.
+
+        Raises
+        ------
+        DatabaseError
+            If the database stores no ventricles.
+        """
+        if not self.stores_ventricles:
+            raise DatabaseError(
+                f"{self.path} stores no ventricles: its model "
+                f"({self.header['plan']['model']['name']}) pushes nothing, or an older version of "
+                "glioquery made it"
+            )
+        pieces = []
+        for shard, rows in self._rows(start, stop):
+            with shard.opened() as file:
+                file.set_auto_maskandscale(False)  # these are bits
+                pieces.append(np.asarray(file["ventricle_bits"][rows]))
+        return np.concatenate(pieces)
+
     def density(self, sample: int) -> TumorDensity:
         """The density of one tumour: as stored, or simulated again from its parameters.
 
@@ -376,7 +436,7 @@ class Database:
         """
         i = self._checked(sample)
         if not self.stores_density:
-            density = self.simulate_again(i)
+            density = self.simulate_again(i).density
             for name in differing_outlines(self.outlines(i), density, self.thresholds):
                 raise DatabaseError(
                     f"sample {i} of {self.path}, simulated again, has another {name} outline than "
@@ -389,8 +449,8 @@ class Database:
             u[self.box] = np.asarray(file["density"][rows])[0]
         return TumorDensity(u, self.grid)
 
-    def simulate_again(self, sample: int) -> TumorDensity:
-        """The density of one tumour, unrounded, simulated from its stored parameters.
+    def simulate_again(self, sample: int) -> Simulation:
+        """Simulate one tumour from its stored parameters; its density is not rounded.
 
         Parameters
         ----------
@@ -399,7 +459,7 @@ class Database:
 
         Returns
         -------
-        TumorDensity
+        Simulation
         """
         from ...solver import simulate  # here: it imports JAX, which a search can spare
 
@@ -410,7 +470,7 @@ class Database:
             thresholds=self.thresholds,
             accuracy=self.accuracy,
             treatments=self.parts[0].plan.events,  # those of all parts
-        ).density
+        )
 
     def require_intact(self) -> None:
         """Compare every shard with its checksum; a read does so for the shards that it reads.

@@ -84,6 +84,18 @@ def variables_of(header: dict[str, Any]) -> dict[str, Variable]:
     return VARIABLES | combinations | own
 
 
+def bits_of(header: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the variables of a database's shards that hold bits of `VOXELS`.
+
+    Parameters
+    ----------
+    header : dict
+        Header of the database, or the description in one of its shards.
+    """
+    outlines = ("core_bits", "whole_bits")
+    return (*outlines, "ventricle_bits") if header.get("ventricles") else outlines
+
+
 VOXEL_INDEX = {
     "units": "1",
     "long_name": "place x, y, z in the box of the voxel whose outline bit this is",
@@ -352,22 +364,25 @@ def _define(
     for name, along_sample in variables_of(description).items():
         define_variable(shard, name, along_sample)
     large = []
-    for name in ("core", "whole"):
-        threshold = description["plan"]["thresholds"][name]
+    shown = {"core_bits": "core", "whole_bits": "whole", "ventricle_bits": None}
+    for name in bits_of(description):
         variable = add(
-            f"{name}_bits",
+            name,
             "u1",
             ("sample", "voxel_byte"),
             compression="zlib",
             complevel=9,
             chunksizes=(1, n_bytes),
         )
+        what = "ventricles, as the tumour has pushed them"
+        if outline := shown[name]:
+            variable.threshold = description["plan"]["thresholds"][outline]
+            what = f"outline {{u >= {variable.threshold}}} ({outline})"
         variable.units = "1"
         variable.long_name = (
-            f"outline {{u >= {threshold}}} ({name}), eight voxels of {VOXELS} in a byte, the first "
-            "in the highest bit (numpy.unpackbits)"
+            f"{what}, eight voxels of {VOXELS} in a byte, the first in the highest bit "
+            "(numpy.unpackbits)"
         )
-        variable.threshold = threshold
         large.append(variable)
     if store_density:
         variable = add(
@@ -435,5 +450,9 @@ def _write_sample(
     for name in ("core_bits", "whole_bits"):
         outline = u >= np.float32(shard[name].threshold)
         shard[name][row] = encode_outline(outline, outline_voxels(tissue))
+    if "ventricle_bits" in shard.variables:
+        ventricles = np.zeros(u.shape, np.bool_)
+        ventricles[inner] = snapshot.ventricles
+        shard["ventricle_bits"][row] = encode_outline(ventricles, outline_voxels(tissue))
     if "density" in shard.variables:
         shard["density"][row] = np.where(u >= DENSITY_FLOOR, u, np.float32(0))

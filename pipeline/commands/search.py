@@ -13,6 +13,7 @@ from ...errors import InputError
 from ...query import (
     MEASURES,
     Match,
+    PushedVentricles,
     build_index,
     find_measure,
     score_samples,
@@ -105,6 +106,17 @@ def query_command(
             help="Weight of the core in the score, 0 to 2; the whole outline has the rest of 2."
         ),
     ] = 1.0,
+    ventricles: Annotated[
+        Path | None,
+        typer.Option(
+            help="Mask of the ventricles, NIfTI: a third outline, for a database of tumours that "
+            "push tissue. Align its image with the atlas by an affine map: a deformation would "
+            "undo what the tumour has pushed."
+        ),
+    ] = None,
+    ventricle_weight: Annotated[
+        float, typer.Option(help="Weight of the ventricles' Dice, which is added to the score.")
+    ] = 1.0,
     empty_score: Annotated[float, typer.Option(help="Dice of two empty outlines, 0 to 1.")] = 0.0,
     core_threshold: CoreThreshold = None,
     whole_threshold: WholeThreshold = None,
@@ -122,6 +134,10 @@ def query_command(
         )
     if strategy != "direct" and address is not None:
         raise InputError("--address needs --strategy direct: leave one of the two out")
+    if ventricles is None and ventricle_weight != 1:
+        raise InputError("--ventricle-weight needs --ventricles")
+    if ventricles is not None and (strategy != "direct" or address is not None):
+        raise InputError("--ventricles needs --strategy direct without --address: leave those out")
     if strategy == "direct" and rerank:
         raise InputError("--strategy direct already ranks by the exact score: leave --rerank out")
     convention = None
@@ -137,9 +153,16 @@ def query_command(
         require_nifti(whole, f"whole outline {whole}")
     else:
         raise InputError("give either --seg with --labels, or both --core and --whole")
+    if ventricles is not None:
+        require_nifti(ventricles, f"ventricles {ventricles}")
     outlines = open_outlines(database, core_threshold, whole_threshold, normalise)
 
-    from ..arguments.atlas_outlines import on_atlas, read_outlines, read_segmentation
+    from ..arguments.atlas_outlines import (
+        on_atlas,
+        read_outlines,
+        read_segmentation,
+        read_ventricles,
+    )
     from ..patient.nesting import doubts_of_nesting
     from ..registration.placement import TO_SRI24, judge_placement, require_overlap
 
@@ -150,6 +173,10 @@ def query_command(
     placement = judge_placement(masks, outlines.database.atlas, name=name, remedy=TO_SRI24)
     doubts = doubts_of_nesting(masks, name)
     masks = on_atlas(masks, name)
+    third = None
+    if ventricles is not None:
+        asked = read_ventricles(ventricles)
+        third = PushedVentricles.of(outlines.database).compared(asked, weight=ventricle_weight)
     index = open_index(
         outlines.database, thresholds=outlines.thresholds, normalisation=outlines.normalisation
     )
@@ -164,7 +191,7 @@ def query_command(
             spread = stack.enter_context(sharded(index, address=address))
             matches = spread.search(masks, k=wanted, **options)
         elif opened is None:
-            matches = search(index, masks, k=wanted, **options)
+            matches = search(index, masks, k=wanted, ventricles=third, **options)
         else:
             matches = search_with(opened, index, masks, k=wanted, rerank=rerank)
     require_overlap(matches, name=name, remedy=TO_SRI24)
@@ -183,6 +210,7 @@ def query_command(
         facts: dict[str, Any] = {"strategy": strategy}
         if opened is None:
             facts |= {"measure": chosen.name, "weights": chosen.weights}
+            facts |= {} if third is None else {"ventricle_weight": third.weight}
         else:
             facts |= {"rerank": rerank}
         facts |= {

@@ -44,12 +44,14 @@ class RankedMatch:
         """
         growth = self.parameters.row(self.declared)
         origin_mm = growth.pop("origin_mm")
+        ventricles = self.match.dice_ventricles
         return {
             "rank": self.rank,
             "sample": self.match.sample,
             "score": self.match.score,
             "dice_core": self.match.dice_core,
             "dice_whole": self.match.dice_whole,
+            **({} if ventricles is None else {"dice_ventricles": ventricles}),
             **growth,
             "origin_mm": origin_mm,
             "under_resolved": self.under_resolved,

@@ -123,6 +123,20 @@ def test_a_simulation_tells_displacement_and_deformed_tissue(grown):
     assert (pushed.domain | pushed.fluid == tissue.domain | tissue.fluid).mean() > 0.995
 
 
+def test_ventricles_are_pushed_away_from_the_tumour_and_lose_room(grown):
+    tissue, p, run = grown
+    before, after = tissue.ventricles[tissue.box], run.final.ventricles
+    # 25 mm deep in a skull of 36 mm: what the fluid has within 11 mm of the middle.
+    deep = tissue.fluid & (radii(tissue.grid) <= 12)
+    assert 0 < tissue.ventricles.sum() <= deep.sum() and not (tissue.ventricles & ~deep).any()
+    assert 0 < after.sum() < before.sum()
+    x = places(tissue.grid)[0][tissue.box]
+    assert x[after].mean() < x[before].mean() - 0.3  # the tumour lies at larger x
+    assert simulate(tissue, p).final.ventricles is None
+    seed = simulate(tissue, replace(p, days=1), model=FisherKolmogorovMassEffect())
+    np.testing.assert_array_equal(seed.final.ventricles, before)
+
+
 def test_sizes_are_counted_on_the_pushed_density_and_reckoned_between(grown):
     tissue, p, run = grown
     model = FisherKolmogorovMassEffect(swelling=0.6)

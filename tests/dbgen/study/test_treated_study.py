@@ -58,7 +58,7 @@ def test_the_tumours_of_a_treated_sweep_are_treated(tmp_path):
     np.testing.assert_array_equal(stored.whole, treated.whole)
     assert 0 < stored.whole.sum() < untreated.whole.sum()
     again = database.simulate_again(0)
-    assert differing_outlines(database.outlines(0), again, database.thresholds) == []
+    assert differing_outlines(database.outlines(0), again.density, database.thresholds) == []
     with pytest.raises(InputError, match=r"were treated, .* search this database with `glioquery"):
         InversionOptions().require_fit(database, 1)
 
