@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     )
     from .dbgen.sharing import export, fetch
     from .errors import FailedError, GlioqueryError, InputError
-    from .pipeline.cohort.case_table import Case, CaseTable, read_cases
+    from .pipeline.cohort.case import Case
+    from .pipeline.cohort.case_table import CaseTable, read_cases
     from .pipeline.cohort.cohort import Outcome, invert_cohort
     from .pipeline.cohort.cohort_report import write_cohort
     from .pipeline.images.labels import LabelConvention, label_convention, outlines_from_labels
@@ -95,7 +96,8 @@ else:
             ),
             ".dbgen.sharing": ("export", "fetch"),
             ".errors": ("FailedError", "GlioqueryError", "InputError"),
-            ".pipeline.cohort.case_table": ("Case", "CaseTable", "read_cases"),
+            ".pipeline.cohort.case": ("Case",),
+            ".pipeline.cohort.case_table": ("CaseTable", "read_cases"),
             ".pipeline.cohort.cohort": ("Outcome", "invert_cohort"),
             ".pipeline.cohort.cohort_report": ("write_cohort",),
             ".pipeline.images.labels": (

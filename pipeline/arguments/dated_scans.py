@@ -9,9 +9,8 @@ from pathlib import Path
 from ...errors import InputError
 from ...solver.listed_treatments import ListedTreatment
 from ..images.file_kinds import require_nifti
-from ..scans.scan_days import MOST_DAYS, ScanFiles, parse_day, require_days
+from ..scans.scan_days import ScanFiles, parse_ahead, parse_day, require_days
 from ..scans.treatment_file import read_treatments
-from .options import decimals
 
 
 @dataclass(frozen=True)
@@ -65,12 +64,7 @@ def read_scans(
         raise InputError("--scan was given once: name two scans or more, or use --t1 and --seg")
     scans = sorted((_scan(text) for text in given), key=lambda scan: scan.day)
     require_days([scan.day for scan in scans])
-    days = () if forecast is None else tuple(sorted(set(decimals(forecast))))
-    if len(days) > MOST_DAYS or (days and days[0] <= 0):
-        raise InputError(
-            f"--forecast: at most {MOST_DAYS} numbers of days after the last scan, each above 0; "
-            f"got {forecast}"
-        )
+    days = () if forecast is None else parse_ahead(forecast)
     listed = () if treatments is None else read_treatments(treatments, [s.day for s in scans])
     return NamedScans(scans[0], tuple(scans[1:]), days, listed)
 

@@ -6,7 +6,8 @@ from ...deferred import deferred
 
 if TYPE_CHECKING:
     from .bids_dataset import read_bids_cases
-    from .case_table import Case, CaseTable, read_cases
+    from .case import Case
+    from .case_table import CaseTable, read_cases
     from .cohort import Outcome, invert_cohort
     from .cohort_report import write_cohort
     from .evaluation_cases import Cases, find_cases
@@ -17,7 +18,8 @@ else:
         __name__,
         {
             ".bids_dataset": ("read_bids_cases",),
-            ".case_table": ("Case", "CaseTable", "read_cases"),
+            ".case": ("Case",),
+            ".case_table": ("CaseTable", "read_cases"),
             ".evaluation_cases": ("Cases", "find_cases"),
             ".cohort": ("Outcome", "invert_cohort"),
             ".cohort_report": ("write_cohort",),

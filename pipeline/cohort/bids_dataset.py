@@ -21,7 +21,8 @@ from ..images.labels import label_convention
 from ..names import LABEL
 from ..results.dataset_description import DESCRIPTION_FILE, is_own, read_description
 from ..results.table_file import listed
-from .case_table import Case, CaseTable, fault_of
+from .case import Case
+from .case_table import CaseTable, fault_of
 
 TUMOUR = "desc-tumor"
 """Entity of a tumour's segmentation; segmentations of tissue, which many pipelines write, have

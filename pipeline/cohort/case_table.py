@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import ExtraError, InputError
@@ -15,7 +14,7 @@ from ...paths import StrPath
 from ..dicom.dicom_path import is_dicom, require_extra
 from ..dicom.named_structures import StructureNames, structure_names
 from ..images.labels import label_convention
-from ..names import checked_identifier, subject_label
+from ..names import checked_identifier
 from ..patient.named_files import (
     IMAGES,
     OUTLINES,
@@ -24,101 +23,24 @@ from ..patient.named_files import (
     seg_convention,
 )
 from ..results.table_file import Table, listed, read_table
-from ..scans.scan_days import ScanFiles, parse_day, require_days
+from ..scans.scan_days import parse_ahead, parse_day
+from .case import TISSUES, Case
+from .case_scans import joined
 
 SCANS = ("t1", "t1c", "flair", "seg", "brain_mask", "seg_reference", "recurrence")
 """Files of a patient, as `load_patient` takes them."""
-
-TISSUES = ("tissue_gm", "tissue_wm", "tissue_csf")
-"""Maps of a patient's own tissue: all three or none."""
 
 STRUCTURES = ("core_structures", "whole_structures")
 """Names of structures with commas, for outlines in DICOM."""
 
 COLUMNS = (
     "id", *SCANS, *TISSUES, "labels", "recurrence_labels", "seg_grid", *STRUCTURES, "dicom", "day",
+    "forecast", "treatments",
 )  # fmt: skip
 """The known columns of a table; the others are copied to the cohort's summary."""
 
 NOTHING = frozenset({"n/a", "na", "nan", "none", "null"})
 """Words for an empty cell, in lower case, of BIDS, R, pandas, Python and databases."""
-
-
-OF_LATER_SCANS = frozenset({"t1", "seg"})
-"""Files of a scan after the first."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """A patient: a row of the table, or several with days.
-
-    Attributes
-    ----------
-    identifier : str
-        The user's name for the patient.
-    scans : mapping of str to Path
-        Files by role, of `SCANS` and `TISSUES`, as far as they are given.
-    labels : str
-        Name of the segmentation's label convention; empty for DICOM.
-    others : mapping of str to str
-        The row's cells under further heads, as they stand; no part of the request.
-    seg_grid : "own" or "t1"
-        The voxels that the segmentation has; see `load_patient`.
-    recurrence_labels : str or None
-        Name of the recurrence's label convention, if it differs from the segmentation's.
-    structures : StructureNames or None
-        Names of the outlines' structures in DICOM files.
-    dicom : Path or None
-        Folder for DICOM outputs.
-    participant : str or None
-        Label in a BIDS dataset, with that of a session if there is one (`01_ses-pre`).
-    day : float or None
-        Day of the first scan, if the table gives it.
-    later : tuple of ScanFiles
-        Later scans, in the order of their days.
-    """
-
-    identifier: str
-    scans: Mapping[str, Path]
-    labels: str
-    others: Mapping[str, str] = field(default_factory=dict)
-    seg_grid: str = "own"
-    recurrence_labels: str | None = None
-    structures: StructureNames | None = None
-    dicom: Path | None = None
-    participant: str | None = None
-    day: float | None = None
-    later: tuple[ScanFiles, ...] = ()
-
-    @property
-    def subject(self) -> str:
-        """BIDS label in file names."""
-        return self.participant or subject_label(self.identifier)
-
-    @property
-    def place(self) -> str:
-        """Folder of the result below the cohort's; in a BIDS dataset, the one for anatomy."""
-        if self.participant is None:
-            return f"sub-{self.subject}"
-        return f"sub-{self.participant}/anat".replace("_", "/")
-
-    @property
-    def files(self) -> dict[str, Path]:
-        """All files by role; `t1_2` and `seg_2` belong to the second scan."""
-        later = {
-            f"{role}_{number}": path
-            for number, scan in enumerate(self.later, start=2)
-            for role, path in (("t1", scan.t1), ("seg", scan.seg))
-        }
-        return {**self.scans, **later}
-
-    @property
-    def tissue(self) -> tuple[Path, Path, Path] | None:
-        """Maps of grey matter, white matter and fluid, where they are given."""
-        if TISSUES[0] not in self.scans:
-            return None
-        gm, wm, csf = (self.scans[role] for role in TISSUES)
-        return gm, wm, csf
 
 
 @dataclass(frozen=True)
@@ -146,7 +68,8 @@ def read_cases(path: StrPath, *, labels: str | None = None) -> CaseTable:
         `COLUMNS` in any order; all but id, seg and one of t1 and t1c may be left out. Cells may be
         empty, or one of `NOTHING`, if a T1 or T1c remains. Paths are relative to the file; `~` and
         `$NAME` are expanded as in a shell. Rows of one id that have a day are scans of one patient.
-        `table_file` says what a table may look like.
+        Their forecast (days after the last scan) and treatments (a file) stand in one of these
+        rows. `table_file` says what a table may look like.
     labels : str, optional
         Convention of the rows that name none.
 
@@ -171,7 +94,7 @@ def read_cases(path: StrPath, *, labels: str | None = None) -> CaseTable:
         read.append((line, case))
     cases: list[Case] = []
     seen: dict[str, str] = {}
-    for line, case, found in _joined(read):
+    for line, case, found in joined(read):
         label = case.subject.lower()  # some file systems know no capitals
         if label in seen:
             found.append(
@@ -259,16 +182,30 @@ def _read_case(
     if seg_grid not in SEG_GRIDS:
         faults.append(f"seg_grid: expected one of {', '.join(SEG_GRIDS)}, got {seg_grid!r}")
     dicom = _path(folder, given["dicom"]) if "dicom" in given else None
+    treatment_file = _path(folder, given["treatments"]) if "treatments" in given else None
     if dicom is not None and not is_dicom(scans.get("t1", scans.get("t1c", folder / "none"))):
         faults.append("dicom: outputs refer to the series that is registered, which is no DICOM")
     others = {head: text for head, text in cells.items() if head not in COLUMNS}
-    day = None
-    if "day" in given:
-        try:
-            day = parse_day(given["day"])
-        except InputError as error:
-            faults.append(str(error))
-    case = Case(identifier, scans, known, others, seg_grid, follow_up, structures, dicom, day=day)
+    day: float | None = None
+    forecast: tuple[float, ...] = ()
+    try:
+        day = parse_day(given["day"]) if "day" in given else None
+        forecast = parse_ahead(given["forecast"]) if "forecast" in given else ()
+    except InputError as error:
+        faults.append(str(error))
+    case = Case(
+        identifier,
+        scans,
+        known,
+        others,
+        seg_grid,
+        follow_up,
+        structures,
+        dicom,
+        day=day,
+        forecast=forecast,
+        treatment_file=treatment_file,
+    )
     return case, faults
 
 
@@ -278,41 +215,6 @@ def _require_structures(structures: StructureNames | None) -> None:
             "whole_structures: the segmentation is DICOM, name the structures of the whole tumour, "
             "and under core_structures those of the core"
         )
-
-
-def _joined(read: Sequence[tuple[int, Case]]) -> list[tuple[int, Case, list[str]]]:
-    """Rows of one id that all have days as one case, led by the first scan; with their faults."""
-    rows_of: dict[str, list[tuple[int, Case]]] = {}
-    for line, case in read:
-        rows_of.setdefault(case.identifier, []).append((line, case))
-    joined: list[tuple[int, Case, list[str]]] = []
-    for rows in rows_of.values():
-        if len(rows) == 1 or any(case.day is None for _, case in rows):
-            joined += [(line, case, []) for line, case in rows]
-            continue
-        rows.sort(key=lambda row: row[1].day or 0.0)
-        (line, first), *others = rows
-        case, faults = _with_later(first, [case for _, case in others])
-        joined.append((line, case, faults))
-    return sorted(joined, key=lambda row: row[0])
-
-
-def _with_later(first: Case, others: Sequence[Case]) -> tuple[Case, list[str]]:
-    faults, later = [], []
-    if "t1" not in first.scans:
-        faults.append("several scans are compared by their t1, which the first one lacks")
-    try:
-        require_days([case.day or 0.0 for case in (first, *others)])
-    except InputError as error:
-        faults.append(str(error))
-    for case in others:
-        if set(case.scans) != OF_LATER_SCANS or is_dicom(case.scans["t1"]):
-            faults.append(f"the scan of day {case.day:g} has NIfTI files of t1 and seg, no others")
-        elif case.labels != first.labels:
-            faults.append(f"the scan of day {case.day:g} has other labels than the first")
-        else:
-            later.append(ScanFiles(case.scans["t1"], case.scans["seg"], case.day or 0.0))
-    return dataclasses.replace(first, later=tuple(later)), faults
 
 
 def _path(folder: Path, text: str) -> Path:

@@ -39,7 +39,7 @@ from ..pictures.patient_pictures import draw_thumbnail
 from ..results.outputs import write_inversion
 from ..results.result_folder import RESULT_FILE, has_all_files, only_run, prepare_output
 from ..scans.later_scans import load_follow_up
-from .case_table import Case
+from .case import Case
 
 REQUEST_FILE = "request.json"
 PICTURE_FILE = "thumbnail.png"
@@ -255,7 +255,12 @@ def invert_case(
             follow_up = None
             if case.later:
                 follow_up = load_follow_up(
-                    patient, case.day or 0.0, case.later, convention=label_convention(case.labels)
+                    patient,
+                    case.day or 0.0,
+                    case.later,
+                    convention=label_convention(case.labels),
+                    forecast=case.forecast,
+                    treatments=case.treatments,
                 )
             source = _opened(database, request["database"], model)
             inversion = invert(patient, source, options, tissue=tissue, follow_up=follow_up)
@@ -312,6 +317,7 @@ def describe_request(
     further: dict[str, Any] = {}
     if case.later:
         further["days"] = [case.day, *(scan.day for scan in case.later)]
+        further["forecast"] = list(case.forecast)
     if case.structures is not None:
         further["structures"] = [list(case.structures.core), list(case.structures.whole)]
     if case.dicom is not None:

@@ -54,6 +54,26 @@ def parse_day(text: str) -> float:
     return day
 
 
+def parse_ahead(text: str) -> tuple[float, ...]:
+    """Days to foretell, counted from the last scan, given as 90,180; in rising order.
+
+    Raises
+    ------
+    InputError
+        If they are not numbers above 0, or more than `MOST_DAYS`.
+    """
+    try:
+        days = sorted({float(part) for part in text.split(",")})
+    except ValueError:
+        days = []
+    if not (0 < len(days) <= MOST_DAYS and all(0 < day < math.inf for day in days)):
+        raise InputError(
+            f"a forecast names at most {MOST_DAYS} numbers of days after the last scan, each above "
+            f"0, as in 90,180; got {text!r}"
+        )
+    return tuple(days)
+
+
 def require_days(days: Sequence[float]) -> None:
     """See that each scan has a day of its own.
 

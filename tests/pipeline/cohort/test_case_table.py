@@ -1,11 +1,14 @@
 """A cohort's table: all its rows are checked before any work, and nothing of it gets lost."""
 
+import numpy as np
 import pytest
 from case_tables import GOOD, table
 
+from glioquery.atlas import SIMULATION_GRID
 from glioquery.errors import InputError
 from glioquery.pipeline.cohort.case_table import read_cases
 from glioquery.pipeline.dicom.named_structures import StructureNames
+from glioquery.pipeline.images.nifti import write_nifti
 
 
 def test_rows_are_read_with_paths_relative_to_the_file(files, monkeypatch, tmp_path_factory):
@@ -180,6 +183,50 @@ def test_rows_of_one_id_with_days_are_scans_of_one_patient(files):
     assert followed.scans["t1"].name == "t1.nii.gz" and later.t1.name == "later.nii.gz"
     assert later.day - followed.day == 103
     assert list(followed.files) == ["t1", "seg", "t1_2", "seg_2"]
+
+
+TWO = (slice(0, 2),) * 3
+DRUG = '[[treatment]]\nkind = "drug"\nday = 20\nrate = 0.01\nhalf_life_days = 40\n'
+MASKED = '[[treatment]]\nkind = "resection"\nday = 10\nmask = "cavity.nii.gz"\n'
+
+
+def test_forecast_and_treatments_stand_in_one_of_the_rows(files):
+    (files / "done.toml").write_text(DRUG + MASKED)
+    write_nifti(files / "cavity.nii.gz", np.ones((2, 2, 2), np.uint8), SIMULATION_GRID.part(TWO))
+    head = "id,t1,seg,labels,day,forecast,treatments\n"
+    first = "a,t1.nii.gz,seg.nii.gz,brats2021,5,,\n"
+    plain, whole = (
+        first + f"a,t1.nii.gz,seg.nii.gz,brats2021,40,{given}\n"
+        for given in ("90,", '"180, 90",done.toml')
+    )
+    (case,) = read_cases(table(files, head + plain)).cases
+    assert (case.forecast, case.treatments, case.day) == ((90,), (), 5)
+    (case,) = read_cases(table(files, head + whole)).cases
+    assert case.forecast == (90, 180) and [one.day for one in case.treatments] == [10, 20]
+    assert set(case.files) - {"t1", "seg", "t1_2", "seg_2"} == {"treatments", "treatments_map_1"}
+    assert case.files["treatments_map_1"] == files / "cavity.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("rows", "fault"),
+    [
+        ("a,1,,done.toml", "line 2: treatments: a patient with it has two scans or more, each"),
+        ("a,,90,", "line 2: forecast: a patient with it has two scans or more, each with a day"),
+        ("a,1,0,\na,2,,", "line 2: a forecast names at most 20 numbers of days after the last"),
+        ("a,1,90,\na,2,180,", "line 2: forecast: one for all scans of a patient, its rows name 2"),
+        ("a,1,,\na,2,,none.toml", "none.toml: expected a TOML file with tables [[treatment]]"),
+        ("a,30,,\na,40,,done.toml", "a drug of day 20 is not after the first scan, of day 30"),
+    ],
+)
+def test_a_forecast_or_treatment_that_makes_no_sense_is_refused(files, rows, fault):
+    (files / "done.toml").write_text(DRUG)
+    lines = [line.split(",") for line in rows.split("\n")]
+    text = "".join(
+        f"{name},t1.nii.gz,seg.nii.gz,brats2021,{','.join(rest)}\n" for name, *rest in lines
+    )
+    with pytest.raises(InputError) as told:
+        read_cases(table(files, "id,t1,seg,labels,day,forecast,treatments\n" + text))
+    assert fault in str(told.value)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from ray import cloudpickle
 from virtual_patient import make_virtual_patient
 
 from glioquery.pipeline.cohort import cohort
-from glioquery.pipeline.cohort.case_table import Case, read_cases
+from glioquery.pipeline.cohort.case import Case
+from glioquery.pipeline.cohort.case_table import read_cases
 from glioquery.pipeline.cohort.cohort import (
     REQUEST_FILE,
     cores_a_patient,

@@ -2,13 +2,15 @@
 
 import csv
 import re
+from dataclasses import replace
 
 import pytest
 from case_tables import table
 from pretended_results import pretend
 from three_of_its_own import Shedding
 
-from glioquery.pipeline.cohort.case_table import Case, read_cases
+from glioquery.pipeline.cohort.case import Case
+from glioquery.pipeline.cohort.case_table import read_cases
 from glioquery.pipeline.cohort.cohort import (
     Outcome,
     describe_request,
@@ -86,6 +88,8 @@ def test_rates_of_several_scans_stand_in_the_summary(files, database):
     followed = Case("a", scans, "brats2021", day=0.0, later=(later,))
     request = describe_request(followed, database, DEFAULT)
     assert request["days"] == [0.0, 40.0] and "t1_2" in request["inputs_sha256"]
+    ahead = describe_request(replace(followed, forecast=(90.0,)), database, DEFAULT)
+    assert ahead == request | {"forecast": [90.0]}  # another request: inverted again
     rates = {"rho": 0.02, "dw": 0.13, "velocity_mm_per_year": 37.25}
     outlook = {"rates": {name: {"value": value} for name, value in rates.items()}}
     pretend(files / "sub-a", request, outlook=outlook)
