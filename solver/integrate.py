@@ -71,6 +71,59 @@ class Snapshot:
     whole_voxels: int
     ventricles: NDArray[np.bool_] | None = None
 
+    @classmethod
+    def of(cls, state: State, thresholds: Thresholds) -> Snapshot:
+        """Measure a state of a growth; where the tumour pushes, its outlines are counted anew.
+
+        Parameters
+        ----------
+        state : State
+        thresholds : Thresholds
+            Those that the state's voxels were counted by.
+
+        Returns
+        -------
+        Snapshot
+        """
+        if state.displacement is None:
+            return cls(state.days, state.u, state.core_voxels, state.whole_voxels)
+        core, whole = (
+            int((state.u >= np.float32(level)).sum())
+            for level in (thresholds.core, thresholds.whole)
+        )
+        return cls(state.days, state.u, core, whole, state.ventricles)
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """How a growth went, by its states: what they cost to measure is not spent yet.
+
+    Attributes
+    ----------
+    status : Status
+        As in `Simulation`, but for tissue that folds.
+    states : tuple of State
+        Those of the requested snapshots that the run reached, in the order of time.
+    end : State
+    n_steps, n_stages, clipped
+        As in `Simulation`.
+    """
+
+    status: Status
+    states: tuple[State, ...]
+    end: State
+    n_steps: int
+    n_stages: int
+    clipped: float
+
+    @property
+    def folds(self) -> bool:
+        """Whether the tissue folds at the end."""
+        if self.status is Status.NOT_FINITE:
+            return False
+        moved = self.end.displacement
+        return moved is not None and moved.folds
+
 
 @dataclass(frozen=True, eq=False)
 class Simulation:
@@ -185,6 +238,59 @@ def simulate(
         If snapshot times or volumes do not rise, a time lies outside (0, days], or the run would
         take more than about `schedule.MAX_STEPS` steps.
     """
+    course = follow(
+        tissue,
+        parameters,
+        model=model,
+        thresholds=thresholds,
+        snapshot_days=snapshot_days,
+        snapshot_ml=snapshot_ml,
+        stop_ml=stop_ml,
+        accuracy=accuracy,
+        treatments=treatments,
+    )
+    return Simulation(
+        parameters=replace(parameters, days=course.end.days),
+        status=Status.FOLDED if course.folds else course.status,
+        snapshots=tuple(Snapshot.of(state, thresholds) for state in course.states),
+        final=Snapshot.of(course.end, thresholds),
+        tissue=tissue,
+        n_steps=course.n_steps,
+        n_stages=course.n_stages,
+        clipped=course.clipped,
+        displacement=course.end.displacement if course.end.is_finite else None,
+    )
+
+
+@own_jax()
+def follow(
+    tissue: Tissue,
+    parameters: GrowthParameters,
+    *,
+    model: GrowthModel = FisherKolmogorov(),
+    thresholds: Thresholds = Thresholds(),
+    snapshot_days: Sequence[float] = (),
+    snapshot_ml: Sequence[float] = (),
+    stop_ml: float = math.inf,
+    accuracy: Accuracy = Accuracy(),
+    treatments: Sequence[Treatment] = (),
+) -> Course:
+    """Grow one tumour as `simulate` does, and measure nothing of what tissue it pushes.
+
+    Parameters
+    ----------
+    tissue, parameters, model, thresholds, snapshot_days, snapshot_ml, stop_ml, accuracy, treatments
+        As in `simulate`, which measures the states.
+
+    Returns
+    -------
+    Course
+
+    Raises
+    ------
+    OriginError, InputError
+        As `simulate`.
+    """
     times, volumes = _checked(parameters, snapshot_days, snapshot_ml)
     require_end(tissue, parameters, model=model, accuracy=accuracy)
     domain = tissue.domain[tissue.box]
@@ -199,7 +305,7 @@ def simulate(
         treatments=treatments,
     )
     state = next(states)
-    snapshots: list[Snapshot] = []
+    kept: list[State] = []
     status = Status.DONE
     clipped, n_steps, n_stages = 0.0, 0, 0
     while state.days < parameters.days:
@@ -207,7 +313,7 @@ def simulate(
         # A time between two steps is reached by a shorter step aside: the run itself goes on as if
         # nothing had been asked.
         while times and times[0] < min(before.next_days, parameters.days):
-            snapshots.append(_snapshot(before.at(times.pop(0)), thresholds))
+            kept.append(before.at(times.pop(0)))
         is_past = before.next_days > parameters.days
         state = before.at(parameters.days) if is_past else next(states)
         clipped, n_steps, n_stages = clipped + state.clipped, n_steps + 1, n_stages + state.n_stages
@@ -215,11 +321,10 @@ def simulate(
             status = Status.NOT_FINITE
             break
         if times and times[0] == state.days:
-            snapshots.append(_snapshot(state, thresholds))
+            kept.append(state)
             times.pop(0)
         while volumes and state.whole_voxels * ml >= volumes[0]:
-            target = volumes.pop(0) / ml
-            snapshots.append(_at_volume(target, before, state, thresholds))
+            kept.append(_at_volume(volumes.pop(0) / ml, before, state))
         if state.whole_voxels * ml >= stop_ml:
             status = Status.STOPPED_AT_VOLUME
             break
@@ -232,31 +337,11 @@ def simulate(
         ):
             status = Status.TISSUE_FULL
             break
-    if status is not Status.NOT_FINITE and state.displacement and state.displacement.folds:
-        status = Status.FOLDED
-    return Simulation(
-        parameters=replace(parameters, days=state.days),
-        status=status,
-        snapshots=tuple(sorted(snapshots, key=lambda s: s.days)),
-        final=_snapshot(state, thresholds),
-        tissue=tissue,
-        n_steps=n_steps,
-        n_stages=n_stages,
-        clipped=clipped,
-        displacement=state.displacement if state.is_finite else None,
-    )
+    kept.sort(key=lambda one: one.days)
+    return Course(status, tuple(kept), state, n_steps, n_stages, clipped)
 
 
-def _snapshot(state: State, thresholds: Thresholds) -> Snapshot:
-    if state.displacement is None:
-        return Snapshot(state.days, state.u, state.core_voxels, state.whole_voxels)
-    core, whole = (
-        int((state.u >= np.float32(t)).sum()) for t in (thresholds.core, thresholds.whole)
-    )
-    return Snapshot(state.days, state.u, core, whole, state.ventricles)
-
-
-def _at_volume(target: float, before: State, after: State, thresholds: Thresholds) -> Snapshot:
+def _at_volume(target: float, before: State, after: State) -> State:
     """The tumour when its whole outline has `target` voxels, between two states of the run."""
     low, high = ((s.days, math.cbrt(s.whole_voxels)) for s in (before, after))
     for _ in range(MAX_SIDE_STEPS):
@@ -269,7 +354,7 @@ def _at_volume(target: float, before: State, after: State, thresholds: Threshold
             low = days, math.cbrt(aside.whole_voxels)
         else:
             high = days, math.cbrt(aside.whole_voxels)
-    return _snapshot(aside, thresholds)
+    return aside
 
 
 def _checked(

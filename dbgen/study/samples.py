@@ -20,7 +20,7 @@ import numpy as np
 from ...errors import InputError
 from ...solver import GrowthParameters, Snapshot, Status, Thresholds, Tissue, simulate
 from ...solver.declarations import own_values, symmetry_of
-from ...solver.integrate import VOLUME_TOLERANCE
+from ...solver.integrate import VOLUME_TOLERANCE, follow
 from .plan import Plan
 from .samplers import find_sampler
 from .sampling import Draw, draw_run
@@ -65,10 +65,6 @@ class Rejection(enum.Enum):
     CONDITION = "a condition of where does not hold"
     FOLDED = "the tissue folds where the tumour pushes it"
     NOT_FINITE = "the density stopped being a number"
-
-
-FAILURES = {Status.FOLDED: Rejection.FOLDED, Status.NOT_FINITE: Rejection.NOT_FINITE}
-"""Endings of a run that is no solution, although it has the wanted sizes."""
 
 
 def draw_samples(tissue: Tissue, plan: Plan, run: int) -> list[Sample]:
@@ -144,7 +140,7 @@ def draw_attempt(tissue: Tissue, plan: Plan, run: int, attempt: int) -> list[Sam
     elif not sampler.sweeps:
         # A run that passes the largest volume is not acceptable any more.
         stop_ml = math.nextafter(space.whole_ml.high, math.inf)
-    result = simulate(
+    course = follow(
         tissue,
         draw.parameters,
         model=plan.model,
@@ -155,21 +151,25 @@ def draw_attempt(tissue: Tissue, plan: Plan, run: int, attempt: int) -> list[Sam
         treatments=plan.events,
     )
     if sampler.sweeps:
-        if result.status in FAILURES:
-            raise InputError(f"point {run} of the sweep, {draw.parameters}: {result.status.value}")
-        return [Sample(draw.parameters, result.final, attempt)]
-    if result.status in FAILURES:
-        return FAILURES[result.status]
+        failure = Status.FOLDED if course.folds else course.status
+        if failure in (Status.FOLDED, Status.NOT_FINITE):
+            raise InputError(f"point {run} of the sweep, {draw.parameters}: {failure.value}")
+        return [Sample(draw.parameters, Snapshot.of(course.end, plan.thresholds), attempt)]
+    if course.status is Status.NOT_FINITE:
+        return Rejection.NOT_FINITE
     if volumes:
-        grown = [(snapshot.days, snapshot) for snapshot in result.snapshots]
+        grown = [(state.days, state) for state in course.states]
         if len(grown) < len(volumes):
             return Rejection.TOO_SLOW
-    elif result.status is Status.STOPPED_AT_VOLUME:
+    elif course.status is Status.STOPPED_AT_VOLUME:
         return Rejection.TOO_LARGE
     else:
-        grown = [(draw.parameters.days, result.final)]
-    samples = []
-    for days, snapshot in grown:
+        grown = [(draw.parameters.days, course.end)]
+    samples: list[Sample] = []
+    for days, state in grown:
+        # Pushed tissue takes far longer to find than a growth: the smallest snapshot, whose core
+        # is the one that may be too small, is judged before the others are measured.
+        snapshot = Snapshot.of(state, plan.thresholds)
         rejection = _size_fault(tissue, space, snapshot)
         if rejection is not None:
             return rejection
@@ -178,6 +178,8 @@ def draw_attempt(tissue: Tissue, plan: Plan, run: int, attempt: int) -> list[Sam
             return Rejection.OUT_OF_RANGES
         if not _holds(plan, parameters):
             return Rejection.CONDITION
+        if not samples and course.folds:
+            return Rejection.FOLDED
         samples.append(Sample(parameters, snapshot, attempt))
     return samples
 
