@@ -5,7 +5,8 @@ independently and uniformly from the default space with another seed, look for t
 in the first 250, 500, 1,000, ... samples of each: samples depend on their number alone, so that the
 first n of a database are the database of n. Compute is the processor time of its shards. Real
 patients look as well, where `--cases` names results of `glioquery invert`, and a finished database
-of any size may be searched beside these: `--database DB`.
+of any size may be searched beside these: `--database DB`. `--refined` then refines the growth of
+each patient from the largest of the databases, all parameters that it draws.
 
 FOLDER keeps the databases; the same command resumes. It ends with `sampling.csv` and the curves of
 `sampling.png` there.
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,10 @@ from matplotlib.figure import Figure
 from glioquery.dbgen import Database, ParameterSpace, Plan, generate
 from glioquery.dbgen.store.shard import read_record, shard_path
 from glioquery.pipeline.cohort.evaluation_cases import find_cases
+from glioquery.pipeline.fit.answer import N_RANKED
+from glioquery.pipeline.fit.coordinates import free_parameters
+from glioquery.pipeline.fit.refinement import N_STARTS, choose_starts, refine
+from glioquery.pipeline.fit.trajectory import Target
 from glioquery.query import Index, build_index, outlines_of, search
 from glioquery.solver import Accuracy, TumorMasks
 from glioquery.solver.models import find_model
@@ -109,6 +115,21 @@ def spent_on(path: Path, sizes: list[int], shard_size: int) -> list[float]:
     return [sum(read_record(shard_path(path, i)).seconds for i in part) for part in shards]
 
 
+def tell_refined(name: str, database: Database, index: Index, real: list[TumorMasks]) -> None:
+    """Print the score of each patient's refined growth, and its processor time."""
+    for number, masks in enumerate(real):
+        began = time.process_time()
+        free = free_parameters(database, ())
+        target = Target(masks, database.tissue, database.model, database.thresholds, free)
+        ranked = search(index, masks, k=min(N_RANKED, index.n_samples))
+        growths = [database.growth_parameters(match.sample) for match in ranked]
+        found = refine(target, choose_starts(growths, N_STARTS), accuracy=database.accuracy)
+        score = sum(target.dice_of(found.density))
+        spent = time.process_time() - began
+        row = {"sampling": name, "patient": number, "match": round(ranked[0].score, 4)}
+        print(row | {"refined": round(score, 4), "core_seconds": round(spent, 1)}, flush=True)
+
+
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Draw the mean best score against the size, and against the compute.
 
@@ -149,6 +170,7 @@ def main() -> None:
     parser.add_argument("--unseen", type=int, default=200)
     names = [*WAYS, *SHAPES]
     parser.add_argument("--ways", nargs="*", choices=names, default=list(WAYS))
+    parser.add_argument("--refined", action="store_true", help="refine the real patients' growths")
     parser.add_argument("--largest", type=int, default=SIZES[-1])
     options = parser.parse_args()
     sizes = [n for n in SIZES if n <= options.largest]
@@ -165,6 +187,8 @@ def main() -> None:
         database = generate(path, sizes[-1], plan=plan, store="outlines", shard_size=SHARD_SIZE)
         index = build_index(database, path / "index")
         rows += tell(name, index, sizes, spent_on(path, sizes, SHARD_SIZE), queries)
+        if options.refined:
+            tell_refined(name, database, index, queries["real"])
     if options.database:
         database = Database.open(options.database)
         whole, size = [database.n_samples], database.header["shard_size"]

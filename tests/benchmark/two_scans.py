@@ -33,8 +33,8 @@ from glioquery.pipeline.scans.joint_fit import fit_scans
 from glioquery.pipeline.scans.real_rates import (
     DAYS_IN_A_YEAR,
     FACTORS,
+    FACTORS_TREATED,
     LEAST_DEVIATION,
-    NORMAL_FACTOR,
     QUANTITIES,
 )
 from glioquery.pipeline.virtual.calibration import draw_unseen
@@ -228,6 +228,15 @@ def errors(rows: Iterable[dict[str, Any]], name: str) -> tuple[np.ndarray, np.nd
     return off, np.hypot(told, LEAST_DEVIATION)
 
 
+def told_in(rows: list[dict[str, Any]]) -> list[str]:
+    """Quantities that the rows tell of: no doubling time under treatment."""
+    return [
+        name
+        for name in QUANTITIES
+        if name == "volume_ml" or any(name in row["found"] for row in rows)
+    ]
+
+
 def factor_of(off: np.ndarray, told: np.ndarray) -> float:
     """The factor with which 90 % of intervals hold the truth (split conformal calibration)."""
     ratios = np.sort(np.abs(off) / told)
@@ -238,11 +247,9 @@ def report(rows: list[dict[str, Any]]) -> None:
     """Print what the rows say."""
     print(f"{len(rows)} pairs, mean sum of the four Dice {np.mean([r['score'] for r in rows]):.3f}")
     print("quantity | median error | 90 % of errors below | intervals that hold the truth")
-    for name in QUANTITIES:
-        if not any(name in row["found"] for row in rows) and name != "volume_ml":
-            continue
+    for name in told_in(rows):
         off, told = errors(rows, name)
-        factor = NORMAL_FACTOR if rows[0].get("treatment") else FACTORS[name]
+        factor = (FACTORS_TREATED if rows[0].get("treatment") else FACTORS)[name]
         print(
             f"{name} | {np.median(np.abs(np.expm1(off))):.1%} | "
             f"{np.quantile(np.abs(np.expm1(off)), 0.9):.0%} | "
@@ -265,7 +272,7 @@ def report(rows: list[dict[str, Any]]) -> None:
 def calibrate(rows: list[dict[str, Any]]) -> None:
     """Print the factors of the intervals."""
     print(f"{len(rows)} pairs")
-    for name in QUANTITIES:
+    for name in told_in(rows):
         print(f'    "{name}": {factor_of(*errors(rows, name)):.2f},')
 
 

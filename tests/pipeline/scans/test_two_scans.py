@@ -19,7 +19,7 @@ from glioquery.pipeline.scans.joint_fit import fit_jointly, keep_pace
 from glioquery.pipeline.scans.joint_outlines import JointTarget
 from glioquery.pipeline.scans.real_rates import (
     FACTORS,
-    NORMAL_FACTOR,
+    FACTORS_TREATED,
     RESTS_ON_TREATED,
     basis_of,
 )
@@ -121,7 +121,7 @@ def test_a_treatment_after_the_last_scan_leaves_the_fit_and_changes_the_forecast
         math.log(told.rates["rho"].high / told.rates["rho"].value)
         for told in (outlook, look_ahead(fit))
     )
-    assert treated / untreated == pytest.approx(NORMAL_FACTOR / FACTORS["rho"])
+    assert treated / untreated == pytest.approx(FACTORS_TREATED["rho"] / FACTORS["rho"])
 
 
 def test_a_third_scan_is_foretold_with_its_volume(fit, seen, scans):
