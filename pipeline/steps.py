@@ -6,6 +6,8 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from ..dbgen.machine.memory import give_memory_back
+
 Step = Callable[[str], None]
 """Called with the name of each step as it begins."""
 
@@ -15,7 +17,7 @@ def silent(name: str) -> None:
 
 
 class Steps:
-    """Announces each step and keeps its time.
+    """Announces each step and keeps its time; the memory of the one before goes back first.
 
     Attributes
     ----------
@@ -30,6 +32,7 @@ class Steps:
     @contextlib.contextmanager
     def __call__(self, name: str) -> Iterator[None]:
         """Count the work of the block as the step of this name."""
+        give_memory_back()
         self._told(name)
         began = time.perf_counter()
         yield

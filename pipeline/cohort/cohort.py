@@ -21,7 +21,6 @@ from typing import Any
 from ...dbgen import Database
 from ...dbgen.machine.cluster import carried_by_value, connected, remote
 from ...dbgen.machine.files import sha256_of
-from ...dbgen.machine.memory import give_memory_back
 from ...dbgen.machine.tasks import outcomes_of, resources
 from ...errors import InputError, explained
 from ...paths import StrPath
@@ -233,7 +232,6 @@ def invert_case(
     lead to it.
     """
     keep_compiled_programs()
-    give_memory_back()
     try:
         register_model(model)
         with only_run(folder):

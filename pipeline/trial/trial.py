@@ -15,7 +15,6 @@ from typing import Any
 
 from ...dbgen.machine.cluster import connected, remote
 from ...dbgen.machine.files import write_json
-from ...dbgen.machine.memory import give_memory_back
 from ...dbgen.machine.progress import Progress, silent
 from ...dbgen.machine.tasks import outcomes_of, resources
 from ...dbgen.store.embedded import embedded_database
@@ -123,7 +122,6 @@ def run_patient(
 ) -> None:
     """Make a patient's rows; the row of a case that fails says why."""
     keep_compiled_programs()
-    give_memory_back()
     seed, bearer = request["seed"], None
     for arm in arms:
         row: Row = {"patient": number, "arm": arm, "request": request}
