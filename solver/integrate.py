@@ -103,7 +103,7 @@ class Course:
     status : Status
         As in `Simulation`, but for tissue that folds.
     states : tuple of State
-        Those of the requested snapshots that the run reached, in the order of time.
+        States of the requested snapshots that the run reached, in the order of time.
     end : State
     n_steps, n_stages, clipped
         As in `Simulation`.
