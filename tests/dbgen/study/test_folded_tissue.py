@@ -6,7 +6,7 @@ from skull import brain
 from glioquery.dbgen import Plan
 from glioquery.dbgen.study.samples import Rejection, draw_attempt
 from glioquery.errors import InputError
-from glioquery.solver import displacement
+from glioquery.solver import displacement, stepper
 from glioquery.solver.models import FisherKolmogorovMassEffect
 
 ORIGIN = [7.3, 2.6, -0.9]
@@ -28,3 +28,14 @@ def test_a_run_that_folds_is_drawn_again_and_a_point_of_a_sweep_refused(monkeypa
     assert draw_attempt(tissue, drawn, 0, 0) is Rejection.FOLDED
     with pytest.raises(InputError, match=r"point 0 of the sweep, .*swelling.* the tissue folds"):
         draw_attempt(tissue, swept, 0, 0)
+
+
+@pytest.mark.slow
+def test_a_draw_that_is_refused_finds_one_displacement(monkeypatch):
+    found = []
+    push = stepper.displace
+    monkeypatch.setattr(stepper, "displace", lambda *a, **k: found.append(1) or push(*a, **k))
+    sizes = SIZES | {"core_min_ml": 3, "snapshots_per_run": 4}  # the core of 2 ml is smaller
+    drawn = plan_of({"dw": 0.15, "rho": 0.08, **sizes})
+    assert draw_attempt(brain(30, 8), drawn, 0, 0) is Rejection.CORE_TOO_SMALL
+    assert len(found) == 1
