@@ -86,7 +86,8 @@ class Snapshot:
         Snapshot
         """
         if state.displacement is None:
-            return cls(state.days, state.u, state.core_voxels, state.whole_voxels)
+            core, whole = state.core_voxels, state.whole_voxels
+            return cls(state.days, state.u, core, whole, state.ventricles)
         core, whole = (
             int((state.u >= np.float32(level)).sum())
             for level in (thresholds.core, thresholds.whole)

@@ -21,7 +21,7 @@ from .declarations import own_parameters, own_values, with_values
 from .density import Thresholds
 from .displacement import Displacement, displace
 from .laplacian import Laplacian
-from .models import GrowthModel, late_days, swelling_of
+from .models import GrowthModel, late_days, pushes, swelling_of
 from .own_settings import own_jax
 from .parameters import GrowthParameters
 from .schedule import Accuracy, Pace
@@ -334,10 +334,12 @@ class Stepper:
 
     def ventricles(self, state: State) -> NDArray[np.bool_] | None:
         """The ventricles on the tissue's box, where the pushed tissue leaves them."""
-        moved = state.displacement
-        if moved is None:
+        if not pushes(self._model):
             return None
-        return moved.carry(self._tissue.ventricles)[self._tissue.box] >= 0.5
+        moved, still = state.displacement, self._tissue.ventricles
+        if moved is None:  # this growth does not swell
+            return still[self._tissue.box]
+        return moved.carry(still)[self._tissue.box] >= 0.5
 
     @own_jax()
     def kept(self, state: State, share: float | NDArray[np.floating]) -> State:

@@ -81,6 +81,8 @@ def test_nothing_pushes_nothing():
     plain = simulate(tissue, p, model=FisherKolmogorov())
     np.testing.assert_array_equal(still.final.u, plain.final.u)
     assert still.displacement is None and still.pushed_tissue is tissue
+    # A database of this model stores the ventricles of this growth, too.
+    np.testing.assert_array_equal(still.final.ventricles, tissue.ventricles[tissue.box])
 
 
 def test_tissue_keeps_its_volume_but_for_what_swells_and_the_ventricle_gives_the_room():
