@@ -38,15 +38,15 @@ QUANTITIES = (
 """Quantities with an interval; the last are the foretold volumes."""
 
 FACTORS: Mapping[str, float] = {
-    "rho": 0.53,
-    "dw": 0.70,
-    "lambda_mm": 1.18,
-    "velocity_mm_per_year": 0.31,
-    "age_days": 0.29,
-    "doubling_days": 0.24,
-    "volume_ml": 0.29,
+    "rho": 0.72,
+    "dw": 1.00,
+    "lambda_mm": 2.09,
+    "velocity_mm_per_year": 0.41,
+    "age_days": 0.32,
+    "doubling_days": 0.19,
+    "volume_ml": 0.24,
 }
-"""f of each quantity, by `tests/benchmark/two_scans.py --seed 202619 --n 40 --calibrate`."""
+"""f of each quantity, by `tests/benchmark/two_scans.py --seed 202619 --n 100 --calibrate`."""
 
 FACTORS_TREATED: Mapping[str, float] = {
     "rho": 1.645,
