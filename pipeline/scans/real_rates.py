@@ -171,10 +171,10 @@ def rate_of(fit: JointFit, name: str, value: float, slope: NDArray[np.float64]) 
 
 
 def factors_of(fit: JointFit) -> Mapping[str, float]:
-    """Factors of the intervals of a fit, by quantity."""
-    return FACTORS_TREATED if fit.joint.treatments else FACTORS
+    """Factors of the intervals of a fit, by quantity: a treatment after all scans fits nothing."""
+    return FACTORS_TREATED if fit.joint.is_treated else FACTORS
 
 
 def basis_of(fit: JointFit) -> str:
     """What the intervals of a fit rest on, for a person."""
-    return RESTS_ON_TREATED if fit.joint.treatments else RESTS_ON
+    return RESTS_ON_TREATED if fit.joint.is_treated else RESTS_ON

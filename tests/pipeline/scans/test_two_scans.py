@@ -18,8 +18,9 @@ from glioquery.pipeline.scans.forecast import checked_forecast, look_ahead
 from glioquery.pipeline.scans.joint_fit import fit_jointly, keep_pace
 from glioquery.pipeline.scans.joint_outlines import JointTarget
 from glioquery.pipeline.scans.real_rates import (
-    FACTORS,
     FACTORS_TREATED,
+    LEAST_DEVIATION,
+    RESTS_ON,
     RESTS_ON_TREATED,
     basis_of,
 )
@@ -107,7 +108,11 @@ def test_two_scans_about_a_treatment_tell_the_rates(brain, scans):
     assert found.growth.rho == pytest.approx(GROWTH.rho, rel=0.1)
     untreated = in_real_days(replace(joint, treatments=()).follow(GROWTH, COARSE))
     assert untreated.parameters.rho < 0.8 * GROWTH.rho
-    assert "doubling_days" not in look_ahead(found).rates
+    rates = look_ahead(found).rates
+    assert "doubling_days" not in rates and basis_of(found) == RESTS_ON_TREATED
+    for name, rate in rates.items():  # intervals of treated pairs
+        reach = FACTORS_TREATED[name] * math.hypot(rate.deviation, LEAST_DEVIATION)
+        assert math.log(rate.high / rate.value) == pytest.approx(reach)
 
 
 def test_a_treatment_after_the_last_scan_leaves_the_fit_and_changes_the_forecast(fit):
@@ -116,12 +121,8 @@ def test_a_treatment_after_the_last_scan_leaves_the_fit_and_changes_the_forecast
     assert not later.is_treated
     outlook = look_ahead(replace(fit, joint=later), [DAYS[2]])
     assert not outlook.forecast[0].density.u[cavity].any()
-    assert basis_of(outlook.fit) == RESTS_ON_TREATED
-    (treated, untreated) = (
-        math.log(told.rates["rho"].high / told.rates["rho"].value)
-        for told in (outlook, look_ahead(fit))
-    )
-    assert treated / untreated == pytest.approx(FACTORS_TREATED["rho"] / FACTORS["rho"])
+    assert basis_of(outlook.fit) == RESTS_ON
+    assert outlook.rates == look_ahead(fit).rates
 
 
 def test_a_third_scan_is_foretold_with_its_volume(fit, seen, scans):
