@@ -94,6 +94,8 @@ class DatabaseFacts:
     thresholds : dict
         Densities of the two outlines.
     store : {'density', 'outlines'}
+    ventricles : bool
+        Whether the ventricles are stored that the tumours have pushed.
     n_samples, n_runs, n_draws : int
         Tumours; accepted runs that they are snapshots of; simulated runs, rejected ones included.
     acceptance : float
@@ -124,6 +126,7 @@ class DatabaseFacts:
     atlas: str
     thresholds: dict[str, float]
     store: str
+    ventricles: bool
     n_samples: int
     n_runs: int
     n_draws: int
@@ -171,6 +174,7 @@ def describe_database(database: Database) -> DatabaseFacts:
         atlas=plan["atlas"]["name"],
         thresholds=plan["thresholds"],
         store=header["store"],
+        ventricles=database.stores_ventricles,
         n_samples=database.n_samples,
         n_runs=len(first_of_run),
         n_draws=n_draws,
@@ -229,6 +233,12 @@ def write_card(database: Database) -> Path:
     return path
 
 
+def _stored_in_words(facts: DatabaseFacts) -> str:
+    """What is stored of each tumour."""
+    stored = "densities and outlines" if facts.store == "density" else "outlines"
+    return f"{stored}, and the pushed ventricles" if facts.ventricles else stored
+
+
 def card_text(facts: DatabaseFacts) -> str:
     """The card, in Markdown."""
     declared = Declared.of(facts.parameters)
@@ -258,7 +268,7 @@ def card_text(facts: DatabaseFacts) -> str:
         ("runs accepted", f"{facts.n_runs:,}, {100 * facts.acceptance:.3g} %"),
         ("tumours outside the limits of size", f"{facts.n_outside:,}"),
         ("outlines", ", ".join(f"{k} {{u >= {v:g}}}" for k, v in facts.thresholds.items())),
-        ("stored", "densities and outlines" if facts.store == "density" else "outlines"),
+        ("stored", _stored_in_words(facts)),
         ("size on disk", f"{facts.n_bytes / 1e6:,.3g} MB"),
         ("processor time", f"{facts.core_seconds:,.0f} s, {each:.2g} s a tumour"),
         *(("simulated on", f"{name}: {n:,} tumours") for name, n in facts.processors.items()),

@@ -38,6 +38,7 @@ def asked(database, sample, folder):
 @pytest.mark.slow
 def test_they_are_those_of_the_simulation_and_a_query_adds_their_dice(pushed, tmp_path, capsys):
     assert verify(pushed.path) == []
+    assert "outlines, and the pushed ventricles" in (pushed.path / "DATACARD.md").read_text()
     again = pushed.simulate_again(2)
     stored = pushed.ventricles(2)
     np.testing.assert_array_equal(stored[pushed.tissue.box], again.final.ventricles)
