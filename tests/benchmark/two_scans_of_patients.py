@@ -3,7 +3,8 @@
 `python tests/benchmark/two_scans_of_patients.py OUT [--n 10]` makes the patients in OUT, runs
 `glioquery invert` on each and keeps what it measures in OUT/rows.jsonl, a line a patient: the same
 command goes on from there. `--alone N` also inverts the first scan of the first N alone, for the
-ratio of processor times. `--report` prints what the rows say.
+ratio of processor times; `--own-anatomy`, which takes another OUT, is the command's option.
+`--report` prints what the rows say.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def inverted(*arguments: object) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def measure(out: Path, number: int, *, alone: bool) -> dict[str, Any]:
+def measure(out: Path, number: int, *, alone: bool, own_anatomy: bool) -> dict[str, Any]:
     """What the command tells of one patient."""
     patient = make_followed_patient(SEED, number)
     folder = out / f"patient-{number}"
@@ -48,7 +49,9 @@ def measure(out: Path, number: int, *, alone: bool) -> dict[str, Any]:
         option for one in (first, second) for option in ("--scan", f"{one.t1},{one.seg},{one.day}")
     ]
     spent = inverted(
-        *scans, "--labels", "brats2021", "--forecast", patient.ahead_days, "-o", folder / "two"
+        *scans,
+        *("--labels", "brats2021", "--forecast", patient.ahead_days, "-o", folder / "two"),
+        *(["--own-anatomy"] if own_anatomy else []),
     )
     spent_alone = None
     if alone:
@@ -79,6 +82,7 @@ def measure(out: Path, number: int, *, alone: bool) -> dict[str, Any]:
           for u in (patient.later, TumorDensity(foretold.values, foretold.grid))]  # fmt: skip
     return row | {
         "found": {name: outlook["rates"][name] for name in RATES},
+        "own_anatomy": outlook["own_anatomy"],
         "scans": outlook["scans"],
         "foretold": {"true_ml": ml[0], "ml": ml[1], "dice_core": core, "dice_whole": whole},
     }
@@ -115,6 +119,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=10, help="patients")
     parser.add_argument("--first", type=int, default=0, help="number of the first patient")
     parser.add_argument("--alone", type=int, default=2, help="patients also inverted with one scan")
+    parser.add_argument("--own-anatomy", action="store_true", help="as the command's option")
     parser.add_argument("--report", action="store_true", help="measure nothing more")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -126,7 +131,12 @@ def main() -> None:
         for number in sorted(
             set(range(arguments.first, arguments.n)) - {row["number"] for row in rows}
         ):
-            row = measure(arguments.out, number, alone=number < arguments.alone)
+            row = measure(
+                arguments.out,
+                number,
+                alone=number < arguments.alone,
+                own_anatomy=arguments.own_anatomy,
+            )
             rows.append(row)
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
