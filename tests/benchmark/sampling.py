@@ -30,7 +30,7 @@ from glioquery.dbgen.store.shard import read_record, shard_path
 from glioquery.pipeline.cohort.evaluation_cases import find_cases
 from glioquery.pipeline.fit.answer import N_RANKED
 from glioquery.pipeline.fit.coordinates import free_parameters
-from glioquery.pipeline.fit.refinement import N_STARTS, choose_starts, refine
+from glioquery.pipeline.fit.refinement import N_STARTS, NoGrowthError, choose_starts, refine
 from glioquery.pipeline.fit.trajectory import Target
 from glioquery.query import Index, build_index, outlines_of, search
 from glioquery.solver import Accuracy, TumorMasks
@@ -123,11 +123,14 @@ def tell_refined(name: str, database: Database, index: Index, real: list[TumorMa
         target = Target(masks, database.tissue, database.model, database.thresholds, free)
         ranked = search(index, masks, k=min(N_RANKED, index.n_samples))
         growths = [database.growth_parameters(match.sample) for match in ranked]
-        found = refine(target, choose_starts(growths, N_STARTS), accuracy=database.accuracy)
-        score = sum(target.dice_of(found.density))
-        spent = time.process_time() - began
-        row = {"sampling": name, "patient": number, "match": round(ranked[0].score, 4)}
-        print(row | {"refined": round(score, 4), "core_seconds": round(spent, 1)}, flush=True)
+        row: dict[str, Any] = {"sampling": name, "patient": number}
+        row["match"] = round(ranked[0].score, 4)
+        try:
+            found = refine(target, choose_starts(growths, N_STARTS), accuracy=database.accuracy)
+            row["refined"] = round(sum(target.dice_of(found.density)), 4)
+        except NoGrowthError as error:
+            row["refined"] = str(error)
+        print(row | {"core_seconds": round(time.process_time() - began, 1)}, flush=True)
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
