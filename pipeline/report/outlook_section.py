@@ -10,6 +10,7 @@ from ..pictures.patient_pictures import draw_days
 from ..scans.forecast import grown_on
 from ..scans.patient_outlook import PatientOutlook
 from ..scans.real_rates import LEVEL, Rate, basis_of
+from .page import number
 from .report import Section, Table
 
 RATE_NAMES = {
@@ -35,13 +36,13 @@ def describe_outlook(
     told = outlook.outlook
     last = told.fit.joint.after_days[-1]
     sentences = [
-        f"{len(told.scans)} scans within {last:g} days tell the growth in real days. The growth "
+        f"{len(told.scans)} scans within {_days(last)} days tell the growth in real days. The growth "
         "rests on the outlines of all scans, the maps of this page on the first scan alone.",
         f"The intervals of {LEVEL:.0%} rest on {basis_of(told.fit)}. Errors of model, anatomy, "
         "registration and listed treatments come on top: the intervals claim nothing for a real "
         "patient.",
     ]
-    treated = [f"{one.listed.kind} on day {one.listed.day - outlook.follow_up.first_day:g}"
+    treated = [f"{one.listed.kind} on day {_days(one.listed.day - outlook.follow_up.first_day)}"
                for one in outlook.follow_up.treatments]  # fmt: skip
     if treated:
         sentences.append(
@@ -56,16 +57,20 @@ def describe_outlook(
             f"{check.dice_whole:.2f})."
         )
     rates = [
-        (name, f"{told.rates[key].value:.3g} {told.rates[key].unit}", _interval(told.rates[key]))
+        (
+            name,
+            f"{number(told.rates[key].value)} {told.rates[key].unit}",
+            _interval(told.rates[key]),
+        )
         for key, name in RATE_NAMES.items()
         if key in told.rates
     ]
     days: list[tuple[str | None, ...]] = [
-        (f"{day.after_days:g}", f"{scan.whole_ml:.1f}", f"{day.whole_ml.value:.1f}", None)
+        (_days(day.after_days), f"{scan.whole_ml:.1f}", f"{day.whole_ml.value:.1f}", None)
         for scan, day in zip(told.fit.joint.scans, told.scans, strict=True)
     ]
     days += [
-        (f"{day.after_days:g}", None, f"{day.whole_ml.value:.1f}", _interval(day.whole_ml))
+        (_days(day.after_days), None, f"{day.whole_ml.value:.1f}", _interval(day.whole_ml))
         for day in told.forecast
     ]
     tables = [
@@ -78,7 +83,7 @@ def describe_outlook(
     ]  # fmt: skip
     panels = [("first scan", inversion.maps.growth)]
     panels += [
-        (f"day {day.after_days:g}", density)
+        (f"day {_days(day.after_days)}", density)
         for day, density in zip(told.forecast, outlook.maps, strict=True)
     ][:MOST_PANELS]
     last_day = (told.forecast or told.scans)[-1].after_days
@@ -105,7 +110,11 @@ def describe_outlook(
     return Section("Growth in real days", sentences, tables, shown)
 
 
+def _days(value: float) -> str:
+    """A number of days, to a tenth."""
+    return f"{round(value, 1):.10g}"
+
+
 def _interval(rate: Rate) -> str:
-    if not rate.is_determined:
-        return f"not determined: {rate.low:.2g} to {rate.high:.2g}"
-    return f"{rate.low:.3g} to {rate.high:.3g}"
+    ends = f"{number(rate.low)} to {number(rate.high)}"
+    return ends if rate.is_determined else f"not determined: {ends}"

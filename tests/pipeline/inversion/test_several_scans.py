@@ -1,6 +1,7 @@
 """Several scans of one patient: the growth in real days in the result of an inversion."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -165,3 +166,6 @@ def test_the_page_says_what_was_found(followed, monkeypatch):
     rates, days = section.tables
     assert len(rates.rows) == 6 and len(days.rows) == 3
     assert [row[1] is None for row in days.rows] == [False, False, True]
+    for row in (*rates.rows, *days.rows):
+        assert not any("e+" in cell for cell in row if cell is not None), row
+    assert all(re.fullmatch(r"\d+(\.\d)?", row[0]) for row in days.rows)
