@@ -36,8 +36,8 @@ def describe_outlook(
     told = outlook.outlook
     last = told.fit.joint.after_days[-1]
     sentences = [
-        f"{len(told.scans)} scans within {_days(last)} days tell the growth in real days. The growth "
-        "rests on the outlines of all scans, the maps of this page on the first scan alone.",
+        f"{len(told.scans)} scans within {_days(last)} days tell the growth in real days. The "
+        "growth rests on the outlines of all scans, the maps of this page on the first scan alone.",
         f"The intervals of {LEVEL:.0%} rest on {basis_of(told.fit)}. Errors of model, anatomy, "
         "registration and listed treatments come on top: the intervals claim nothing for a real "
         "patient.",
