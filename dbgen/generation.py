@@ -28,15 +28,8 @@ from .machine.progress import Progress, silent
 from .store.database import Database
 from .store.header import HEADER, SCHEMA, SCHEMA_VERSION, DatabaseError, read_header, shard_spans
 from .store.netcdf import opened
-from .store.shard import (
-    VOXELS,
-    holds_voxels,
-    packing_box,
-    read_record,
-    shard_path,
-    variables_of,
-    write_voxels,
-)
+from .store.record import read_record, shard_path
+from .store.shard import VOXELS, holds_voxels, packing_box, variables_of, write_voxels
 from .store.stored import StoredShard
 from .study.plan import Plan
 from .study.space import ParameterSpace

@@ -29,15 +29,8 @@ from .store.header import (
     mending,
 )
 from .store.netcdf import opened
-from .store.shard import (
-    VOXELS,
-    ShardRecord,
-    define_variable,
-    read_table,
-    shard_path,
-    table_sha256,
-    variables_of,
-)
+from .store.record import ShardRecord, shard_path
+from .store.shard import VOXELS, define_variable, read_table, table_sha256, variables_of
 
 DRAWN = ("space", "sampler", "seed")
 """What of their plans the parts of a database need not share."""

@@ -17,6 +17,7 @@ from .store.comparison import differing_outlines
 from .store.database import Database
 from .store.header import declared_in, parts_of, read_header, shard_spans
 from .store.netcdf import opened
+from .store.record import read_record, shard_path
 from .store.shard import (
     DENSITY_BITS,
     DENSITY_FLOOR,
@@ -24,9 +25,7 @@ from .store.shard import (
     bits_of,
     holds_voxels,
     outline_voxels,
-    read_record,
     read_table,
-    shard_path,
     table_sha256,
     variables_of,
 )

@@ -21,7 +21,8 @@ from ..solver.models import reach_of
 from .machine.cluster import carried_by_value, reason_of, remote
 from .machine.files import REFUSALS
 from .store.header import HEADER, shard_spans
-from .store.shard import shard_path, write_shard
+from .store.record import shard_path
+from .store.shard import write_shard
 from .study.plan import Plan
 from .study.samples import Sample, draw_samples
 

@@ -30,7 +30,8 @@ from ..machine.progress import Progress, silent
 from ..store.database import Database
 from ..store.fetched import NAME
 from ..store.header import HEADER
-from ..store.shard import VOXELS, shard_path, variables_of
+from ..store.record import shard_path
+from ..store.shard import VOXELS, variables_of
 from .croissant import describe_export
 
 if TYPE_CHECKING:

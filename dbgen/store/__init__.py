@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from .database import Database
     from .embedded import embedded_database
     from .header import DatabaseError, read_header
-    from .shard import ShardRecord, read_record, write_shard
+    from .record import ShardRecord, read_record
+    from .shard import write_shard
 else:
     __getattr__, __dir__ = deferred(
         __name__,
@@ -19,7 +20,8 @@ else:
             ".database": ("Database",),
             ".embedded": ("embedded_database",),
             ".header": ("DatabaseError", "read_header"),
-            ".shard": ("ShardRecord", "read_record", "write_shard"),
+            ".record": ("ShardRecord", "read_record"),
+            ".shard": ("write_shard",),
         },
     )
 

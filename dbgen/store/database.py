@@ -42,17 +42,9 @@ from .header import (
 )
 from .netcdf import computed_once
 from .packed import unpack_outlines
+from .record import ShardRecord, find_records, shard_path
 from .selection import select_rows
-from .shard import (
-    VOXEL_INDEX,
-    VOXELS,
-    ShardRecord,
-    bits_of,
-    find_records,
-    read_voxels,
-    shard_path,
-    variables_of,
-)
+from .shard import VOXEL_INDEX, VOXELS, bits_of, read_voxels, variables_of
 from .stored import StoredShard
 
 if TYPE_CHECKING:

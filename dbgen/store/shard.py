@@ -1,7 +1,6 @@
 """A shard: some hundred consecutive samples in one self-describing NetCDF-4 file.
 
-The fields are specified in FORMAT.md. Beside each shard lies its record, a small JSON file with the
-samples it holds, its size and its SHA-256.
+The fields are specified in FORMAT.md. Beside each shard lies its record (`record`).
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +23,9 @@ from ...solver.declarations import COMBINATIONS, COMMON, Combination, Parameter
 from ..machine.cores import processor
 from ..machine.files import completed, sha256_of, write_json
 from .curve import along_curve, encode_outline
-from .header import DatabaseError, declared_in, mending, shard_spans
+from .header import declared_in
 from .netcdf import alone_in_netcdf, created, opened
+from .record import ShardRecord
 
 if TYPE_CHECKING:
     import netCDF4
@@ -101,86 +101,6 @@ VOXEL_INDEX = {
     "long_name": "place x, y, z in the box of the voxel whose outline bit this is",
 }
 """Attributes of the list of voxels."""
-
-
-@dataclass(frozen=True)
-class ShardRecord:
-    """What lies in a finished shard.
-
-    Attributes
-    ----------
-    first, last : int
-        Samples first <= i < last.
-    bytes : int
-        Size of the file.
-    sha256 : str
-    seconds : float
-        Processor time spent on it: other load of the machine does not count.
-    processor : str
-        Processor that simulated it; empty if that was not recorded.
-    table_sha256 : str
-        Checksum of the values along `sample` (see `table_sha256`); empty if that was not recorded.
-    """
-
-    first: int
-    last: int
-    bytes: int
-    sha256: str
-    seconds: float
-    processor: str = ""
-    table_sha256: str = ""
-
-
-def shard_path(folder: Path, index: int) -> Path:
-    """Where a database keeps a shard."""
-    return folder / "shards" / f"shard-{index:05d}.nc"
-
-
-def read_record(path: Path) -> ShardRecord | None:
-    """The record beside a shard; None if there is none that can be read.
-
-    Parameters
-    ----------
-    path : Path
-        The shard.
-
-    Returns
-    -------
-    ShardRecord or None
-    """
-    try:
-        return ShardRecord(**json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def find_records(folder: Path, header: dict[str, Any]) -> tuple[ShardRecord, ...]:
-    """The records of all shards of a database, whose files have the sizes that they say.
-
-    Raises
-    ------
-    DatabaseError
-        If shards are missing or not of their recorded size; the message names them.
-    """
-    records, bad = [], []
-    for index, (first, last) in enumerate(shard_spans(header)):
-        file = shard_path(folder, index)
-        record = read_record(file)
-        if record is None or not file.exists() or (record.first, record.last) != (first, last):
-            bad.append(f"{file.name} is missing")
-        elif file.stat().st_size != record.bytes:
-            bad.append(
-                f"{file.name} has {file.stat().st_size} bytes where {record.bytes} were written"
-            )
-        else:
-            records.append(record)
-    if bad:
-        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-        raise DatabaseError(
-            f"{folder} is incomplete: {'; '.join(bad[:3])}{more}. "
-            f"{mending(folder, header)} completes it"
-        )
-    return tuple(records)
 
 
 def table_sha256(table: Mapping[str, NDArray[Any]], variables: Mapping[str, Variable]) -> str:

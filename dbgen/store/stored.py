@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ..machine.files import sha256_of
 from .header import DatabaseError
 from .netcdf import opened
-from .shard import ShardRecord, Variable, read_table, table_sha256
+from .record import ShardRecord
+from .shard import Variable, read_table, table_sha256
 
 if TYPE_CHECKING:
     import netCDF4

@@ -26,7 +26,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from glioquery.dbgen import Database, ParameterSpace, Plan, generate
-from glioquery.dbgen.store.shard import read_record, shard_path
+from glioquery.dbgen.store.record import read_record, shard_path
 from glioquery.pipeline.cohort.evaluation_cases import find_cases
 from glioquery.pipeline.fit.answer import N_RANKED
 from glioquery.pipeline.fit.coordinates import free_parameters

@@ -15,13 +15,8 @@ import pytest
 from glioquery.dbgen import Database, DatabaseError, Plan, generate, verify
 from glioquery.dbgen.machine.files import completed, sha256_of, write_json
 from glioquery.dbgen.store.header import read_header
-from glioquery.dbgen.store.shard import (
-    read_record,
-    read_table,
-    shard_path,
-    table_sha256,
-    variables_of,
-)
+from glioquery.dbgen.store.record import read_record, shard_path
+from glioquery.dbgen.store.shard import read_table, table_sha256, variables_of
 from glioquery.dbgen.workers import make_shard
 from glioquery.query import build_index
 from glioquery.solver import FisherKolmogorov

@@ -11,7 +11,7 @@ from glioquery.dbgen import DatabaseError, ParameterSpace, Plan, Range, merge, v
 from glioquery.dbgen.machine.files import sha256_of, write_json
 from glioquery.dbgen.store import embedded_database
 from glioquery.dbgen.store.netcdf import opened
-from glioquery.dbgen.store.shard import read_record, shard_path
+from glioquery.dbgen.store.record import read_record, shard_path
 from glioquery.pipeline.images.nifti import write_nifti
 from glioquery.solver.models import FisherKolmogorovMassEffect
 
