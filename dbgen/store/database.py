@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -329,13 +329,10 @@ class Database:
         (2, stop - start, n_bytes) uint8 array
             Cores and wholes.
         """
-        pieces = []
-        for shard, rows in self._rows(start, stop):
-            with shard.opened() as file:
-                file.set_auto_maskandscale(False)  # these are bits
-                stored = [np.asarray(file[name][rows]) for name in ("core_bits", "whole_bits")]
-            decoded = decode_outlines(np.concatenate(stored), places, n_bytes)
-            pieces.append(decoded.reshape(2, -1, n_bytes))
+        pieces = [
+            decode_outlines(np.concatenate(stored), places, n_bytes).reshape(2, -1, n_bytes)
+            for stored in self._bits(("core_bits", "whole_bits"), start, stop)
+        ]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
 
     def outlines(self, sample: int) -> TumorMasks:
@@ -401,12 +398,7 @@ class Database:
                 f"({self.header['plan']['model']['name']}) pushes nothing, or an older version of "
                 "glioquery made it"
             )
-        pieces = []
-        for shard, rows in self._rows(start, stop):
-            with shard.opened() as file:
-                file.set_auto_maskandscale(False)  # these are bits
-                pieces.append(np.asarray(file["ventricle_bits"][rows]))
-        return np.concatenate(pieces)
+        return np.concatenate([bits for (bits,) in self._bits(("ventricle_bits",), start, stop)])
 
     def density(self, sample: int) -> TumorDensity:
         """The density of one tumour: as stored, or simulated again from its parameters.
@@ -491,6 +483,16 @@ class Database:
                 f"{self.path} holds samples 0 to {self.n_samples - 1}, there is no {sample}"
             )
         return int(sample)
+
+    def _bits(
+        self, names: Sequence[str], start: int, stop: int
+    ) -> Iterator[list[NDArray[np.uint8]]]:
+        """Variables of bits of samples start <= i < stop, shard by shard."""
+        for shard, rows in self._rows(start, stop):
+            with shard.opened() as file:
+                file.set_auto_maskandscale(False)  # these are no numbers
+                bits = [np.asarray(file[name][rows]) for name in names]
+            yield bits  # decoded while others may read
 
     def _rows(self, start: int, stop: int) -> Iterator[tuple[StoredShard, slice]]:
         """The shards that hold samples start <= i < stop, and which of their rows."""
