@@ -4,23 +4,27 @@ A growth that overlaps the outlines best still misses them by millimetres, for n
 nor the one diffusivity of the model is the patient's. The place of the outlines is known better
 than any growth. So the growth gives the shape of the front, and the outlines its place:
 
-    z(x) = F((t_core(x) + t_whole(x)) / 2)
+    z(x) = F(t(x)),    t = t_core - (a + e) / 2,    e = t_core - t_whole - a, at most APART_MM
 
-z is the logit of the density, t the signed travel time from an outline through the patient's tissue
-(`travel`), and F the profile of the growth, read off its own density by the travel times from its
-own isolines (`Front`). Both outlines are drawn with errors, and oedema without cells widens the
-whole one: the mean of the two times errs less than either. Then two corrections:
+z is the logit of the density, t_core and t_whole the signed travel times from the outlines through
+the patient's tissue (`travel`), smoothed (`smoothing`), a what lies between the growth's own
+isolines, and F the profile of the growth, read off its own density by the same t from its own
+isolines (`Front`). Where |e| is no more than `APART_MM`, t is the mean of the two times: both
+outlines are drawn with errors, and their mean errs less than either. Where the outlines lie farther
+apart or closer together than that, the whole one is taken as widened by oedema without cells, or
+cut short, and the core's counts. Then two corrections:
 
 - a share of the growth's own logit, where the growth has cells: it rests on all of both outlines
-together, and is the least noisy; - near the core's outline, which contrast shows to a millimetre or
-two, z is what makes it the
-  isoline of the core's threshold: the difference fades within `CORE_REACH_MM`.
+  together, and is the least noisy;
+- near the core's outline, which contrast shows to a millimetre or two, z is what makes it the
+  isoline of the core's threshold: the difference fades within `CORE_REACH_MM`. Inside, z does not
+  fall below that threshold.
 
 Where outlines and growth agree, nothing changes. Without a core, the density follows the whole
 outline as it would follow a core's.
 
 The constants were chosen on virtual patients whose tumours grew in another anatomy by another
-solver; `glioquery trial` makes others, docs/results.md has the figures.
+solver; `glioquery trial` makes others, docs/trial.md has the figures.
 
 References
 ----------
@@ -31,6 +35,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +46,7 @@ from ..images.nifti import Scan
 from ..images.resampling import extend_from_tissue, resample_image, resample_masks
 from ..travel import Terrain
 from .front import Front, logit
+from .smoothing import smooth_times, smoothing_mm
 
 GROWTH_SHARE = 0.25
 """Share of the growth's own logit in the agreed one."""
@@ -48,14 +54,21 @@ GROWTH_SHARE = 0.25
 GROWTH_FROM, GROWTH_FULL = 1e-4, 1e-2
 """Densities of the growth at which its share begins and is full."""
 
-CORE_REACH_MM = 6.0
+CORE_REACH_MM = 3.0
 """Travel time from the core's outline over which the correction to it falls by e."""
+
+APART_MM = 6.0
+"""Most that the distance between the outlines may differ from that between the growth's isolines
+before the whole outline is believed no further, in travel time."""
 
 PROFILE_MM = 2.0
 """Voxels in which the growth's profile is read."""
 
 FINEST_MM = 0.8
 """Finer voxels are merged for the travel times."""
+
+ROUNDING = 1e-6
+"""Density by which the core's voxels lie above its threshold, for float32 rounds."""
 
 NOTHING = -60.0
 """Logit where there are no cells."""
@@ -173,56 +186,86 @@ def _agree_on_grid(
         coarse_speed.values,
     )
     with ThreadPoolExecutor(2) as pool:
-        core, whole, grown_core, grown_whole = pool.map(
-            getattr,
-            (terrain, terrain, isolines, isolines),
-            ("from_core", "from_whole") * 2,
+        (core, grown_core), (whole, grown_whole) = pool.map(
+            _ways, (terrain,) * 2, (isolines,) * 2, ("from_core", "from_whole")
         )
-    if whole is None:
-        whole = core if core is not None else np.full(growth.shape, np.inf, np.float32)
     if core is None:
-        followed, level = whole, thresholds.whole
-        both_levels = (level, level)
-        front, exact = _fronts(coarse.values, grown_whole, grown_whole, lambda_mm, both_levels)
-        both = whole
-    else:
-        followed, level = core, thresholds.core
-        front, exact = _fronts(coarse.values, grown_core, grown_whole, lambda_mm, levels)
-        both = np.float32(0.5) * (core + whole)
-    share = GROWTH_SHARE * rising(growth)
-    grown = logit(np.clip(growth, GROWTH_FROM, 1 - GROWTH_FROM))
-    reached = np.isfinite(both)
-    placed = front.at(both[reached])
-    placed += share[reached] * (grown[reached] - placed)
-    along = followed[reached]
-    placed += np.exp(-np.abs(along) / CORE_REACH_MM) * (exact.at(along) - placed)
+        core, grown_core, levels = whole, grown_whole, (thresholds.whole, thresholds.whole)
     logits = np.full(growth.shape, -np.inf, np.float32)
+    if core is None:
+        return logits
+    placing, following, apart = _fronts(coarse.values, grown_core, grown_whole, lambda_mm, levels)
+    middle = _middle(core.smooth, core.smooth if whole is None else whole.smooth, apart)
+    reached = np.isfinite(middle)
+    share = GROWTH_SHARE * rising(growth[reached])
+    grown = logit(np.clip(growth[reached], GROWTH_FROM, 1 - GROWTH_FROM))
+    placed = placing.at(middle[reached])
+    placed += share * (grown - placed)
+    along = core.times[reached]
+    placed += np.exp(-np.abs(along) / CORE_REACH_MM) * (following.at(along) - placed)
+    placed = np.where(along < 0, np.maximum(placed, logit(levels[0] + ROUNDING)), placed)
     logits[reached] = placed
     return logits
 
 
+class _Way(NamedTuple):
+    """Travel times from an outline, as they are and smoothed."""
+
+    times: NDArray[np.float32]
+    smooth: NDArray[np.float32]
+
+
+def _ways(terrain: Terrain, isolines: Terrain, name: str) -> tuple[_Way | None, _Way | None]:
+    """The ways from a drawn outline and from the growth's isoline, smoothed alike."""
+    drawn: NDArray[np.float32] | None = getattr(terrain, name)
+    grown: NDArray[np.float32] | None = getattr(isolines, name)
+    if drawn is None:
+        return None, None
+    sd_mm = smoothing_mm(drawn)
+    way = _Way(drawn, smooth_times(drawn, terrain.grid.spacing_mm, sd_mm))
+    if grown is None:
+        return way, None
+    return way, _Way(grown, smooth_times(grown, isolines.grid.spacing_mm, sd_mm))
+
+
+def _middle(
+    core: NDArray[np.float32], whole: NDArray[np.float32], apart_mm: float
+) -> NDArray[np.float32]:
+    """The travel time t that both outlines tell; +inf where one front does not arrive."""
+    both = np.isfinite(core) & np.isfinite(whole)
+    excess = np.clip(core[both] - whole[both] - np.float32(apart_mm), -APART_MM, APART_MM)
+    middle = np.full(core.shape, np.inf, np.float32)
+    middle[both] = core[both] - (np.float32(apart_mm) + excess) / 2
+    return middle
+
+
 def _fronts(
     growth: NDArray[np.float32],
-    from_core: NDArray[np.float32] | None,
-    from_whole: NDArray[np.float32] | None,
+    core: _Way | None,
+    whole: _Way | None,
     lambda_mm: float,
     levels: tuple[float, float],
-) -> tuple[Front, Front]:
-    """The growth's profile by the mean of both times, and by that from the first outline.
+) -> tuple[Front, Front, float]:
+    """The growth's profile by `_middle` and by the first outline; time between its isolines.
 
     A growth that never reaches a level lends the profile from its other isoline, shifted.
     """
-    core, whole = levels
-    if from_core is not None and from_whole is not None:
-        by_mean = Front.of_growth((from_core + from_whole) / 2, growth, lambda_mm)
-        by_core = Front.of_growth(from_core, growth, lambda_mm)
-        return by_mean, by_core.from_time(by_core.time_of(core))
-    known = from_whole if from_core is None else from_core
-    if known is None:
-        known = np.full(growth.shape, np.inf, np.float32)
-    front = Front.of_growth(known, growth, lambda_mm)
-    at_core, at_whole = front.time_of(core), front.time_of(whole)
-    return front.from_time((at_core + at_whole) / 2), front.from_time(at_core)
+
+    def between(front: Front) -> tuple[float, float]:
+        at_core, at_whole = (front.time_of(level) for level in levels)
+        return at_core, at_whole - at_core
+
+    if core is not None and whole is not None:
+        _, apart = between(Front.of_growth(core.smooth, growth, lambda_mm))
+        middle = _middle(core.smooth, whole.smooth, apart)
+        following = Front.of_growth(core.times, growth, lambda_mm)
+        at_core, _ = between(following)
+        return Front.of_growth(middle, growth, lambda_mm), following.from_time(at_core), apart
+    known = whole if core is None else core
+    times = np.full(growth.shape, np.inf, np.float32) if known is None else known.times
+    front = Front.of_growth(times, growth, lambda_mm)
+    at_core, apart = between(front)
+    return front.from_time(at_core + apart / 2), front.from_time(at_core), apart
 
 
 def rising(growth: NDArray[np.float32]) -> NDArray[np.float32]:

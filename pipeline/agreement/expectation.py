@@ -3,14 +3,14 @@
 The true logit z' is taken as normally distributed around the agreed one z, lower and wider the
 farther the voxel lies beyond what the scan shows:
 
-    z' ~ N(z - BIAS d, s^2 + (SHARE s_g)^2),    s = NEAR + WIDENING d,    d = max(0, -z - VISIBLE)
+    z' ~ N(z - BIAS d, s^2 + (SHARE s_g)^2),    s = NEAR + WIDENING d,    d = max(0, -z)
 
 s_g is the spread of the ensemble's logits there, which enters with the growth's share in z. With
-probability `LAPSE` a voxel holds no cells at all: it is fluid, or lies beyond a barrier. The five
-constants are the means of two fits, each by maximum likelihood of {u' >= p}, p from 0.01 to 0.6, on
-a dozen virtual patients of three kinds (cells only; oedema without cells; mass effect): a dozen
-does not fix them better than that. For a patient of one kind the probabilities are a mixture's.
-docs/trial.md has their reliability.
+probability LAPSE + LAPSE_BEYOND min(1, d) a voxel holds no cells at all: it is fluid, or lies
+beyond a barrier, or only oedema reaches it. The five constants were fitted by maximum likelihood of
+{u' >= p}, p from 0.01 to 0.6, on nineteen virtual patients of three kinds (cells only; oedema
+without cells; mass effect) that count alike. For a patient of one kind the probabilities are a
+mixture's. docs/trial.md has their reliability.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from ...solver import TumorDensity
 from .agreement import GROWTH_SHARE, Agreement, rising
 from .front import logit
 
-NEAR = 0.45
+NEAR = 0.53
 """Standard deviation of the logit where the scan shows tumour."""
 
-WIDENING = 0.235
-"""Its growth per logit beyond."""
+WIDENING = 0.125
+"""Its growth per logit beyond, which begins at a density of a half."""
 
-BIAS = 0.30
+BIAS = 0.26
 """Excess fall of the truth per logit beyond: the outlines' errors flatten the front."""
 
-VISIBLE = 0.55
-"""Logit below 0 at which the beyond begins: a density of 0.37."""
+LAPSE = 0.02
+"""Probability that there are no cells where the scan shows tumour."""
 
-LAPSE = 0.018
-"""Probability that there are no cells where the map has some."""
+LAPSE_BEYOND = 0.075
+"""What is added to it beyond, in full from one logit on."""
 
 LEAST_LOGIT = -16.0
 """Logit (a density of 1e-7) below which expectation and probability count as 0."""
@@ -96,23 +96,24 @@ def doubt(
     u = growth.u[some].astype(np.float64)
     slope = np.maximum(u * (1 - u), 1e-3)  # of the density by the logit
     of_growth = GROWTH_SHARE * rising(growth.u[some]) * growth_sd[some] / slope
-    beyond = np.maximum(0, -z - VISIBLE)
+    beyond = np.maximum(0, -z)
     centre = z - BIAS * beyond
     spread = np.hypot(NEAR + WIDENING * beyond, of_growth)
+    holds_cells = 1 - LAPSE - LAPSE_BEYOND * np.minimum(1, beyond)
 
     def filled(values: NDArray[np.float64]) -> NDArray[np.float32]:
         out = np.zeros(some.shape, np.float32)
         out[some] = values
         return out
 
-    weights = WEIGHTS / WEIGHTS.sum() * (1 - LAPSE)
+    weights = WEIGHTS / WEIGHTS.sum()
     mean, square = np.zeros(len(z)), np.zeros(len(z))
     for node, weight in zip(NODES, weights, strict=True):
         at_node = expit(centre + node * spread)
-        mean += weight * at_node
-        square += weight * at_node**2
+        mean += weight * holds_cells * at_node
+        square += weight * holds_cells * at_node**2
     exceedance = {
-        level: filled((1 - LAPSE) * ndtr((centre - float(logit(level))) / spread))
+        level: filled(holds_cells * ndtr((centre - float(logit(level))) / spread))
         for level in levels
     }
     sd = np.sqrt(np.maximum(square - mean**2, 0))
