@@ -45,6 +45,9 @@ LAPSE_BEYOND = 0.075
 LEAST_LOGIT = -16.0
 """Logit (a density of 1e-7) below which expectation and probability count as 0."""
 
+AT_ONCE = 2**16
+"""Voxels that are reckoned at once: their values stay in the cache."""
+
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
 """Nodes of the integration over the true logit."""
 
@@ -92,29 +95,39 @@ def doubt(
         On the same grid: mean, standard deviation and exceedance.
     """
     some = agreement.logits > LEAST_LOGIT
-    z = agreement.logits[some].astype(np.float64)
-    u = growth.u[some].astype(np.float64)
-    slope = np.maximum(u * (1 - u), 1e-3)  # of the density by the logit
-    of_growth = GROWTH_SHARE * rising(growth.u[some]) * growth_sd[some] / slope
-    beyond = np.maximum(0, -z)
-    centre = z - BIAS * beyond
-    spread = np.hypot(NEAR + WIDENING * beyond, of_growth)
-    holds_cells = 1 - LAPSE - LAPSE_BEYOND * np.minimum(1, beyond)
+    z, u, growth_sd = agreement.logits[some], growth.u[some], growth_sd[some]
+    told = np.empty((2 + len(levels), len(z)), np.float32)
+    for start in range(0, len(z), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        told[:, part] = _told_of(z[part], u[part], growth_sd[part], levels)
 
-    def filled(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    def filled(values: NDArray[np.float32]) -> NDArray[np.float32]:
         out = np.zeros(some.shape, np.float32)
         out[some] = values
         return out
 
-    weights = WEIGHTS / WEIGHTS.sum()
+    mean, sd, *exceedance = map(filled, told)
+    return DensityMaps(mean, sd, dict(zip(levels, exceedance, strict=True)), growth.grid)
+
+
+def _told_of(
+    z: NDArray[np.float32],
+    u: NDArray[np.float32],
+    growth_sd: NDArray[np.float32],
+    levels: Sequence[float],
+) -> NDArray[np.float64]:
+    """Mean, standard deviation and each exceedance (2 + n levels, n) of voxels."""
+    z, u = z.astype(np.float64), u.astype(np.float64)
+    slope = np.maximum(u * (1 - u), 1e-3)  # of the density by the logit
+    of_growth = GROWTH_SHARE * rising(u) * growth_sd / slope
+    beyond = np.maximum(0, -z)
+    centre = z - BIAS * beyond
+    spread = np.hypot(NEAR + WIDENING * beyond, of_growth)
+    holds_cells = 1 - LAPSE - LAPSE_BEYOND * np.minimum(1, beyond)
     mean, square = np.zeros(len(z)), np.zeros(len(z))
-    for node, weight in zip(NODES, weights, strict=True):
+    for node, weight in zip(NODES, WEIGHTS / WEIGHTS.sum(), strict=True):
         at_node = expit(centre + node * spread)
         mean += weight * holds_cells * at_node
         square += weight * holds_cells * at_node**2
-    exceedance = {
-        level: filled(holds_cells * ndtr((centre - float(logit(level))) / spread))
-        for level in levels
-    }
-    sd = np.sqrt(np.maximum(square - mean**2, 0))
-    return DensityMaps(filled(mean), filled(sd), exceedance, growth.grid)
+    exceedance = [holds_cells * ndtr((centre - float(logit(p))) / spread) for p in levels]
+    return np.stack([mean, np.sqrt(np.maximum(square - mean**2, 0)), *exceedance])
