@@ -30,8 +30,8 @@ from ..virtual.trial_patient import arm_rng, image, make_bearer
 from .case import OPTIONS, score_case
 from .plan import TrialPlan
 
-METHOD = 3
-"""Number that rises when patients or scores change: earlier rows are then computed again."""
+METHOD = 4
+"""Number that rises when patients, maps or scores change: earlier rows are then computed again."""
 
 ROWS, PATIENTS = "rows", "patients"
 """Folders of the rows and, if they are kept, of the patients' files."""
