@@ -106,6 +106,22 @@ def test_the_core_is_followed_where_oedema_widens_the_whole(sphere):
     assert 0 < np.count_nonzero(found.whole & ~masks.whole) < 0.7 * added
 
 
+def test_a_whole_outline_is_not_believed_any_distance(sphere):
+    growth, lambda_mm = sphere
+    masks = growth.outlines()
+    x = np.indices(GRID.shape)[0]
+
+    def voxels(by_mm):
+        wide = masks.whole | (shifted(masks, by_mm).whole & (x > N / 2))
+        found = agreed(growth, TumorMasks(masks.core, wide, GRID), lambda_mm).density.outlines()
+        return np.count_nonzero(found.whole), np.count_nonzero(wide)
+
+    (own, drawn_own), (near, drawn_near) = voxels(0.0), voxels(4.0)
+    assert near - own > 0.2 * (drawn_near - drawn_own)
+    (wide, drawn_wide), (wider, drawn_wider) = voxels(10.0), voxels(16.0)
+    assert abs(wider - wide) < 0.1 * (drawn_wider - drawn_wide)
+
+
 @pytest.mark.parametrize("axis", range(3))
 def test_a_mirrored_patient_gets_the_mirrored_map(sphere, uneven, axis):
     growth, lambda_mm = sphere
