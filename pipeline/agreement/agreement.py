@@ -106,13 +106,17 @@ class Agreement:
         u = np.where(logits > NOTHING, 1 / (1 + np.exp(-logits)), 0).astype(np.float32)
         return cls(TumorDensity(u, terrain.grid), logits)
 
-    def carried_to(self, terrain: Terrain) -> Agreement:
+    def carried_to(self, terrain: Terrain, *, thresholds: Thresholds = Thresholds()) -> Agreement:
         """The agreement on another grid, by linear interpolation of the logits.
+
+        Inside the core as it is outlined there, too, they do not fall below its threshold.
 
         Parameters
         ----------
         terrain : Terrain
             Terrain on the other grid.
+        thresholds : Thresholds
+            Densities that the outlines show.
 
         Returns
         -------
@@ -121,7 +125,8 @@ class Agreement:
         above = self.logits - np.float32(NOTHING)  # 0 where there are no cells, as beyond the image
         extended = extend_from_tissue(above, above > 0)
         carried = resample_image(Scan(extended, self.density.grid), terrain.grid).values
-        return self.of_logits(carried + np.float32(NOTHING), terrain)
+        logits = carried + np.float32(NOTHING)
+        return self.of_logits(_raised(logits, terrain.outlines.core, thresholds.core), terrain)
 
 
 def agree(
@@ -165,7 +170,7 @@ def agree(
             lambda_mm=lambda_mm,
             thresholds=thresholds,
         )
-        return there.carried_to(terrain)
+        return there.carried_to(terrain, thresholds=thresholds)
     logits = _agree_on_grid(growth.u, terrain, lambda_mm, thresholds)
     return Agreement.of_logits(logits, terrain)
 
@@ -203,9 +208,15 @@ def _agree_on_grid(
     placed += share * (grown - placed)
     along = core.times[reached]
     placed += np.exp(-np.abs(along) / CORE_REACH_MM) * (following.at(along) - placed)
-    placed = np.where(along < 0, np.maximum(placed, logit(levels[0] + ROUNDING)), placed)
-    logits[reached] = placed
+    logits[reached] = _raised(placed, along < 0, levels[0])
     return logits
+
+
+def _raised(
+    logits: NDArray[np.float32], inside: NDArray[np.bool_], level: float
+) -> NDArray[np.float32]:
+    """The logits, inside of an outline no lower than that of its density."""
+    return np.where(inside, np.maximum(logits, logit(level + ROUNDING)), logits)
 
 
 class _Way(NamedTuple):

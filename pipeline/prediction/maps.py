@@ -201,11 +201,13 @@ def map_to_patient(
                 score=score,
             )
 
+    agreed = [
+        agreement if i == finest else agreement.carried_to(part, thresholds=thresholds)
+        for i, part in enumerate(parts)
+    ]
     return [
-        mapped(part, *there, agreement if i == finest else agreement.carried_to(part)).laid_into(
-            terrains[i].outlines, boxes[i]
-        )
-        for i, (part, there) in enumerate(zip(parts, grown_there, strict=True))
+        mapped(parts[i], *grown_there[i], agreed[i]).laid_into(terrains[i].outlines, boxes[i])
+        for i in range(len(terrains))
     ]
 
 

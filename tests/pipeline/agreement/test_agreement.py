@@ -203,6 +203,21 @@ def test_what_agrees_on_one_grid_agrees_on_another(sphere, spacing):
     assert ml == pytest.approx(found.density.u.sum() * GRID.voxel_ml, rel=0.02)
 
 
+def test_the_core_is_held_on_thick_slices_too(sphere):
+    growth, lambda_mm = sphere
+    masks = growth.outlines()
+    found = agreed(growth, masks, lambda_mm)
+    grid = Grid((N, N, 13), np.array([[2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 6, 2.5], [0, 0, 0, 1.0]]))
+    there = Terrain(
+        resample_masks(masks, grid),
+        np.ones(grid.shape, bool),
+        np.ones(grid.shape, np.float32),
+    )
+    carried = found.carried_to(there).density.outlines().core
+    assert there.outlines.core.any()
+    assert carried[there.outlines.core].all()
+
+
 def test_one_voxel_is_a_core(sphere):
     growth, lambda_mm = sphere
     core = np.zeros(GRID.shape, bool)
