@@ -3,14 +3,14 @@
 The true logit z' is taken as normally distributed around the agreed one z, lower and wider the
 farther the voxel lies beyond what the scan shows:
 
-    z' ~ N(z - BIAS d, s^2 + (SHARE s_g)^2),    s = NEAR + WIDENING d,    d = max(0, -z)
+    z' ~ N(z - BIAS d, s^2 + (SHARE s_g)^2),    s = NEAR + WIDENING d,    d = max(0, -z - VISIBLE)
 
 s_g is the spread of the ensemble's logits there, which enters with the growth's share in z. With
-probability LAPSE + LAPSE_BEYOND min(1, d) a voxel holds no cells at all: it is fluid, or lies
-beyond a barrier, or only oedema reaches it. The five constants were fitted by maximum likelihood of
-{u' >= p}, p from 0.01 to 0.6, on nineteen virtual patients of three kinds (cells only; oedema
-without cells; mass effect) that count alike. For a patient of one kind the probabilities are a
-mixture's. docs/trial.md has their reliability.
+probability LAPSE + LAPSE_BEYOND min(1, max(0, -z)) a voxel holds no cells at all: it is fluid, or
+lies beyond a barrier, or only oedema reaches it. The six constants were fitted by maximum
+likelihood of {u' >= p}, p from 0.01 to 0.6, on 44 virtual patients of three kinds (cells only;
+oedema without cells; mass effect). For a patient of one kind the probabilities are a mixture's.
+docs/trial.md has their reliability.
 """
 
 from __future__ import annotations
@@ -27,20 +27,23 @@ from ...solver import TumorDensity
 from .agreement import GROWTH_SHARE, Agreement, rising
 from .front import logit
 
-NEAR = 0.53
+NEAR = 0.46
 """Standard deviation of the logit where the scan shows tumour."""
 
-WIDENING = 0.125
-"""Its growth per logit beyond, which begins at a density of a half."""
+WIDENING = 0.137
+"""Its growth per logit beyond."""
 
-BIAS = 0.26
+BIAS = 0.243
 """Excess fall of the truth per logit beyond: the outlines' errors flatten the front."""
 
-LAPSE = 0.02
-"""Probability that there are no cells where the scan shows tumour."""
+VISIBLE = 0.39
+"""Logit below 0 at which the beyond begins: a density of 0.40."""
 
-LAPSE_BEYOND = 0.075
-"""What is added to it beyond, in full from one logit on."""
+LAPSE = 0.023
+"""Probability that there are no cells where the map has a density of at least a half."""
+
+LAPSE_BEYOND = 0.07
+"""What is added to it below, in full from one logit on."""
 
 LEAST_LOGIT = -16.0
 """Logit (a density of 1e-7) below which expectation and probability count as 0."""
@@ -120,10 +123,10 @@ def _told_of(
     z, u = z.astype(np.float64), u.astype(np.float64)
     slope = np.maximum(u * (1 - u), 1e-3)  # of the density by the logit
     of_growth = GROWTH_SHARE * rising(u) * growth_sd / slope
-    beyond = np.maximum(0, -z)
+    beyond = np.maximum(0, -z - VISIBLE)
     centre = z - BIAS * beyond
     spread = np.hypot(NEAR + WIDENING * beyond, of_growth)
-    holds_cells = 1 - LAPSE - LAPSE_BEYOND * np.minimum(1, beyond)
+    holds_cells = 1 - LAPSE - LAPSE_BEYOND * np.clip(-z, 0, 1)
     mean, square = np.zeros(len(z)), np.zeros(len(z))
     for node, weight in zip(NODES, WEIGHTS / WEIGHTS.sum(), strict=True):
         at_node = expit(centre + node * spread)
