@@ -58,8 +58,8 @@ CORE_REACH_MM = 3.0
 """Travel time from the core's outline over which the correction to it falls by e."""
 
 APART_MM = 6.0
-"""Most that the distance between the outlines may differ from that between the growth's isolines
-before the whole outline is believed no further, in travel time."""
+"""Largest difference between the outlines' distance and that of the growth's isolines, in travel
+time, that moves the front. What exceeds it does not count."""
 
 PROFILE_MM = 2.0
 """Voxels in which the growth's profile is read."""
@@ -68,7 +68,7 @@ FINEST_MM = 0.8
 """Finer voxels are merged for the travel times."""
 
 ROUNDING = 1e-6
-"""Density by which the core's voxels lie above its threshold, for float32 rounds."""
+"""Density by which the core's voxels lie above its threshold: more than float32 rounds."""
 
 NOTHING = -60.0
 """Logit where there are no cells."""
@@ -215,7 +215,7 @@ def _agree_on_grid(
 def _raised(
     logits: NDArray[np.float32], inside: NDArray[np.bool_], level: float
 ) -> NDArray[np.float32]:
-    """The logits, inside of an outline no lower than that of its density."""
+    """The logits, no lower inside an outline than the one of its density."""
     return np.where(inside, np.maximum(logits, logit(level + ROUNDING)), logits)
 
 
