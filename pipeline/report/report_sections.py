@@ -101,9 +101,10 @@ def describe_agreement(inversion: Inversion) -> Section:
     ]  # fmt: skip
     sentences = [
         "No growth overlaps the outlines everywhere. The map moves its front through the patient's "
-        "tissue to the outlines, smoothed, as each is drawn with errors. Near the core it follows "
-        "the core's outline. Beyond, both outlines have the same weight, unless they lie much "
-        "farther apart than the growth says: oedema may widen the whole one.",
+        "tissue to the outlines. Near the core it follows the core's outline. Farther away the "
+        "front is smoothed, because each outline is drawn with errors. There both outlines have "
+        "the same weight, unless they lie much farther apart than the growth says: oedema may "
+        "widen the whole one.",
         "The residual says how far each is from a front that the growth equation could have made: "
         "0 for an ideal front, 0.3 to 0.6 for growths in real tissue, 1 for any drawing.",
     ]
