@@ -21,6 +21,7 @@ from typing import Any
 from ...dbgen import Database
 from ...dbgen.machine.cluster import carried_by_value, connected, remote
 from ...dbgen.machine.files import sha256_of
+from ...dbgen.machine.memory import share_one_heap
 from ...dbgen.machine.tasks import outcomes_of, resources
 from ...errors import InputError, explained
 from ...paths import StrPath
@@ -231,6 +232,7 @@ def invert_case(
     The class of the user's own growth model is passed as well, since the database's path does not
     lead to it.
     """
+    share_one_heap()
     keep_compiled_programs()
     try:
         register_model(model)
@@ -273,7 +275,7 @@ def invert_case(
                     # The result says of the larger picture why it is missing; that holds for this
                     # one, too.
                     PICTURE_FILE: lambda found: drawn(
-                        "The thumbnail", lambda: draw_thumbnail(patient, found.density), []
+                        "The thumbnail", lambda: draw_thumbnail(patient, found.maps.density), []
                     ),
                     REQUEST_FILE: lambda _: json.dumps(request, indent=2).encode(),
                 },

@@ -23,6 +23,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from ...dbgen.machine.memory import share_one_heap
 from ...errors import exit_code_of, explained, one_line
 from ...solver.own_settings import printed_warnings
 from ..terminal.progress import console
@@ -115,6 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
     name = next(iter(arguments[len(first) :]), "")
     # Shards are complete when they have their names; some file systems (NFS) have no locks.
     os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
+    share_one_heap()  # before any thread begins
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: no letter ends a command
     try:

@@ -85,9 +85,10 @@ def new_figure(width: float, height: float, **settings: Any) -> Figure:
 
 
 def png_of(figure: Figure) -> bytes:
-    """A figure as PNG."""
+    """A figure as PNG; the figure is empty afterwards."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
+    figure.clear()  # isolines, which refer to each other in circles, would stay for long
     return stream.getvalue()
 
 

@@ -44,6 +44,10 @@ def invert_case(case: Path, out: Path) -> dict[str, Any]:
     def mark(name: str) -> None:
         marks.append((name, time.perf_counter(), processor_s()))
 
+    from glioquery.dbgen.machine.memory import share_one_heap
+
+    share_one_heap()  # as the command does
+
     from glioquery.pipeline.arguments.opening import open_for
     from glioquery.pipeline.inversion.options import InversionOptions
     from glioquery.solver.compilation import prepare_jax
