@@ -24,6 +24,7 @@ from scipy.special import expit, ndtr
 
 from ...atlas import Grid
 from ...solver import TumorDensity
+from ..images.field import Field
 from .agreement import GROWTH_SHARE, Agreement, rising
 from .front import logit
 
@@ -72,6 +73,15 @@ class DensityMaps:
     sd: NDArray[np.float32]
     exceedance: Mapping[float, NDArray[np.float32]]
     grid: Grid
+
+    def laid(self, field: Field) -> DensityMaps:
+        """The same on the whole grid of a field whose box is theirs; 0 outside it."""
+        return DensityMaps(
+            field.laid(self.mean),
+            field.laid(self.sd),
+            {level: field.laid(values) for level, values in self.exceedance.items()},
+            field.whole,
+        )
 
 
 def doubt(

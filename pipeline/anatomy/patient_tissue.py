@@ -67,7 +67,7 @@ class PatientTissue:
         Shares of white matter, grey matter and fluid on `grid`, in [0, 1]; they sum to at most 1
         and are 0 outside the brain.
     grid : Grid
-        Grid of the registered image.
+        Grid of the registered image, as far as the brain goes (`Patient.field`).
     source : TissueSource
     contrast : float or None
         Distance of white from grey matter in standard deviations of the noise, where that was
@@ -153,14 +153,15 @@ def find_tissue(
     Returns
     -------
     PatientTissue
-        On the patient's grid.
+        On the grid of the patient's field.
     """
-    grid = patient.grid
+    field, grid = patient.field, patient.field.grid
+    brain = field.cut(patient.brain_with_tumour)
     if given is not None:
         own = [_onto(getattr(given, role), grid) for role in ROLES]
-        bent = _bent(transform, atlas, grid)
+        bent = _bent(transform, atlas, grid, brain)
         maps = [
-            np.where(patient.masks.whole, b, o).astype(np.float32)
+            np.where(field.cut(patient.masks.whole), b, o).astype(np.float32)
             for o, b in zip(own, bent, strict=True)
         ]
         return _finished(maps, patient, TissueSource.GIVEN)
@@ -175,7 +176,7 @@ def find_tissue(
             if segmented is not None:
                 return _finished(segmented, patient, TissueSource.SEGMENTED, contrast)
             source = TissueSource.POOR_CONTRAST
-    return _finished(_bent(transform, atlas, grid), patient, source, contrast)
+    return _finished(_bent(transform, atlas, grid, brain), patient, source, contrast)
 
 
 def segment(
@@ -186,8 +187,8 @@ def segment(
     Returns
     -------
     maps : list of three float32 arrays, or None
-        Fluid, grey and white matter on the T1's grid, in the box around the brain; None where the
-        contrast is less than `LEAST_CONTRAST`.
+        Fluid, grey and white matter of the brain, on the grid of the patient's field; None where
+        the contrast is less than `LEAST_CONTRAST`.
     contrast : float
     """
     scan = coarsen(patient.t1, SPACING_MM)
@@ -197,7 +198,8 @@ def segment(
     lesioned = ndimage.binary_dilation(lesion > 0, np.ones((3, 3, 3)))
     seen = (share > 0) & ~lesioned
     full = (share > 0.99) & ~lesioned  # in units of the share: a mean over air is no intensity
-    bent = np.stack([v.astype(np.float64) for v in _bent(transform, atlas, scan.grid)])
+    known = _bent(transform, atlas, scan.grid, seen | lesioned)
+    bent = np.stack([values.astype(np.float64) for values in known])
     if full.sum() < 1000:
         return None, 0.0
     intensities = scan.values.astype(np.float64)
@@ -214,8 +216,9 @@ def segment(
         ~(seen | lesioned), return_distances=False, return_indices=True
     )
     maps = [values[tuple(nearest)].astype(np.float32) for values in found]
-    box = bounding_box(patient.brain_with_tumour)
-    return resample_images(maps, scan.grid, patient.grid, box=box), mixture.contrast
+    field = patient.field
+    brain = field.cut(patient.brain_with_tumour)
+    return resample_images(maps, scan.grid, field.grid, within=brain), mixture.contrast
 
 
 def _onto(scan: Scan, grid: Grid) -> NDArray[np.float32]:
@@ -232,10 +235,12 @@ def _places(seen: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.clip(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1), -1, 1)
 
 
-def _bent(transform: AtlasTransform, atlas: Atlas, grid: Grid) -> list[NDArray[np.float32]]:
-    """Tissue of the atlas in the patient: fluid, grey and white matter."""
+def _bent(
+    transform: AtlasTransform, atlas: Atlas, grid: Grid, within: NDArray[np.bool_]
+) -> list[NDArray[np.float32]]:
+    """Tissue of the atlas in a part of the patient: fluid, grey and white matter."""
     maps = [getattr(atlas, role) for role in ROLES]
-    return resample_images(maps, atlas.grid, grid, transform.to_patient)
+    return resample_images(maps, atlas.grid, grid, transform.to_patient, within=within)
 
 
 def _finished(
@@ -245,7 +250,7 @@ def _finished(
     contrast: float | None = None,
 ) -> PatientTissue:
     """The tissue with shares that sum to at most 1, in the brain alone."""
-    brain = patient.brain_with_tumour
+    brain = patient.field.cut(patient.brain_with_tumour)
     total = np.maximum(np.sum(maps, axis=0), 1)
     csf, gm, wm = (np.where(brain, m / total, 0).astype(np.float32) for m in maps)
-    return PatientTissue(wm, gm, csf, patient.grid, source, contrast)
+    return PatientTissue(wm, gm, csf, patient.field.grid, source, contrast)

@@ -40,6 +40,7 @@ from ...paths import StrPath
 from ...solver import TumorDensity
 from ..agreement import agree
 from ..anatomy.tissue_maps import TissueMaps
+from ..images.field import Field
 from ..images.labels import rounded_labels
 from ..images.nifti import ImageFile, Scan, read_nifti, write_nifti
 from ..images.resampling import resample_in_tissue
@@ -196,15 +197,23 @@ def predict_exam(
         if details is not None:
             inversion = map_growth(growth, steps)
             write_inversion(inversion, details, title=f"Patient {exam.identifier}", step=step)
-    grown, grid = growth.answer.density, patient.grid
-    (u,) = resample_in_tissue([grown.u], grown.grid, grid, growth.answer_tissue, growth.answer_map)
+    grown, shown = growth.answer.density, patient.brain_with_tumour
+    field = Field.around(shown | exam.brain, patient.grid)  # all of the exam's brain is ranked
+    (u,) = resample_in_tissue(
+        [grown.u],
+        grown.grid,
+        field.grid,
+        growth.answer_tissue,
+        growth.answer_map,
+        within=field.cut(shown),
+    )
     lambda_mm = max(found.lambda_mm for found in growth.answer.growths)
-    terrain = growth.patient_tissue.terrain(patient.masks, patient.brain_with_tumour)
+    terrain = growth.patient_tissue.terrain(field.cut_masks(patient.masks), field.cut(shown))
     agreement = agree(
-        TumorDensity(u, grid), terrain, lambda_mm=lambda_mm, thresholds=growth.thresholds
+        TumorDensity(u, field.grid), terrain, lambda_mm=lambda_mm, thresholds=growth.thresholds
     )
     path = output / f"{exam.identifier}.nii.gz"
-    ranking = rank_brain(agreement.density, exam.brain, lambda_mm)
+    ranking = field.laid(rank_brain(agreement.density, field.cut(exam.brain), lambda_mm))
     write_nifti(path, ranking, exam.written_grid, intent="estimate")
     return path
 

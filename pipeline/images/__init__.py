@@ -9,6 +9,7 @@ from ...deferred import deferred
 
 if TYPE_CHECKING:
     from .coarsening import coarsen, even_out, in_lps
+    from .field import Field
     from .labels import LabelConvention, label_convention, outlines_from_labels
     from .nifti import ImageFile, Scan, read_nifti, write_nifti
     from .point_map import SAME_WORLD, PointMap
@@ -18,6 +19,7 @@ else:
         __name__,
         {
             ".coarsening": ("coarsen", "even_out", "in_lps"),
+            ".field": ("Field",),
             ".labels": ("LabelConvention", "label_convention", "outlines_from_labels"),
             ".nifti": ("ImageFile", "Scan", "read_nifti", "write_nifti"),
             ".point_map": ("SAME_WORLD", "PointMap"),
@@ -27,6 +29,7 @@ else:
 
 __all__ = [
     "SAME_WORLD",
+    "Field",
     "ImageFile",
     "LabelConvention",
     "PointMap",

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas import Grid
-from ...atlas.regions import Box as Slices
 from ...atlas.regions import bounding_box
 from ...dbgen.machine.cores import available_threads
 from ...solver import TumorMasks
@@ -67,7 +66,7 @@ def resample_images(
     grid: Grid,
     along: PointMap = SAME_WORLD,
     *,
-    box: Slices | None = None,
+    within: NDArray[np.bool_] | None = None,
 ) -> list[NDArray[np.float32]]:
     """Bring images that share a grid to another, by linear interpolation and one search for points.
 
@@ -77,10 +76,10 @@ def resample_images(
     source, grid : Grid
     along : PointMap
         From the grid's world to the source's.
-    box : three slices, optional
-        Voxels of the grid that are asked for; all others are 0.
+    within : bool array of the grid's shape, optional
+        Voxels that are asked for; all others are 0.
     """
-    return _look_up(images, source, grid, along, box=box)
+    return _look_up(images, source, grid, along, within=within)
 
 
 def resample_masks(masks: TumorMasks, grid: Grid, along: PointMap = SAME_WORLD) -> TumorMasks:
@@ -138,6 +137,8 @@ def resample_in_tissue(
     grid: Grid,
     tissue: NDArray[np.bool_],
     along: PointMap = SAME_WORLD,
+    *,
+    within: NDArray[np.bool_] | None = None,
 ) -> list[NDArray[np.float32]]:
     """Bring maps that only a tissue has to a grid, with one search for the points.
 
@@ -152,6 +153,8 @@ def resample_in_tissue(
     tissue : bool array of the source's shape
     along : PointMap
         From the grid's world to the source's.
+    within : bool array of the grid's shape, optional
+        Voxels that are asked for; all others are 0.
 
     Returns
     -------
@@ -160,7 +163,9 @@ def resample_in_tissue(
     """
     extended = _extend_from_tissue(maps, tissue)
     domain = tissue.astype(np.float32)
-    *carried, share = _look_up([*extended, domain], source, grid, along, filled=_filled(extended))
+    *carried, share = _look_up(
+        [*extended, domain], source, grid, along, filled=_filled(extended), within=within
+    )
     return [np.where(share < 0.5, np.float32(0), np.clip(values, 0, 1)) for values in carried]
 
 
@@ -179,12 +184,13 @@ def _extend_from_tissue(
     maps: Sequence[NDArray[np.float32]], tissue: NDArray[np.bool_]
 ) -> list[NDArray[np.float32]]:
     """`extend_from_tissue` for several maps, with one search for the voxels beside tissue."""
-    share = ndimage.uniform_filter(tissue.astype(np.float32), 3)
-    beside = ~tissue & (share > 0.5 / 27)
+    box = bounding_box(tissue, 1)
+    share = ndimage.uniform_filter(tissue[box].astype(np.float32), 3)
+    beside = ~tissue[box] & (share > 0.5 / 27)
     extended = [np.where(tissue, values, 0).astype(np.float32) for values in maps]
     for values in extended:
-        inside = ndimage.uniform_filter(values, 3)
-        values[beside] = inside[beside] / share[beside]
+        inside = ndimage.uniform_filter(values[box], 3)
+        values[box][beside] = inside[beside] / share[beside]
     return extended
 
 
@@ -202,12 +208,13 @@ def _look_up(
     order: int = 1,
     n_samples: tuple[int, ...] = (1, 1, 1),
     filled: NDArray[np.bool_] | None = None,
-    box: Slices | None = None,
+    within: NDArray[np.bool_] | None = None,
 ) -> list[NDArray[np.float32]]:
     """At each target voxel, the mean of each image at the mapped points of a regular pattern.
 
     The images share a grid. Only what lies beside `filled` voxels is looked up: by default those
-    where an image is not 0; of the target, only the box. All cores of this process work.
+    where an image is not 0; of the target, only what lies within a mask. All cores of this process
+    work.
     """
     outs = [np.zeros(grid.shape, np.float32) for _ in images]
     filled = _filled(images) if filled is None else filled
@@ -220,23 +227,18 @@ def _look_up(
     offsets = np.stack(np.meshgrid(*steps)).reshape(3, -1).T
 
     def fill(block: Box) -> None:
-        axes = [np.arange(start, stop, dtype=np.float64) for start, stop in block]
-        centres = np.stack(np.meshgrid(*axes, indexing="ij")).reshape(3, -1)
+        region = tuple(slice(*span) for span in block)
+        asked = np.ones([b - a for a, b in block], bool) if within is None else within[region]
+        centres = np.stack(np.nonzero(asked)) + np.array([[float(start)] for start, _ in block])
         totals = [np.zeros(centres.shape[1], np.float32) for _ in sources]
         for offset in offsets:
             voxels = along.map(grid.affine, centres + offset[:, None], source.affine)
             for total, values in zip(totals, sources, strict=True):
                 total += sample(values, voxels, order)
-        region = tuple(slice(*span) for span in block)
         for out, total in zip(outs, totals, strict=True):
-            out[region] = (total / len(offsets)).reshape([len(a) for a in axes])
+            out[region][asked] = total / len(offsets)
 
     reached = along.find_box(support, source, grid)
-    if box is not None:
-        reached = tuple(
-            (max(start, side.start), max(start, min(stop, side.stop)))
-            for (start, stop), side in zip(reached, box, strict=True)
-        )
     with ThreadPoolExecutor(available_threads()) as pool:
         for _ in pool.map(fill, _blocks(reached)):
             pass

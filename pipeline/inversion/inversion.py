@@ -114,11 +114,14 @@ def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
             uncertainty = assess_in_patient(growth.database, own)
     patient = growth.patient
     with steps("map to the patient"):
-        tissue, drawn = growth.patient_tissue, patient.drawn
-        terrains = [tissue.terrain(patient.masks, patient.brain_with_tumour)]
-        if drawn is not None:
+        shown = [(patient.field, patient.masks, patient.brain_with_tumour)]
+        if patient.drawn is not None:
             # On the moved grid, so that atlas, motion and voxels form one chain with one lookup.
-            terrains.append(tissue.terrain(drawn, patient.brain_on(drawn.grid)))
+            shown.append((patient.field_as_drawn, patient.drawn, patient.brain_as_drawn))
+        terrains = [
+            growth.patient_tissue.terrain(field.cut_masks(outlines), field.cut(brain))
+            for field, outlines, brain in shown
+        ]
         maps, *there = map_to_patient(
             GrownAnswer(growth.answer, uncertainty, growth.answer_tissue, growth.answer_map),
             terrains,
@@ -127,7 +130,8 @@ def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
         )
     coverage: tuple[Coverage, ...] = ()
     if patient.recurrence is not None:
-        coverage = cover_recurrence(maps.planning, patient.recurrence, terrains[0].speed)
+        recurrence = patient.field.cut_masks(patient.recurrence)
+        coverage = cover_recurrence(maps.planning, recurrence, terrains[0].speed)
     found = {field.name: getattr(growth, field.name) for field in dataclasses.fields(PatientGrowth)}
     return Inversion(
         **found

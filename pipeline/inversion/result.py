@@ -44,9 +44,10 @@ class Inversion(PatientGrowth):
     uncertainty : Uncertainty
         Uncertainty of the answer, on the grid on which it grew.
     maps : PatientMaps
-        Maps on the T1's grid.
+        Maps on the part of the T1's grid around the brain (`Patient.field`).
     maps_on_segmentation : PatientMaps or None
-        Maps on the segmentation's grid, in the world of the T1, if the two grids differ.
+        Maps on that part of the segmentation's grid (`Patient.field_as_drawn`), in the world of the
+        T1, if the two grids differ.
     coverage : tuple of Coverage
         Coverage of a recurrence, if one was given.
     outlook : PatientOutlook or None
@@ -61,18 +62,18 @@ class Inversion(PatientGrowth):
 
     @property
     def density(self) -> TumorDensity:
-        """The map: the answer in agreement with the outlines, on the T1's grid."""
-        return self.maps.density
+        """The map: the answer in agreement with the outlines, on the T1's whole grid."""
+        return self.patient.field.laid_density(self.maps.density)
 
     @property
     def expected(self) -> DensityMaps:
-        """How far the map may be from the truth, on the same grid."""
-        return self.maps.expected
+        """How far the map may be from the truth, on the same grid; laid there at each call."""
+        return self.maps.expected.laid(self.patient.field)
 
     @property
     def planning(self) -> PlanningVolumes:
-        """The planning volumes on the same grid."""
-        return self.maps.planning
+        """The planning volumes on the same grid; laid there at each call."""
+        return self.maps.planning.laid(self.patient.field, self.patient.masks)
 
     @property
     def shown_levels(self) -> tuple[float, ...]:
@@ -103,7 +104,8 @@ class Inversion(PatientGrowth):
         -------
         float
         """
-        return float((self.density.u >= level).sum() * self.density.grid.voxel_ml)
+        found = self.maps.density
+        return float((found.u >= level).sum() * found.grid.voxel_ml)
 
     def row(self) -> dict[str, Any]:
         """Plain values of the result, matches apart, as `result.json` shows them.
@@ -137,7 +139,7 @@ class Inversion(PatientGrowth):
                 "growth": dataclasses.asdict(self.maps.growth_score),
                 "map": dataclasses.asdict(self.maps.score),
             },
-            "planning": self.planning.row(),
+            "planning": self.maps.planning.row(),
             "recurrence": [dataclasses.asdict(coverage) for coverage in self.coverage],
             "outlook": None if self.outlook is None else self.outlook.row(),
         }

@@ -78,7 +78,12 @@ def follow_scans(growth: PatientGrowth, follow_up: FollowUp) -> PatientOutlook:
     maps = []
     for day in outlook.forecast:
         (u,) = resample_in_tissue(
-            [day.density.u], day.density.grid, growth.patient.grid, placed.tissue.domain, back
+            [day.density.u],
+            day.density.grid,
+            growth.patient.grid,
+            placed.tissue.domain,
+            back,
+            within=growth.patient.brain_with_tumour,
         )
         maps.append(TumorDensity(u, growth.patient.grid))
     check = None

@@ -23,6 +23,7 @@ from ...paths import StrPath
 from ...solver import TumorMasks
 from ...solver.own_settings import own_arithmetic
 from ..dicom.named_structures import structure_names
+from ..images.field import Field
 from ..images.foreground import (
     View,
     everything_shown,
@@ -156,6 +157,21 @@ class Patient:
     def brain_with_tumour(self) -> NDArray[np.bool_]:
         """The brain with the outlined tumour, however dark the tumour is."""
         return self.brain | self.masks.whole
+
+    @cached_property
+    def field(self) -> Field:
+        """The part of `grid` around the brain with the tumour."""
+        return Field.around(self.brain_with_tumour, self.grid)
+
+    @cached_property
+    def brain_as_drawn(self) -> NDArray[np.bool_]:
+        """The brain with the tumour on the grid of `outlines`."""
+        return self.brain_on(self.outlines.grid)
+
+    @cached_property
+    def field_as_drawn(self) -> Field:
+        """The part of the grid of `outlines` around the brain with the tumour."""
+        return Field.around(self.brain_as_drawn, self.outlines.grid)
 
     def brain_on(self, grid: Grid) -> NDArray[np.bool_]:
         """The brain with the tumour on another grid in the world of `t1`.

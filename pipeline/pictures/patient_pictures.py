@@ -121,16 +121,18 @@ def draw_thumbnail(patient: Patient, density: TumorDensity) -> bytes:
 
 
 @own_style()
-def draw_volumes(patient: Patient, volumes: Mapping[str, NDArray[np.bool_]]) -> bytes:
+def draw_volumes(patient: Patient, volumes: Mapping[str, NDArray[np.bool_]], grid: Grid) -> bytes:
     """Draw the borders of planning volumes and of both outlines on the T1; a PNG.
 
-    The volumes lie on the patient's grid, by the names that have a colour.
+    The volumes lie on any grid in the patient's world, by the names that have a colour.
 
     Parameters
     ----------
     patient : Patient
-    volumes : mapping of str to bool array of the patient's shape
+    volumes : mapping of str to bool array of the grid's shape
         The volumes by name.
+    grid : Grid
+        In the patient's world.
 
     Returns
     -------
@@ -139,7 +141,7 @@ def draw_volumes(patient: Patient, volumes: Mapping[str, NDArray[np.bool_]]) -> 
     """
     contours = [(volume, 0.5, VOLUME_COLOURS[name]) for name, volume in volumes.items()]
     lines = [(f"{name} volume", VOLUME_COLOURS[name]) for name in volumes]
-    return _draw_contours(patient, contours, patient.grid, lines)
+    return _draw_contours(patient, contours, grid, lines)
 
 
 @own_style()

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
-from ...atlas.regions import Box, bounding_box
 from ...query import dice_of_masks
-from ...solver import Thresholds, TumorDensity, TumorMasks
+from ...solver import Thresholds, TumorDensity
 from ..agreement import Agreement, DensityMaps, agree, doubt, equation_residual
 from ..fit.answer import Answer
 from ..images.point_map import PointMap
@@ -21,11 +19,6 @@ from ..images.resampling import resample_in_tissue
 from ..travel import Terrain
 from ..uncertainty.ensemble import Uncertainty
 from .planning import PlanningVolumes, plan_volumes
-
-T = TypeVar("T", bound=np.generic)
-
-BLOCK = 8
-"""Voxels by which the part of a grid that is worked on is cut off."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +46,7 @@ class PatientMaps:
     Attributes
     ----------
     growth : TumorDensity
-        Density of the answer, as it grew.
+        Density of the answer, as it grew, in the brain.
     density : TumorDensity
         Density that agrees with the outlines.
     expected : DensityMaps
@@ -74,49 +67,6 @@ class PatientMaps:
     def grid(self) -> Grid:
         """The grid of all of them."""
         return self.density.grid
-
-    def laid_into(self, outlines: TumorMasks, box: Box) -> PatientMaps:
-        """The same on a larger grid, of which a box is theirs; 0 outside the box.
-
-        Parameters
-        ----------
-        outlines : TumorMasks
-            The patient's, on the larger grid.
-        box : Box
-            Part of that grid.
-
-        Returns
-        -------
-        PatientMaps
-        """
-        grid = outlines.grid
-
-        def laid(values: NDArray[T]) -> NDArray[T]:
-            whole = np.zeros(grid.shape, values.dtype)
-            whole[box] = values
-            return whole
-
-        expected, planning = self.expected, self.planning
-        return PatientMaps(
-            growth=TumorDensity(laid(self.growth.u), grid),
-            density=TumorDensity(laid(self.density.u), grid),
-            expected=DensityMaps(
-                laid(expected.mean),
-                laid(expected.sd),
-                {level: laid(values) for level, values in expected.exceedance.items()},
-                grid,
-            ),
-            planning=PlanningVolumes(
-                planning.gross,
-                laid(planning.standard),
-                laid(planning.model),
-                laid(planning.geodesic),
-                laid(planning.ranking),
-                outlines,
-            ),
-            growth_score=self.growth_score,
-            score=self.score,
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,16 +118,10 @@ def map_to_patient(
     """
     # The profile and the tail of the ranking are as wide as the widest front.
     lambda_mm = max(growth.lambda_mm for growth in grown.answer.growths)
-    boxes, parts, grown_there = [], [], []
-    for terrain in terrains:
-        growth, sd = _carried(grown, terrain.grid)
-        box = _box_of(terrain, growth.u)
-        boxes.append(box)
-        parts.append(terrain.part(box))
-        grown_there.append((TumorDensity(growth.u[box], parts[-1].grid), sd[box]))
-    finest = min(range(len(parts)), key=lambda i: parts[i].grid.voxel_ml)
+    grown_there = [_carried(grown, terrain) for terrain in terrains]
+    finest = min(range(len(terrains)), key=lambda i: terrains[i].grid.voxel_ml)
     agreement = agree(
-        grown_there[finest][0], parts[finest], lambda_mm=lambda_mm, thresholds=thresholds
+        grown_there[finest][0], terrains[finest], lambda_mm=lambda_mm, thresholds=thresholds
     )
 
     def mapped(
@@ -202,33 +146,21 @@ def map_to_patient(
             )
 
     agreed = [
-        agreement if i == finest else agreement.carried_to(part, thresholds=thresholds)
-        for i, part in enumerate(parts)
+        agreement if i == finest else agreement.carried_to(terrain, thresholds=thresholds)
+        for i, terrain in enumerate(terrains)
     ]
-    return [
-        mapped(parts[i], *grown_there[i], agreed[i]).laid_into(terrains[i].outlines, boxes[i])
-        for i in range(len(terrains))
-    ]
+    return [mapped(terrain, *grown_there[i], agreed[i]) for i, terrain in enumerate(terrains)]
 
 
-def _box_of(terrain: Terrain, growth: NDArray[np.float32]) -> Box:
-    """What holds the brain, the outlines and the growth.
-
-    It leaves out a multiple of `BLOCK` voxels on each side, so that blocks of voxels are averaged
-    and computed in the box as in the whole.
-    """
-    box = bounding_box(terrain.brain | terrain.outlines.whole | (growth > 0))
-    x, y, z = (
-        slice(side.start // BLOCK * BLOCK, n - (n - side.stop) // BLOCK * BLOCK)
-        for side, n in zip(box, growth.shape, strict=True)
-    )
-    return x, y, z
-
-
-def _carried(grown: GrownAnswer, grid: Grid) -> tuple[TumorDensity, NDArray[np.float32]]:
-    """The growth and its ensemble's standard deviation on a grid of the patient's."""
+def _carried(grown: GrownAnswer, terrain: Terrain) -> tuple[TumorDensity, NDArray[np.float32]]:
+    """The growth and its ensemble's standard deviation in the brain of a terrain."""
     found = grown.uncertainty.maps
     u, sd = resample_in_tissue(
-        [grown.answer.density.u, found.sd], found.grid, grid, grown.tissue, grown.along
+        [grown.answer.density.u, found.sd],
+        found.grid,
+        terrain.grid,
+        grown.tissue,
+        grown.along,
+        within=terrain.brain,
     )
-    return TumorDensity(u, grid), sd
+    return TumorDensity(u, terrain.grid), sd

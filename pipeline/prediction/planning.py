@@ -39,6 +39,7 @@ from ...atlas import Grid
 from ...atlas.regions import bounding_box
 from ...errors import InputError
 from ...solver import TumorDensity, TumorMasks
+from ..images.field import Field
 from ..travel import Terrain
 from .geodesic import nearest_through_tissue
 
@@ -97,6 +98,28 @@ class PlanningVolumes:
     def by_name(self) -> dict[str, NDArray[np.bool_]]:
         """The volumes by name, the standard one first."""
         return {"standard": self.standard, "model": self.model, "geodesic": self.geodesic}
+
+    def laid(self, field: Field, outlines: TumorMasks) -> PlanningVolumes:
+        """The same on the whole grid of a field whose box is theirs.
+
+        Parameters
+        ----------
+        field : Field
+        outlines : TumorMasks
+            The patient's, on the whole grid.
+
+        Returns
+        -------
+        PlanningVolumes
+        """
+        return PlanningVolumes(
+            gross=self.gross,
+            standard=field.laid(self.standard),
+            model=field.laid(self.model),
+            geodesic=field.laid(self.geodesic),
+            ranking=field.laid(self.ranking),
+            outlines=outlines,
+        )
 
     def row(self) -> dict[str, float | str]:
         """Plain values by name, as `result.json` and the report show them.

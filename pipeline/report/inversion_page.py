@@ -53,7 +53,7 @@ def write_page(
     ]
     slices = drawn(
         "The view of slices",
-        lambda: view_density(patient, inversion.density, inversion.shown_levels),
+        lambda: view_density(patient, inversion.maps.density, inversion.shown_levels),
         failures,
     )
     matches = [match.row() for match in inversion.matches]

@@ -117,7 +117,7 @@ def describe_planning(inversion: Inversion, patient: Patient, failures: list[str
 
     The list receives notices about missing pictures.
     """
-    planning = inversion.planning
+    planning = inversion.maps.planning
     row = planning.row()
     around = "core" if planning.gross == "core" else "whole tumour, as there is no core"
     tables = [
@@ -156,7 +156,7 @@ def describe_planning(inversion: Inversion, patient: Patient, failures: list[str
     )
     picture = drawn(
         "The picture of the planning volumes",
-        lambda: draw_volumes(patient, planning.by_name),
+        lambda: draw_volumes(patient, planning.by_name, planning.grid),
         failures,
     )
     return Section(
@@ -251,7 +251,7 @@ def describe_certainty(inversion: Inversion, patient: Patient, failures: list[st
             "the best single tumours."
         )
     level = min(inversion.options.densities, key=lambda x: abs(x - SHOWN_LEVEL))
-    expected = inversion.expected
+    expected = inversion.maps.expected
     picture = drawn(
         f"The picture of the probability of {level:g}",
         lambda: draw_exceedance(patient, expected.exceedance[level], expected.grid),

@@ -92,7 +92,7 @@ def write_dicom(
 
 def structures_of(inversion: Inversion) -> list[Structure]:
     """The regions to write, in their order, without empty ones."""
-    masks = inversion.patient.masks
+    masks, density = inversion.patient.masks, inversion.density
     structures = [
         Structure("Core", masks.core, "GTV", CORE_COLOUR, is_drawn=True),
         Structure("Whole", masks.whole, "lesion", WHOLE_COLOUR, is_drawn=True),
@@ -109,6 +109,6 @@ def structures_of(inversion: Inversion) -> list[Structure]:
             for low, high in zip(LOW_COLOUR, HIGH_COLOUR, strict=True)
         )
         decimals = f"{level:.6f}".rstrip("0")
-        region = inversion.density.u >= level
+        region = density.u >= level
         structures.append(Structure(f"Density_{decimals}", region, "lesion", (red, green, blue)))
     return [structure for structure in structures if structure.mask.any()]

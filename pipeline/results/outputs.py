@@ -45,10 +45,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import Grid
 from ...dbgen.machine.files import write_bytes, write_json
 from ...paths import StrPath
 from ...solver.own_settings import own_arithmetic
+from ..images.field import Field
 from ..images.nifti import Intent, write_nifti
 from ..inversion.provenance import provenance_of
 from ..inversion.result import Inversion
@@ -130,7 +130,7 @@ def write_inversion(
         failures: list[str] = []
         with steps("draw pictures"):
             overlays = draw_overlays(
-                inversion.patient, inversion.density, inversion.shown_levels, failures=failures
+                inversion.patient, inversion.maps.density, inversion.shown_levels, failures=failures
             )
             aligned = drawn(
                 "The picture of the registration",
@@ -175,11 +175,12 @@ def write_maps(out: Path, inversion: Inversion, subject: str = DEFAULT_SUBJECT) 
         BIDS label that begins the names of the files.
     """
     patient = inversion.patient
-    _write_patient_maps(out, inversion, inversion.maps, "T1w", patient.grid, subject)
+    _write_patient_maps(out, inversion, inversion.maps, "T1w", patient.field, subject)
     if inversion.maps_on_segmentation is not None and patient.seg_grid is not None:
         # In the segmentation's own world: the motion to the T1 was in the affine alone.
         there = inversion.maps_on_segmentation
-        _write_patient_maps(out, inversion, there, "seg", patient.seg_grid, subject)
+        field = Field(patient.seg_grid, patient.field_as_drawn.box)
+        _write_patient_maps(out, inversion, there, "seg", field, subject)
     if inversion.outlook is not None:
         write_forecast(out, inversion.outlook, subject)
     atlas, asked = inversion.density_atlas, inversion.masks
@@ -206,13 +207,13 @@ def write_forecast(out: Path, outlook: PatientOutlook, subject: str = DEFAULT_SU
 
 
 def _write_patient_maps(
-    out: Path, inversion: Inversion, maps: PatientMaps, space: Space, grid: Grid, subject: str
+    out: Path, inversion: Inversion, maps: PatientMaps, space: Space, field: Field, subject: str
 ) -> None:
     def write(
         values: NDArray[Any], intent: Intent, suffix: Suffix, *, desc: str = "", label: str = ""
     ) -> None:
         name = map_name(subject, space, suffix, desc=desc, label=label)
-        write_nifti(out / name, values, grid, intent=intent)
+        write_nifti(out / name, field.laid(values), field.whole, intent=intent)
 
     matched = maps.density.outlines(inversion.thresholds)
     write(maps.density.u, "estimate", "density")

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
-from ...atlas.regions import Box
 from ...errors import InputError
 from ...solver import TumorMasks
 from .arrival import travel_time
@@ -81,18 +80,3 @@ class Terrain:
         if not region.any() or region.all():
             return None
         return travel_time(region, self.speed, self.grid.spacing_mm, reach_mm=REACH_MM)
-
-    def part(self, box: Box) -> Terrain:
-        """The terrain on a box of its voxels, which is not empty.
-
-        Parameters
-        ----------
-        box : Box
-
-        Returns
-        -------
-        Terrain
-        """
-        masks, grid = self.outlines, self.grid.part(box)
-        outlines = TumorMasks(masks.core[box], masks.whole[box], grid)
-        return Terrain(outlines, self.brain[box], self.speed[box])

@@ -54,11 +54,12 @@ def score_case(patient: TrialPatient, keep: Path | None = None) -> dict[str, Any
         patient.write_truth(keep)
     seconds = time.perf_counter() - began
 
-    drawn = inversion.patient.masks
-    ground = Ground.of(drawn, inversion.patient.brain_with_tumour)
-    truth, brain = ground.of_brain(patient.density.u), ground.brain
+    field = inversion.patient.field
+    brain = field.cut(inversion.patient.brain_with_tumour)
+    ground = Ground.of(field.cut_masks(inversion.patient.masks), brain)
+    truth, brain = ground.of_brain(field.cut(patient.density.u)), ground.brain
     core, whole = ground.core[brain], ground.whole[brain]
-    n_standard = int(inversion.planning.standard.sum())
+    n_standard = int(inversion.maps.planning.standard.sum())
     rankings = {
         name: score_ranking(ranking, core, whole, truth, n_standard)
         for name, ranking in rank_all(patient, inversion, ground).items()
@@ -66,7 +67,7 @@ def score_case(patient: TrialPatient, keep: Path | None = None) -> dict[str, Any
     near = ground.from_whole[brain] <= NEAR_MM
     reliability = {
         f"{level:g}": judge_probabilities(ground.of_brain(shares)[near], truth[near] >= level)
-        for level, shares in inversion.expected.exceedance.items()
+        for level, shares in inversion.maps.expected.exceedance.items()
     }
     return {
         "facts": patient.facts,
@@ -80,7 +81,9 @@ def score_case(patient: TrialPatient, keep: Path | None = None) -> dict[str, Any
         "rankings": {name: dataclasses.asdict(score) for name, score in rankings.items()},
         "densities": {
             MAP: _compare(inversion.density, inversion.maps.score, patient),
-            GROWTH: _compare(inversion.maps.growth, inversion.maps.growth_score, patient),
+            GROWTH: _compare(
+                field.laid_density(inversion.maps.growth), inversion.maps.growth_score, patient
+            ),
         },
         "plans": _cover_by_plans(inversion, patient),
         "reliability": {level: dataclasses.asdict(found) for level, found in reliability.items()},
@@ -105,7 +108,8 @@ def _compare(found: TumorDensity, score: MapScore, patient: TrialPatient) -> dic
 
 def _cover_by_plans(inversion: Inversion, patient: TrialPatient) -> dict[str, float]:
     """Share of the cells outside the core that each plan holds, voxel by voxel of the image."""
-    outside = ~inversion.patient.masks.core
-    cells = np.where(outside, patient.density.u, 0).astype(np.float64)
-    plans = inversion.planning.by_name
-    return {name: float(cells[plan].sum() / cells.sum()) for name, plan in plans.items()}
+    drawn, field = inversion.patient.masks, inversion.patient.field
+    cells = np.where(drawn.core, 0, patient.density.u).astype(np.float64)
+    total, cells = cells.sum(), field.cut(cells)
+    plans = inversion.maps.planning.by_name
+    return {name: float(cells[plan].sum() / total) for name, plan in plans.items()}

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ..images.field import Field
 from ..inversion.result import Inversion
 from ..prediction.planning import rank_brain
 from ..travel import tissue_speed, travel_time
@@ -48,18 +49,21 @@ RIVALS = tuple(
 
 
 def rank_all(patient: TrialPatient, inversion: Inversion, ground: Ground) -> dict[str, Ranking]:
-    """All rankings of a patient's brain, by the names of `RANKINGS`."""
-    brain = ground.brain
+    """All rankings of a patient's brain, by the names of `RANKINGS`.
+
+    The ground lies on the grid of the patient's field, as the maps do.
+    """
+    brain, field = ground.brain, inversion.patient.field
     margins = (ground.from_core[brain], ground.from_whole[brain])
     found: dict[str, Ranking] = {
-        MAP: ground.of_brain(inversion.planning.ranking),
+        MAP: ground.of_brain(inversion.maps.planning.ranking),
         GROWTH: ground.of_brain(_rank_growth(inversion)),
-        ORACLE: ground.of_brain(patient.density.u),
+        ORACLE: ground.of_brain(field.cut(patient.density.u)),
         **_named("margin", *(-margin for margin in margins)),
     }
     for name, speed in (
         ("found", _speed_as_found(inversion, ground)),
-        ("true", _true_speed(patient, ground)),
+        ("true", _true_speed(patient, field, ground)),
     ):
         ranked = (
             nearness(travel(outline, speed, ground.grid)[brain], margin)
@@ -94,7 +98,9 @@ def _named(kind: str, core: Ranking, whole: Ranking) -> dict[str, Ranking]:
 
 def _rank_growth(inversion: Inversion) -> NDArray[np.float32]:
     lambda_mm = max(growth.lambda_mm for growth in inversion.answer.growths)
-    return rank_brain(inversion.maps.growth, inversion.patient.brain_with_tumour, lambda_mm)
+    patient = inversion.patient
+    brain = patient.field.cut(patient.brain_with_tumour)
+    return rank_brain(inversion.maps.growth, brain, lambda_mm)
 
 
 def _speed_as_found(inversion: Inversion, ground: Ground) -> NDArray[np.float32]:
@@ -104,7 +110,8 @@ def _speed_as_found(inversion: Inversion, ground: Ground) -> NDArray[np.float32]
     return tissue_speed(wm, gm, csf, ground.brain, ground.whole)
 
 
-def _true_speed(patient: TrialPatient, ground: Ground) -> NDArray[np.float32]:
+def _true_speed(patient: TrialPatient, field: Field, ground: Ground) -> NDArray[np.float32]:
     """Speed of a front in the patient's true tissue."""
-    wm, gm, csf = (getattr(patient.anatomy, name)[ground.box] for name in ("wm", "gm", "csf"))
+    own = (field.cut(getattr(patient.anatomy, name)) for name in ("wm", "gm", "csf"))
+    wm, gm, csf = (values[ground.box] for values in own)
     return tissue_speed(wm, gm, csf, ground.brain)

@@ -39,6 +39,7 @@ def measure(truth: TrialPatient) -> dict[str, list[float]]:
     inversion = _invert(truth)
     patient, found = inversion.patient, inversion.maps
     brain, grid = patient.brain_with_tumour, patient.masks.grid
+    grown = patient.field.laid_density(found.growth)
     lambda_mm = max(growth.lambda_mm for growth in inversion.answer.growths)
     shown = truth.density.outlines()
     true_outlines = TumorMasks(shown.core & brain, shown.whole & brain, grid)
@@ -59,7 +60,7 @@ def measure(truth: TrialPatient) -> dict[str, list[float]]:
     def judged(outlines: TumorMasks, speed: np.ndarray, *, smoothed: bool = True) -> list[float]:
         widest = smoothing.SMOOTHING_MM if smoothed else UNSMOOTHED_MM
         with mock.patch.object(smoothing, "SMOOTHING_MM", widest):
-            agreed = agree(found.growth, Terrain(outlines, brain, speed), lambda_mm=lambda_mm)
+            agreed = agree(grown, Terrain(outlines, brain, speed), lambda_mm=lambda_mm)
         score = compare(agreed.density, truth.density)
         return [
             score.mean_absolute_error,

@@ -107,11 +107,15 @@ def test_extension_is_the_mean_of_tissue_neighbours_and_touches_no_tissue():
         assert extended[tuple(index)] == pytest.approx(expected, abs=1e-5)
 
 
-def test_of_a_box_that_is_asked_for_nothing_else_is_looked_up():
-    values = np.random.default_rng(0).random(COARSE.shape, np.float32)
-    box = (slice(2, 5), slice(0, 4), slice(3, 6))
+def test_of_voxels_that_are_asked_for_nothing_else_is_looked_up():
+    rng = np.random.default_rng(0)
+    values, asked = rng.random(COARSE.shape, np.float32), rng.random(COARSE.shape) < 0.3
     (everything,) = resample_images([values], COARSE, COARSE)
-    (part,) = resample_images([values], COARSE, COARSE, box=box)
-    np.testing.assert_array_equal(part[box], everything[box])
-    part[box] = 0
-    assert not part.any()
+    (part,) = resample_images([values], COARSE, COARSE, within=asked)
+    np.testing.assert_array_equal(part, np.where(asked, everything, 0))
+    tissue = rng.random(COARSE.shape) < 0.7
+    (everywhere,) = resample_in_tissue([values], COARSE, COARSE, tissue)
+    (there,) = resample_in_tissue([values], COARSE, COARSE, tissue, within=asked)
+    np.testing.assert_array_equal(there, np.where(asked, everywhere, 0))
+    (nowhere,) = resample_images([values], COARSE, COARSE, within=np.zeros(COARSE.shape, bool))
+    assert not nowhere.any()

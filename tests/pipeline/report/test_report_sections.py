@@ -37,7 +37,9 @@ def inversion():
         options=SimpleNamespace(densities=(0.2, 0.01)),
         own=None,
         patient_tissue=SimpleNamespace(told="that of the T1"),
-        expected=SimpleNamespace(exceedance={0.01: "map", 0.2: "other"}, grid="grid"),
+        maps=SimpleNamespace(
+            expected=SimpleNamespace(exceedance={0.01: "map", 0.2: "other"}, grid="grid")
+        ),
         uncertainty=SimpleNamespace(
             members=[1, 2, 3],
             source="refinement",

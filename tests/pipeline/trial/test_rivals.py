@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from heads import phantom
 
+from glioquery.pipeline.images import Field
 from glioquery.pipeline.trial.ground import Ground
 from glioquery.pipeline.trial.rivals import RANKINGS, RIVALS, rank_all
 from glioquery.solver import TumorDensity, TumorMasks
@@ -21,10 +22,14 @@ def ranked():
     density = TumorDensity(u, head.grid)
     masks = TumorMasks(u >= 0.6, u >= 0.2, head.grid)
     inversion = SimpleNamespace(
-        planning=SimpleNamespace(ranking=u + 1e-6 * (100 - away)),
-        maps=SimpleNamespace(growth=density),
+        maps=SimpleNamespace(
+            growth=density, planning=SimpleNamespace(ranking=u + 1e-6 * (100 - away))
+        ),
         answer=SimpleNamespace(growths=[SimpleNamespace(lambda_mm=2.5)]),
-        patient=SimpleNamespace(brain_with_tumour=head.brain),
+        patient=SimpleNamespace(
+            brain_with_tumour=head.brain,
+            field=Field(head.grid, tuple(map(slice, [0] * 3, u.shape))),
+        ),
         patient_tissue=head,
     )
     patient = SimpleNamespace(density=density, anatomy=head)

@@ -1,0 +1,81 @@
+"""The part of an image around the brain: most of an image is air."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atlas import Grid
+from ...atlas.regions import Box, bounding_box
+from ...solver import TumorDensity, TumorMasks
+
+T = TypeVar("T", bound=np.generic)
+
+BLOCK = 8
+"""Voxels by which a part is cut off: blocks of voxels are averaged there as in the whole."""
+
+MARGIN_MM = 4.0
+"""Air that stays around the brain: interpolation and smoothing reach so far."""
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """A grid, and the box of its voxels that is worked on.
+
+    Attributes
+    ----------
+    whole : Grid
+    box : Box
+        Part of its array, not empty.
+    """
+
+    whole: Grid
+    box: Box
+
+    @classmethod
+    def around(cls, mask: NDArray[np.bool_], grid: Grid) -> Field:
+        """The field that holds a mask, with a margin and a multiple of `BLOCK` voxels cut off.
+
+        Parameters
+        ----------
+        mask : bool array of the grid's shape
+            Not empty.
+        grid : Grid
+
+        Returns
+        -------
+        Field
+        """
+        box = bounding_box(mask, np.ceil(MARGIN_MM / np.array(grid.spacing_mm)))
+        x, y, z = (
+            slice(side.start // BLOCK * BLOCK, n - (n - side.stop) // BLOCK * BLOCK)
+            for side, n in zip(box, grid.shape, strict=True)
+        )
+        return cls(grid, (x, y, z))
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The grid of the box."""
+        return self.whole.part(self.box)
+
+    def cut(self, values: NDArray[T]) -> NDArray[T]:
+        """What an array of the whole grid's shape holds in the box: a view of it."""
+        return values[self.box]
+
+    def cut_masks(self, masks: TumorMasks) -> TumorMasks:
+        """Outlines on the whole grid, in the box: views of them."""
+        return TumorMasks(self.cut(masks.core), self.cut(masks.whole), self.grid)
+
+    def laid(self, values: NDArray[T]) -> NDArray[T]:
+        """A new array of the whole grid's shape with values in the box, and 0 outside it."""
+        out = np.zeros(self.whole.shape, values.dtype)
+        out[self.box] = values
+        return out
+
+    def laid_density(self, density: TumorDensity) -> TumorDensity:
+        """A density of the box on the whole grid; 0 outside it."""
+        return TumorDensity(self.laid(density.u), self.whole)
