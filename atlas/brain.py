@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .grid import SIMULATION_GRID, Grid
+from .regions import mean_of_blocks
 
 FOLDER = Path(__file__).parent / "sri24"
 ATLAS_VARIABLE = "GLIOQUERY_ATLAS"
@@ -98,10 +99,7 @@ def block_mean(image: NDArray[np.floating]) -> NDArray[np.float32]:
     (128, 128, 128) float32 array
         Mean over the 2 x 2 x 2 voxels of 1 mm in each voxel of 2 mm.
     """
-    cube = np.pad(image, PADDING)
-    n = [size // 2 for size in cube.shape]
-    blocks = cube.reshape(n[0], 2, n[1], 2, n[2], 2)
-    return blocks.mean(axis=(1, 3, 5), dtype=np.float64).astype(np.float32)
+    return mean_of_blocks(np.pad(image, PADDING), (2, 2, 2))
 
 
 def load_probabilities() -> dict[str, NDArray[np.float32]]:

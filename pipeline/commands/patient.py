@@ -11,6 +11,7 @@ import typer
 from ...errors import InputError
 from ...query.index.opening import require_model
 from ...solver.compilation import prepare_jax
+from ..ahead import ahead
 from ..arguments.dated_scans import read_scans
 from ..arguments.opening import open_for
 from ..arguments.options import (
@@ -192,6 +193,7 @@ def invert_command(
     context.with_resource(only_run(output))
     if dicom is not None:
         context.with_resource(only_run(dicom))
+    ahead(lambda: source.atlas.t1)  # while the files are read
     prepare_jax()
 
     from ...solver.treated_state import require_treatable

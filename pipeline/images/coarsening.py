@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas import Grid
+from ...atlas.regions import mean_of_blocks
 from .nifti import Scan
 
 LPS = np.array([-1, -1, 1])
@@ -57,12 +58,10 @@ def coarsen(scan: Scan, spacing_mm: float) -> Scan:
     missing = -np.array(scan.grid.shape) % block
     before = np.where(_leads_to_lps(scan.grid), 0, missing)
     values = np.pad(scan.values, np.stack([before, missing - before], axis=1))
-    n = np.array(values.shape) // block
-    blocks = values.reshape(n[0], block[0], n[1], block[1], n[2], block[2])
     affine = scan.grid.affine.copy()
     affine[:3, 3] = scan.grid.to_world((block - 1) / 2 - before)
     affine[:3, :3] *= block
-    mean = blocks.mean(axis=(1, 3, 5), dtype=np.float64).astype(np.float32)
+    mean = mean_of_blocks(values, block.tolist())
     return Scan(mean, Grid(mean.shape, affine))
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas import Atlas, load_atlas
-from ...atlas.regions import largest_component
+from ...atlas.regions import largest_component, without_holes
 from ..alignment.ants_worker import correct_bias
 from ..alignment.comparison import SHELL_MM
 from ..alignment.linear import find_pose, fit_linear
@@ -73,7 +73,7 @@ def extract_brain(head: Scan, atlas: Atlas | None = None, *, seed: int = 1) -> N
     alike = make_brainlike(head)
     template = Scan(atlas.t1, atlas.t1_grid)
     transform = _warp(alike, template, seed)
-    brain = ndimage.binary_fill_holes(atlas.t1 > 0).astype(np.float32)
+    brain = without_holes(atlas.t1 > 0).astype(np.float32)
     prior = transform.image_to_patient(Scan(brain, atlas.t1_grid), alike.grid).values >= 0.5
     found = Scan(_cut(alike, prior).astype(np.float32), alike.grid)
     return resample_image(found, head.grid).values >= 0.5
@@ -106,7 +106,7 @@ def _cut(alike: Scan, prior: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return prior
     brain = grow(largest_component(worn), BRIDGE_MM + WARP_MM / 2) & prior
     closed = ~grow(~grow(brain, BRIDGE_MM), BRIDGE_MM)
-    return ndimage.binary_fill_holes(closed | brain) & prior
+    return without_holes(closed | brain) & prior
 
 
 def _warp(alike: Scan, template: Scan, seed: int) -> AtlasTransform:

@@ -12,6 +12,7 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull
 
 from ...atlas import Grid
+from ...atlas.regions import without_holes
 from ...errors import InputError
 from ...solver import TumorMasks
 
@@ -84,7 +85,7 @@ def judge_recurrence(masks: TumorMasks, brain: NDArray[np.bool_], grid: Grid) ->
 
 def add_tumour(brain: NDArray[np.bool_], whole: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The brain with a tumour, and with the holes that both enclose."""
-    return ndimage.binary_fill_holes(brain | whole)
+    return without_holes(brain | whole)
 
 
 def _share_inside(masks: TumorMasks, brain: NDArray[np.bool_], grid: Grid) -> float:

@@ -125,10 +125,12 @@ def add_isolines(axis: Axes, u: NDArray[np.float32], levels: Sequence[float], wi
         add_contour(axis, u, level, colour, width)
 
 
-def add_outlines(axis: Axes, plane: Plane, masks: TumorMasks) -> None:
-    """Draw the outlines of core and whole tumour on a plane."""
-    add_contour(axis, plane.sample(masks.whole, masks.grid), 0.5, WHOLE_COLOUR, 0.9)
-    add_contour(axis, plane.sample(masks.core, masks.grid), 0.5, CORE_COLOUR, 0.9)
+def add_outlines(plane: Plane, masks: TumorMasks, *axes: Axes) -> None:
+    """Draw the outlines of core and whole tumour on a plane, in one panel or several."""
+    for mask, colour in ((masks.whole, WHOLE_COLOUR), (masks.core, CORE_COLOUR)):
+        outlined = plane.sample(mask, masks.grid)
+        for axis in axes:
+            add_contour(axis, outlined, 0.5, colour, 0.9)
 
 
 def add_contour(axis: Axes, image: NDArray[Any], level: float, colour: str, width: float) -> None:

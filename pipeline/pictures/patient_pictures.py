@@ -79,8 +79,7 @@ def draw_density(
             show_plane(axes[row][column], background, top, plane)
         axis = axes[1][column]
         add_isolines(axis, u, levels, 1.1)
-        for row in range(2):
-            add_outlines(axes[row][column], plane, patient.masks)
+        add_outlines(plane, patient.masks, axes[0][column], axes[1][column])
     axes[0][0].set_ylabel(f"{title}, outlines")
     axes[1][0].set_ylabel(f"{title}, map")
     lines = [
@@ -115,7 +114,7 @@ def draw_thumbnail(patient: Patient, density: TumorDensity) -> bytes:
     axis.imshow(background, cmap="gray", vmin=0, vmax=white_level(patient.t1), aspect="auto")
     u = plane.sample(density.u, density.grid)
     add_isolines(axis, u, LEVELS, 0.8)
-    add_outlines(axis, plane, patient.masks)
+    add_outlines(plane, patient.masks, axis)
     axis.set_aspect("equal")
     return png_of(figure)
 
@@ -225,7 +224,7 @@ def draw_days(
         add_isolines(axis, plane.sample(density.u, density.grid), levels, 1.1)
         corner = axis.text(0.98, 0.98, name, transform=axis.transAxes, color="white", fontsize=9)
         corner.set(ha="right", va="top")
-    add_outlines(axes[0], plane, patient.masks)
+    add_outlines(plane, patient.masks, axes[0])
     lines = [
         ("outlined whole tumour", WHOLE_COLOUR),
         ("outlined core", CORE_COLOUR),
@@ -246,7 +245,7 @@ def _draw_contours(
         show_plane(
             axis, plane.sample(patient.t1.values, patient.grid), white_level(patient.t1), plane
         )
-        add_outlines(axis, plane, patient.masks)
+        add_outlines(plane, patient.masks, axis)
         for values, level, colour in contours:
             add_contour(axis, plane.sample(values, grid), level, colour, 1.1)
     outlined = [("outlined whole tumour", WHOLE_COLOUR), ("outlined core", CORE_COLOUR)]

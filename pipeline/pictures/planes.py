@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from ...atlas import Grid
-from ...atlas.regions import corners_mm, largest_component
+from ...atlas.regions import bounding_box, corners_mm, largest_component
 from ..patient.patient import Patient
 
 STEP_MM = 0.5
@@ -82,7 +82,8 @@ def centre_of(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
     """World point of the mask's voxel that is nearest to the centre of its largest component."""
     if not mask.any():
         return grid.to_world((np.array(grid.shape) - 1) / 2)
-    points = grid.to_world(np.argwhere(largest_component(mask)))
+    box = bounding_box(mask)
+    points = grid.part(box).to_world(np.argwhere(largest_component(mask[box])))
     return points[np.linalg.norm(points - points.mean(axis=0), axis=1).argmin()]
 
 

@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from ...atlas import Atlas, Grid
-from ...atlas.regions import bounding_box
+from ...atlas.regions import bounding_box, without_holes
 from ...solver import TumorMasks
 from ..alignment.transform import AtlasTransform
 from ..images.nifti import Scan
@@ -109,7 +109,7 @@ def _deep_gradients(atlas: Atlas) -> tuple[NDArray[np.int16], NDArray[np.float32
     t1 = Scan(atlas.t1, atlas.t1_grid).part(box)
     spacing = np.array(t1.grid.spacing_mm)
     gradient = np.stack(np.gradient(_blurred(t1), *spacing))
-    depth = ndimage.distance_transform_edt(ndimage.binary_fill_holes(t1.values > 0), spacing)
+    depth = ndimage.distance_transform_edt(without_holes(t1.values > 0), spacing)
     inside = np.argwhere(depth > EDGE_CLEARANCE_MM[0])
     found = gradient[:, *inside.T]
     return (inside + [side.start for side in box]).astype(np.int16), found

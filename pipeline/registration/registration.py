@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas import Atlas, load_atlas
-from ...atlas.regions import bounding_box
+from ...atlas.regions import Box, bounding_box, without_holes
 from ...dbgen.machine.cores import available_threads
 from ...errors import InputError
 from ...query.dice import dice_of
@@ -186,27 +187,39 @@ def _affine_shift_mm(patient: Patient, atlas: Atlas) -> float:
 
 def _prepare(patient: Patient, atlas: Atlas, resolution_mm: float) -> dict[str, Scan]:
     """Everything ANTs needs: images, brain masks, and where the metric counts."""
-    images: dict[str, Scan] = {}
-    atlas_brain = ndimage.binary_fill_holes(atlas.t1 > 0)
-    sides = {
-        "fixed": (Scan(atlas.t1, atlas.t1_grid), atlas_brain),
-        "moving": (patient.t1, patient.brain),
+    template = Scan(atlas.t1, atlas.t1_grid)
+    with ThreadPoolExecutor(1) as beside:
+        fixed = beside.submit(
+            lambda: _prepared(template, without_holes(template.values > 0), resolution_mm)
+        )
+        image, brain, box = _prepared(patient.t1, patient.brain, resolution_mm)
+        whole = coarsen(Scan(patient.masks.whole.astype(np.float32), patient.grid), resolution_mm)
+        near = np.ceil(LESION_MARGIN_MM / np.array(whole.grid.spacing_mm)) + 1
+        around = bounding_box(whole.values > 0, near)
+        counts = np.ones(whole.grid.shape, np.float32)
+        distance = ndimage.distance_transform_edt(
+            whole.values[around] == 0, sampling=whole.grid.spacing_mm
+        )
+        counts[around] = distance > LESION_MARGIN_MM
+        template, template_brain, _ = fixed.result()
+    return {
+        "fixed": template,
+        "fixed_brain": template_brain,
+        "moving": image,
+        "moving_brain": brain,
+        "moving_mask": Scan(counts, whole.grid).part(box),
     }
-    for side, (scan, brain) in sides.items():
-        # Intensities of about 0 to 1 on both sides, so that none outweighs by its unit.
-        scale = np.percentile(scan.values[brain], 99)
-        values = np.where(brain, np.clip(scan.values / scale, 0, 1.2), 0).astype(np.float32)
-        coarse = coarsen(Scan(values, scan.grid), resolution_mm)
-        coarse_brain = coarsen(Scan(brain.astype(np.float32), scan.grid), resolution_mm)
-        margin = np.ceil(MARGIN_MM / np.array(coarse.grid.spacing_mm))
-        box = bounding_box(coarse_brain.values > 0, margin)
-        images[side] = coarse.part(box)
-        images[f"{side}_brain"] = coarse_brain.part(box)
-        if side == "moving":
-            whole = coarsen(
-                Scan(patient.masks.whole.astype(np.float32), scan.grid), resolution_mm
-            ).values
-            distance = ndimage.distance_transform_edt(whole == 0, sampling=coarse.grid.spacing_mm)
-            counts = (distance > LESION_MARGIN_MM).astype(np.float32)
-            images["moving_mask"] = Scan(counts, coarse.grid).part(box)
-    return images
+
+
+def _prepared(scan: Scan, brain: NDArray[np.bool_], resolution_mm: float) -> tuple[Scan, Scan, Box]:
+    """An image and its brain in coarse voxels, cut to the brain with a margin, and the cut.
+
+    Intensities go from 0 to about 1 on both sides, so that none outweighs by its unit.
+    """
+    scale = np.percentile(scan.values[brain], 99)
+    values = np.where(brain, np.clip(scan.values / scale, 0, 1.2), 0).astype(np.float32)
+    coarse = coarsen(Scan(values, scan.grid), resolution_mm)
+    coarse_brain = coarsen(Scan(brain.astype(np.float32), scan.grid), resolution_mm)
+    margin = np.ceil(MARGIN_MM / np.array(coarse.grid.spacing_mm))
+    box = bounding_box(coarse_brain.values > 0, margin)
+    return coarse.part(box), coarse_brain.part(box), box

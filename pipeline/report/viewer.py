@@ -7,11 +7,11 @@ version of the viewer is refused, because it might show the wrong side.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any
 
@@ -24,6 +24,7 @@ from ...atlas import Grid
 from ...atlas.regions import corners_mm
 from ...errors import FailedError
 from ...solver import TumorDensity
+from ..ahead import ahead
 from ..images.nifti import Scan
 from ..patient.patient import Patient
 from ..pictures.drawing import own_style
@@ -78,9 +79,11 @@ def view_density(patient: Patient, density: TumorDensity, levels: Sequence[float
 
     grid = _upright_grid(patient.brain, patient.grid)
     centre = centre_of(patient.masks.whole, patient.grid)
-    top = white_level(patient.t1)
-    background = np.clip(_sample(patient.t1, grid) / top, 0, 1)
-    u = np.clip(_sample(Scan(density.u, density.grid), grid), 0, 1)
+    scans = (patient.t1, Scan(density.u, density.grid))
+    with ThreadPoolExecutor(2) as pool:
+        shown, u = pool.map(lambda scan: _sample(scan, grid), scans)
+    background = np.clip(shown / white_level(patient.t1), 0, 1)
+    u = np.clip(u, 0, 1)
     view = view_img(
         nib.Nifti1Image(np.where(u > levels[0], u, 0), grid.affine),
         bg_img=nib.Nifti1Image(background, grid.affine),
@@ -105,8 +108,6 @@ def view_density(patient: Patient, density: TumorDensity, levels: Sequence[float
 def load_viewer() -> threading.Thread:
     """Import nilearn in a thread, beside work that waits for another process (1 s of a processor).
 
-    If that fails, nothing is said: it fails again, and is told, where the viewer is used.
-
     Returns
     -------
     Thread
@@ -114,12 +115,10 @@ def load_viewer() -> threading.Thread:
     """
 
     def load() -> None:
-        with contextlib.suppress(Exception), own_style():
+        with own_style():
             import nilearn.plotting  # noqa: F401
 
-    thread = threading.Thread(target=load, daemon=True)
-    thread.start()
-    return thread
+    return ahead(load)
 
 
 def _radiological(html: str, grid: Grid, first: int) -> str:

@@ -48,12 +48,14 @@ def invert_case(case: Path, out: Path) -> dict[str, Any]:
 
     share_one_heap()  # as the command does
 
+    from glioquery.pipeline.ahead import ahead
     from glioquery.pipeline.arguments.opening import open_for
     from glioquery.pipeline.inversion.options import InversionOptions
     from glioquery.solver.compilation import prepare_jax
 
     options = InversionOptions(refine=True)
     database, _ = open_for(options, None, None)
+    ahead(lambda: database.atlas.t1)
     prepare_jax()
 
     from glioquery.pipeline.inversion.inversion import invert
