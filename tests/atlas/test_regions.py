@@ -3,7 +3,13 @@ import pytest
 from scipy import ndimage
 
 from glioquery.atlas import Grid
-from glioquery.atlas.regions import bounding_box, corners_mm, largest_component
+from glioquery.atlas.regions import (
+    bounding_box,
+    corners_mm,
+    largest_component,
+    mean_of_blocks,
+    without_holes,
+)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -40,3 +46,26 @@ def test_pieces_hang_together_across_faces_alone():
     largest = largest_component(mask)
     assert largest.sum() == 4 and largest[1, 2, 5]
     assert not largest_component(np.zeros_like(mask)).any()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_holes_are_scipys(seed):
+    rng = np.random.default_rng(seed)
+    mask = rng.random((9, 12, 7)) < rng.uniform(0.5, 0.95)
+    np.testing.assert_array_equal(without_holes(mask), ndimage.binary_fill_holes(mask))
+    inner = np.zeros_like(mask)
+    inner[2:7, 2:9, 2:6] = mask[2:7, 2:9, 2:6]
+    np.testing.assert_array_equal(without_holes(inner), ndimage.binary_fill_holes(inner))
+    assert not without_holes(np.zeros_like(mask)).any() and without_holes(np.ones_like(mask)).all()
+
+
+@pytest.mark.parametrize("block", [(1, 1, 1), (2, 2, 2), (3, 1, 2), (1, 4, 5)])
+@pytest.mark.parametrize("order", "CF")
+def test_blocks_have_the_mean_of_their_voxels(block, order):
+    shape = tuple(n * size for n, size in zip(block, (4, 3, 2), strict=True))
+    values = np.random.default_rng(1).normal(size=shape).astype(np.float32, order=order)
+    found = mean_of_blocks(values, block)
+    assert found.shape == (4, 3, 2) and found.dtype == np.float32
+    for place in np.ndindex(found.shape):
+        voxels = tuple(slice(i * n, (i + 1) * n) for i, n in zip(place, block, strict=True))
+        assert found[place] == np.float32(values[voxels].mean(dtype=np.float64))
