@@ -29,6 +29,7 @@ ROOMS = [
     "query.strategies",  # the paper's other ways, some of which rank with the exact one
     "query.evaluation",  # asks them all
     "pipeline.names",  # of a result's files
+    "pipeline.ahead",
     "pipeline.steps",  # of long work, named and timed
     "pipeline.images",  # files of a scanner
     "pipeline.dicom",  # of a hospital

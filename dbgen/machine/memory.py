@@ -21,8 +21,8 @@ M_ARENA_MAX = -8
 def share_one_heap() -> None:
     """Let all threads that begin from now on allocate from the process's first heap.
 
-    The setting holds for the whole process. The commands and the workers of a cohort call this; a
-    program that uses the library decides for itself.
+    The setting holds for the whole process. The commands and the workers of cohorts and trials call
+    this; a program that uses the library decides for itself.
     """
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):

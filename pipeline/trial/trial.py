@@ -15,6 +15,7 @@ from typing import Any
 
 from ...dbgen.machine.cluster import connected, remote
 from ...dbgen.machine.files import write_json
+from ...dbgen.machine.memory import share_one_heap
 from ...dbgen.machine.progress import Progress, silent
 from ...dbgen.machine.tasks import outcomes_of, resources
 from ...dbgen.store.embedded import embedded_database
@@ -30,7 +31,7 @@ from ..virtual.trial_patient import arm_rng, image, make_bearer
 from .case import OPTIONS, score_case
 from .plan import TrialPlan
 
-METHOD = 4
+METHOD = 5
 """Number that rises when patients, maps or scores change: earlier rows are then computed again."""
 
 ROWS, PATIENTS = "rows", "patients"
@@ -121,6 +122,7 @@ def run_patient(
     out: Path, request: dict[str, Any], number: int, arms: Sequence[Arm], *, keep: bool = False
 ) -> None:
     """Make a patient's rows; the row of a case that fails says why."""
+    share_one_heap()
     keep_compiled_programs()
     seed, bearer = request["seed"], None
     for arm in arms:
