@@ -160,8 +160,11 @@ class Patient:
 
     @cached_property
     def field(self) -> Field:
-        """The part of `grid` around the brain with the tumour."""
-        return Field.around(self.brain_with_tumour, self.grid)
+        """The part of `grid` around the brain with the tumour, and around a recurrence."""
+        held = self.brain_with_tumour
+        if self.recurrence is not None:
+            held = held | self.recurrence.core | self.recurrence.whole
+        return Field.around(held, self.grid)
 
     @cached_property
     def brain_as_drawn(self) -> NDArray[np.bool_]:

@@ -1,5 +1,6 @@
 """Good input is read whatever its orientation; bad input is refused in one clear line."""
 
+import dataclasses
 import gzip
 
 import nibabel as nib
@@ -13,6 +14,7 @@ from glioquery.errors import InputError
 from glioquery.pipeline.images.nifti import Scan, write_nifti
 from glioquery.pipeline.images.resampling import resample_image
 from glioquery.pipeline.patient.patient import load_patient
+from glioquery.solver import TumorMasks
 
 
 def refusal(**arguments):
@@ -193,6 +195,20 @@ def test_a_reference_brings_the_segmentation_along(files, labels_4mm, brain_4mm,
     np.testing.assert_array_equal(patient.masks.whole, labels_4mm > 0)
     assert patient.drawn is None  # the moved grid is the T1's
     assert set(patient.checksums) == {"t1", "seg", "seg_reference"}
+
+
+def test_the_field_holds_the_brain_the_outlines_and_a_recurrence_beyond(files):
+    patient = load_patient(**files)
+    corner = np.zeros(patient.grid.shape, bool)
+    corner[0, 0, 0] = True
+    assert patient.field.laid(patient.field.cut(patient.brain_with_tumour)).sum() == (
+        patient.brain_with_tumour.sum()
+    )
+    assert not patient.field.laid(patient.field.cut(corner)).any()
+    recurred = TumorMasks(np.zeros_like(corner), corner, patient.grid)
+    later = dataclasses.replace(patient, recurrence=recurred)
+    assert later.field.laid(later.field.cut(corner)).any()
+    assert later.field.cut(later.brain_with_tumour).sum() == patient.brain_with_tumour.sum()
 
 
 def test_a_recurrence_is_read_by_the_labels_of_the_patient_from_any_grid(
