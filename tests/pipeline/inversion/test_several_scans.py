@@ -62,7 +62,9 @@ def followed(tmp_path_factory):
         transform=AtlasTransform.linear(np.eye(4)),
         masks=masks[0],
         findings=SimpleNamespace(refinement=None),
-        patient=SimpleNamespace(grid=database.grid),
+        patient=SimpleNamespace(
+            grid=database.grid, brain_with_tumour=database.atlas.brain | masks[0].whole
+        ),
         grown_in_patient=None,
     )
     with pytest.MonkeyPatch.context() as patch:
