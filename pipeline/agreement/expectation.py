@@ -75,7 +75,16 @@ class DensityMaps:
     grid: Grid
 
     def laid(self, field: Field) -> DensityMaps:
-        """The same on the whole grid of a field whose box is theirs; 0 outside it."""
+        """The same on the whole grid of a field whose box is theirs; 0 outside the box.
+
+        Parameters
+        ----------
+        field : Field
+
+        Returns
+        -------
+        DensityMaps
+        """
         return DensityMaps(
             field.laid(self.mean),
             field.laid(self.sd),

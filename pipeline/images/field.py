@@ -63,22 +63,62 @@ class Field:
         return self.whole.part(self.box)
 
     def cut(self, values: NDArray[T]) -> NDArray[T]:
-        """What an array of the whole grid's shape holds in the box: a view of it."""
+        """What an array holds in the box.
+
+        Parameters
+        ----------
+        values : array of the whole grid's shape
+
+        Returns
+        -------
+        array of the box's shape
+            A view.
+        """
         return values[self.box]
 
     def cut_masks(self, masks: TumorMasks) -> TumorMasks:
-        """Outlines on the whole grid, in the box: views of them."""
+        """What outlines hold in the box.
+
+        Parameters
+        ----------
+        masks : TumorMasks
+            On the whole grid.
+
+        Returns
+        -------
+        TumorMasks
+            Views, on the grid of the box.
+        """
         return TumorMasks(self.cut(masks.core), self.cut(masks.whole), self.grid)
 
     def laid(self, values: NDArray[T]) -> NDArray[T]:
-        """A new array of the whole grid's shape with values in the box, and 0 outside it.
+        """Lay values of the box on the whole grid; 0 outside the box.
 
-        Its first axis changes fastest, as in a NIfTI file, which is twice as fast to write.
+        Parameters
+        ----------
+        values : array of the box's shape
+
+        Returns
+        -------
+        array of the whole grid's shape
+            A new one. Its first axis changes fastest, as in a NIfTI file, which is twice as fast to
+            write.
         """
         out = np.zeros(self.whole.shape, values.dtype, order="F")
         out[self.box] = values
         return out
 
     def laid_density(self, density: TumorDensity) -> TumorDensity:
-        """A density of the box on the whole grid; 0 outside it."""
+        """Lay a density of the box on the whole grid; 0 outside the box.
+
+        Parameters
+        ----------
+        density : TumorDensity
+            On the grid of the box.
+
+        Returns
+        -------
+        TumorDensity
+            On the whole grid.
+        """
         return TumorDensity(self.laid(density.u), self.whole)
