@@ -153,7 +153,7 @@ class Patient:
         """The brain on the grid of `t1`: the mask, or the image's foreground, with holes filled."""
         return foreground(self.t1.values) if self.brain_mask is None else self.brain_mask
 
-    @property
+    @cached_property
     def brain_with_tumour(self) -> NDArray[np.bool_]:
         """The brain with the outlined tumour, however dark the tumour is."""
         return self.brain | self.masks.whole
