@@ -57,9 +57,10 @@ GROWTH_FROM, GROWTH_FULL = 1e-4, 1e-2
 CORE_REACH_MM = 3.0
 """Travel time from the core's outline over which the correction to it falls by e."""
 
-APART_MM = 6.0
+APART_MM = 20.0
 """Largest difference between the outlines' distance and that of the growth's isolines, in travel
-time, that moves the front. What exceeds it does not count."""
+time, that moves the front. What exceeds it does not count: more than the oedema of the virtual
+patients, on whom a bound of 6 loses coverage and none gains a little more (docs/trial.md)."""
 
 PROFILE_MM = 2.0
 """Voxels in which the growth's profile is read."""
