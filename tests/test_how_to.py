@@ -31,7 +31,7 @@ RUN_AS = {
     "--n 50000": "--n 8",  # hours
     "--n N": "--n 18",  # all points of the page's sweep
     "calibrate DB": "calibrate DB --n 9",  # an hour
-    "trial OUT --first 1020 --patients 16": "trial TRIAL --first 1020 --patients 1 --arms a",
+    "trial OUT --first 1060 --patients 16": "trial TRIAL --first 1060 --patients 1 --arms a",
     "invert --": "invert DB --",  # the database of all pages, which is small
     "cohort cases.csv -o OUT": "cohort DB cases.csv -o COHORT",
     "OUT participant --labels": "MADE participant --database DB --labels",
