@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -275,6 +275,7 @@ def follow(
     stop_ml: float = math.inf,
     accuracy: Accuracy = Accuracy(),
     treatments: Sequence[Treatment] = (),
+    is_wanted: Callable[[State], bool] | None = None,
 ) -> Course:
     """Grow one tumour as `simulate` does, and measure nothing of what tissue it pushes.
 
@@ -282,6 +283,9 @@ def follow(
     ----------
     tissue, parameters, model, thresholds, snapshot_days, snapshot_ml, stop_ml, accuracy, treatments
         As in `simulate`, which measures the states.
+    is_wanted : callable, optional
+        Asked of the first snapshot at the end of the step that reaches it: unless it is wanted, the
+        run stops there.
 
     Returns
     -------
@@ -326,7 +330,10 @@ def follow(
             times.pop(0)
         while volumes and state.whole_voxels * ml >= volumes[0]:
             kept.append(_at_volume(volumes.pop(0) / ml, before, state))
-        if state.whole_voxels * ml >= stop_ml:
+        was_refused = False
+        if kept and is_wanted is not None:
+            was_refused, is_wanted = not is_wanted(kept[0]), None
+        if was_refused or state.whole_voxels * ml >= stop_ml:
             status = Status.STOPPED_AT_VOLUME
             break
         # The outlines are counted anyway: densities are looked at where no voxel is without core.

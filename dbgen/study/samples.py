@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import InputError
-from ...solver import GrowthParameters, Snapshot, Status, Thresholds, Tissue, simulate
+from ...solver import GrowthParameters, Snapshot, State, Status, Thresholds, Tissue, simulate
 from ...solver.declarations import own_values, symmetry_of
 from ...solver.integrate import VOLUME_TOLERANCE, follow
 from .plan import Plan
@@ -140,6 +140,11 @@ def draw_attempt(tissue: Tissue, plan: Plan, run: int, attempt: int) -> list[Sam
     elif not sampler.sweeps:
         # A run that passes the largest volume is not acceptable any more.
         stop_ml = math.nextafter(space.whole_ml.high, math.inf)
+
+    def fault_of(state: State) -> Rejection | None:
+        return _size_fault(tissue, space, Snapshot.of(state, plan.thresholds))
+
+    # Most runs that are not acceptable show it in their smallest snapshot: they end there.
     course = follow(
         tissue,
         draw.parameters,
@@ -149,6 +154,7 @@ def draw_attempt(tissue: Tissue, plan: Plan, run: int, attempt: int) -> list[Sam
         stop_ml=stop_ml,
         accuracy=plan.accuracy,
         treatments=plan.events,
+        is_wanted=None if sampler.sweeps else lambda state: fault_of(state) is None,
     )
     if sampler.sweeps:
         failure = Status.FOLDED if course.folds else course.status
@@ -160,7 +166,8 @@ def draw_attempt(tissue: Tissue, plan: Plan, run: int, attempt: int) -> list[Sam
     if volumes:
         grown = [(state.days, state) for state in course.states]
         if len(grown) < len(volumes):
-            return Rejection.TOO_SLOW
+            fault = fault_of(grown[0][1]) if grown else None
+            return fault or Rejection.TOO_SLOW
     elif course.status is Status.STOPPED_AT_VOLUME:
         return Rejection.TOO_LARGE
     else:

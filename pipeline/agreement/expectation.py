@@ -7,9 +7,9 @@ farther the voxel lies beyond what the scan shows:
 
 s_g is the spread of the ensemble's logits there, which enters with the growth's share in z. With
 probability LAPSE + LAPSE_BEYOND min(1, max(0, -z)) a voxel holds no cells at all: it is fluid, or
-lies beyond a barrier, or only oedema reaches it. The six constants were fitted on 40 virtual patients
-of three kinds (cells only; oedema without cells; mass effect): by least squares of what the
-probabilities of {u' >= p}, p from 0.01 to 0.6, claim and what is true, tenth by tenth. Maximum
+lies beyond a barrier, or only oedema reaches it. The six constants were fitted on 40 virtual
+patients of three kinds (cells only; oedema without cells; mass effect): by least squares of what
+the probabilities of {u' >= p}, p from 0.01 to 0.6, claim and what is true, tenth by tenth. Maximum
 likelihood, whose form is not the truth's either, leaves them farther off. For a patient of one kind
 the probabilities are a mixture's. docs/trial.md has their reliability in other patients.
 """

@@ -24,6 +24,7 @@ from glioquery.dbgen.study.sampling import (
 )
 from glioquery.errors import InputError
 from glioquery.solver import FisherKolmogorov, Thresholds, Tissue, simulate
+from glioquery.solver.integrate import follow
 
 INDEPENDENT = ("uniform", "sobol")
 DRAWN = ("trajectory", "uniform", "sobol", "identifiable")
@@ -328,6 +329,37 @@ def test_draws_from_lists_and_points(tissue, draw):
 def test_a_rejection_says_which_limit_was_broken(tissue, values, reason):
     space = ParameterSpace.from_dict({"origin_mm": [-150, 100, 60], **values})
     assert draw_attempt(tissue, Plan(space), 0, 0) is reason
+
+
+def test_a_run_whose_smallest_tumour_is_refused_ends_there_and_draws_are_the_same(
+    tissue, monkeypatch
+):
+    plan = Plan(ParameterSpace(whole_ml=Range(5, 60)), seed=3)
+    lengths = {}
+
+    def drawn(kind, follow_run):
+        def counted(*arguments, **options):
+            course = follow_run(*arguments, **options)
+            lengths.setdefault(kind, []).append(course.n_steps)
+            return course
+
+        monkeypatch.setattr("glioquery.dbgen.study.samples.follow", counted)
+        return [draw_attempt(tissue, plan, run, 0) for run in range(12)]
+
+    early = drawn("early", follow)
+    to_the_end = drawn("to the end", lambda *a, is_wanted, **options: follow(*a, **options))
+    refused = [found is Rejection.CORE_TOO_SMALL for found in early]
+    assert 1 < sum(refused) < 10
+    for one, other, *steps, was_refused in zip(
+        early, to_the_end, lengths["early"], lengths["to the end"], refused, strict=True
+    ):
+        assert steps[0] < steps[1] if was_refused else steps[0] == steps[1]
+        if isinstance(one, Rejection):
+            assert one is other
+            continue
+        for a, b in zip(one, other, strict=True):
+            assert a.parameters == b.parameters
+            np.testing.assert_array_equal(a.snapshot.u, b.snapshot.u)
 
 
 def test_the_core_that_counts_is_that_of_the_thresholds(tissue):
