@@ -314,7 +314,7 @@ def follow(
     status = Status.DONE
     clipped, n_steps, n_stages = 0.0, 0, 0
     while state.days < parameters.days:
-        before = state
+        before, had_none = state, not kept
         # A time between two steps is reached by a shorter step aside: the run itself goes on as if
         # nothing had been asked.
         while times and times[0] < min(before.next_days, parameters.days):
@@ -330,10 +330,9 @@ def follow(
             times.pop(0)
         while volumes and state.whole_voxels * ml >= volumes[0]:
             kept.append(_at_volume(volumes.pop(0) / ml, before, state))
-        was_refused = False
-        if kept and is_wanted is not None:
-            was_refused, is_wanted = not is_wanted(kept[0]), None
-        if was_refused or state.whole_voxels * ml >= stop_ml:
+        is_first = had_none and bool(kept)
+        is_refused = is_first and is_wanted is not None and not is_wanted(kept[0])
+        if is_refused or state.whole_voxels * ml >= stop_ml:
             status = Status.STOPPED_AT_VOLUME
             break
         # The outlines are counted anyway: densities are looked at where no voxel is without core.
