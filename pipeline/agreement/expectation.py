@@ -1,13 +1,13 @@
 """How far an agreed density may be from the truth, voxel by voxel.
 
 The true logit z' is taken as normally distributed around the agreed one z, lower and wider the
-farther the voxel lies beyond what the scan shows:
+lower the map's density is:
 
-    z' ~ N(z - BIAS d, s^2 + (SHARE s_g)^2),    s = NEAR + WIDENING d,    d = max(0, -z - VISIBLE)
+    z' ~ N(z - BIAS d, s^2 + (SHARE s_g)^2),    s = NEAR + WIDENING d,    d = max(0, -z)
 
 s_g is the spread of the ensemble's logits there, which enters with the growth's share in z. With
-probability LAPSE + LAPSE_BEYOND min(1, max(0, -z)) a voxel holds no cells at all: it is fluid, or
-lies beyond a barrier, or only oedema reaches it. The six constants were fitted on 40 virtual
+probability LAPSE + LAPSE_BEYOND min(1, d / ALL_BEYOND) a voxel holds no cells at all: it is fluid,
+or lies beyond a barrier, or only oedema reaches it. The six constants were fitted on 40 virtual
 patients of three kinds (cells only; oedema without cells; mass effect): by least squares of what
 the probabilities of {u' >= p}, p from 0.01 to 0.6, claim and what is true, tenth by tenth. Maximum
 likelihood, whose form is not the truth's either, leaves them farther off. For a patient of one kind
@@ -29,23 +29,23 @@ from ..images.field import Field
 from .agreement import GROWTH_SHARE, Agreement, rising
 from .front import logit
 
-NEAR = 0.34
-"""Standard deviation of the logit where the scan shows tumour."""
+NEAR = 0.33
+"""Standard deviation of the logit where the map has a density of a half or more."""
 
-WIDENING = 0.168
-"""Its growth per logit beyond."""
+WIDENING = 0.122
+"""Its growth per logit below."""
 
-BIAS = 0.222
-"""Excess fall of the truth per logit beyond: the outlines' errors flatten the front."""
+BIAS = 0.149
+"""Excess fall of the truth per logit below: the outlines' errors flatten the front."""
 
-VISIBLE = 0.40
-"""Logit below 0 at which the beyond begins: a density of 0.40."""
+LAPSE = 0.022
+"""Probability that there are no cells where the map has a density of a half or more."""
 
-LAPSE = 0.018
-"""Probability that there are no cells where the map has a density of at least a half."""
+LAPSE_BEYOND = 0.29
+"""What is added to it far below."""
 
-LAPSE_BEYOND = 0.093
-"""What is added to it below, in full from one logit on."""
+ALL_BEYOND = 4.65
+"""Logit below 0 from which on all of it is added: a density of 0.01."""
 
 LEAST_LOGIT = -16.0
 """Logit (a density of 1e-7) below which expectation and probability count as 0."""
@@ -143,10 +143,10 @@ def _told_of(
     z, u = z.astype(np.float64), u.astype(np.float64)
     slope = np.maximum(u * (1 - u), 1e-3)  # of the density by the logit
     of_growth = GROWTH_SHARE * rising(u) * growth_sd / slope
-    beyond = np.maximum(0, -z - VISIBLE)
+    beyond = np.maximum(0, -z)
     centre = z - BIAS * beyond
     spread = np.hypot(NEAR + WIDENING * beyond, of_growth)
-    holds_cells = 1 - LAPSE - LAPSE_BEYOND * np.clip(-z, 0, 1)
+    holds_cells = 1 - LAPSE - LAPSE_BEYOND * np.minimum(1, beyond / ALL_BEYOND)
     mean, square = np.zeros(len(z)), np.zeros(len(z))
     for node, weight in zip(NODES, WEIGHTS / WEIGHTS.sum(), strict=True):
         at_node = expit(centre + node * spread)
