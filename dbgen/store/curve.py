@@ -14,6 +14,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+CHUNK = 64
+"""Bytes of an arranged outline that are packed together: a block of an index."""
+
 
 def hilbert_rank(voxels: NDArray[np.integer], n_bits: int) -> NDArray[np.int64]:
     """Places of voxels on the Hilbert curve through a cube.
@@ -84,7 +87,7 @@ def encode_outline(mask: NDArray[np.bool_], voxels: NDArray[np.int16]) -> NDArra
 
 
 def packed_places(voxels: NDArray[np.int16], shape: tuple[int, int, int]) -> NDArray[np.intp]:
-    """Where the bits of voxels lie in a domain that is packed along z, as `decode_outlines` asks.
+    """Where the bits of voxels lie in a domain that is packed along z, as an `Arrangement` asks.
 
     Parameters
     ----------
@@ -100,40 +103,58 @@ def packed_places(voxels: NDArray[np.int16], shape: tuple[int, int, int]) -> NDA
     return (x * shape[1] + y) * (8 * -(-shape[2] // 8)) + z
 
 
-def decode_outlines(
-    bits: NDArray[np.uint8], places: NDArray[np.intp], n_bytes: int
-) -> NDArray[np.uint8]:
-    """Outlines along the curve with their bits in other places.
+class Arrangement:
+    """Another order of the bits of outlines along the curve.
 
-    Most of the brain is empty of a tumour: only words that hold a voxel are unpacked.
+    Most of the brain is empty of a tumour: only words of the curve that hold a voxel are unpacked,
+    and only the chunks of the new order that receive one are packed.
 
     Parameters
     ----------
-    bits : (k, ceil(n / 8)) uint8 array
-        Bits from `encode_outline`.
     places : (n,) int array
         Where the bit of each voxel is to be, 0 being the highest bit of the first byte.
     n_bytes : int
         Length of an outline in the new order.
-
-    Returns
-    -------
-    (k, n_bytes) uint8 array
     """
-    n_words = -(-bits.shape[1] // 8)
-    words = np.zeros((len(bits), n_words), np.uint64)
-    words.view(np.uint8)[:, : bits.shape[1]] = bits
-    by_word = np.resize(places, (n_words, 64))  # bits past the last voxel are never set
-    low, high = by_word.min(axis=1) // 8, by_word.max(axis=1) // 8 + 1
-    decoded = np.zeros((len(bits), n_bytes), np.uint8)
-    mask = np.zeros(8 * n_bytes, np.uint8)
-    for row, outline in zip(words, decoded, strict=True):
-        (held,) = (row != 0).nonzero()
-        if not len(held):
-            continue
-        inside = by_word[held].ravel()[np.unpackbits(row[held].view(np.uint8)).view(bool)]
-        first, last = low[held].min(), high[held].max()
-        mask[inside] = 1
-        outline[first:last] = np.packbits(mask[8 * first : 8 * last])
-        mask[8 * first : 8 * last] = 0
-    return decoded
+
+    def __init__(self, places: NDArray[np.intp], n_bytes: int) -> None:
+        self.n_bytes = n_bytes
+        self._n_chunks = -(-n_bytes // CHUNK)
+        n_words = -(-len(places) // 64)
+        spare = 8 * CHUNK * self._n_chunks  # a chunk for the bits past the last voxel
+        self._places = np.full((n_words, 64), spare, np.intp)
+        self._places.ravel()[: len(places)] = places
+        chunks = np.sort(self._places // (8 * CHUNK), axis=1)
+        is_new = np.diff(chunks, axis=1, prepend=-1) > 0
+        nth = np.cumsum(is_new, axis=1) - 1
+        self._chunks = np.repeat(chunks[:, :1], nth.max() + 1, axis=1)
+        word, at = np.nonzero(is_new)
+        self._chunks[word, nth[word, at]] = chunks[word, at]
+
+    def arrange(self, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Outlines in the new order.
+
+        Parameters
+        ----------
+        bits : (k, ceil(n / 8)) uint8 array
+            Bits from `encode_outline`.
+
+        Returns
+        -------
+        (k, n_bytes) uint8 array
+        """
+        words = np.zeros((len(bits), len(self._places)), np.uint64)
+        words.view(np.uint8)[:, : bits.shape[1]] = bits
+        arranged = np.zeros((len(bits), self._n_chunks, CHUNK), np.uint8)
+        voxels = np.zeros((self._n_chunks + 1, 8 * CHUNK), np.uint8)
+        is_touched = np.zeros(self._n_chunks + 1, bool)
+        for row, outline in zip(words, arranged, strict=True):
+            (held,) = row.nonzero()
+            unpacked = np.unpackbits(row.take(held).view(np.uint8))
+            voxels.ravel()[self._places.take(held, axis=0).ravel()] = unpacked
+            is_touched[self._chunks.take(held, axis=0).ravel()] = True
+            (touched,) = is_touched[:-1].nonzero()
+            outline[touched] = np.packbits(voxels.take(touched, axis=0)).reshape(-1, CHUNK)
+            voxels[touched] = 0
+            is_touched[:] = False
+        return arranged.reshape(len(bits), -1)[:, : self.n_bytes]

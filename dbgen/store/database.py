@@ -28,7 +28,7 @@ from ...solver import (
 )
 from ...solver.declarations import COMMON, Declared
 from .comparison import differing_outlines
-from .curve import decode_outlines, packed_places
+from .curve import Arrangement, packed_places
 from .fetched import located
 from .header import (
     DatabaseError,
@@ -306,12 +306,11 @@ class Database:
             On `box`, eight voxels along z in a byte, the first in the highest bit.
         """
         x, y, z = self._box_shape
-        places = packed_places(self.voxels, self._box_shape)
-        core, whole = self.arranged_outlines(start, stop, places, x * y * (z // 8))
+        core, whole = self.arranged_outlines(start, stop, self._packing)
         return core.reshape(-1, x, y, z // 8), whole.reshape(-1, x, y, z // 8)
 
     def arranged_outlines(
-        self, start: int, stop: int, places: NDArray[np.intp], n_bytes: int
+        self, start: int, stop: int, arrangement: Arrangement
     ) -> NDArray[np.uint8]:
         """Outlines of samples start <= i < stop as bits in an order of one's own.
 
@@ -319,10 +318,8 @@ class Database:
         ----------
         start, stop : int
             The first sample, and the one after the last.
-        places : (n,) int array
-            Where the bits of `voxels` are to be, as in `decode_outlines`.
-        n_bytes : int
-            Bytes of an outline in that order.
+        arrangement : Arrangement
+            The order of the bits of `voxels`.
 
         Returns
         -------
@@ -330,7 +327,7 @@ class Database:
             Cores and wholes.
         """
         pieces = [
-            decode_outlines(np.concatenate(stored), places, n_bytes).reshape(2, -1, n_bytes)
+            arrangement.arrange(np.concatenate(stored)).reshape(2, -1, arrangement.n_bytes)
             for stored in self._bits(("core_bits", "whole_bits"), start, stop)
         ]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
@@ -525,6 +522,11 @@ class Database:
         mask = np.zeros(self._box_shape, np.bool_)
         mask[tuple(self.voxels.T)] = True
         return mask
+
+    @computed_once
+    def _packing(self) -> Arrangement:
+        x, y, z = self._box_shape
+        return Arrangement(packed_places(self.voxels, self._box_shape), x * y * (z // 8))
 
     @computed_once
     def voxels(self) -> NDArray[np.int16]:

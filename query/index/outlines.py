@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ...atlas import Grid
 from ...dbgen import Database
+from ...dbgen.store.curve import Arrangement
 from ...dbgen.store.embedded import companion_path
 from ...dbgen.store.netcdf import computed_once
 from ...errors import InputError
@@ -190,11 +191,14 @@ class DatabaseOutlines:
         """
         if not self._are_stored:
             return np.stack([cut_blocks(packed) for packed in self.packed_outlines(start, stop)])
-        shape = [s.stop - s.start for s in self.box]
-        n_blocks = math.prod(block_shape(tuple(shape)))
-        places = block_places(self.database.voxels, tuple(shape))
-        bits = self.database.arranged_outlines(start, stop, places, n_blocks * WORDS * 8)
-        return bits.view("<u8").reshape(2, -1, n_blocks, WORDS)
+        bits = self.database.arranged_outlines(start, stop, self._in_blocks)
+        return bits.view("<u8").reshape(2, stop - start, -1, WORDS)
+
+    @computed_once
+    def _in_blocks(self) -> Arrangement:
+        shape = tuple(s.stop - s.start for s in self.box)
+        places = block_places(self.database.voxels, shape)
+        return Arrangement(places, math.prod(block_shape(shape)) * WORDS * 8)
 
     def _draw(self, sample: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         u = self.database.density(sample).u[self.box]

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from glioquery.dbgen.store.curve import (
+    Arrangement,
     along_curve,
-    decode_outlines,
     encode_outline,
     hilbert_rank,
     packed_places,
@@ -27,5 +29,18 @@ def test_outlines_survive_the_curve():
     bits = np.stack([encode_outline(mask, voxels) for mask in masks])
     assert bits.shape == (3, -(-domain.sum() // 8))
     packed = np.stack([np.packbits(mask, axis=-1) for mask in masks])
-    decoded = decode_outlines(bits, packed_places(voxels, domain.shape), packed[0].size)
-    np.testing.assert_array_equal(decoded.reshape(packed.shape), packed)
+    arrangement = Arrangement(packed_places(voxels, domain.shape), packed[0].size)
+    for _ in range(2):  # nothing of an outline is left for the next
+        np.testing.assert_array_equal(arrangement.arrange(bits).reshape(packed.shape), packed)
+
+
+@settings(max_examples=60, deadline=None)
+@given(n=st.integers(1, 700), n_bytes=st.integers(88, 300), seed=st.integers(0, 2**32 - 1))
+def test_bits_come_to_the_places_that_are_asked(n, n_bytes, seed):
+    rng = np.random.default_rng(seed)
+    places = rng.permutation(8 * n_bytes)[:n].astype(np.intp)
+    outlines = rng.random((4, n)) < np.array([0, 0.02, 0.5, 1])[:, None]
+    wanted = np.zeros((4, 8 * n_bytes), np.uint8)
+    wanted[:, places] = outlines
+    arranged = Arrangement(places, n_bytes).arrange(np.packbits(outlines, axis=1))
+    np.testing.assert_array_equal(arranged, np.packbits(wanted, axis=1))

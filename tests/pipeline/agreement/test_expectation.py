@@ -35,7 +35,8 @@ def test_expectation_and_probabilities_are_those_of_the_stated_law(agreed):
     sd = np.sqrt((expectation.NEAR + expectation.WIDENING * beyond) ** 2 + share**2)
     n = 20_000
     drawn = rng.normal(z - expectation.BIAS * beyond, sd, (n, *z.shape))
-    empty = expectation.LAPSE + expectation.LAPSE_BEYOND * np.minimum(1, beyond / expectation.ALL_BEYOND)
+    share_beyond = np.minimum(1, beyond / expectation.ALL_BEYOND)
+    empty = expectation.LAPSE + expectation.LAPSE_BEYOND * share_beyond
     truth = np.where(rng.random((n, *z.shape)) < empty, 0, 1 / (1 + np.exp(-drawn)))
     np.testing.assert_allclose(found.mean[1:], truth.mean(axis=0), atol=0.015)
     np.testing.assert_allclose(found.sd[1:], truth.std(axis=0), atol=0.015)
