@@ -86,7 +86,7 @@ def _blur_voxels(grid: Grid) -> NDArray[np.float64]:
 
 def _atlas_edges(masks: TumorMasks, atlas: Atlas) -> tuple[NDArray[Any], NDArray[Any]]:
     """World coordinates (n, 3) of the atlas's tissue edges, and its gradients (3, n) there."""
-    grid, (inside, gradient) = atlas.t1_grid, _deep_gradients(atlas)
+    grid, (inside, gradient) = atlas.t1_grid, deep_gradients(atlas)
     if masks.whole.any():
         margin = np.ceil(EDGE_CLEARANCE_MM[1] / np.array(masks.grid.spacing_mm))
         box = bounding_box(masks.whole, margin)
@@ -103,8 +103,20 @@ def _atlas_edges(masks: TumorMasks, atlas: Atlas) -> tuple[NDArray[Any], NDArray
 
 
 @functools.lru_cache(maxsize=1)
-def _deep_gradients(atlas: Atlas) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
-    """Voxels (n, 3) deep inside the atlas's brain, and the gradients (3, n) of its T1 there."""
+def deep_gradients(atlas: Atlas) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+    """Voxels (n, 3) deep inside the atlas's brain, and the gradients (3, n) of its T1 there.
+
+    Kept for the next patient.
+
+    Parameters
+    ----------
+    atlas : Atlas
+
+    Returns
+    -------
+    voxels : (n, 3) int16 array
+    gradients : (3, n) float32 array
+    """
     box = bounding_box(atlas.t1 > 0, 1)  # with air all around, from which the depth is measured
     t1 = Scan(atlas.t1, atlas.t1_grid).part(box)
     spacing = np.array(t1.grid.spacing_mm)

@@ -10,8 +10,10 @@ from scipy.spatial.transform import Rotation
 
 from ...atlas import Atlas, Grid
 from ...solver import TumorMasks
+from ..ahead import ahead
 from ..alignment.transform import AtlasTransform
 from ..patient.patient import Patient
+from .edges import deep_gradients
 from .quality import RegistrationQuality, assess_registration
 from .registration import register
 
@@ -68,6 +70,7 @@ def register_and_assess(patient: Patient, atlas: Atlas, grid: Grid, **options: A
     Registered
         The transform, its quality and the outlines on the grid.
     """
+    ahead(lambda: deep_gradients(atlas))  # which the assessment needs of the atlas
     first = _register_once(patient, atlas, grid, options, anyhow=False)
     if not first.quality.misplaced or options.get("kind") == "none":
         return first

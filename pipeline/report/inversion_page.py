@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..inversion.provenance import provenance_of
 from ..inversion.result import Inversion, InversionStatus
-from ..pictures.drawing import drawn
 from .outlook_section import describe_outlook
 from .report import ReportContent, Table, write_report
 from .report_sections import (
@@ -16,16 +16,29 @@ from .report_sections import (
     describe_certainty,
     describe_planning,
 )
-from .viewer import view_density
+
+
+@dataclass(frozen=True)
+class PagePictures:
+    """What of a page is drawn before it; each may be missing.
+
+    Attributes
+    ----------
+    maps : mapping of str to bytes
+        PNGs by caption.
+    registration : bytes or None
+        PNG.
+    slices : str or None
+        The viewer, see `view_density`.
+    """
+
+    maps: Mapping[str, bytes]
+    registration: bytes | None
+    slices: str | None
 
 
 def write_page(
-    path: Path,
-    inversion: Inversion,
-    title: str,
-    maps: Mapping[str, bytes],
-    registration: bytes | None,
-    failures: list[str],
+    path: Path, inversion: Inversion, title: str, pictures: PagePictures, failures: list[str]
 ) -> None:
     """Write the page of an inversion with its pictures.
 
@@ -35,10 +48,7 @@ def write_page(
     inversion : Inversion
     title : str
         Heading of the page.
-    maps : mapping of str to bytes
-        PNGs by caption.
-    registration : bytes, optional
-        PNG.
+    pictures : PagePictures
     failures : list of str
         Notices about missing pictures; it receives those of the page.
     """
@@ -51,11 +61,6 @@ def write_page(
         describe_answer(inversion),
         describe_certainty(inversion, patient, failures),
     ]
-    slices = drawn(
-        "The view of slices",
-        lambda: view_density(patient, inversion.maps.density, inversion.shown_levels),
-        failures,
-    )
     matches = [match.row() for match in inversion.matches]
     answer = inversion.answer.row()
     if not inversion.masks.core.any():
@@ -68,11 +73,15 @@ def write_page(
             is_plausible=inversion.status is not InversionStatus.NO_PLAUSIBLE_MATCH,
             status=_status_sentence(inversion),
             notices=(*inversion.notices, *failures),
-            maps=maps,
-            viewer=slices or "",
+            maps=pictures.maps,
+            viewer=pictures.slices or "",
             answers=answers,
             evidence=evidence,
-            registration={"Registration to the atlas": registration} if registration else {},
+            registration=(
+                {"Registration to the atlas": pictures.registration}
+                if pictures.registration
+                else {}
+            ),
             answer=answer,
             matches=matches,
             volumes=_volumes(inversion),

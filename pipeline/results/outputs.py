@@ -66,7 +66,8 @@ from ..pictures.drawing import drawn
 from ..pictures.patient_pictures import draw_overlays
 from ..prediction.maps import PatientMaps
 from ..prediction.planning import isodensity_labels
-from ..report.inversion_page import write_page
+from ..report.inversion_page import PagePictures, write_page
+from ..report.viewer import view_density
 from ..scans.patient_outlook import PatientOutlook
 from ..steps import Step, Steps, silent
 from .csv_file import write_csv
@@ -124,10 +125,17 @@ def write_inversion(
     with (
         only_run(Path(out)) as folder,
         replaced(folder) as stage,
-        ThreadPoolExecutor(1) as beside,  # files are compressed while pictures are drawn
+        ThreadPoolExecutor(2) as beside,  # much of it is compression, beside pictures
     ):
-        writing = beside.submit(write_maps, stage, inversion, subject)
         failures: list[str] = []
+        unseen: list[str] = []
+        writing = beside.submit(write_maps, stage, inversion, subject)
+        viewing = beside.submit(
+            drawn,
+            "The view of slices",
+            lambda: view_density(inversion.patient, inversion.maps.density, inversion.shown_levels),
+            unseen,
+        )
         with steps("draw pictures"):
             overlays = draw_overlays(
                 inversion.patient, inversion.maps.density, inversion.shown_levels, failures=failures
@@ -145,11 +153,11 @@ def write_inversion(
         with steps("write maps"):
             writing.result()
         with steps("write report"):
+            pictures = PagePictures(overlays, aligned, viewing.result())
+            failures += unseen
             drawn(
                 "The report",
-                lambda: write_page(
-                    stage / REPORT_FILE, inversion, title, overlays, aligned, failures
-                ),
+                lambda: write_page(stage / REPORT_FILE, inversion, title, pictures, failures),
                 failures,
             )
         told = dataclasses.replace(

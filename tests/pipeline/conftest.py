@@ -173,7 +173,7 @@ def undrawn(monkeypatch):
 @pytest.fixture
 def unviewed(monkeypatch):
     """Reports without slices to go through."""
-    monkeypatch.setattr("glioquery.pipeline.report.inversion_page.view_density", lambda *_: "")
+    monkeypatch.setattr("glioquery.pipeline.results.outputs.view_density", lambda *_: "")
 
 
 @pytest.fixture(scope="session")
