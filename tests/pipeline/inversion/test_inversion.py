@@ -217,7 +217,8 @@ def test_demo_finds_what_it_hid(tmp_path):
     # What is written is what was judged: the growth's own outlines overlap as the answer says,
     # and those of the map that agrees with the scan overlap better.
     asked = read_outlines(tmp_path / "patient")
-    dice = sum(dice_of_masks(asked, inversion.maps.growth.outlines()))
+    growth = inversion.patient.field.laid_density(inversion.maps.growth)
+    dice = sum(dice_of_masks(asked, growth.outlines()))
     assert dice == pytest.approx(inversion.answer.score, abs=0.02)
     assert sum(dice_of_masks(asked, inversion.density.outlines())) > dice
     row = json.loads((tmp_path / "result" / "result.json").read_text())
