@@ -5,25 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from functools import cached_property
-from typing import Any, TypeVar
-
-T = TypeVar("T")
-
-
-class found_once(cached_property[T]):  # noqa: N801 - used as a decorator, as its base is
-    """A cached property that one thread finds while others wait for it.
-
-    Objects of one class wait for each other, too.
-    """
-
-    def __init__(self, find: Callable[[Any], T]) -> None:
-        super().__init__(find)
-        self._finding = threading.RLock()
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        with self._finding:
-            return super().__get__(instance, owner)
 
 
 def ahead(work: Callable[[], object]) -> threading.Thread:

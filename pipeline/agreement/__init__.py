@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from ...deferred import deferred
 
 if TYPE_CHECKING:
-    from .agreement import Agreement, agree, is_coarsened
+    from .agreement import Agreement, agree
     from .expectation import DensityMaps, doubt
     from .front import Front
     from .residual import equation_residual
@@ -13,19 +13,11 @@ else:
     __getattr__, __dir__ = deferred(
         __name__,
         {
-            ".agreement": ("Agreement", "agree", "is_coarsened"),
+            ".agreement": ("Agreement", "agree"),
             ".expectation": ("DensityMaps", "doubt"),
             ".front": ("Front",),
             ".residual": ("equation_residual",),
         },
     )
 
-__all__ = [
-    "Agreement",
-    "DensityMaps",
-    "Front",
-    "agree",
-    "doubt",
-    "equation_residual",
-    "is_coarsened",
-]
+__all__ = ["Agreement", "DensityMaps", "Front", "agree", "doubt", "equation_residual"]

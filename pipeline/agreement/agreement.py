@@ -40,7 +40,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...atlas import Grid
 from ...solver import Thresholds, TumorDensity, TumorMasks
 from ..images.coarsening import coarsen
 from ..images.nifti import Scan
@@ -131,16 +130,6 @@ class Agreement:
         return self.of_logits(_raised(logits, terrain.outlines.core, thresholds.core), terrain)
 
 
-def is_coarsened(grid: Grid) -> bool:
-    """Whether `agree` merges the voxels of a grid, and so asks for other travel times.
-
-    Parameters
-    ----------
-    grid : Grid
-    """
-    return max(round(FINEST_MM / s) for s in grid.spacing_mm) > 1
-
-
 def agree(
     growth: TumorDensity,
     terrain: Terrain,
@@ -171,7 +160,7 @@ def agree(
     InputError
         If a speed is negative or not finite.
     """
-    if is_coarsened(growth.grid):
+    if max(round(FINEST_MM / s) for s in growth.grid.spacing_mm) > 1:
         coarse, speed = (
             coarsen(Scan(values, growth.grid), FINEST_MM) for values in (growth.u, terrain.speed)
         )

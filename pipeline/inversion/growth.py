@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,7 +116,6 @@ def find_growth(
     options: InversionOptions,
     *,
     tissue: TissueMaps | None = None,
-    found_tissue: Callable[[PatientTissue], None] | None = None,
     steps: Steps,
 ) -> PatientGrowth:
     """Find the growth; `invert` also maps it.
@@ -132,9 +131,6 @@ def find_growth(
     options : InversionOptions
     tissue : TissueMaps, optional
         Known tissue of the patient.
-    found_tissue : callable, optional
-        Called with the patient's tissue as soon as it is known. Work that needs no growth can
-        begin.
     steps : Steps
         Measures each step and names it as it begins.
 
@@ -165,8 +161,6 @@ def find_growth(
     placement = judge_placement(masks, atlas, name=name, remedy=remedy)
     with steps("segment tissue"):
         own_tissue = find_tissue(patient, transform, atlas, way=options.tissue_from, given=tissue)
-    if found_tissue is not None:
-        found_tissue(own_tissue)
     with steps("query"):
         n_listed = options.n_listed(index.n_samples)
         found = search(index, masks, k=max(n_listed, DEFAULT_MATCHES))

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 from ...dbgen import Database
 from ...dbgen.store.embedded import embedded_database
 from ...solver.own_settings import own_arithmetic
-from ..anatomy.patient_tissue import PatientTissue
 from ..anatomy.tissue_maps import TissueMaps
 from ..fit.refinement import NoGrowthError
 from ..patient.patient import Patient
-from ..prediction.maps import GrownAnswer, map_to_patient, travel_ahead
+from ..prediction.maps import GrownAnswer, map_to_patient
 from ..prediction.recurrence import Coverage, cover_recurrence
 from ..scans.later_scans import FollowUp
 from ..steps import Step, Steps, silent
-from ..travel import Terrain
 from ..uncertainty.assessment import assess, assess_in_patient
 from .growth import PatientGrowth, find_growth
 from .options import InversionOptions
@@ -71,14 +68,8 @@ def invert(
     if tissue is not None:
         options = dataclasses.replace(options, own_anatomy=True)
     source = embedded_database() if database is None else database
-    terrains: list[Terrain] = []
-
-    def set_out(found: PatientTissue) -> None:
-        terrains.extend(_terrains_of(patient, found))
-        travel_ahead(terrains)
-
-    growth = find_growth(patient, source, options, tissue=tissue, found_tissue=set_out, steps=steps)
-    inversion = map_growth(growth, steps, terrains=terrains)
+    growth = find_growth(patient, source, options, tissue=tissue, steps=steps)
+    inversion = map_growth(growth, steps)
     return inversion if follow_up is None else _with_outlook(inversion, follow_up, steps)
 
 
@@ -101,9 +92,7 @@ def _with_outlook(inversion: Inversion, follow_up: FollowUp, steps: Steps) -> In
     )
 
 
-def map_growth(
-    growth: PatientGrowth, steps: Steps, *, terrains: Sequence[Terrain] | None = None
-) -> Inversion:
+def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
     """Measure the uncertainty of a growth, and map both on the patient's grids.
 
     Parameters
@@ -112,8 +101,6 @@ def map_growth(
         As `find_growth` returns it.
     steps : Steps
         Measures each step and names it as it begins.
-    terrains : sequence of Terrain, optional
-        The patient's, on the grids of the maps, if they are known already.
 
     Returns
     -------
@@ -127,8 +114,14 @@ def map_growth(
             uncertainty = assess_in_patient(growth.database, own)
     patient = growth.patient
     with steps("map to the patient"):
-        if terrains is None:
-            terrains = _terrains_of(patient, growth.patient_tissue)
+        shown = [(patient.field, patient.masks, patient.brain_with_tumour)]
+        if patient.drawn is not None:
+            # On the moved grid, so that atlas, motion and voxels form one chain with one lookup.
+            shown.append((patient.field_as_drawn, patient.drawn, patient.brain_as_drawn))
+        terrains = [
+            growth.patient_tissue.terrain(field.cut_masks(outlines), field.cut(brain))
+            for field, outlines, brain in shown
+        ]
         maps, *there = map_to_patient(
             GrownAnswer(growth.answer, uncertainty, growth.answer_tissue, growth.answer_map),
             terrains,
@@ -151,15 +144,3 @@ def map_growth(
         maps_on_segmentation=there[0] if there else None,
         coverage=coverage,
     )
-
-
-def _terrains_of(patient: Patient, tissue: PatientTissue) -> list[Terrain]:
-    """What a front meets on the grids of the patient's maps."""
-    shown = [(patient.field, patient.masks, patient.brain_with_tumour)]
-    if patient.drawn is not None:
-        # On the moved grid, so that atlas, motion and voxels form one chain with one lookup.
-        shown.append((patient.field_as_drawn, patient.drawn, patient.brain_as_drawn))
-    return [
-        tissue.terrain(field.cut_masks(outlines), field.cut(brain))
-        for field, outlines, brain in shown
-    ]

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 from ...deferred import deferred
 
 if TYPE_CHECKING:
-    from .maps import GrownAnswer, PatientMaps, map_to_patient, travel_ahead
+    from .maps import GrownAnswer, PatientMaps, map_to_patient
     from .planning import PlanningVolumes, plan_volumes, rank_brain
     from .recurrence import Coverage, RankingScore, cover_recurrence
 else:
     __getattr__, __dir__ = deferred(
         __name__,
         {
-            ".maps": ("GrownAnswer", "PatientMaps", "map_to_patient", "travel_ahead"),
+            ".maps": ("GrownAnswer", "PatientMaps", "map_to_patient"),
             ".planning": ("PlanningVolumes", "plan_volumes", "rank_brain"),
             ".recurrence": ("Coverage", "RankingScore", "cover_recurrence"),
         },
@@ -28,5 +28,4 @@ __all__ = [
     "map_to_patient",
     "plan_volumes",
     "rank_brain",
-    "travel_ahead",
 ]

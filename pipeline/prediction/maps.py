@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from ...atlas import Grid
 from ...query import dice_of_masks
 from ...solver import Thresholds, TumorDensity
-from ..agreement import Agreement, DensityMaps, agree, doubt, equation_residual, is_coarsened
-from ..ahead import ahead
+from ..agreement import Agreement, DensityMaps, agree, doubt, equation_residual
 from ..fit.answer import Answer
 from ..images.point_map import PointMap
 from ..images.resampling import resample_in_tissue
@@ -91,26 +90,6 @@ class GrownAnswer:
     along: PointMap
 
 
-def travel_ahead(terrains: Sequence[Terrain]) -> None:
-    """Begin, in threads, with the travel times that `map_to_patient` will ask for.
-
-    They follow from outlines and tissue alone: a growth can be refined meanwhile.
-
-    Parameters
-    ----------
-    terrains : sequence of Terrain
-        As `map_to_patient` takes them.
-    """
-    terrain = terrains[_finest(terrains)]
-    if not is_coarsened(terrain.grid):
-        ahead(lambda: terrain.from_core)
-        ahead(lambda: terrain.from_whole)
-
-
-def _finest(terrains: Sequence[Terrain]) -> int:
-    return min(range(len(terrains)), key=lambda i: terrains[i].grid.voxel_ml)
-
-
 def map_to_patient(
     grown: GrownAnswer,
     terrains: Sequence[Terrain],
@@ -140,7 +119,7 @@ def map_to_patient(
     # The profile and the tail of the ranking are as wide as the widest front.
     lambda_mm = max(growth.lambda_mm for growth in grown.answer.growths)
     grown_there = [_carried(grown, terrain) for terrain in terrains]
-    finest = _finest(terrains)
+    finest = min(range(len(terrains)), key=lambda i: terrains[i].grid.voxel_ml)
     agreement = agree(
         grown_there[finest][0], terrains[finest], lambda_mm=lambda_mm, thresholds=thresholds
     )

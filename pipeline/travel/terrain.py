@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,6 @@ from numpy.typing import NDArray
 from ...atlas import Grid
 from ...errors import InputError
 from ...solver import TumorMasks
-from ..ahead import found_once
 from .arrival import travel_time
 
 REACH_MM = 60.0
@@ -54,12 +54,12 @@ class Terrain:
         """The grid of outlines, brain and speed."""
         return self.outlines.grid
 
-    @found_once
+    @cached_property
     def from_core(self) -> NDArray[np.float32] | None:
         """Signed travel times from the core's surface, see `time_from`; computed once."""
         return self.time_from(self.outlines.core)
 
-    @found_once
+    @cached_property
     def from_whole(self) -> NDArray[np.float32] | None:
         """Signed travel times from the whole outline's surface, likewise."""
         return self.time_from(self.outlines.whole)

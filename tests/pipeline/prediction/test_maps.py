@@ -9,7 +9,7 @@ from glioquery.atlas import Grid
 from glioquery.pipeline.images import Field
 from glioquery.pipeline.images.point_map import SAME_WORLD
 from glioquery.pipeline.images.resampling import resample_masks
-from glioquery.pipeline.prediction import GrownAnswer, map_to_patient, maps, travel_ahead
+from glioquery.pipeline.prediction import GrownAnswer, map_to_patient, maps
 from glioquery.pipeline.travel import Terrain
 from glioquery.pipeline.travel import terrain as terrains
 from glioquery.query import dice_of_masks
@@ -107,44 +107,3 @@ def test_air_around_the_brain_changes_no_map_and_each_front_is_followed_once(mon
         assert np.count_nonzero(laid) == np.count_nonzero(values(tight))
     for score in ("dice_core", "dice_whole", "residual"):
         assert getattr(loose.score, score) == pytest.approx(getattr(tight.score, score), rel=1e-4)
-
-
-def test_travel_times_found_ahead_are_those_that_the_maps_ask_for(monkeypatch):
-    fine, coarse = (Grid((n,) * 3, np.diag([mm] * 3 + [1.0])) for n, mm in ((40, 2), (27, 3)))
-    masks = TumorMasks(*(ball(fine, (44, 40, 40), r) < 0 for r in (9, 15)), fine)
-    u = (1 / (1 + np.exp(ball(fine, (40, 40, 40), 12) / LAMBDA_MM))).astype(np.float32)
-    answer = SimpleNamespace(
-        density=TumorDensity(u, fine), growths=[SimpleNamespace(lambda_mm=LAMBDA_MM)]
-    )
-    uncertainty = SimpleNamespace(maps=SimpleNamespace(sd=0.1 * u, grid=fine))
-    grown = GrownAnswer(answer, uncertainty, np.ones(fine.shape, bool), SAME_WORLD)
-    times, travel_time = [], terrains.travel_time
-
-    def counted(*arguments, **options):
-        times.append(arguments[1].shape)
-        return travel_time(*arguments, **options)
-
-    monkeypatch.setattr(terrains, "travel_time", counted)
-    found = []
-    for is_ahead in (False, True):
-        there = [terrain(grid, masks) for grid in (coarse, fine)]
-        if is_ahead:
-            travel_ahead(there)
-        found.append(map_to_patient(grown, there, levels=(0.1,)))
-    assert sorted(times[: len(times) // 2]) == sorted(times[len(times) // 2 :])
-    for late, early in zip(*found, strict=True):
-        np.testing.assert_array_equal(late.density.u, early.density.u)
-        np.testing.assert_array_equal(late.planning.ranking, early.planning.ranking)
-
-
-def test_nothing_is_found_ahead_where_voxels_are_merged(monkeypatch):
-    finest = Grid((30,) * 3, np.diag([0.5] * 3 + [1.0]))
-    there = Terrain(
-        TumorMasks(*(ball(finest, (7, 7, 7), r) < 0 for r in (2, 4)), finest),
-        np.ones(finest.shape, bool),
-        np.ones(finest.shape, np.float32),
-    )
-    begun = []
-    monkeypatch.setattr(maps, "ahead", begun.append)
-    travel_ahead([there])
-    assert not begun
