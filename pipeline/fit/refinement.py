@@ -1,10 +1,10 @@
 """Beyond the nearest match: the growth whose outlines overlap the patient's best.
 
-Descents (see `descent`) begin at several matches, with a wide blur and coarse time steps; the best
-of them continue with narrower blurs and finer steps. Descents that arrive at one place continue as
-one. Descents minimise a smooth function, but the sum of the Dice decides: the answer is the best
-growth that any descent passed, confirmed by a simulation of its own. The valley around it is where
-that descent ended.
+Descents (see `descent`) begin at several matches, with a wide blur, merged voxels and coarse time
+steps; the best of them continue on the tissue's own voxels with narrower blurs and finer steps.
+Descents that arrive at one place continue as one. Descents minimise a smooth function, but the sum
+of the Dice decides: the answer is the best growth that any descent passed on the tissue's own
+voxels, confirmed by a simulation of its own. The valley around it is where that descent ended.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ...errors import GlioqueryError
 from ...solver import Accuracy, GrowthParameters, Status, TumorDensity, simulate
 from .coordinates import Coordinates
 from .descent import Descent, Interior, Place, descend
+from .merging import on_voxels_of
 from .overlap import Comparison
 from .trajectory import Target, follow
 
@@ -60,18 +61,21 @@ class Stage:
         Most steps of a descent.
     n_descents : int
         Number of descents, the best so far, that go through it.
+    voxel_mm : float
+        Voxel size, about, to which the target's voxels are merged; 0 for its own.
     """
 
     blur_mm: float
     accuracy: Accuracy
     n_steps: int
     n_descents: int
+    voxel_mm: float = 0.0
 
 
 STAGES = (
-    Stage(6.0, Accuracy.for_error(0.05), 6, N_STARTS),
-    Stage(3.0, Accuracy.for_error(0.05), 4, 2),
-    Stage(1.5, Accuracy(), 3, 1),
+    Stage(8.0, Accuracy.for_error(0.05), 5, N_STARTS, voxel_mm=4.0),
+    Stage(4.0, Accuracy.for_error(0.05), 5, 3),
+    Stage(2.0, Accuracy(), 4, 1),
 )
 
 
@@ -103,8 +107,8 @@ class Refinement:
     density : TumorDensity
         Its density, on the tissue's grid.
     arrivals : tuple of (GrowthParameters, float)
-        The best growth of each descent with its score along the run: that of `best` first, the
-        others from the best on; those near an earlier one are left out.
+        The best growth of each descent on the tissue's own voxels, with its score along the run:
+        that of `best` first, the others from the best on; those near an earlier one are left out.
     covariance : (n, n) float64 array
         (J^T J / |r|^2 + diag(reach^-2))^-1 of the descent that passed `best`, where it ended, in
         the directions of the target's coordinates (see `Coordinates`): the shape of the valley.
@@ -185,20 +189,45 @@ def refine(
     NoGrowthError
         If no start grows to the patient's volume, or the growths found fold the tissue.
     """
-    interior = Interior(target.tissue)
+    threads = n_threads or available_threads()
+    try:
+        return _refine(target, starts, stages, accuracy, threads)
+    except NoGrowthError:
+        own = [replace(stage, voxel_mm=0.0) for stage in stages]
+        if own == list(stages):
+            raise
+        return _refine(target, starts, own, accuracy, threads)
+
+
+def _refine(
+    target: Target,
+    starts: Sequence[GrowthParameters],
+    stages: Sequence[Stage],
+    accuracy: Accuracy,
+    n_threads: int,
+) -> Refinement:
     coordinates = target.coordinates
     arrived = [_Arrival(start, []) for start in coordinates.each_choice(starts)]
+    ran: list[Descent] = []
     passed: list[Descent] = []
     onward: dict[Descent, Descent] = {}
     n_dropped = n_stranded = 0
-    n_threads = n_threads or available_threads()
+    there, interior = target, None
     # Descents wait for the differences that they give to `aside`: its threads are never idle.
     with ThreadPoolExecutor(n_threads) as pool, ThreadPoolExecutor(n_threads) as aside:
         for stage in stages:
-            comparison = Comparison.of(target, stage.blur_mm)
+            before, there = there, on_voxels_of(target, stage.voxel_mm)
+            if interior is None or there is not before:
+                interior = Interior(there.tissue)
+            if there is not before:
+                arrived = [a.moved_into(interior) for a in arrived]
+            comparison = Comparison.of(there, stage.blur_mm)
 
             def one(
-                arrival: _Arrival, comparison: Comparison = comparison, stage: Stage = stage
+                arrival: _Arrival,
+                comparison: Comparison = comparison,
+                interior: Interior = interior,
+                stage: Stage = stage,
             ) -> Descent | None:
                 return descend(
                     comparison,
@@ -218,11 +247,15 @@ def refine(
                     continue
                 ended.append(descent)
                 onward |= dict.fromkeys(arrival.descents, descent)
-            passed += ended
-            if not passed:
+            ran += ended
+            if there is target:
+                passed += ended
+            if not ran:
                 raise NoGrowthError("no start grows to the volume of the patient's tumour")
             if ended:  # else the next stage, in its own accuracy, begins where this one did
                 arrived = _arrivals_of(ended, coordinates)
+        if not passed:
+            raise NoGrowthError("no start grows to the volume of the patient's tumour")
         passed.sort(key=lambda descent: -descent.best.best_score)
         likely = passed[:N_CONFIRMED]
         confirmed = pool.map(lambda d: _confirm(target, d.best.best, accuracy), likely)
@@ -243,8 +276,8 @@ def refine(
         density=density,
         arrivals=tuple(arrivals),
         covariance=_covariance(descent, coordinates),
-        n_runs=sum(descent.n_runs for descent in passed) + 2 * len(likely),
-        n_unseeded=sum(descent.n_unseeded for descent in passed),
+        n_runs=sum(descent.n_runs for descent in ran) + 2 * len(likely),
+        n_unseeded=sum(descent.n_unseeded for descent in ran),
         n_dropped=n_dropped,
         n_stranded=n_stranded,
     )
@@ -256,6 +289,11 @@ class _Arrival:
 
     growth: GrowthParameters
     descents: list[Descent]
+
+    def moved_into(self, interior: Interior) -> _Arrival:
+        """The same, begun in another tissue."""
+        x, y, z = interior.nearest(np.array(self.growth.origin_mm)).tolist()
+        return replace(self, growth=replace(self.growth, origin_mm=(x, y, z)))
 
 
 def _arrivals_of(ended: Sequence[Descent], coordinates: Coordinates) -> list[_Arrival]:

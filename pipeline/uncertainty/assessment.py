@@ -40,7 +40,6 @@ def assess(database: Database, findings: Findings) -> Uncertainty:
         findings.target,
         findings.refinement,
         reach_of(database, "refinement", fitted),
-        accuracy=database.accuracy,
     )
 
 
@@ -62,5 +61,4 @@ def assess_in_patient(database: Database, own: OwnAnatomy) -> Uncertainty:
         own.refinement,
         reach_of(database, "own anatomy", [one.name for one in own.target.coordinates.more]),
         source="own anatomy",
-        accuracy=database.accuracy,
     )

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...atlas import Grid
 from ...dbgen import Database
-from ...solver import Accuracy, TumorDensity
+from ...solver import TumorDensity
 from ..fit.coordinates import Coordinates
 from ..fit.refinement import Refinement
 from ..fit.trajectory import Target
@@ -184,7 +184,6 @@ def of_refinement(
     reach: Reach,
     *,
     source: Source = "refinement",
-    accuracy: Accuracy = Accuracy(),
     seed: int = 0,
 ) -> Uncertainty:
     """The uncertainty from a refinement's valley and its other arrivals.
@@ -198,12 +197,10 @@ def of_refinement(
         Reach of the intervals.
     source : "refinement" or "own anatomy"
         Anatomy of the refinement.
-    accuracy : Accuracy
-        Accuracy of the members' simulations, as for the refined growth.
     seed : int
         Seed of the draws.
     """
-    drawn = draw_members(target, refinement, accuracy=accuracy, seed=seed)
+    drawn = draw_members(target, refinement, seed=seed)
     weights = weigh([member.score for member in drawn.members])
     maps = average(drawn.densities, weights)
     return _told(

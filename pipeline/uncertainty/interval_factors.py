@@ -23,7 +23,7 @@ from ...errors import InputError
 FILE = "calibration.json"
 SCHEMA = "glioquery-calibration"
 
-METHOD = 2
+METHOD = 3
 """Number of the way that ensembles and their spreads are made (`uncertainty`): another way has
 another number, and other factors."""
 

@@ -304,6 +304,39 @@ def test_what_was_found_stands_where_a_later_stage_finds_nothing(
     assert (found.n_stranded, found.n_dropped) == (len(failing_mm), 0)
 
 
+def test_merged_voxels_show_the_way_and_judge_nothing(target, brain, start):
+    """A stage on merged voxels has no say in the answer, and the next goes on from its end."""
+    coarse = Accuracy.for_error(0.05)
+    merged, own = Stage(8.0, coarse, 6, 1, voxel_mm=4.0), Stage(4.0, Accuracy(), 0, 1)
+    found = refine(target, [start], stages=[merged, own])
+    ((growth, score),) = found.arrivals
+    outlines = simulate(brain, growth).density.outlines()
+    assert sum(dice_of_masks(target.masks, outlines)) == pytest.approx(score, abs=0.02)
+    at_once = refine(target, [start], stages=[own])
+    assert found.best.score > 1.8 > at_once.best.score
+    assert found.n_runs > at_once.n_runs
+
+
+@pytest.mark.parametrize("failing", ["on merged voxels", "after merged voxels"])
+def test_without_a_way_over_merged_voxels_the_own_ones_are_gone_through(
+    target, start, monkeypatch, failing
+):
+    went = []
+
+    def descend_elsewhere(comparison, interior, growth, **options):
+        is_merged = comparison.target is not target
+        went.append(is_merged)
+        fails = is_merged if failing == "on merged voxels" else went[0] and len(went) == 2
+        return None if fails else descend(comparison, interior, growth, **options)
+
+    monkeypatch.setattr(refinement, "descend", descend_elsewhere)
+    stages = [Stage(b, Accuracy.for_error(0.05), 1, 1, voxel_mm=v) for b, v in ((8, 4), (4, 0))]
+    found = refine(target, [start], stages=stages)
+    monkeypatch.undo()
+    own = refine(target, [start], stages=[replace(stage, voxel_mm=0.0) for stage in stages])
+    assert went[0] and found.best == own.best and found.row() == own.row()
+
+
 def test_another_fault_of_a_run_is_not_taken_for_want_of_room(target, start, monkeypatch):
     def fails(*arguments, **options):
         raise ValueError("a bug")

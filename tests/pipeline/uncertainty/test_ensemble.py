@@ -27,6 +27,7 @@ from glioquery.pipeline.uncertainty.intervals import (
 from glioquery.pipeline.uncertainty.members import N_DRAWS, Member, draw_members
 from glioquery.query import Match, dice_of_masks
 from glioquery.solver import (
+    Accuracy,
     GrowthParameters,
     Status,
     Thresholds,
@@ -174,6 +175,19 @@ def test_draws_surround_the_refined_growth_and_score_no_better_than_chance(targe
     again = draw_members(target, refinement, seed=3)
     assert again.members == found.members
     assert draw_members(target, refinement, seed=4).members != found.members
+
+
+def test_draws_in_coarse_steps_spread_as_in_fine_ones(target, refinement, monkeypatch):
+    """In a valley as wide as disturbed outlines leave; here the outlines are the growth's own, and
+    weights would leave little but the best."""
+    wide = replace(refinement, covariance=16 * refinement.covariance)
+    drawn = [draw_members(target, wide)]
+    monkeypatch.setattr("glioquery.pipeline.uncertainty.members.ACCURACY", Accuracy().refined(2))
+    drawn.append(draw_members(target, wide))
+    n = len(drawn[0].members)
+    coarse, fine = (average(one.densities, np.full(n, 1 / n)).sd for one in drawn)
+    seen = fine > 1e-3
+    assert 0 < np.abs(coarse - fine)[seen].mean() < 0.03 * fine[seen].mean()
 
 
 @pytest.fixture(scope="module")
