@@ -23,7 +23,7 @@ VALLEY_SCALE = 1.0
 """Standard deviations of a refinement's draws per that of its valley."""
 
 ACCURACY = Accuracy.for_error(0.05)
-"""Accuracy of the drawn growths. It changes their standard deviation by 1 to 3 %; all of them
+"""Accuracy of the drawn growths. It changes their standard deviation by up to 3 %; all of them
 together take half the time of the default (docs/results.md)."""
 
 

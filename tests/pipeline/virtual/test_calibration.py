@@ -257,7 +257,7 @@ def test_the_database_that_comes_along_comes_with_its_factors(database):
     embedded = embedded_database()
     found = read_calibration(embedded)
     assert found.n_tumours == {"matches": 200, "refinement": 200} and found.seed == 20_220
-    assert found.factors["refinement"]["lambda_mm"] == 2.1168
+    assert found.factors["refinement"]["lambda_mm"] == 2.6
     said = reach_of(embedded, "own anatomy").said
     assert said == "200 simulated tumours refined on the atlas; none in an anatomy of their own"
     write_calibration(database, found)
