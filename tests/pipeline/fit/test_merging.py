@@ -29,9 +29,7 @@ def target_on(grid, *, radius_mm=16.0):
     wm, gm = (np.where(tissue, share, 0) for share in (white, 1 - white))
     csf = np.where(ball(grid, (0, 0, 0), 38.0) & ~tissue, 1.0, 0.0)
     core, whole = (ball(grid, (9, -6, 3), r) & tissue for r in (0.6 * radius_mm, radius_mm))
-    return Target(
-        TumorMasks(core, whole, grid), Tissue.from_probabilities(wm, gm, csf, grid)
-    )  # fmt: skip
+    return Target(TumorMasks(core, whole, grid), Tissue.from_probabilities(wm, gm, csf, grid))
 
 
 def grid_of(spacing_mm, flips=(1, 1, 1), order=(0, 1, 2)):
@@ -99,7 +97,7 @@ class WithAField(FisherKolmogorov):
     field: Described = Described()
 
 
-def test_what_cannot_be_merged_stays(monkeypatch):
+def test_what_cannot_be_merged_stays():
     own = target_on(grid_of((2.0, 2.0, 2.0)))
     assert on_voxels_of(own, 0.0) is own
     assert on_voxels_of(own, 2.0) is own
