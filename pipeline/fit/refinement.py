@@ -193,9 +193,9 @@ def refine(
     try:
         return _refine(target, starts, stages, accuracy, threads)
     except NoGrowthError:
-        own = [replace(stage, voxel_mm=0.0) for stage in stages]
-        if own == list(stages):
+        if all(on_voxels_of(target, stage.voxel_mm) is target for stage in stages):
             raise
+        own = [replace(stage, voxel_mm=0.0) for stage in stages]
         return _refine(target, starts, own, accuracy, threads)
 
 

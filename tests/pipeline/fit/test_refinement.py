@@ -367,6 +367,15 @@ def test_outlines_in_no_tissue_are_refused(brain):
         Target(TumorMasks(few, few, other), brain)
 
 
+def test_what_is_not_merged_is_gone_through_once(brain, start, monkeypatch):
+    ball = np.linalg.norm(np.indices(brain.grid.shape).T - 15.0, axis=-1).T < 3
+    began = []
+    monkeypatch.setattr(refinement, "descend", lambda *a, **k: began.append(a))
+    with pytest.raises(NoGrowthError):
+        refine(Target(TumorMasks(ball, ball, brain.grid), brain), [start])
+    assert len(began) == 1
+
+
 def test_starts_that_cannot_grow_are_said_so(target, start):
     with pytest.raises(ValueError, match="no start grows"):
         refine(target, [replace(start, rho=0)])
