@@ -51,17 +51,31 @@ def largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return labels == sizes.argmax()
 
 
-def without_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def without_holes(mask: NDArray[np.bool_], across: int | None = None) -> NDArray[np.bool_]:
     """The mask and what it encloses: voxels from which no path over faces leaves the array.
 
     The same as `scipy.ndimage.binary_fill_holes`, ten times as fast: components of the background
     take one pass, where SciPy lets the outside grow into the array voxel by voxel.
+
+    Parameters
+    ----------
+    mask : (nx, ny, nz) bool array
+    across : int, optional
+        Array axis across which no path leads: each slice is filled by itself.
+
+    Returns
+    -------
+    (nx, ny, nz) bool array
     """
     from scipy import ndimage
 
+    steps = ndimage.generate_binary_structure(3, 1)
+    if across is not None:
+        np.moveaxis(steps, across, 0)[[0, 2]] = False
     box, filled = bounding_box(mask), mask.copy()
-    outside, _ = ndimage.label(np.pad(~mask[box], 1, constant_values=True))
-    filled[box] = outside[1:-1, 1:-1, 1:-1] != outside[0, 0, 0]
+    outside, _ = ndimage.label(np.pad(~mask[box], 1, constant_values=True), steps)
+    corners = outside[tuple(slice(1, -1) if axis == across else slice(0, 1) for axis in range(3))]
+    filled[box] = outside[1:-1, 1:-1, 1:-1] != corners
     return filled
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ...atlas.regions import bounding_box, largest_component
+from ...atlas.regions import largest_component, without_holes
 from ...errors import InputError
 from .nifti import Scan
 
@@ -66,7 +66,7 @@ def foreground(values: NDArray[np.floating]) -> NDArray[np.bool_]:
 
     In a skull-stripped image this is the brain.
     """
-    return _without_holes(largest_component(above_background(values)))
+    return without_holes(largest_component(above_background(values)))
 
 
 def view_of(scan: Scan, shown: NDArray[np.bool_] | None = None) -> View:
@@ -206,22 +206,9 @@ def everything_shown(scan: Scan) -> NDArray[np.bool_]:
     kept = sizes * scan.grid.voxel_ml >= SPECK_ML
     kept[0] = False
     shown = kept[components]
-    in_slice = np.zeros((3, 3, 3), bool)
-    in_slice[1, :, 1] = in_slice[1, 1, :] = True
     filled = shown.copy()
     for axis in range(3):
-        filled |= _without_holes(shown, np.moveaxis(in_slice, 0, axis))
-    return filled
-
-
-def _without_holes(
-    shown: NDArray[np.bool_], structure: NDArray[np.bool_] | None = None
-) -> NDArray[np.bool_]:
-    """SciPy's filling of holes in the box around what is shown, beyond which there are none."""
-    box = bounding_box(shown)
-    filled = shown.copy()
-    if shown[box].size:
-        filled[box] = ndimage.binary_fill_holes(shown[box], structure)
+        filled |= without_holes(shown, across=axis)
     return filled
 
 

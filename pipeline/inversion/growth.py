@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -159,23 +160,27 @@ def find_growth(
     transform, masks = registered.transform, registered.masks
     name, remedy = "the registered outline", "see that segmentation and T1 are of one patient"
     placement = judge_placement(masks, atlas, name=name, remedy=remedy)
-    with steps("segment tissue"):
-        own_tissue = find_tissue(patient, transform, atlas, way=options.tissue_from, given=tissue)
-    with steps("query"):
-        n_listed = options.n_listed(index.n_samples)
-        found = search(index, masks, k=max(n_listed, DEFAULT_MATCHES))
-        require_overlap(found, name=name, remedy=remedy)
-        ranked = rank_matches(database, found)
-    with steps("refine" if options.refine else "compare"):
-        findings = find_answer(
-            database,
-            index,
-            masks,
-            ranked[:DEFAULT_MATCHES],  # however many are listed
-            refined=options.refine,
-            thresholds_fitted=options.fit_thresholds,
-            fitted_parameters=options.fit,
+    with ThreadPoolExecutor(1) as beside:  # the growth on the atlas does not need it
+        segmented = beside.submit(
+            find_tissue, patient, transform, atlas, way=options.tissue_from, given=tissue
         )
+        with steps("query"):
+            n_listed = options.n_listed(index.n_samples)
+            found = search(index, masks, k=max(n_listed, DEFAULT_MATCHES))
+            require_overlap(found, name=name, remedy=remedy)
+            ranked = rank_matches(database, found)
+        with steps("refine" if options.refine else "compare"):
+            findings = find_answer(
+                database,
+                index,
+                masks,
+                ranked[:DEFAULT_MATCHES],  # however many are listed
+                refined=options.refine,
+                thresholds_fitted=options.fit_thresholds,
+                fitted_parameters=options.fit,
+            )
+        with steps("segment tissue"):
+            own_tissue = segmented.result()
     own = None
     notices = [*patient.notices, *registered.notices, *own_tissue.notices, *findings.notices]
     if placement.notice:

@@ -52,6 +52,9 @@ __all__ = [
 
 T = TypeVar("T")
 
+COMPRESSION = 3
+"""Level of PNG: half the time of the usual one, in files that are a tenth larger."""
+
 
 @contextlib.contextmanager
 def _own_parameters() -> Iterator[None]:
@@ -87,7 +90,8 @@ def new_figure(width: float, height: float, **settings: Any) -> Figure:
 def png_of(figure: Figure) -> bytes:
     """A figure as PNG; the figure loses its images and isolines."""
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
+    level = {"compress_level": COMPRESSION}
+    figure.savefig(stream, format="png", metadata={"Software": None}, pil_kwargs=level)
     for axes in figure.axes:  # which refer to their figure, so that all of it stays for long
         for artist in (*axes.images, *axes.collections):
             artist.remove()

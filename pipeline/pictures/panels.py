@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...atlas.regions import bounding_box
 from ...solver import TumorMasks
 from ..images.nifti import Scan
 from .drawing import (
@@ -121,8 +122,8 @@ def add_isolines(axis: Axes, u: NDArray[np.float32], levels: Sequence[float], wi
         interpolation="nearest",
         aspect="equal",
     )
-    for level, (_, colour) in zip(levels, level_lines(levels), strict=True):
-        add_contour(axis, u, level, colour, width)
+    lines = zip(levels, level_lines(levels), strict=True)
+    add_contours(axis, u, [(level, colour) for level, (_, colour) in lines], width)
 
 
 def add_outlines(plane: Plane, masks: TumorMasks, *axes: Axes) -> None:
@@ -135,8 +136,24 @@ def add_outlines(plane: Plane, masks: TumorMasks, *axes: Axes) -> None:
 
 def add_contour(axis: Axes, image: NDArray[Any], level: float, colour: str, width: float) -> None:
     """Draw the line where an image reaches a level, where there is one."""
-    if image.min() < level <= image.max():  # matplotlib warns where there is no line to draw
-        axis.contour(image, levels=[level], colors=[colour], linewidths=width)
+    add_contours(axis, image, [(level, colour)], width)
+
+
+def add_contours(
+    axis: Axes, image: NDArray[Any], lines: Sequence[tuple[float, str]], width: float
+) -> None:
+    """Draw the lines where an image reaches levels, given with their colours, where there are any.
+
+    The levels rise. Lines are searched for in the part of the image that holds them all.
+    """
+    low, high = image.min(), image.max()
+    lines = [line for line in lines if low < line[0] <= high]  # matplotlib warns if there is none
+    if not lines:
+        return
+    *part, _ = bounding_box(image[..., None] >= lines[0][0], margin=1)
+    rows, columns = (np.arange(side.start, side.stop) for side in part)
+    levels, colours = zip(*lines, strict=True)
+    axis.contour(columns, rows, image[tuple(part)], levels=levels, colors=colours, linewidths=width)
 
 
 def finish(figure: Figure, lines: Sequence[tuple[str, str]]) -> bytes:

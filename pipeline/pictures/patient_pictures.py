@@ -18,7 +18,7 @@ from .panels import (
     CORE_COLOUR,
     LEVELS,
     WHOLE_COLOUR,
-    add_contour,
+    add_contours,
     add_isolines,
     add_outlines,
     finish,
@@ -138,7 +138,7 @@ def draw_volumes(patient: Patient, volumes: Mapping[str, NDArray[np.bool_]], gri
     bytes
         A PNG.
     """
-    contours = [(volume, 0.5, VOLUME_COLOURS[name]) for name, volume in volumes.items()]
+    contours = [(volume, [(0.5, VOLUME_COLOURS[name])]) for name, volume in volumes.items()]
     lines = [(f"{name} volume", VOLUME_COLOURS[name]) for name in volumes]
     return _draw_contours(patient, contours, grid, lines)
 
@@ -163,8 +163,8 @@ def draw_exceedance(patient: Patient, probability: NDArray[np.float32], grid: Gr
         A PNG.
     """
     pairs = list(zip(PROBABILITIES, PROBABILITY_COLOURS, strict=True))
-    contours = [(probability, level, colour) for level, colour in pairs]
-    return _draw_contours(patient, contours, grid, [(f"{p:.0%}", c) for p, c in pairs])
+    lines = [(f"{p:.0%}", colour) for p, colour in pairs]
+    return _draw_contours(patient, [(probability, pairs)], grid, lines)
 
 
 @own_style()
@@ -235,18 +235,17 @@ def draw_days(
 
 def _draw_contours(
     patient: Patient,
-    contours: Sequence[tuple[NDArray[Any], float, str]],
+    contours: Sequence[tuple[NDArray[Any], Sequence[tuple[float, str]]]],
     grid: Grid,
     lines: Sequence[tuple[str, str]],
 ) -> bytes:
     planes = tumour_planes(patient)
     figure, axes = new_panels(1, planes)
+    top = white_level(patient.t1)
     for axis, plane in zip(axes[0], planes, strict=True):
-        show_plane(
-            axis, plane.sample(patient.t1.values, patient.grid), white_level(patient.t1), plane
-        )
+        show_plane(axis, plane.sample(patient.t1.values, patient.grid), top, plane)
         add_outlines(plane, patient.masks, axis)
-        for values, level, colour in contours:
-            add_contour(axis, plane.sample(values, grid), level, colour, 1.1)
+        for values, levels in contours:
+            add_contours(axis, plane.sample(values, grid), levels, 1.1)
     outlined = [("outlined whole tumour", WHOLE_COLOUR), ("outlined core", CORE_COLOUR)]
     return finish(figure, [*lines, *outlined])

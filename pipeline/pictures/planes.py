@@ -47,19 +47,26 @@ class Plane:
     points_mm: NDArray[np.float64]
     position_mm: float
 
-    def sample(self, values: NDArray[Any], grid: Grid, order: int = 1) -> NDArray[np.float32]:
+    def sample(self, values: NDArray[Any], grid: Grid) -> NDArray[np.float32]:
         """Values of an image on the plane's points, 0 outside the image."""
-        voxels = np.moveaxis(grid.to_voxel(self.points_mm), -1, 0)
-        # Of the image only the slab around the plane need be numbers of the right kind.
-        first = np.clip(np.floor(voxels.min(axis=(1, 2))).astype(int) - 1, 0, values.shape)
-        last = np.clip(np.ceil(voxels.max(axis=(1, 2))).astype(int) + 2, 0, values.shape)
-        if (first >= last).any():
-            return np.zeros(self.points_mm.shape[:2], np.float32)
+        shape = self.points_mm.shape[:2]
+        voxels = np.ascontiguousarray(grid.to_voxel(self.points_mm.reshape(-1, 3)).T)
+        # Of the image only the slab around the plane need be numbers of the right kind, and of
+        # the plane only what lies within a voxel of a value.
+        first = np.clip(np.floor(voxels.min(axis=1)).astype(int) - 1, 0, values.shape)
+        last = np.clip(np.ceil(voxels.max(axis=1)).astype(int) + 2, 0, values.shape)
+        sampled = np.zeros(len(voxels[0]), np.float32)
         slab = values[tuple(slice(a, b) for a, b in zip(first, last, strict=True))]
-        return ndimage.map_coordinates(
-            np.asarray(slab, np.float32), voxels - first[:, None, None], order=order,
-            mode="grid-constant", prefilter=False,
-        )  # fmt: skip
+        if not slab.any():
+            return sampled.reshape(shape)
+        box = bounding_box(slab != 0)
+        voxels -= (first + [side.start for side in box])[:, None]
+        slab = np.asarray(slab[box], np.float32)
+        near = ((voxels > -1) & (voxels < np.array(slab.shape)[:, None])).all(axis=0)
+        sampled[near] = ndimage.map_coordinates(
+            slab, voxels[:, near], order=1, mode="grid-constant", prefilter=False
+        )
+        return sampled.reshape(shape)
 
 
 def planes_through(point_mm: ArrayLike, brain: NDArray[np.bool_], grid: Grid) -> list[Plane]:

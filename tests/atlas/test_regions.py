@@ -59,6 +59,18 @@ def test_holes_are_scipys(seed):
     assert not without_holes(np.zeros_like(mask)).any() and without_holes(np.ones_like(mask)).all()
 
 
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("axis", range(3))
+def test_holes_of_slices_are_scipys(seed, axis):
+    rng = np.random.default_rng(seed)
+    mask = rng.random((9, 12, 7)) < rng.uniform(0.4, 0.9)
+    mask[:, :, 5:] &= rng.random() < 0.5  # so that the box is not always the whole
+    slices = np.moveaxis(mask, axis, 0)
+    expected = np.stack([ndimage.binary_fill_holes(values) for values in slices])
+    np.testing.assert_array_equal(np.moveaxis(without_holes(mask, across=axis), axis, 0), expected)
+    assert not without_holes(np.zeros_like(mask), across=axis).any()
+
+
 @pytest.mark.parametrize("block", [(1, 1, 1), (2, 2, 2), (3, 1, 2), (1, 4, 5)])
 @pytest.mark.parametrize("order", "CF")
 def test_blocks_have_the_mean_of_their_voxels(block, order):
