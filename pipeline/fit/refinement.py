@@ -31,11 +31,13 @@ N_STARTS = 6
 """Matches from which descents begin."""
 
 N_CONFIRMED = 3
-"""Number of best growths that are simulated again in full accuracy; a coarse run may have flattered
-one."""
+"""Number of best growths that run again in full accuracy; a coarse run may have flattered one."""
 
 CONFIRMED_PARTS = 64
 """Parts of an interval between two steps in the search for their duration."""
+
+LATEST = 1.1
+"""Duration that is searched for, at most, in units of that of the coarser run."""
 
 START_APART = (4.0, 0.3)
 """Starts differ by this much, in the origin (mm) or in ln lambda."""
@@ -258,25 +260,27 @@ def _refine(
             raise NoGrowthError("no start grows to the volume of the patient's tumour")
         passed.sort(key=lambda descent: -descent.best.best_score)
         likely = passed[:N_CONFIRMED]
-        confirmed = pool.map(lambda d: _confirm(target, d.best.best, accuracy), likely)
-        candidates = [
-            (found, descent)
-            for found, descent in zip(confirmed, likely, strict=True)
-            if found is not None
-        ]
-    if not candidates:
+        timed = list(pool.map(lambda d: _timed(target, d.best.best, accuracy), likely))
+    ranked = sorted(zip(timed, likely, strict=True), key=lambda found: -found[0][0])
+    n_confirmed = 0
+    for (_, growth), descent in ranked:
+        n_confirmed += 1
+        confirmed = _confirm(target, growth, accuracy)
+        if confirmed is not None:
+            (best, density), answer = confirmed, descent
+            break
+    else:
         raise NoGrowthError("the tissue folds where the growths that overlap best push it")
-    (best, density), descent = max(candidates, key=lambda found: found[0][0].score)
-    others = [other.best for other in passed if other is not descent]
-    arrivals = _apart([descent.best, *others], coordinates)
-    while descent in onward:
-        descent = onward[descent]
+    others = [other.best for other in passed if other is not answer]
+    arrivals = _apart([answer.best, *others], coordinates)
+    while answer in onward:
+        answer = onward[answer]
     return Refinement(
         best=best,
         density=density,
         arrivals=tuple(arrivals),
-        covariance=_covariance(descent, coordinates),
-        n_runs=sum(descent.n_runs for descent in ran) + 2 * len(likely),
+        covariance=_covariance(answer, coordinates),
+        n_runs=sum(descent.n_runs for descent in ran) + len(likely) + n_confirmed,
         n_unseeded=sum(descent.n_unseeded for descent in ran),
         n_dropped=n_dropped,
         n_stranded=n_stranded,
@@ -309,16 +313,24 @@ def _arrivals_of(ended: Sequence[Descent], coordinates: Coordinates) -> list[_Ar
     return arrivals
 
 
+def _timed(
+    target: Target, growth: GrowthParameters, accuracy: Accuracy
+) -> tuple[float, GrowthParameters]:
+    """A growth with its best duration, and its score; -inf if it does not reach the outlines."""
+    run = follow(target, growth, accuracy, until=LATEST * growth.days)
+    if run is None:
+        return -math.inf, growth
+    score, days = run.best(CONFIRMED_PARTS)
+    return score, replace(growth, days=days)
+
+
 def _confirm(
     target: Target, growth: GrowthParameters, accuracy: Accuracy
 ) -> tuple[Refined, TumorDensity] | None:
-    """Find a growth's best duration, simulate it and measure the overlap of its outlines.
+    """Simulate a growth and measure the overlap of its outlines.
 
     None if it folds the tissue, which is no solution.
     """
-    run = follow(target, growth, accuracy)
-    if run is not None:
-        growth = replace(growth, days=run.best(CONFIRMED_PARTS)[1])
     grown = simulate(
         target.tissue, growth, model=target.model, thresholds=target.thresholds, accuracy=accuracy
     )

@@ -223,8 +223,11 @@ def test_the_valleys_shape_is_a_covariance(refined):
     confirmed=st.lists(st.floats(0, 2), min_size=9, max_size=9),
     n_descents=st.lists(st.integers(1, 3), min_size=3, max_size=3),
     meet=st.booleans(),
+    folding=st.sets(st.integers(0, 8), max_size=N_CONFIRMED - 1),
 )
-def test_best_and_covariance_are_of_one_descent(target, scores, confirmed, n_descents, meet):
+def test_best_and_covariance_are_of_one_descent(
+    target, scores, confirmed, n_descents, meet, folding
+):
     """Descents of known scores, whose curvature names their start and their stage."""
     stages = tuple(
         Stage(blur_mm, Accuracy(), 1, n) for blur_mm, n in zip((6, 3, 1.5), n_descents, strict=True)
@@ -246,12 +249,25 @@ def test_best_and_covariance_are_of_one_descent(target, scores, confirmed, n_des
         last.nearest = replace(last.nearest, rho=start.rho, dw=4 * start.rho)
         return Descent(best, last, np.diag([i + 1.0, stage + 1.0, 0, 0, 0]), 7, 2)
 
+    timed, tried = [], []
+
+    def number_of(growth):
+        return 3 * place_of(growth) + round(growth.days) - 100
+
+    def time(target, growth, accuracy):
+        timed.append(growth)
+        return confirmed[number_of(growth)], growth
+
     def confirm(target, growth, accuracy):
-        score = confirmed[3 * place_of(growth) + round(growth.days) - 100]
+        tried.append(growth)
+        if number_of(growth) in folding:
+            return None
+        score = confirmed[number_of(growth)]
         return Refined(growth, score, score, 0.0), None
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(refinement, "descend", descend)
+        patched.setattr(refinement, "_timed", time)
         patched.setattr(refinement, "_confirm", confirm)
         starts = [replace(s, rho=0.01 * (i + 1), dw=0.04 * (i + 1)) for i, s in enumerate(starts)]
         found = refine(target, starts, stages=stages, n_threads=1)
@@ -264,7 +280,11 @@ def test_best_and_covariance_are_of_one_descent(target, scores, confirmed, n_des
         assert (i, stage) == (of_best, went[of_best])
     assert found.arrivals[0][0] == found.best.parameters
     n_ended = found.n_unseeded // 2
-    assert found.n_runs == 7 * n_ended + 2 * N_CONFIRMED
+    assert found.n_runs == 7 * n_ended + N_CONFIRMED + len(tried)
+    assert len(timed) == N_CONFIRMED
+    assert found.best.score == max(
+        confirmed[number_of(growth)] for growth in timed if number_of(growth) not in folding
+    )
 
 
 def test_starts_and_runs_without_room_for_a_seed_are_counted(brain, target, truth, monkeypatch):
