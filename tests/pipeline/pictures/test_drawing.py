@@ -22,6 +22,7 @@ from glioquery.pipeline.pictures import (
     database_picture,
     drawing,
     evaluation_pictures,
+    panels,
     patient_pictures,
 )
 from glioquery.pipeline.pictures.drawing import new_figure, own_style, png_of
@@ -175,14 +176,51 @@ def test_a_movie_is_refused_before_anything_is_grown(capsys, tmp_path, monkeypat
     assert code == 2 and str(tmp_path / "file") in err
 
 
-@pytest.mark.parametrize("off_mm", [0.0, 9.0, 300.0])
-def test_a_plane_samples_what_the_whole_image_would_give(off_mm):
+def values_of(shape, kind):
+    """Values everywhere, in a few voxels, in a corner that most planes miss, or nowhere."""
+    rng = np.random.default_rng(0)
+    values = rng.random(shape, np.float32)
+    kept = {
+        "everywhere": np.ones(shape, bool),
+        "a few": rng.random(shape) < 0.02,
+        "a corner": np.indices(shape).sum(axis=0) < 5,
+        "nowhere": np.zeros(shape, bool),
+    }[kind]
+    return np.where(kept, values, 0)
+
+
+@pytest.mark.parametrize("kind", ["everywhere", "a few", "a corner", "nowhere"])
+@pytest.mark.parametrize("off_mm", [-6.0, 0.0, 9.0, 300.0])
+def test_a_plane_samples_what_the_whole_image_would_give(off_mm, kind):
     affine = np.array([[0.9, 0.3, 0, -5], [-0.3, 0.9, 0.1, 2], [0, 0.2, 1.5, -8], [0, 0, 0, 1]])
     grid = Grid((12, 14, 9), affine)
-    values = np.random.default_rng(0).random(grid.shape, np.float32)
+    values = values_of(grid.shape, kind)
     y, z = np.meshgrid(np.arange(-12, 14, 0.5), np.arange(-11, 12, 0.5))
     plane = Plane("sagittal", np.stack([np.full(y.shape, off_mm), y, z], -1), off_mm)
     voxels = np.moveaxis(grid.to_voxel(plane.points_mm), -1, 0)
     expected = ndimage.map_coordinates(values, voxels, order=1, mode="grid-constant")
     np.testing.assert_allclose(plane.sample(values, grid), expected, atol=1e-6)
-    assert plane.sample(values, grid).any() == (off_mm < 300)
+    assert kind != "everywhere" or plane.sample(values, grid).any() == (off_mm < 300)
+    mask = values > 0.3
+    expected = ndimage.map_coordinates(
+        mask.astype(np.float32), voxels, order=1, mode="grid-constant"
+    )
+    np.testing.assert_allclose(plane.sample(mask, grid), expected, atol=1e-6)
+
+
+def test_lines_are_those_of_a_search_of_the_whole_plane():
+    """Blobs inside, at the edges and at a corner; a level above all of them; an empty image."""
+    image = ndimage.gaussian_filter(np.random.default_rng(1).random((40, 30)) ** 8, 2)
+    image[:4, :4] = image[20:24, -3:] = image.max()
+    levels = [float(np.quantile(image, q)) for q in (0.6, 0.9)]
+    drawn, whole = (new_figure(2, 2).subplots() for _ in range(2))
+    lines = [*zip(levels, ("red", "blue"), strict=True), (9.0, "green")]
+    panels.add_contours(drawn, image, lines, 1.0)
+    whole.contour(image, levels=levels)
+    found, expected = (axis.collections[0].get_paths() for axis in (drawn, whole))
+    assert len(found) == len(expected) == len(levels)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours.vertices, theirs.vertices)
+        np.testing.assert_array_equal(ours.codes, theirs.codes)
+    panels.add_contours(drawn, np.zeros((5, 5)), lines, 1.0)
+    assert len(drawn.collections) == 1
