@@ -40,6 +40,7 @@ RUN_AS = {
     "generate DB --n 18": "generate SWEEP --n 18",
     'open_database("DB").to_xarray': 'open_database("SWEEP").to_xarray',
     "gq.invert(patient)": 'gq.invert(patient, gq.open_database("DB"))',
+    "gq.invert(patient, follow_up": 'gq.invert(patient, gq.open_database("DB"), follow_up',
     "/path/to/atlas": str(FOLDER),
     "describe GLIOMAS-50K": "describe DB",  # what `fetch` would have fetched
     "index GLIOMAS-50K": "index DB",
@@ -161,7 +162,7 @@ def test_an_atlas_is_named_by_a_variable(folder):
 
 def test_what_the_pages_show_is_found():
     assert sum(len(shown_lines(page)) for page in HOW_TO) >= 14
-    assert sum(len(python_of(page)) for page in HOW_TO) == 6
+    assert sum(len(python_of(page)) for page in HOW_TO) == 7
     assert len(studies_of("docs/how-to/write-a-study.md")) == 3
     for page in HOW_TO:
         for program in python_of(page):
