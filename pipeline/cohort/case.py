@@ -82,7 +82,7 @@ class Case:
     def files(self) -> dict[str, Path]:
         """All files by role.
 
-        `t1_2` and `seg_2` belong to the second scan, `treatments_map_2` to the second treatment.
+        `t1_2` and `seg_2` are of the second scan, `treatment_2` is the map of the second treatment.
         """
         later = {
             f"{role}_{number}": path
@@ -90,7 +90,7 @@ class Case:
             for role, path in (("t1", scan.t1), ("seg", scan.seg))
         }
         treated = {
-            f"treatments_map_{number}": one.map
+            f"treatment_{number}": one.map
             for number, one in enumerate(self.treatments, start=1)
             if one.map is not None
         }

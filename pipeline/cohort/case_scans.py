@@ -69,6 +69,8 @@ def _followed(scans: Sequence[Case]) -> tuple[Case, list[str]]:
             faults.append(f"the scan of day {case.day:g} has NIfTI files of t1 and seg, no others")
         elif case.labels != first.labels:
             faults.append(f"the scan of day {case.day:g} has other labels than the first")
+        elif case.seg_grid != "own":
+            faults.append(f"the scan of day {case.day:g} names a seg_grid; only the first one may")
         else:
             later.append(ScanFiles(case.scans["t1"], case.scans["seg"], case.day or 0.0))
     forecasts = {case.forecast for case in scans if case.forecast}

@@ -94,6 +94,7 @@ def read_cases(path: StrPath, *, labels: str | None = None) -> CaseTable:
         read.append((line, case))
     cases: list[Case] = []
     seen: dict[str, str] = {}
+    writers: dict[Path, str] = {}
     for line, case, found in joined(read):
         label = case.subject.lower()  # some file systems know no capitals
         if label in seen:
@@ -104,6 +105,11 @@ def read_cases(path: StrPath, *, labels: str | None = None) -> CaseTable:
                 else f"the id {case.identifier!r} occurs twice: give each of its scans a day"
             )
         seen.setdefault(label, case.identifier)
+        if case.dicom is not None:
+            place = case.dicom.resolve()
+            if place in writers:
+                found.append(f"dicom: the files of {writers[place]!r} are written there, too")
+            writers.setdefault(place, case.identifier)
         faults += [f"line {line}: {fault}" for fault in found]
         cases.append(case)
     if faults:

@@ -266,6 +266,9 @@ def invert_case(
                 )
             source = _opened(database, request["database"], model)
             inversion = invert(patient, source, options, tissue=tissue, follow_up=follow_up)
+            if case.dicom is not None:  # of an earlier request: the new result must not keep them
+                for name in DICOM_FILES:
+                    (case.dicom / name).unlink(missing_ok=True)
             write_inversion(
                 inversion,
                 folder,
@@ -356,5 +359,6 @@ def is_done(folder: Path, request: Mapping[str, Any]) -> bool:
         is_whole = has_all_files(folder, result)
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    is_as_asked: bool = made_from == request and inputs == request["inputs_sha256"]
-    return is_as_asked and is_of_result and is_whole
+    # The result names the files that it was made from; that of the treatments was read before.
+    is_of_inputs = inputs.items() <= request["inputs_sha256"].items()
+    return made_from == request and is_of_inputs and is_of_result and is_whole

@@ -143,7 +143,8 @@ def cohort_rows(
         growth = answer["growths"][0]  # of several tumours, that of the largest core
         x, y, z = growth["origin_mm"]
         has_core = quality["core"]["patient_ml"] > 0
-        report = (outcome.folder / REPORT_FILE).relative_to(out.absolute())
+        report = outcome.folder / REPORT_FILE
+        place = report.relative_to(out.absolute()).as_posix() if report.is_file() else None
         rows.append(
             row
             | {key: answer[key] for key in ("source", "score", "dice_whole")}
@@ -163,7 +164,7 @@ def cohort_rows(
                 **_of_recurrence(result),
                 "seconds": sum(result["timings_s"].values()),
                 "problems": len(result["problems"]),
-                "report": report.as_posix(),
+                "report": place,  # a page that could not be written has no link
             }
         )
     return rows

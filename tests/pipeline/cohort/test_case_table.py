@@ -77,6 +77,9 @@ def test_a_row_names_a_series_structures_and_a_folder_for_dicom(files):
     ):
         with pytest.raises(InputError, match=f"line 2: {fault}"):
             read_cases(table(files, f"{head}{row}\n"))
+    rows = "a,series#3,rs.dcm,,,GTV,out\nb,series#4,rs.dcm,,,GTV,series/../out\n"
+    with pytest.raises(InputError, match="line 3: dicom: the files of 'a' are written there, too"):
+        read_cases(table(files, head + rows))
 
 
 def test_a_row_tells_whose_voxels_its_segmentation_has(files):
@@ -85,6 +88,11 @@ def test_a_row_tells_whose_voxels_its_segmentation_has(files):
     assert [case.seg_grid for case in read_cases(table(files, head + rows)).cases] == ["t1", "own"]
     with pytest.raises(InputError, match="line 2: seg_grid: expected one of own, t1, got 'flair'"):
         read_cases(table(files, head + "a,t1.nii.gz,seg.nii.gz,brats2021,flair\n"))
+    first = "id,t1,seg,labels,day,seg_grid\na,t1.nii.gz,seg.nii.gz,brats2021,0,t1\n"
+    (case,) = read_cases(table(files, first + "a,t1.nii.gz,seg.nii.gz,brats2021,9,\n")).cases
+    assert case.seg_grid == "t1" and len(case.later) == 1
+    with pytest.raises(InputError, match="the scan of day 9 names a seg_grid"):
+        read_cases(table(files, first + "a,t1.nii.gz,seg.nii.gz,brats2021,9,t1\n"))
 
 
 @pytest.mark.parametrize(
@@ -203,8 +211,8 @@ def test_forecast_and_treatments_stand_in_one_of_the_rows(files):
     assert (case.forecast, case.treatments, case.day) == ((90,), (), 5)
     (case,) = read_cases(table(files, head + whole)).cases
     assert case.forecast == (90, 180) and [one.day for one in case.treatments] == [10, 20]
-    assert set(case.files) - {"t1", "seg", "t1_2", "seg_2"} == {"treatments", "treatments_map_1"}
-    assert case.files["treatments_map_1"] == files / "cavity.nii.gz"
+    assert set(case.files) - {"t1", "seg", "t1_2", "seg_2"} == {"treatments", "treatment_1"}
+    assert case.files["treatment_1"] == files / "cavity.nii.gz"
 
 
 @pytest.mark.parametrize(

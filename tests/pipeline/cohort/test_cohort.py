@@ -29,6 +29,9 @@ from glioquery.pipeline.images.nifti import write_nifti
 from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.results.outputs import REPORT_FILE
 from glioquery.pipeline.results.result_folder import RESULT_FILE
+from glioquery.pipeline.scans.later_scans import FollowUp
+from glioquery.pipeline.scans.placed_treatments import PlacedTreatment
+from glioquery.solver.listed_treatments import ListedTreatment
 
 DEFAULT = InversionOptions()
 """What a cohort is inverted with if nothing else is asked for."""
@@ -58,6 +61,30 @@ def test_done_means_made_from_the_same_request(database, files):
     assert is_done(folder, request)
     (files / "t1.nii.gz").write_bytes(b"another image")
     assert not is_done(folder, describe_request(case, database, DEFAULT))
+
+
+def test_a_treated_patient_is_done_as_well(database, files):
+    """Its result names the maps of the treatments, not the file that lists them."""
+    scans = {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}
+    for name in ("cavity.nii.gz", "done.toml"):
+        (files / name).write_bytes(b"read before")
+    resection = ListedTreatment("resection", 20.0, {}, map=files / "cavity.nii.gz")
+    case = Case(
+        "a", scans, "brats2021", treatment_file=files / "done.toml", treatments=(resection,)
+    )
+    request = describe_request(case, database, DEFAULT)
+    placed = PlacedTreatment(resection, checksum=request["inputs_sha256"]["treatment_1"])
+    told = FollowUp(0.0, (), (), (placed,)).checksums
+    inputs = {role: request["inputs_sha256"][role] for role in scans} | told
+    assert set(request["inputs_sha256"]) - set(inputs) == {"treatments"}
+    folder = files / "sub-a"
+    pretend(folder, request, provenance={"inputs_sha256": inputs})
+    assert is_done(folder, request)
+    (files / "done.toml").write_bytes(b"another list")
+    assert not is_done(folder, describe_request(case, database, DEFAULT))
+    inputs["treatment_1"] = "another map"
+    pretend(folder, request, provenance={"inputs_sha256": inputs})
+    assert not is_done(folder, request)
     (folder / RESULT_FILE).write_text('{"status": "plaus')
     assert not is_done(folder, request)
 

@@ -1,7 +1,10 @@
 """A row of a cohort's table whose files are DICOM."""
 
+from unittest.mock import Mock
+
 import numpy as np
 import pydicom
+import pytest
 from case_tables import table
 from dicom_series import PATIENT, write_series
 
@@ -13,6 +16,7 @@ from glioquery.pipeline.dicom_export.study import read_study
 from glioquery.pipeline.images.nifti import read_nifti
 from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.names import DICOM_FILES
+from glioquery.pipeline.results import dicom_outputs
 
 HEAD = "id,t1,seg,whole_structures,dicom\n"
 
@@ -40,6 +44,13 @@ def test_a_row_of_dicom_is_inverted_written_and_kept(coarse, near, quick, tmp_pa
     assert PATIENT["PatientID"] not in (folder / "request.json").read_text()
     (kept,) = invert_cohort(near, [case], tmp_path / "out", options, anonymous=True)
     assert kept.kept and kept.error is None
+    # A new result whose DICOM files cannot be written does not keep those of the old one.
+    named = describe_request(case, near, options, anonymous=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dicom_outputs, "write_dicom", Mock(side_effect=OSError("the disk is full")))
+        failure = invert_case(near.path, type(near.model), case, folder, named, options)
+    assert "the disk is full" in failure and is_done(folder, named)
+    assert not any((tmp_path / "dicom" / name).exists() for name in DICOM_FILES)
 
 
 def test_a_folder_of_two_series_fails_its_row_alone(ray, coarse, near, tmp_path):
