@@ -175,6 +175,8 @@ class Coordinates:
     ) -> GrowthParameters:
         """The growth from another origin with another front, its rho T kept.
 
+        Its lambda stays within `LAMBDA_MM`, or between there and where it was.
+
         Parameters
         ----------
         growth : GrowthParameters
@@ -187,7 +189,8 @@ class Coordinates:
         values |= dict(zip((one.name for one in ORIGIN), origin_mm.tolist(), strict=True))
         for one, step in zip(self.more, steps or [0.0] * len(self.more), strict=True):
             values[one.name] = one.moved(self.value(growth, one), float(step))
-        kept = min(max(lambda_mm, LAMBDA_MM[0]), LAMBDA_MM[1])
+        least, most = LAMBDA_MM
+        kept = min(max(lambda_mm, min(least, growth.lambda_mm)), max(most, growth.lambda_mm))
         values["dw"] = kept**2 * values["rho"]
         values["days"] *= growth.rho / values["rho"]
         return GrowthParameters.of(values)

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ...solver import Accuracy, GrowthParameters, OriginError, Tissue
-from .coordinates import DIFFERENCE_SHARE, LONGEST_SHARE, N_COMMON, Coordinates
+from .coordinates import DIFFERENCE_SHARE, LAMBDA_MM, LONGEST_SHARE, N_COMMON, Coordinates
 from .trajectory import Trajectory
 
 DIFFERENCE_MM = 1.0
@@ -295,8 +295,11 @@ class _Walk:
         origin, changed = np.array(p.origin_mm), self._coordinates.changed
         moves = self._moves(origin)
         more = [self._step_of(p, i) for i in range(len(self._coordinates.more))]
+        wider = DIFFERENCE_LOG  # at the end of the range, narrower
+        if p.lambda_mm * math.exp(wider) > LAMBDA_MM[1]:
+            wider = -wider
         growths = [
-            changed(p, origin, p.lambda_mm * math.exp(DIFFERENCE_LOG)),
+            changed(p, origin, p.lambda_mm * math.exp(wider)),
             *(changed(p, origin + move, p.lambda_mm) for move in moves),
             *(changed(p, origin, p.lambda_mm, steps) for steps in np.diag(more).tolist()),
         ]
@@ -306,7 +309,7 @@ class _Walk:
         return np.column_stack(
             [
                 _by_axis(moves, np.stack([x, y, z], axis=1)),
-                by_lambda / DIFFERENCE_LOG,
+                by_lambda / wider,
                 (later - earlier) / (2 * DIFFERENCE_RHO_T),
                 *(change / aside for change, aside in zip(by_more, more, strict=True)),
             ]

@@ -85,7 +85,8 @@ def _best_along(run: Trajectory) -> tuple[Thresholds, float]:
         core, dice_core = target.thresholds.core, 0.0
         if target.n_core:
             core, dice_core = _best_level(z, target.core, target.n_core, CORE_RANGE)
-        whole, dice_whole = _best_level(z, target.whole, target.n_whole, WHOLE_RANGE)
+        bounds = (min(WHOLE_RANGE[0], core), min(WHOLE_RANGE[1], core))
+        whole, dice_whole = _best_level(z, target.whole, target.n_whole, bounds)
         found.append((dice_core + dice_whole, Thresholds(core, whole), days))
     _, thresholds, days = max(found, key=lambda f: f[0])
     return thresholds, days

@@ -44,6 +44,8 @@ def on_voxels_of(target: Target, voxel_mm: float) -> Target:
         return target
     tissue, masks = _merged_tissue(target.tissue, voxel_mm), target.masks
     grid = tissue.grid
+    if grid == target.tissue.grid:  # no whole number of voxels comes closer to the size
+        return target
     core, whole = (
         _means(mask, target.tissue.grid, voxel_mm).values >= 0.5
         for mask in (masks.core, masks.whole)

@@ -37,7 +37,7 @@ CONFIRMED_PARTS = 64
 """Parts of an interval between two steps in the search for their duration."""
 
 LATEST = 1.1
-"""Duration that is searched for, at most, in units of that of the coarser run."""
+"""Duration after which the search ends with the next step, in units of that of the coarser run."""
 
 START_APART = (4.0, 0.3)
 """Starts differ by this much, in the origin (mm) or in ln lambda."""
@@ -270,7 +270,10 @@ def _refine(
             (best, density), answer = confirmed, descent
             break
     else:
-        raise NoGrowthError("the tissue folds where the growths that overlap best push it")
+        raise NoGrowthError(
+            "the tissue folds where the growths that overlap best push it, or their density stops "
+            "being a number"
+        )
     others = [other.best for other in passed if other is not answer]
     arrivals = _apart([answer.best, *others], coordinates)
     while answer in onward:
@@ -329,12 +332,12 @@ def _confirm(
 ) -> tuple[Refined, TumorDensity] | None:
     """Simulate a growth and measure the overlap of its outlines.
 
-    None if it folds the tissue, which is no solution.
+    None if it folds the tissue or does not stay finite, which is no solution.
     """
     grown = simulate(
         target.tissue, growth, model=target.model, thresholds=target.thresholds, accuracy=accuracy
     )
-    if grown.status is Status.FOLDED:
+    if grown.status in (Status.FOLDED, Status.NOT_FINITE):
         return None
     density = grown.density
     core, whole = target.dice_of(density)

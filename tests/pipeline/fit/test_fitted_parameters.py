@@ -125,12 +125,13 @@ def test_near_an_end_of_its_range_an_interval_keeps_its_centre():
     assert math.sqrt(interval.low * interval.high) == pytest.approx(45)
 
 
-def test_a_growth_that_folds_the_tissue_is_no_refinement_and_no_member(monkeypatch):
+@pytest.mark.parametrize("status", [Status.FOLDED, Status.NOT_FINITE])
+def test_a_growth_that_is_no_solution_is_no_refinement_and_no_member(monkeypatch, status):
     target = target_of(brain_of(0.0), GROWTH, free=())
     found = refine(target, [GROWTH], stages=ONE_STEP)
-    folded = partial(replace, status=Status.FOLDED)
+    failed = partial(replace, status=status)
     for module in (refinement, members):
-        monkeypatch.setattr(module, "simulate", lambda *p, **more: folded(simulate(*p, **more)))
+        monkeypatch.setattr(module, "simulate", lambda *p, **more: failed(simulate(*p, **more)))
     monkeypatch.setattr(members, "N_DRAWS", 2)
     drawn = draw_members(target, found)
     assert len(drawn.members) == 1 and drawn.n_dropped == 2

@@ -110,6 +110,9 @@ def test_what_cannot_be_merged_stays():
     speckled = replace(own, masks=replace(own.masks, core=speck))
     assert on_voxels_of(speckled, 4.0) is speckled
     assert on_voxels_of(own, 4.0) is not own
+    for spacing in (2.7, 3.0, 3.5):  # two such voxels are farther from 4 mm than one
+        wide = target_on(grid_of((spacing, spacing, spacing)))
+        assert on_voxels_of(wide, 4.0) is wide
 
 
 def test_an_outline_beside_the_merged_tissue_leaves_the_target_as_it_is(monkeypatch):

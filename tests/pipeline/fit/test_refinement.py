@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glioquery.atlas import Grid
-from glioquery.pipeline.fit import refinement
+from glioquery.pipeline.fit import coordinates, descent, refinement
 from glioquery.pipeline.fit.coordinates import COMMON_REACH
 from glioquery.pipeline.fit.descent import Descent, Interior, _Walk, descend
 from glioquery.pipeline.fit.overlap import Comparison
@@ -196,6 +196,25 @@ def test_refined_score_is_that_of_the_refined_density(refined, target, brain):
     )
     again = simulate(brain, refined.best.parameters).density
     np.testing.assert_array_equal(again.u, refined.density.u)
+
+
+@pytest.mark.parametrize("limit", [1.0, 0.8])
+def test_a_front_at_its_limit_or_beyond_becomes_narrower(target, start, truth, monkeypatch, limit):
+    """The true lambda is 2 mm, the start's 2.8 mm, the limit as much or less."""
+    for module in (coordinates, descent):
+        monkeypatch.setattr(module, "LAMBDA_MM", (0.3, limit * start.lambda_mm))
+    found = refine(target, [start], stages=[Stage(3.0, Accuracy.for_error(0.05), 4, 1)])
+    assert found.best.parameters.lambda_mm < 2.5
+
+
+@pytest.mark.parametrize("lambda_mm", [0.2, 40.0])
+def test_a_front_beyond_its_limits_stays_where_only_the_origin_moves(target, start, lambda_mm):
+    wide = replace(start, dw=lambda_mm**2 * start.rho)
+    moved = target.coordinates.changed(wide, np.array([1.0, 2.0, 3.0]), lambda_mm)
+    assert moved.lambda_mm == pytest.approx(lambda_mm) and moved.origin_mm == (1, 2, 3)
+    farther = lambda_mm**2 / 3  # beyond the limit on the same side
+    moved = target.coordinates.changed(wide, np.zeros(3), farther)
+    assert moved.lambda_mm == pytest.approx(lambda_mm)
 
 
 def test_refinement_is_the_same_whatever_the_threads(refined, target, start):

@@ -267,7 +267,7 @@ def test_without_factors_no_interval_is_claimed(target, refinement):
     assert row["no_intervals"] == "Calibrate it."
 
 
-def test_fitted_thresholds_are_those_of_the_outlines(brain):
+def test_fitted_thresholds_are_those_of_the_outlines(brain, monkeypatch):
     """Outlines drawn at 0.75 and 0.35: at 0.6 and 0.2 no growth overlaps them as well."""
     drawn = Thresholds(core=0.75, whole=0.35)
     older = replace(GROWTH, days=850.0)
@@ -286,6 +286,11 @@ def test_fitted_thresholds_are_those_of_the_outlines(brain):
     whole = fit_thresholds(coreless, replace(start, score=start.dice_whole, dice_core=0.0))
     assert whole.thresholds.core == coreless.thresholds.core
     assert whole.thresholds.whole != coreless.thresholds.whole and whole.fit.dice_core == 0
+    # It stays below the core's, which nothing tells, however low that is.
+    monkeypatch.setattr(fitted_thresholds, "WHOLE_RANGE", (0.45, 0.5))
+    low = replace(coreless, thresholds=Thresholds(core=0.4, whole=0.2))
+    found = fit_thresholds(low, replace(start, score=0.1, dice_core=0.0))
+    assert found.thresholds == Thresholds(core=0.4, whole=0.4)
 
 
 def test_thresholds_at_which_nothing_grows_leave_what_was_found(target, refinement, monkeypatch):
