@@ -153,7 +153,7 @@ def agree(
     Returns
     -------
     Agreement
-        The density that agrees, and how it came about.
+        The density that agrees.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def agree(
 def _agree_on_grid(
     growth: NDArray[np.float32], terrain: Terrain, lambda_mm: float, thresholds: Thresholds
 ) -> NDArray[np.float32]:
-    """Logits of the agreed density; -inf where no front comes, and beyond `travel.REACH_MM`."""
+    """Logits of the agreed density; -inf where no front comes within `terrain.REACH_MM`."""
     levels = (thresholds.core, thresholds.whole)
     # A profile is a mean over shells of voxels: those of the simulation grid do.
     coarse, coarse_speed = (

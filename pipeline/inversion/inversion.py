@@ -6,6 +6,7 @@ import dataclasses
 
 from ...dbgen import Database
 from ...dbgen.store.embedded import embedded_database
+from ...errors import InputError
 from ...solver.own_settings import own_arithmetic
 from ..anatomy.tissue_maps import TissueMaps
 from ..fit.refinement import NoGrowthError
@@ -66,6 +67,11 @@ def invert(
     """
     steps = Steps(step, patient.timings_s)
     if tissue is not None:
+        if not options.refine:
+            raise InputError(
+                "tissue maps are given, but growths are not refined in them: switch the refinement "
+                "on, or leave the maps out"
+            )
         options = dataclasses.replace(options, own_anatomy=True)
     source = embedded_database() if database is None else database
     growth = find_growth(patient, source, options, tissue=tissue, steps=steps)
@@ -81,7 +87,7 @@ def _with_outlook(inversion: Inversion, follow_up: FollowUp, steps: Steps) -> In
         try:
             outlook = follow_scans(inversion, follow_up)
             notices += outlook.notices
-        except NoGrowthError as error:
+        except (NoGrowthError, InputError) as error:  # the first scan's maps stand
             notices.append(f"The scans tell no growth in real days: {error}.")
     return dataclasses.replace(
         inversion,

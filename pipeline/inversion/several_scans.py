@@ -81,7 +81,7 @@ def follow_scans(growth: PatientGrowth, follow_up: FollowUp) -> PatientOutlook:
             [day.density.u],
             day.density.grid,
             growth.patient.grid,
-            placed.tissue.domain,
+            placed.tissue.domain | (day.density.u > 0),  # and the fluid that is pushed away
             back,
             within=growth.patient.brain_with_tumour,
         )

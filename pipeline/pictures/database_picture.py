@@ -54,7 +54,6 @@ def draw_database(database: Database) -> bytes:
     above, below = parts
     varied = [one for one in database.declared.parameters if np.ptp(values[one.name].values) > 0]
     widths = (1.25, *[1.0] * (1 + len(varied)))
-    widths = (1.25, *[1.0] * (1 + len(varied)))
     growth, sizes, *more = above.subplots(1, len(widths), width_ratios=widths)
     for axis, one in zip(more, varied, strict=True):
         _draw_values(axis, one, values[one.name].values)

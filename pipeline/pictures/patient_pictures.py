@@ -32,6 +32,9 @@ from .planes import Plane, tumour_planes
 VOLUME_COLOURS = {"standard": "#ffffff", "model": "#ff2a1a", "geodesic": "#ffd92f"}
 """Colours of the planning volumes, by name."""
 
+OUTLINE_LINES = (("outlined whole tumour", WHOLE_COLOUR), ("outlined core", CORE_COLOUR))
+"""Legend of the outlines."""
+
 PROBABILITIES = (0.05, 0.5, 0.95)
 PROBABILITY_COLOURS = ("#ffffb2", "#fd8d3c", "#ff2a1a")
 THUMBNAIL_INCHES = 1.8
@@ -82,12 +85,7 @@ def draw_density(
         add_outlines(plane, patient.masks, axes[0][column], axes[1][column])
     axes[0][0].set_ylabel(f"{title}, outlines")
     axes[1][0].set_ylabel(f"{title}, map")
-    lines = [
-        ("outlined whole tumour", WHOLE_COLOUR),
-        ("outlined core", CORE_COLOUR),
-        *level_lines(levels),
-    ]
-    return finish(figure, lines)
+    return finish(figure, [*OUTLINE_LINES, *level_lines(levels)])
 
 
 @own_style()
@@ -225,12 +223,7 @@ def draw_days(
         corner = axis.text(0.98, 0.98, name, transform=axis.transAxes, color="white", fontsize=9)
         corner.set(ha="right", va="top")
     add_outlines(plane, patient.masks, axes[0])
-    lines = [
-        ("outlined whole tumour", WHOLE_COLOUR),
-        ("outlined core", CORE_COLOUR),
-        *level_lines(levels),
-    ]
-    return finish(figure, lines)
+    return finish(figure, [*OUTLINE_LINES, *level_lines(levels)])
 
 
 def _draw_contours(
@@ -247,5 +240,4 @@ def _draw_contours(
         add_outlines(plane, patient.masks, axis)
         for values, levels in contours:
             add_contours(axis, plane.sample(values, grid), levels, 1.1)
-    outlined = [("outlined whole tumour", WHOLE_COLOUR), ("outlined core", CORE_COLOUR)]
-    return finish(figure, [*lines, *outlined])
+    return finish(figure, [*lines, *OUTLINE_LINES])

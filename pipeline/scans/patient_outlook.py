@@ -43,7 +43,7 @@ class PatientOutlook:
     ----------
     follow_up : FollowUp
     outlook : Outlook
-        Outlook on the atlas.
+        Outlook on the grid of the atlas, or of the patient's own tissue if `in_patient`.
     maps : tuple of TumorDensity
         Map of each foretold day, on the grid of the first scan.
     check : Check or None

@@ -4,8 +4,8 @@
 
 Without refinement the members are the best matches. With refinement they are drawn from the valley
 in which the best descent ended, a normal distribution with the covariance of `Refinement`; the
-places where the other descents arrived join them. Mean, standard deviation and the probability of
-exceeding a density are weighted over the members' densities (`average`).
+places where the other descents arrived join them. Mean and standard deviation are weighted over the
+members' densities (`average`).
 
 `intervals` says where parameters lie.
 """

@@ -90,7 +90,7 @@ class Reach:
     Attributes
     ----------
     factors : mapping of str to float, or None
-        For each of `QUANTITIES`; None where no interval is claimed.
+        For each of `QUANTITIES` and of the fitted parameters; None where no interval is claimed.
     said : str
         The basis of the factors, or why there are none and how to get them.
     """

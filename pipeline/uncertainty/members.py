@@ -69,7 +69,7 @@ def draw_members(target: Target, refinement: Refinement, *, seed: int = 0) -> Dr
     Returns
     -------
     Draws
-        Members with their weights.
+        Members with their scores and densities.
     """
     rng = np.random.default_rng(seed)
     interior = Interior(target.tissue)

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+from unittest.mock import Mock
 
 import nibabel as nib
 import numpy as np
@@ -15,11 +16,13 @@ from glioquery.pipeline.fit import answer
 from glioquery.pipeline.fit.answer import AnswerSource, find_answer
 from glioquery.pipeline.fit.refinement import NoGrowthError
 from glioquery.pipeline.images.nifti import Scan
+from glioquery.pipeline.inversion import inversion as inversions
 from glioquery.pipeline.inversion.growth import doubts_of_core
 from glioquery.pipeline.inversion.inversion import invert, map_growth
 from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.inversion.result import InversionStatus
 from glioquery.pipeline.patient.patient import load_patient
+from glioquery.pipeline.scans.later_scans import FollowUp
 from glioquery.pipeline.steps import Steps
 from glioquery.pipeline.virtual.demonstration import compare, demonstrate
 from glioquery.query import dice_of_masks
@@ -101,6 +104,19 @@ def test_coverage_of_the_patients_own_tumor_is_that_of_its_outlines(inverted):
         assert row["model"] == pytest.approx((mask & model).sum() / mask.sum())
 
 
+@pytest.mark.parametrize(
+    "error", [NoGrowthError("no growth meets all scans"), InputError("the tumour shrinks")]
+)
+def test_scans_that_cannot_be_followed_leave_the_first_ones_maps(inverted, monkeypatch, error):
+    _, _, inversion, _, _ = inverted
+    monkeypatch.setattr(inversions, "map_growth", lambda *_: inversion)
+    monkeypatch.setattr(inversions, "find_growth", lambda *_, **__: None)
+    monkeypatch.setattr(inversions, "follow_scans", Mock(side_effect=error))
+    found = invert(inversion.patient, inversion.database, follow_up=FollowUp(0.0, ()))
+    assert found.maps is inversion.maps and found.outlook is None
+    assert f"The scans tell no growth in real days: {error}." in found.notices
+
+
 def test_densities_that_are_none_are_refused():
     for densities in ((), (0.0,), (0.5, 1.0), (1e-8,), (0.1234567,)):
         with pytest.raises(InputError, match="densities are"):
@@ -126,7 +142,7 @@ def test_options_are_checked_where_they_are_made(asked, told):
 
 def test_tissue_maps_without_a_refinement_are_refused(inverted):
     database, patient, *_ = inverted
-    with pytest.raises(InputError, match="needs a refinement"):
+    with pytest.raises(InputError, match="tissue maps are given, but growths are not refined"):
         invert(
             patient,
             database,
