@@ -144,7 +144,7 @@ def _treatment(
 ) -> ListedTreatment:
     given = dict(table) if isinstance(table, Mapping) else {}
     kind = given.pop("kind", None)
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise InputError(f"kind is one of {', '.join(KINDS)}, got {kind!r}")
     needed, taken = KINDS[kind]
     for name in sorted(needed | {"day"}):
@@ -159,13 +159,14 @@ def _treatment(
         raise InputError(f"a {kind} has {names}, got {unknown[0]!r}")
     if kind == "radiotherapy" and len({DOSE, DOSE_MAP} & set(given)) != 1:
         raise InputError(f"radiotherapy has {DOSE} or {DOSE_MAP}, one of the two")
-    path = _map(given.pop(MASK, None) or given.pop(DOSE_MAP, None), folder)
+    path = _map(given.pop(MASK if MASK in needed else DOSE_MAP, None), folder)
     scan = given.pop(SCAN, 1)
     if not isinstance(scan, int) or not 1 <= scan <= n_scans:
         raise InputError(f"scan is the number of a scan, 1 to {n_scans}, got {scan!r}")
     for name, value in given.items():
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or (name == "fractions" and value != int(value)):
+        is_whole = isinstance(value, int) or (is_number and value.is_integer())
+        if not is_number or (name == "fractions" and not is_whole):
             raise InputError(f"{name} is a {'whole ' * (name == 'fractions')}number, got {value!r}")
     listed = ListedTreatment(kind, day, given, path, scan)
     listed.on(1.0)  # its values are judged
@@ -180,6 +181,6 @@ def _map(name: object, folder: Path | None) -> Path | None:
             "a map lies at one place and the tumours of a study anywhere: give radiotherapy a "
             f"{DOSE}, and leave resections out"
         )
-    if not isinstance(name, str):
+    if not isinstance(name, str) or not name:
         raise InputError(f"a map is named by its file, got {name!r}")
     return folder / name

@@ -263,6 +263,7 @@ def invert_case(
                     convention=label_convention(case.labels),
                     forecast=case.forecast,
                     treatments=case.treatments,
+                    keep_islands=keep_islands,
                 )
             source = _opened(database, request["database"], model)
             inversion = invert(patient, source, options, tissue=tissue, follow_up=follow_up)

@@ -231,6 +231,7 @@ def invert_command(
             convention=meant,
             forecast=scans.forecast,
             treatments=scans.treatments,
+            keep_islands=keep_islands,
         )
     load_viewer()  # while ANTs works
     inversion = invert(patient, source, options, tissue=maps, follow_up=follow_up, step=print_step)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...atlas import Grid
 from ...errors import InputError
+from .dicom_folder import numbers_in, text_in
 from .polygons import fill
 from .series import SLICE_APART
 from .world import to_lps
@@ -28,33 +29,50 @@ FINEST_MM = 1.0
 OFF_PLANE_MM = 0.1
 """Distance of a point from its contour's plane that counts as rounding."""
 
+LEAST_SHARE = 0.5
+"""Least distance of two planes as a share of the usual one: a nearer plane is out of place."""
+
 Contours = list[NDArray[np.float64]]
 """Contours, each (n, 3) in mm, in RAS world coordinates."""
 
 
-def roi_names(header: Any) -> dict[str, int]:
-    """Numbers of all structures by name."""
-    return {
-        str(roi.ROIName): int(roi.ROINumber) for roi in header.get("StructureSetROISequence", ())
-    }
+def roi_numbers(header: Any, name: str) -> list[tuple[str, int]]:
+    """Name, which may be empty, and number of each structure, in the order of the file.
+
+    Raises
+    ------
+    InputError
+        If a structure has no number.
+    """
+    return [
+        (str(roi.get("ROIName") or ""), int(numbers_in(roi, "ROINumber", (), name)))
+        for roi in header.get("StructureSetROISequence", ())
+    ]
 
 
 def frame_uid_of(header: Any) -> str | None:
-    """DICOM's name of the world that the contours lie in."""
+    """DICOM's name of the world that the contours lie in; None where there is not one for all."""
     rois = header.get("StructureSetROISequence", ())
-    found = {str(roi.get("ReferencedFrameOfReferenceUID")) for roi in rois}
-    return found.pop() if len(found) == 1 else None
+    found = {str(roi.get("ReferencedFrameOfReferenceUID") or "") for roi in rois}
+    return (found.pop() or None) if len(found) == 1 else None
 
 
-def read_contours(header: Any, number: int) -> Contours:
-    """The closed contours of a structure."""
-    return [
-        to_lps(np.array(contour.ContourData, np.float64).reshape(-1, 3))
+def read_contours(header: Any, number: int, name: str) -> Contours:
+    """The closed contours of a structure; those of less than three points enclose nothing.
+
+    Raises
+    ------
+    InputError
+        If a contour has no type, or is no list of points.
+    """
+    closed = [
+        to_lps(numbers_in(contour, "ContourData", (-1, 3), name))
         for roi in header.get("ROIContourSequence", ())
-        if int(roi.ReferencedROINumber) == number
+        if numbers_in(roi, "ReferencedROINumber", (), name) == number
         for contour in roi.get("ContourSequence", ())
-        if contour.ContourGeometricType in CLOSED and len(contour.ContourData) >= 9
+        if text_in(contour, "ContourGeometricType", name) in CLOSED
     ]
+    return [contour for contour in closed if len(contour) >= 3]
 
 
 def rasterise(
@@ -84,14 +102,13 @@ def rasterise(
             )
     every = [contour for contours in structures.values() for contour in contours]
     normal = _normal(every)
-    heights = np.concatenate([contour @ normal for contour in every])
     off = max(float(np.ptp(contour @ normal)) for contour in every)
     if off > 2 * OFF_PLANE_MM:
         raise InputError(
             f"{name}: expected contours in parallel planes, got points up to {off:.3g} mm apart "
             "across them; export the structures on the slices of one series"
         )
-    step = _require_even(heights, name)
+    step = _step(every, normal, image, name)
     grid = image if _lies_on(every, image, step) else _own_grid(every, normal, step, image)
     axis = int(np.argmax(np.abs(normal @ (grid.affine[:3, :3] / grid.spacing_mm))))
     return {key: _fill(contours, grid, axis) for key, contours in structures.items()}, grid
@@ -107,25 +124,35 @@ def _normal(contours: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     return np.asarray(largest / np.linalg.norm(largest))
 
 
-def _require_even(heights: NDArray[np.float64], name: str) -> float:
-    """Distance in mm from plane to plane; planes without a contour may lie between."""
-    planes = np.sort(heights)
-    gaps = np.diff(planes)
+def _step(
+    every: Sequence[NDArray[np.float64]], normal: NDArray[np.float64], image: Grid, name: str
+) -> float:
+    """Distance in mm from plane to plane; planes without a contour may lie between.
+
+    It is the smallest distance of two planes with contours if all others are its multiples, and
+    otherwise that of the image's slices if the contours lie on these.
+    """
+    gaps = np.diff(np.sort(np.concatenate([contour @ normal for contour in every])))
     gaps = gaps[gaps > 2 * OFF_PLANE_MM]
     if not gaps.size:
         raise InputError(
             f"{name}: expected contours in several planes, got one, which has no thickness; give "
             "all slices of the structures"
         )
-    step = float(np.median(gaps))
-    ratios = gaps / step
-    if (np.abs(ratios - np.rint(ratios)) > SLICE_APART + 2 * OFF_PLANE_MM / step).any():
-        raise InputError(
-            f"{name}: expected contours in evenly spaced planes, got distances from "
-            f"{gaps.min():.4g} to {gaps.max():.4g} mm; export the structures on the slices of one "
-            "series"
-        )
-    return step
+    n = np.rint(gaps / gaps.min())
+    step = float(gaps.sum() / n.sum())  # the smallest one alone is rounded
+    is_even = np.abs(gaps / step - n) <= SLICE_APART + 2 * OFF_PLANE_MM / step
+    if is_even.all() and gaps.min() >= LEAST_SHARE * np.median(gaps):
+        return step
+    axes = image.affine[:3, :3] / image.spacing_mm
+    of_image = float(image.spacing_mm[int(np.argmax(np.abs(normal @ axes)))])
+    if _lies_on(every, image, of_image):
+        return of_image
+    raise InputError(
+        f"{name}: expected contours in evenly spaced planes, got distances from "
+        f"{gaps.min():.4g} to {gaps.max():.4g} mm; export the structures on the slices of one "
+        "series"
+    )
 
 
 def _lies_on(contours: Sequence[NDArray[np.float64]], image: Grid, step_mm: float) -> bool:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...dbgen.machine.files import sha256_of
 from ...errors import InputError
 from ...paths import StrPath
@@ -31,6 +34,9 @@ HEADER = (
     "PixelSpacing", "PixelData", "FloatPixelData", "DoubleFloatPixelData",
 )  # fmt: skip
 """Fields of a header that tell the file's series and place."""
+
+WHOLE_NUMBERS = ("SeriesNumber", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel")
+"""Fields of `HEADER` that hold one number where they are given."""
 
 LARGE_BYTES = 4096
 """A longer value is skipped until it is needed."""
@@ -176,6 +182,49 @@ def read_whole(file: Path, name: str) -> Any:
         raise _damaged(name, file) from None
 
 
+def numbers_in(header: Any, keyword: str, shape: tuple[int, ...], name: str) -> NDArray[np.float64]:
+    """The numbers of a field, in a shape as NumPy's `reshape` takes it.
+
+    Parameters
+    ----------
+    header : pydicom.Dataset
+        A header, or an item of a sequence in it.
+    keyword : str
+        DICOM's name of the field.
+    shape : tuple of int
+        () for one number; -1 for any number of rows.
+    name : str
+        Begins the message; it says which file it is.
+
+    Raises
+    ------
+    InputError
+        If the field is missing or holds anything else.
+    """
+    try:
+        with quietly():
+            numbers = np.array(header[keyword].value, np.float64).reshape(shape)
+    except Exception:  # pydicom raises what it happens to meet in a malformed value
+        raise _malformed(name, keyword) from None
+    if not numbers.size or not np.isfinite(numbers).all():
+        raise _malformed(name, keyword)
+    return numbers
+
+
+def text_in(header: Any, keyword: str, name: str) -> str:
+    """The text of a field, as `numbers_in` reads numbers.
+
+    Raises
+    ------
+    InputError
+        If the field is missing or empty.
+    """
+    value = header.get(keyword)
+    if not value:
+        raise _malformed(name, keyword)
+    return str(value)
+
+
 def _files(folder: Path, name: str) -> list[Instance]:
     """All DICOM files of a folder and those in it; other files are passed over."""
     if folder.is_dir():
@@ -216,6 +265,9 @@ def _read_header(path: Path, name: str) -> Any:
         raise _damaged(name, path) from None
     if "SeriesInstanceUID" not in header and _kind(header) != DIRECTORY:
         raise _damaged(name, path)
+    for keyword in WHOLE_NUMBERS:
+        if keyword in header and header.get_item(keyword).value:
+            numbers_in(header, keyword, (), f"{name}: {path.name}")
     return header
 
 
@@ -236,6 +288,13 @@ def _require_pixels(files: Sequence[Instance], name: str) -> None:
             continue
         if at + length > file.path.stat().st_size:
             raise _damaged(name, file.path)
+
+
+def _malformed(name: str, keyword: str) -> InputError:
+    return InputError(
+        f"{name}: expected the field {keyword} as DICOM defines it, got none or a malformed one: "
+        "the file is damaged or does not conform to DICOM; export it again"
+    )
 
 
 def _damaged(name: str, path: Path) -> InputError:

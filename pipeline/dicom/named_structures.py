@@ -70,9 +70,11 @@ def find_structure(wanted: str, held: Iterable[str], name: str) -> str:
     found = exact or [each for each in every if each.strip().casefold() == wanted.casefold()]
     if len(found) != 1:
         known = ", ".join(map(repr, every)) or "no structure"
+        is_shared = len(set(found)) < len(found)
+        advice = "export it with a name of its own for each" if is_shared else "name one of these"
         raise InputError(
             f"{name}: expected one structure {wanted!r}, got {len(found) or 'none'}; it holds "
-            f"{known}: name one of these"
+            f"{known}: {advice}"
         )
     return found[0]
 

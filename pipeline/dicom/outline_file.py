@@ -15,10 +15,10 @@ from ...paths import StrPath
 from ..images.frames import SAME_GRID_VOXELS
 from ..images.headers import Frames
 from ..images.nifti import ImageFile
-from .contour_reading import frame_uid_of, rasterise, read_contours, roi_names
+from .contour_reading import frame_uid_of, rasterise, read_contours, roi_numbers
 from .dicom_folder import OUTLINES, find_outlines, read_whole
 from .named_structures import CORE_LABEL, REST_LABEL, StructureNames, find_structure
-from .segment_reading import read_segments, segment_labels
+from .segment_reading import read_segments, segment_numbers
 
 
 def require_outlines(path: StrPath, name: str, names: StructureNames | None) -> None:
@@ -40,7 +40,7 @@ def require_outlines(path: StrPath, name: str, names: StructureNames | None) -> 
     """
     file = find_outlines(path, name)
     header = read_whole(file.path, name)
-    held = _held(header)
+    held = [label for label, _ in _held(header, name)]
     if names is None:
         known = ", ".join(map(repr, held)) or "none"
         raise InputError(
@@ -82,17 +82,17 @@ def read_outlines(path: StrPath, role: str, names: StructureNames, image: ImageF
     file = find_outlines(path, name)
     header = read_whole(file.path, name)
     is_contours = OUTLINES[header.SOPClassUID] == "RTSTRUCT"
-    frame_uid = frame_uid_of(header) if is_contours else header.get("FrameOfReferenceUID")
+    frame_uid = frame_uid_of(header) if is_contours else header.get("FrameOfReferenceUID") or None
     notices = _compare_worlds(name, role, frame_uid, image.frame_uid)
-    held = _held(header)
-    core = {find_structure(wanted, held, name) for wanted in names.core}
-    whole = core | {find_structure(wanted, held, name) for wanted in names.whole}
+    numbers = dict(_held(header, name))  # each name that is wanted is one structure's
+    core = {find_structure(wanted, numbers, name) for wanted in names.core}
+    whole = core | {find_structure(wanted, numbers, name) for wanted in names.whole}
+    chosen = {key: numbers[key] for key in sorted(whole)}
     if is_contours:
-        numbers = roi_names(header)
-        contours = {key: read_contours(header, numbers[key]) for key in sorted(whole)}
+        contours = {key: read_contours(header, number, name) for key, number in chosen.items()}
         masks, grid = rasterise(contours, image.grid, name)
     else:
-        masks, grid = read_segments(file.path, sorted(whole), name)
+        masks, grid = read_segments(file.path, chosen, name)
     labels = np.zeros(grid.shape, np.uint8)
     labels[_union(masks, whole)] = REST_LABEL
     labels[_union(masks, core)] = CORE_LABEL
@@ -109,9 +109,10 @@ def read_outlines(path: StrPath, role: str, names: StructureNames, image: ImageF
     )
 
 
-def _held(header: Any) -> list[str]:
+def _held(header: Any, name: str) -> list[tuple[str, int]]:
+    """Name and number of each structure."""
     is_contours = OUTLINES[header.SOPClassUID] == "RTSTRUCT"
-    return list(roi_names(header)) if is_contours else segment_labels(header)
+    return roi_numbers(header, name) if is_contours else segment_numbers(header, name)
 
 
 def _compare_worlds(name: str, role: str, own: str | None, image: str | None) -> list[str]:
@@ -139,9 +140,11 @@ def _embedded(labels: NDArray[np.uint8], grid: Grid, image: Grid) -> NDArray[np.
     """Labels on an image's grid, where their voxels are some of its, in any order of the axes."""
     corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(grid.shape) - 1)
     there = image.to_voxel(grid.to_world(corners))
-    steps = np.linalg.inv(image.affine[:3, :3]) @ grid.affine[:3, :3]
-    is_turned = (np.rint(np.abs(steps)).sum(axis=0) == 1).all()
-    if not is_turned or np.abs(there - np.rint(there)).max() > SAME_GRID_VOXELS:
+    steps = np.rint(np.linalg.inv(image.affine[:3, :3]) @ grid.affine[:3, :3])
+    is_turned = (np.abs(steps).sum(axis=0) == 1).all()
+    # Where steps of one voxel lead: a step of 1.2 comes to voxels of the image, too, at times.
+    expected = np.rint(there[0]) + corners @ steps.T
+    if not is_turned or np.abs(there - expected).max() > SAME_GRID_VOXELS:
         return None
     drawn = np.argwhere(labels > 0)
     at = np.rint(image.to_voxel(grid.to_world(drawn))).astype(int)

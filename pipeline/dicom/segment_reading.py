@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +11,42 @@ from numpy.typing import NDArray
 
 from ...atlas import Grid
 from ...errors import InputError
+from .dicom_folder import numbers_in, text_in
 from .dicom_packages import highdicom, quietly
 from .world import grid_of, values_of
 
 
-def segment_labels(header: Any) -> list[str]:
-    """Labels of all segments, in the order of the file."""
-    return [str(segment.SegmentLabel) for segment in header.get("SegmentSequence", ())]
+def segment_numbers(header: Any, name: str) -> list[tuple[str, int]]:
+    """Label and number of each segment, in the order of the file.
+
+    The background of a label map, which its padding value names, is none.
+
+    Raises
+    ------
+    InputError
+        If a segment has no label or no number.
+    """
+    every = [
+        (
+            text_in(segment, "SegmentLabel", name),
+            int(numbers_in(segment, "SegmentNumber", (), name)),
+        )
+        for segment in header.get("SegmentSequence", ())
+    ]
+    background = header.get("PixelPaddingValue")
+    return [(label, number) for label, number in every if number != background]
 
 
 def read_segments(
-    path: Path, labels: Sequence[str], name: str
+    path: Path, numbers: Mapping[str, int], name: str
 ) -> tuple[dict[str, NDArray[np.bool_]], Grid]:
     """Read segments; where the file leaves a frame out, nothing is in it.
 
     Parameters
     ----------
     path : Path
-    labels : sequence of str
-        Some of `segment_labels`.
+    numbers : mapping of str to int
+        Numbers by label, some of `segment_numbers`.
     name : str
         Opens the messages.
 
@@ -48,14 +65,11 @@ def read_segments(
     try:
         with quietly():
             file = highdicom.seg.segread(path)
-            numbers = {segment_labels(file)[i]: n for i, n in enumerate(file.segment_numbers)}
-            volume = file.get_volume(
-                segment_numbers=[numbers[label] for label in labels], combine_segments=False
-            )
+            volume = file.get_volume(segment_numbers=list(numbers.values()), combine_segments=False)
     except Exception:  # of highdicom, pydicom or a decoder, whatever they meet
         raise InputError(
             f"{name}: its segments cannot be read as one volume: its frames do not lie evenly, or "
             "it is damaged; export it again"
         ) from None
     values = values_of(volume) >= 0.5
-    return {label: values[..., i] for i, label in enumerate(labels)}, grid_of(volume)
+    return {label: values[..., i] for i, label in enumerate(numbers)}, grid_of(volume)

@@ -23,7 +23,15 @@ from ...errors import InputError
 from ...paths import StrPath
 from ..images.headers import MAX_VOXELS, SIDE_MM, Frames, require_sizes
 from ..images.nifti import ImageFile
-from .dicom_folder import Instance, Series, find_series, modality_of, read_whole
+from .dicom_folder import (
+    Instance,
+    Series,
+    find_series,
+    modality_of,
+    numbers_in,
+    read_whole,
+    text_in,
+)
 from .dicom_packages import highdicom, pydicom, quietly
 from .world import grid_from_lps, grid_of, values_of
 
@@ -95,7 +103,9 @@ def require_series(path: StrPath, name: str, *, of_head: bool = True) -> tuple[S
             f"{name}: expected one value per pixel, got colours; give the series itself"
         )
     _require_decoder(series.files[0], name)
-    is_enhanced = any(file.header.get("NumberOfFrames") for file in series.files)
+    # Some scanners write a number of frames, 1, into each slice.
+    frames = [int(file.header.get("NumberOfFrames") or 0) for file in series.files]
+    is_enhanced = max(frames) > 1 or (len(frames) == 1 and frames[0] == 1)
     stack = _enhanced(series, name) if is_enhanced else _classic(series, name)
     if np.prod(stack.grid.shape, dtype=np.int64) > MAX_VOXELS:
         raise InputError(
@@ -154,7 +164,7 @@ def read_series(path: StrPath, role: str, *, of_head: bool = True) -> ImageFile:
 
 def _classic(series: Series, name: str) -> Stack:
     """Slices, a file each, in the order of their places."""
-    files, n_copies = _without_copies(series.files)
+    files, n_copies = _without_copies(series.files, name)
     for file in files:
         for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
             if not file.header.get(tag):
@@ -162,9 +172,10 @@ def _classic(series: Series, name: str) -> Stack:
                     f"{name}: {file.path.name} does not say where it lies in the patient (no "
                     f"{tag}); export the series itself, no screenshots"
                 )
-    orientations = np.array([file.header.ImageOrientationPatient for file in files], np.float64)
-    spacings = np.array([file.header.PixelSpacing for file in files], np.float64)
-    sizes = {(int(file.header.Columns), int(file.header.Rows)) for file in files}
+    orientations = _numbers(files, "ImageOrientationPatient", (6,), name)
+    spacings = _numbers(files, "PixelSpacing", (2,), name)
+    columns, rows = (_numbers(files, keyword, (), name) for keyword in ("Columns", "Rows"))
+    sizes = {(int(i), int(j)) for i, j in zip(columns, rows, strict=True)}
     is_turned = bool((np.abs(orientations - orientations[0]) > COSINES_APART).any())
     if is_turned or len(sizes) > 1 or not np.allclose(spacings, spacings[0], rtol=1e-3):
         raise InputError(
@@ -178,7 +189,7 @@ def _classic(series: Series, name: str) -> Stack:
             f"{name}: its rows and columns do not stand at right angles "
             f"(ImageOrientationPatient {np.round(orientations[0], 4).tolist()}); export it again"
         )
-    positions = np.array([file.header.ImagePositionPatient for file in files], np.float64)
+    positions = _numbers(files, "ImagePositionPatient", (3,), name)
     order = np.argsort(positions @ normal, kind="stable")
     step = _require_even(positions[order], normal, name)
     lps = np.eye(4)
@@ -194,12 +205,21 @@ def _classic(series: Series, name: str) -> Stack:
     )
 
 
-def _without_copies(files: Sequence[Instance]) -> tuple[list[Instance], int]:
+def _numbers(
+    files: Sequence[Instance], keyword: str, shape: tuple[int, ...], name: str
+) -> NDArray[np.float64]:
+    """A field of all files, one along the first axis."""
+    return np.array(
+        [numbers_in(file.header, keyword, shape, f"{name}: {file.path.name}") for file in files]
+    )
+
+
+def _without_copies(files: Sequence[Instance], name: str) -> tuple[list[Instance], int]:
     """Files of different objects: a folder may hold one twice, under two names."""
-    kept = {str(file.header.SOPInstanceUID): file for file in reversed(files)}
-    return [file for file in files if kept[str(file.header.SOPInstanceUID)] is file], len(
-        files
-    ) - len(kept)
+    kept: dict[str, Instance] = {}
+    for file in files:
+        kept.setdefault(text_in(file.header, "SOPInstanceUID", f"{name}: {file.path.name}"), file)
+    return list(kept.values()), len(files) - len(kept)
 
 
 def _require_even(
@@ -301,7 +321,9 @@ def _frame_values(stack: Stack) -> NDArray[np.float32]:
 
 def _require_decoder(file: Instance, name: str) -> None:
     """See that compressed pixels can be decompressed here."""
-    syntax = file.header.file_meta.TransferSyntaxUID
+    syntax = pydicom.uid.UID(
+        text_in(file.header.file_meta, "TransferSyntaxUID", f"{name}: {file.path.name}")
+    )
     if not syntax.is_encapsulated:
         return
     try:
@@ -317,4 +339,4 @@ def _require_decoder(file: Instance, name: str) -> None:
 
 
 def _uid(value: Any) -> str | None:
-    return None if value is None else str(value)
+    return str(value) if value else None

@@ -27,7 +27,7 @@ STUDY = ("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysi
 """Fields that may be empty (type 2), and are empty in an anonymous study."""
 
 UTF_8 = "ISO_IR 192"
-"""Field that holds its UID."""
+"""DICOM's name of UTF-8."""
 
 SEXES = ("M", "F", "O")
 
@@ -113,7 +113,7 @@ def read_study(path: StrPath, name: str, *, anonymous: bool = False) -> Study:
     with quietly():
         first = pydicom.dcmread(stack.slices[0].path, stop_before_pixels=True)
         common = _common(first, uid, anonymous=anonymous)
-        if first.get("NumberOfFrames"):
+        if len(stack.slices) == 1:
             image, frames = _frames(first, common, uid, stack)
             images: tuple[Any, ...] = (image,)
         else:

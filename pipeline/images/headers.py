@@ -171,9 +171,14 @@ def read_header(
     Raises
     ------
     InputError
-        If a rule refuses it.
+        If it is truncated, or a rule refuses it.
     """
     kind = nib.Nifti2Header if raw[4:7] == b"n+2" else nib.Nifti1Header
+    if len(raw) < kind.sizeof_hdr:
+        raise InputError(
+            f"{name}: expected a NIfTI header of {kind.sizeof_hdr} bytes, got {len(raw)}, the file "
+            "is truncated; copy or export it again"
+        )
     said = kind(raw[: kind.sizeof_hdr], check=False)
     fixed = said.copy()
     try:

@@ -252,7 +252,7 @@ class TreatedRun(Trajectory):
     ----------
     joint : JointTarget
     accuracy : Accuracy
-        Parameters of the run.
+        Accuracy of the run.
     """
 
     joint: JointTarget

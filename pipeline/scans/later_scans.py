@@ -100,6 +100,7 @@ def load_follow_up(
     convention: LabelConvention,
     forecast: Sequence[float] = (),
     treatments: Sequence[ListedTreatment] = (),
+    keep_islands: bool = False,
 ) -> FollowUp:
     """Read a patient's later scans and lay them on the first (5 s each).
 
@@ -117,6 +118,8 @@ def load_follow_up(
         Days after the last scan to foretell.
     treatments : sequence of ListedTreatment
         What was done after the first scan, as `read_treatments` returns it.
+    keep_islands : bool
+        As `load_patient` takes it for the first scan.
 
     Returns
     -------
@@ -128,7 +131,10 @@ def load_follow_up(
         If a file is no image of a head, no segmentation or no map of a treatment, a T1 shares too
         little with the first, or the outlined tumour shrinks untreated.
     """
-    read = [(one, _read(one, convention)) for one in sorted(later, key=lambda one: one.day)]
+    read = [
+        (one, _read(one, convention, keep_islands))
+        for one in sorted(later, key=lambda one: one.day)
+    ]
     first = DatedOutlines(patient.outlines, first_day)
     in_order(
         [first, *(DatedOutlines(files.outlines, one.day) for one, files in read)],
@@ -141,9 +147,11 @@ def load_follow_up(
     return FollowUp(first_day, laid, tuple(forecast), placed)
 
 
-def _read(one: ScanFiles, convention: LabelConvention) -> PatientFiles:
+def _read(one: ScanFiles, convention: LabelConvention, keep_islands: bool) -> PatientFiles:
     paths: dict[str, StrPath | None] = dict.fromkeys(ROLES)
-    return read_patient_files(paths | {"t1": one.t1, "seg": one.seg}, convention, convention)
+    return read_patient_files(
+        paths | {"t1": one.t1, "seg": one.seg}, convention, convention, keep_islands=keep_islands
+    )
 
 
 def _lay(one: ScanFiles, files: PatientFiles, patient: Patient) -> LaterScan:

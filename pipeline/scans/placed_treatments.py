@@ -54,7 +54,7 @@ class PlacedTreatment:
         values = carried(self.map)
         if self.listed.kind == "resection" and not (values >= MARKED).any():
             raise InputError(
-                f"the {MAPS['resection']} {self.listed.map} marks no voxel of the atlas: it lies "
+                f"the {MAPS['resection']} {self.listed.map} marks no voxel of the tissue: it lies "
                 "in the world of the scan that the list names"
             )
         return self.listed.on(self.listed.day - day, values)

@@ -35,7 +35,7 @@ N_RUNS = 8
 """Number of runs that are followed."""
 
 COARSE = Accuracy.for_error(0.05)
-"""Number of these runs that begin descents."""
+"""Accuracy of the runs that are followed, which only rank growths."""
 
 N_SPEEDS = 121
 """Number of speeds that are tried between the slowest and the fastest."""

@@ -13,6 +13,9 @@ from ...errors import InputError
 MOST_DAYS = 20
 """Most days that are foretold; each is a map."""
 
+MOST_APART_DAYS = 36525.0
+"""Most days from the first day of a patient to the last, 100 years."""
+
 
 @dataclass(frozen=True)
 class ScanFiles:
@@ -80,14 +83,32 @@ def require_days(days: Sequence[float]) -> None:
     Raises
     ------
     InputError
-        If two are equal, or one is not a finite number.
+        If two are equal, one is not a finite number, or dates stand beside numbers.
     """
     for day in days:
         if not math.isfinite(day):
             raise InputError(f"the day of a scan is a finite number, got {day}")
+    require_one_count(days)
     for before, after in zip(sorted(days), sorted(days)[1:], strict=False):
         if after == before:
             raise InputError(
                 f"two scans are of day {before:g}: rates take scans of different days, give one "
                 "scan for each day"
             )
+
+
+def require_one_count(days: Sequence[float]) -> None:
+    """See that all days of a patient are counted from one day.
+
+    A date, whose day is counted from the year 1, lies far from a number of days.
+
+    Raises
+    ------
+    InputError
+        If they lie farther apart than a life is long.
+    """
+    if days and max(days) - min(days) > MOST_APART_DAYS:
+        raise InputError(
+            f"expected days of one patient, got {min(days):g} and {max(days):g}, over 100 years "
+            "apart: give all days as dates, or all as numbers"
+        )

@@ -11,7 +11,7 @@ from ...errors import InputError
 from ...paths import StrPath
 from ...solver.listed_treatments import ListedTreatment, days_since_seed, list_treatments
 from ..images.file_kinds import require_nifti
-from .scan_days import parse_day
+from .scan_days import parse_day, require_one_count
 
 MAPS = {"resection": "mask of the resection", "radiotherapy": "map of doses"}
 """Name of a treatment's map, for people."""
@@ -37,18 +37,20 @@ def read_treatments(
     Raises
     ------
     InputError
-        If it is no such list, or a treatment is not after the first scan, or the seed.
+        If it is no such list, a treatment is not after the first scan, or the seed, or dates stand
+        beside numbers.
     """
     path = Path(path)
     name = f"treatments {path}"
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(
             f"{name}: expected a TOML file with tables [[treatment]] ({error})"
         ) from None
-    if set(content) - {"treatment"}:
-        raise InputError(f"{name}: expected tables [[treatment]] alone, got {min(content)!r}")
+    others = set(content) - {"treatment"}
+    if others:
+        raise InputError(f"{name}: expected tables [[treatment]] alone, got {min(others)!r}")
     try:
         listed = list_treatments(
             content.get("treatment"),
@@ -56,6 +58,8 @@ def read_treatments(
             day_of=days_since_seed if days is None else _calendar_day,
             n_scans=1 if days is None else len(days),
         )
+        if days is not None:
+            require_one_count([*days, *(one.day for one in listed)])
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     begin, named = (0.0, "the seed") if days is None else (min(days), "the first scan")

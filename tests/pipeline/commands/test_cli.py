@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -59,6 +60,28 @@ def test_simulate_writes_a_density(capsys, tmp_path):
     assert json.loads(out)["whole_ml"] == pytest.approx((u >= 0.2).sum() * 0.008)
     peak = image.affine @ [*np.unravel_index(u.argmax(), u.shape), 1]
     assert np.linalg.norm(peak[:3] - [-150, 100, 60]) < 20
+
+
+def test_invert_keeps_the_islands_of_all_scans(capsys, tmp_path, patient, monkeypatch):
+    given = {}
+
+    def load_patient(**options):
+        given["first"] = options["keep_islands"]
+        return SimpleNamespace(notices=())
+
+    def load_follow_up(*_, **options):
+        given["later"] = options["keep_islands"]
+        raise InputError("it goes no further")
+
+    monkeypatch.setattr("glioquery.pipeline.patient.patient.load_patient", load_patient)
+    monkeypatch.setattr("glioquery.pipeline.scans.later_scans.load_follow_up", load_follow_up)
+    scans = [f"{patient / 't1.nii.gz'},{patient / 'seg.nii.gz'},{day}" for day in (0, 90)]
+    code, _, err = run(
+        capsys, "invert", "--scan", scans[0], "--scan", scans[1], "--labels", "brats2021",
+        "--keep-islands", "-o", tmp_path / "out",
+    )  # fmt: skip
+    assert code == 2 and "it goes no further" in err
+    assert given == {"first": True, "later": True}
 
 
 def test_simulate_takes_treatments(capsys, tmp_path):
@@ -156,6 +179,7 @@ def test_simulate_names_the_nearest_tissue(capsys, tmp_path):
         ({"--dw": "nan"}, "dw is a finite number"),
         ({"--days": "-3"}, "days is a finite number > 0"),
         ({"--model": "cubic"}, "unknown growth model 'cubic'"),
+        ({"-o": "density.txt"}, "a density is written as .nii.gz or .nii, got density.txt"),
         ({"--dw": "1e9"}, "and a run has at most 200000: give a smaller dw or rho, or fewer days"),
     ],
 )

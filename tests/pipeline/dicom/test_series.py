@@ -13,6 +13,7 @@ from pydicom.uid import HTJ2KLossless, RLELossless
 from glioquery.atlas import Grid
 from glioquery.errors import InputError
 from glioquery.pipeline.dicom.series import read_series
+from glioquery.pipeline.dicom_export.study import read_study
 
 GRID = GRIDS["oblique by 10"]
 
@@ -61,6 +62,20 @@ def test_a_copy_of_a_slice_is_left_out_and_told(tmp_path):
     (tmp_path / "a" / "notes.txt").write_text("no image")
     file = read_series(tmp_path / "a", "T1")
     assert file.grid.shape == GRID.shape and "copies" in file.notices[0]
+
+
+def test_slices_that_each_say_that_they_are_one_frame_are_read(tmp_path):
+    write_series(tmp_path / "a", volume(GRID), GRID, NumberOfFrames=1)
+    file = read_series(tmp_path / "a", "T1")
+    np.testing.assert_array_equal(intensity_at(file, GRID), volume(GRID))
+    study = read_study(tmp_path / "a", "T1")
+    assert study.frames is None and len(study.images) == GRID.shape[2]
+
+
+@pytest.mark.parametrize("uid", [None, ""])
+def test_an_empty_frame_of_reference_is_none(tmp_path, uid):
+    write_series(tmp_path / "a", volume(GRID), GRID, frame_uid=uid)
+    assert read_series(tmp_path / "a", "T1").frame_uid is None
 
 
 def test_a_series_is_chosen_by_its_number(tmp_path):
@@ -158,6 +173,26 @@ def without_place(folder):
     header.save_as(path)
 
 
+def changed(keyword, value=None):
+    """Slices of which one has another value in a field, or none, whatever DICOM allows there."""
+
+    def make(folder):
+        path = write_series(folder, volume(GRID), GRID)[5]
+        header = pydicom.dcmread(path)
+        of_file = keyword == "TransferSyntaxUID"
+        part = header.file_meta if of_file else header
+        if value is None:
+            del part[keyword]
+        else:
+            part[keyword] = pydicom.DataElement(keyword, "LO", value)
+            part[keyword].VR = pydicom.datadict.dictionary_VR(keyword)
+        if of_file:  # of the file that is looked at
+            path = min(folder.iterdir())
+        header.save_as(path, implicit_vr=False, little_endian=True, enforce_file_format=False)
+
+    return make
+
+
 BAD = {
     empty: "expected DICOM files, got a folder without any",
     mixed: "files of one patient, got those of 2",
@@ -174,6 +209,13 @@ BAD = {
     one_slice: "expected the slices of a volume, got 1",
     lost_frames: "a file of 16 frames that do not",
     without_place: "no ImagePositionPatient",
+    changed("SOPInstanceUID"): "IM0005: expected the field SOPInstanceUID as DICOM defines it",
+    changed("TransferSyntaxUID"): "expected the field TransferSyntaxUID as DICOM defines it",
+    changed("Columns"): "IM0005: expected the field Columns as DICOM defines it",
+    changed("PixelSpacing", ["1,0", "1,0"]): "IM0005: expected the field PixelSpacing as",
+    changed("SeriesNumber", "A"): "IM0005: expected the field SeriesNumber as DICOM defines it",
+    changed("ImageOrientationPatient", ["1", "0", "0", "0", "1"]): "field ImageOrientationPatient",
+    changed("ImagePositionPatient", ["1", "0"]): "expected the field ImagePositionPatient as",
 }
 
 

@@ -59,6 +59,12 @@ def forgotten(source, tmp_path_factory):
     return write_all(tmp_path_factory.mktemp("out"), read_study(source, "T1", anonymous=True))
 
 
+@pytest.mark.parametrize("name", ["", "a" * 65, "left\\right"])
+def test_a_name_that_dicom_cannot_hold_is_refused(name):
+    with pytest.raises(InputError, match="a structure's name of 1 to 64 letters"):
+        Structure(name, np.ones(GRID.shape, bool), "GTV", (200, 40, 9))
+
+
 def headers_of(source):
     paths = sorted(source.iterdir()) if source.is_dir() else [source]
     return [pydicom.dcmread(path, stop_before_pixels=True) for path in paths]

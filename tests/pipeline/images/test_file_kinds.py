@@ -84,6 +84,15 @@ def test_nothing_text_and_halves(tmp_path):
     assert "Analyze" in refusal(tmp_path / "b.hdr")
 
 
+@pytest.mark.parametrize(
+    ("kind", "got", "whole"), [(nib.Nifti1Image, 347, 348), (nib.Nifti2Image, 300, 540)]
+)
+def test_a_header_that_is_cut_off_is_told(tmp_path, kind, got, whole):
+    nib.save(kind(VALUES, AFFINE), tmp_path / "a.nii")
+    (tmp_path / "a.nii").write_bytes((tmp_path / "a.nii").read_bytes()[:got])
+    assert f"expected a NIfTI header of {whole} bytes, got {got}" in refusal(tmp_path / "a.nii")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 def test_a_file_that_may_not_be_read(tmp_path):
     path = write_raw(tmp_path / "a.nii", VALUES, AFFINE)

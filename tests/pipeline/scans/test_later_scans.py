@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
 
 from glioquery.atlas import Grid
 from glioquery.errors import InputError
+from glioquery.pipeline.arguments.dated_scans import read_scans
 from glioquery.pipeline.images.labels import label_convention
-from glioquery.pipeline.images.nifti import Scan, write_nifti
+from glioquery.pipeline.images.nifti import Scan, read_nifti, write_nifti
 from glioquery.pipeline.patient.patient import Patient
 from glioquery.pipeline.scans import later_scans
 from glioquery.pipeline.scans.later_scans import load_follow_up
@@ -53,6 +55,13 @@ def test_what_is_no_day_is_refused(text):
         parse_day(text)
 
 
+def test_a_date_beside_a_number_is_refused(moved):
+    files, _ = moved
+    scans = [f"{files.t1},{files.seg},{day}" for day in ("2024-03-01", "90")]
+    with pytest.raises(InputError, match=r"got 90 and 738946, .*: give all days as dates, or all"):
+        read_scans(scans, {}, None, None)
+
+
 def test_outlines_of_a_later_scan_come_into_the_world_of_the_first(patient, moved, monkeypatch):
     files, motion = moved
     monkeypatch.setattr(later_scans, "align", lambda moving, fixed: motion)
@@ -63,6 +72,18 @@ def test_outlines_of_a_later_scan_come_into_the_world_of_the_first(patient, move
     assert scan.day == 40.0 and found.forecast == (30.0,)
     assert scan.agreement > 0.9  # the very same image
     assert set(found.checksums) == {"t1_2", "seg_2"}
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_islands_of_a_later_scan_are_kept_as_those_of_the_first(patient, moved, monkeypatch, keep):
+    files, motion = moved
+    monkeypatch.setattr(later_scans, "align", lambda moving, fixed: motion)
+    far = distance_transform_edt(~patient.masks.whole) * patient.brain
+    labels = np.where(patient.masks.core, 4, np.where(patient.masks.whole, 2, 0)).astype(np.uint8)
+    labels[np.unravel_index(np.argmax(far), far.shape)] = 2
+    write_nifti(files.seg, labels, read_nifti(files.seg, "segmentation").grid)
+    found = load_follow_up(patient, 0.0, [files], convention=BRATS, keep_islands=keep)
+    assert found.later[0].outlines.whole.sum() == patient.masks.whole.sum() + keep
 
 
 def test_a_later_scan_of_somebody_else_is_refused(patient, moved, monkeypatch):
@@ -119,7 +140,7 @@ def test_the_mask_of_a_treatment_comes_into_the_world_of_the_first_scan(
     assert drug.row() == {
         "kind": "drug", "day": days[0] + 2, "rate": 0.1, "half_life_days": 9, "map_sha256": None,
     }  # fmt: skip
-    with pytest.raises(InputError, match="marks no voxel of the atlas"):
+    with pytest.raises(InputError, match="marks no voxel of the tissue"):
         resection.after(days[0], lambda scan: 0.4 * scan.values)
 
 
@@ -129,6 +150,9 @@ def test_the_mask_of_a_treatment_comes_into_the_world_of_the_first_scan(
         ("treatment = 3", r"expected tables \[\[treatment\]\], each"),
         ("day = ", "expected a TOML file with tables"),
         ('when = "now"', "alone, got 'when'"),
+        ('when = "now"\n[[treatment]]\nkind = "drug"', "alone, got 'when'"),
+        ('[[treatment]]\nkind = "drug"\nday = 2024-03-01\nrate = 1\nhalf_life_days = 1',
+         "got 5 and 738946, over 100 years apart: give all days as dates, or all as numbers"),
         ('[[treatment]]\nkind = "drug"\nday = 5\nrate = 1\nhalf_life_days = 1',
          "a drug of day 5 is not after the first scan, of day 5"),
         ('[[treatment]]\nkind = "resection"\nday = 6\nmask = "nowhere.nii"', "no such file"),
@@ -137,6 +161,12 @@ def test_the_mask_of_a_treatment_comes_into_the_world_of_the_first_scan(
 def test_a_list_that_cannot_be_used_is_refused(text, message, tmp_path):
     with pytest.raises(InputError, match=message):
         read_treatments(listing(tmp_path, text), [5.0, 40.0])
+
+
+def test_a_list_may_begin_with_a_byte_order_mark(tmp_path):
+    text = '[[treatment]]\nkind = "drug"\nday = 6\nrate = 1\nhalf_life_days = 1'
+    (listed,) = read_treatments(listing(tmp_path, f"\ufeff{text}"), [5.0, 40.0])
+    assert listed.day == 6
 
 
 def test_a_map_of_doses_below_zero_is_refused(tmp_path, brain_2mm):

@@ -1,0 +1,212 @@
+"""Outlines in SEG and RTSTRUCT as other programs write them: odd, spaced, nameless, damaged."""
+
+from types import SimpleNamespace
+
+import highdicom
+import numpy as np
+import pytest
+from dicom_grids import GRIDS, points_of, sphere, volume
+from dicom_series import FRAME_UID, write_series
+from pydicom.dataelem import DataElement
+from pydicom.uid import generate_uid
+
+from glioquery.atlas import Grid
+from glioquery.errors import InputError
+from glioquery.pipeline.dicom.contour_reading import rasterise
+from glioquery.pipeline.dicom.named_structures import StructureNames
+from glioquery.pipeline.dicom.outline_file import read_outlines, require_outlines
+from glioquery.pipeline.dicom.world import volume_of
+from glioquery.pipeline.dicom_export.contour_writing import make_structure_set
+from glioquery.pipeline.dicom_export.segment_writing import make_segmentation
+from glioquery.pipeline.dicom_export.structure import Structure
+from glioquery.pipeline.dicom_export.study import read_study
+
+GRID = GRIDS["oblique by 10"]
+BALL = sphere(points_of(GRID))
+CAP = BALL & (np.indices(GRID.shape)[2] < 10)
+GTV = StructureNames((), ("GTV",))
+BOTH = StructureNames(("Core",), ("GTV",))
+
+
+def ball(name, mask=BALL):
+    return Structure(name, mask, "GTV", (255, 0, 0))
+
+
+@pytest.fixture
+def study(tmp_path):
+    write_series(tmp_path / "series", volume(GRID), GRID)
+    return read_study(tmp_path / "series", "T1")
+
+
+@pytest.fixture
+def contours(tmp_path, study):
+    """A structure set of the core and the GTV, and where it is saved after a change."""
+    made = make_structure_set([ball("Core", CAP), ball("GTV")], study)
+
+    def save():
+        made.save_as(tmp_path / "rs.dcm", enforce_file_format=True)
+        return tmp_path / "rs.dcm"
+
+    return SimpleNamespace(made=made, save=save)
+
+
+def read(path, names):
+    """Outlines of a file, for an image on `GRID`."""
+    image = SimpleNamespace(grid=GRID, frame_uid=FRAME_UID)
+    return read_outlines(path, "segmentation", names, image)
+
+
+def label_map(study):
+    """A label map: the core is 3 and lies in the cap, the rest of the ball is 7."""
+    described = make_segmentation([ball("Core", CAP), ball("GTV")], study).SegmentSequence
+    for segment, number in zip(described, (3, 7), strict=True):
+        segment.SegmentNumber = number
+    labels = np.where(CAP, 3, np.where(BALL, 7, 0)).astype(np.uint8)
+    return highdicom.seg.Segmentation(
+        source_images=study.images,
+        pixel_array=volume_of(labels, study.grid, study.frame_uid),
+        segmentation_type="LABELMAP",
+        segment_descriptions=list(described),
+        series_instance_uid=generate_uid(),
+        series_number=9,
+        sop_instance_uid=generate_uid(),
+        instance_number=1,
+        manufacturer="Scanworks",
+        manufacturer_model_name="S",
+        software_versions="1",
+        device_serial_number="1",
+    )
+
+
+def test_the_segments_of_a_label_map_are_found_by_their_numbers(tmp_path, study):
+    label_map(study).save_as(tmp_path / "seg.dcm")
+    found = read(tmp_path / "seg.dcm", BOTH)
+    np.testing.assert_array_equal(found.values == 2, CAP)
+    np.testing.assert_array_equal(found.values == 1, BALL & ~CAP)
+    with pytest.raises(InputError, match=r"it holds 'Core', 'GTV': name"):
+        require_outlines(tmp_path / "seg.dcm", "segmentation", None)
+
+
+@pytest.mark.parametrize("keyword", ["SegmentLabel", "SegmentNumber"])
+def test_a_segment_without_label_or_number_is_refused(tmp_path, study, keyword):
+    made = make_segmentation([ball("GTV")], study)
+    del made.SegmentSequence[0][keyword]
+    made.save_as(tmp_path / "seg.dcm")
+    with pytest.raises(InputError, match=f"expected the field {keyword} as DICOM defines it"):
+        read(tmp_path / "seg.dcm", GTV)
+
+
+def test_outlines_whose_slices_are_thicker_keep_their_voxels(tmp_path):
+    # Both ends lie on slices of the image, and none of the slices between.
+    thick = Grid((*GRID.shape[:2], 15), GRID.affine @ np.diag([1, 1, 17 / 14, 1]))
+    mask = np.random.default_rng(1).random(thick.shape) < 0.5
+    write_series(tmp_path / "thick", volume(thick), thick)
+    study = read_study(tmp_path / "thick", "T1")
+    make_segmentation([ball("GTV", mask)], study).save_as(tmp_path / "seg.dcm")
+    found = read(tmp_path / "seg.dcm", GTV)
+    at = np.rint(found.grid.to_voxel(points_of(thick)[mask])).astype(int)
+    assert found.grid.shape == thick.shape  # its slices may be in the other order
+    assert found.values[tuple(at.T)].all() and (found.values > 0).sum() == mask.sum()
+
+
+def test_of_two_structures_of_one_name_none_is_taken(contours):
+    for roi in contours.made.StructureSetROISequence:
+        roi.ROIName = "GTV"
+    with pytest.raises(InputError, match="expected one structure 'GTV', got 2; it holds 'GTV', 'G"):
+        read(contours.save(), GTV)
+
+
+@pytest.mark.parametrize("uid", [None, ""])
+def test_contours_without_a_frame_of_reference_are_read_with_a_notice(contours, uid):
+    for roi in contours.made.StructureSetROISequence:
+        if uid is None:
+            del roi.ReferencedFrameOfReferenceUID
+        else:
+            roi.ReferencedFrameOfReferenceUID = uid
+    found = read(contours.save(), GTV)
+    assert found.frame_uid is None and "frame of reference" in found.notices[0]
+    np.testing.assert_array_equal(found.values > 0, BALL)
+
+
+def test_segments_of_an_empty_frame_of_reference_are_read_with_a_notice(tmp_path, study):
+    made = make_segmentation([ball("GTV")], study)
+    made.FrameOfReferenceUID = ""
+    made.save_as(tmp_path / "seg.dcm")
+    found = read(tmp_path / "seg.dcm", GTV)
+    assert found.frame_uid is None and "frame of reference" in found.notices[0]
+    np.testing.assert_array_equal(found.values > 0, BALL)
+
+
+def squares(slices):
+    """A square contour on each of some slices, which may lie between those of the image."""
+    corners = np.array([[8.0, 8], [16, 8], [16, 16], [8, 16]])
+    return [GRID.to_world(np.column_stack([corners, np.full(4, float(k))])) for k in slices]
+
+
+@pytest.mark.parametrize("slices", [[0, 2, 4, 6, 8, 9], [0, 3, 6, 7], [0, 2, 5, 7], [1, 2, 3, 9]])
+def test_planes_without_a_contour_may_lie_between_those_with_one(slices):
+    masks, grid = rasterise({"GTV": squares(slices)}, GRID, "segmentation")
+    assert grid == GRID
+    assert np.flatnonzero(masks["GTV"].any(axis=(0, 1))).tolist() == slices
+
+
+def test_contours_in_planes_of_their_own_make_a_grid_with_their_smallest_step():
+    masks, grid = rasterise({"GTV": squares([0.3, 2.3, 3.3, 7.3])}, GRID, "segmentation")
+    assert grid.spacing_mm[2] == pytest.approx(GRID.spacing_mm[2])
+    assert np.flatnonzero(masks["GTV"].any(axis=(0, 1))).tolist() == [0, 2, 3, 7]
+
+
+def test_contours_in_uneven_planes_are_refused():
+    with pytest.raises(InputError, match=r"evenly spaced planes, got .* from 6 to 7\.5 mm"):
+        rasterise({"GTV": squares([0, 2, 4.5, 6.5])}, GRID, "segmentation")
+
+
+def test_a_plane_out_of_place_makes_no_step():
+    # 0.3 mm, of which all distances are multiples
+    with pytest.raises(InputError, match=r"evenly spaced planes, got .* from 0\.3 to 3 mm"):
+        rasterise({"GTV": squares([0, 1, 2, 2.1, 3, 4])}, GRID, "segmentation")
+
+
+def without_points(item):
+    item.ContourData = None
+
+
+def ten_numbers(item):
+    item.ContourData = [*item.ContourData[:9], 1.0]
+
+
+def decimal_commas(item):
+    item["ContourData"] = DataElement("ContourData", "LO", ["1,0"] * 9)
+    item["ContourData"].VR = "DS"
+
+
+def without_type(item):
+    del item.ContourGeometricType
+
+
+@pytest.mark.parametrize(
+    ("change", "keyword"),
+    [
+        (without_points, "ContourData"),
+        (ten_numbers, "ContourData"),
+        (decimal_commas, "ContourData"),
+        (without_type, "ContourGeometricType"),
+    ],
+)
+def test_a_contour_that_is_malformed_is_refused_by_its_field(contours, change, keyword):
+    change(contours.made.ROIContourSequence[1].ContourSequence[0])
+    path = contours.save()
+    with pytest.raises(InputError, match=f"expected the field {keyword} as DICOM def") as refused:
+        read(path, GTV)
+    assert str(refused.value).startswith(f"segmentation {path}: ")
+
+
+def test_a_structure_without_a_name_does_not_hide_the_others(contours):
+    del contours.made.StructureSetROISequence[0].ROIName
+    np.testing.assert_array_equal(read(contours.save(), GTV).values > 0, BALL)
+
+
+def test_a_structure_without_a_number_is_refused(contours):
+    del contours.made.StructureSetROISequence[0].ROINumber
+    with pytest.raises(InputError, match="expected the field ROINumber as DICOM defines it"):
+        read(contours.save(), GTV)
