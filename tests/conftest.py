@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from generating import in_this_process
+from hypothesis import settings
 
 from glioquery.atlas import load_atlas
 from glioquery.atlas.brain import FOLDER
@@ -26,6 +27,8 @@ else:
     # Whatever a session compiled takes seconds to take apart, after all that is tested.
     atexit.register(os._exit, 0)
 
+settings.register_profile("any time", deadline=None)  # a machine may be busy with other work
+settings.load_profile("any time")
 
 LONG = (
     "dbgen/store/test_damage.py",  # the first of those that ask for Ray

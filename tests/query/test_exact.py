@@ -49,7 +49,7 @@ def query_masks(draw, source):
     return TumorMasks(core, whole, grid)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_same_as_the_loop(data, source, shared_index, naive):
     masks = data.draw(query_masks(source))
@@ -63,7 +63,7 @@ def test_same_as_the_loop(data, source, shared_index, naive):
     assert found == naive(source, masks, k, empty_score)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_no_bound_is_below_what_it_bounds(data, source, shared_index):
     masks = data.draw(query_masks(source))

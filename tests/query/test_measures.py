@@ -67,7 +67,7 @@ def some_masks(draw, source):
     return TumorMasks(core, whole, source.grid)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(data=st.data())
 def test_same_as_the_loop(data, source, shared_index):
     masks = data.draw(some_masks(source))
@@ -125,7 +125,7 @@ def naive_hausdorff95(a, b, spacing):
     return max(np.percentile(apart.min(axis=1), 95), np.percentile(apart.min(axis=0), 95))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1))
 def test_hausdorff_is_that_of_all_pairs_of_edge_voxels(seed):
     rng = np.random.default_rng(seed)

@@ -23,7 +23,7 @@ from glioquery.query import (
 from glioquery.query.dice import dice_of
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_same_as_the_loop(data, source, shared_index, naive, tumor):
     n = source.n_samples

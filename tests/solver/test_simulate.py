@@ -141,7 +141,7 @@ def test_scaling_law(tissue):
     assert relative_l2(simulate(tissue, p.scaled(1.7)).final.u, u) < 1e-5
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     dw=st.floats(0.02, 1.5),
     rho=st.floats(0.002, 0.2),

@@ -37,7 +37,7 @@ def spd_tensors(draw, log_condition=3.0):
     return (q * eigenvalues[:, None]) @ q.transpose(0, 2, 1) * 10 ** draw(st.floats(-3, 3))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(spd_tensors())
 def test_selling_reconstructs_the_tensor_from_non_negative_weights(tensors):
     weights, offsets = decompose(tensors)
@@ -157,7 +157,7 @@ def test_anisotropic_heat_kernel(turn, spacing, bound):
     assert run.clipped <= 1e-6
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     dw=st.floats(0.02, 1.5), rho=st.floats(0, 0.2), days=st.floats(20, 400), seed=st.integers(0, 3)
 )

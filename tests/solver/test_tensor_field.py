@@ -107,7 +107,7 @@ def test_a_field_that_is_no_tensor_field_says_where():
         TensorField(values[..., :5], grid)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1))
 def test_exactly_the_indefinite_tensors_are_refused(seed):
     rng = np.random.default_rng(seed)

@@ -410,7 +410,7 @@ def default_range(name):
     return st.floats(bounds.low, bounds.high)
 
 
-@settings(max_examples=5, deadline=None)  # a slow test draws 60
+@settings(max_examples=5)  # a slow test draws 60
 @given(
     dw=default_range("dw"),
     rho=default_range("rho"),

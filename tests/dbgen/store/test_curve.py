@@ -34,7 +34,7 @@ def test_outlines_survive_the_curve():
         np.testing.assert_array_equal(arrangement.arrange(bits).reshape(packed.shape), packed)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(n=st.integers(1, 700), n_bytes=st.integers(88, 300), seed=st.integers(0, 2**32 - 1))
 def test_bits_come_to_the_places_that_are_asked(n, n_bytes, seed):
     rng = np.random.default_rng(seed)

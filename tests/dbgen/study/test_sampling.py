@@ -209,7 +209,7 @@ def test_an_identifiable_growth_is_what_the_format_says(tissue):
         assert draw.volumes_ml == ()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     low=st.floats(0.4, 20), ratio=st.floats(1, 3), seed=st.integers(0, 9), run=st.integers(0, 10**6)
 )  # fmt: skip

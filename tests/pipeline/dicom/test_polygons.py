@@ -24,7 +24,7 @@ def inside(polygons, shape):
     return found.reshape(shape)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
 def test_filling_an_outline_gives_the_mask_back(mask):
     np.testing.assert_array_equal(fill(outline(mask), mask.shape), mask)

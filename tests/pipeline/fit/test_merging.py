@@ -43,7 +43,7 @@ def grid_of(spacing_mm, flips=(1, 1, 1), order=(0, 1, 2)):
     return Grid(shape, affine)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     spacing=st.tuples(*[st.sampled_from([1.0, 2.0, 4.0, 5.0])] * 3),
     flips=st.tuples(*[st.sampled_from([1, -1])] * 3),

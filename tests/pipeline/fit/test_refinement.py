@@ -236,7 +236,7 @@ def test_the_valleys_shape_is_a_covariance(refined):
     assert (values > 0).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     scores=st.lists(st.floats(0, 2), min_size=9, max_size=9),
     confirmed=st.lists(st.floats(0, 2), min_size=9, max_size=9),

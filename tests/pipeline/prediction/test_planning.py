@@ -175,7 +175,7 @@ def test_a_front_too_sharp_for_float32_still_ranks_by_distance(density, brain):
     np.testing.assert_array_equal(np.argsort(sharp[brain]), np.argsort(wide[brain]))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1), levels=st.integers(1, 4))
 def test_sizes_agree_whatever_the_ties(seed, levels):
     """Densities of few values: nothing but ties."""

@@ -32,7 +32,7 @@ def brains(draw):
 
 
 @given(brains())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_ranking_covers_more_than_the_truth(brain):
     truth, ranking, core, whole = brain
     n = max(int(core.sum()), 10)
@@ -44,7 +44,7 @@ def test_no_ranking_covers_more_than_the_truth(brain):
 
 
 @given(brains())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_keeps_the_order_changes_no_score(brain):
     truth, ranking, core, whole = brain
     one = score_ranking(ranking, core, whole, truth, 15)
@@ -65,7 +65,7 @@ def test_a_volume_holds_the_core_first_then_what_ranks_highest():
 
 
 @given(st.lists(st.booleans(), min_size=3, max_size=50))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_scores_of_an_order_are_those_of_scikit_learn(kinds):
     is_tumour = np.array(kinds)
     precision, area = rank_scores(is_tumour)

@@ -75,7 +75,7 @@ def test_maps_are_weighted_sums():
     np.testing.assert_allclose(maps.sd, np.sqrt(variance), rtol=1e-6)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     level=st.floats(0, 1),
     reach=st.sampled_from([0.0, 1e-6, 1e-4, 1e-2, 1.0]),

@@ -28,7 +28,7 @@ from glioquery.solver import Thresholds, TumorMasks
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.integers(1, 40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_nearest_breaks_ties_by_position(values, n):
     expected = [i for _, i in sorted((v, i) for i, v in enumerate(values))][:n]
     assert nearest(np.array(values), n).tolist() == expected
