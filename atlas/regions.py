@@ -43,12 +43,13 @@ def largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The largest face-connected component of a mask; empty for an empty mask."""
     from scipy import ndimage  # here: who asks for boxes can spare it
 
-    labels, n = ndimage.label(mask)
-    if n == 0:
-        return np.zeros_like(mask)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return labels == sizes.argmax()
+    box, largest = bounding_box(mask), np.zeros_like(mask)
+    if mask[box].size:
+        labels, _ = ndimage.label(mask[box])
+        sizes = np.bincount(labels.ravel(order="K"))
+        sizes[0] = 0
+        largest[box] = labels == sizes.argmax()
+    return largest
 
 
 def without_holes(mask: NDArray[np.bool_], across: int | None = None) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ...atlas.regions import largest_component, without_holes
+from ...atlas.regions import bounding_box, largest_component, without_holes
 from ...errors import InputError
 from .nifti import Scan
 
@@ -188,7 +188,8 @@ def require_brain(scan: Scan, name: str, shown: NDArray[np.bool_] | None = None)
 
 def above_background(values: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Where an image is brighter than air, its noise and its ripples."""
-    positive = values[values > 0]
+    every = values.ravel(order="K")  # as they lie in memory: in a third of the time
+    positive = every[every > 0]
     if positive.size == 0:
         return np.zeros(values.shape, bool)
     return values > FOREGROUND_FRACTION * np.percentile(positive, 99)
@@ -201,11 +202,13 @@ def everything_shown(scan: Scan) -> NDArray[np.bool_]:
     same, and so does what lies inside its outline.
     """
     above = above_background(scan.values)
-    components, n = ndimage.label(above)
-    sizes = np.bincount(components.ravel(), minlength=n + 1)
-    kept = sizes * scan.grid.voxel_ml >= SPECK_ML
-    kept[0] = False
-    shown = kept[components]
+    box, shown = bounding_box(above), np.zeros_like(above)
+    if above[box].size:
+        components, _ = ndimage.label(above[box])
+        sizes = np.bincount(components.ravel(order="K"))
+        kept = sizes * scan.grid.voxel_ml >= SPECK_ML
+        kept[0] = False
+        shown[box] = kept[components]
     filled = shown.copy()
     for axis in range(3):
         filled |= without_holes(shown, across=axis)

