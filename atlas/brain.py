@@ -12,9 +12,11 @@ adult human brain structure", Human Brain Mapping 31(5):798-819, 2010. CC BY-SA 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -166,7 +168,8 @@ def load_atlas() -> Atlas:
     Raises
     ------
     InputError
-        If a file is missing, lies in another frame than SRI24's, or holds no tissue probabilities.
+        If a file is missing or damaged, lies in another frame than SRI24's, or holds no tissue
+        probabilities.
     """
     return _load(atlas_folder())
 
@@ -199,7 +202,20 @@ def _file(folder: Path, name: str) -> Path:
 def _image(folder: Path, name: str) -> Any:
     import nibabel as nib  # here: who only wants grids can spare it
 
-    return nib.load(_file(folder, name))
+    with _damage_told(folder, name):
+        return nib.load(_file(folder, name))
+
+
+@contextlib.contextmanager
+def _damage_told(folder: Path, name: str) -> Iterator[None]:
+    """Say of a file that cannot be read that it cannot."""
+    try:
+        yield
+    except Exception as error:  # nibabel, gzip and NumPy have many for it
+        raise InputError(
+            f"{ATLAS_VARIABLE}: {_file(folder, name)} is missing or no NIfTI image, or damaged "
+            f"({error}): put it there again"
+        ) from None
 
 
 def _grid(folder: Path, name: str) -> Grid:
@@ -214,7 +230,9 @@ def _grid(folder: Path, name: str) -> Grid:
 
 
 def _values(folder: Path, name: str) -> NDArray[np.float32]:
-    return np.asarray(_image(folder, name).dataobj, dtype=np.float32)
+    image = _image(folder, name)
+    with _damage_told(folder, name):
+        return np.asarray(image.dataobj, dtype=np.float32)
 
 
 def _probabilities(folder: Path, name: str) -> NDArray[np.float32]:

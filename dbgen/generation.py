@@ -120,8 +120,7 @@ def generate(
         or a node of the cluster does not see it or has another version of glioquery. What is
         finished stays, and the same call goes on from there.
     """
-    if shard_size < 1:
-        raise InputError(f"shard_size is a number from 1 up, got {shard_size}")
+    require_shard_size(shard_size)
     folder = Path(path).absolute()
     if plan is not None:
         register_model(type(plan.model))
@@ -210,6 +209,18 @@ def number_of_samples(n_samples: int | None, space: ParameterSpace) -> int:
     return n_samples
 
 
+def require_shard_size(shard_size: int) -> None:
+    """Refuse a number of samples in a file that is below 1.
+
+    Raises
+    ------
+    InputError
+        If it is.
+    """
+    if shard_size < 1:
+        raise InputError(f"shard_size is a number from 1 up, got {shard_size}")
+
+
 @contextlib.contextmanager
 def _refusals_told() -> Iterator[None]:
     """Say what to do if the file system is full or not writable."""
@@ -279,6 +290,28 @@ def _prepare(
                 f"({n_samples})"
             )
             raise DatabaseError(f"{folder} {what}. Choose another folder")
+    return new_header(n_samples, plan, store, shard_size, atlas)
+
+
+def new_header(
+    n_samples: int, plan: Plan, store: str, shard_size: int, atlas: Atlas
+) -> dict[str, Any]:
+    """The description of a database that is yet to be made.
+
+    Parameters
+    ----------
+    n_samples : int
+    plan : Plan
+    store : {'density', 'outlines'}
+    shard_size : int
+        Samples in a file.
+    atlas : Atlas
+
+    Returns
+    -------
+    dict
+        The fields of `database.json`, as FORMAT.md describes them.
+    """
     tissue = Tissue.from_atlas(atlas)
     return {
         "schema": SCHEMA,
@@ -296,11 +329,9 @@ def _prepare(
 
 
 def _has_shards(folder: Path, header: dict[str, Any]) -> bool:
-    """Whether any shard of a database was finished."""
-    return any(
-        read_record(shard_path(folder, index)) is not None
-        for index in range(len(shard_spans(header)))
-    )
+    """Whether any shard of a database was finished: a record comes before its shard."""
+    paths = (shard_path(folder, index) for index in range(len(shard_spans(header))))
+    return any(path.exists() and read_record(path) is not None for path in paths)
 
 
 def _differences(have: Any, asked: Any, name: str = "") -> list[str]:

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 from ..atlas import Atlas, load_atlas
 from ..solver import Tissue
-from ..solver.declarations import Declared
 from ..solver.models import reach_of
-from .generation import SHARD_SIZE, number_of_samples
+from .generation import SHARD_SIZE, new_header, number_of_samples, require_shard_size
 from .machine.cores import available_cores
 from .machine.files import scratch_folder
 from .store.shard import write_shard
@@ -99,6 +98,7 @@ def forecast(
         limits rejected the draws.
     """
     n_samples = number_of_samples(n_samples, plan.space)
+    require_shard_size(shard_size)
     n_workers = n_workers or available_cores()
     atlas = load_atlas()
     tissue = Tissue.from_atlas(atlas)
@@ -178,10 +178,7 @@ def _shard_bytes(atlas: Atlas, plan: Plan, samples: list[Sample], store: str) ->
             first=0,
             last=len(samples),
             tissue=reach_of(plan.model, Tissue.from_atlas(atlas)),
-            description={
-                "plan": plan.describe(atlas),
-                "parameters": Declared.by(plan.model).describe(),
-            },
+            description=new_header(len(samples), plan, store, len(samples), atlas),
             store_density=store == "density",
             snapshots_per_run=plan.space.snapshots_per_run,
         ).bytes

@@ -15,6 +15,7 @@ from .machine.files import sha256_of
 from .machine.progress import Progress, silent
 from .store.comparison import differing_outlines
 from .store.database import Database
+from .store.fetched import located
 from .store.header import declared_in, parts_of, read_header, shard_spans
 from .store.netcdf import opened
 from .store.record import read_record, shard_path
@@ -62,7 +63,7 @@ def verify(
     Parameters
     ----------
     path : path
-        Folder of the database.
+        Folder of the database, or the name of one that was fetched.
     seed : int
         Decides which samples are simulated again.
     progress : callable
@@ -85,7 +86,7 @@ def verify(
         recall_model,
     )  # here: it imports JAX, which a search can spare
 
-    folder = Path(path)
+    folder = located(path)
     header = read_header(folder)
     # Without its model there is nothing to compare samples with.
     model = recall_model(header["plan"]["model"])

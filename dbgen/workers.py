@@ -32,10 +32,6 @@ MAX_DEATHS = 10
 """Workers that may die over one shard: nodes come and go, but some deaths are the shard's fault."""
 
 
-DESCRIBED = ("schema", "schema_version", "package_version", "plan", "parameters", "ventricles")
-"""What each shard repeats of the database's description."""
-
-
 class UnfitNodeError(FailedError):
     """A node that cannot take part; the driver does not try again."""
 
@@ -50,7 +46,7 @@ def make_shard(folder: Path, header: dict[str, Any], plan: Plan, index: int) -> 
         first=first,
         last=last,
         tissue=reach_of(plan.model, tissue),
-        description={k: header[k] for k in DESCRIBED if k in header},
+        description=header,
         store_density=header["store"] == "density",
         snapshots_per_run=plan.space.snapshots_per_run,
     )

@@ -241,6 +241,11 @@ def find_measure(name: str, *, weights: Weights = (1.0, 1.0)) -> Measure:
             f"the measure {name} cannot be imported ({error}): its module must be installed or "
             "lie in a folder on PYTHONPATH"
         ) from error
+    except Exception as error:  # the module may raise anything
+        raise InputError(
+            f"the measure {name} cannot be imported, its module fails "
+            f"({type(error).__name__}: {error}): mend the module"
+        ) from error
     if not callable(function):
         raise InputError(f"the measure {name} is no function")
     if weights != (1.0, 1.0):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,14 +14,21 @@ import numpy as np
 
 from ..errors import InputError
 
-FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+OF_ONE: Mapping[str, Callable[..., Any]] = {
     "sqrt": np.sqrt,
     "exp": np.exp,
     "log": np.log,
     "abs": np.abs,
-    "min": min,
-    "max": max,
 }
+"""Functions of one value."""
+
+OF_SEVERAL: Mapping[str, Callable[..., Any]] = {
+    "min": lambda *values: functools.reduce(np.minimum, values),
+    "max": lambda *values: functools.reduce(np.maximum, values),
+}
+"""Functions of two values or more, which may be arrays."""
+
+FUNCTIONS = {**OF_ONE, **OF_SEVERAL}
 """What a formula may call."""
 
 NODES = (
@@ -51,6 +59,7 @@ class Formula:
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
             raise InputError(f"a formula is text such as 'dw / rho < 50', got {self.text!r}")
+        called = {id(node.func) for node in ast.walk(self._tree) if isinstance(node, ast.Call)}
         for node in ast.walk(self._tree):
             if not isinstance(node, NODES):
                 self._refuse(f"{type(node).__name__.lower()} has no place in it")
@@ -60,6 +69,18 @@ class Formula:
                 not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS
             ):
                 self._refuse(f"it may call {', '.join(FUNCTIONS)} alone")
+            if isinstance(node, ast.Name) and node.id in FUNCTIONS and id(node) not in called:
+                self._refuse(f"{node.id} is a function, called as in {node.id}(...)")
+            if isinstance(node, ast.Call):
+                self._check_arguments(node)
+
+    def _check_arguments(self, call: ast.Call) -> None:
+        """Refuse a call with another number of values than its function takes."""
+        name, n = ast.unparse(call.func), len(call.args)
+        if name in OF_ONE and n != 1:
+            self._refuse(f"{name} takes one value, got {n}")
+        if name in OF_SEVERAL and n < 2:
+            self._refuse(f"{name} takes two values or more, got {n}")
 
     @property
     def names(self) -> frozenset[str]:
@@ -82,13 +103,13 @@ class Formula:
         Raises
         ------
         InputError
-            If a number in it is too large, or divided by 0.
+            If a number in it is too large, or divided by 0, or it computes with a comparison.
         """
         with np.errstate(all="ignore"):
             known = {name: np.asarray(values[name], np.float64)[()] for name in self.names}
             try:
                 return eval(self._code, {"__builtins__": {}, **FUNCTIONS}, known)
-            except ArithmeticError as error:
+            except (ArithmeticError, TypeError) as error:
                 raise InputError(f"the formula {self.text!r} has no value: {error}") from None
 
     @cached_property

@@ -173,7 +173,7 @@ class Accuracy:
         from .supertime import longest_step, thrifty_step  # here: it imports JAX
 
         until_late = pace.late_days - now
-        is_early = until_late > 1e-9 * pace.late_days
+        is_early = until_late > 1e-9 * pace.late_days or math.isinf(pace.late_days)
         if not is_early:
             now -= pace.late_days
         bounds = [longest_step(pace.explicit_limit_days)]

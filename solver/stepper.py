@@ -202,7 +202,10 @@ def _strang_step(
     walls = jnp.stack([w.max() for w in (box[0], box[-1], box[:, 0], box[:, -1],
                                          box[..., 0], box[..., -1])])  # fmt: skip
     edge = (walls * open_walls).max()
-    return fields, voxels, jnp.stack([edge, changed / _row_sums(u, laplacian).sum()])
+    # Where no cell is left, nothing is changed: a share of no mass would be 0/0. A mass that is not
+    # a number leaves its share so.
+    mass = _row_sums(u, laplacian).sum()
+    return fields, voxels, jnp.stack([edge, changed / jnp.where(mass == 0, 1, mass)])
 
 
 @jax.jit

@@ -42,6 +42,9 @@ SESSION_BYTES = 72
 
 SHORT_FOLDER = "/tmp"
 
+UNREACHABLE = (OSError, UnicodeError, OverflowError)
+"""What a connection raises; the last two of a host or a port that cannot be one."""
+
 GREETING_S = 15.0
 """Time for a busy cluster to greet."""
 
@@ -323,7 +326,7 @@ def _refuse_unreachable(address: str | None) -> None:
     if place := _host_and_port(address):
         try:
             socket.create_connection(place, timeout=5).close()
-        except OSError as error:
+        except UNREACHABLE as error:
             raise ClusterError(f"no Ray cluster at {address}: {error}") from None
 
 
@@ -338,7 +341,7 @@ def _refuse_stranger(address: str | None) -> None:
     try:
         with socket.create_connection(place, timeout=GREETING_S) as line:
             greeting = line.recv(FRAME_HEAD)
-    except OSError:  # silence
+    except UNREACHABLE:  # silence
         greeting = b""
     if greeting[3:4] != SETTINGS:
         raise ClusterError(f"no Ray cluster at {address}: another program listens there")

@@ -91,9 +91,26 @@ def begun(path: Path) -> Path:
 
 @functools.cache
 def _remove_abandoned(folder: Path, process: int) -> None:
-    """Remove what ended processes of this machine did not finish.
+    """`remove_unfinished` once for each process, since a folder of many files takes long to list.
 
-    Once for each process and folder, since one of many files takes long to list.
+    Parameters
+    ----------
+    folder : Path
+    process : int
+        Number of this process.
+    """
+    remove_unfinished(folder)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the files and folders of `begun` whose owners, processes of this machine, have ended.
+
+    What a living process or another machine works at stays.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they lie.
     """
     owned = re.compile(rf"\..*\.{_machine()}-(\d+)-[0-9a-f]{{8}}{re.escape(UNFINISHED)}")
     with contextlib.suppress(OSError):  # a folder that cannot be listed may still be writable
@@ -103,7 +120,7 @@ def _remove_abandoned(folder: Path, process: int) -> None:
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
-                    path.unlink()
+                    path.unlink(missing_ok=True)
 
 
 @functools.cache
@@ -123,12 +140,6 @@ def _is_alive(process: int) -> bool:
     except OSError:  # somebody else's
         return True
     return True
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove what processes that were killed left half written. None may be at work."""
-    for path in folder.glob(f".*{UNFINISHED}"):
-        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -74,9 +74,9 @@ def hold_in_turn(path: Path) -> Iterator[bool]:
     try:
         yield file is not None
     finally:
-        with contextlib.suppress(OSError):
-            path.unlink()  # while it is held: see `_wait_for`
-        if file is not None:
+        if file is not None:  # else the file is another's, who holds it
+            with contextlib.suppress(OSError):
+                path.unlink()  # while it is held: see `_wait_for`
             file.close()
 
 
@@ -105,10 +105,15 @@ def _take(path: Path) -> IO[str]:
 def _wait_for(path: Path) -> IO[str] | None:
     while True:
         with contextlib.ExitStack() as stack:
+            is_new = False
             try:
-                file = stack.enter_context(path.open("a", encoding="utf-8"))
+                is_new, file = _open(path)
+                stack.enter_context(file)
                 fcntl.flock(file, fcntl.LOCK_EX)
             except OSError:
+                if is_new:  # it locks nothing; one that was there may be its holder's
+                    with contextlib.suppress(OSError):
+                        path.unlink()
                 return None
             if _is_at(path, file):
                 stack.pop_all()

@@ -6,6 +6,7 @@ compared with its own. The download resumes after a broken connection or a kille
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -20,7 +21,7 @@ from ..machine.lock import hold_in_turn
 from ..machine.progress import Progress, silent
 from ..store.database import Database
 from ..store.fetched import fetched_folder
-from ..store.header import DatabaseError
+from ..store.header import DatabaseError, UnreadableError
 from ..store.shard import VOXELS, holds_voxels
 
 ARCHIVE = ".tar"
@@ -68,7 +69,8 @@ def fetch(
     ------
     InputError
         If the source, the name or the checksum is malformed, another database has the name, the
-        source lacks the file, or the download does not match its checksum or is no database.
+        source lacks the file, or the download does not match its checksum, is no database, or one
+        that this version of glioquery or the atlas in use does not read: it is kept then.
     ExtraError
         If pooch is not installed.
     FailedError
@@ -82,7 +84,9 @@ def fetch(
     with hold_in_turn(folder.with_name(f".{folder.name}.lock")):
         if folder.exists():
             return _there(folder, source, sha256)
-        archive = folder.with_name(f".{folder.name}{ARCHIVE}")
+        # What a killed process left is gone on with for the same source alone.
+        origin = hashlib.sha256(source.encode()).hexdigest()[:12]
+        archive = folder.with_name(f".{folder.name}-{origin}{ARCHIVE}")
         _download(source, archive, sha256, progress)
         _unpack(archive, folder, {"source": source, "sha256": sha256_of(archive)})
         archive.unlink()
@@ -182,19 +186,28 @@ def _unpack(archive: Path, folder: Path, came: dict[str, Any]) -> None:
     Raises
     ------
     InputError
-        If it holds no database, or a damaged one. The archive is removed.
+        If it holds no database, or a damaged one: the archive is removed. If it holds one that this
+        version of glioquery or the atlas in use does not read: the archive is kept.
     """
-    temporary = begun(folder)
+    temporary = begun(folder.absolute())
+    temporary.mkdir()
     try:
         with tarfile.open(archive, "r:") as members:
             members.extractall(temporary, filter="data")
-        (top,) = temporary.iterdir()
+        found = list(temporary.iterdir())
+        if len(found) != 1:
+            raise DatabaseError(f"it holds {len(found)} files and folders, not one folder")
+        (top,) = found
         database = Database.open(top)
         database.require_intact()
         if not holds_voxels(top / VOXELS, database.tissue):
             raise DatabaseError(f"{VOXELS} is damaged")
         write_json(top / SOURCE, came)
         top.rename(folder)
+    except UnreadableError as error:
+        raise InputError(
+            f"{str(error).replace(str(top), came['source'])}; the download is kept"
+        ) from None
     except (tarfile.TarError, ValueError, NotADirectoryError) as error:
         archive.unlink()
         raise InputError(

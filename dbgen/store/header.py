@@ -32,6 +32,10 @@ class DatabaseError(InputError):
     """A folder that is not the database it should be; the message says what to do."""
 
 
+class UnreadableError(DatabaseError):
+    """A sound database that needs another version of glioquery, or another atlas."""
+
+
 def read_header(folder: Path) -> dict[str, Any]:
     """The database's own description.
 
@@ -47,8 +51,10 @@ def read_header(folder: Path) -> dict[str, Any]:
 
     Raises
     ------
+    UnreadableError
+        If the folder holds a database of another schema.
     DatabaseError
-        If the folder holds no database, or one of another schema.
+        If it holds none, or its description was altered.
     """
     path = folder / HEADER
     try:
@@ -62,21 +68,56 @@ def read_header(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatabaseError(f"{path} is not a database's description: {error}") from None
     if schema != SCHEMA or version not in READ_VERSIONS:
-        raise DatabaseError(
+        is_newer = isinstance(version, int) and version > SCHEMA_VERSION
+        advice = "install a newer one" if is_newer else "generate the database again"
+        raise UnreadableError(
             f"{folder} has schema {schema} {version}, this version of glioquery reads "
-            f"{SCHEMA} {' and '.join(map(str, READ_VERSIONS))}: generate the database again"
+            f"{SCHEMA} {' and '.join(map(str, READ_VERSIONS))}: {advice}"
         )
     keys = KEYS if version == READ_VERSIONS[0] else (*KEYS, "parameters")
-    missing = [key for key in keys if key not in header]
-    if not missing:
-        parts = _described_parts(header)
-        missing = [key for key in PART_KEYS if any(key not in part for part in parts)]
-    if missing:
+    fault = _fault_of(header, keys)
+    if fault:
         raise DatabaseError(
-            f"{path} was altered, it lacks {', '.join(missing)}: put it back as it was, or "
-            "generate the database again in another folder"
+            f"{path} was altered, {fault}: put it back as it was, or generate the database again "
+            "in another folder"
         )
     return header
+
+
+def _fault_of(header: dict[str, Any], keys: tuple[str, ...]) -> str | None:
+    """What is wrong with a description's keys, or with the numbers that its shards follow from."""
+    fault = (
+        _lacking(header, keys)
+        or _lacking(header["plan"], ("atlas",), "plan")
+        or _lacking(header["plan"]["atlas"], ("name", "sha256"), "plan.atlas")
+        or _no_number(header, ("n_samples",))
+    )
+    if fault:
+        return fault
+    if not isinstance(header.get("parts", []), list):
+        return f"its parts is {header['parts']!r} and no list"
+    where = "parts" if header.get("parts") else ""
+    for part in _described_parts(header):
+        fault = _lacking(part, PART_KEYS, where) or _no_number(part, ("n_samples", "shard_size"))
+        if fault:
+            return fault
+    return None
+
+
+def _lacking(values: Any, keys: tuple[str, ...], where: str = "") -> str | None:
+    """Which keys an object of JSON lacks, if any; `where` is its own name."""
+    if not isinstance(values, dict):
+        return f"its {where} is {values!r} and no object"
+    missing = [f"{where}.{key}".lstrip(".") for key in keys if key not in values]
+    return f"it lacks {', '.join(missing)}" if missing else None
+
+
+def _no_number(values: dict[str, Any], keys: tuple[str, ...]) -> str | None:
+    """Which of some values is no number from 1 up, if any."""
+    for key in keys:
+        if type(values[key]) is not int or values[key] < 1:
+            return f"its {key} is {values[key]!r} and no number from 1 up"
+    return None
 
 
 def require_atlas(folder: Path, header: dict[str, Any]) -> None:
@@ -84,12 +125,12 @@ def require_atlas(folder: Path, header: dict[str, Any]) -> None:
 
     Raises
     ------
-    DatabaseError
+    UnreadableError
         If it is another one.
     """
     atlas = header["plan"]["atlas"]
     if atlas["sha256"] != atlas_checksum():
-        raise DatabaseError(
+        raise UnreadableError(
             f"{folder} was simulated in the atlas {atlas['name']} ({atlas['sha256'][:12]}), but "
             f"the atlas in use is {atlas_name(atlas_folder())} ({atlas_checksum()[:12]}): "
             f"{ATLAS_VARIABLE} names the folder of the atlas to use; by default it is SRI24"

@@ -40,6 +40,9 @@ DENSITY_FLOOR = 1e-6
 DENSITY_BITS = 7
 """Bits of the mantissa that are kept, rounded: a relative error of at most 2^-8 = 0.4 %."""
 
+DESCRIBED = ("schema", "schema_version", "package_version", "plan", "parameters", "ventricles")
+"""What each shard repeats of the database's description."""
+
 Variable = tuple[str, str, str]
 """A variable along `sample`: dtype, units, long name."""
 
@@ -195,7 +198,10 @@ def write_shard(
     store_density: bool,
     snapshots_per_run: int,
 ) -> ShardRecord:
-    """Write samples first <= i < last as one file, then its record.
+    """Write samples first <= i < last as one file, and its record.
+
+    The record is there a moment before the file has its name: without the file it counts for
+    nothing.
 
     Parameters
     ----------
@@ -207,7 +213,7 @@ def write_shard(
         Ids of the samples, the last one exclusive.
     tissue : Tissue
     description : dict
-        The database's own description, repeated in each shard so that it explains itself.
+        The database's header; each shard repeats of it what explains the shard (`DESCRIBED`).
     store_density : bool
     snapshots_per_run : int
 
@@ -262,7 +268,7 @@ def _define(
     shard.Conventions = "CF-1.11"
     if atlas == "SRI24":
         shard.license = "CC-BY-SA-3.0 (derived from SRI24, Rohlfing et al. 2010)"
-    shard.glioquery_database = json.dumps(_without_rows(description), sort_keys=True)
+    shard.glioquery_database = json.dumps(_repeated(description), sort_keys=True)
 
     box = packing_box(tissue)
     lengths = [s.stop - s.start for s in box]
@@ -325,8 +331,9 @@ def _define(
         variable.set_var_chunk_cache(size=0)
 
 
-def _without_rows(description: dict[str, Any]) -> dict[str, Any]:
-    """A description that keeps of a table of runs its number of rows alone."""
+def _repeated(header: dict[str, Any]) -> dict[str, Any]:
+    """What a shard repeats of a header; of a table of runs, its number of rows alone."""
+    description = {key: header[key] for key in DESCRIBED if key in header}
     plan = description["plan"]
     table = plan["space"].get("table")
     if table is None:

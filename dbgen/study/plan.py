@@ -23,6 +23,7 @@ from ...solver import (
     Treatment,
 )
 from ...solver.declarations import (
+    COMBINATIONS,
     COMMON,
     RATES,
     combinations_of,
@@ -33,7 +34,7 @@ from ...solver.declarations import (
 from ...solver.formulas import Formula
 from ...solver.listed_treatments import ListedTreatment, list_treatments
 from ...solver.models import describe_model, find_model, recall_model
-from ...solver.models.registry import DEFAULT
+from ...solver.models.registry import DEFAULT, require_free_names
 from .samplers import find_sampler
 from .sampling import point_of_sweep
 from .space import ParameterSpace, check_common
@@ -46,6 +47,18 @@ if TYPE_CHECKING:
 
 TIME = "days"
 """The parameter that is unknown while a run is followed through volumes."""
+
+TAKEN = frozenset(
+    {
+        *(one.name for one in COMMON),
+        *(one.name for one in COMBINATIONS),
+        *(at.name for at in dataclasses.fields(ParameterSpace)),
+        *("model", "treatment"),  # tables of a study
+        *("sample", "run", "attempt", "core_ml", "core_bits", "whole_bits", "ventricle_bits"),
+        *("density", "x", "y", "z"),  # these and those above are variables of a shard
+    }
+)
+"""Names that no model may give what it declares: a study or a database means something else."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +77,16 @@ class Plan:
         Densities of the stored outlines.
     accuracy : Accuracy
         Accuracy of the solver.
+    treatments : tuple of ListedTreatment
+        Treatments of every growth, on days since its seed; for a sweep alone, and for a model with
+        one population.
 
     Raises
     ------
     InputError
-        If the seed is out of range, or the space names a parameter that the model does not declare,
-        or a value that it does not take.
+        If the seed is out of range, the space names a parameter that the model does not declare, or
+        a value that it does not take, the treatments do not go with the sampler or the model, or
+        the model declares a name that is taken (`TAKEN`).
     """
 
     space: ParameterSpace = field(default_factory=ParameterSpace)
@@ -82,6 +99,7 @@ class Plan:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed is a whole number from 0 to 2^32 - 1, got {self.seed}")
+        require_free_names(self.model, TAKEN, self.model.name)
         if self.treatments:
             self._require_treatable()
         self._complete_space()
@@ -363,6 +381,7 @@ class Plan:
         InputError
             As `ParameterSpace` and `read_runs`, or if a parameter is given twice.
         """
+        require_free_names(model, TAKEN, model.name)  # by name, a space tells what it is given
         own = own_parameters(model)
         values = dict(values)
         for declared in own:

@@ -48,8 +48,8 @@ class ParameterSpace:
     core_min_ml : float
         Least volume of the core outline.
     snapshots_per_run : int
-        Tumours taken from each run of the solver, at different volumes; 1 for `uniform`, `sobol`
-        and `grid`.
+        Tumours taken from each run of the solver, at different volumes; 1 for every sampler but
+        `trajectory` and `identifiable`.
     sampler : str
         One of `samplers.SAMPLERS`.
         How tumours are drawn: `trajectory` follows each growth through the sizes and keeps several

@@ -32,7 +32,12 @@ class RunTable:
     columns: Mapping[str, tuple[float, ...]] = field(hash=False)
 
     def __post_init__(self) -> None:
-        columns = {name: tuple(map(float, values)) for name, values in self.columns.items()}
+        given: object = self.columns
+        if not isinstance(given, Mapping):
+            raise InputError(
+                f"the table of runs is a file, or lists of numbers by their names, got {given!r}"
+            )
+        columns = {name: _floats(name, values) for name, values in given.items()}
         missing = [p.name for p in COMMON if p.name not in columns]
         if missing:
             raise InputError(f"the table of runs has no column {', '.join(missing)}")
@@ -61,6 +66,16 @@ class RunTable:
     def to_dict(self) -> dict[str, list[float]]:
         """The columns in plain values, from which the table is made again."""
         return {name: list(values) for name, values in self.columns.items()}
+
+
+def _floats(name: str, values: Any) -> tuple[float, ...]:
+    """The numbers of a column."""
+    try:
+        if not isinstance(values, str):
+            return tuple(map(float, values))
+    except (TypeError, ValueError):
+        pass
+    raise InputError(f"the table of runs, {name}: a list of numbers is expected, got {values!r}")
 
 
 def read_runs(path: StrPath, own: Sequence[Parameter] = ()) -> RunTable:

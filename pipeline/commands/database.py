@@ -12,6 +12,7 @@ from ...dbgen import Plan, generate, merge, verify
 from ...dbgen.datacard import describe_database
 from ...dbgen.generation import SHARD_SIZE, complete_request
 from ...dbgen.store.embedded import EMBEDDED
+from ...dbgen.store.fetched import located
 from ...dbgen.store.header import read_header
 from ...dbgen.study.samplers import SAMPLERS
 from ...dbgen.study.space import check_common
@@ -198,7 +199,7 @@ def verify_command(
     as_json: Json = False,
 ) -> None:
     """Check a database against its format; exit code 1 if it has faults."""
-    folder = EMBEDDED if database is None else database
+    folder = EMBEDDED if database is None else located(database)
     read_header(folder)  # refuses what is no database before JAX is imported
     prepare_jax()
     if model is not None:

@@ -68,7 +68,7 @@ def train_command(
         str,
         typer.Option(help="Size of the networks: small (for two CPU cores) or paper (for a GPU)."),
     ] = "small",
-    seed: Annotated[int, typer.Option(help="Seed of the training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0,
     core_threshold: CoreThreshold = None,
     whole_threshold: WholeThreshold = None,
     normalise: Normalise = ABSOLUTE,

@@ -70,8 +70,7 @@ def tensor_atlas_command(
     as_json: Json = False,
 ) -> None:
     """Convert diffusion tensors for the model fisher-kolmogorov-tensor."""
-    if not output.name.endswith((".nii", ".nii.gz")):
-        raise InputError(f"tensors are written as .nii.gz or .nii, got {output.name}")
+    _require_nifti_name(output, "tensors are")
     matrix = None if affine is None else _read_affine(affine)
     if not source.is_file():
         raise InputError(f"tensor {source}: there is no such file")
@@ -88,6 +87,12 @@ def tensor_atlas_command(
         {"tensor": str(output.absolute()), "grid": str(field.grid), "sha256": field.sha256},
         as_json,
     )
+
+
+def _require_nifti_name(path: Path, what: str) -> None:
+    """Refuse a file for an image whose name does not say that it is NIfTI."""
+    if not path.name.endswith((".nii", ".nii.gz")):
+        raise InputError(f"{what} written as .nii.gz or .nii, got {path.name}")
 
 
 def _read_affine(path: Path) -> np.ndarray:
@@ -134,6 +139,7 @@ def simulate_command(
 
     parameters = GrowthParameters(origin, dw, rho, days)
     given = parse_settings(settings or ())
+    _require_nifti_name(output, "a density is")
     if movie is not None:
         require_gif(movie)
     require_places(output, picture, movie)

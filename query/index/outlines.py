@@ -2,6 +2,8 @@
 
     whole = {u >= c_whole s},  core = {u >= c_core s},  s = 1 or max u
 
+A tumour without cells, max u = 0, has no outline.
+
 The database stores the outlines at the plan's thresholds with s = 1, drawn from the unrounded
 density. Others are drawn from the stored densities, which are rounded to 0.4 %: a voxel whose
 density lies that close to a threshold may fall on the other side of it.
@@ -204,7 +206,7 @@ class DatabaseOutlines:
         u = self.database.density(sample).u[self.box]
         scale = u.max() if self.normalisation == OWN_MAXIMUM else np.float32(1)
         core, whole = (
-            np.packbits(u >= np.float32(level) * scale, axis=-1)
+            np.packbits((u >= np.float32(level) * scale) & (scale > 0), axis=-1)
             for level in (self.thresholds.core, self.thresholds.whole)
         )
         return core, whole

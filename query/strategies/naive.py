@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...dbgen.machine.cluster import connected
+from ...dbgen.machine.cluster import connected, remote
 from ...solver import TumorMasks
 from ..dice import OUTLINES, dice_from_counts
 from ..index.index import Index
@@ -48,7 +48,7 @@ class Naive:
         inside = [getattr(masks, name)[self.index.box] for name in OUTLINES]
         volumes = [int(getattr(masks, name).sum()) for name in OUTLINES]
         with connected() as ray:
-            task = ray.remote(score_volumes).options(num_cpus=1)
+            task = remote(ray, score_volumes, num_cpus=1)
             query = ray.put((inside, volumes))
             n_tasks = TASKS_PER_CORE * max(1, int(ray.cluster_resources().get("CPU", 1)))
             cuts = np.unique(np.linspace(0, n, n_tasks + 1).astype(int)).tolist()

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...dbgen.machine.cluster import connected
+from ...dbgen.machine.cluster import connected, remote
 from ...dbgen.machine.progress import Progress, silent
 from ...solver import TumorMasks
 from ..dice import OUTLINES
@@ -50,7 +50,7 @@ def prepare(index: Index, *, progress: Progress = silent) -> None:
     centres = np.zeros((n, 3))
     done = 0
     with connected() as ray:
-        task = ray.remote(describe_samples).options(num_cpus=1)
+        task = remote(ray, describe_samples, num_cpus=1)
         path = index.path.absolute()
         running = {}
         for start in range(0, n, SAMPLES_A_TASK):

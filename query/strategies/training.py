@@ -153,7 +153,8 @@ def train_network(
     Raises
     ------
     InputError
-        If the database is too small for a batch to train on and one to validate with.
+        If the database is too small for a batch to train on and one to validate with, or the seed
+        is below 0.
     """
     training, validation = share_out(index, settings, seed)
     path = _checkpoint_path(index, kind, outline, settings, seed)
@@ -253,8 +254,10 @@ def share_out(
     Raises
     ------
     InputError
-        If the database is too small.
+        If the database is too small, or the seed is below 0.
     """
+    if seed < 0:
+        raise InputError(f"seed is a whole number from 0 up, got {seed}")
     n_validation = min(settings.n_validation, max(index.n_samples // 11, settings.batch))
     n_training = min(settings.n_training, index.n_samples - n_validation)
     if n_training < settings.batch:

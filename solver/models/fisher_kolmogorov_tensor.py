@@ -93,6 +93,11 @@ class FisherKolmogorovTensor(OneLogisticPopulation):
             object.__setattr__(self, "tensor", TensorField.from_description(given))
         elif isinstance(given, str):
             object.__setattr__(self, "tensor", named_tensor(given))
+        elif not (given is None or isinstance(given, TensorField)):
+            raise InputError(
+                f"tensor is a file of tensors, 'atlas', or a table of path, frame and order, got "
+                f"{given!r}"
+            )
         super().__post_init__()
         if not 1 <= self.max_anisotropy <= 1e3:
             raise InputError(f"max_anisotropy lies in [1, 1000], got {self.max_anisotropy}")

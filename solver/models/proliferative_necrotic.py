@@ -135,8 +135,9 @@ class ProliferativeNecrotic:
 
     def __post_init__(self) -> None:
         require_in_bounds(self)
-        if not 1 <= self.substeps <= 100:
-            raise InputError(f"substeps lies in [1, 100], got {self.substeps}")
+        substeps: object = self.substeps
+        if not isinstance(substeps, int) or isinstance(substeps, bool) or not 1 <= substeps <= 100:
+            raise InputError(f"substeps is a whole number in [1, 100], got {substeps!r}")
 
     def links(self, tissue: Tissue) -> Links:
         """One link through each voxel face inside the domain."""

@@ -11,13 +11,13 @@ import dataclasses
 import importlib
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import InputError
-from ..declarations import require_in_bounds
+from ..declarations import COMBINATIONS, COMMON, own_parameters, require_in_bounds
 from ..own_settings import require_jax
 
 if TYPE_CHECKING:
@@ -154,6 +154,33 @@ def _require_model(model_class: Any, name: str) -> None:
     is_value = dataclasses.is_dataclass(model_class) and getattr(model_class, "__hash__", None)
     if not is_value:
         raise InputError(f"{name} is not a growth model: make it a frozen dataclass")
+    taken = [*(one.name for one in COMMON), *(one.name for one in COMBINATIONS)]
+    require_free_names(model_class, taken, name)
+
+
+def require_free_names(model: GrowthModel | type, taken: Collection[str], name: str) -> None:
+    """Refuse a model that gives a parameter or a combination of its own a name that is taken.
+
+    Parameters
+    ----------
+    model : GrowthModel or type
+        The model, or its class.
+    taken : collection of str
+    name : str
+        What messages call the model.
+
+    Raises
+    ------
+    InputError
+        If a name is taken.
+    """
+    own = [one.name for one in (*own_parameters(model), *getattr(model, "combinations", ()))]
+    for one in own:
+        if one in taken or own.count(one) > 1:
+            raise InputError(
+                f"the growth model {name} declares {one!r}, a name that is taken already: give "
+                "its parameter or combination another"
+            )
 
 
 def _make(model_class: Any, name: str, settings: Mapping[str, Any]) -> GrowthModel:
@@ -203,7 +230,7 @@ def _offered(name: str) -> Any:
     for point in entry_points(group=ENTRY_POINTS, name=name):
         try:
             return point.load()
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # the package's own module may raise anything
             raise InputError(f"growth model {name!r} ({point.value}) fails: {error}") from error
     raise InputError(
         f"unknown growth model {name!r}: choose one of {', '.join(model_names())}, or name a "
@@ -294,6 +321,11 @@ def _imported(name: str) -> Any:
         raise InputError(
             f"growth model {name} cannot be imported ({error}): its module must be installed or "
             "lie in a folder on PYTHONPATH"
+        ) from error
+    except Exception as error:  # the module may raise anything
+        raise InputError(
+            f"growth model {name} cannot be imported, its module fails "
+            f"({type(error).__name__}: {error}): mend the module"
         ) from error
     if not isinstance(found, type):
         raise InputError(f"{name} is not a growth model: expected a class")

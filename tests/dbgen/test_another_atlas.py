@@ -16,6 +16,10 @@ from glioquery.dbgen.workers import UnfitNodeError, make_shard_here
 from glioquery.pipeline.commands import cli
 
 
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-10_000])
+
+
 @pytest.fixture
 def mirrored(mirrored_atlas, tmp_path):
     """A copy of the mirrored atlas that a test may alter."""
@@ -89,6 +93,8 @@ def test_workers_of_a_cluster_that_was_begun_before_use_the_drivers_atlas(
     [
         (lambda folder: (folder / "gm.nii.gz").unlink(), "t1, wm, gm and csf.nii.gz"),
         (lambda folder: crop(folder / "wm.nii.gz"), "expected SRI24's frame"),
+        (lambda folder: (folder / "wm.nii.gz").write_bytes(b"no image"), "wm.nii.gz is missing or"),
+        (lambda folder: cut(folder / "gm.nii.gz"), "gm.nii.gz is missing or no NIfTI image, or da"),
         (lambda folder: shutil.copy(folder / "t1.nii.gz", folder / "csf.nii.gz"), "probabilities"),
     ],
 )

@@ -2,10 +2,12 @@
 
 import contextlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import xarray as xr
+from generating import in_this_process
 
 from glioquery.dbgen import (
     Database,
@@ -18,6 +20,7 @@ from glioquery.dbgen import (
     verify,
 )
 from glioquery.dbgen.machine.cluster import connected
+from glioquery.dbgen.store.record import shard_path
 from glioquery.dbgen.study import samples
 from glioquery.dbgen.study.samples import draw_samples
 from glioquery.solver import simulate
@@ -225,3 +228,14 @@ def test_workers_are_checked(arguments, message):
 def test_no_cluster_at_an_address(address):
     with pytest.raises(ConnectionError, match=f"no Ray cluster at {address}"):
         connected(address).__enter__()
+
+
+def test_a_record_without_its_shard_is_no_finished_shard(small_plan, tmp_path):
+    """As a process leaves it that is killed between the two."""
+    with in_this_process():
+        made = generate(tmp_path / "db", 2, plan=small_plan)
+        other = replace(small_plan, seed=8)
+        with pytest.raises(DatabaseError, match="seed is 7, requested is 8"):
+            generate(tmp_path / "db", 2, plan=other)
+        shard_path(made.path, 0).unlink()
+        assert generate(tmp_path / "db", 2, plan=other).plan == other

@@ -30,9 +30,10 @@ from glioquery.dbgen.study.samples import _into_ranges, draw_samples
 from glioquery.dbgen.study.sampling import draw_run
 from glioquery.dbgen.study.table import RunTable
 from glioquery.dbgen.study.values import Choices
+from glioquery.dbgen.verification import LARGE
 from glioquery.errors import InputError
 from glioquery.solver import FisherKolmogorov, GrowthParameters, simulate
-from glioquery.solver.declarations import own_parameters
+from glioquery.solver.declarations import COMMON, own_parameters, parameter
 from glioquery.solver.models import find_model, register_model
 
 ORIGIN = [-150.0, 100.0, 60.0]
@@ -259,6 +260,23 @@ def test_the_sweep_of_the_page_is_made_and_plotted(tmp_path, monkeypatch):
 def test_what_no_study_can_mean_is_refused(values, message):
     with pytest.raises(InputError, match=message):
         plan_of(values)
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        {"sample", "model", "treatment", "x", "y", "z", *LARGE, *VARIABLES}
+        | {field.name for field in dataclasses.fields(ParameterSpace)}
+        | {one.name for one in COMMON}
+    ),
+)
+def test_no_model_takes_a_name_of_a_study_or_a_database(name):
+    own = dataclasses.make_dataclass(
+        "Own", [(name, float, parameter(1.0, "a rate"))], bases=(FisherKolmogorov,), frozen=True
+    )
+    for make in (lambda: Plan(model=own()), lambda: plan_of({name: 2.0}, own())):
+        with pytest.raises(InputError, match=f"declares '{name}', a name that is taken already"):
+            make()
 
 
 def test_a_parameter_is_given_once(tmp_path):

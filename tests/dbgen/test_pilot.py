@@ -3,12 +3,15 @@
 import dataclasses
 
 import pytest
+from generating import in_this_process
 
 from glioquery.dbgen import ParameterSpace, Plan, Range, generate, pilot
 from glioquery.dbgen.datacard import describe_database
 from glioquery.dbgen.generation import FinishedShard
 from glioquery.dbgen.pilot import Forecast, forecast, run_pilot
 from glioquery.dbgen.study.samples import Rejection, draw_samples
+from glioquery.errors import InputError
+from glioquery.solver.models import FisherKolmogorovMassEffect
 
 
 def test_a_pilot_is_the_first_runs_of_the_plan(tissue, small_plan):
@@ -27,6 +30,20 @@ def test_a_forecast_of_few_runs_is_what_is_generated(database, small_plan):
     assert sum(said.rejections.values()) == made.n_draws - made.n_runs
     assert said.n_bytes == pytest.approx(made.n_bytes, rel=0.05)
     assert said.seconds == said.core_seconds / 2 > 0
+
+
+def test_a_forecast_counts_the_ventricles_that_are_stored(tmp_path):
+    space = {"sampler": "grid", "origin_mm": [-150, 100, 60], "dw": 0.2, "rho": 0.06, "days": [60]}
+    plan = Plan(ParameterSpace.from_dict(space), model=FisherKolmogorovMassEffect())
+    said = forecast(plan, store="outlines")
+    with in_this_process():
+        made = describe_database(generate(tmp_path / "db", plan=plan, store="outlines"))
+    assert said.n_bytes == pytest.approx(made.n_bytes, rel=0.02)
+
+
+def test_a_forecast_refuses_files_without_tumours(small_plan):
+    with pytest.raises(InputError, match="shard_size is a number from 1 up, got 0"):
+        forecast(small_plan, 3, shard_size=0)
 
 
 def test_a_forecast_grows_with_the_number_of_tumours(small_plan, monkeypatch):

@@ -150,6 +150,9 @@ def test_commands_export_and_fetch_and_take_the_name(server, database, tmp_path,
     assert json.loads(out)["checksum"] == database.checksum
     code, out, err = run(capsys, "describe", "mine", "--json")
     assert code == 0 and json.loads(out)["n_samples"] == 8, err
+    code, out, err = run(capsys, "verify", "mine", "--json")
+    assert code == 0 and json.loads(out)["faults"] == [], err
+    assert gq.verify("mine") == []
 
 
 def test_a_broken_connection_is_gone_on_with(database, server, exported):
@@ -163,14 +166,81 @@ def test_a_broken_connection_is_gone_on_with(database, server, exported):
 
 
 def test_a_download_that_was_complete_before_the_end_is_used(database, server, exported, tmp_path):
-    partial = tmp_path / "cache/fetched/.eight.tar.download"
-    partial.parent.mkdir(parents=True)
+    server.breaks_after = 200_000
+    with pytest.raises(FailedError):
+        fetch(f"{server.url}/eight.tar")
+    (partial,) = (tmp_path / "cache/fetched").glob(".eight*.download")
     partial.write_bytes((exported / "eight.tar").read_bytes())
     assert fetch(f"{server.url}/eight.tar").checksum == database.checksum
 
 
+def test_what_a_killed_fetch_left_is_not_taken_for_another_source(
+    server, exported, tmp_path, monkeypatch
+):
+    server.folder = tmp_path / "served"
+    server.folder.mkdir()
+    (server.folder / "eight.tar").write_bytes((exported / "eight.tar").read_bytes())
+    (server.folder / "other.tar").write_bytes(b"another")
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(fetching, "_unpack", raising(KeyboardInterrupt))
+        fetch(f"{server.url}/eight.tar")
+    with pytest.raises(InputError, match=r"other\.tar is not the archive"):
+        fetch(f"{server.url}/other.tar", name="eight")
+    assert fetch(f"{server.url}/eight.tar").n_samples == 8
+    assert server.asked == [0, 0]  # the whole archive was there
+
+
+def raising(error):
+    def fail(*_):
+        raise error
+
+    return fail
+
+
+def altered(exported, place, **values):
+    """The archive `exported`, with other values in its description."""
+    with tarfile.open(exported / "eight.tar") as archive:
+        archive.extractall(place, filter="data")
+    path = place / "eight" / "database.json"
+    header = json.loads(path.read_text())
+    path.write_text(json.dumps(header | values))
+    with tarfile.open(place / "eight.tar", "w") as archive:
+        archive.add(place / "eight", "eight")
+
+
 @pytest.mark.parametrize(
-    "damage", ["another", "cut", "no archive", "voxels.nc", "shards/shard-00001.nc"]
+    ("values", "said"),
+    [
+        (
+            {"schema_version": 99},
+            "has schema glioquery-database 99, this version .*: install a newer one",
+        ),
+        (
+            {"plan": {"atlas": {"name": "other", "sha256": "0" * 64}}},
+            "was simulated in the atlas other .* the atlas in use is SRI24",
+        ),
+    ],
+)
+def test_a_sound_database_that_cannot_be_read_here_is_kept(
+    server, exported, tmp_path, values, said
+):
+    if plan := values.get("plan"):
+        with tarfile.open(exported / "eight.tar") as archive:
+            kept = json.load(archive.extractfile("eight/database.json"))["plan"]
+        values = {"plan": kept | plan}
+    altered(exported, tmp_path / "served", **values)
+    server.folder = tmp_path / "served"
+    url = f"{server.url}/eight.tar"
+    for _ in range(2):
+        with pytest.raises(InputError, match=f"^{url} {said}.*; the download is kept$"):
+            fetch(url)
+    assert server.asked == [0]
+    (archive,) = (tmp_path / "cache/fetched").iterdir()
+    assert archive.read_bytes() == (tmp_path / "served/eight.tar").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "damage", ["another", "cut", "no archive", "empty", "voxels.nc", "shards/shard-00001.nc"]
 )
 def test_nothing_is_kept_of_what_is_not_the_database(damage, server, exported, tmp_path):
     digest, content = None, (exported / "eight.tar").read_bytes()
@@ -180,6 +250,8 @@ def test_nothing_is_kept_of_what_is_not_the_database(damage, server, exported, t
         content = content[:90_000]
     elif damage == "no archive":
         content = b"<html>not found</html>" * 100
+    elif damage == "empty":
+        content = bytes(tarfile.RECORDSIZE)  # what `tar -c` of nothing writes
     else:
         with tarfile.open(exported / "eight.tar") as archive:
             at = archive.getmember(f"eight/{damage}").offset_data + 100_000

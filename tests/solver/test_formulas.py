@@ -32,13 +32,17 @@ def test_a_formula_is_computed(text, value):
 
 
 def test_a_formula_takes_arrays():
-    assert Formula("a * b")({"a": np.array([1, 2]), "b": 3}).tolist() == [3, 6]
+    values = {"a": np.array([1, 2, 3]), "b": np.array([3, 2, 1]), "c": 2}
+    assert Formula("a * c")(values).tolist() == [2, 4, 6]
+    assert Formula("max(a, b)")(values).tolist() == [3, 2, 3]
+    assert Formula("min(a, b, c - 0.5)")(values).tolist() == [1, 1.5, 1]
 
 
 @pytest.mark.parametrize(
     "text",
     ["__import__('os')", "a.b", "a[0]", "(lambda: 1)()", "[a]", "f'{a}'", "exit()", "sqrt(a", "",
-     "'a' < b", "True", "a if b else c", "sqrt(x=a)", "a := 3"],
+     "'a' < b", "True", "a if b else c", "sqrt(x=a)", "a := 3", "min(a) < 3", "max() < 3",
+     "abs(a, b) < 3", "sqrt() < 3", "sqrt < 3", "a < min", "max(a, sqrt)"],
 )  # fmt: skip
 def test_anything_else_is_refused_in_one_line(text):
     with pytest.raises(InputError) as refused:
@@ -46,7 +50,7 @@ def test_anything_else_is_refused_in_one_line(text):
     assert "\n" not in str(refused.value) and repr(text)[:5] in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["9 ** 9 ** 9 ** 9 < a", "1 / 0 < a"])
+@pytest.mark.parametrize("text", ["9 ** 9 ** 9 ** 9 < a", "1 / 0 < a", "-(a < 3) < 1"])
 def test_numbers_that_lead_nowhere_are_refused_at_once(text):
     with pytest.raises(InputError, match="has no value"):
         Formula(text)({"a": 1})

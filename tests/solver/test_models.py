@@ -18,7 +18,8 @@ from scipy.integrate import solve_ivp
 
 from glioquery.atlas import Grid
 from glioquery.dbgen import Database, ParameterSpace, Plan, Range, generate, verify
-from glioquery.query import build_index, search
+from glioquery.errors import InputError
+from glioquery.query import build_index, find_measure, search
 from glioquery.solver import (
     TIME_SCALING,
     Accuracy,
@@ -28,7 +29,7 @@ from glioquery.solver import (
     Tissue,
     simulate,
 )
-from glioquery.solver.declarations import own_parameters
+from glioquery.solver.declarations import Combination, own_parameters, parameter
 from glioquery.solver.laplacian import face_weights
 from glioquery.solver.models import (
     FisherKolmogorovMassEffect,
@@ -124,7 +125,7 @@ def test_the_reaction_of_two_populations_is_of_second_order():
 react = jax.jit(lambda model, *state: model.react(*state), static_argnums=0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**32 - 1),
     growth=st.floats(0, 3),
@@ -296,6 +297,15 @@ class Unhashable(Gompertz):
     __hash__ = None
 
 
+@dataclass(frozen=True)
+class Speedy(Gompertz):
+    rho: float = parameter(1.0, "another rate")
+
+
+class TwoLambdas(Gompertz):
+    combinations = (Combination("lambda_mm", "mm", "another width", "L", "2 * sqrt(dw / rho)"),)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
@@ -317,16 +327,42 @@ class Unhashable(Gompertz):
         ),
         ("fisher-kolmogorov", {"ratio": "ten"}, "does not accept"),
         ("fisher-kolmogorov-tensor", {"tensor": {"frame": "world"}}, "tensor field is described"),
+        ("fisher-kolmogorov-tensor", {"tensor": 3}, "tensor is a file of tensors, .* got 3"),
+        (f"{__name__}:Speedy", {}, "declares 'rho', a name that is taken already"),
+        (f"{__name__}:TwoLambdas", {}, "declares 'lambda_mm', a name that is taken already"),
         ("fisher-kolmogorov-mass-effect", {"swelling": 3}, r"swelling lies in \[0, 2\], got 3"),
         ("fisher-kolmogorov-two-foci", {"offset_y_mm": 900}, r"offset_y_mm lies in \[-200, 200\]"),
         ("fisher-kolmogorov-two-foci", {"delay": -1}, r"delay lies in \[0, 100\], got"),
         ("proliferative-necrotic", {"threshold": 1.5}, "threshold lies in"),
         ("proliferative-necrotic", {"nutrient_diffusion": 50}, "nutrient_diffusion lies in"),
+        ("proliferative-necrotic", {"substeps": 2.5}, r"a whole number in \[1, 100\], got 2.5"),
+        ("proliferative-necrotic", {"substeps": True}, "a whole number in .* got True"),
+        ("proliferative-necrotic", {"substeps": 101}, "a whole number in .* got 101"),
     ],
 )
 def test_a_model_that_cannot_be_made_says_why(name, options, message):
     with pytest.raises(ValueError, match=message):
         find_model(name, **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("class Mine(\n", r"SyntaxError: .*never closed \(broken\.py, line 1\)"),
+        ("class Mine(Base): pass\n", "NameError: name 'Base' is not defined"),
+    ],
+)
+def test_a_module_that_fails_is_said_in_one_line(tmp_path, monkeypatch, text, message):
+    (tmp_path / "broken.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("own", "broken:Mine", "glioquery.models")
+    monkeypatch.setattr(registry, "entry_points", lambda **_: [point])
+    for find in (lambda: find_model("broken:Mine"), lambda: find_measure("broken:Mine")):
+        with pytest.raises(InputError, match=f"module fails .{message}.: mend") as refused:
+            find()
+        assert "\n" not in str(refused.value)
+    with pytest.raises(InputError, match=r"growth model 'own' \(broken:Mine\) fails: "):
+        find_model("own")
 
 
 def test_settings_as_typed_on_a_command_line():

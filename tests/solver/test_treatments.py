@@ -16,6 +16,7 @@ from glioquery.solver import (
     GrowthParameters,
     Radiotherapy,
     Resection,
+    Status,
     Thresholds,
     march,
     simulate,
@@ -138,6 +139,23 @@ def test_order_in_time_is_two_with_events(tissue, growth):
         for f in steps
     ]
     assert slope([1 / f for f in steps], errors) == pytest.approx(2, abs=0.4)
+
+
+@pytest.mark.parametrize(
+    "treatment",
+    [
+        Drug(20.0, 10.0, math.inf),
+        Radiotherapy(20.0, 60.0, alpha=1.0, fractions=3),
+        Resection(20.0, np.ones((14, 14, 12), np.bool_)),
+    ],
+    ids=["drug", "radiotherapy", "resection"],
+)
+def test_a_tumour_of_which_nothing_is_left_stays_away(tissue, growth, treatment):
+    run = simulate(tissue, growth, snapshot_days=(10.0, 50.0), treatments=[treatment])
+    assert run.status is Status.DONE and run.parameters.days == DAYS
+    assert run.snapshots[0].u.max() > 0
+    assert run.snapshots[1].u.max() == run.final.u.max() == run.final.whole_voxels == 0
+    assert run.clipped < 1e-6
 
 
 def test_what_no_treatment_can_be_is_refused(tissue, growth):

@@ -50,6 +50,14 @@ def test_without_diffusion_each_seed_follows_the_logistic_curve_from_its_own_tim
     np.testing.assert_allclose(u, exact, rtol=1e-4, atol=1e-12)
 
 
+def test_a_second_focus_that_never_comes_leaves_the_steps_as_they_are(tissue):
+    growth = GrowthParameters(FIRST, 0.5, 0.0, 60.0)
+    waiting = simulate(tissue, growth, model=two_foci(2.0))
+    alone = simulate(tissue, growth)
+    assert waiting.n_steps == alone.n_steps > 5
+    np.testing.assert_allclose(waiting.final.u, alone.final.u, atol=1e-6)
+
+
 def test_before_its_time_the_second_focus_changes_nothing(tissue):
     early = GrowthParameters(FIRST, 0.2, RHO, 35)
     u = simulate(tissue, early, model=two_foci(4.0)).final.u

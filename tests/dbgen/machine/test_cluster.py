@@ -117,6 +117,14 @@ def test_no_cluster_to_join_is_said_at_once(ray_instead, monkeypatch, tmp_path, 
     assert ray.asked == {}
 
 
+@pytest.mark.parametrize("address", ["..:80", f"{'a' * 64}.org:80", "127.0.0.1:99999"])
+def test_an_address_that_can_be_none_is_refused(ray_instead, address):
+    ray = ray_instead()
+    with pytest.raises(ConnectionError, match=f"no Ray cluster at {address}"):
+        connected(address).__enter__()
+    assert ray.asked == {}
+
+
 @pytest.mark.parametrize("greeting", [b"", b"220 a mail server\r\n"])
 def test_another_program_is_not_taken_for_a_cluster(ray_instead, monkeypatch, greeting):
     ray = ray_instead()

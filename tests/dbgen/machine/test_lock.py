@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from glioquery.dbgen.machine.lock import HeldError, hold
+from glioquery.dbgen.machine.lock import HeldError, hold, hold_in_turn
 
 
 @pytest.fixture(params=["with flock", "without flock"])
@@ -108,3 +108,18 @@ def test_other_faults_of_the_file_system_are_told(monkeypatch, tmp_path):
     monkeypatch.setattr("glioquery.dbgen.machine.lock.fcntl.flock", fail)
     with pytest.raises(OSError, match="Input/output"):
         hold(tmp_path / "lock").__enter__()
+
+
+def test_who_could_not_wait_leaves_the_file_to_its_holder(monkeypatch, tmp_path):
+    path = tmp_path / "lock"
+    with hold_in_turn(path) as is_alone:
+        assert is_alone
+
+        def fail(*_):
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+        monkeypatch.setattr("glioquery.dbgen.machine.lock.fcntl.flock", fail)
+        with hold_in_turn(path) as is_alone:
+            assert not is_alone
+        assert path.exists()
+    assert not path.exists()

@@ -147,6 +147,31 @@ def test_verify_compares_the_parameters_with_their_checksum(copy):
     assert verify(generate(copy, 11).path) == []
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda header: header.pop("box"), "it lacks box"),
+        (lambda header: header.pop("shard_size"), "it lacks shard_size"),
+        (lambda header: header["plan"].pop("atlas"), "it lacks plan.atlas"),
+        (lambda header: header["plan"]["atlas"].pop("sha256"), "it lacks plan.atlas.sha256"),
+        (lambda header: header.update(plan=[]), r"its plan is \[\] and no object"),
+        (lambda header: header.update(parts=[3]), "its parts is 3 and no object"),
+        (lambda header: header.update(parts=3), "its parts is 3 and no list"),
+        (lambda header: header.update(parts=[{"seed": 3}]), "it lacks parts.space, parts.sampler"),
+        (lambda header: header.update(shard_size=0), "its shard_size is 0 and no number"),
+        (lambda header: header.update(n_samples="11"), "its n_samples is '11' and no number"),
+        (lambda header: header.update(n_samples=True), "its n_samples is True and no number"),
+    ],
+)
+def test_a_description_that_was_altered_is_refused(copy, change, said):
+    header = read_header(copy)
+    change(header)
+    write_json(copy / "database.json", header)
+    for use in (Database.open, verify):
+        with pytest.raises(DatabaseError, match=rf"database\.json was altered, {said}.*: put it"):
+            use(copy)
+
+
 @pytest.mark.parametrize("record", ["", "[]", '{"first": 4}'])
 def test_a_damaged_record_has_its_shard_made_anew(database, copy, record):
     (copy / "shards" / "shard-00002.json").write_text(record)

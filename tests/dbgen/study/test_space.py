@@ -129,6 +129,12 @@ def test_values_and_lists_in_toml(tmp_path):
             "lambda_mm: dw of 0.02 to 1.5 and rho .* from 0.316 to 27.4 mm, got 2 to 50",
         ),
         ("sampler = 'identifiable'\nlambda_mm = 3", "lambda_mm: a range is given as"),
+        ("table = 3", "table: the table of runs is a file, or lists of numbers .* got 3"),
+        ("table = ['a.csv']", r"table: the table of runs is a file, .* got \['a\.csv'\]"),
+        ("[table]\ndw = ['a']", "table: the table of runs, dw: a list of numbers .* got"),
+        ("[table]\ndw = '12'", "table: the table of runs, dw: a list of numbers .* got '12'"),
+        ("[table]\ndw = 1", "table: the table of runs, dw: a list of numbers .* got 1"),
+        ("where = 'min(dw) < 3'", "the formula .* min takes two values or more, got 1"),
         ("[dw", "space.toml"),
     ],
 )

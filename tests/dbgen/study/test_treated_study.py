@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from generating import in_this_process
 
-from glioquery.dbgen import Database, Plan, generate
+from glioquery.dbgen import Database, Plan, generate, verify
 from glioquery.dbgen.store.comparison import differing_outlines
 from glioquery.errors import InputError
 from glioquery.pipeline.inversion.options import InversionOptions
+from glioquery.query import outlines_of
+from glioquery.query.index.source import OWN_MAXIMUM
 from glioquery.solver import Radiotherapy, simulate
 
 STUDY = """
@@ -61,6 +63,15 @@ def test_the_tumours_of_a_treated_sweep_are_treated(tmp_path):
     assert differing_outlines(database.outlines(0), again.density, database.thresholds) == []
     with pytest.raises(InputError, match=r"were treated, .* search this database with `glioquery"):
         InversionOptions().require_fit(database, 1)
+
+
+def test_a_sweep_keeps_a_tumour_of_which_nothing_is_left(tmp_path):
+    with in_this_process():
+        made = generate(tmp_path / "db", plan=plan_of(tmp_path, STUDY.replace("2.0", "60.0")))
+    assert not made.outlines(0).whole.any() and verify(tmp_path / "db") == []
+    for outlines in outlines_of(made), outlines_of(made, normalisation=OWN_MAXIMUM):
+        core, whole = outlines.packed_outlines(0, 1)
+        assert not core.any() and not whole.any()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import sys
 import pytest
 from command_line import run
 
+from glioquery.dbgen.machine.files import completed
 from glioquery.errors import InputError
 from glioquery.pipeline.cohort.cohort import Case, describe_request, invert_case, is_done
 from glioquery.pipeline.inversion.inversion import invert
@@ -136,10 +137,12 @@ def test_a_second_run_is_refused_in_one_line(tmp_path):
 HANG = """
 import sys, time
 from pathlib import Path
+from glioquery.dbgen.machine.files import begun
 from glioquery.pipeline.results.result_folder import replaced
 with replaced(Path(sys.argv[1])) as stage:
     (stage / "sub-b_space-T1w_density.nii.gz").write_text("half")
-    (Path(sys.argv[1]) / ".cohort.csv.1234.part").write_text("half")
+    begun(Path(sys.argv[1]) / "cohort.csv").write_text("half")
+    begun(Path(sys.argv[1]) / "movie").mkdir()
     print("begun", flush=True)
     time.sleep(60)
 """
@@ -158,6 +161,15 @@ def test_what_a_killed_run_left_is_swept_by_the_next(tmp_path):
     with only_run(tmp_path):
         pass
     assert contents(tmp_path) == before and not (tmp_path / STAGE).exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_run_leaves_what_another_process_writes_into_the_folder(tmp_path):
+    with completed(tmp_path / "picture.png") as temporary:
+        temporary.write_text("whole")
+        with only_run(tmp_path):
+            pass
+    assert (tmp_path / "picture.png").read_text() == "whole"
 
 
 def alter(folder):

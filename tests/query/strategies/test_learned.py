@@ -257,6 +257,8 @@ def test_what_cannot_be_trained_is_refused(index, make_source, source, tmp_path)
         dataclasses.replace(TINY, edge=64)
     with pytest.raises(ValueError, match="needs 200 tumours at least, the database holds 90"):
         training.train_network(index, "ae", 0, dataclasses.replace(TINY, batch=100))
+    with pytest.raises(ValueError, match="seed is a whole number from 0 up, got -1"):
+        training.train_network(index, "ae", 0, TINY, seed=-1)
 
 
 @pytest.mark.parametrize(
