@@ -52,11 +52,11 @@ def draw_two_scans(folder: Path) -> bytes:
     )
     inversion = invert(patient, follow_up=follow_up)
     assert inversion.outlook is not None
-    (foretold,) = inversion.outlook.maps
+    (forecast,) = inversion.outlook.maps
     day = truth.apart_days + truth.ahead_days
     days = [
         ("day 0", truth.scans[0].density),
-        (f"day {day:.0f}, foretold", foretold),
+        (f"day {day:.0f}, forecast", forecast),
         (f"day {day:.0f}, truth", truth.later),
     ]
     return draw_days(patient, days)
