@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+
+LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""From RAS world coordinates (NIfTI, ours) to LPS (DICOM, ITK), and back."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +107,41 @@ class Grid:
         inverse = np.linalg.inv(self.affine)
         return np.asarray(world_mm, np.float64) @ inverse[:3, :3].T + inverse[:3, 3]
 
+    def corner_voxels(self) -> NDArray[np.int64]:
+        """The voxels at the corners.
+
+        Returns
+        -------
+        (8, 3) int array
+            Their indices, the first voxel first and the last one last.
+        """
+        return np.array(list(np.ndindex(2, 2, 2))) * (np.array(self.shape) - 1)
+
+    def apart_mm(self, other: Grid) -> float:
+        """Largest distance between the places that two grids of one shape give a corner voxel.
+
+        Parameters
+        ----------
+        other : Grid
+            A grid of the same shape.
+
+        Returns
+        -------
+        float
+            Euclidean distance, mm.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> moved = np.eye(4)
+        >>> moved[:2, 3] = 3, 4
+        >>> Grid((9, 9, 9), np.eye(4)).apart_mm(Grid((9, 9, 9), moved))
+        5.0
+        """
+        corners = self.corner_voxels()
+        steps = self.to_world(corners) - other.to_world(corners)
+        return float(np.linalg.norm(steps, axis=1).max())
+
     def part(self, box: tuple[slice, slice, slice]) -> Grid:
         """The grid of a box of its voxels.
 
@@ -150,22 +190,31 @@ class Grid:
         return self.affine[axis, 3] + self.affine[axis, axis] * np.arange(self.shape[axis])
 
     def __eq__(self, other: object) -> bool:
-        """Whether two grids have one shape and affines that agree to 1e-3 mm at every voxel."""
+        """Whether two grids have one shape and no voxel's places lie 1e-3 mm apart or more."""
         if not isinstance(other, Grid):
             return NotImplemented
         if self.shape != other.shape:
             return False
         if (self.affine == other.affine).all():
             return True
-        corners = np.stack(np.meshgrid(*[(0, n - 1) for n in self.shape]), -1).reshape(-1, 3)
-        return bool(np.abs(self.to_world(corners) - other.to_world(corners)).max() < 1e-3)
+        return self.apart_mm(other) < 1e-3
 
     __hash__ = None  # type: ignore[assignment]
 
     def __str__(self) -> str:
-        spacing = " x ".join(f"{s:.4g}" for s in self.spacing_mm)
+        spacing = sizes_as_text(self.spacing_mm)
         first = ", ".join(f"{x:.4g}" for x in self.affine[:3, 3])
         return f"{' x '.join(map(str, self.shape))} voxels of {spacing} mm from ({first})"
+
+
+def flip_lps(vectors: NDArray[Any]) -> NDArray[Any]:
+    """Points or vectors (..., 3) of the RAS world in the LPS one, or the other way round."""
+    return vectors * np.diag(LPS_FROM_RAS)[:3].astype(vectors.dtype)
+
+
+def sizes_as_text(sizes: Iterable[float]) -> str:
+    """Sizes along the axes for a message, to four digits: 0.9375 x 0.9375 x 1.2."""
+    return " x ".join(f"{size:.4g}" for size in sizes)
 
 
 SIMULATION_GRID = Grid(

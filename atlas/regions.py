@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .grid import Grid
+
+T = TypeVar("T", bound=np.generic)
 
 Box = tuple[slice, slice, slice]
 """Index slices along the three array axes."""
@@ -22,13 +25,18 @@ def bounding_box(mask: NDArray[np.bool_], margin: ArrayLike = 0) -> Box:
     margin : int or (3,) int array
         Voxels by which the box is wider on each side, within the grid.
     """
-    # Six times as fast as `scipy.ndimage.find_objects`.
-    spans = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    if spans[0].size == 0:
+    # One pass as the voxels lie in memory; the other two axes ask the slabs that it has found.
+    axes = sorted(range(3), key=lambda axis: -abs(mask.strides[axis]))
+    laid = mask.transpose(axes)
+    held = np.flatnonzero(laid.any(axis=(1, 2)))
+    if held.size == 0:
         return slice(0, 0), slice(0, 0), slice(0, 0)
+    plane = np.logical_or.reduce(laid[held[0] : held[-1] + 1], axis=0)
+    spans = held, np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    in_order = [spans[axes.index(axis)] for axis in range(3)]
     x, y, z = (
         slice(max(0, int(span[0]) - int(more)), min(n, int(span[-1]) + 1 + int(more)))
-        for span, more, n in zip(spans, np.broadcast_to(margin, 3), mask.shape, strict=True)
+        for span, more, n in zip(in_order, np.broadcast_to(margin, 3), mask.shape, strict=True)
     )
     return x, y, z
 
@@ -80,6 +88,31 @@ def without_holes(mask: NDArray[np.bool_], across: int | None = None) -> NDArray
     return filled
 
 
+def signed_distance_mm(
+    mask: NDArray[np.bool_], spacing_mm: Sequence[float] | NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Distance from each voxel's centre to the nearest one on the other side of a mask's surface.
+
+    Parameters
+    ----------
+    mask : (nx, ny, nz) bool array
+        Neither empty nor all.
+    spacing_mm : (3,) floats
+        Distance between voxel centres along each array axis.
+
+    Returns
+    -------
+    (nx, ny, nz) float64 array
+        In mm, negative inside.
+    """
+    from scipy import ndimage
+
+    found: NDArray[np.float64] = ndimage.distance_transform_edt(~mask, sampling=spacing_mm)
+    box = bounding_box(mask, 1)
+    found[box] -= ndimage.distance_transform_edt(mask[box], sampling=spacing_mm)
+    return found
+
+
 def mean_of_blocks(values: NDArray[np.floating], block: Sequence[int]) -> NDArray[np.float32]:
     """Mean over blocks of voxels, summed in float64.
 
@@ -104,3 +137,39 @@ def mean_of_blocks(values: NDArray[np.floating], block: Sequence[int]) -> NDArra
         for part in parts[1:]:
             sums += part
     return (sums / np.prod(block)).astype(np.float32)
+
+
+def shape_of(box: Box) -> tuple[int, int, int]:
+    """Number of voxels of a box along each axis.
+
+    Examples
+    --------
+    >>> shape_of((slice(2, 5), slice(0, 9), slice(8, 8)))
+    (3, 9, 0)
+    """
+    x, y, z = (side.stop - side.start for side in box)
+    return x, y, z
+
+
+def embed(
+    values: NDArray[T], box: Box, shape: tuple[int, int, int], *, order: Literal["C", "F"] = "C"
+) -> NDArray[T]:
+    """Lay values of a box into a new array; 0 outside the box.
+
+    Parameters
+    ----------
+    values : array of the box's shape
+    box : Box
+    shape : (3,) tuple of int
+        Shape of the whole.
+    order : {"C", "F"}
+        Whether the last or the first axis of the result changes fastest.
+
+    Returns
+    -------
+    array of that shape
+        It has the values' type.
+    """
+    whole = np.zeros(shape, values.dtype, order)
+    whole[box] = values
+    return whole

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..solver.declarations import RATES, Declared
 from .machine.files import write_text
 from .store.database import Database
-from .store.shard import variables_of
+from .store.shard import count_draws, variables_of
 from .study.samplers import find_sampler
 from .study.space import ParameterSpace
 from .study.values import Choices
@@ -62,12 +62,15 @@ class PartFacts:
     seed : int
     space : dict
         Values and limits.
+    settings : dict
+        Values of its growth model.
     """
 
     n_samples: int
     sampler: str
     seed: int
     space: dict[str, Any]
+    settings: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class DatabaseFacts:
     package_version : str
         Version of glioquery that began it.
     model : dict
-        Name, equation and settings of the growth model.
+        Name and equation of the growth model, and the settings that all parts have.
     parameters : dict
         What the model declares of its own parameters.
     units : dict
@@ -141,13 +144,21 @@ class DatabaseFacts:
 
 
 def describe_database(database: Database) -> DatabaseFacts:
-    """Gather the facts of a finished database."""
+    """Gather the facts of a finished database.
+
+    Parameters
+    ----------
+    database : Database
+
+    Returns
+    -------
+    DatabaseFacts
+    """
     header, plan, declared = database.header, database.header["plan"], database.declared
     parameters = [one.name for one in (*RATES, *declared.parameters)]
     stored = [*parameters, *(c.name for c in declared.all_combinations), "whole_ml", "core_ml"]
     values = database.parameters
-    _, first_of_run = np.unique(values.run, return_index=True)
-    n_draws = int((values.attempt.values[first_of_run] + 1).sum())
+    n_runs, n_draws = count_draws(values.run.values, values.attempt.values)
     outside = _outside(database)
     edges = _volume_edges(database, values.whole_ml.values[outside])
     counts, _ = np.histogram(values.whole_ml, edges)
@@ -155,30 +166,33 @@ def describe_database(database: Database) -> DatabaseFacts:
     for record in database.records:
         name = record.processor or "not recorded"
         processors[name] = processors.get(name, 0) + record.last - record.first
+    parts = tuple(
+        PartFacts(
+            part.last - part.first,
+            part.space.sampler,
+            part.seed,
+            {key: value for key, value in part.space.to_dict().items() if key != "sampler"},
+            part.description["model"]["settings"],
+        )
+        for part in database.parts
+    )
     return DatabaseFacts(
         path=database.path,
         checksum=database.checksum,
         package_version=header["package_version"],
-        model={key: plan["model"][key] for key in ("name", "equation", "settings")},
+        model={key: plan["model"][key] for key in ("name", "equation")}
+        | {"settings": _shared(part.settings for part in parts)},
         parameters=declared.describe(),
         units={name: variables_of(header)[name][1] for name in stored},
-        parts=tuple(
-            PartFacts(
-                part.last - part.first,
-                part.space.sampler,
-                part.seed,
-                {key: value for key, value in part.space.to_dict().items() if key != "sampler"},
-            )
-            for part in database.parts
-        ),
+        parts=parts,
         atlas=plan["atlas"]["name"],
         thresholds=plan["thresholds"],
         store=header["store"],
         ventricles=database.stores_ventricles,
         n_samples=database.n_samples,
-        n_runs=len(first_of_run),
+        n_runs=n_runs,
         n_draws=n_draws,
-        acceptance=len(first_of_run) / n_draws,
+        acceptance=n_runs / n_draws,
         n_outside=int(outside.sum()),
         stored={
             name: (
@@ -194,6 +208,16 @@ def describe_database(database: Database) -> DatabaseFacts:
         processors=processors,
         n_bytes=sum(record.bytes for record in database.records),
     )
+
+
+def _shared(settings: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The settings that are the same in all of some."""
+    first, *others = settings
+    return {
+        name: value
+        for name, value in first.items()
+        if all(name in other and other[name] == value for other in others)
+    }
 
 
 def _outside(database: Database) -> NDArray[np.bool_]:
@@ -221,13 +245,33 @@ def _volume_edges(database: Database, outside_ml: NDArray[np.float64]) -> NDArra
 
 
 def licence_of(atlas: str) -> Licence:
-    """The licence of what is simulated in an atlas."""
+    """The licence of what is simulated in an atlas.
+
+    Parameters
+    ----------
+    atlas : str
+        Name of the atlas.
+
+    Returns
+    -------
+    Licence
+    """
     own = Licence(f"The licence of the atlas {atlas}, from which the database derives.")
     return LICENCES.get(atlas, own)
 
 
 def write_card(database: Database) -> Path:
-    """Write the database's card into its folder, complete or not at all."""
+    """Write the database's card into its folder, complete or not at all.
+
+    Parameters
+    ----------
+    database : Database
+
+    Returns
+    -------
+    Path
+        The card's.
+    """
     path = database.path / CARD
     write_text(path, card_text(describe_database(database)))
     return path
@@ -247,7 +291,11 @@ def card_text(facts: DatabaseFacts) -> str:
         for part in facts.parts
     ]
     own = {one.name for one in declared.parameters}
-    settings = ", ".join(f"{k} = {v}" for k, v in facts.model["settings"].items())
+    names = dict.fromkeys(name for part in facts.parts for name in part.settings)
+    settings = ", ".join(
+        f"{k} = {_joined(str(part.settings[k]) for part in facts.parts if k in part.settings)}"
+        for k in names
+    )
     each = facts.core_seconds / facts.n_samples
     parameters = [
         (

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..paths import StrPath
-from ..solver.declarations import Declared
+from ..solver.declarations import Declared, own_values
 from .datacard import write_card
 from .machine.files import begun, sha256_of, write_json
 from .machine.progress import Progress, silent
@@ -26,11 +26,11 @@ from .store.header import (
     SCHEMA_VERSION,
     DatabaseError,
     declared_in,
-    mending,
 )
 from .store.netcdf import opened
 from .store.record import ShardRecord, shard_path
 from .store.shard import VOXELS, define_variable, read_table, table_sha256, variables_of
+from .study.samplers import find_sampler
 
 DRAWN = ("space", "sampler", "seed")
 """What of their plans the parts of a database need not share."""
@@ -91,7 +91,9 @@ def merge(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     for name in names:
-        values = dict.fromkeys(str(_settings(database)[name]) for database in databases)
+        values = dict.fromkeys(
+            str(_full_model(database, declared)["settings"][name]) for database in databases
+        )
         if len(values) > 1:
             tell(
                 f"The models have {name} = {', '.join(values)}: the merged database keeps it for "
@@ -103,6 +105,19 @@ def merge(
 def _settings(database: Database) -> dict[str, Any]:
     settings: dict[str, Any] = database.header["plan"]["model"]["settings"]
     return settings
+
+
+def _full_model(database: Database, declared: Declared | None) -> dict[str, Any]:
+    """The description of a database's model, with the parameters that it has gained since."""
+    model: dict[str, Any] = database.header["plan"]["model"]
+    names = [] if declared is None else [one.name for one in declared.parameters]
+    missing = [name for name in names if name not in model["settings"]]
+    if not missing:
+        return model
+    from ..solver.models import recall_model  # here: it imports JAX, which most merges can spare
+
+    values = own_values(recall_model(model))
+    return model | {"settings": model["settings"] | {name: values[name] for name in missing}}
 
 
 def _declared(databases: Sequence[Database]) -> Declared | None:
@@ -142,13 +157,16 @@ def _merged_header(databases: Sequence[Database], declared: Declared | None) -> 
     for database in databases:
         for part in database.header.get("parts") or [_as_part(database)]:
             if declared is not None:
-                part = {"model": database.header["plan"]["model"]} | part
-            for other in parts:
-                if all(part.get(key) == other.get(key) for key in (*DRAWN, "model")):
-                    raise DatabaseError(
-                        f"{database.path} holds tumours that another one holds too, drawn from one "
-                        "space with one seed: merge the larger one alone, or draw with another seed"
-                    )
+                part = {"model": _full_model(database, declared)} | part
+            sweeps = find_sampler(part["sampler"]).sweeps  # the points decide, not the seed
+            decides = ("space", "sampler", "model", *(() if sweeps else ("seed",)))
+            if any(all(part.get(key) == other.get(key) for key in decides) for other in parts):
+                origin = "by the same sweep" if sweeps else "drawn from one space with one seed"
+                advice = "" if sweeps else ", or draw with another seed"
+                raise DatabaseError(
+                    f"{database.path} holds tumours that another one holds too, {origin}: merge "
+                    f"the larger one alone{advice}"
+                )
             parts.append(part)
     described = {} if declared is None else {"parameters": declared.describe()}
     return {
@@ -184,15 +202,12 @@ def _copy_shards(
     total = sum(len(database.records) for database in databases)
     index = n_samples = n_runs = 0
     for database in databases:
-        for number, record in enumerate(database.records):
-            source, target = shard_path(database.path, number), shard_path(folder, index)
-            shutil.copyfile(source, target)
-            if sha256_of(target) != record.sha256:
-                raise DatabaseError(
-                    f"{source} is not the file that was written (its SHA-256 differs): "
-                    f"{mending(database.path, database.header)} makes it again"
-                )
-            _renumber(target, record, header, _settings(database), n_samples, n_runs)
+        settings = _full_model(database, declared_in(header))["settings"]
+        for shard in database.shards:
+            target = shard_path(folder, index)
+            with shard.compared() as source, target.open("wb") as file:
+                shutil.copyfileobj(source, file)
+            _renumber(target, shard.record, header, settings, n_samples, n_runs)
             index += 1
             progress(index, total)
         n_samples += len(database)

@@ -10,16 +10,25 @@ import math
 import time
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..atlas import Atlas, load_atlas
+from ..paths import StrPath
 from ..solver import Tissue
 from ..solver.models import reach_of
-from .generation import SHARD_SIZE, new_header, number_of_samples, require_shard_size
-from .machine.cores import available_cores
+from .generation import (
+    SHARD_SIZE,
+    complete_request,
+    new_header,
+    number_of_samples,
+    require_shard_size,
+    what_is_left,
+)
+from .machine.cores import available_cores, require_workers
 from .machine.files import scratch_folder
 from .store.shard import write_shard
 from .study.plan import Plan
-from .study.samples import Rejection, Sample, attempts_of, draw_attempt, no_acceptable_tumor
+from .study.samples import Rejection, Sample, draw_samples
 
 N_RUNS = 24
 """Accepted runs with which a pilot ends."""
@@ -99,6 +108,7 @@ def forecast(
     """
     n_samples = number_of_samples(n_samples, plan.space)
     require_shard_size(shard_size)
+    require_workers(n_workers)
     n_workers = n_workers or available_cores()
     atlas = load_atlas()
     tissue = Tissue.from_atlas(atlas)
@@ -137,6 +147,48 @@ def forecast(
     )
 
 
+def forecast_rest(
+    path: StrPath,
+    n_samples: int | None = None,
+    *,
+    plan: Plan | None = None,
+    store: str | None = None,
+    shard_size: int = SHARD_SIZE,
+    n_workers: int | None = None,
+) -> tuple[int, Forecast]:
+    """What `generate` would cost with these arguments, apart from what is finished in the folder.
+
+    Parameters
+    ----------
+    path, n_samples, plan, store, shard_size, n_workers
+        As in `generate`.
+
+    Returns
+    -------
+    n_done : int
+        Tumours that are finished.
+    rest : Forecast
+        What the others cost.
+
+    Raises
+    ------
+    InputError
+        As `forecast`; DatabaseError, as `generate`.
+    """
+    require_shard_size(shard_size)
+    require_workers(n_workers)
+    folder = Path(path).absolute()
+    n_samples, plan, store = complete_request(folder, n_samples, plan, store)
+    header, n_left = what_is_left(folder, n_samples, plan, store, shard_size)
+    if n_left:
+        rest = forecast(
+            plan, n_left, store=store, shard_size=header["shard_size"], n_workers=n_workers
+        )
+    else:
+        rest = Forecast(0, 0, 0, 0, 1.0, {}, 0, 0.0, n_workers or available_cores(), 0.0, 0)
+    return n_samples - n_left, rest
+
+
 def run_pilot(
     tissue: Tissue, plan: Plan, n_runs: int
 ) -> tuple[list[list[Sample]], Counter[Rejection]]:
@@ -158,14 +210,7 @@ def run_pilot(
     rejections: Counter[Rejection] = Counter()
     began = time.monotonic()
     while len(runs) < n_runs and not (runs and time.monotonic() - began > SECONDS):
-        for attempt in attempts_of(len(runs)):
-            samples = draw_attempt(tissue, plan, len(runs), attempt)
-            if not isinstance(samples, Rejection):
-                runs.append(samples)
-                break
-            rejections[samples] += 1
-        else:
-            raise no_acceptable_tumor(rejections)
+        runs.append(draw_samples(tissue, plan, len(runs), rejections=rejections))
     return runs, rejections
 
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..atlas import load_atlas
+from ..atlas import Grid, load_atlas
 from ..paths import StrPath
 from ..solver import Tissue
 from ..solver.own_settings import own_arithmetic
 from .machine.files import sha256_of
 from .machine.progress import Progress, silent
 from .store.comparison import differing_outlines
+from .store.curve import decode_outline
 from .store.database import Database
 from .store.fetched import located
 from .store.header import declared_in, parts_of, read_header, shard_spans
@@ -177,7 +178,7 @@ def _content_faults(
             faults.append(f"the condition {formula.text!r} does not hold")
     if limited and (values["core_ml"] < space.core_min_ml).any():
         faults.append(f"core_ml is below its least value {space.core_min_ml:g}")
-    voxel_ml = abs(np.linalg.det(np.array(header["grid"]["affine"])[:3, :3])) / 1000
+    voxel_ml = Grid(header["grid"]["shape"], np.array(header["grid"]["affine"])).voxel_ml
     outlines = {}
     for name in ("core", "whole"):
         outlines[name] = shard[f"{name}_bits"][:]
@@ -205,9 +206,7 @@ def _density_faults(
         if not ((u >= 0) & (u <= 1)).all():
             faults.add("density leaves [0, 1]")
         for name, level in thresholds.items():
-            mask = np.zeros(u.shape, bool)
-            mask[tuple(voxels.T)] = np.unpackbits(outlines[name][row], count=len(voxels))
-            wrong = (u >= level) != mask
+            wrong = (u >= level) != decode_outline(outlines[name][row], voxels, u.shape)
             if wrong[np.abs(u - level) > level * 2.0**-DENSITY_BITS].any():
                 faults.add(f"the {name} outline is not that of the density")
     return sorted(faults)

@@ -20,6 +20,7 @@ from ..solver.compilation import keep_compiled_programs
 from ..solver.models import reach_of
 from .machine.cluster import carried_by_value, reason_of, remote
 from .machine.files import REFUSALS
+from .machine.tasks import UnfitNodeError, require_seen
 from .store.header import HEADER, shard_spans
 from .store.record import shard_path
 from .store.shard import write_shard
@@ -30,10 +31,6 @@ MAX_FAILURES = 3
 """Errors after which a shard is given up."""
 MAX_DEATHS = 10
 """Workers that may die over one shard: nodes come and go, but some deaths are the shard's fault."""
-
-
-class UnfitNodeError(FailedError):
-    """A node that cannot take part; the driver does not try again."""
 
 
 def make_shard(folder: Path, header: dict[str, Any], plan: Plan, index: int) -> None:
@@ -70,10 +67,7 @@ def make_shard_here(
             f"node {node} has glioquery {version('glioquery')}, the driver {package_version}: "
             "install one version on all nodes"
         )
-    if not (folder / HEADER).exists():
-        raise UnfitNodeError(
-            f"node {node} does not see {folder}: name a folder that all nodes share, under one path"
-        )
+    require_seen(folder, HEADER)
     if atlas_checksum() != header["plan"]["atlas"]["sha256"]:
         raise UnfitNodeError(
             f"node {node} has another atlas in use than the driver: set {ATLAS_VARIABLE} before "
@@ -88,7 +82,7 @@ def make_shards(
     """Yield the shards as they are finished; those whose worker died are planned again.
 
     Twice as many shards as there are cores are under way, so that memory does not grow with the
-    database; what workers return is nothing, they write to the folder.
+    database; workers write to the folder and return None.
     """
     # Ray's own retries would hide how often a shard killed its worker.
     task = remote(ray, make_shard_here, num_cpus=1, max_retries=0, name="make_shard")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         verify,
     )
     from .dbgen.sharing import export, fetch
+    from .dbgen.store.opening import open_database
     from .errors import FailedError, GlioqueryError, InputError
     from .pipeline.cohort.case import Case
     from .pipeline.cohort.case_table import CaseTable, read_cases
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from .pipeline.scans.scan_days import ScanFiles
     from .pipeline.scans.treatment_file import read_treatments
     from .query import Index, Match, Measure, build_index, find_measure, search, search_many
-    from .query.index.opening import open_database, open_index
+    from .query.index.opening import open_index
     from .solver import (
         Accuracy,
         BatchResult,
@@ -95,6 +96,7 @@ else:
                 "verify",
             ),
             ".dbgen.sharing": ("export", "fetch"),
+            ".dbgen.store.opening": ("open_database",),
             ".errors": ("FailedError", "GlioqueryError", "InputError"),
             ".pipeline.cohort.case": ("Case",),
             ".pipeline.cohort.case_table": ("CaseTable", "read_cases"),
@@ -127,7 +129,7 @@ else:
                 "search",
                 "search_many",
             ),
-            ".query.index.opening": ("open_database", "open_index"),
+            ".query.index.opening": ("open_index",),
             ".solver": (
                 "Accuracy",
                 "BatchResult",

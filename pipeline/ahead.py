@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 
 def ahead(work: Callable[[], object]) -> threading.Thread:
-    """Begin in a thread what will be needed, and is kept where it is found again.
+    """Start work in a thread; what it computes is cached for later.
 
-    If it fails, nothing is said: it fails again, and is told, where it is needed.
+    Errors are ignored here: the later call raises them again.
 
     Parameters
     ----------

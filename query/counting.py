@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
 from ..solver import TumorMasks
 from .dice import OUTLINES
 from .index.blocks import EDGE, count_voxels, cut_blocks, sum_coarse
@@ -45,11 +44,7 @@ class CutQuery:
         InputError
             If they lie on another grid.
         """
-        if masks.grid != index.grid:
-            raise InputError(
-                f"the masks lie on a grid of {masks.grid}, the index needs {index.grid}: "
-                "resample them"
-            )
+        masks.require_grid(index.grid, "the index")
         outlines = [np.ascontiguousarray(getattr(masks, name)) for name in OUTLINES]
         held = [mask.reshape(len(mask), -1).any(axis=1) for mask in outlines]
         slabs = np.flatnonzero(held[0] | held[1])  # most of the brain is empty of the outlines

@@ -26,7 +26,7 @@ from ..solver.own_settings import own_jax
 from .counting import CutQuery
 from .exact import check_request, make_matches
 from .index.index import Index
-from .match import Match
+from .match import Match, nearest
 from .measures import DICE, Measure
 
 BATCH = 16
@@ -101,10 +101,7 @@ class DeviceIndex:
     ) -> list[Match]:
         totals = query.totals(self.index, measure)
         merits = measure.merit(intersections, totals, empty_score)
-        k = min(k, len(merits))
-        level = np.partition(merits, len(merits) - k)[len(merits) - k]
-        ids = np.flatnonzero(merits >= level)
-        ids = ids[np.argsort(-merits[ids], kind="stable")][:k]
+        ids = nearest(-merits, k)
         return make_matches(
             self.index, query, ids, merits[ids], intersections[:, ids], measure, empty_score
         )

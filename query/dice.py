@@ -16,7 +16,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InputError
 from ..solver import TumorMasks
 
 OUTLINES = ("core", "whole")
@@ -84,8 +83,7 @@ def dice_of_masks(
     >>> dice_of_masks(TumorMasks(line, line, grid), TumorMasks(line, line | True, grid))
     (1.0, 0.8571428571428571)
     """
-    if query.grid != tumor.grid:
-        raise InputError(f"masks to compare share one grid, got {query.grid} and {tumor.grid}")
+    query.require_grid(tumor.grid, "the tumour to compare them with")
     core, whole = (
         dice_of(a, b, empty_score=empty_score)
         for a, b in ((query.core, tumor.core), (query.whole, tumor.whole))

@@ -1,4 +1,4 @@
-"""Exact search: the k simulated tumours that are most like a query, without looking at all.
+"""Exact search: find the k most similar simulated tumours without scoring all of them.
 
     score = 2 |A n Q| / (|A| + |Q|)  of the cores  +  the same of the wholes
 
@@ -247,7 +247,7 @@ def score_samples(
     return make_matches(index, query, ids, merits, counts, measure, empty_score, ventricles)
 
 
-def check_request(k: int, empty_score: float) -> None:
+def check_request(k: int, empty_score: float = 0.0) -> None:
     """Refuse what no search can answer.
 
     Raises

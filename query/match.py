@@ -1,8 +1,12 @@
-"""The answer to a query: which simulated tumour, and how well it overlaps."""
+"""The answer to a query: which simulated tumours, in which order, and how well they overlap."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -26,3 +30,13 @@ class Match:
     dice_core: float
     dice_whole: float
     dice_ventricles: float | None = None
+
+
+def nearest(distances: NDArray[Any], n: int) -> NDArray[np.intp]:
+    """Positions of the n least values, least first, equal ones in ascending order."""
+    if n < len(distances):
+        limit = np.partition(distances, n - 1)[n - 1]
+        candidates = np.flatnonzero(distances <= limit)
+    else:
+        candidates = np.arange(len(distances))
+    return candidates[np.argsort(distances[candidates], kind="stable")][:n]

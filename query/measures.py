@@ -24,7 +24,6 @@ challenges report.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from numpy.typing import NDArray
 from ..atlas.regions import bounding_box
 from ..errors import InputError
 from ..solver import TumorMasks
+from ..solver.importing import import_named
 from .dice import OUTLINES, dice_from_counts
 
 Weights = tuple[float, float]
@@ -106,8 +106,14 @@ class Measure:
         Returns
         -------
         (n,) float64 array
+
+        Raises
+        ------
+        InputError
+            If the measure does not follow from counts.
         """
-        assert self.from_counts is not None
+        if self.from_counts is None:
+            raise InputError(f"the measure {self.name} needs masks, it has no value of counts")
         core, whole = self.from_counts(intersection, total, empty_score=empty_score)
         score = self.weights[0] * core + self.weights[1] * whole
         return score if self.larger_is_better else -score
@@ -123,8 +129,14 @@ class Measure:
         Returns
         -------
         float
+
+        Raises
+        ------
+        InputError
+            If the measure follows from counts.
         """
-        assert self.from_masks is not None
+        if self.from_masks is None:
+            raise InputError(f"the measure {self.name} needs counts, it has no value of masks")
         score = self.from_masks(query, tumor, self.weights)
         return score if self.larger_is_better else -score
 
@@ -157,8 +169,7 @@ def hausdorff95(query: TumorMasks, tumor: TumorMasks, weights: Weights = (1.0, 1
     InputError
         If the two lie on different grids.
     """
-    if query.grid != tumor.grid:
-        raise InputError(f"masks to compare share one grid, got {query.grid} and {tumor.grid}")
+    query.require_grid(tumor.grid, "the tumour to compare them with")
     spacing = query.grid.spacing_mm
     return sum(
         weight * _distance95(getattr(query, name), getattr(tumor, name), spacing)
@@ -228,24 +239,12 @@ def find_measure(name: str, *, weights: Weights = (1.0, 1.0)) -> Measure:
     """
     if name in MEASURES:
         return dataclasses.replace(MEASURES[name], weights=weights)
-    module, colon, attribute = name.partition(":")
-    if not colon:
+    if ":" not in name:
         raise InputError(
             f"unknown measure {name!r}: choose one of {', '.join(MEASURES)}, or name a "
             "function as module:function"
         )
-    try:
-        function = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(
-            f"the measure {name} cannot be imported ({error}): its module must be installed or "
-            "lie in a folder on PYTHONPATH"
-        ) from error
-    except Exception as error:  # the module may raise anything
-        raise InputError(
-            f"the measure {name} cannot be imported, its module fails "
-            f"({type(error).__name__}: {error}): mend the module"
-        ) from error
+    function = import_named(name, "the measure")
     if not callable(function):
         raise InputError(f"the measure {name} is no function")
     if weights != (1.0, 1.0):

@@ -18,7 +18,8 @@ from typing import Any
 
 from ..dbgen.machine.cluster import carried_by_value, connected, remote
 from ..dbgen.machine.progress import Progress, silent
-from ..errors import FailedError, GlioqueryError, InputError
+from ..dbgen.machine.tasks import result_of
+from ..errors import InputError
 from ..solver import TumorMasks
 from .exact import check_request, search_many
 from .index.index import Index
@@ -113,18 +114,11 @@ class ShardedIndex:
 
     def _merge(self, references: list[Any], k: int, measure: Measure) -> list[list[Match]]:
         """The best k of each query, from those of each span."""
-        exceptions = self._ray.exceptions
-        try:
-            by_actor = self._ray.get(references)
-        except exceptions.RayTaskError as error:
-            if isinstance(error.cause, GlioqueryError):
-                raise error.cause from None
-            raise
-        except exceptions.RayActorError as error:
-            raise FailedError(
-                f"a process of the search died {MAX_DEATHS + 1} times: too little memory on its "
-                "node, or a measure that ends its process"
-            ) from error
+        died = (
+            f"a process of the search died {MAX_DEATHS + 1} times: too little memory on its node, "
+            "or a measure that ends its process"
+        )
+        by_actor = result_of(self._ray, references, died=died)
         sign = -1 if measure.larger_is_better else 1
         return [
             sorted(
@@ -141,7 +135,6 @@ def sharded(
     *,
     n_shards: int | None = None,
     address: str | None = None,
-    n_workers: int | None = None,
 ) -> Iterator[ShardedIndex]:
     """Spread an index over Ray actors for the duration of the block.
 
@@ -154,7 +147,7 @@ def sharded(
         On a cluster, in a folder that all nodes see under one path.
     n_shards : int, optional
         Actors; one for each core of the cluster by default, as far as there are groups.
-    address, n_workers
+    address : str, optional
         As in `cluster.connected`.
 
     Raises
@@ -164,7 +157,7 @@ def sharded(
     ClusterError
         If there is no cluster at the address.
     """
-    with connected(address, n_workers=n_workers) as ray:
+    with connected(address) as ray:
         n = index.n_groups
         if n_shards is None:
             n_shards = min(n, max(1, int(ray.cluster_resources().get("CPU", 1))))

@@ -26,7 +26,7 @@ from .seed import seeds_of
 from .stepper import kind_of, pace_of, strang_step
 from .supertime import coefficients, stages_for
 from .tissue import Tissue
-from .window import DiffusionOperator, Window
+from .window import DiffusionOperator
 
 STEPS_MULTIPLE = 16
 """Batches are padded to a multiple of this many steps, so that few programs are compiled."""
@@ -123,8 +123,8 @@ def _run_alike(
 ) -> BatchResult:
     """Grow tumours of one model to their ends."""
     operator = DiffusionOperator(tissue, model)
-    laplacian = operator.on(Window((0, 0, 0), tissue.box_shape))
-    levels = jnp.array([thresholds.core, thresholds.whole], jnp.float32)
+    laplacian = operator.whole
+    levels = jnp.array(thresholds.levels, jnp.float32)
     kind, own = kind_of(model), own_values(model)
     plans = []
     for p in parameters:

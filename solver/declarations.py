@@ -172,14 +172,15 @@ RANGES = "I. Ezhov et al., Learn-Morph-Infer, Medical Image Analysis 83:102672, 
 ORIGIN = tuple(
     Parameter(f"origin_{axis}_mm", "mm", f"origin, RAS world {axis}", f"{axis}0") for axis in "xyz"
 )
+PROLIFERATION = Parameter(
+    "rho", "1/day", "proliferation rate", "ρ", NOT_NEGATIVE, (0.002, 0.2), True, source=RANGES
+)
 RATES = (
     Parameter(
         "dw", "mm^2/day", "diffusivity of tumour cells in white matter", "Dw", NOT_NEGATIVE,
         (0.02, 1.5), True, source=RANGES,
     ),
-    Parameter(
-        "rho", "1/day", "proliferation rate", "ρ", NOT_NEGATIVE, (0.002, 0.2), True, source=RANGES
-    ),
+    PROLIFERATION,
     Parameter(
         "days", "days", "time from seed to scan, T", "T", POSITIVE, (50, 1500), True, source=RANGES
     ),

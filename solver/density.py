@@ -34,6 +34,11 @@ class Thresholds:
                 f"got whole={self.whole}, core={self.core}"
             )
 
+    @property
+    def levels(self) -> tuple[float, float]:
+        """The densities of core and whole, in the order of outlines everywhere."""
+        return self.core, self.whole
+
 
 @dataclass(frozen=True, eq=False)
 class TumorMasks:
@@ -41,7 +46,7 @@ class TumorMasks:
 
     Attributes
     ----------
-    core, whole : bool array of the grid's shape
+    core, whole : (nx, ny, nz) bool array
         Enhancing and necrotic core; whole tumour with its oedema. `core` may be empty.
     grid : Grid
     """
@@ -59,6 +64,36 @@ class TumorMasks:
                     f"got {mask.dtype} of shape {mask.shape}"
                 )
 
+    @property
+    def core_ml(self) -> float:
+        """Volume of the core, millilitres."""
+        return float(self.core.sum() * self.grid.voxel_ml)
+
+    @property
+    def whole_ml(self) -> float:
+        """Volume of the whole tumour, millilitres."""
+        return float(self.whole.sum() * self.grid.voxel_ml)
+
+    def require_grid(self, grid: Grid, what: str) -> None:
+        """Refuse outlines that lie on another grid than what they go with.
+
+        Parameters
+        ----------
+        grid : Grid
+            The grid that is needed.
+        what : str
+            Who needs it, as the message names it: "the index".
+
+        Raises
+        ------
+        InputError
+            Naming both grids.
+        """
+        if self.grid != grid:
+            raise InputError(
+                f"the masks lie on a grid of {self.grid}, {what} needs {grid}: resample them"
+            )
+
 
 @dataclass(frozen=True, eq=False)
 class TumorDensity:
@@ -66,7 +101,7 @@ class TumorDensity:
 
     Attributes
     ----------
-    u : float32 array of the grid's shape
+    u : (nx, ny, nz) float32 array
         Cells per carrying capacity, in [0, 1].
     grid : Grid
     """

@@ -53,7 +53,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..atlas import Grid
-from ..atlas.regions import Box, bounding_box
+from ..atlas.regions import Box, bounding_box, embed, shape_of
 from .laplacian import Laplacian, face_weights
 from .own_settings import own_jax
 from .tissue import Tissue
@@ -124,8 +124,7 @@ class Displacement:
         and keeps u in [0, 1]; zero where there is no tissue now. A density below `LEAST_DENSITY`
         becomes zero, and the part outside the tissue's box is cut off.
         """
-        whole = np.zeros(self.grid.shape, np.float32)
-        whole[tissue.box] = u
+        whole = embed(u, tissue.box, self.grid.shape)
         # Beyond the tissue as at its nearest point, for no cell crosses its boundary.
         u = whole[self.box][tuple(_mechanics(tissue).nearest)]
         whole[:] = 0
@@ -168,8 +167,7 @@ def displace(tissue: Tissue, u: NDArray[np.float32], *, swelling: float) -> Disp
     Displacement
     """
     mechanics = _mechanics(tissue)
-    whole = np.zeros(tissue.grid.shape, np.float32)
-    whole[tissue.box] = u
+    whole = embed(u, tissue.box, tissue.grid.shape)
     n_steps = max(1, math.ceil(math.log1p(swelling) / SWELLING_A_STEP))
     backward, least = _flow(
         mechanics.fine,
@@ -178,7 +176,7 @@ def displace(tissue: Tissue, u: NDArray[np.float32], *, swelling: float) -> Disp
         mechanics.yielding,
         np.int32(n_steps),
     )
-    inside = tuple(slice(s.stop - s.start) for s in mechanics.box)
+    inside = tuple(map(slice, shape_of(mechanics.box)))
     return Displacement(np.asarray(backward)[:, *inside], mechanics.box, tissue.grid, float(least))
 
 
@@ -240,7 +238,7 @@ class _Mechanics:
         inside = tissue.domain | tissue.fluid
         self.box = bounding_box(inside)
         self._domain = tissue.domain[self.box]
-        self._padding = [(0, (s.stop - s.start) % 2) for s in self.box]
+        self._padding = [(0, n % 2) for n in shape_of(self.box)]
         inside = np.pad(inside[self.box], self._padding)
         spacing = tissue.grid.spacing_mm
         weights = face_weights(inside.astype(np.float64), inside, spacing)

@@ -23,7 +23,7 @@ from .seed import SEED_MASS_MM3, SEED_SD_MM, seed_density
 from .stepper import kind_of, pace_of, strang_step
 from .supertime import coefficients, stages_for
 from .tissue import Tissue
-from .window import DiffusionOperator, Window
+from .window import DiffusionOperator
 
 LINK_DIFFERENCE = 1e-3
 """Share of a parameter's value over which the change of the links is measured."""
@@ -121,10 +121,9 @@ def _differentiate(
 ) -> Sensitivity:
     model = model_of(model, parameters.own)
     own = own_values(model)
-    laplacian_of = DiffusionOperator(tissue, model, dtype)
-    whole = Window((0, 0, 0), tissue.box_shape)
-    laplacian = laplacian_of.on(whole)
-    pace = pace_of(tissue, laplacian_of, model, parameters)
+    operator = DiffusionOperator(tissue, model, dtype)
+    laplacian = operator.whole
+    pace = pace_of(tissue, operator, model, parameters)
     lengths = np.array(accuracy.steps(pace, parameters.days))
     stages = np.array([stages_for(step, pace.explicit_limit_days) for step in lengths], np.int32)
     support = seed_density(tissue, parameters.origin_mm) > 0
@@ -229,16 +228,13 @@ def _link_slopes(
     InputError
         If a parameter changes which voxels are linked.
     """
-    whole = Window((0, 0, 0), tissue.box_shape)
     slopes = {}
     for declared in own_parameters(model):
         value = getattr(model, declared.name)
         reach = LINK_DIFFERENCE * max(abs(value), 1.0)
         ends = max(value - reach, declared.bounds[0]), min(value + reach, declared.bounds[1])
         low, high = (
-            DiffusionOperator(tissue, with_values(model, {declared.name: end}), np.float64).on(
-                whole
-            )
+            DiffusionOperator(tissue, with_values(model, {declared.name: end}), np.float64).whole
             for end in ends
         )
         if low.offsets != high.offsets:

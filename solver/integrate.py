@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atlas.regions import embed
 from ..errors import InputError
 from .density import Thresholds, TumorDensity
 from .displacement import Displacement
@@ -88,16 +89,13 @@ class Snapshot:
         if state.displacement is None:
             core, whole = state.core_voxels, state.whole_voxels
             return cls(state.days, state.u, core, whole, state.ventricles)
-        core, whole = (
-            int((state.u >= np.float32(level)).sum())
-            for level in (thresholds.core, thresholds.whole)
-        )
+        core, whole = (int((state.u >= np.float32(level)).sum()) for level in thresholds.levels)
         return cls(state.days, state.u, core, whole, state.ventricles)
 
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """How a growth went, by its states: what they cost to measure is not spent yet.
+    """The states of a finished run, before the displacement of pushed tissue is computed.
 
     Attributes
     ----------
@@ -184,9 +182,7 @@ def on_grid(tissue: Tissue, box: NDArray[np.float32]) -> TumorDensity:
     -------
     TumorDensity
     """
-    u = np.zeros(tissue.grid.shape, dtype=np.float32)
-    u[tissue.box] = box
-    return TumorDensity(u, tissue.grid)
+    return TumorDensity(embed(box, tissue.box, tissue.grid.shape), tissue.grid)
 
 
 @own_jax()

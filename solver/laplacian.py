@@ -127,3 +127,13 @@ def face_weights(
         weight[tuple(here)] = np.where(domain[tuple(here)] & domain[tuple(there)], face / h**2, 0)
         weights.append(weight)
     return weights
+
+
+def shifted_slices(
+    offset: tuple[int, int, int], shape: tuple[int, ...]
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Slices of the voxels i + offset and of the voxels i, where both lie in a box of a shape."""
+    pairs = list(zip(offset, shape, strict=True))
+    there = tuple(slice(max(0, o), max(0, n + min(0, o))) for o, n in pairs)
+    here = tuple(slice(max(0, -o), max(0, n - max(0, o))) for o, n in pairs)
+    return there, here

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InputError
-from .declarations import COMMON, NOTHING_DECLARED, ORIGIN, RATES, TIME_SCALING, Declared
+from .declarations import (
+    COMMON,
+    NOTHING_DECLARED,
+    ORIGIN,
+    RATES,
+    TIME_SCALING,
+    Combination,
+    Declared,
+)
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,20 @@ class GrowthParameters:
         """
         common = (*self.origin_mm, self.dw, self.rho, self.days)
         return dict(zip(_COMMON_NAMES, common, strict=True)) | dict(self.own)
+
+    def values_with(self, combinations: Iterable[Combination]) -> dict[str, float]:
+        """The same, followed by those of combinations of them.
+
+        Parameters
+        ----------
+        combinations : iterable of Combination
+
+        Returns
+        -------
+        dict of str to float
+        """
+        values = self.values()
+        return values | {one.name: float(one.of(values)) for one in combinations}
 
     @property
     def lambda_mm(self) -> float:

@@ -16,6 +16,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
+from ..atlas.regions import bounding_box
 from ..errors import InputError
 from .declarations import own_parameters, own_values, with_values
 from .density import Thresholds
@@ -28,7 +29,7 @@ from .schedule import Accuracy, Pace
 from .seed import seeds_of
 from .supertime import coefficients, diffuse, stages_for
 from .tissue import Tissue
-from .window import EDGE_DENSITY, DiffusionOperator, windows_around
+from .window import EDGE_DENSITY, SEED_ROOM_MM, DiffusionOperator, windows_around
 
 CORE_CODE = 2048
 """Weight of the core when both outlines are counted in one sum over a row of voxels: more than a
@@ -257,17 +258,19 @@ class Stepper:
         in_box = tuple(v - s.start for v, s in zip(voxel, tissue.box, strict=True))
         self._windows = windows_around((in_box[0], in_box[1], in_box[2]), operator.box_shape)
         self._laplacians: dict[int, Laplacian] = {}
-        self._thresholds = jnp.array([thresholds.core, thresholds.whole], jnp.float32)
+        self._thresholds = jnp.array(thresholds.levels, jnp.float32)
         self._pace = pace_of(tissue, operator, model, parameters)
 
     @own_jax()
     def start(self) -> State:
         """The state at time zero."""
         seeds = seeds_of(self._model, self._tissue, self._parameters.origin_mm)
+        room = np.ceil(SEED_ROOM_MM / np.array(self._tissue.grid.spacing_mm)).astype(int)
+        reaches = [bounding_box(seed > 0, room) for seed in seeds]
         index = next(
             i
             for i, window in enumerate(self._windows)
-            if all(np.count_nonzero(s[window.slices]) == np.count_nonzero(s) for s in seeds)
+            if all(window.holds(seed) for seed in reaches)
         )
         laplacian, slices = self._laplacian(index), self._windows[index].slices
         fields = self._model.initial(*(laplacian.flatten(seed[slices]) for seed in seeds))
@@ -300,11 +303,7 @@ class Stepper:
             jnp.asarray(self._windows[index].open_walls(self._operator.box_shape)),
         )
         if self._swelling > 0:
-            voxels = _swollen_voxels(
-                self._laplacian(index).interior(self._model.density(fields)),
-                self._thresholds,
-                self._swelling,
-            )
+            voxels = self._count(index, fields)
         core, whole = np.asarray(voxels).tolist()
         edge, clipped = np.asarray(measures).tolist()
         return State(
@@ -357,14 +356,12 @@ class Stepper:
         InputError
             If the shares lie on another grid.
         """
-        laplacian = self._laplacian(state._window)
         factor: ArrayLike = (
             np.float32(share) if np.ndim(share) == 0 else self._flat(state, np.asarray(share))
         )
         (field,) = state._fields
         fields = (field * jnp.asarray(factor),)
-        u = laplacian.interior(fields[0])
-        core, whole = np.asarray((u >= self._thresholds[:, None]).sum(axis=1)).tolist()
+        core, whole = np.asarray(self._count(state._window, fields)).tolist()
         return replace(state, core_voxels=core, whole_voxels=whole, _fields=fields)
 
     def resected(self, state: State, cavity: NDArray[np.bool_]) -> State:
@@ -374,6 +371,16 @@ class Stepper:
         left._operator = self._operator.without(cavity[self._tissue.box])
         left._laplacians = {}
         return replace(self.kept(state, (~cavity).astype(np.float32)), _stepper=left)
+
+    def _count(self, index: int, fields: tuple[Array, ...]) -> Array:
+        """The (2,) voxels of core and whole outline, as large as they are once they have swollen.
+
+        `strang_step` counts those of a model that does not swell in passing.
+        """
+        u = self._laplacian(index).interior(self._model.density(fields))
+        if self._swelling > 0:
+            return _swollen_voxels(u, self._thresholds, self._swelling)
+        return (u >= self._thresholds[:, None]).sum(axis=1)
 
     def _flat(self, state: State, values: NDArray[Any]) -> Array:
         """Values on the tissue's grid, on the window of a state."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..atlas import Atlas, Grid
-from ..atlas.regions import bounding_box, largest_component
+from ..atlas.regions import Box, bounding_box, largest_component, shape_of
 from ..errors import InputError
 
 VENTRICLE_DEPTH_MM = 25.0
@@ -29,12 +29,12 @@ class Tissue:
 
     Attributes
     ----------
-    wm, gm : float32 array of the grid's shape
+    wm, gm : (nx, ny, nz) float32 array
         Fractions of white and grey matter: wm + gm = 1 inside the domain, both 0 outside.
-    domain : bool array of the grid's shape
+    domain : (nx, ny, nz) bool array
         Voxels that tumour cells can occupy.
     grid : Grid
-    fluid : bool array of the grid's shape
+    fluid : (nx, ny, nz) bool array
         Voxels inside the skull but outside the domain, mostly cerebrospinal fluid. They yield to a
         tumour that pushes. None unless given.
     """
@@ -59,7 +59,7 @@ class Tissue:
 
         Parameters
         ----------
-        wm, gm, csf : array of the grid's shape
+        wm, gm, csf : (nx, ny, nz) array
             Probabilities in [0, 1] of white matter, grey matter and cerebrospinal fluid.
         grid : Grid
 
@@ -87,10 +87,11 @@ class Tissue:
                 )
         white = np.clip(maps["wm"].astype(np.float32), 0, 1)
         grey = np.clip(maps["gm"].astype(np.float32), 0, 1)
-        domain = largest_component(white + grey > maps["csf"])
+        fluid = np.clip(maps["csf"], 0, 1)
+        domain = largest_component(white + grey > fluid)
         if not domain.any():
             raise InputError("no voxel is tissue: white and grey matter nowhere outweigh CSF")
-        inside = white + grey + maps["csf"] >= 0.5
+        inside = white + grey + fluid >= 0.5
         total = np.where(domain, white + grey, 1)
         return cls(
             wm=np.where(domain, white / total, 0).astype(np.float32),
@@ -115,15 +116,29 @@ class Tissue:
         return _tissue_of(atlas)
 
     @cached_property
-    def box(self) -> tuple[slice, slice, slice]:
+    def box(self) -> Box:
         """Bounding box of the domain as index slices; outside it nothing is ever computed."""
         return bounding_box(self.domain)
 
     @cached_property
     def box_shape(self) -> tuple[int, int, int]:
         """Shape of the bounding box."""
-        x, y, z = (s.stop - s.start for s in self.box)
-        return x, y, z
+        return shape_of(self.box)
+
+    def relative_diffusivity(self, ratio: float) -> NDArray[np.float32]:
+        """Diffusivity of isotropic models in shares of `dw`, wm + gm / ratio.
+
+        Parameters
+        ----------
+        ratio : float
+            White over grey diffusivity.
+
+        Returns
+        -------
+        (nx, ny, nz) float32 array
+            0 outside the domain.
+        """
+        return self.wm + self.gm / ratio
 
     @cached_property
     def with_fluid(self) -> Tissue:

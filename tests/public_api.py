@@ -77,7 +77,7 @@ def follow(patient: gq.Patient, t1: Path, seg: Path) -> gq.Inversion:
     return gq.invert(patient, follow_up=later)
 
 
-def foretell(database: gq.Database, first: gq.TumorMasks, second: gq.TumorMasks) -> float:
+def forecast(database: gq.Database, first: gq.TumorMasks, second: gq.TumorMasks) -> float:
     """The whole volume half a year after two scans on the atlas."""
     scans = [gq.DatedOutlines(first, 0.0), gq.DatedOutlines(second, 90.0)]
     outlook: gq.Outlook = gq.look_ahead(

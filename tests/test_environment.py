@@ -14,13 +14,14 @@ import xarray as xr
 
 from glioquery.dbgen import generate, verify
 from glioquery.dbgen.store.embedded import embedded_database
+from glioquery.dbgen.store.opening import open_database
 from glioquery.pipeline.fit.trajectory import follow
 from glioquery.pipeline.inversion.inversion import invert
 from glioquery.pipeline.patient.patient import load_patient
 from glioquery.pipeline.virtual.demonstration import demonstrate
 from glioquery.query import build_index, score_samples, search, search_counted, search_many
 from glioquery.query.evaluation.comparison import evaluate
-from glioquery.query.index.opening import open_database, open_index
+from glioquery.query.index.opening import open_index
 from glioquery.solver import simulate, simulate_batch
 from glioquery.solver.own_settings import own_arithmetic
 

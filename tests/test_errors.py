@@ -12,7 +12,7 @@ import pytest
 from glioquery.atlas import Grid
 from glioquery.dbgen import DatabaseError, ParameterSpace, Plan, Range
 from glioquery.dbgen.machine.cluster import ClusterError
-from glioquery.dbgen.workers import UnfitNodeError
+from glioquery.dbgen.machine.tasks import UnfitNodeError
 from glioquery.errors import (
     ExtraError,
     FailedError,
@@ -128,7 +128,6 @@ BUGS = {
     ("pipeline/alignment/transform.py", "__post_init__"),
     ("pipeline/fit/anatomy.py", "grow_in_patient"),
     ("pipeline/uncertainty/interval_factors.py", "read_calibration"),
-    ("pipeline/fit/trajectory.py", "__post_init__"),
     ("pipeline/uncertainty/ensemble.py", "average"),
     ("pipeline/images/nifti.py", "write_nifti"),
     ("pipeline/prediction/planning.py", "plan_volumes"),

@@ -20,7 +20,7 @@ from typing import Any
 
 from ...atlas import ATLAS_VARIABLE
 from ...errors import InputError
-from .cores import available_cores
+from .cores import available_cores, require_workers
 from .files import scratch_folder
 
 WORKER_ENVIRONMENT = {
@@ -80,8 +80,7 @@ def connected(address: str | None = None, *, n_workers: int | None = None) -> It
     ClusterError
         If there is no cluster at the address, or this process belongs to another one.
     """
-    if n_workers is not None and n_workers < 1:
-        raise InputError(f"the number of workers is 1 or more, got {n_workers}")
+    require_workers(n_workers)
     if n_workers is not None and address is not None:
         raise InputError(
             "a number of workers is for a cluster of this machine's own, not for the one at "
@@ -331,7 +330,7 @@ def _refuse_unreachable(address: str | None) -> None:
 
 
 def _refuse_stranger(address: str | None) -> None:
-    """Fail where another program listens than Ray, which would try for ever.
+    """Raise if a program other than Ray listens at the address; Ray itself would retry without end.
 
     Ray's greeting, as gRPC's, is a frame of HTTP/2's settings; where it is encrypted it waits.
     """

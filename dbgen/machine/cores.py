@@ -7,6 +7,8 @@ import platform
 import sys
 from pathlib import Path
 
+from ...errors import InputError
+
 CONTROL_GROUP = Path("/sys/fs/cgroup")
 """Where Linux says what a container may use."""
 
@@ -36,6 +38,18 @@ def available_threads() -> int:
     """
     chosen = os.environ.get("OMP_NUM_THREADS", "")
     return int(chosen) if chosen.isdecimal() and int(chosen) > 0 else available_cores()
+
+
+def require_workers(n_workers: int | None) -> None:
+    """Refuse a number of workers below 1; None stands for as many as there are cores.
+
+    Raises
+    ------
+    InputError
+        If it is below 1.
+    """
+    if n_workers is not None and n_workers < 1:
+        raise InputError(f"the number of workers is 1 or more, got {n_workers}")
 
 
 def _quota() -> float | None:

@@ -70,6 +70,8 @@ def completed(path: Path) -> Iterator[Path]:
         # NetCDF says "HDF error" to whatever goes wrong: ask the file system itself, while what
         # could be written still fills it.
         refusal = _refusal(temporary)
+        if isinstance(error, OSError) and str(error.filename) == str(temporary):
+            refusal = refusal or error  # whose path is hidden from the user
         if refusal is None:
             raise
         raise OSError(refusal.errno, refusal.strerror, str(path)) from error
@@ -85,8 +87,18 @@ def begun(path: Path) -> Path:
     Its name tells its owner. Files that killed processes left in the folder are removed.
     """
     _remove_abandoned(path.parent, os.getpid())
-    owner = f"{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    return path.with_name(f".{path.name}.{owner}{UNFINISHED}")
+    return path.with_name(f".{path.name}.{new_owner()}{UNFINISHED}")
+
+
+def new_owner() -> str:
+    """A name that no other has, and that tells the process which gave it (see `has_ended`)."""
+    return f"{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+def has_ended(owner: str) -> bool:
+    """Whether the owner of a name of `new_owner` was a process of this machine and has ended."""
+    found = re.fullmatch(rf"{_machine()}-(\d+)-[0-9a-f]{{8}}", owner)
+    return found is not None and not is_alive(int(found[1]))
 
 
 @functools.cache
@@ -112,11 +124,11 @@ def remove_unfinished(folder: Path) -> None:
     folder : Path
         Where they lie.
     """
-    owned = re.compile(rf"\..*\.{_machine()}-(\d+)-[0-9a-f]{{8}}{re.escape(UNFINISHED)}")
+    owned = re.compile(rf"\..*\.([^.]+){re.escape(UNFINISHED)}")
     with contextlib.suppress(OSError):  # a folder that cannot be listed may still be writable
         for path in folder.iterdir():
             found = owned.fullmatch(path.name)
-            if found and not _is_alive(int(found[1])):
+            if found and has_ended(found[1]):
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
@@ -132,7 +144,8 @@ def _machine() -> str:
     return hashlib.sha256(numbered_by.encode()).hexdigest()[:8]
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Whether a process of this machine has not ended."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -281,7 +294,22 @@ def write_json(path: Path, value: Any) -> None:
     OSError
         If the file system refuses it.
     """
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """A value as `write_json` writes it.
+
+    Parameters
+    ----------
+    value : object
+        What the `json` module writes.
+
+    Returns
+    -------
+    bytes
+    """
+    return f"{json.dumps(value, indent=2)}\n".encode()
 
 
 def sha256_of(path: Path) -> str:

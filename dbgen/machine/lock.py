@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from .files import is_alive
+
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 """What file systems answer that know no flock (Lustre and NFS as some mount them)."""
 
@@ -67,8 +69,8 @@ def hold_in_turn(path: Path) -> Iterator[bool]:
     Yields
     ------
     bool
-        Whether no other process is in such a block. Where the file system has no flock, or takes
-        no file, nobody waits.
+        True if this process holds the lock. If the file system supports no locks or is read-only,
+        the block runs without one, and the value is False.
     """
     file = _wait_for(path)
     try:
@@ -95,7 +97,7 @@ def _take(path: Path) -> IO[str]:
             if not is_new and not _was_left(file):
                 raise _held(file, f"wait for it to end, or remove {path} if it has") from None
             if not is_new:
-                path.unlink(missing_ok=True)
+                _remove_left(path, file)
         # Whoever held it may have removed the file since it was opened: then it locks nothing.
         if is_held and _is_at(path, file):
             return file
@@ -128,6 +130,29 @@ def _open(path: Path) -> tuple[bool, IO[str]]:
         return False, path.open("a+", encoding="utf-8")
 
 
+def _remove_left(path: Path, file: IO[str]) -> None:
+    """Remove a lock file that an ended process left, on a file system without flock.
+
+    Where several processes found it, the first may have made its own at the path already. A second
+    file lets one at a time see that it is still there and remove it.
+
+    Raises
+    ------
+    HeldError
+        If another process is about to.
+    """
+    claim = path.with_name(f"{path.name}.claim")
+    try:
+        claim.touch(exist_ok=False)
+    except FileExistsError:
+        raise _held(file, f"wait for it to end, or remove {path} and {claim} if it has") from None
+    try:
+        if _is_at(path, file):
+            path.unlink()
+    finally:
+        claim.unlink()
+
+
 def _is_at(path: Path, file: IO[str]) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
@@ -140,13 +165,7 @@ def _was_left(file: IO[str]) -> bool:
     owner = re.fullmatch(r"process (\d+) on (.*)", _read(file))
     if owner is None or owner[2] != socket.gethostname():
         return False
-    try:
-        os.kill(int(owner[1]), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass
-    return False
+    return not is_alive(int(owner[1]))
 
 
 def _held(file: IO[str], advice: str) -> HeldError:

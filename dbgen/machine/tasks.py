@@ -2,25 +2,148 @@
 
 from __future__ import annotations
 
+import socket
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
+from functools import partial
+from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
+from ...errors import FailedError, GlioqueryError
 from .cluster import reason_of
 
 TRIALS = 2
 """Tries for a task whose worker dies. Ray's own retries never end if memory runs out."""
 
+BYTES_A_TASK = 2 * 2**30
+"""Memory of a task that inverts a patient, in bytes."""
+
 K = TypeVar("K")
 
 
-def resources(ray: Any, n_cores: int, n_bytes: int) -> dict[str, Any]:
+class UnfitNodeError(FailedError):
+    """A node that cannot take part; the driver does not try again."""
+
+
+def require_seen(folder: Path, file: str) -> None:
+    """See, on a node that may not be the driver's, that it has a folder the driver has.
+
+    Parameters
+    ----------
+    folder : Path
+    file : str
+        Name of a file in it.
+
+    Raises
+    ------
+    UnfitNodeError
+        If it does not.
+    """
+    if not (folder / file).exists():
+        raise UnfitNodeError(
+            f"node {socket.gethostname()} does not see {folder}: name a folder that all nodes "
+            "share, under one path"
+        )
+
+
+def result_of(
+    ray: Any,
+    references: Any,
+    *,
+    again: Callable[[], Any] | None = None,
+    died: str = "a worker died",
+) -> Any:
+    """Wait for the result of a task, or of several.
+
+    Parameters
+    ----------
+    ray : module
+        As `connected` gives it.
+    references : reference or list of references
+    again : callable() -> reference, optional
+        Submits the task again where its worker dies.
+    died : str
+        What to say where a worker died for good.
+
+    Returns
+    -------
+    object or list
+
+    Raises
+    ------
+    GlioqueryError
+        What the task raised; another error of it is a bug, and raised as Ray does.
+    FailedError
+        If the worker or its node died.
+    """
+    tries = 1 if again is None else TRIALS
+    while True:
+        tries -= 1
+        try:
+            return ray.get(references)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, GlioqueryError):
+                raise error.cause from None
+            raise
+        except ray.exceptions.RayError as lost:
+            if again is None or not tries:
+                raise FailedError(f"{died} ({reason_of(lost)})") from lost
+            references = again()
+
+
+def results_of(
+    ray: Any, begin: Callable[[K], Any], keys: Iterable[K], *, ahead: int | None = None
+) -> Generator[tuple[K, Any]]:
+    """Run a task for each key, and yield the results in the order of the keys.
+
+    Close the iterator, however its reader ends: what still runs then is cancelled.
+
+    Parameters
+    ----------
+    ray : module
+        As `connected` gives it.
+    begin : callable
+        Submits the task of a key and returns its reference; with max_retries=0, since a second try
+        follows here.
+    keys : iterable
+    ahead : int, optional
+        Tasks that are under way at once; all by default.
+
+    Yields
+    ------
+    key, result
+
+    Raises
+    ------
+    GlioqueryError
+        As `result_of`.
+    """
+    waiting = iter(keys)
+    under_way: deque[tuple[K, Any]] = deque()
+    try:
+        while True:
+            n_more = None if ahead is None else ahead - len(under_way)
+            under_way.extend((key, begin(key)) for key in islice(waiting, n_more))
+            if not under_way:
+                return
+            key, reference = under_way[0]
+            result = result_of(ray, reference, again=partial(begin, key))
+            under_way.popleft()
+            yield key, result
+    finally:
+        for _, reference in under_way:
+            ray.cancel(reference)  # it may have begun: no process has to die for it
+
+
+def resources(ray: Any, n_cores: int) -> dict[str, Any]:
     """Resources that a task requests: at most those of the largest node, or it would never start.
 
     Parameters
     ----------
     ray : module
         As `connected` gives it.
-    n_cores, n_bytes : int
+    n_cores : int
 
     Returns
     -------
@@ -32,7 +155,7 @@ def resources(ray: Any, n_cores: int, n_bytes: int) -> dict[str, Any]:
     threads = str(max(int(cores), 1))
     return {
         "num_cpus": cores,
-        "memory": min(n_bytes, max((node.get("memory", 0) for node in nodes), default=0)),
+        "memory": min(BYTES_A_TASK, max((node.get("memory", 0) for node in nodes), default=0)),
         "max_retries": 0,
         # In place of the one thread of workers that simulate.
         "environment": {"OMP_NUM_THREADS": threads, "PJRT_NPROC": threads},

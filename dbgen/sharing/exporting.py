@@ -13,9 +13,10 @@ The same database gives the same bytes. `fetch` gets the archive back.
 
 from __future__ import annotations
 
+import io
 import shutil
 import tarfile
-from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +26,13 @@ from numpy.typing import NDArray
 from ...errors import ExtraError, InputError
 from ...paths import StrPath
 from ..datacard import CARD, card_text, describe_database, licence_of
-from ..machine.files import begun, sha256_of, write_json, write_text
+from ..machine.files import begun, json_bytes, sha256_of, write_json, write_text
 from ..machine.progress import Progress, silent
 from ..store.database import Database
 from ..store.fetched import NAME
 from ..store.header import HEADER
-from ..store.record import shard_path
 from ..store.shard import VOXELS, variables_of
+from ..store.stored import DigestedFile
 from .croissant import describe_export
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def export(
     ------
     InputError
         If the folder exists, its name cannot be a database's, the share is not in [0, 1), or a
-        shard is damaged.
+        shard is damaged, or extended since the database was opened.
     ExtraError
         If pyarrow is not installed.
     """
@@ -107,9 +108,10 @@ def export(
     folder.mkdir()
     try:
         facts = describe_database(database)
-        _write_archive(database, folder / f"{out.name}.tar", out.name, progress)
+        card = card_text(facts)
+        _write_archive(database, card, folder / f"{out.name}.tar", out.name, progress)
         write_table(_table(database, held_out, seed), folder / PARAMETERS)
-        write_text(folder / README, card_text(facts))
+        write_text(folder / README, card)
         write_text(folder / LICENCE, f"{licence_of(facts.atlas).text}\n")
         sums = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
         write_json(
@@ -125,32 +127,44 @@ def export(
     return out
 
 
-def _files(database: Database) -> Iterator[Path]:
-    """A database's files, and what goes with them."""
-    folder = database.path
-    yield folder / HEADER
-    yield folder / VOXELS
-    for index in range(len(database.records)):
-        path = shard_path(folder, index)
-        yield from (path, path.with_suffix(".json"))
-    yield from (folder / name for name in BESIDE if (folder / name).is_file())
+def _write_archive(
+    database: Database, card: str, path: Path, name: str, progress: Progress
+) -> None:
+    """All files below one folder of the database's name; no owner, no time of theirs is kept.
 
+    The database is archived as it was opened, should somebody extend it meanwhile: what is written
+    anew then is not read from the disk, but for the shards, which are compared.
 
-def _write_archive(database: Database, path: Path, name: str, progress: Progress) -> None:
-    """All files below one folder of the database's name; no owner, no time of theirs is kept."""
-
-    def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
-        member.uid = member.gid = member.mtime = 0
-        member.uname = member.gname = ""
-        member.mode = 0o644
-        return member
-
-    files = list(_files(database))
+    Raises
+    ------
+    DatabaseError
+        If a shard is no longer what it was.
+    """
+    beside = [file for file in BESIDE if (database.path / file).is_file()]
+    n_files = 2 + 2 * len(database.shards) + len(beside)
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
-        for n_done, file in enumerate(files, start=1):
-            inside = Path(name, file.relative_to(database.path)).as_posix()
-            archive.add(file, inside, recursive=False, filter=plain)
-            progress(n_done, len(files))
+        n_done = 0
+
+        def add(file: Path, n_bytes: int, content: io.BytesIO | DigestedFile) -> None:
+            nonlocal n_done
+            member = tarfile.TarInfo(Path(name, file.relative_to(database.path)).as_posix())
+            member.size = n_bytes
+            archive.addfile(member, content)
+            n_done += 1
+            progress(n_done, n_files)
+
+        def add_bytes(file: Path, content: bytes) -> None:
+            add(file, len(content), io.BytesIO(content))
+
+        add_bytes(database.path / HEADER, json_bytes(database.header))
+        add_bytes(database.path / VOXELS, (database.path / VOXELS).read_bytes())
+        for shard in database.shards:
+            with shard.compared() as content:
+                add(shard.path, content.n_bytes, content)
+            add_bytes(shard.path.with_suffix(".json"), json_bytes(asdict(shard.record)))
+        for file in beside:
+            kept = card.encode() if file == CARD else (database.path / file).read_bytes()
+            add_bytes(database.path / file, kept)
 
 
 def _splits(runs: NDArray[np.int64], held_out: float, seed: int) -> list[str]:

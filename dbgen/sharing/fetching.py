@@ -6,6 +6,7 @@ compared with its own. The download resumes after a broken connection or a kille
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
@@ -33,6 +34,11 @@ CHUNK = 1 << 16
 
 TIMEOUT_S = 60.0
 """Seconds without a byte after which a connection counts as broken."""
+
+MISSING = (404, 410)
+AGAIN = (408, 425, 429)
+"""Answers of a server that lacks a file, and of one that may have it another time. By all others
+from 400 to 499 it refuses the file."""
 
 DOI = re.compile(r"doi:(?P<doi>10\.[^/]+/[^/]+)/(?P<file>[^/]+)")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -81,15 +87,27 @@ def fetch(
         raise InputError(f"a SHA-256 has 64 digits of 0-9 and a-f, got {sha256!r}")
     folder = fetched_folder(file.removesuffix(ARCHIVE) if name is None else name)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with hold_in_turn(folder.with_name(f".{folder.name}.lock")):
+    with hold_in_turn(folder.with_name(f".{folder.name}.lock")) as is_alone:
         if folder.exists():
             return _there(folder, source, sha256)
         # What a killed process left is gone on with for the same source alone.
         origin = hashlib.sha256(source.encode()).hexdigest()[:12]
         archive = folder.with_name(f".{folder.name}-{origin}{ARCHIVE}")
-        _download(source, archive, sha256, progress)
-        _unpack(archive, folder, {"source": source, "sha256": sha256_of(archive)})
-        archive.unlink()
+        if not is_alone:  # another process may write there: its own place goes with this one
+            place = begun(folder.absolute())
+            archive = place / archive.name
+            place.mkdir()
+        try:
+            _download(source, archive, sha256, progress, keeps=is_alone)
+            _unpack(archive, folder, {"source": source, "sha256": sha256_of(archive)})
+            archive.unlink()
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            return _there(folder, source, sha256)  # the other process was quicker
+        finally:
+            if not is_alone:
+                shutil.rmtree(place, ignore_errors=True)
         return Database.open(folder)
 
 
@@ -134,13 +152,29 @@ def _url(source: str) -> str:
         raise FailedError(f"{source}: the DOI could not be looked up ({error})") from None
 
 
-def _download(source: str, path: Path, sha256: str | None, progress: Progress) -> None:
-    """Download an archive to a path, unless it is there, and compare it with its checksum."""
-    pooch, _ = _packages()
+def _download(
+    source: str, path: Path, sha256: str | None, progress: Progress, *, keeps: bool
+) -> None:
+    """Download an archive to a path, unless it is there, and compare it with its checksum.
+
+    What came before the connection breaks is kept for the next call, or said to be lost.
+    """
+    pooch, requests = _packages()
     pooch.get_logger().setLevel("WARNING")
 
     def go_on(url: str, out: str, _: Any) -> None:
-        _go_on(url, Path(out), path.with_name(f"{path.name}.download"), progress)
+        partial = path.with_name(f"{path.name}.download")
+        try:
+            _go_on(url, Path(out), partial, progress)
+        except requests.RequestException as error:
+            n_bytes = partial.stat().st_size if partial.exists() else 0
+            rest = (
+                f"the {n_bytes} bytes that came are kept, and the same command goes on with the "
+                "rest"
+                if keeps
+                else "give the same command again"
+            )
+            raise FailedError(f"{url}: the connection broke ({error}); {rest}") from None
 
     known = None if sha256 is None else f"sha256:{sha256}"
     try:
@@ -152,31 +186,37 @@ def _download(source: str, path: Path, sha256: str | None, progress: Progress) -
 
 
 def _go_on(url: str, out: Path, partial: Path, progress: Progress) -> None:
-    """Download a file, or the rest of it."""
+    """Download a file, or the rest of it.
+
+    Raises
+    ------
+    InputError
+        If the server lacks the file or refuses it.
+    requests.RequestException
+        If the connection breaks, or the server asks to come again later.
+    """
     _, requests = _packages()
     n_done = partial.stat().st_size if partial.exists() else 0
-    head = {"Range": f"bytes={n_done}-"} if n_done else {}
-    try:
-        with requests.get(url, headers=head, stream=True, timeout=TIMEOUT_S) as answer:
-            if answer.status_code == requests.codes.requested_range_not_satisfiable:
-                partial.replace(out)  # all of it was there
-                return
-            if requests.codes.bad_request <= answer.status_code < requests.codes.server_error:
-                raise InputError(f"{url}: the server has no such file ({answer.status_code})")
-            answer.raise_for_status()
-            is_rest = answer.status_code == requests.codes.partial_content
-            n_done = n_done if is_rest else 0
-            total = n_done + int(answer.headers.get("Content-Length", 0))
-            with partial.open("ab" if is_rest else "wb") as file:
-                for chunk in answer.iter_content(CHUNK):
-                    file.write(chunk)
-                    n_done += len(chunk)
-                    progress(n_done, max(total, n_done))
-    except requests.RequestException as error:
-        raise FailedError(
-            f"{url}: the connection broke ({error}); the {n_done} bytes that came are kept, and "
-            "the same command goes on with the rest"
-        ) from None
+    # Parts and sizes are those of the file itself, not of what a server may compress.
+    head = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={n_done}-"} if n_done else {})
+    with requests.get(url, headers=head, stream=True, timeout=TIMEOUT_S) as answer:
+        code = answer.status_code
+        if code == requests.codes.requested_range_not_satisfiable:
+            partial.replace(out)  # all of it was there
+            return
+        is_final = requests.codes.bad_request <= code < requests.codes.server_error
+        if is_final and code not in AGAIN:
+            said = "has no such file" if code in MISSING else "refuses the file"
+            raise InputError(f"{url}: the server {said} ({code})")
+        answer.raise_for_status()
+        is_rest = code == requests.codes.partial_content
+        n_done = n_done if is_rest else 0
+        total = n_done + int(answer.headers.get("Content-Length", 0))
+        with partial.open("ab" if is_rest else "wb") as file:
+            for chunk in answer.iter_content(CHUNK):
+                file.write(chunk)
+                n_done += len(chunk)
+                progress(n_done, max(total, n_done))
     partial.replace(out)
 
 

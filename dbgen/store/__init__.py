@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .database import Database
     from .embedded import embedded_database
     from .header import DatabaseError, read_header
+    from .opening import open_database, require_model
     from .record import ShardRecord, read_record
     from .shard import write_shard
 else:
@@ -20,6 +21,7 @@ else:
             ".database": ("Database",),
             ".embedded": ("embedded_database",),
             ".header": ("DatabaseError", "read_header"),
+            ".opening": ("open_database", "require_model"),
             ".record": ("ShardRecord", "read_record"),
             ".shard": ("write_shard",),
         },
@@ -30,7 +32,9 @@ __all__ = [
     "DatabaseError",
     "ShardRecord",
     "embedded_database",
+    "open_database",
     "read_header",
     "read_record",
+    "require_model",
     "write_shard",
 ]

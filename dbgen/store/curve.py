@@ -86,6 +86,28 @@ def encode_outline(mask: NDArray[np.bool_], voxels: NDArray[np.int16]) -> NDArra
     return np.packbits(mask[tuple(voxels.T)])
 
 
+def decode_outline(
+    bits: NDArray[np.uint8], voxels: NDArray[np.int16], shape: tuple[int, int, int]
+) -> NDArray[np.bool_]:
+    """The mask that `encode_outline` was given.
+
+    Parameters
+    ----------
+    bits : (ceil(n / 8),) uint8 array
+    voxels : (n, 3) int array
+        List from `along_curve`.
+    shape : tuple of three int
+        Shape of the mask.
+
+    Returns
+    -------
+    bool array of that shape
+    """
+    mask = np.zeros(shape, np.bool_)
+    mask[tuple(voxels.T)] = np.unpackbits(bits, count=len(voxels))
+    return mask
+
+
 def packed_places(voxels: NDArray[np.int16], shape: tuple[int, int, int]) -> NDArray[np.intp]:
     """Where the bits of voxels lie in a domain that is packed along z, as an `Arrangement` asks.
 

@@ -18,6 +18,7 @@ from ...atlas import (
     Grid,
     load_atlas,
 )
+from ...atlas.regions import Box, embed, shape_of
 from ...paths import StrPath
 from ...solver import (
     GrowthParameters,
@@ -28,7 +29,7 @@ from ...solver import (
 )
 from ...solver.declarations import COMMON, Declared
 from .comparison import differing_outlines
-from .curve import Arrangement, packed_places
+from .curve import Arrangement, decode_outline, packed_places
 from .fetched import located
 from .header import (
     DatabaseError,
@@ -115,7 +116,7 @@ class Database:
         return SIMULATION_GRID
 
     @property
-    def box(self) -> tuple[slice, slice, slice]:
+    def box(self) -> Box:
         """The part of the grid that densities and outlines are stored on."""
         x, y, z = (slice(*ends) for ends in self.header["box"])
         return x, y, z
@@ -212,7 +213,7 @@ class Database:
         """
         import xarray as xr  # here and below: 40 MB that workers, who import this module, can spare
 
-        tables = [shard.table() for shard in self._shards]
+        tables = [shard.table() for shard in self.shards]
         columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
         return xr.Dataset(
             {
@@ -269,10 +270,10 @@ class Database:
         from .lazy import lazy_variable, read_variable
 
         names = [*bits_of(self.header)] + (["density"] if self.stores_density else [])
-        with self._shards[0].opened() as first:
+        with self.shards[0].opened() as first:
             axes = {axis: read_variable(first, axis) for axis in "xyz"}
             attributes = {name: first.getncattr(name) for name in first.ncattrs()}
-        joined = {name: lazy_variable(name, self._shards) for name in names}
+        joined = {name: lazy_variable(name, self.shards) for name in names}
         axes["voxel_index"] = xr.Variable(("voxel", "axis"), self.voxels, VOXEL_INDEX)
         return self.parameters.assign_coords(axes).assign(joined).assign_attrs(attributes)
 
@@ -287,6 +288,11 @@ class Database:
         Returns
         -------
         GrowthParameters
+
+        Raises
+        ------
+        IndexError
+            If the database holds no such sample.
         """
         row = self.parameters.isel(sample=self._checked(sample))
         names = [one.name for one in (*COMMON, *self.declared.parameters)]
@@ -304,8 +310,13 @@ class Database:
         -------
         core, whole : (stop - start, bx, by, bz / 8) uint8 array
             On `box`, eight voxels along z in a byte, the first in the highest bit.
+
+        Raises
+        ------
+        IndexError
+            If the range is empty or leaves the samples.
         """
-        x, y, z = self._box_shape
+        x, y, z = shape_of(self.box)
         core, whole = self.arranged_outlines(start, stop, self._packing)
         return core.reshape(-1, x, y, z // 8), whole.reshape(-1, x, y, z // 8)
 
@@ -343,6 +354,11 @@ class Database:
         Returns
         -------
         TumorMasks
+
+        Raises
+        ------
+        IndexError
+            If the database holds no such sample.
         """
         i = self._checked(sample)
         core, whole = self.packed_outlines(i, i + 1)
@@ -362,14 +378,15 @@ class Database:
 
         Raises
         ------
+        IndexError
+            If the database holds no such sample.
         DatabaseError
             If the database stores no ventricles.
         """
         i = self._checked(sample)
         (bits,) = self.ventricle_bits(i, i + 1)
-        mask = np.zeros(self.grid.shape, np.bool_)
-        mask[self.box][tuple(self.voxels.T)] = np.unpackbits(bits, count=len(self.voxels))
-        return mask
+        mask = decode_outline(bits, self.voxels, shape_of(self.box))
+        return embed(mask, self.box, self.grid.shape)
 
     def ventricle_bits(self, start: int, stop: int) -> NDArray[np.uint8]:
         """Ventricles, as samples start <= i < stop have pushed them, as bits.
@@ -411,6 +428,8 @@ class Database:
 
         Raises
         ------
+        IndexError
+            If the database holds no such sample.
         DatabaseError
             If a density simulated again does not have the stored outlines, apart from voxels within
             1e-4 of a threshold: the database was made by another solver.
@@ -425,10 +444,9 @@ class Database:
                 )
             return density
         ((shard, rows),) = self._rows(i, i + 1)
-        u = np.zeros(self.grid.shape, dtype=np.float32)
         with shard.opened() as file:
-            u[self.box] = np.asarray(file["density"][rows])[0]
-        return TumorDensity(u, self.grid)
+            u = np.asarray(file["density"][rows])[0]
+        return TumorDensity(embed(u, self.box, self.grid.shape), self.grid)
 
     def simulate_again(self, sample: int) -> Simulation:
         """Simulate one tumour from its stored parameters; its density is not rounded.
@@ -441,6 +459,11 @@ class Database:
         Returns
         -------
         Simulation
+
+        Raises
+        ------
+        IndexError
+            If the database holds no such sample.
         """
         from ...solver import simulate  # here: it imports JAX, which a search can spare
 
@@ -461,7 +484,7 @@ class Database:
         DatabaseError
             If one is damaged; the message names it and the command that makes it again.
         """
-        for shard in self._shards:
+        for shard in self.shards:
             shard.require_intact()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -501,32 +524,32 @@ class Database:
         firsts = [record.first for record in self.records]
         for index in range(bisect_right(firsts, start) - 1, bisect_left(firsts, stop)):
             first, last = self.records[index].first, self.records[index].last
-            yield self._shards[index], slice(max(start, first) - first, min(stop, last) - first)
+            yield self.shards[index], slice(max(start, first) - first, min(stop, last) - first)
 
     @computed_once
-    def _shards(self) -> tuple[StoredShard, ...]:
-        remedy = f"{mending(self.path, self.header)} makes it again"
+    def shards(self) -> tuple[StoredShard, ...]:
+        """The files with its samples, in order, each with the record of what it holds."""
         return tuple(
-            StoredShard(shard_path(self.path, index), record, variables_of(self.header), remedy)
+            StoredShard(
+                shard_path(self.path, index), record, variables_of(self.header), self._remedy
+            )
             for index, record in enumerate(self.records)
         )
 
-    @property
-    def _box_shape(self) -> tuple[int, int, int]:
-        x, y, z = (s.stop - s.start for s in self.box)
-        return x, y, z
+    def _remedy(self) -> str:
+        return f"{mending(self.path, self.header)} makes it again"
 
     @property
     def reach(self) -> NDArray[np.bool_]:
         """Voxels of `box` where outlines may lie: the tissue, and fluid where tumours push it."""
-        mask = np.zeros(self._box_shape, np.bool_)
+        mask = np.zeros(shape_of(self.box), np.bool_)
         mask[tuple(self.voxels.T)] = True
         return mask
 
     @computed_once
     def _packing(self) -> Arrangement:
-        x, y, z = self._box_shape
-        return Arrangement(packed_places(self.voxels, self._box_shape), x * y * (z // 8))
+        x, y, z = shape_of(self.box)
+        return Arrangement(packed_places(self.voxels, (x, y, z)), x * y * (z // 8))
 
     @computed_once
     def voxels(self) -> NDArray[np.int16]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shlex
@@ -212,7 +213,18 @@ def identity(plan: dict[str, Any]) -> str:
 
 
 def mending(folder: Path, header: dict[str, Any]) -> str:
-    """The action that makes missing and damaged shards again, in words."""
+    """The action that makes missing and damaged shards again, in words.
+
+    Parameters
+    ----------
+    folder : Path
+        The database.
+    header : dict
+        Its description, for a folder whose own cannot be read. Otherwise that counts: the database
+        may have been extended since it was opened.
+    """
+    with contextlib.suppress(DatabaseError):
+        header = read_header(folder)
     if "parts" in header:
         return "merging its parts again, into a new folder,"
     return f"`glioquery generate {shlex.quote(str(folder))} --n {header['n_samples']}`"

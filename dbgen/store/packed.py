@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ...atlas.regions import Box
 from ...solver import TumorMasks
 
 
-def unpack_outlines(
-    packed: Iterable[NDArray[np.uint8]], box: tuple[slice, slice, slice], grid: Grid
-) -> TumorMasks:
+def unpack_outlines(packed: Iterable[NDArray[np.uint8]], box: Box, grid: Grid) -> TumorMasks:
     """The two outlines of a tumour whose bits are packed along z of a box.
 
     Parameters

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...atlas.regions import Box, shape_of
 from ...solver import Tissue
 from ...solver.declarations import COMBINATIONS, COMMON, Combination, Parameter
 from ..machine.cores import processor
@@ -122,6 +123,12 @@ def read_table(
     return {name: np.asarray(shard[name][:]) for name in ("sample", *variables)}
 
 
+def count_draws(runs: NDArray[Any], attempts: NDArray[Any]) -> tuple[int, int]:
+    """Accepted runs, and runs drawn for them, from the variables `run` and `attempt` (n,)."""
+    _, first_of_run = np.unique(runs, return_index=True)
+    return len(first_of_run), int((attempts[first_of_run] + 1).sum())
+
+
 def define_variable(shard: netCDF4.Dataset, name: str, variable: Variable) -> netCDF4.Variable[Any]:
     """Add a variable along `sample` to a shard that is open for writing."""
     dtype, units, text = variable
@@ -130,7 +137,7 @@ def define_variable(shard: netCDF4.Dataset, name: str, variable: Variable) -> ne
     return made
 
 
-def packing_box(tissue: Tissue) -> tuple[slice, slice, slice]:
+def packing_box(tissue: Tissue) -> Box:
     """The tissue's bounding box, extended along z to a multiple of eight voxels for the bits."""
     x, y, z = tissue.box
     length = -(-(z.stop - z.start) // 8) * 8
@@ -271,7 +278,7 @@ def _define(
     shard.glioquery_database = json.dumps(_repeated(description), sort_keys=True)
 
     box = packing_box(tissue)
-    lengths = [s.stop - s.start for s in box]
+    lengths = shape_of(box)
     shard.createDimension("sample", n_samples)
     for name, length in zip("xyz", lengths, strict=True):
         shard.createDimension(name, length)
@@ -346,11 +353,7 @@ def _values_of(description: dict[str, Any]) -> Callable[[GrowthParameters], dict
     """A function that returns the values of all parameters and combinations of a growth."""
     combinations = declared_in(description).all_combinations
 
-    def values_of(growth: GrowthParameters) -> dict[str, float]:
-        values = growth.values()
-        return values | {one.name: float(one.of(values)) for one in combinations}
-
-    return values_of
+    return lambda growth: growth.values_with(combinations)
 
 
 def _write_sample(
@@ -369,7 +372,7 @@ def _write_sample(
         elif name in sizes:
             shard[name][row] = sizes[name]
     box = packing_box(tissue)
-    u = np.zeros([s.stop - s.start for s in box], np.float32)
+    u = np.zeros(shape_of(box), np.float32)
     inner = tuple(
         slice(t.start - b.start, t.stop - b.start) for t, b in zip(tissue.box, box, strict=True)
     )

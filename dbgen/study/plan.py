@@ -25,7 +25,6 @@ from ...solver import (
 from ...solver.declarations import (
     COMBINATIONS,
     COMMON,
-    RATES,
     combinations_of,
     own_parameters,
     own_values,
@@ -173,15 +172,26 @@ class Plan:
         -------
         dict of str to float
         """
-        values = growth.values()
-        return values | {c.name: float(c.of(values)) for c in combinations_of(self.model)}
+        return growth.values_with(combinations_of(self.model))
+
+    def with_own(self, growth: GrowthParameters) -> GrowthParameters:
+        """A growth with the model's values of the own parameters that it leaves open.
+
+        Parameters
+        ----------
+        growth : GrowthParameters
+
+        Returns
+        -------
+        GrowthParameters
+        """
+        return dataclasses.replace(growth, own=own_values(self.model) | dict(growth.own))
 
     def _require_conditions(self) -> None:
         """See that all conditions hold at each point of a sweep."""
         for run in range(self.space.n_points or 0):
             growth = point_of_sweep(self.space, run)
-            own = own_values(self.model) | dict(growth.own)
-            values = self.values_of(dataclasses.replace(growth, own=own))
+            values = self.values_of(self.with_own(growth))
             for formula in self.space.formulas:
                 if not formula(values):
                     given = ", ".join(f"{n} = {values[n]:g}" for n in sorted(formula.names))
@@ -237,6 +247,25 @@ class Plan:
             require_end(tissue, most, model=self.model, accuracy=self.accuracy)
         except InputError as error:
             raise InputError(f"the largest dw, rho and days of the space: {error}") from None
+
+    def drawn_anew(self, seed: int) -> Plan:
+        """The plan of as many other tumours of the same space as one likes.
+
+        A design ends with its points: in place of the sampler `latin-hypercube` its tumours are
+        drawn independently, from the same distribution.
+
+        Parameters
+        ----------
+        seed : int
+
+        Returns
+        -------
+        Plan
+        """
+        space = self.space
+        if find_sampler(space.sampler).has_points:
+            space = dataclasses.replace(space, sampler="uniform", points=None)
+        return dataclasses.replace(self, space=space, seed=seed)
 
     def describe(self, atlas: Atlas) -> dict[str, Any]:
         """The plan in plain values, as `database.json` stores it for a database of an atlas.
@@ -392,7 +421,7 @@ class Plan:
                 )
         table = values.get("table")
         if isinstance(table, str | os.PathLike):
-            for name in (p.name for p in (*RATES, *own)):
+            for name in ("origin_mm", *(p.name for p in (*COMMON, *own))):
                 if name in values:
                     raise InputError(
                         f"{name} is given beside the table of runs {table}, which says all of each "

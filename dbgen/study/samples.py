@@ -19,7 +19,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...solver import GrowthParameters, Snapshot, State, Status, Thresholds, Tissue, simulate
-from ...solver.declarations import own_values, symmetry_of
+from ...solver.declarations import symmetry_of
 from ...solver.integrate import VOLUME_TOLERANCE, follow
 from .plan import Plan
 from .samplers import find_sampler
@@ -67,7 +67,9 @@ class Rejection(enum.Enum):
     NOT_FINITE = "the density stopped being a number"
 
 
-def draw_samples(tissue: Tissue, plan: Plan, run: int) -> list[Sample]:
+def draw_samples(
+    tissue: Tissue, plan: Plan, run: int, *, rejections: Counter[Rejection] | None = None
+) -> list[Sample]:
     """Draw a run until it yields its accepted snapshots.
 
     Parameters
@@ -78,6 +80,8 @@ def draw_samples(tissue: Tissue, plan: Plan, run: int) -> list[Sample]:
         What decides every sample.
     run : int
         Number of the run, from 0.
+    rejections : Counter of Rejection, optional
+        The draws of other runs that were not accepted: those of this run are added.
 
     Returns
     -------
@@ -89,7 +93,7 @@ def draw_samples(tissue: Tissue, plan: Plan, run: int) -> list[Sample]:
     InputError
         If `attempts_of` the run yield none, or the simulation of a sweep's point fails.
     """
-    rejections: Counter[Rejection] = Counter()
+    rejections = Counter() if rejections is None else rejections
     for attempt in attempts_of(run):
         samples = draw_attempt(tissue, plan, run, attempt)
         if not isinstance(samples, Rejection):
@@ -124,8 +128,7 @@ def draw_attempt(tissue: Tissue, plan: Plan, run: int, attempt: int) -> list[Sam
     space = plan.space
     sampler = find_sampler(space.sampler)
     draw = draw_run(tissue, space, plan.seed, run, attempt)
-    growth = draw.parameters
-    growth = dataclasses.replace(growth, own=own_values(plan.model) | dict(growth.own))
+    growth = plan.with_own(draw.parameters)
     if not symmetry_of(plan.model):  # it lasts no longer than it may be stored to
         growth = dataclasses.replace(growth, days=min(growth.days, space.days.high))
     draw = dataclasses.replace(draw, parameters=growth)

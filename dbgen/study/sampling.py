@@ -28,6 +28,8 @@ ORIGIN_SHARES = 3
 class Draw:
     """One run of the solver, and the snapshots of it to keep.
 
+    If it has neither volumes nor shares, the run yields one tumour: its end.
+
     Attributes
     ----------
     parameters : GrowthParameters
@@ -37,8 +39,6 @@ class Draw:
     size_shares : tuple of float
         Where the volumes depend on the growth: shares in [0, 1), rising, of the cube roots from the
         growth's least acceptable volume to the largest of the space.
-
-    Without volumes and shares, the end of the run is the one tumour that it yields.
     """
 
     parameters: GrowthParameters

@@ -51,14 +51,13 @@ class ParameterSpace:
         Tumours taken from each run of the solver, at different volumes; 1 for every sampler but
         `trajectory` and `identifiable`.
     sampler : str
-        One of `samplers.SAMPLERS`.
-        How tumours are drawn: `trajectory` follows each growth through the sizes and keeps several
-        snapshots of it; `identifiable` does so from the least acceptable size of each growth on,
-        drawn by lambda; `uniform` draws every tumour by itself; `sobol` does so evenly, by a
-        scrambled Sobol sequence; `latin-hypercube` by a design in which each parameter has one
-        value in each of `points` equal parts of its range; `grid` takes every combination of the
-        listed values once and keeps its tumour, whatever size it has; `table` does so with the rows
-        of a table.
+        How tumours are drawn, one of `samplers.SAMPLERS`: `trajectory` follows each growth through
+        the sizes and keeps several snapshots of it; `identifiable` does so from the least
+        acceptable size of each growth on, drawn by lambda; `uniform` draws every tumour by itself;
+        `sobol` does so evenly, by a scrambled Sobol sequence; `latin-hypercube` by a design in
+        which each parameter has one value in each of `points` equal parts of its range; `grid`
+        takes every combination of the listed values once and keeps its tumour, whatever size it
+        has; `table` does so with the rows of a table.
     origin_mm : tuple of points, optional
         Where tumours may begin, RAS world, mm; by default anywhere in the tissue, uniformly.
     lambda_mm : Range, optional

@@ -78,7 +78,7 @@ def _floats(name: str, values: Any) -> tuple[float, ...]:
     raise InputError(f"the table of runs, {name}: a list of numbers is expected, got {values!r}")
 
 
-def read_runs(path: StrPath, own: Sequence[Parameter] = ()) -> RunTable:
+def read_runs(path: StrPath, own: Sequence[Parameter]) -> RunTable:
     """Read a table of runs, CSV or Parquet by the end of its name.
 
     Parameters

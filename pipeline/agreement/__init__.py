@@ -6,7 +6,7 @@ from ...deferred import deferred
 
 if TYPE_CHECKING:
     from .agreement import Agreement, agree
-    from .expectation import DensityMaps, doubt
+    from .expectation import DensityMaps, expect_density
     from .front import Front
     from .residual import equation_residual
 else:
@@ -14,10 +14,10 @@ else:
         __name__,
         {
             ".agreement": ("Agreement", "agree"),
-            ".expectation": ("DensityMaps", "doubt"),
+            ".expectation": ("DensityMaps", "expect_density"),
             ".front": ("Front",),
             ".residual": ("equation_residual",),
         },
     )
 
-__all__ = ["Agreement", "DensityMaps", "Front", "agree", "doubt", "equation_residual"]
+__all__ = ["Agreement", "DensityMaps", "Front", "agree", "equation_residual", "expect_density"]

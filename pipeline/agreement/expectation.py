@@ -9,9 +9,10 @@ s_g is the spread of the ensemble's logits there, which enters with the growth's
 probability LAPSE + LAPSE_BEYOND min(1, d / ALL_BEYOND) a voxel holds no cells at all: it is fluid,
 or lies beyond a barrier, or only oedema reaches it. The six constants were fitted on 40 virtual
 patients of three kinds (cells only; oedema without cells; mass effect): by least squares of what
-the probabilities of {u' >= p}, p from 0.01 to 0.6, claim and what is true, tenth by tenth. Maximum
-likelihood, whose form is not the truth's either, leaves them farther off. For a patient of one kind
-the probabilities are a mixture's. docs/trial.md has their reliability in other patients.
+the probabilities of {u' >= p}, p from 0.01 to 0.6, claim and what is true, tenth by tenth. A
+maximum-likelihood fit gave less reliable probabilities, because the true errors do not follow this
+distribution. The probabilities hold for the mixture of the three kinds, not for each kind.
+docs/trial.md has their reliability in other patients.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class DensityMaps:
         )
 
 
-def doubt(
+def expect_density(
     agreement: Agreement,
     growth: TumorDensity,
     growth_sd: NDArray[np.float32],

@@ -1,9 +1,10 @@
 """Travel times without the errors of a drawn outline.
 
 A person or a network draws an outline a millimetre or two off, and the error changes over a
-centimetre. Fronts keep it: behind a dent that is no dent, every time is too long. So are those
-behind a barrier that a tissue map shows wider than it is. A tumour's own front is smooth, for cells
-that diffuse pass around small obstacles. Smoothing takes from the times what no front could have.
+centimetre. A front carries this error on: behind a false dent, all travel times are too long. They
+are also too long behind a barrier that the tissue map shows too wide. A tumour's own front is
+smooth, for cells that diffuse pass around small obstacles. Smoothing takes from the times what no
+front could have.
 
     t'(x) = sum of g(x - y) t(y) / sum of g(x - y) - level,    y where a front arrives,
 

@@ -25,11 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ...atlas.grid import LPS_FROM_RAS
 from ...dbgen.machine.files import scratch_folder
 from ...errors import FailedError
 from ..images.nifti import Scan
 from .ants_job import IMAGES_FILE, JOB_FILE
-from .itk_files import LPS
 
 SCRIPT = Path(__file__).with_name("ants_job.py").absolute()
 
@@ -185,7 +185,7 @@ def itk_geometry(grid: Grid) -> tuple[list[float], list[float], list[list[float]
     ValueError
         If the affine is sheared, which ITK cannot express.
     """
-    lps = LPS @ grid.affine
+    lps = LPS_FROM_RAS @ grid.affine
     spacing = np.array(grid.spacing_mm)
     direction = lps[:3, :3] / spacing
     if np.abs(direction.T @ direction - np.eye(3)).max() > 1e-3:

@@ -24,6 +24,7 @@ from ...atlas import Grid
 from ..images.coarsening import coarsen, even_out
 from ..images.foreground import foreground
 from ..images.nifti import Scan
+from ..images.point_map import affine_about
 
 Measure = Literal["correlation", "information"]
 Loss = Callable[[NDArray[np.float64]], float]
@@ -72,10 +73,8 @@ class Comparison:
 
     def motion(self, pose: NDArray[np.float64]) -> NDArray[np.float64]:
         """A rotation vector in degrees, and the place of the model's centre, as a matrix."""
-        affine = np.eye(4)
-        affine[:3, :3] = Rotation.from_rotvec(pose[:3], degrees=True).as_matrix()
-        affine[:3, 3] = pose[3:] - affine[:3, :3] @ self.centre
-        return affine
+        turn = Rotation.from_rotvec(pose[:3], degrees=True).as_matrix()
+        return affine_about(turn, self.centre, pose[3:])
 
     def loss_by(self, measure: Measure) -> Loss:
         """The loss of a pose, which a fit minimises; outside the image it is dark."""

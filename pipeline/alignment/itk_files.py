@@ -10,19 +10,14 @@ import scipy.io
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ...atlas.grid import LPS_FROM_RAS, flip_lps
 from ...dbgen.machine.files import completed
 from ..images.nifti import save_nifti
-
-LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""From RAS world coordinates (NIfTI) to LPS (ITK, ANTs) and back."""
-
-RAS_FROM_LPS = np.array([-1, -1, 1], np.float32)
-"""The same for vectors."""
 
 
 def write_itk_affine(path: Path, affine: NDArray[np.float64]) -> None:
     """Write a (4, 4) RAS matrix as an ITK affine in Matlab format."""
-    lps = LPS @ affine @ LPS
+    lps = LPS_FROM_RAS @ affine @ LPS_FROM_RAS
     parameters = np.concatenate([lps[:3, :3].ravel(), lps[:3, 3]])[:, None]
     content = {"AffineTransform_double_3_3": parameters, "fixed": np.zeros((3, 1))}
     with completed(path) as temporary, temporary.open("wb") as file:
@@ -38,12 +33,12 @@ def read_itk_affine(path: Path) -> NDArray[np.float64]:
     lps = np.eye(4)
     lps[:3, :3] = matrix
     lps[:3, 3] = parameters.ravel()[9:].astype(np.float64) + centre - matrix @ centre
-    return LPS @ lps @ LPS
+    return LPS_FROM_RAS @ lps @ LPS_FROM_RAS
 
 
 def write_itk_warp(path: Path, vectors: NDArray[np.float32], grid: Grid) -> None:
     """Write RAS vectors (nx, ny, nz, 3) in mm as an ITK displacement field."""
-    values = (vectors * RAS_FROM_LPS)[:, :, :, None, :]
+    values = flip_lps(vectors)[:, :, :, None, :]
     image = nib.Nifti1Image(values, None)
     image.set_sform(grid.affine, code="scanner")
     image.set_qform(grid.affine, code="scanner")
@@ -56,4 +51,4 @@ def read_itk_warp(path: Path) -> tuple[NDArray[np.float32], Grid]:
     """Read an ITK displacement field as RAS vectors and their grid."""
     image = nib.load(path)
     vectors = np.asarray(image.dataobj, np.float32).reshape(*image.shape[:3], 3)
-    return vectors * RAS_FROM_LPS, Grid(image.shape[:3], image.affine)
+    return flip_lps(vectors), Grid(image.shape[:3], image.affine)

@@ -33,6 +33,7 @@ from scipy.spatial.transform import Rotation
 
 from ..images.foreground import foreground
 from ..images.nifti import Scan
+from ..images.point_map import affine_about
 from .comparison import Comparison, Loss, Measure
 
 LinearKind = Literal["rigid", "affine"]
@@ -128,10 +129,8 @@ def find_pose(
     return fine.motion(_improve(fine.loss_by(measure), found.x, FIRST_STEPS / 3).x)
 
 
-def refine_pose(
-    model: Scan, image: Scan, start: NDArray[np.float64], *, measure: Measure = "information"
-) -> NDArray[np.float64]:
-    """Improve a pose on voxels of `REFINED_MM` (1 to 2 s); parameters and result as `find_pose`.
+def refine_pose(model: Scan, image: Scan, start: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Improve a pose by mutual information, on voxels of `REFINED_MM` (1 to 2 s).
 
     Parameters
     ----------
@@ -139,8 +138,6 @@ def refine_pose(
         As in `find_pose`.
     start : (4, 4) float array
         The pose to improve, mm.
-    measure : "information" or "correlation"
-        As in `find_pose`.
 
     Returns
     -------
@@ -150,7 +147,7 @@ def refine_pose(
     fine = Comparison(model, image, REFINED_MM)
     turn = Rotation.from_matrix(start[:3, :3]).as_rotvec(degrees=True)
     pose = np.array([*turn, *(start[:3, :3] @ fine.centre + start[:3, 3])])
-    return fine.motion(_improve(fine.loss_by(measure), pose, FIRST_STEPS / 6).x)
+    return fine.motion(_improve(fine.loss_by("information"), pose, FIRST_STEPS / 6).x)
 
 
 def fit_linear(
@@ -211,13 +208,11 @@ def _fit(
     arms = comparison.points - centre[:, None]
 
     def change(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-        affine = np.eye(4)
         if kind == "rigid":
-            affine[:3, :3] = Rotation.from_rotvec(numbers[:3] / RADIUS_MM).as_matrix()
+            linear = Rotation.from_rotvec(numbers[:3] / RADIUS_MM).as_matrix()
         else:
-            affine[:3, :3] += numbers[:9].reshape(3, 3) / RADIUS_MM
-        affine[:3, 3] = centre + numbers[-3:] - affine[:3, :3] @ centre
-        return affine
+            linear = np.eye(3) + numbers[:9].reshape(3, 3) / RADIUS_MM
+        return affine_about(linear, centre, centre + numbers[-3:])
 
     def loss(numbers: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         value, slope = comparison.loss_and_slope(start @ change(numbers))

@@ -116,7 +116,7 @@ class AtlasTransform:
         (n, 3) float array
             In the patient's world, mm.
         """
-        return self.to_atlas.map(np.eye(4), points_mm.T, np.eye(4)).T
+        return self.to_atlas.points(points_mm)
 
     def atlas_from_patient(self, points_mm: Points) -> Points:
         """Atlas coordinates (n, 3) of patient coordinates (n, 3).
@@ -131,7 +131,7 @@ class AtlasTransform:
         (n, 3) float array
             In the atlas's world, mm.
         """
-        return self.to_patient.map(np.eye(4), points_mm.T, np.eye(4)).T
+        return self.to_patient.points(points_mm)
 
     def masks_to_atlas(self, masks: TumorMasks, grid: Grid = SIMULATION_GRID) -> TumorMasks:
         """Carry a patient's outlines to a grid on the atlas; see `resample_masks`.
@@ -185,9 +185,7 @@ class AtlasTransform:
         """
         return resample_image(scan, grid, self.to_atlas, nearest=nearest)
 
-    def image_to_patient(
-        self, scan: Scan, grid: Grid, *, nearest: bool = False, averaged: bool = False
-    ) -> Scan:
+    def image_to_patient(self, scan: Scan, grid: Grid) -> Scan:
         """Carry an image on the atlas to a grid in the patient's world; see `resample_image`.
 
         Parameters
@@ -196,14 +194,12 @@ class AtlasTransform:
             In the atlas's world.
         grid : Grid
             In the patient's world.
-        nearest, averaged : bool
-            As in `resample_image`.
 
         Returns
         -------
         Scan
         """
-        return resample_image(scan, grid, self.to_patient, nearest=nearest, averaged=averaged)
+        return resample_image(scan, grid, self.to_patient)
 
     def density_to_patient(
         self, density: TumorDensity, grid: Grid, *, tissue: NDArray[np.bool_] | None = None
@@ -286,9 +282,16 @@ class AtlasTransform:
         Returns
         -------
         AtlasTransform
+
+        Raises
+        ------
+        OSError
+            If a file is missing or cannot be read.
+        ValueError
+            If the settings are no JSON, or the displacements do not lie on one grid.
         """
         folder = Path(folder)
-        settings = json.loads((folder / SETTINGS_FILE).read_text())
+        settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
         affine = read_itk_affine(folder / AFFINE_FILE)
         warp, grid = read_itk_warp(folder / WARP_FILE)
         inverse_warp, _ = read_itk_warp(folder / INVERSE_WARP_FILE)

@@ -9,28 +9,28 @@ from typing import TYPE_CHECKING
 from ...deferred import deferred
 
 if TYPE_CHECKING:
-    from .dated_scans import NamedScans, read_scans
+    from .dated_scans import read_scans
     from .opening import open_for, open_index
     from .options import with_inversion_options
-    from .picture_files import require_gif, require_places, save_picture
+    from .picture_files import places_for, require_gif, require_png, save_picture
 else:
     __getattr__, __dir__ = deferred(
         __name__,
         {
-            ".dated_scans": ("NamedScans", "read_scans"),
+            ".dated_scans": ("read_scans",),
             ".opening": ("open_for", "open_index"),
             ".options": ("with_inversion_options",),
-            ".picture_files": ("require_gif", "require_places", "save_picture"),
+            ".picture_files": ("places_for", "require_gif", "require_png", "save_picture"),
         },
     )
 
 __all__ = [
-    "NamedScans",
     "open_for",
     "open_index",
+    "places_for",
     "read_scans",
     "require_gif",
-    "require_places",
+    "require_png",
     "save_picture",
     "with_inversion_options",
 ]

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import InputError
-from ...solver.listed_treatments import ListedTreatment
 from ..images.file_kinds import require_nifti
-from ..scans.scan_days import ScanFiles, parse_ahead, parse_day, require_days
+from ..scans.scan_days import NamedScans, ScanFiles, parse_ahead, parse_day, require_days
 from ..scans.treatment_file import read_treatments
-
-
-@dataclass(frozen=True)
-class NamedScans:
-    """Scans in the order of their days, days to foretell after the last, treatments."""
-
-    first: ScanFiles
-    later: tuple[ScanFiles, ...]
-    forecast: tuple[float, ...]
-    treatments: tuple[ListedTreatment, ...]
 
 
 def read_scans(

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ...dbgen import Database
+from ...dbgen.store.opening import open_database, require_model
 from ...query import Index
-from ...query.index.opening import open_database, require_model
 from ...query.index.opening import open_index as open_unseen
 from ..inversion.options import InversionOptions
 from ..terminal.printing import print_notice

@@ -74,6 +74,7 @@ Address = Annotated[
     str | None,
     typer.Option(metavar="RAY", help="Address of a Ray cluster; default: use this machine alone."),
 ]
+Workers = Annotated[int | None, typer.Option(help="Number of cores to use; default: all.")]
 CoreThreshold = Annotated[
     float | None,
     typer.Option(help="Density of the core outline, 0 to 1; default: that of the database."),

@@ -2,32 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ...dbgen.machine.files import write_bytes
 from ...errors import InputError
-from ..results.result_folder import prepare_output
+from ..results.result_folder import output_folder
 from ..terminal.printing import print_notice
 
 
-def require_places(*files: Path | None) -> None:
-    """See that files can be written, before any work.
+@contextlib.contextmanager
+def places_for(*files: Path | None, inputs: Iterable[Path | None] = ()) -> Iterator[None]:
+    """See that files can be written, before any work; their folders are made.
+
+    Folders that were made here and are empty at the end of the block are removed.
 
     Parameters
     ----------
     *files : Path or None
-        None stands for no file.
+        The outputs; None stands for no file.
+    inputs : iterable of Path or None
+        Files that the command reads.
 
     Raises
     ------
     InputError
-        If the folder of one cannot be written.
+        If the folder of one cannot be written, one is a folder itself, an input, or given twice.
     """
-    for file in files:
-        if file is not None:
-            prepare_output(file.absolute().parent)
+    read = {path.resolve() for path in inputs if path is not None}
+    written: set[Path] = set()
+    with contextlib.ExitStack() as folders:
+        for file in filter(None, files):
+            place = file.resolve()
+            if place in read:
+                raise InputError(f"{file} is an input and would be replaced: name another output")
+            if place in written:
+                raise InputError(f"{file} is the name of two outputs: name two files")
+            if file.is_dir():
+                raise InputError(f"{file} is a folder: name a file in it")
+            written.add(place)
+            folders.enter_context(output_folder(file.absolute().parent))
+        yield
+
+
+def require_png(path: Path) -> None:
+    """See that a picture's file is named as one.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which need not exist.
+
+    Raises
+    ------
+    InputError
+        If its name does not end in `.png`.
+    """
+    if path.suffix.lower() != ".png":
+        raise InputError(f"a picture is written as .png, got {path.name}")
 
 
 def require_gif(path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...solver.listed_treatments import ListedTreatment
 from ..dicom.named_structures import StructureNames
 from ..names import subject_label
-from ..scans.scan_days import ScanFiles
+from ..scans.scan_days import NamedScans, ScanFiles
 
 TISSUES = ("tissue_gm", "tissue_wm", "tissue_csf")
 """Maps of a patient's own tissue: all three or none."""
@@ -44,7 +44,7 @@ class Case:
     later : tuple of ScanFiles
         Later scans, in the order of their days.
     forecast : tuple of float
-        Days after the last scan that are foretold.
+        Days after the last scan that are forecast.
     treatment_file : Path or None
         File that lists the treatments.
     treatments : tuple of ListedTreatment
@@ -97,6 +97,14 @@ class Case:
         if self.treatment_file is not None:
             treated["treatments"] = self.treatment_file
         return {**self.scans, **later, **treated}
+
+    @property
+    def named_scans(self) -> NamedScans | None:
+        """All scans, where there are several."""
+        if not self.later:
+            return None
+        first = ScanFiles(self.scans["t1"], self.scans["seg"], self.day or 0.0)
+        return NamedScans(first, self.later, self.forecast, self.treatments)
 
     @property
     def tissue(self) -> tuple[Path, Path, Path] | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ...errors import InputError
 from ...solver.listed_treatments import ListedTreatment
 from ..dicom.dicom_path import is_dicom
-from ..scans.scan_days import ScanFiles, require_days
+from ..scans.scan_days import ScanFiles, require_days, say_day
 from ..scans.treatment_file import read_treatments
 from .case import Case
 
@@ -65,12 +65,13 @@ def _followed(scans: Sequence[Case]) -> tuple[Case, list[str]]:
     except InputError as error:
         faults.append(str(error))
     for case in others:
+        scan = f"the scan of day {say_day(case.day or 0.0)}"
         if set(case.scans) != OF_LATER_SCANS or is_dicom(case.scans["t1"]):
-            faults.append(f"the scan of day {case.day:g} has NIfTI files of t1 and seg, no others")
+            faults.append(f"{scan} has NIfTI files of t1 and seg, no others")
         elif case.labels != first.labels:
-            faults.append(f"the scan of day {case.day:g} has other labels than the first")
+            faults.append(f"{scan} has other labels than the first")
         elif case.seg_grid != "own":
-            faults.append(f"the scan of day {case.day:g} names a seg_grid; only the first one may")
+            faults.append(f"{scan} names a seg_grid; only the first one may")
         else:
             later.append(ScanFiles(case.scans["t1"], case.scans["seg"], case.day or 0.0))
     forecasts = {case.forecast for case in scans if case.forecast}

@@ -22,7 +22,8 @@ from ..patient.named_files import (
     follow_up_convention,
     seg_convention,
 )
-from ..results.table_file import Table, listed, read_table
+from ..results.dicom_places import require_dicom_places
+from ..results.table_file import TableFile, listed, read_table
 from ..scans.scan_days import parse_ahead, parse_day
 from .case import TISSUES, Case
 from .case_scans import joined
@@ -110,6 +111,10 @@ def read_cases(path: StrPath, *, labels: str | None = None) -> CaseTable:
             if place in writers:
                 found.append(f"dicom: the files of {writers[place]!r} are written there, too")
             writers.setdefault(place, case.identifier)
+            try:
+                require_dicom_places(case.dicom, case.files.values())
+            except InputError as error:
+                found.append(f"dicom: {error}")
         faults += [f"line {line}: {fault}" for fault in found]
         cases.append(case)
     if faults:
@@ -117,7 +122,7 @@ def read_cases(path: StrPath, *, labels: str | None = None) -> CaseTable:
     return CaseTable(tuple(cases), (*table.notices, *_tell_others(table.heads)))
 
 
-def _require_columns(table: Table, name: str) -> None:
+def _require_columns(table: TableFile, name: str) -> None:
     heads = set(table.heads)
     if not {"id", "seg"} <= heads or not {"t1", "t1c"} & heads:
         raise InputError(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,24 +22,29 @@ from ...dbgen import Database
 from ...dbgen.machine.cluster import carried_by_value, connected, remote
 from ...dbgen.machine.files import sha256_of
 from ...dbgen.machine.memory import share_one_heap
+from ...dbgen.machine.progress import Progress, silent
 from ...dbgen.machine.tasks import outcomes_of, resources
 from ...errors import InputError, explained
 from ...paths import StrPath
 from ...solver.compilation import keep_compiled_programs
 from ...solver.models import register_model
-from ..anatomy.tissue_maps import read_tissue_maps
-from ..images.labels import label_convention
+from ..inversion.inputs import load_inputs
 from ..inversion.inversion import invert
 from ..inversion.options import InversionOptions
 from ..names import DICOM_FILES
 from ..patient.brain_option import BrainWay, checked_way, network_version
-from ..patient.named_files import input_sha256
-from ..patient.patient import load_patient
+from ..patient.named_files import ROLES, input_sha256
 from ..pictures.drawing import drawn
 from ..pictures.patient_pictures import draw_thumbnail
+from ..results.dicom_places import require_dicom_places
 from ..results.outputs import write_inversion
-from ..results.result_folder import RESULT_FILE, has_all_files, only_run, prepare_output
-from ..scans.later_scans import load_follow_up
+from ..results.result_folder import (
+    RESULT_FILE,
+    has_all_files,
+    only_run,
+    prepare_output,
+    require_names,
+)
 from .case import Case
 
 REQUEST_FILE = "request.json"
@@ -48,11 +53,6 @@ PICTURE_FILE = "thumbnail.png"
 MOST_CORES = 2
 """Most cores of one patient. Where patients wait, each gets one: a second core shortens a patient's
 time by less than half."""
-
-BYTES_A_PATIENT = 2 * 2**30
-
-Progress = Callable[[int, int], None]
-"""Called with the number of patients that are done or have failed, and their total."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def invert_cohort(
     anonymous: bool = False,
     address: str | None = None,
     n_workers: int | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> list[Outcome]:
     """Invert every patient of a cohort that has not been done yet.
 
@@ -120,7 +120,7 @@ def invert_cohort(
     Raises
     ------
     InputError
-        If the output folder cannot be written.
+        If the output folder cannot be written, or DICOM outputs are to lie in a result's folder.
     ExtraError
         If the network should find brains and is not installed.
     ClusterError
@@ -128,8 +128,9 @@ def invert_cohort(
     """
     checked_way(brain)
     _require_refinement(cases, options)
-    out = prepare_output(Path(out))
-    folders = [out / case.place for case in cases]
+    folders = [Path(out).absolute() / case.place for case in cases]
+    _require_apart(cases, folders)
+    prepare_output(Path(out))
     outcomes: dict[int, Outcome] = {}
     todo: dict[int, dict[str, Any]] = {}
     for i, (case, folder) in enumerate(zip(cases, folders, strict=True)):
@@ -158,7 +159,7 @@ def invert_cohort(
         return [outcomes[i] for i in range(len(cases))]
     with connected(address, n_workers=n_workers) as ray:
         n_cores = cores_a_patient(len(todo), ray.cluster_resources().get("CPU", 1))
-        task = remote(ray, invert_case, **resources(ray, n_cores, BYTES_A_PATIENT))
+        task = remote(ray, invert_case, **resources(ray, n_cores))
         with carried_by_value(type(database.model)):
             model = ray.put(type(database.model))
 
@@ -234,18 +235,18 @@ def invert_case(
     """
     share_one_heap()
     keep_compiled_programs()
+    files: dict[str, Any] = {role: case.scans.get(role) for role in ROLES}
     try:
         register_model(model)
+        if case.dicom is not None:
+            require_dicom_places(case.dicom, case.files.values())
         with only_run(folder):
-            patient = load_patient(
-                t1=case.scans.get("t1"),
-                t1c=case.scans.get("t1c"),
-                flair=case.scans.get("flair"),
-                seg=case.scans["seg"],
-                brain_mask=case.scans.get("brain_mask"),
-                seg_reference=case.scans.get("seg_reference"),
+            require_names(folder)
+            inputs = load_inputs(
+                tissue=case.tissue,
+                scans=case.named_scans,
+                **files,
                 seg_grid=case.seg_grid,
-                recurrence=case.scans.get("recurrence"),
                 recurrence_labels=case.recurrence_labels,
                 labels=case.labels or None,
                 core_structures=None if case.structures is None else case.structures.core,
@@ -253,20 +254,13 @@ def invert_case(
                 keep_islands=keep_islands,
                 brain=brain,
             )
-            tissue = None if case.tissue is None else read_tissue_maps(*case.tissue)
-            follow_up = None
-            if case.later:
-                follow_up = load_follow_up(
-                    patient,
-                    case.day or 0.0,
-                    case.later,
-                    convention=label_convention(case.labels),
-                    forecast=case.forecast,
-                    treatments=case.treatments,
-                    keep_islands=keep_islands,
-                )
-            source = _opened(database, request["database"], model)
-            inversion = invert(patient, source, options, tissue=tissue, follow_up=follow_up)
+            inversion = invert(
+                inputs.patient,
+                _opened(database, request["database"], model),
+                options,
+                tissue=inputs.tissue,
+                follow_up=inputs.follow_up,
+            )
             if case.dicom is not None:  # of an earlier request: the new result must not keep them
                 for name in DICOM_FILES:
                     (case.dicom / name).unlink(missing_ok=True)
@@ -279,7 +273,9 @@ def invert_case(
                     # The result says of the larger picture why it is missing; that holds for this
                     # one, too.
                     PICTURE_FILE: lambda found: drawn(
-                        "The thumbnail", lambda: draw_thumbnail(patient, found.maps.density), []
+                        "The thumbnail",
+                        lambda: draw_thumbnail(found.patient, found.maps.density),
+                        [],
                     ),
                     REQUEST_FILE: lambda _: json.dumps(request, indent=2).encode(),
                 },
@@ -287,7 +283,7 @@ def invert_case(
             if case.dicom is not None:
                 from ..results.dicom_outputs import write_dicom
 
-                series = case.scans[patient.modality]
+                series = case.scans[inversion.patient.modality]
                 write_dicom(inversion, case.dicom, series=series, anonymous=anonymous)
     except Exception as error:  # whatever it is, it is this patient's and not the cohort's
         return explained(error)
@@ -308,6 +304,17 @@ def _require_refinement(cases: Sequence[Case], options: InversionOptions) -> Non
             f"tissue maps are given for {', '.join(given[:3])}{' ...' if given[3:] else ''}: the "
             "own anatomy needs a refinement: switch that on"
         )
+
+
+def _require_apart(cases: Sequence[Case], folders: Sequence[Path]) -> None:
+    """See that no DICOM outputs, which identify the patient, are to lie beside a result."""
+    results = {folder.resolve() for folder in folders}
+    for case in cases:
+        if case.dicom is not None and case.dicom.resolve() in results:
+            raise InputError(
+                f"{case.identifier}: dicom {case.dicom}: DICOM files identify the patient and lie "
+                "apart from the results; name another folder"
+            )
 
 
 def describe_request(

@@ -107,7 +107,7 @@ def _added(declared: Declared) -> list[Combination | Parameter]:
     return [*declared.combinations, *declared.parameters]
 
 
-def other_fields(outcomes: Sequence[Outcome], taken: Collection[str] = FIELDS) -> dict[str, str]:
+def other_fields(outcomes: Sequence[Outcome], taken: Collection[str]) -> dict[str, str]:
     """Columns of the summary for the unread columns of the cases' table, by their heads.
 
     A head that another column has gets the prefix `cases_`.
@@ -121,9 +121,7 @@ def other_fields(outcomes: Sequence[Outcome], taken: Collection[str] = FIELDS) -
     return fields
 
 
-def cohort_rows(
-    outcomes: Sequence[Outcome], out: Path, declared: Declared = NOTHING_DECLARED
-) -> list[dict[str, Any]]:
+def cohort_rows(outcomes: Sequence[Outcome], out: Path, declared: Declared) -> list[dict[str, Any]]:
     """One row for each patient, with the keys of `FIELDS`, `model_fields` and `other_fields`.
 
     Missing values of a failed patient are None.

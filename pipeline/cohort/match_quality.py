@@ -14,6 +14,7 @@ from ...query import Index, search
 from ..pictures.drawing import MaxNLocator, new_figure, own_style, png_of
 
 N_REFERENCE = 200
+"""Most stored tumours that are matched, evenly spread over the database."""
 
 CORE_COLOUR, WHOLE_COLOUR, SUM_COLOUR = "#2f855a", "#2b6cb0", "#6b46c1"
 
@@ -47,7 +48,7 @@ def scores_of_matches(results: Iterable[Mapping[str, Any]]) -> DiceScores:
     return DiceScores(np.array(core), np.array([r["best"]["dice_whole"] for r in results]))
 
 
-def match_stored(database: Database, index: Index, n: int = N_REFERENCE) -> DiceScores | None:
+def match_stored(database: Database, index: Index) -> DiceScores | None:
     """Match stored tumours with the rest of the database, without tumours of their own run.
 
     Snapshots of one run are nearly alike; without them, a stored tumour is as unseen as a new draw
@@ -58,14 +59,13 @@ def match_stored(database: Database, index: Index, n: int = N_REFERENCE) -> Dice
     database : Database
     index : Index
         Index of this database.
-    n : int
-        Number of tumours, evenly spread over the database.
     """
     runs = database.parameters.run.values
     m = int(np.bincount(runs).max())
     if len(database) <= m:
         return None
-    chosen = np.unique(np.linspace(0, len(database) - 1, min(n, len(database))).astype(int))
+    n = min(N_REFERENCE, len(database))
+    chosen = np.unique(np.linspace(0, len(database) - 1, n).astype(int))
     scores = []
     for sample in map(int, chosen):
         found = search(index, database.outlines(sample), k=m + 1)

@@ -207,7 +207,7 @@ def predict_exam(
         growth.answer_map,
         within=field.cut(shown),
     )
-    lambda_mm = max(found.lambda_mm for found in growth.answer.growths)
+    lambda_mm = growth.answer.widest_lambda_mm
     terrain = growth.patient_tissue.terrain(field.cut_masks(patient.masks), field.cut(shown))
     agreement = agree(
         TumorDensity(u, field.grid), terrain, lambda_mm=lambda_mm, thresholds=growth.thresholds

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ...dbgen.store.opening import require_model
 from ...errors import InputError
-from ...query.index.opening import require_model
 from ..arguments.opening import open_for
 from ..arguments.options import (
     Address,
@@ -18,16 +18,17 @@ from ..arguments.options import (
     KeepIslands,
     Labels,
     NamedDatabase,
+    Workers,
     with_inversion_options,
 )
 from ..cohort.bids_dataset import TUMOUR, read_bids_cases, sources_of
 from ..inversion.options import InversionOptions
 from ..patient.brain_option import checked_way
 from ..results.dataset_description import describe_dataset
-from ..results.result_folder import only_run, prepare_output
+from ..results.result_folder import only_run, output_folder
 from ..terminal.printing import print_notice, show
-from ..terminal.progress import console, progress_bar
-from .cohort import write_summary
+from ..terminal.progress import progress_bar
+from .many_patients import end_if_failed, failures_of, write_summary
 
 LEVELS = ("participant", "group")
 
@@ -35,6 +36,7 @@ LEVELS = ("participant", "group")
 @with_inversion_options
 def bids_command(
     *,
+    context: typer.Context,
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folder of the dataset.")],
     output: Annotated[
         Path, typer.Argument(metavar="OUT", help="Folder for the results, a dataset of its own.")
@@ -98,9 +100,7 @@ def bids_command(
     keep_islands: KeepIslands = False,
     brain: BrainOption = "auto",
     model: DatabaseModel = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Number of cores to use; default: all.")
-    ] = None,
+    workers: Workers = None,
     address: Address = None,
     as_json: Json = False,
 ) -> None:
@@ -128,12 +128,12 @@ def bids_command(
     for notice in table.notices:
         print_notice(notice)
     source, index = open_for(options, database, model)
-    out = prepare_output(output)
-    describe_dataset(out, sources=sources_of(dataset, out), in_folders=True)
+    out = context.with_resource(output_folder(output))
 
     from ..cohort.cohort import find_outcomes, invert_cohort
 
     require_model(source, model)
+    describe_dataset(out, sources=sources_of(dataset, out), in_folders=True)
     if level == "group":
         outcomes = find_outcomes(table.cases, out)
     else:  # no lock but each participant's: jobs of a cluster share the folder
@@ -149,7 +149,7 @@ def bids_command(
                 n_workers=workers,
                 progress=progress,
             )
-    failed = {o.case.identifier: o.error for o in outcomes if o.error is not None}
+    failed = failures_of(outcomes)
     facts = {
         "participants": len(outcomes),
         "kept": sum(o.kept and o.error is None for o in outcomes),
@@ -161,6 +161,4 @@ def bids_command(
         with only_run(out):
             facts |= write_summary(out, outcomes, source, match_stored(source, index))
     show(facts, as_json)
-    if failed:
-        console.print(f"[bold red]{len(failed)} of {len(outcomes)} participants failed[/]")
-        raise typer.Exit(1)
+    end_if_failed(len(failed), len(outcomes), "participants")

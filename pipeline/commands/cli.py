@@ -56,9 +56,11 @@ COMMANDS = {
 
 KEPT = {
     "generate": "finished shards are kept, and the same command goes on with the others",
+    "index": "indexed tumours are kept, and the same command goes on with the others",
     "cohort": "finished patients are kept, and the same command goes on with the others",
     "bids": "finished participants are kept, and the same command goes on with the others",
     "train": "finished strategies are kept, and the same command goes on with the others",
+    "evaluate": "answered queries are kept, and the same command goes on with the others",
     "calibrate": "measured tumours are kept, and the same command goes on with the others",
     "fetch": "the downloaded part is kept, and the same command goes on with the rest",
     "trial": "finished cases are kept, and the same command goes on with the others",

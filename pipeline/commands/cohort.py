@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
+from ...dbgen.store.opening import require_model
 from ...errors import InputError, explained
-from ...query.index.opening import require_model
 from ...solver.compilation import prepare_jax
 from ..arguments.opening import open_for
 from ..arguments.options import (
@@ -22,6 +21,7 @@ from ..arguments.options import (
     KeepIslands,
     Labels,
     NamedDatabase,
+    Workers,
     with_inversion_options,
 )
 from ..cohort.case_table import COLUMNS, read_cases
@@ -29,14 +29,10 @@ from ..cohort.exams import find_exams
 from ..inversion.options import InversionOptions
 from ..patient.brain_option import checked_way
 from ..results.dataset_description import describe_dataset
-from ..results.result_folder import only_run, prepare_output
+from ..results.result_folder import only_run, output_folder
 from ..terminal.printing import print_notice, print_step, show
 from ..terminal.progress import console, progress_bar
-
-if TYPE_CHECKING:
-    from ...dbgen import Database
-    from ..cohort.cohort import Outcome
-    from ..cohort.match_quality import DiceScores
+from .many_patients import end_if_failed, failures_of, write_summary
 
 
 @with_inversion_options
@@ -59,9 +55,7 @@ def cohort_command(
     brain: BrainOption = "auto",
     anonymous: Anonymous = False,
     model: DatabaseModel = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Number of cores to use; default: all.")
-    ] = None,
+    workers: Workers = None,
     address: Address = None,
     as_json: Json = False,
 ) -> None:
@@ -98,7 +92,7 @@ def cohort_command(
         )
     describe_dataset(output.absolute())
     summary = write_summary(output.absolute(), outcomes, source, reference)
-    failed = {o.case.identifier: o.error for o in outcomes if o.error is not None}
+    failed = failures_of(outcomes)
     show(
         {
             "patients": len(outcomes),
@@ -108,37 +102,7 @@ def cohort_command(
         },
         as_json,
     )
-    if failed:
-        console.print(f"[bold red]{len(failed)} of {len(outcomes)} patients failed[/]")
-        raise typer.Exit(1)
-
-
-def write_summary(
-    out: Path, outcomes: Sequence[Outcome], source: Database, reference: DiceScores | None
-) -> dict[str, str]:
-    """Write a cohort's table and page, and show which patients failed.
-
-    Parameters
-    ----------
-    out : Path
-        The cohort's folder, absolute.
-    outcomes : sequence of Outcome
-    source : Database
-    reference : DiceScores or None
-        Scores of the database's stored tumours.
-
-    Returns
-    -------
-    dict of str to str
-        Paths of the two.
-    """
-    from ...solver.declarations import Declared
-    from ..cohort.cohort_report import PAGE_FILE, TABLE_FILE, write_cohort
-
-    declared = Declared.by(source.model)
-    for failure in write_cohort(out, outcomes, reference=reference, declared=declared):
-        print_notice(failure)
-    return {"table": str(out / TABLE_FILE), "page": str(out / PAGE_FILE)}
+    end_if_failed(len(failed), len(outcomes), "patients")
 
 
 @with_inversion_options
@@ -173,7 +137,7 @@ def predict_gbm_command(
     source, _ = open_for(options, database, model)
     context.with_resource(only_run(output))
     if details is not None:
-        prepare_output(details)
+        context.with_resource(output_folder(details))
     prepare_jax()
 
     from ..cohort.predict_gbm import predict_exam, read_exam

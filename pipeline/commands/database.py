@@ -10,13 +10,13 @@ import typer
 
 from ...dbgen import Plan, generate, merge, verify
 from ...dbgen.datacard import describe_database
-from ...dbgen.generation import SHARD_SIZE, complete_request
+from ...dbgen.generation import SHARD_SIZE
 from ...dbgen.store.embedded import EMBEDDED
 from ...dbgen.store.fetched import located
 from ...dbgen.store.header import read_header
+from ...dbgen.store.opening import open_database
 from ...dbgen.study.samplers import SAMPLERS
 from ...dbgen.study.space import check_common
-from ...query.index.opening import open_database
 from ...solver.compilation import prepare_jax
 from ...solver.models import find_class, find_model, parse_settings, register_model
 from ...solver.models.registry import DEFAULT
@@ -29,8 +29,9 @@ from ..arguments.options import (
     Json,
     ModelSettings,
     OptionalDatabase,
+    Workers,
 )
-from ..arguments.picture_files import require_places, save_picture
+from ..arguments.picture_files import places_for, require_png, save_picture
 from ..terminal.printing import print_notice, said, show, show_table
 from ..terminal.progress import generation_progress, progress_bar
 from ..uncertainty.interval_factors import FILE, N_TUMOURS, QUANTITIES, SEED
@@ -64,9 +65,7 @@ def generate_command(
         str | None, typer.Option(help="What to store: density (default; outlines too) or outlines.")
     ] = None,
     shard_size: Annotated[int, typer.Option(help="Number of tumours in a file.")] = SHARD_SIZE,
-    workers: Annotated[
-        int | None, typer.Option(help="Number of cores to use; default: all.")
-    ] = None,
+    workers: Workers = None,
     address: Address = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Estimate time and disk from a short pilot, and stop.")
@@ -87,11 +86,13 @@ def generate_command(
         parse_settings(settings or ()),
     )
     if dry_run:
-        from ...dbgen.pilot import forecast
+        from ...dbgen.pilot import forecast_rest
 
-        n, plan, store = complete_request(database, n, plan, store)
-        cost = forecast(plan, n, store=store, shard_size=shard_size, n_workers=workers)
-        show({"database": str(database.absolute()), **dataclasses.asdict(cost)}, as_json)
+        n_done, rest = forecast_rest(
+            database, n, plan=plan, store=store, shard_size=shard_size, n_workers=workers
+        )
+        facts = {"database": str(database.absolute()), "n_done": n_done}
+        show(facts | dataclasses.asdict(rest), as_json)
         return
     with generation_progress() as progress:
         made = generate(
@@ -141,6 +142,7 @@ def merge_command(
 
 
 def describe_command(
+    context: typer.Context,
     database: OptionalDatabase = None,
     picture: Annotated[
         Path | None, typer.Option(help="File for a picture of what the database covers, PNG.")
@@ -148,7 +150,9 @@ def describe_command(
     as_json: Json = False,
 ) -> None:
     """Show what a database holds: model, ranges, counts, sizes and processor time."""
-    require_places(picture)
+    if picture is not None:
+        require_png(picture)
+    context.with_resource(places_for(picture))
     source = open_database(database)
     facts = dataclasses.asdict(describe_database(source)) | {"path": str(source.path.absolute())}
     if picture is not None:
@@ -167,7 +171,10 @@ def _print_description(facts: dict[str, Any]) -> None:
     show({name: value for name, value in facts.items() if name not in in_tables}, as_json=False)
     parts = facts["parts"]
     for number, part in enumerate(parts, start=1):
-        asked = {name: value for name, value in part.items() if name != "space"} | part["space"]
+        asked = {name: value for name, value in part.items() if name not in ("space", "settings")}
+        asked |= part["space"]
+        if len(parts) > 1:  # those of a single part are the model's
+            asked |= part["settings"]
         show({f"part {number} of {len(parts)}": asked}, as_json=False)
     show_table(
         [

@@ -13,6 +13,7 @@ import typer
 from ...dbgen import Database
 from ...dbgen.machine.cores import processor
 from ...dbgen.machine.files import write_text
+from ...dbgen.store.opening import open_database, require_model
 from ...errors import InputError
 from ...query import Index, search
 from ...query.evaluation.comparison import (
@@ -25,7 +26,7 @@ from ...query.evaluation.comparison import (
 from ...query.evaluation.naive_timing import NaiveTiming, time_naive
 from ...query.evaluation.summary import TOP, describe_queries, summarise, write_markdown
 from ...query.evaluation.synthetic import draw_queries, plan_queries
-from ...query.index.opening import open_database, open_outlines, require_model
+from ...query.index.opening import open_outlines
 from ...query.index.source import ABSOLUTE
 from ...query.strategies import STRATEGIES, needs_preparation, prepare_strategy
 from ...query.strategies.registry import (
@@ -55,6 +56,9 @@ from ..results.result_folder import only_run
 from ..terminal.printing import print_notice, show, show_table
 from ..terminal.progress import console, progress_bar
 
+MOST_SEED = 2**32 - 2
+"""JAX takes 32 bits of a seed, and the networks of the two outlines have two that follow."""
+
 
 def train_command(
     database: OptionalDatabase = None,
@@ -78,6 +82,8 @@ def train_command(
 
     Finished strategies are kept; the same command resumes.
     """
+    if seed > MOST_SEED:
+        raise InputError(f"seed: 0 to {MOST_SEED}, got {seed}")
     names = [name for name in _names(strategy) if name not in STATELESS]
     outlines = open_outlines(database, core_threshold, whole_threshold, normalise)
     index = open_index(
@@ -177,8 +183,9 @@ def evaluate_command(
     drawn, sets = None, []
     if found is not None:
         for i, file in enumerate(found.files):
-            best = search(index, found.load(i), k=1)
-            require_overlap(best, name=f"segmentation {file}", remedy=TO_SRI24)
+            masks = found.load(i)
+            best = search(index, masks, k=1)
+            require_overlap(best, masks, name=f"segmentation {file}", remedy=TO_SRI24)
         sets.append(QuerySet("real", found.names, found.load))
     _prepare(index, names)
     if synthetic:

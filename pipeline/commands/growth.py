@@ -11,19 +11,22 @@ import typer
 from ...errors import FailedError, InputError
 from ...solver.models.registry import DEFAULT
 from ..arguments.options import Json, ModelName, ModelSettings
-from ..arguments.picture_files import require_gif, require_places, save_picture
+from ..arguments.picture_files import places_for, require_gif, require_png, save_picture
 from ..scans.treatment_file import read_treatments
 from ..terminal.printing import show
 
 
 def atlas_command(
+    context: typer.Context,
     picture: Annotated[
         Path | None, typer.Option(help="File for a picture of the atlas, PNG.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Show what the atlas holds."""
-    require_places(picture)
+    if picture is not None:
+        require_png(picture)
+    context.with_resource(places_for(picture))
 
     from ...atlas import load_atlas
     from ...solver import Tissue
@@ -47,6 +50,7 @@ def atlas_command(
 
 
 def tensor_atlas_command(
+    context: typer.Context,
     source: Annotated[
         Path, typer.Argument(metavar="IN", help="Diffusion tensors in the atlas's world, NIfTI.")
     ],
@@ -74,7 +78,7 @@ def tensor_atlas_command(
     matrix = None if affine is None else _read_affine(affine)
     if not source.is_file():
         raise InputError(f"tensor {source}: there is no such file")
-    require_places(output)
+    context.with_resource(places_for(output, inputs=(source, affine)))
 
     from ...atlas import load_atlas
     from ...solver import Tissue
@@ -110,6 +114,7 @@ def _read_affine(path: Path) -> np.ndarray:
 
 
 def simulate_command(
+    context: typer.Context,
     origin: Annotated[
         tuple[float, float, float],
         typer.Option(metavar="X Y Z", help="Origin in SRI24 world coordinates (RAS), mm."),
@@ -142,13 +147,17 @@ def simulate_command(
     _require_nifti_name(output, "a density is")
     if movie is not None:
         require_gif(movie)
-    require_places(output, picture, movie)
+    if picture is not None:
+        require_png(picture)
     listed = () if treatments is None else read_treatments(treatments)
     if listed and listed[-1].day > days:
         raise InputError(
             f"treatments {treatments}: the {listed[-1].kind} of day {listed[-1].day:g} is after "
             f"the end of the growth, on day {days:g}"
         )
+    files = [Path(value) for value in given.values() if isinstance(value, str)]  # of the model
+    inputs = (treatments, *(one.map for one in listed), *files)
+    context.with_resource(places_for(output, picture, movie, inputs=inputs))
     chosen = find_model(model, **given)
 
     from ...atlas import load_atlas

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
+from ...dbgen.store.opening import require_model
 from ...errors import InputError
-from ...query.index.opening import require_model
 from ...solver.compilation import prepare_jax
 from ..ahead import ahead
 from ..arguments.dated_scans import read_scans
@@ -40,16 +41,13 @@ from ..patient.named_files import (
     require_files,
     seg_convention,
 )
-from ..results.result_folder import only_run
+from ..results.dicom_places import require_dicom_places
+from ..results.result_folder import find_faults, find_results, only_run, require_names
 from ..terminal.printing import print_notice, print_step, show
 from ..terminal.progress import console
 
 if TYPE_CHECKING:
     from ..inversion.result import Inversion
-
-from rich.markup import escape
-
-from ..results.result_folder import find_faults, find_results
 
 
 @with_inversion_options
@@ -136,7 +134,7 @@ def invert_command(
         str | None,
         typer.Option(
             metavar="DAYS,...",
-            help="Days after the last scan for which to foretell the density, as in 90,180.",
+            help="Days after the last scan for which to forecast the density, as in 90,180.",
         ),
     ] = None,
     treatments: Annotated[
@@ -185,29 +183,33 @@ def invert_command(
         raise InputError("--anonymous is for DICOM files: name a folder for them with --dicom")
     if dicom is not None:
         _require_dicom(dicom, output, ROLES[modality], files[modality])
+        require_dicom_places(dicom, filter(None, files.values()))
     if tissue is not None:
         options = dataclasses.replace(options, own_anatomy=True)
         for role, path in zip(("gm", "wm", "csf"), tissue, strict=True):
             require_nifti(path, f"tissue map {role} {path}")
     source, _ = open_for(options, database, model)
     context.with_resource(only_run(output))
+    require_names(output)
     if dicom is not None:
         context.with_resource(only_run(dicom))
     ahead(lambda: source.atlas.t1)  # while the files are read
     prepare_jax()
 
     from ...solver.treated_state import require_treatable
-    from ..anatomy.tissue_maps import read_tissue_maps
+    from ..inversion.inputs import load_inputs
     from ..inversion.inversion import invert
-    from ..patient.patient import load_patient
     from ..report.viewer import load_viewer
     from ..results.outputs import write_inversion
 
     require_model(source, model)
     if scans is not None and scans.treatments:
         require_treatable(source.model)
-    maps = None if tissue is None else read_tissue_maps(*tissue)
-    patient = load_patient(
+    inputs = load_inputs(
+        tissue=tissue,
+        scans=scans,
+        notice=print_notice,
+        step=print_step,
         **files,
         **convention,
         **structures,
@@ -215,28 +217,18 @@ def invert_command(
         seg_grid=seg_grid,
         keep_islands=keep_islands,
         brain=brain_way,
+    )
+    load_viewer()  # while ANTs works
+    inversion = invert(
+        inputs.patient,
+        source,
+        options,
+        tissue=inputs.tissue,
+        follow_up=inputs.follow_up,
         step=print_step,
     )
-    for notice in patient.notices:
-        print_notice(notice)
-    follow_up = None
-    if scans is not None:
-        from ..scans.later_scans import load_follow_up
-
-        print_step("align the later scans")
-        follow_up = load_follow_up(
-            patient,
-            scans.first.day,
-            scans.later,
-            convention=meant,
-            forecast=scans.forecast,
-            treatments=scans.treatments,
-            keep_islands=keep_islands,
-        )
-    load_viewer()  # while ANTs works
-    inversion = invert(patient, source, options, tissue=maps, follow_up=follow_up, step=print_step)
     inversion = write_inversion(inversion, output, title=title, subject=subject, step=print_step)
-    for notice in inversion.notices[len(patient.notices) :]:
+    for notice in inversion.notices[len(inputs.patient.notices) :]:
         print_notice(notice)
     written: dict[str, Path] = {}
     if dicom is not None:
@@ -259,6 +251,7 @@ def demo_command(
 ) -> None:
     """Make a virtual patient with a known answer and invert it."""
     context.with_resource(only_run(output))
+    require_names(output / "result")
     prepare_jax()
 
     from ..virtual.demonstration import demonstrate

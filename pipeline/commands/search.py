@@ -194,7 +194,7 @@ def query_command(
             matches = search(index, masks, k=wanted, ventricles=third, **options)
         else:
             matches = search_with(opened, index, masks, k=wanted, rerank=rerank)
-    require_overlap(matches, name=name, remedy=TO_SRI24)
+    require_overlap(matches, masks, name=name, remedy=TO_SRI24)
     console.print(f"{placement.share:.0%} of the whole outline lies in the atlas's brain")
     for notice in (*([placement.notice] if placement.notice else []), *doubts):
         print_notice(notice)

@@ -9,7 +9,7 @@ import typer
 
 from ...dbgen.sharing import export, fetch
 from ...dbgen.sharing.exporting import HELD_OUT
-from ...query.index.opening import open_database
+from ...dbgen.store.opening import open_database
 from ..arguments.options import DatabaseFolder, Json
 from ..terminal.printing import show
 from ..terminal.progress import progress_bar

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from ..arguments.options import Address, Json
+from ..arguments.options import Address, Json, Workers
 from ..results.result_folder import only_run
 from ..terminal.printing import print_notice, show, show_table
 from ..terminal.progress import console, progress_bar
 from ..trial.plan import ALL_ARMS, N_PATIENTS, TrialPlan
 from ..virtual.arms import SEED
+from .many_patients import end_if_failed
 
 
 def trial_command(
@@ -33,9 +34,7 @@ def trial_command(
             "--keep", help="Keep the patients' files and the true densities (15 MB for each case)."
         ),
     ] = False,
-    workers: Annotated[
-        int | None, typer.Option(help="Number of cores to use; default: all.")
-    ] = None,
+    workers: Workers = None,
     address: Address = None,
     as_json: Json = False,
 ) -> None:
@@ -66,6 +65,4 @@ def trial_command(
     else:
         show_table(short_table(summary), n_keys=1)
         console.print(f"written to {output.absolute()}", markup=False)
-    if summary.failures:
-        console.print(f"[bold red]{len(summary.failures)} of {len(rows)} cases failed[/]")
-        raise typer.Exit(1)
+    end_if_failed(len(summary.failures), len(rows), "cases")

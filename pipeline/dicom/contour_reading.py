@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ...atlas.grid import flip_lps
 from ...errors import InputError
 from .dicom_folder import numbers_in, text_in
 from .polygons import fill
 from .series import SLICE_APART
-from .world import to_lps
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 
@@ -66,7 +66,7 @@ def read_contours(header: Any, number: int, name: str) -> Contours:
         If a contour has no type, or is no list of points.
     """
     closed = [
-        to_lps(numbers_in(contour, "ContourData", (-1, 3), name))
+        flip_lps(numbers_in(contour, "ContourData", (-1, 3), name))
         for roi in header.get("ROIContourSequence", ())
         if numbers_in(roi, "ReferencedROINumber", (), name) == number
         for contour in roi.get("ContourSequence", ())

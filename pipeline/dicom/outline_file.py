@@ -138,7 +138,7 @@ def _union(masks: dict[str, NDArray[np.bool_]], names: Collection[str]) -> NDArr
 
 def _embedded(labels: NDArray[np.uint8], grid: Grid, image: Grid) -> NDArray[np.uint8] | None:
     """Labels on an image's grid, where their voxels are some of its, in any order of the axes."""
-    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(grid.shape) - 1)
+    corners = grid.corner_voxels()
     there = image.to_voxel(grid.to_world(corners))
     steps = np.rint(np.linalg.inv(image.affine[:3, :3]) @ grid.affine[:3, :3])
     is_turned = (np.abs(steps).sum(axis=0) == 1).all()

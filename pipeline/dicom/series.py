@@ -66,7 +66,7 @@ class Stack:
     n_copies: int
 
 
-def require_series(path: StrPath, name: str, *, of_head: bool = True) -> tuple[Series, Stack]:
+def require_series(path: StrPath, name: str) -> tuple[Series, Stack]:
     """Find a series, and see from its headers that it is one volume of an MRI.
 
     Parameters
@@ -75,8 +75,6 @@ def require_series(path: StrPath, name: str, *, of_head: bool = True) -> tuple[S
         See `find_series`.
     name : str
         Opens every message.
-    of_head : bool
-        Whether the field of view must hold the larger part of a brain.
 
     Returns
     -------
@@ -89,7 +87,7 @@ def require_series(path: StrPath, name: str, *, of_head: bool = True) -> tuple[S
     ------
     InputError
         If it is not: another modality, several orientations or volumes, slices that are missing or
-        lie unevenly.
+        lie unevenly, a field of view that does not hold the larger part of a brain.
     """
     series = find_series(path, name)
     modality = modality_of(series.first)
@@ -112,11 +110,11 @@ def require_series(path: StrPath, name: str, *, of_head: bool = True) -> tuple[S
             f"{name}: expected at most {MAX_VOXELS:,} voxels (512 x 512 x 512), got {stack.grid}; "
             "resample the image to coarser voxels, or crop it to the head"
         )
-    require_sizes(stack.grid, name, least_side_mm=SIDE_MM[0] if of_head else 0)
+    require_sizes(stack.grid, name, least_side_mm=SIDE_MM[0])
     return series, stack
 
 
-def read_series(path: StrPath, role: str, *, of_head: bool = True) -> ImageFile:
+def read_series(path: StrPath, role: str) -> ImageFile:
     """Read a series of slices, or a file of frames, with rescaled values.
 
     Parameters
@@ -125,8 +123,6 @@ def read_series(path: StrPath, role: str, *, of_head: bool = True) -> ImageFile:
         See `find_series`.
     role : str
         What the series is to the user ("T1"); opens every message.
-    of_head : bool
-        As in `require_series`.
 
     Returns
     -------
@@ -139,7 +135,7 @@ def read_series(path: StrPath, role: str, *, of_head: bool = True) -> ImageFile:
         As `require_series`, or if the pixels cannot be decoded.
     """
     name = f"{role} {path}"
-    series, stack = require_series(path, name, of_head=of_head)
+    series, stack = require_series(path, name)
     try:
         with quietly():
             values = _frame_values(stack) if len(stack.slices) == 1 else _slice_values(stack, name)

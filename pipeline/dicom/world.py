@@ -12,18 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ...atlas.grid import LPS_FROM_RAS
 from .dicom_packages import highdicom
-
-LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""Signs that turn a point of one world into the same point of the other, both ways."""
 
 SWAPPED = [2, 1, 0, 3]
 """Columns of an affine when an array's axes are reversed."""
-
-
-def to_lps(points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points (..., 3) of our world in DICOM's, or the other way round."""
-    return points_mm * np.diag(LPS_RAS)[:3]
 
 
 def grid_from_lps(shape: tuple[int, int, int], affine: NDArray[np.float64]) -> Grid:
@@ -32,7 +25,7 @@ def grid_from_lps(shape: tuple[int, int, int], affine: NDArray[np.float64]) -> G
     The numbers are rounded to single precision, as NIfTI headers hold them: so a series and its
     NIfTI give one result, to the last bit.
     """
-    return Grid(shape, (LPS_RAS @ affine).astype(np.float32))
+    return Grid(shape, (LPS_FROM_RAS @ affine).astype(np.float32))
 
 
 def grid_of(volume: Any) -> Grid:
@@ -50,7 +43,7 @@ def volume_of(values: NDArray[Any], grid: Grid, frame_uid: str, **channels: Any)
     """A highdicom volume (slice, row, column, channels) of values on a grid."""
     return highdicom.Volume(
         np.ascontiguousarray(np.swapaxes(values, 0, 2)),
-        (LPS_RAS @ grid.affine)[:, SWAPPED],
+        (LPS_FROM_RAS @ grid.affine)[:, SWAPPED],
         coordinate_system="PATIENT",
         frame_of_reference_uid=frame_uid,
         **channels,

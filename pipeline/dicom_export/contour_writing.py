@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...atlas.grid import flip_lps
 from ..dicom.dicom_folder import STRUCTURE_SET
 from ..dicom.dicom_packages import pydicom, quietly
 from ..dicom.polygons import outline
-from ..dicom.world import to_lps
 from .maker import BODY_PART, NAME, maker
 from .structure import Structure
 from .study import PATIENT, STUDY, Study
@@ -124,7 +124,7 @@ def _contours(mask: NDArray[np.bool_], study: Study) -> Iterator[Any]:
     for k in np.flatnonzero(mask.any(axis=(0, 1))):
         for polygon in outline(mask[:, :, k]):
             voxels = np.column_stack([polygon, np.full(len(polygon), k)])
-            points = to_lps(study.grid.to_world(voxels))
+            points = flip_lps(study.grid.to_world(voxels))
             yield _item(
                 ContourImageSequence=[_reference(study, int(k))],
                 ContourGeometricType="CLOSED_PLANAR",

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from ...atlas import Grid
+from ...atlas.grid import flip_lps
 from ...errors import InputError
 from ...paths import StrPath
 from ..dicom.dicom_folder import Instance
 from ..dicom.dicom_packages import pydicom, quietly
 from ..dicom.dicom_path import require_series_path
 from ..dicom.series import Stack, require_series
-from ..dicom.world import to_lps
 
 PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 STUDY = ("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName")
@@ -191,5 +191,5 @@ def _frames(
         [g.PlanePositionSequence[0].ImagePositionPatient
          for g in first.PerFrameFunctionalGroupsSequence], np.float64
     )  # fmt: skip
-    slices = np.rint(stack.grid.to_voxel(to_lps(positions))[:, 2]).astype(int)
+    slices = np.rint(stack.grid.to_voxel(flip_lps(positions))[:, 2]).astype(int)
     return image, tuple(int(n) + 1 for n in np.argsort(slices))

@@ -18,7 +18,7 @@ from ...solver import GrowthParameters, TumorDensity, TumorMasks
 from ...solver.declarations import NOTHING_DECLARED, Declared
 from .coordinates import free_parameters
 from .fitted_thresholds import FittedThresholds, fit_thresholds
-from .matches import RankedMatch
+from .matches import RankedMatch, is_under_resolved
 from .refinement import N_STARTS, NoGrowthError, Refinement, choose_starts, refine
 from .several_tumors import combine, join, split_outlines
 from .trajectory import Target
@@ -70,6 +70,11 @@ class Answer:
         """Whether it grew on the atlas; else in the patient's own anatomy."""
         return self.source is not AnswerSource.OWN_ANATOMY
 
+    @property
+    def widest_lambda_mm(self) -> float:
+        """Lambda of the widest of its fronts."""
+        return max(growth.lambda_mm for growth in self.growths)
+
     def row(self) -> dict[str, Any]:
         """Plain values by name, as `result.json` and the report show them.
 
@@ -119,8 +124,7 @@ def growth_row(
     growth: GrowthParameters, density: TumorDensity, declared: Declared
 ) -> dict[str, Any]:
     """A growth's plain values, and whether its front is narrower than a voxel."""
-    under_resolved = growth.lambda_mm < max(density.grid.spacing_mm)
-    return {**growth.row(declared), "under_resolved": under_resolved}
+    return {**growth.row(declared), "under_resolved": is_under_resolved(growth, density.grid)}
 
 
 def find_answer(

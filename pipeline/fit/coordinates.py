@@ -22,7 +22,7 @@ from ...errors import InputError
 from ...solver import GrowthModel, GrowthParameters
 from ...solver.declarations import (
     ORIGIN,
-    RATES,
+    PROLIFERATION,
     Parameter,
     own_parameters,
     symmetry_of,
@@ -84,9 +84,9 @@ class Free:
         return math.log(value) if self.is_log else value
 
     def moved(self, value: float, step: float) -> float:
-        """A value a step away, inside the range."""
+        """A value a step away, inside the range, or between there and where it was."""
         there = value * math.exp(step) if self.is_log else value + step
-        return min(max(there, self.low), self.high)
+        return min(max(there, min(self.low, value)), max(self.high, value))
 
 
 def free_parameters(database: Database, named: Iterable[str] = ()) -> tuple[Free, ...]:
@@ -126,7 +126,9 @@ def free_parameters(database: Database, named: Iterable[str] = ()) -> tuple[Free
         elif is_varied:
             found.append(Free(one, min(ends), max(ends)))
         elif one.usual is not None:
-            found.append(Free(one, *one.usual))
+            # All tumours have the models' own values, which may lie beyond the usual ones.
+            kept = [float(getattr(part.plan.model, name)) for part in database.parts]
+            found.append(Free(one, min(one.usual[0], *kept), max(one.usual[1], *kept)))
         else:
             raise InputError(
                 f"fit: the range of {name} is unknown: vary it in the study of the database"
@@ -151,8 +153,10 @@ class Coordinates:
 
     def __init__(self, model: GrowthModel, free: Sequence[Free] = ()) -> None:
         self._model = model
-        kept = [] if symmetry_of(model) else [_rho()]
-        self.more = (*kept, *(one for one in free if not one.choices))
+        moving = [one for one in free if not one.choices]
+        if not (symmetry_of(model) or any(one.name == PROLIFERATION.name for one in moving)):
+            moving = [_rho(), *moving]
+        self.more = tuple(moving)
         self.tried = tuple(one for one in free if one.choices)
         widths = [one.width for one in self.more]
         self.scales = np.array([*COMMON_SCALES, *(SCALE_SHARE * width for width in widths)])
@@ -160,6 +164,17 @@ class Coordinates:
 
     def __len__(self) -> int:
         return len(self.scales)
+
+    def direction(self, name: str) -> NDArray[np.float64]:
+        """The direction in which a quantity changes and no other does, a unit vector (n,).
+
+        Parameters
+        ----------
+        name : str
+            "lambda_mm" (its logarithm), "rho_t", or the name of one of `more`.
+        """
+        names = [*(one.name for one in ORIGIN), "lambda_mm", "rho_t", *(m.name for m in self.more)]
+        return np.eye(len(self))[names.index(name)]
 
     def value(self, growth: GrowthParameters, one: Free) -> float:
         """A growth's value of a parameter, or the model's."""
@@ -226,6 +241,5 @@ class Coordinates:
 
 def _rho() -> Free:
     """The proliferation rate, of a model that is not scaled with it."""
-    (rho,) = (one for one in RATES if one.name == "rho")
-    low, high = rho.usual or (0.0, math.inf)
-    return Free(rho, low, high)
+    low, high = PROLIFERATION.usual or (0.0, math.inf)
+    return Free(PROLIFERATION, low, high)

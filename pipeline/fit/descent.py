@@ -119,8 +119,21 @@ class Descent:
     n_runs: int
     n_unseeded: int
 
+    def covariance(self, coordinates: Coordinates) -> NDArray[np.float64]:
+        """Covariance of the valley in which it ended, (n, n), in the directions of the coordinates.
 
-class Yardstick(Protocol):
+        Far along a flat direction the coordinates' own reach holds it.
+
+        Parameters
+        ----------
+        coordinates : Coordinates
+            Coordinates of the target.
+        """
+        precision = self.curvature / self.last.cost + np.diag(1 / coordinates.reach**2)
+        return np.asarray(np.linalg.inv(precision), np.float64)
+
+
+class Objective(Protocol):
     """How far a growth is from a patient's outlines: the function that a descent minimises."""
 
     @property
@@ -157,9 +170,29 @@ class Interior:
         # Off the faces of the voxel, where rounding might put the point into its neighbour.
         return self._tissue.grid.to_world(np.clip(at, voxel - 0.499, voxel + 0.499))
 
+    def moved(
+        self, growth: GrowthParameters, step: NDArray[np.float64], coordinates: Coordinates
+    ) -> GrowthParameters:
+        """A growth a step away in all coordinates but rho T, which stays as it is.
+
+        Parameters
+        ----------
+        growth : GrowthParameters
+        step : (n,) float64 array
+            Step in each of the coordinates. The origin stays in the tissue, the others within
+            their limits.
+        coordinates : Coordinates
+        """
+        return coordinates.changed(
+            growth,
+            self.nearest(np.array(growth.origin_mm) + step[:3]),
+            growth.lambda_mm * math.exp(step[3]),
+            step[N_COMMON:].tolist(),
+        )
+
 
 def descend(
-    comparison: Yardstick,
+    comparison: Objective,
     interior: Interior,
     start: GrowthParameters,
     *,
@@ -171,7 +204,7 @@ def descend(
 
     Parameters
     ----------
-    comparison : Yardstick
+    comparison : Objective
         Comparison with a blur; see `overlap`.
     interior : Interior
         Interior of the tissue in which the tumour grows.
@@ -197,7 +230,7 @@ class _Walk:
     """The constants of a descent, and the counts of its runs."""
 
     def __init__(
-        self, comparison: Yardstick, interior: Interior, accuracy: Accuracy, mapped: Mapped
+        self, comparison: Objective, interior: Interior, accuracy: Accuracy, mapped: Mapped
     ) -> None:
         self._comparison, self._interior, self._accuracy = comparison, interior, accuracy
         self._coordinates, self._mapped = comparison.coordinates, mapped
@@ -276,14 +309,14 @@ class _Walk:
         """The place a step away, which is kept within its limits and in the tissue."""
         p = place.trajectory.parameters
         length = float(np.linalg.norm(step[:3]))
-        move = step[:3] * min(1.0, LONGEST_MM / max(length, 1e-9))
         longest = [LONGEST_SHARE * one.width for one in self._coordinates.more]
-        growth = self._coordinates.changed(
-            p,
-            self._interior.nearest(np.array(p.origin_mm) + move),
-            p.lambda_mm * math.exp(min(max(step[3], -LONGEST_LOG), LONGEST_LOG)),
-            [min(max(s, -m), m) for s, m in zip(step[N_COMMON:], longest, strict=True)],
-        )
+        held = step.copy()
+        held[:3] *= min(1.0, LONGEST_MM / max(length, 1e-9))
+        held[3] = min(max(step[3], -LONGEST_LOG), LONGEST_LOG)
+        held[N_COMMON:] = [
+            min(max(s, -m), m) for s, m in zip(step[N_COMMON:], longest, strict=True)
+        ]
+        growth = self._interior.moved(p, held, self._coordinates)
         later = max(place.days + step[4] / p.rho, SHORTEST_SHARE * place.days)
         days = later * (p.rho / growth.rho)
         there = self._run(replace(growth, days=days))
@@ -318,8 +351,8 @@ class _Walk:
     def _step_of(self, p: GrowthParameters, i: int) -> float:
         """The step of a difference in a further direction; at the end of its range, back."""
         one = self._coordinates.more[i]
-        aside = DIFFERENCE_SHARE * one.width
-        at_end = one.moved(self._coordinates.value(p, one), aside) == one.high
+        aside, value = DIFFERENCE_SHARE * one.width, self._coordinates.value(p, one)
+        at_end = one.moved(value, aside) == max(one.high, value)
         return -aside if at_end else aside
 
     def _moves(self, origin: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ...atlas import Grid
 from ...dbgen import Database
 from ...query import Match
 from ...solver import GrowthParameters
@@ -73,10 +74,14 @@ def rank_matches(database: Database, matches: list[Match]) -> tuple[RankedMatch,
     tuple of RankedMatch
         In the same order.
     """
-    voxel_mm = max(database.grid.spacing_mm)
     ranked = []
     for rank, match in enumerate(matches, start=1):
         parameters = database.growth_parameters(match.sample)
-        is_narrow = parameters.lambda_mm < voxel_mm
+        is_narrow = is_under_resolved(parameters, database.grid)
         ranked.append(RankedMatch(rank, match, parameters, is_narrow, database.declared))
     return tuple(ranked)
+
+
+def is_under_resolved(growth: GrowthParameters, grid: Grid) -> bool:
+    """Whether a growth's front is narrower than a voxel of a grid."""
+    return growth.lambda_mm < max(grid.spacing_mm)

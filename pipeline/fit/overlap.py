@@ -32,7 +32,7 @@ LEAST_SLOPE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class BlurredOverlap:
     """A target and the blur at which growths are compared with it.
 
     Attributes
@@ -51,7 +51,7 @@ class Comparison:
     _wanted: tuple[NDArray[np.float32], ...]
 
     @classmethod
-    def of(cls, target: Target, blur_mm: float) -> Comparison:
+    def of(cls, target: Target, blur_mm: float) -> BlurredOverlap:
         """Prepare a comparison around the patient's outline."""
         spacing = np.array(target.tissue.grid.spacing_mm)
         margin = np.ceil((MARGIN_MM + MARGIN_SD * blur_mm) / spacing).astype(int)

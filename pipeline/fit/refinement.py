@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from ...dbgen.machine.cores import available_threads
 from ...errors import GlioqueryError
-from ...solver import Accuracy, GrowthParameters, Status, TumorDensity, simulate
+from ...solver import Accuracy, GrowthParameters, TumorDensity
 from .coordinates import Coordinates
 from .descent import Descent, Interior, Place, descend
 from .merging import on_voxels_of
-from .overlap import Comparison
+from .overlap import BlurredOverlap
 from .trajectory import Target, follow
 
 N_STARTS = 6
@@ -223,11 +223,11 @@ def _refine(
                 interior = Interior(there.tissue)
             if there is not before:
                 arrived = [a.moved_into(interior) for a in arrived]
-            comparison = Comparison.of(there, stage.blur_mm)
+            comparison = BlurredOverlap.of(there, stage.blur_mm)
 
             def one(
                 arrival: _Arrival,
-                comparison: Comparison = comparison,
+                comparison: BlurredOverlap = comparison,
                 interior: Interior = interior,
                 stage: Stage = stage,
             ) -> Descent | None:
@@ -282,7 +282,7 @@ def _refine(
         best=best,
         density=density,
         arrivals=tuple(arrivals),
-        covariance=_covariance(answer, coordinates),
+        covariance=answer.covariance(coordinates),
         n_runs=sum(descent.n_runs for descent in ran) + len(likely) + n_confirmed,
         n_unseeded=sum(descent.n_unseeded for descent in ran),
         n_dropped=n_dropped,
@@ -332,14 +332,11 @@ def _confirm(
 ) -> tuple[Refined, TumorDensity] | None:
     """Simulate a growth and measure the overlap of its outlines.
 
-    None if it folds the tissue or does not stay finite, which is no solution.
+    None where it has no density.
     """
-    grown = simulate(
-        target.tissue, growth, model=target.model, thresholds=target.thresholds, accuracy=accuracy
-    )
-    if grown.status in (Status.FOLDED, Status.NOT_FINITE):
+    density = target.grown(growth, accuracy)
+    if density is None:
         return None
-    density = grown.density
     core, whole = target.dice_of(density)
     return Refined(growth, core + whole, core, whole), density
 
@@ -363,8 +360,3 @@ def _alike(a: GrowthParameters, b: GrowthParameters, apart: tuple[float, float])
 
 def _arrive_alike(a: GrowthParameters, b: GrowthParameters, coordinates: Coordinates) -> bool:
     return coordinates.same_choices(a, b) and _alike(a, b, ARRIVAL_APART)
-
-
-def _covariance(descent: Descent, coordinates: Coordinates) -> NDArray[np.float64]:
-    precision = descent.curvature / descent.last.cost + np.diag(1 / coordinates.reach**2)
-    return np.asarray(np.linalg.inv(precision), np.float64)

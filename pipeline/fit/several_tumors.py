@@ -1,9 +1,9 @@
 """Several tumours in one brain: one growth for each component of the core, u = max_i u_i.
 
 Since {max_i u_i >= c} is the union of the {u_i >= c}, the outlines of a combination are unions of
-stored outlines, and combinations are judged without a simulation. The components are taken by
-falling size; each is given that growth, of those most like its part of the patient's outlines,
-which overlaps the patient best together with the growths before it.
+stored outlines, and combinations are judged without a simulation. Components are handled from the
+largest to the smallest. For each, the candidates are the stored tumours most similar to its part of
+the outlines. The one chosen gives the best overlap together with those already chosen.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ LEAST_ML = 1.0
 """Volume of a component of the core that may be a tumour of its own."""
 
 MOST_TUMORS = 4
+
+N_TRIED = 15
+"""Growths that are tried for each component."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +75,7 @@ def split_outlines(masks: TumorMasks) -> list[TumorMasks]:
     ]
 
 
-def combine(
-    database: Database, index: Index, masks: TumorMasks, *, k: int = 15
-) -> SeveralTumors | None:
+def combine(database: Database, index: Index, masks: TumorMasks) -> SeveralTumors | None:
     """Try a patient's tumour as several.
 
     Parameters
@@ -83,8 +84,6 @@ def combine(
     index : Index
     masks : TumorMasks
         The patient's outlines on the index's grid.
-    k : int
-        Number of growths to try for each component.
 
     Returns
     -------
@@ -97,7 +96,7 @@ def combine(
     chosen: list[int] = []
     union = TumorMasks(np.zeros_like(masks.core), np.zeros_like(masks.whole), masks.grid)
     for part in parts:
-        found: Sequence[Match] = search(index, part, k=k)
+        found: Sequence[Match] = search(index, part, k=N_TRIED)
         candidates = [
             (match.sample, _joined(union, database.outlines(match.sample))) for match in found
         ]

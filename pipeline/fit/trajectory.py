@@ -26,12 +26,14 @@ from ...solver import (
     GrowthModel,
     GrowthParameters,
     State,
+    Status,
     Thresholds,
     Tissue,
     TumorDensity,
     TumorMasks,
     march,
     own_arithmetic,
+    simulate,
 )
 from ...solver.models import reach_of
 from .coordinates import Coordinates, Free
@@ -82,10 +84,8 @@ class Target:
 
     Raises
     ------
-    ValueError
-        If the outlines lie on another grid than the tissue.
     InputError
-        If no tissue is in the whole outline.
+        If the outlines lie on another grid than the tissue, or no tissue is in the whole one.
     """
 
     masks: TumorMasks
@@ -95,11 +95,7 @@ class Target:
     free: tuple[Free, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.masks.grid != self.tissue.grid:
-            raise ValueError(
-                f"outlines to grow into lie on the tissue's grid, {self.tissue.grid}, "
-                f"got {self.masks.grid}"
-            )
+        self.masks.require_grid(self.tissue.grid, "the tissue to grow into")
         if not (self.masks.whole & self.tissue.domain).any():
             raise InputError(
                 "there is nothing to grow into: no tissue lies in the whole outline; expected an "
@@ -135,6 +131,29 @@ class Target:
     def n_whole(self) -> int:
         """Voxels of the whole tumour, likewise."""
         return int(self.masks.whole.sum())
+
+    def grown(self, growth: GrowthParameters, accuracy: Accuracy) -> TumorDensity | None:
+        """The density of a growth in the tissue, up to its `days`.
+
+        Parameters
+        ----------
+        growth : GrowthParameters
+        accuracy : Accuracy
+
+        Returns
+        -------
+        TumorDensity or None
+            None where it folds the tissue or does not stay finite, which is no solution.
+
+        Raises
+        ------
+        OriginError
+            As `follow`.
+        """
+        run = simulate(
+            self.tissue, growth, model=self.model, thresholds=self.thresholds, accuracy=accuracy
+        )
+        return None if run.status in (Status.FOLDED, Status.NOT_FINITE) else run.density
 
     def dice_of(self, density: TumorDensity) -> tuple[float, float]:
         """Dice of core and whole with the outlines of a density on the tissue's grid.

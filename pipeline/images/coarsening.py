@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas import Grid
+from ...atlas.grid import flip_lps
 from ...atlas.regions import mean_of_blocks
 from .nifti import Scan
-
-LPS = np.array([-1, -1, 1])
-"""Directions left, posterior and superior on the world's axes, as in ITK, DICOM and BraTS."""
 
 
 def in_lps(scan: Scan) -> Scan:
@@ -65,6 +63,29 @@ def coarsen(scan: Scan, spacing_mm: float) -> Scan:
     return Scan(mean, Grid(mean.shape, affine))
 
 
+def coarsen_within(scan: Scan, within: NDArray[np.bool_], spacing_mm: float) -> Scan:
+    """`coarsen` what a scan shows in a region: means over the region's part of each block.
+
+    Parameters
+    ----------
+    scan : Scan
+        0 outside the region.
+    within : (nx, ny, nz) bool array
+        The region, on the scan's grid.
+    spacing_mm : float
+        Voxel size to come close to.
+
+    Returns
+    -------
+    Scan
+        0 in blocks of which less than half lies in the region.
+    """
+    coarse = coarsen(scan, spacing_mm)
+    share = coarsen(Scan(within.astype(np.float32), scan.grid), spacing_mm).values
+    values = np.where(share >= 0.5, coarse.values / np.maximum(share, 0.5), 0)
+    return Scan(values.astype(np.float32), coarse.grid)
+
+
 def even_out(scan: Scan, spacing_mm: float) -> Scan:
     """Bring thick and thin axes alike to about `spacing_mm`: average, then interpolate linearly.
 
@@ -95,6 +116,6 @@ def even_out(scan: Scan, spacing_mm: float) -> Scan:
 
 def _leads_to_lps(grid: Grid) -> NDArray[np.bool_]:
     """Whether each axis leads to the left, posterior or superior, rather than away from it."""
-    steps = grid.affine[:3, :3]
-    main = np.abs(steps).argmax(axis=0)
-    return steps[main, range(3)] * LPS[main] > 0
+    steps = flip_lps(grid.affine[:3, :3].T)
+    main = np.abs(steps).argmax(axis=1)
+    return steps[range(3), main] > 0

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
-from ...atlas.regions import Box, bounding_box
+from ...atlas.regions import Box, bounding_box, embed
 from ...solver import TumorDensity, TumorMasks
 
 T = TypeVar("T", bound=np.generic)
@@ -104,9 +104,7 @@ class Field:
             A new one. Its first axis changes fastest, as in a NIfTI file, which is twice as fast to
             write.
         """
-        out = np.zeros(self.whole.shape, values.dtype, order="F")
-        out[self.box] = values
-        return out
+        return embed(values, self.box, self.whole.shape, order="F")
 
     def laid_density(self, density: TumorDensity) -> TumorDensity:
         """Lay a density of the box on the whole grid; 0 outside the box.

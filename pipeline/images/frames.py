@@ -2,7 +2,7 @@
 
 A file may declare two frames that differ, or have lost its own. For a single file this is a notice;
 for two files that belong together it decides where one lies on the other. `PAIR_RULES` lists the
-cases.
+cases for the documentation and the tests; the functions here act by them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from dataclasses import replace
 import numpy as np
 
 from ...atlas import Grid
+from ...atlas.header_frames import FRAMES_APART_MM
 from ...errors import InputError
-from .headers import FRAMES_APART_MM, Frames, Rule, apart_mm, axes_of
+from .headers import Frames, Rule, axes_of
 from .nifti import ImageFile
 
 SAME_GRID_VOXELS = 0.05
@@ -62,7 +63,7 @@ def is_same(grid: Grid, other: Grid | None) -> bool:
     """Whether two grids are the same, apart from rounding in a header."""
     if other is None or grid.shape != other.shape:
         return False
-    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(grid.shape) - 1)
+    corners = grid.corner_voxels()
     apart = other.to_voxel(grid.to_world(corners)) - corners
     return bool(np.abs(apart).max() < SAME_GRID_VOXELS)
 
@@ -92,7 +93,7 @@ def settle(
     Raises
     ------
     InputError
-        If `PAIR_RULES` refuse a pair.
+        If a pair is refused; see `PAIR_RULES`.
     """
     settled, notices = dict(files), []
     reference = "seg_reference" if "seg_reference" in files else image
@@ -160,17 +161,20 @@ def require_one_world(
             "or one with its origin in the first voxel), so it is unknown how they lie; if they "
             f"have the same voxels, {advice}"
         )
-    if frames.other is None and image.other is None:
-        return
     if frames.other is not None and image.other is not None:
         motion = frames.other.affine @ np.linalg.inv(frames.grid.affine)
         moved = Grid(image.grid.shape, motion @ image.grid.affine)
-        if apart_mm(moved, image.other) < FRAMES_APART_MM:
+        if moved.apart_mm(image.other) < FRAMES_APART_MM:
             return
-    doubtful, two = (name, frames) if frames.other is not None else (image_name, image)
+    if frames.other is not None:
+        doubtful, two = name, _two_frames(frames.grid, frames.other)
+    elif image.other is not None:
+        doubtful, two = image_name, _two_frames(image.grid, image.other)
+    else:
+        return
     raise InputError(
         f"{name}: it lies on another grid than the {image_name}, and the {doubtful} declares "
-        f"{_two_frames(two)}, of which one alone can be the other file's; write the right one "
+        f"{two}, of which one alone can be the other file's; write the right one "
         f"into both; or, if the voxels are the same, {advice}"
     )
 
@@ -185,8 +189,8 @@ def require_one_frame(frames: Frames, name: str) -> None:
     """
     if frames.other is not None:
         raise InputError(
-            f"{name}: its header declares {_two_frames(frames)}, and one alone can be the right "
-            "one; write that into both"
+            f"{name}: its header declares {_two_frames(frames.grid, frames.other)}, and one alone "
+            "can be the right one; write that into both"
         )
 
 
@@ -204,9 +208,8 @@ def _require_frame_of_reference(frames: Frames, name: str, image: Frames) -> Non
         )
 
 
-def _two_frames(frames: Frames) -> str:
-    assert frames.other is not None
+def _two_frames(grid: Grid, other: Grid) -> str:
     return (
-        f"two frames {apart_mm(frames.grid, frames.other):.3g} mm apart (sform "
-        f"{describe(frames.grid)}; qform {describe(frames.other)})"
+        f"two frames {grid.apart_mm(other):.3g} mm apart (sform {describe(grid)}; qform "
+        f"{describe(other)})"
     )

@@ -1,8 +1,9 @@
 """What a NIfTI header says about its image, and what holds where it contradicts itself.
 
 A header states the same things more than once: the voxel size in pixdim and in the sform, the place
-in the sform and in the qform. `RULES` lists every pair of such facts and what happens if they
-disagree; `docs/inputs.md` has the same table.
+in the sform and in the qform. `RULES` says for every pair of such facts what happens if they
+disagree. No code reads this table: the functions here and in `nifti` and `labels` act by it, a test
+makes a file for each rule, and `docs/inputs.md` shows it.
 
 References
 ----------
@@ -22,13 +23,9 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ...atlas.grid import sizes_as_text
+from ...atlas.header_frames import FRAMES_APART_MM, require_one_size
 from ...errors import InputError
-
-FRAMES_APART_MM = 0.5
-"""Distance between a corner's place by the sform and by the qform that is more than rounding."""
-
-SIZES_APART = 0.005
-"""Relative difference of two voxel sizes that is more than rounding: 0.94 for 0.9375 is not."""
 
 QUATERNION_EXCESS = 1e-4
 """Excess over 1 of a quaternion's squared length that counts as rounding; about 1 degree."""
@@ -151,7 +148,7 @@ class Header:
 def read_header(
     raw: bytes, name: str, *, grid: Grid | None = None
 ) -> tuple[Header, nib.Nifti1Header]:
-    """Read a header and judge it by those `RULES` that need no data.
+    """Read a header and judge it, as `RULES` says, as far as that needs no data.
 
     Parameters
     ----------
@@ -171,7 +168,7 @@ def read_header(
     Raises
     ------
     InputError
-        If it is truncated, or a rule refuses it.
+        If it is truncated, or refused as `RULES` says.
     """
     kind = nib.Nifti2Header if raw[4:7] == b"n+2" else nib.Nifti1Header
     if len(raw) < kind.sizeof_hdr:
@@ -229,22 +226,16 @@ def require_sizes(grid: Grid, name: str, *, least_side_mm: float) -> None:
     if (spacing < VOXEL_MM[0]).any() or (spacing > VOXEL_MM[1]).any():
         raise InputError(
             f"{name}: expected voxels from {VOXEL_MM[0]:g} to {VOXEL_MM[1]:g} mm a side, got a "
-            f"voxel size of {_by(spacing)} mm; its header's numbers are in another unit or wrong: "
-            "correct the voxel size"
+            f"voxel size of {sizes_as_text(spacing)} mm; its header's numbers are in another unit "
+            "or wrong: correct the voxel size"
         )
     if (sides < least_side_mm).any() or (sides > SIDE_MM[1]).any():
         least = f"from {least_side_mm:g} to" if least_side_mm else "up to"
         raise InputError(
-            f"{name}: expected a field of view {least} {SIDE_MM[1]:g} mm a side, got {_by(sides)} "
-            f"mm (voxel size {_by(spacing)} mm); correct the voxel size in its header, or crop it "
-            "to the head"
+            f"{name}: expected a field of view {least} {SIDE_MM[1]:g} mm a side, got "
+            f"{sizes_as_text(sides)} mm (voxel size {sizes_as_text(spacing)} mm); correct the "
+            "voxel size in its header, or crop it to the head"
         )
-
-
-def apart_mm(grid: Grid, other: Grid) -> float:
-    """Largest distance between the places that two grids of one shape give a corner."""
-    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(grid.shape) - 1)
-    return float(np.linalg.norm(grid.to_world(corners) - other.to_world(corners), axis=1).max())
 
 
 def _frames(
@@ -262,7 +253,7 @@ def _frames(
         affine[:3] = [said["srow_x"], said["srow_y"], said["srow_z"]]
         affine[:3] *= scale
         grid = _grid(shape, affine, name)
-        _require_one_size(grid, sizes, name)
+        require_one_size(grid, "sform", sizes, name)
         if _code(said, "qform_code") and qform is None:
             notices.append("declares a qform that is no rotation; glioquery uses the sform.")
     elif _code(said, "qform_code"):
@@ -270,7 +261,7 @@ def _frames(
             raise InputError(
                 f"{name}: its header declares a qform alone, and that is no rotation (quaternion "
                 f"{said['quatern_b']:g}, {said['quatern_c']:g}, {said['quatern_d']:g}, voxel size "
-                f"{_by(sizes)} mm); export the image again"
+                f"{sizes_as_text(sizes)} mm); export the image again"
             )
         grid = _grid(shape, qform, name)
     else:
@@ -288,7 +279,7 @@ def _frames(
             "loss of the true header: its axes and its sides may be wrong."
         )
     other = None if qform is None else _grid(shape, qform, name)
-    if other is None or apart_mm(grid, other) < FRAMES_APART_MM:
+    if other is None or grid.apart_mm(other) < FRAMES_APART_MM:
         return Frames(grid, is_lost=is_lost), tuple(notices)
     if np.linalg.det(grid.affine[:3, :3]) * np.linalg.det(other.affine[:3, :3]) < 0:
         raise InputError(
@@ -297,7 +288,7 @@ def _frames(
             "frame into both, or export the image again"
         )
     notices.append(
-        f"declares two frames that differ (sform and qform, {apart_mm(grid, other):.3g} mm apart "
+        f"declares two frames that differ (sform and qform, {grid.apart_mm(other):.3g} mm apart "
         "at a corner): glioquery uses the sform, other programs may use the qform."
     )
     return Frames(grid, other, is_lost), tuple(notices)
@@ -315,17 +306,6 @@ def _grid(shape: tuple[int, int, int], affine: NDArray[np.float64], name: str) -
         raise InputError(
             f"{name}: {error}; the header's orientation is broken, export the image again"
         ) from None
-
-
-def _require_one_size(grid: Grid, sizes: NDArray[np.float64], name: str) -> None:
-    found = np.array(grid.spacing_mm)
-    stated = sizes != 0
-    if not (np.abs(found / np.where(stated, sizes, found) - 1) <= SIZES_APART).all():
-        raise InputError(
-            f"{name}: its header contradicts itself about the voxel size: {_by(found)} mm by the "
-            f"sform, {_by(sizes)} mm by pixdim; write the right one into both, or export the image "
-            "again"
-        )
 
 
 def _qform(said: nib.Nifti1Header, scale: float) -> NDArray[np.float64] | None:
@@ -351,7 +331,3 @@ def _is_plain(affine: NDArray[np.float64]) -> bool:
 
 def _code(said: nib.Nifti1Header, field: str) -> int:
     return max(int(said[field]), 0)
-
-
-def _by(numbers: NDArray[np.float64]) -> str:
-    return " x ".join(f"{number:.4g}" for number in numbers)

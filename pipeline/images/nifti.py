@@ -137,7 +137,7 @@ def read_nifti(
     ------
     InputError
         If the file is missing, is no NIfTI or not named as one, is damaged or holds anything but
-        one 3-D volume of real numbers, or if `headers.RULES` refuse its header.
+        one 3-D volume of real numbers, or if its header is refused; see `headers.RULES`.
     """
     path = Path(path)
     name = f"{role} {path}"

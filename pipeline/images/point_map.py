@@ -13,8 +13,8 @@ from ...atlas import Grid
 
 Points = NDArray[np.float64]
 
-Box = tuple[tuple[int, int], ...]
-"""First voxel and the one after the last, along each array axis."""
+Spans = tuple[tuple[int, int], ...]
+"""First voxel and the one after the last, along each array axis; they may lie beyond the array."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,18 +63,33 @@ class PointMap:
                 points[i] += sample(self.field[..., i], at)
         return apply(inverse(source) @ self.after, points)
 
-    def find_box(self, source: Box, source_grid: Grid, target: Grid) -> Box:
+    def points(self, points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points (n, 3) of the target's world in the source's, mm.
+
+        Parameters
+        ----------
+        points_mm : (n, 3) float array
+            In the target's world, mm.
+
+        Returns
+        -------
+        (n, 3) float array
+            In the source's world, mm.
+        """
+        return self.map(np.eye(4), points_mm.T, np.eye(4)).T
+
+    def find_box(self, source: Spans, source_grid: Grid, target: Grid) -> Spans:
         """Find the target voxels that a box of source voxels can reach.
 
         Parameters
         ----------
-        source : Box
+        source : Spans
             Voxels of the source.
         source_grid, target : Grid
 
         Returns
         -------
-        Box
+        Spans
             In the target.
         """
         reach = 0 if self.field is None else np.abs(self.field).max(axis=(0, 1, 2))
@@ -93,6 +108,36 @@ SAME_WORLD = PointMap(np.eye(4), np.eye(4))
 def inverse(affine: NDArray[np.float64]) -> NDArray[np.float64]:
     """Inverse of an affine."""
     return np.linalg.inv(affine).astype(np.float64)
+
+
+def affine_about(
+    linear: NDArray[np.float64],
+    centre_mm: NDArray[np.float64],
+    place_mm: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """The affine of a linear map about a centre, which stays where it is or comes to a place.
+
+    Parameters
+    ----------
+    linear : (3, 3) float array
+    centre_mm : (3,) float array
+    place_mm : (3,) float array, optional
+        Where the centre comes to.
+
+    Returns
+    -------
+    (4, 4) float array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> affine_about(2 * np.eye(3), np.array([1.0, 2.0, 3.0]))[:3, 3].tolist()
+    [-1.0, -2.0, -3.0]
+    """
+    affine = np.eye(4)
+    affine[:3, :3] = linear
+    affine[:3, 3] = (centre_mm if place_mm is None else place_mm) - affine[:3, :3] @ centre_mm
+    return affine
 
 
 def apply(affine: NDArray[np.float64], points: Points) -> Points:

@@ -21,7 +21,7 @@ from ...atlas.regions import bounding_box
 from ...dbgen.machine.cores import available_threads
 from ...solver import TumorMasks
 from .nifti import Scan
-from .point_map import SAME_WORLD, Box, PointMap, inverse, sample
+from .point_map import SAME_WORLD, PointMap, Spans, inverse, sample
 
 SAMPLE_MM = 1.0
 """Largest distance of the points at which outlines are sampled inside each voxel of the target."""
@@ -105,6 +105,26 @@ def resample_masks(masks: TumorMasks, grid: Grid, along: PointMap = SAME_WORLD) 
     both = [mask.astype(np.float32) for mask in (masks.core, masks.whole)]
     core, whole = _look_up(both, masks.grid, grid, along, n_samples=_samples_in(grid))
     return TumorMasks(core >= 0.5, whole >= 0.5, grid)
+
+
+def share_inside(points_mm: NDArray[np.float64], mask: NDArray[np.bool_], grid: Grid) -> float:
+    """Share of points that lie in voxels of a mask.
+
+    Parameters
+    ----------
+    points_mm : (n, 3) float array
+        In the world of the grid, mm; at least one.
+    mask : bool array of the grid's shape
+    grid : Grid
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+    """
+    at = np.rint(grid.to_voxel(points_mm)).astype(int)
+    on_grid = ((at >= 0) & (at < grid.shape)).all(axis=1)
+    return float(mask[tuple(at[on_grid].T)].sum() / len(at))
 
 
 def in_order_of(grid: Grid, masks: TumorMasks) -> TumorMasks:
@@ -226,7 +246,7 @@ def _look_up(
     steps = [(np.arange(n) + 0.5) / n - 0.5 for n in n_samples]
     offsets = np.stack(np.meshgrid(*steps)).reshape(3, -1).T
 
-    def fill(block: Box) -> None:
+    def fill(block: Spans) -> None:
         region = tuple(slice(*span) for span in block)
         asked = np.ones([b - a for a, b in block], bool) if within is None else within[region]
         centres = np.stack(np.nonzero(asked)) + np.array([[float(start)] for start, _ in block])
@@ -250,7 +270,7 @@ def _filled(images: Sequence[NDArray[Any]]) -> NDArray[np.bool_]:
     return functools.reduce(np.logical_or, (image != 0 for image in images))
 
 
-def _blocks(box: Box, n_voxels: int = 1 << 18) -> Iterator[Box]:
+def _blocks(box: Spans, n_voxels: int = 1 << 18) -> Iterator[Spans]:
     """Slabs of the box along its first axis, each of few enough voxels to stay in the cache."""
     (start, stop), *others = box
     area = max(1, int(np.prod([b - a for a, b in others])))

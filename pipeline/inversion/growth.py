@@ -138,6 +138,21 @@ def find_growth(
     Returns
     -------
     PatientGrowth
+
+    Raises
+    ------
+    InputError
+        If tissue maps do not lie on the brain, the index is damaged or of another state of the
+        database, or the database does not support the options; later, if the registered outline
+        misses the atlas's brain or every stored tumour.
+    MissingError
+        If the database has no index.
+    FailedError
+        If there is no place for the index of the embedded database.
+    DeviceError
+        If JAX finds no device, or refuses one of its settings.
+    RegistrationError
+        If ANTs fails.
     """
     require_device()
     if tissue is not None:
@@ -167,7 +182,7 @@ def find_growth(
         with steps("query"):
             n_listed = options.n_listed(index.n_samples)
             found = search(index, masks, k=max(n_listed, DEFAULT_MATCHES))
-            require_overlap(found, name=name, remedy=remedy)
+            require_overlap(found, masks, name=name, remedy=remedy)
             ranked = rank_matches(database, found)
         with steps("refine" if options.refine else "compare"):
             findings = find_answer(
@@ -211,7 +226,7 @@ def find_growth(
 
 def doubts_of_core(patient: Patient, least_ml: float) -> list[str]:
     """Notices about a core that is smaller than that of any stored tumour."""
-    core_ml = float(patient.outlines.core.sum() * patient.outlines.grid.voxel_ml)
+    core_ml = patient.outlines.core_ml
     if core_ml > 0 and not patient.masks.core.any():
         return [
             "The outlined core is too small for the voxels of the registered image: the standard "

@@ -46,7 +46,7 @@ def invert(
         The patient's own anatomy, in which the refinement continues. If `options` ask for the own
         anatomy and none is given, it comes from the T1, or from the atlas, bent to the patient.
     follow_up : FollowUp, optional
-        Later scans of the patient, and the days to foretell. The result then holds the growth in
+        Later scans of the patient, and the days to forecast. The result then holds the growth in
         real days as `outlook`. The maps are those of the first scan.
     step : callable
         Called with the name of each step as it begins.
@@ -58,12 +58,18 @@ def invert(
 
     Raises
     ------
-    ValueError
-        If the index does not fit the database.
     InputError
-        If the database does not support the options, tissue maps do not lie on the brain or are
-        given without a refinement; later, if the registered outline misses the atlas's brain or
-        every stored tumour.
+        If the index is damaged or of another state of the database, the database does not support
+        the options, tissue maps do not lie on the brain or are given without a refinement; later,
+        if the registered outline misses the atlas's brain or every stored tumour.
+    MissingError
+        If the database has no index.
+    FailedError
+        If there is no place for the index of the embedded database.
+    DeviceError
+        If JAX finds no device, or refuses one of its settings.
+    RegistrationError
+        If ANTs fails.
     """
     steps = Steps(step, patient.timings_s)
     if tissue is not None:

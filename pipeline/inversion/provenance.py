@@ -12,9 +12,9 @@ from .growth import PatientGrowth
 PACKAGES = ("glioquery", "antspyx", "jax", "jaxlib", "nibabel", "netCDF4", "numpy", "xarray")
 
 
-def provenance_of(inversion: PatientGrowth) -> dict[str, Any]:
+def provenance_of(growth: PatientGrowth) -> dict[str, Any]:
     """Plain values by name, as `result.json` and the report show them."""
-    database, patient = inversion.database, inversion.patient
+    database, patient = growth.database, growth.patient
     return {
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in PACKAGES},
@@ -26,12 +26,12 @@ def provenance_of(inversion: PatientGrowth) -> dict[str, Any]:
             "model": database.header["plan"]["model"],
         },
         "thresholds": dataclasses.asdict(database.thresholds),
-        "inputs_sha256": dict(inversion.checksums),
+        "inputs_sha256": dict(growth.checksums),
         "labels": None if patient.convention is None else patient.convention.row(),
         "recurrence_labels": None
         if patient.recurrence_convention is None
         else patient.recurrence_convention.row(),
         "brain": None if patient.brain_source is None else patient.brain_source.row(),
-        "registration": inversion.transform.settings,
-        "options": inversion.options.row(),
+        "registration": growth.transform.settings,
+        "options": growth.options.row(),
     }

@@ -40,7 +40,7 @@ class _Followed:
 
 
 def follow_scans(growth: PatientGrowth, follow_up: FollowUp) -> PatientOutlook:
-    """Find the growth in real days that meets all scans, and foretell it.
+    """Find the growth in real days that meets all scans, and forecast it.
 
     It begins on the atlas, from stored runs and from the refined growth of the first scan. The
     transform of the first scan carries the outlines of every scan there. If the maps show a growth
@@ -66,14 +66,14 @@ def follow_scans(growth: PatientGrowth, follow_up: FollowUp) -> PatientOutlook:
     placed = on_atlas if own is None else _follow(own.target.masks, follow_up, own.tissue)
     last = placed.scans[-1].day
 
-    def foretold(n_scans: int, days: Sequence[float]) -> Outlook:
+    def outlook_of(n_scans: int, days: Sequence[float]) -> Outlook:
         fit = _fit(growth, on_atlas, n_scans)
         if own is not None:
             fit = _go_on(growth, own, placed, n_scans, fit)
         return look_ahead(fit, days)
 
     n_scans = len(placed.scans)
-    outlook = foretold(n_scans, [last + days for days in follow_up.forecast])
+    outlook = outlook_of(n_scans, [last + days for days in follow_up.forecast])
     back = growth.transform.to_patient if own is None else SAME_WORLD
     maps = []
     for day in outlook.forecast:
@@ -88,10 +88,11 @@ def follow_scans(growth: PatientGrowth, follow_up: FollowUp) -> PatientOutlook:
         maps.append(TumorDensity(u, growth.patient.grid))
     check = None
     if n_scans > 2:
-        (at_last,) = foretold(n_scans - 1, [last]).forecast
+        (at_last,) = outlook_of(n_scans - 1, [last]).forecast
         outlined = placed.scans[-1]
         core, whole = dice_of_masks(outlined.masks, at_last.density.outlines(database.thresholds))
-        check = Check(last, outlined.whole_ml, at_last.whole_ml.value, core, whole)
+        after_days = last - placed.scans[0].day
+        check = Check(after_days, outlined.whole_ml, at_last.whole_ml.value, core, whole)
     return PatientOutlook(follow_up, outlook, tuple(maps), check, own is not None)
 
 
@@ -117,10 +118,12 @@ def _follow(
 def _fit(growth: PatientGrowth, followed: _Followed, n_scans: int) -> JointFit:
     """The growth through the first scans on the atlas."""
     refinement = growth.findings.refinement
-    also = () if refinement is None else [found for found, _ in refinement.arrivals[:2]]
+    extra_starts = () if refinement is None else [found for found, _ in refinement.arrivals[:2]]
     index = open_index(growth.database)
     scans = followed.scans[:n_scans]
-    return fit_scans(growth.database, index, scans, treatments=followed.treatments, also=also)
+    return fit_scans(
+        growth.database, index, scans, treatments=followed.treatments, extra_starts=extra_starts
+    )
 
 
 def _go_on(
@@ -134,5 +137,5 @@ def _go_on(
         scans, followed.tissue, database.model, database.thresholds, followed.treatments
     )
     start = moved_into(Interior(followed.tissue), found.growth, growth.transform)
-    also = [growth for growth, _ in own.refinement.arrivals[:2]]
-    return fit_jointly(joint, [start, *also], accuracy=database.accuracy)
+    extra_starts = [growth for growth, _ in own.refinement.arrivals[:2]]
+    return fit_jointly(joint, [start, *extra_starts], accuracy=database.accuracy)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ...atlas import Atlas, load_atlas
+from ...atlas import load_atlas
 from ...atlas.regions import largest_component, without_holes
 from ..alignment.ants_worker import correct_bias
 from ..alignment.comparison import SHELL_MM
@@ -48,17 +48,17 @@ SYN_STAGE = (
     *("-c", "[40x20,1e-6,8]", "-s", "1x0", "-f", "2x1", "-x", "[{near},NA]"),
 )
 
+SEED = 1
+"""Seed of ANTs' random sampling."""
 
-def extract_brain(head: Scan, atlas: Atlas | None = None, *, seed: int = 1) -> NDArray[np.bool_]:
-    """Find the brain in a T1-weighted image of a whole head (15-20 s on two cores).
+
+def extract_brain(head: Scan) -> NDArray[np.bool_]:
+    """Find the brain in a T1-weighted image of a whole head by the atlas (15-20 s on two cores).
 
     Parameters
     ----------
     head : Scan
         With or without contrast, any grid.
-    atlas : Atlas, optional
-    seed : int
-        Seed of ANTs' random sampling.
 
     Returns
     -------
@@ -69,10 +69,10 @@ def extract_brain(head: Scan, atlas: Atlas | None = None, *, seed: int = 1) -> N
     RegistrationError
         If ANTs fails.
     """
-    atlas = load_atlas() if atlas is None else atlas
+    atlas = load_atlas()
     alike = make_brainlike(head)
     template = Scan(atlas.t1, atlas.t1_grid)
-    transform = _warp(alike, template, seed)
+    transform = _warp(alike, template)
     brain = without_holes(atlas.t1 > 0).astype(np.float32)
     prior = transform.image_to_patient(Scan(brain, atlas.t1_grid), alike.grid).values >= 0.5
     found = Scan(_cut(alike, prior).astype(np.float32), alike.grid)
@@ -109,7 +109,7 @@ def _cut(alike: Scan, prior: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return without_holes(closed | brain) & prior
 
 
-def _warp(alike: Scan, template: Scan, seed: int) -> AtlasTransform:
+def _warp(alike: Scan, template: Scan) -> AtlasTransform:
     """Lay a stripped brain into a head, and bend it into place."""
     affine = fit_linear(template, alike, find_pose(template, alike, head=True))
     fixed = coarsen(template, WARP_MM)
@@ -121,4 +121,4 @@ def _warp(alike: Scan, template: Scan, seed: int) -> AtlasTransform:
         "moving": alike,
         "near": Scan(shell.astype(np.float32), fixed.grid),
     }
-    return bend(images, affine, SYN_STAGE, seed=seed, n_threads=2)
+    return bend(images, affine, SYN_STAGE, seed=SEED, n_threads=2)

@@ -15,6 +15,7 @@ from ...atlas import Grid
 from ...atlas.regions import without_holes
 from ...errors import InputError
 from ...solver import TumorMasks
+from ..images.resampling import share_inside
 
 MIN_IN_BRAIN = 0.5
 """Share of an outlined tumour inside the brain, or the field of view, below which the images do not
@@ -89,10 +90,7 @@ def add_tumour(brain: NDArray[np.bool_], whole: NDArray[np.bool_]) -> NDArray[np
 
 
 def _share_inside(masks: TumorMasks, brain: NDArray[np.bool_], grid: Grid) -> float:
-    points = masks.grid.to_world(np.argwhere(masks.whole))
-    at = np.rint(grid.to_voxel(points)).astype(int)
-    seen = ((at >= 0) & (at < grid.shape)).all(axis=1)
-    return float(brain[tuple(at[seen].T)].sum() / len(at))
+    return share_inside(masks.grid.to_world(np.argwhere(masks.whole)), brain, grid)
 
 
 def _share_in_hull(masks: TumorMasks, brain: NDArray[np.bool_], grid: Grid) -> float:

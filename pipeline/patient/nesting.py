@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...atlas.regions import bounding_box
 from ...solver import TumorMasks
 
 MOST_SURROUNDED = 0.2
@@ -25,7 +26,7 @@ def share_surrounded(masks: TumorMasks) -> float:
     beyond = masks.whole & ~masks.core
     if not beyond.any():
         return 0.0
-    box = tuple(slice(at.min(), at.max() + 1) for at in np.nonzero(masks.whole))
+    box = bounding_box(masks.whole)
     core, beyond = masks.core[box], beyond[box]
     directions = np.zeros(core.shape, np.uint8)
     for axis in range(3):

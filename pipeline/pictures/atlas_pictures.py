@@ -70,19 +70,12 @@ def draw_registration(
         for row, image in enumerate((fixed, moved, _checkerboard(fixed, moved))):
             show_plane(axes[row][column], image, 1.0, plane)
         moved_brain = there.sample(brain, patient.grid)
-        add_contour(axes[0][column], moved_brain, 0.5, BRAIN_COLOUR, 1.0)
-        add_contour(
-            axes[1][column], plane.sample(atlas_brain, atlas.t1_grid), 0.5, BRAIN_COLOUR, 1.0
-        )
-        add_contour(axes[1][column], plane.sample(atlas.wm, atlas.grid), 0.5, TISSUE_COLOUR, 0.6)
+        add_contour(axes[0][column], moved_brain, BRAIN_COLOUR, 1.0)
+        add_contour(axes[1][column], plane.sample(atlas_brain, atlas.t1_grid), BRAIN_COLOUR, 1.0)
+        add_contour(axes[1][column], plane.sample(atlas.wm, atlas.grid), TISSUE_COLOUR, 0.6)
         for row in range(3):
-            add_contour(
-                axes[row][column],
-                plane.sample(masks.whole, masks.grid),
-                0.5,
-                LEVEL_COLOURS[-1],
-                0.9,
-            )
+            outlined = plane.sample(masks.whole, masks.grid)
+            add_contour(axes[row][column], outlined, LEVEL_COLOURS[-1], 0.9)
     for row, label in enumerate(("atlas", "patient on atlas", "checkerboard")):
         axes[row][0].set_ylabel(label)
     lines = [
@@ -122,8 +115,8 @@ def draw_on_atlas(
     for axis, plane in zip(axes[0], planes, strict=True):
         show_plane(axis, plane.sample(scan.values, scan.grid), white_level(scan), plane)
         if density is None:
-            add_contour(axis, plane.sample(atlas.wm, atlas.grid), 0.5, TISSUE_COLOUR, 0.8)
-            add_contour(axis, plane.sample(atlas.csf, atlas.grid), 0.5, CORE_COLOUR, 0.8)
+            add_contour(axis, plane.sample(atlas.wm, atlas.grid), TISSUE_COLOUR, 0.8)
+            add_contour(axis, plane.sample(atlas.csf, atlas.grid), CORE_COLOUR, 0.8)
             continue
         u = plane.sample(density.u, density.grid)
         add_isolines(axis, u, LEVELS, 1.1)

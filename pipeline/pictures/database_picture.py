@@ -10,16 +10,7 @@ from numpy.typing import NDArray
 from ...atlas import Atlas
 from ...dbgen import Database
 from ...solver.declarations import Parameter
-from .drawing import (
-    Axes,
-    FuncFormatter,
-    LogLocator,
-    LogNorm,
-    NullFormatter,
-    new_figure,
-    own_style,
-    png_of,
-)
+from .drawing import Axes, LogNorm, new_figure, own_style, plain_log_ticks, png_of
 from .planes import AXES, LETTERS
 
 COLOURS = "viridis"
@@ -104,14 +95,7 @@ def _draw_growth(
     axis.set_title("Growths: the pair that one scan can tell", fontsize=10)
     bar = axis.figure.colorbar(points, ax=axis, label="volume of the whole outline, ml")
     for ticks in (axis.xaxis, axis.yaxis, bar.ax.yaxis):
-        _plain_numbers(ticks)
-
-
-def _plain_numbers(axis: Any) -> None:
-    """Write 1, 2, 5, 10 on a logarithmic axis rather than powers of ten."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
+        plain_log_ticks(ticks)
 
 
 def _draw_sizes(axis: Axes, whole_ml: NDArray[Any], core_ml: NDArray[Any]) -> None:
@@ -124,7 +108,7 @@ def _draw_sizes(axis: Axes, whole_ml: NDArray[Any], core_ml: NDArray[Any]) -> No
     ):
         axis.hist(volumes, edges.tolist(), color=colour, alpha=0.75, label=name)
     axis.set(xscale="log", xlabel="volume, ml", ylabel="tumours")
-    _plain_numbers(axis.xaxis)
+    plain_log_ticks(axis.xaxis)
     axis.set_title("Sizes of the two outlines", fontsize=10)
     axis.legend(frameon=False, fontsize=9)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from ...errors import one_line
@@ -35,16 +35,14 @@ if _backend:
 __all__ = [
     "Axes",
     "Figure",
-    "FuncFormatter",
     "Line2D",
     "ListedColormap",
-    "LogLocator",
     "LogNorm",
     "MaxNLocator",
-    "NullFormatter",
     "drawn",
     "new_figure",
     "own_style",
+    "plain_log_ticks",
     "png_of",
     "to_hex",
     "to_rgb",
@@ -85,6 +83,20 @@ def new_figure(width: float, height: float, **settings: Any) -> Figure:
     figure = Figure(figsize=(width, height), dpi=110, **settings)
     FigureCanvasAgg(figure)
     return figure
+
+
+def plain_log_ticks(axis: Any, subs: Sequence[float] = (1, 2, 5)) -> None:
+    """Write 1, 2, 5, 10 on a logarithmic axis rather than powers of ten.
+
+    Parameters
+    ----------
+    axis : XAxis or YAxis
+    subs : sequence of float
+        Multiples of each power of ten that have a tick.
+    """
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def png_of(figure: Figure) -> bytes:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...query.evaluation.comparison import Row
 from ...query.evaluation.summary import Summary
-from .drawing import FuncFormatter, LogLocator, NullFormatter, new_figure, own_style, png_of
+from .drawing import new_figure, own_style, plain_log_ticks, png_of
 
 BAR, LINE = "#2a788e", "#fd8d3c"
 MANY = 100
@@ -98,9 +98,7 @@ def draw_strategies(summaries: Sequence[Summary], title: str) -> bytes:
     times.plot(seconds, places, "o", color=BAR)
     times.set(xscale="log", xlabel="a query, s")
     is_wide = max(seconds) > MOST_FOR_FINE_TICKS * min(seconds)
-    times.xaxis.set_major_locator(LogLocator(subs=(1,) if is_wide else (1, 2, 5)))
-    times.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    times.xaxis.set_minor_formatter(NullFormatter())
+    plain_log_ticks(times.xaxis, (1,) if is_wide else (1, 2, 5))
     times.tick_params(axis="x", labelsize=8)
     times.grid(axis="x", linewidth=0.4)
     figure.suptitle(title)

@@ -92,7 +92,7 @@ def draw_patient_movie(
     """
     plane = tumour_planes(patient)[0]
     height, width = plane.points_mm.shape[:2]
-    flat = map_.map(np.eye(4), plane.points_mm.reshape(-1, 3).T, np.eye(4)).T
+    flat = map_.points(plane.points_mm.reshape(-1, 3))
     there = Plane(plane.name, flat.reshape(height, width, 3), plane.position_mm)
     background, top = plane.sample(patient.t1.values, patient.grid), white_level(patient.t1)
     frames = []

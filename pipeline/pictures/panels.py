@@ -131,12 +131,12 @@ def add_outlines(plane: Plane, masks: TumorMasks, *axes: Axes) -> None:
     for mask, colour in ((masks.whole, WHOLE_COLOUR), (masks.core, CORE_COLOUR)):
         outlined = plane.sample(mask, masks.grid)
         for axis in axes:
-            add_contour(axis, outlined, 0.5, colour, 0.9)
+            add_contour(axis, outlined, colour, 0.9)
 
 
-def add_contour(axis: Axes, image: NDArray[Any], level: float, colour: str, width: float) -> None:
-    """Draw the line where an image reaches a level, where there is one."""
-    add_contours(axis, image, [(level, colour)], width)
+def add_contour(axis: Axes, share: NDArray[Any], colour: str, width: float) -> None:
+    """Draw the line around what has at least half of each voxel, where there is one."""
+    add_contours(axis, share, [(0.5, colour)], width)
 
 
 def add_contours(

@@ -27,7 +27,7 @@ from .panels import (
     show_plane,
     white_level,
 )
-from .planes import Plane, tumour_planes
+from .planes import tumour_planes
 
 VOLUME_COLOURS = {"standard": "#ffffff", "model": "#ff2a1a", "geodesic": "#ffd92f"}
 """Colours of the planning volumes, by name."""
@@ -48,7 +48,6 @@ def draw_density(
     *,
     title: str = "T1",
     levels: Sequence[float] = LEVELS,
-    planes: Sequence[Plane] | None = None,
 ) -> bytes:
     """Draw a density map with isolines and the patient's outlines on one of the scans.
 
@@ -63,16 +62,15 @@ def draw_density(
         Name of the scan.
     levels : sequence of float
         Rising densities of the isolines.
-    planes : sequence of Plane, optional
-        Three; by default those through the middle of the whole tumour.
 
     Returns
     -------
     bytes
-        A PNG: above, the scan with the outlines alone; below, the map on it.
+        A PNG of three planes through the middle of the whole tumour: above, the scan with the
+        outlines alone; below, the map on it.
     """
     scan = patient.t1 if scan is None else scan
-    planes = tumour_planes(patient) if planes is None else planes
+    planes = tumour_planes(patient)
     figure, axes = new_panels(2, planes)
     top = white_level(scan)
     for column, plane in enumerate(planes):
@@ -206,9 +204,7 @@ def draw_overlays(
 
 
 @own_style()
-def draw_days(
-    patient: Patient, days: Sequence[tuple[str, TumorDensity]], levels: Sequence[float] = LEVELS
-) -> bytes:
+def draw_days(patient: Patient, days: Sequence[tuple[str, TumorDensity]]) -> bytes:
     """Draw densities of several days on the axial slice of the T1, on one scale; a PNG.
 
     The densities lie in the patient's world, each with the title of its panel.
@@ -219,11 +215,11 @@ def draw_days(
     background = plane.sample(patient.t1.values, patient.grid)
     for axis, (name, density) in zip(axes, days, strict=True):
         show_plane(axis, background, top, plane)
-        add_isolines(axis, plane.sample(density.u, density.grid), levels, 1.1)
+        add_isolines(axis, plane.sample(density.u, density.grid), LEVELS, 1.1)
         corner = axis.text(0.98, 0.98, name, transform=axis.transAxes, color="white", fontsize=9)
         corner.set(ha="right", va="top")
     add_outlines(plane, patient.masks, axes[0])
-    return finish(figure, [*OUTLINE_LINES, *level_lines(levels)])
+    return finish(figure, [*OUTLINE_LINES, *level_lines(LEVELS)])
 
 
 def _draw_contours(

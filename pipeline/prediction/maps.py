@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...atlas import Grid
 from ...query import dice_of_masks
 from ...solver import Thresholds, TumorDensity
-from ..agreement import Agreement, DensityMaps, agree, doubt, equation_residual
+from ..agreement import Agreement, DensityMaps, agree, equation_residual, expect_density
 from ..fit.answer import Answer
 from ..images.point_map import PointMap
 from ..images.resampling import resample_in_tissue
@@ -117,7 +117,7 @@ def map_to_patient(
         One for each terrain, in the same order.
     """
     # The profile and the tail of the ranking are as wide as the widest front.
-    lambda_mm = max(growth.lambda_mm for growth in grown.answer.growths)
+    lambda_mm = grown.answer.widest_lambda_mm
     grown_there = [_carried(grown, terrain) for terrain in terrains]
     finest = min(range(len(terrains)), key=lambda i: terrains[i].grid.voxel_ml)
     agreement = agree(
@@ -134,7 +134,7 @@ def map_to_patient(
 
         with ThreadPoolExecutor(2) as pool:
             planning = pool.submit(plan_volumes, agreed.density, terrain, lambda_mm)
-            expected = pool.submit(doubt, agreed, growth, sd, levels)
+            expected = pool.submit(expect_density, agreed, growth, sd, levels)
             growth_score, score = pool.map(scored, (growth, agreed.density))
             return PatientMaps(
                 growth=growth,

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas import Grid
-from ...atlas.regions import bounding_box
+from ...atlas.regions import bounding_box, signed_distance_mm
 from ...errors import InputError
 from ...solver import TumorDensity, TumorMasks
 from ..images.field import Field
@@ -55,7 +55,9 @@ and the outline between slices lies where its signed distance is 0 (Raya and Udu
 half a thick slice would be missing."""
 
 ROUNDING_MM = 1e-3
-"""Tolerance, mm, for a header's rounding in a margin of a whole number of voxels."""
+"""Tolerance, mm, for a header's rounding in a margin of a whole number of voxels, and for that of a
+part of a voxel that lies on the outline's surface: it is outside, from whatever side it is reached.
+"""
 
 MOST_DECAYS = 70.0
 """Decay lengths between the isoline and the farthest voxel that float32 can hold below 1e-6; a
@@ -224,10 +226,7 @@ def _within_margin(
     crop = bounding_box(outline, reach)
     fine = outline[crop]
     if (parts > 1).any():
-        inside, outside = (
-            ndimage.distance_transform_edt(m, sampling=spacing) for m in (fine, ~fine)
-        )
-        fine = _divided(inside - outside, parts) > 0
+        fine = _divided(signed_distance_mm(fine, spacing), parts) < -ROUNDING_MM
     distance = ndimage.distance_transform_edt(~fine, sampling=spacing / parts)
     within = np.zeros(outline.shape, bool)
     centres = tuple(slice(int(n) // 2, None, int(n)) for n in parts)
@@ -262,7 +261,9 @@ def rank_brain(
     Returns
     -------
     float32 array
-        See `PlanningVolumes.ranking`. A voxel of higher density ranks higher.
+        See `PlanningVolumes.ranking`. A voxel of higher density ranks higher. Of n voxels with one
+        value all but one are lowered, as are those with hardly less: by 1, 2, ... steps of float32,
+        each 1.2e-7 of the value or less.
 
     Raises
     ------

@@ -15,6 +15,7 @@ from ...atlas.regions import bounding_box, without_holes
 from ...solver import TumorMasks
 from ..alignment.transform import AtlasTransform
 from ..images.nifti import Scan
+from ..images.point_map import affine_about
 from ..patient.patient import Patient
 
 MOVES = (5.0, 5.0)
@@ -132,9 +133,8 @@ def _moves(centre: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     degrees, shift_mm = MOVES
     moves = []
     for axis in (*np.eye(3), *-np.eye(3)):
-        turn, shift = np.eye(4), np.eye(4)
-        turn[:3, :3] = Rotation.from_rotvec(degrees * axis, degrees=True).as_matrix()
-        turn[:3, 3] = centre - turn[:3, :3] @ centre
+        turn = Rotation.from_rotvec(degrees * axis, degrees=True).as_matrix()
+        shift = np.eye(4)
         shift[:3, 3] = shift_mm * axis
-        moves += [turn, shift]
+        moves += [affine_about(turn, centre), shift]
     return moves

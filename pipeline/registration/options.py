@@ -9,6 +9,9 @@ from ...errors import InputError
 Kind = Literal["syn", "affine", "rigid", "none"]
 """How far the patient may be bent: by a diffeomorphism, by 12 parameters, by 6, or not at all."""
 
+MOST_SEED = 2**31 - 1
+"""ANTs takes a C int, and 0 for none."""
+
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -27,8 +30,6 @@ def check_registration_options(
         raise InputError(f"registration: expected one of {', '.join(KINDS)}, got {kind!r}")
     if not 1 <= resolution_mm <= 4:
         raise InputError(f"resolution: the registration works at 1 to 4 mm, got {resolution_mm} mm")
-    if seed < 1:
-        raise InputError(
-            f"seed: the registration's is a positive integer (ANTs takes 0 for none), got {seed}"
-        )
+    if not 1 <= seed <= MOST_SEED:
+        raise InputError(f"seed: 1 to {MOST_SEED}, got {seed}")
     return known

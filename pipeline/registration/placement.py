@@ -15,6 +15,7 @@ from ...atlas import Atlas
 from ...errors import InputError
 from ...query import Match
 from ...solver import TumorMasks
+from ..images.resampling import share_inside
 
 TO_SRI24 = "register them to SRI24 first, or let `glioquery invert` do it"
 """What to do with outlines in another world."""
@@ -61,9 +62,7 @@ def share_in_brain(masks: TumorMasks, atlas: Atlas) -> float:
     if not len(voxels):
         return 0.0
     points = masks.grid.to_world(voxels[:: max(1, len(voxels) // MOST_POINTS)])
-    there = np.rint(atlas.grid.to_voxel(points)).astype(int)
-    on_grid = ((there >= 0) & (there < atlas.grid.shape)).all(axis=1)
-    return float(atlas.brain[tuple(there[on_grid].T)].sum() / len(points))
+    return share_inside(points, atlas.brain, atlas.grid)
 
 
 def judge_placement(masks: TumorMasks, atlas: Atlas, *, name: str, remedy: str) -> Placement:
@@ -103,12 +102,14 @@ def judge_placement(masks: TumorMasks, atlas: Atlas, *, name: str, remedy: str) 
     return Placement(share, None)
 
 
-def require_overlap(matches: Sequence[Match], *, name: str, remedy: str) -> None:
+def require_overlap(matches: Sequence[Match], masks: TumorMasks, *, name: str, remedy: str) -> None:
     """See that some stored tumour overlaps the outlines.
 
     Parameters
     ----------
     matches : sequence of Match
+    masks : TumorMasks
+        The outlines. The Dice of two empty ones may count as 1 and shows no overlap.
     name, remedy : str
         As in `judge_placement`.
 
@@ -117,7 +118,10 @@ def require_overlap(matches: Sequence[Match], *, name: str, remedy: str) -> None
     InputError
         If none of the matches shares a voxel with the outlines.
     """
-    if not any(match.dice_core or match.dice_whole for match in matches):
+    has_core, has_whole = masks.core.any(), masks.whole.any()
+    if not any(
+        (has_core and match.dice_core) or (has_whole and match.dice_whole) for match in matches
+    ):
         raise InputError(
             f"{name}: no stored tumour overlaps the outlines, not even by a voxel; "
             f"{remedy}, or search a larger database"

@@ -110,10 +110,10 @@ def _status_sentence(inversion: Inversion) -> str:
 
 def _volumes(inversion: Inversion) -> Table:
     patient = inversion.patient
-    ml, thresholds = patient.grid.voxel_ml, inversion.thresholds
+    thresholds = inversion.thresholds
     outlined = {
-        thresholds.core: f"{patient.masks.core.sum() * ml:.1f}",
-        thresholds.whole: f"{patient.masks.whole.sum() * ml:.1f}",
+        thresholds.core: f"{patient.masks.core_ml:.1f}",
+        thresholds.whole: f"{patient.masks.whole_ml:.1f}",
     }
     names = {thresholds.core: " (core)", thresholds.whole: " (whole tumour)"}
     return Table(

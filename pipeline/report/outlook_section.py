@@ -52,7 +52,7 @@ def describe_outlook(
     if outlook.check is not None:
         check = outlook.check
         sentences.append(
-            f"From the earlier scans alone, {check.foretold_ml:.1f} ml are foretold for the last "
+            f"From the earlier scans alone, {check.forecast_ml:.1f} ml are forecast for the last "
             f"scan, whose whole tumour measures {check.outlined_ml:.1f} ml (Dice of the whole "
             f"{check.dice_whole:.2f})."
         )
@@ -102,7 +102,7 @@ def describe_outlook(
         )
     }
     if len(panels) > 1:
-        caption = "The growth at the first scan, and as it is foretold, on the first scan's T1"
+        caption = "The growth at the first scan, and as it is forecast, on the first scan's T1"
         pictures[caption] = drawn(
             "The picture of the forecast", lambda: draw_days(patient, panels), failures
         )

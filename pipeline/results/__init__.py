@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .json_values import plain
     from .outputs import write_inversion, write_maps
     from .result_folder import find_faults, find_results, only_run, replaced
-    from .table_file import Table, read_table
+    from .table_file import TableFile, read_table
 else:
     __getattr__, __dir__ = deferred(
         __name__,
@@ -20,12 +20,12 @@ else:
             ".json_values": ("plain",),
             ".outputs": ("write_inversion", "write_maps"),
             ".result_folder": ("find_faults", "find_results", "only_run", "replaced"),
-            ".table_file": ("Table", "read_table"),
+            ".table_file": ("TableFile", "read_table"),
         },
     )
 
 __all__ = [
-    "Table",
+    "TableFile",
     "find_faults",
     "find_results",
     "only_run",

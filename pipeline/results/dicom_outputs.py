@@ -9,6 +9,7 @@ Only these files identify the patient; see docs/outputs.md.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from ...dbgen.machine.files import completed
@@ -23,7 +24,8 @@ from ..dicom_export.study import read_study
 from ..inversion.result import Inversion
 from ..names import DENSITY, SEGMENTATION, STRUCTURE_SET
 from ..steps import Step, silent
-from .result_folder import only_run
+from .dicom_places import require_dicom_places
+from .result_folder import STAGE, only_run
 
 PLAN_COLOURS = {"standard": (255, 165, 0), "model": (0, 114, 255), "geodesic": (170, 0, 255)}
 
@@ -48,7 +50,7 @@ def write_dicom(
     inversion : Inversion
         As `invert` returns it.
     out : path
-        Folder of the files; earlier ones there are replaced.
+        Folder of the files; earlier ones of glioquery there are replaced.
     series : path
         The DICOM series that was registered, as it was given to `load_patient`.
     anonymous : bool
@@ -64,9 +66,11 @@ def write_dicom(
     Raises
     ------
     InputError
-        If the series is not the one that was inverted, or the folder cannot be written.
+        If the series is not the one that was inverted, or the folder cannot be written or holds
+        something else under the name of an output.
     """
     step("write DICOM")
+    require_dicom_places(out, [series])
     study = read_study(series, f"series {series}", anonymous=anonymous)
     if study.sha256 != inversion.checksums.get(inversion.patient.modality):
         raise InputError(
@@ -81,13 +85,18 @@ def write_dicom(
             inversion.density.u, study, "Density", "Tumour cell density, share of the most"
         ),
     }
-    paths = {}
     with only_run(Path(out)) as folder, quietly():
-        for name, dataset in made.items():
-            with completed(folder / name) as temporary:
-                dataset.save_as(temporary, enforce_file_format=True)
-            paths[Path(name).stem] = folder / name
-    return paths
+        stage = folder / STAGE
+        stage.mkdir()
+        try:
+            for name, dataset in made.items():
+                with completed(stage / name) as temporary:
+                    dataset.save_as(temporary, enforce_file_format=True)
+            for name in made:  # all are complete: none of an earlier inversion remains among them
+                (stage / name).replace(folder / name)
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+    return {Path(name).stem: folder / name for name in made}
 
 
 def structures_of(inversion: Inversion) -> list[Structure]:

@@ -21,9 +21,9 @@ sub-X_space-T1w_label-CTV_desc-difference_dseg.nii.gz
 sub-X_space-T1w_desc-isodensity_dseg.nii.gz
                                         how many of the chosen densities are reached
 sub-X_space-T1w_desc-day120_density.nii.gz, ...
-                                        density that is foretold for 120 days after the first scan
-sub-X_space-seg_...                     all of space-T1w on the segmentation's grid as well,
-                                        where that is another
+                                        density that is forecast for 120 days after the first scan
+sub-X_space-seg_...                     all of space-T1w but the forecasts on the segmentation's
+                                        grid as well, where that is another
 transform/                              the whole registration, in ANTs' formats
 matches.csv                             the best matches with Dice and growth parameters
 result.json                             status, best match, quality, timings, provenance
@@ -208,7 +208,7 @@ def write_maps(out: Path, inversion: Inversion, subject: str = DEFAULT_SUBJECT) 
 
 
 def write_forecast(out: Path, outlook: PatientOutlook, subject: str = DEFAULT_SUBJECT) -> None:
-    """Write the foretold density of each day, on the grid of the first scan."""
+    """Write the forecast density of each day, on the grid of the first scan."""
     for day, density in zip(outlook.outlook.forecast, outlook.maps, strict=True):
         name = map_name(subject, "T1w", "density", desc=forecast_label(day.after_days))
         write_nifti(out / name, density.u, density.grid, intent="estimate")

@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,6 +26,10 @@ from ..names import is_map_name
 RESULT_FILE = "result.json"
 LOCK_FILE = ".glioquery.lock"
 STAGE = ".glioquery.stage"
+
+FILES = ("matches.csv", "report.html", "ro-crate-metadata.json", RESULT_FILE)
+FOLDERS = ("transform",)
+"""Names in every result beside those of its maps."""
 
 _held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
 """Folders that this run holds; a step of it may ask for one again."""
@@ -51,11 +55,43 @@ def prepare_output(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
+def output_folder(folder: Path) -> Iterator[Path]:
+    """An output folder that can be written, for the duration of the block.
+
+    It and its parents are made where they are missing. Those that were made here and are empty at
+    the end are removed.
+
+    Parameters
+    ----------
+    folder : Path
+        Where results are written.
+
+    Yields
+    ------
+    Path
+        The folder, absolute.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    folder = folder.absolute()
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        yield prepare_output(folder)
+    finally:
+        for place in missing:  # the innermost first
+            with contextlib.suppress(OSError):
+                place.rmdir()
+
+
+@contextlib.contextmanager
 def only_run(folder: Path) -> Iterator[Path]:
     """Be the only run that writes to a folder, which is made where it is missing.
 
-    Unfinished files of killed runs are removed. A run may ask for a folder that it holds already. A
-    folder that was made here is removed at the end if it is empty.
+    Unfinished files of killed runs are removed. A run may ask for a folder that it holds already.
+    As to folders that were made here, see `output_folder`.
 
     Parameters
     ----------
@@ -72,15 +108,12 @@ def only_run(folder: Path) -> Iterator[Path]:
     InputError
         If another run writes to the folder, or it cannot be written.
     """
-    was_there = folder.exists()
-    folder = prepare_output(folder)
-    place = folder.resolve()
-    if place in _held.get():
-        yield folder
-        return
     with contextlib.ExitStack() as stack:
-        if not was_there:
-            stack.callback(_remove_empty, folder)
+        folder = stack.enter_context(output_folder(folder))
+        place = folder.resolve()
+        if place in _held.get():
+            yield folder
+            return
         try:
             stack.enter_context(hold(folder / LOCK_FILE))
         except HeldError as error:
@@ -97,9 +130,36 @@ def only_run(folder: Path) -> Iterator[Path]:
         yield folder
 
 
-def _remove_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        folder.rmdir()
+def require_names(
+    folder: Path, files: Iterable[str] = FILES, folders: Iterable[str] = FOLDERS
+) -> None:
+    """See that files and folders of a result can be given their names, before any work.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the result, which need not exist.
+    files, folders : iterable of str
+        Names of files and of folders in it.
+
+    Raises
+    ------
+    InputError
+        If a folder stands where a file is to lie, or something else where a folder is.
+    """
+    for name in files:
+        if (folder / name).is_dir():
+            raise _in_the_way(folder / name, "file")
+    for name in folders:
+        if (folder / name).exists() and not (folder / name).is_dir():
+            raise _in_the_way(folder / name, "folder")
+
+
+def _in_the_way(path: Path, kind: str) -> InputError:
+    return InputError(
+        f"{path} is to be a {kind} of the result, but something else is there: move it away, or "
+        "choose another output folder"
+    )
 
 
 @contextlib.contextmanager
@@ -249,14 +309,7 @@ def _listed(folder: Path) -> dict[str, dict[str, Any]]:
 def _move_into_place(stage: Path, folder: Path) -> None:
     """Give complete files their names, and remove those of the earlier result."""
     names = [p.relative_to(stage) for p in sorted(stage.rglob("*")) if p.is_file()]
-    for name in names:
-        if (folder / name).is_dir() or any(
-            (folder / parent).exists() and not (folder / parent).is_dir() for parent in name.parents
-        ):
-            raise InputError(
-                f"{folder / name} is to be a file of the result, but something else is there: "
-                "move it away, or choose another output folder"
-            )
+    require_names(folder, map(str, names), {str(p) for name in names for p in name.parents})
     earlier: list[str] = []
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         earlier = list(_listed(folder))

@@ -37,7 +37,7 @@ SHOWN_FAULTS = 10
 
 
 @dataclass(frozen=True)
-class Table:
+class TableFile:
     """Rows of text under heads.
 
     Attributes
@@ -55,7 +55,7 @@ class Table:
     notices: tuple[str, ...]
 
 
-def read_table(path: Path, known: Collection[str], name: str) -> Table:
+def read_table(path: Path, known: Collection[str], name: str) -> TableFile:
     """Read a table; empty rows and columns are left out.
 
     Parameters
@@ -69,7 +69,7 @@ def read_table(path: Path, known: Collection[str], name: str) -> Table:
 
     Returns
     -------
-    Table
+    TableFile
 
     Raises
     ------
@@ -106,7 +106,7 @@ def read_table(path: Path, known: Collection[str], name: str) -> Table:
     twice = [head for head in named if named.count(head) > 1]
     if twice:
         raise InputError(f"{name}: the column {twice[0]!r} occurs twice")
-    return Table(
+    return TableFile(
         tuple(named),
         tuple(
             (line, {head: cell for head, cell in zip(heads, cells, strict=False) if head})

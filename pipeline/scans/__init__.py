@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .forecast import Outlook, look_ahead
     from .joint_fit import JointFit, fit_scans
     from .real_rates import Rate
+    from .scan_days import NamedScans
 else:
     __getattr__, __dir__ = deferred(
         __name__,
@@ -17,7 +18,8 @@ else:
             ".forecast": ("Outlook", "look_ahead"),
             ".joint_fit": ("JointFit", "fit_scans"),
             ".real_rates": ("Rate",),
+            ".scan_days": ("NamedScans",),
         },
     )
 
-__all__ = ["DatedOutlines", "JointFit", "Outlook", "Rate", "fit_scans", "look_ahead"]
+__all__ = ["DatedOutlines", "JointFit", "NamedScans", "Outlook", "Rate", "fit_scans", "look_ahead"]

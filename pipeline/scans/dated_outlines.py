@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ...errors import InputError
 from ...solver import TumorMasks
-from .scan_days import require_days
+from .scan_days import require_days, say_day
 
 SHRUNK = 0.95
 """Share of the earlier whole volume below which a tumour has shrunk: two people who outline one
@@ -36,7 +36,7 @@ class DatedOutlines:
     @property
     def whole_ml(self) -> float:
         """Volume of the whole tumour, millilitres."""
-        return float(self.masks.whole.sum() * self.masks.grid.voxel_ml)
+        return self.masks.whole_ml
 
 
 def in_order(
@@ -64,9 +64,10 @@ def in_order(
             break
         if after.whole_ml < SHRUNK * before.whole_ml:
             raise InputError(
-                f"the whole tumour shrinks from {before.whole_ml:.1f} ml on day {before.day:g} to "
-                f"{after.whole_ml:.1f} ml on day {after.day:g}, and no growth does that: see that "
-                "the days and the outlines belong together, and list treatments, if there were any"
+                f"the whole tumour shrinks from {before.whole_ml:.1f} ml on day "
+                f"{say_day(before.day)} to {after.whole_ml:.1f} ml on day {say_day(after.day)}, "
+                "and no growth does that: see that the days and the outlines belong together, and "
+                "list treatments, if there were any"
             )
     return ordered
 
@@ -83,7 +84,7 @@ def doubts_of_change(scans: Sequence[DatedOutlines]) -> list[str]:
     if last.whole_ml >= STILL * first.whole_ml:
         return []
     return [
-        f"The whole tumour measures {first.whole_ml:.1f} ml on day {first.day:g} and "
-        f"{last.whole_ml:.1f} ml on day {last.day:g}: that is less than outlines of one tumour "
-        "differ, and says no more of the rates than that they are low."
+        f"The whole tumour measures {first.whole_ml:.1f} ml on day {say_day(first.day)} and "
+        f"{last.whole_ml:.1f} ml on day {say_day(last.day)}: that is less than outlines of one "
+        "tumour differ, and says no more of the rates than that they are low."
     ]

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from ...errors import InputError
 from ...solver import TumorDensity, on_grid
 from ...solver.own_settings import own_arithmetic
+from ..names import forecast_label
 from .joint_fit import JointFit
 from .real_rates import Rate, rate_of, rates_of
-from .scan_days import MOST_DAYS
+from .scan_days import MOST_DAYS, say_day
 from .sensitivity_of_volumes import volumes_of
 
 
 @dataclass(frozen=True, eq=False)
-class ForetoldDay:
+class ForecastDay:
     """A tumour on a day with or without a scan.
 
     Attributes
@@ -45,30 +47,32 @@ class Outlook:
     fit : JointFit
     rates : mapping of str to Rate
         See `real_rates.rates_of`.
-    scans, forecast : tuple of ForetoldDay
+    scans, forecast : tuple of ForecastDay
         The growth on the days of the scans, and on the later days of the forecast.
     """
 
     fit: JointFit
     rates: dict[str, Rate]
-    scans: tuple[ForetoldDay, ...]
-    forecast: tuple[ForetoldDay, ...]
+    scans: tuple[ForecastDay, ...]
+    forecast: tuple[ForecastDay, ...]
 
 
-def checked_forecast(days: Sequence[float], last_day: float) -> tuple[float, ...]:
+def checked_forecast(
+    days: Sequence[float], last_day: float, first_day: float = 0.0
+) -> tuple[float, ...]:
     """Days of a forecast, rising.
 
     Parameters
     ----------
     days : sequence of float
         Days, counted as those of the scans.
-    last_day : float
-        Day of the last scan.
+    last_day, first_day : float
+        Days of the last and of the first scan.
 
     Raises
     ------
     InputError
-        If one is not after the last scan, or they are too many.
+        If one is not after the last scan, two share the name of their maps, or they are too many.
     """
     kept = tuple(sorted(set(days)))
     if len(kept) > MOST_DAYS:
@@ -76,8 +80,13 @@ def checked_forecast(days: Sequence[float], last_day: float) -> tuple[float, ...
     for day in kept:
         if not day > last_day:
             raise InputError(
-                f"a forecast is of days after the last scan, which is of day {last_day:g}; got "
-                f"{day:g}"
+                f"a forecast is of days after the last scan, which is of day {say_day(last_day)}; "
+                f"got {say_day(day)}"
+            )
+    for before, after in pairwise(kept):
+        if forecast_label(before - first_day) == forecast_label(after - first_day):
+            raise InputError(
+                f"two days of a forecast lie at least 0.001 days apart, got {before} and {after}"
             )
     return kept
 
@@ -91,7 +100,7 @@ def look_ahead(fit: JointFit, days: Sequence[float] = ()) -> Outlook:
     fit : JointFit
         As `fit_scans` returns it.
     days : sequence of float
-        Days to foretell, counted as those of the scans.
+        Days to forecast, counted as those of the scans.
 
     Returns
     -------
@@ -103,7 +112,7 @@ def look_ahead(fit: JointFit, days: Sequence[float] = ()) -> Outlook:
         If a day is not after the last scan.
     """
     first_day = fit.joint.scans[0].day
-    later = checked_forecast(days, fit.joint.scans[-1].day)
+    later = checked_forecast(days, fit.joint.scans[-1].day, first_day)
     after = (*fit.joint.after_days, *(day - first_day for day in later))
     seen = fit.joint.snapshots(fit.growth, after, fit.accuracy)
     volumes = volumes_of(fit, seen, after)
@@ -114,7 +123,7 @@ def look_ahead(fit: JointFit, days: Sequence[float] = ()) -> Outlook:
             for outline in (0, 1)
         )
         told.append(
-            ForetoldDay(
+            ForecastDay(
                 after_days=float(day),
                 density=on_grid(fit.joint.tissue, snapshot.u),
                 core_ml=core if core.value > 0 else None,

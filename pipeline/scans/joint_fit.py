@@ -12,7 +12,7 @@ import functools
 import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from ...dbgen import Database
 from ...dbgen.machine.cores import available_threads
 from ...query import Index
-from ...solver import Accuracy, GrowthParameters, Treatment, on_grid, simulate
+from ...solver import Accuracy, GrowthParameters, Treatment, march, on_grid
 from ...solver.declarations import symmetry_of
 from ...solver.own_settings import own_arithmetic
 from ...solver.treated_state import require_treatable
 from ..fit.descent import Descent, Interior, descend
 from ..fit.refinement import NoGrowthError, Stage
-from .dated_outlines import DatedOutlines, in_order
-from .joint_outlines import JointComparison, JointTarget
+from .dated_outlines import STILL, DatedOutlines, in_order
+from .joint_outlines import SPEED, JointComparison, JointTarget
 from .runs_of_pairs import COARSE, ScoredGrowth, score_runs, stored_runs
 
 STAGES = (
@@ -44,6 +44,9 @@ far."""
 
 LONGEST_PACE = 10.0
 """Most times as fast as the outlines tell it a growth is sped up."""
+
+PACE_PARTS = 8
+"""Parts into which the step of a run that reaches a volume is divided in search of its time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +92,7 @@ def fit_scans(
     scans: Sequence[DatedOutlines],
     *,
     treatments: Sequence[Treatment] = (),
-    also: Sequence[GrowthParameters] = (),
+    extra_starts: Sequence[GrowthParameters] = (),
     n_threads: int | None = None,
 ) -> JointFit:
     """Find the growth in real days that meets the outlines of two scans or more.
@@ -104,7 +107,7 @@ def fit_scans(
         On the database's grid, in any order.
     treatments : sequence of Treatment
         Their days count from the first scan. A scan on the day of one is after it.
-    also : sequence of GrowthParameters
+    extra_starts : sequence of GrowthParameters
         Growths from which it may begin, beside the stored ones.
     n_threads : int, optional
         Descents at a time, by default as many as there are cores for this process.
@@ -130,7 +133,7 @@ def fit_scans(
         ordered, database.tissue, database.model, database.thresholds, tuple(treatments)
     )
     untreated = [scan for scan in ordered if scan.day < min(treated, default=math.inf)]
-    growths = (*also, *stored_runs(database, index, untreated))
+    growths = (*extra_starts, *stored_runs(database, index, untreated))
     return fit_jointly(joint, growths, accuracy=database.accuracy, n_threads=n_threads)
 
 
@@ -181,7 +184,6 @@ def fit_jointly(
         raise NoGrowthError("no growth passes through the volumes of all scans")
     growth = keep_pace(joint, arrived.last.nearest, accuracy)
     seen = joint.snapshots(growth, joint.after_days, accuracy)
-    precision = arrived.curvature / arrived.last.cost + np.diag(1 / joint.coordinates.reach**2)
     return JointFit(
         joint=joint,
         growth=growth,
@@ -189,7 +191,7 @@ def fit_jointly(
             target.dice_of(on_grid(joint.tissue, snapshot.u))
             for target, snapshot in zip(joint.targets, seen, strict=True)
         ),
-        covariance=np.asarray(np.linalg.inv(precision), np.float64),
+        covariance=arrived.covariance(joint.coordinates),
         accuracy=accuracy,
         start=ranked[0],
         n_runs=n_runs + 2,
@@ -199,7 +201,9 @@ def fit_jointly(
 def keep_pace(joint: JointTarget, growth: GrowthParameters, accuracy: Accuracy) -> GrowthParameters:
     """The growth itself, or at another speed if it does not follow the outlined volumes.
 
-    Lambda, rho T and so the shape at the first scan stay. A treated growth is left as it is.
+    Lambda, rho T and so the shape at the first scan stay, and rho stays within `RHO`. A treated
+    growth is left as it is, and so is one between outlines that differ by less than two of one
+    tumour: these tell no pace.
 
     Parameters
     ----------
@@ -210,26 +214,57 @@ def keep_pace(joint: JointTarget, growth: GrowthParameters, accuracy: Accuracy) 
         Bounds of the time step of the growth's runs.
     """
     symmetry = symmetry_of(joint.model)
-    outlined = math.log(joint.scans[-1].whole_ml / joint.scans[0].whole_ml)
-    if joint.is_treated or not symmetry or outlined <= 0:
+    outlined = joint.scans[-1].whole_ml / joint.scans[0].whole_ml
+    if joint.is_treated or not symmetry or outlined < STILL:
         return growth
     first, last = (
         snapshot.whole_voxels
         for snapshot in joint.snapshots(growth, (0.0, joint.after_days[-1]), accuracy)
     )
-    if first == 0 or abs(math.log(max(last, 1) / first) / outlined - 1) <= PACE_TOLERANCE:
+    if first == 0:
         return growth
-    as_large_ml = first * math.exp(outlined) * joint.tissue.grid.voxel_ml
-    run = simulate(
+    if abs(math.log(max(last, 1) / first) / math.log(outlined) - 1) <= PACE_TOLERANCE:
+        return growth
+    days = _days_to_grow(joint, growth, outlined, accuracy)
+    if days is None:
+        return growth
+    rho = SPEED.moved(growth.rho, math.log(days / joint.after_days[-1]))
+    return growth.scaled(rho / growth.rho, symmetry)
+
+
+def _days_to_grow(
+    joint: JointTarget, growth: GrowthParameters, factor: float, accuracy: Accuracy
+) -> float | None:
+    """Days after the first scan at which the whole outline is `factor` > 1 times as large as then.
+
+    Voxels are counted by one rule on all days and compared with their own number at the first
+    scan, so that a small change is found as exactly as a large one. Between two counts the radius
+    of a ball of that size is interpolated. None if it takes `LONGEST_PACE` times as long as between
+    the scans, or never comes to that.
+    """
+    n_domain = int(joint.tissue.domain.sum())
+    states = march(
         joint.tissue,
-        replace(growth, days=growth.days + LONGEST_PACE * joint.after_days[-1]),
+        growth,
         model=joint.model,
         thresholds=joint.thresholds,
-        snapshot_ml=[as_large_ml],
-        stop_ml=as_large_ml,
         accuracy=accuracy,
     )
-    if not run.snapshots:
-        return growth
-    speed = (run.snapshots[0].days - growth.days) / joint.after_days[-1]
-    return growth.scaled(speed, symmetry)
+    before = next(state for state in states if state.next_days > growth.days)
+    if before.days < growth.days:
+        before = before.at(growth.days)
+    wanted = factor * max(before.whole_voxels, 1)
+    latest = growth.days + LONGEST_PACE * joint.after_days[-1]
+    for state in states:
+        if state.whole_voxels >= wanted:
+            break
+        if state.days >= latest or state.core_voxels >= n_domain:
+            return None
+        before = state
+    else:  # its density stops being a number
+        return None
+    days = np.linspace(before.days, state.days, PACE_PARTS + 1)
+    inside = (before.at(day).whole_voxels for day in days[1:-1].tolist())
+    voxels = [before.whole_voxels, *inside, state.whole_voxels]
+    radii = np.cbrt(np.maximum.accumulate(voxels))
+    return float(np.interp(np.cbrt(wanted), radii, days)) - growth.days

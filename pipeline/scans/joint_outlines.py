@@ -32,9 +32,9 @@ from ...solver import (
     Treatment,
     simulate,
 )
-from ...solver.declarations import RATES
+from ...solver.declarations import PROLIFERATION
 from ..fit.coordinates import Coordinates, Free
-from ..fit.overlap import Comparison
+from ..fit.overlap import BlurredOverlap
 from ..fit.trajectory import (
     MAX_RHO_T,
     VOLUME_SHARES,
@@ -48,6 +48,9 @@ from .dated_outlines import DatedOutlines
 
 RHO = (5e-4, 0.5)
 """Limits of the proliferation rate, 1/day: the default space and a factor of about 3 beyond."""
+
+SPEED = Free(replace(PROLIFERATION, scale="log-uniform"), *RHO)
+"""The direction in which a growth becomes faster or slower."""
 
 MOMENTS = 3
 """Moments in each step at which a run is compared; between two of them its Dice are
@@ -79,10 +82,8 @@ class JointTarget:
     @cached_property
     def targets(self) -> tuple[Target, ...]:
         """Target of each scan."""
-        (rho,) = (one for one in RATES if one.name == "rho")
-        free = (Free(replace(rho, scale="log-uniform"), *RHO),)
         return tuple(
-            Target(scan.masks, self.tissue, self.model, self.thresholds, free)
+            Target(scan.masks, self.tissue, self.model, self.thresholds, (SPEED,))
             for scan in self.scans
         )
 
@@ -270,22 +271,22 @@ class TreatedRun(Trajectory):
 
 @dataclass(frozen=True, eq=False)
 class JointComparison:
-    """Comparisons with all scans at one blur: a `Yardstick` of descents.
+    """Comparisons with all scans at one blur: an `Objective` of descents.
 
     Attributes
     ----------
     joint : JointTarget
-    comparisons : tuple of Comparison
+    comparisons : tuple of BlurredOverlap
         Comparison with each scan.
     """
 
     joint: JointTarget
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[BlurredOverlap, ...]
 
     @classmethod
     def of(cls, joint: JointTarget, blur_mm: float) -> JointComparison:
         """Prepare a comparison around the outlines of each scan."""
-        return cls(joint, tuple(Comparison.of(target, blur_mm) for target in joint.targets))
+        return cls(joint, tuple(BlurredOverlap.of(target, blur_mm) for target in joint.targets))
 
     @property
     def coordinates(self) -> Coordinates:

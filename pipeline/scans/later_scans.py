@@ -26,7 +26,7 @@ from ..patient.patient import MIN_AGREEMENT, Patient
 from ..patient.patient_files import PatientFiles, read_patient_files
 from .dated_outlines import DatedOutlines, in_order
 from .placed_treatments import PlacedTreatment, read_map
-from .scan_days import ScanFiles
+from .scan_days import ScanFiles, say_day
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class LaterScan:
 
 @dataclass(frozen=True, eq=False)
 class FollowUp:
-    """A patient's later scans, and the days to foretell.
+    """A patient's later scans, and the days to forecast.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class FollowUp:
         Day of the first scan.
     later : tuple of LaterScan
     forecast : tuple of float
-        Days after the last scan to foretell.
+        Days after the last scan to forecast.
     treatments : tuple of PlacedTreatment
     """
 
@@ -115,7 +115,7 @@ def load_follow_up(
     convention : LabelConvention
         What the labels of the segmentations mean.
     forecast : sequence of float
-        Days after the last scan to foretell.
+        Days after the last scan to forecast.
     treatments : sequence of ListedTreatment
         What was done after the first scan, as `read_treatments` returns it.
     keep_islands : bool
@@ -163,15 +163,15 @@ def _lay(one: ScanFiles, files: PatientFiles, patient: Patient) -> LaterScan:
     agreement = measure_agreement(patient.t1, image)
     if agreement < MIN_AGREEMENT:
         raise InputError(
-            f"T1 {one.t1} of day {one.day:g}: aligned with the first scan's, it shares too little "
-            f"with it (normalised mutual information {agreement:.2f}, at least {MIN_AGREEMENT}): "
-            "give scans of one patient"
+            f"T1 {one.t1} of day {say_day(one.day)}: aligned with the first scan's, it shares too "
+            f"little with it (normalised mutual information {agreement:.2f}, at least "
+            f"{MIN_AGREEMENT}): give scans of one patient"
         )
     return LaterScan(
         outlines=outlines,
         day=one.day,
         agreement=agreement,
         checksums=(files.checksums["t1"], files.checksums["seg"]),
-        notices=tuple(f"Scan of day {one.day:g}: {notice}" for notice in files.notices),
+        notices=tuple(f"Scan of day {say_day(one.day)}: {notice}" for notice in files.notices),
         motion=motion,
     )

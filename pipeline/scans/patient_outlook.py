@@ -7,30 +7,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...solver import TumorDensity
-from ...solver.declarations import RATES
+from ...solver.declarations import PROLIFERATION
 from .dated_outlines import doubts_of_change
-from .forecast import ForetoldDay, Outlook
+from .forecast import ForecastDay, Outlook
 from .later_scans import FollowUp
 from .real_rates import LEVEL, Rate, basis_of
 
 
 @dataclass(frozen=True)
 class Check:
-    """How well the earlier scans foretell the last one.
+    """How well the earlier scans forecast the last one.
 
     Attributes
     ----------
     day : float
-        Day of the last scan.
-    outlined_ml, foretold_ml : float
+        Day of the last scan, counted from the first.
+    outlined_ml, forecast_ml : float
         Whole volumes.
     dice_core, dice_whole : float
-        Dice of the foretold outlines.
+        Dice of the forecast outlines.
     """
 
     day: float
     outlined_ml: float
-    foretold_ml: float
+    forecast_ml: float
     dice_core: float
     dice_whole: float
 
@@ -45,7 +45,7 @@ class PatientOutlook:
     outlook : Outlook
         Outlook on the grid of the atlas, or of the patient's own tissue if `in_patient`.
     maps : tuple of TumorDensity
-        Map of each foretold day, on the grid of the first scan.
+        Map of each forecast day, on the grid of the first scan.
     check : Check or None
         Check of the forecast, if there are three scans or more.
     in_patient : bool
@@ -63,8 +63,7 @@ class PatientOutlook:
         """Notices about it."""
         fit = self.outlook.fit
         told = [] if fit.joint.is_treated else doubts_of_change(fit.joint.scans)
-        (declared,) = (one for one in RATES if one.name == "rho")
-        usual = declared.usual
+        usual = PROLIFERATION.usual
         if usual is not None and fit.growth.rho > usual[1]:
             told.append(
                 f"Between the scans the tumour grows faster than any of the default space: rho is "
@@ -101,7 +100,7 @@ class PatientOutlook:
                     strict=True,
                 )
             ],
-            "treatments": [one.row() for one in self.follow_up.treatments],
+            "treatments": [one.row(self.follow_up.first_day) for one in self.follow_up.treatments],
             "level": LEVEL,
             "rests_on": basis_of(fit),
             "rates": {name: rate_row(rate) for name, rate in self.outlook.rates.items()},
@@ -122,8 +121,8 @@ def rate_row(rate: Rate) -> dict[str, Any]:
     }
 
 
-def forecast_row(day: ForetoldDay) -> dict[str, Any]:
-    """Plain values of a foretold day."""
+def forecast_row(day: ForecastDay) -> dict[str, Any]:
+    """Plain values of a forecast day."""
     return {
         "day": day.after_days,
         "whole_ml": rate_row(day.whole_ml),

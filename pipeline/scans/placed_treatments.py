@@ -65,9 +65,16 @@ class PlacedTreatment:
             return self
         return replace(self, map=Scan(self.map.values, move(self.map.grid, motion)))
 
-    def row(self) -> dict[str, Any]:
-        """Plain values by name, as `result.json` shows them."""
-        return {**self.listed.row(), "map_sha256": self.checksum}
+    def row(self, first_day: float) -> dict[str, Any]:
+        """Plain values by name, as `result.json` shows them.
+
+        Parameters
+        ----------
+        first_day : float
+            Day of the first scan, from which the row counts.
+        """
+        day = self.listed.day - first_day
+        return {**self.listed.row(), "day": day, "map_sha256": self.checksum}
 
 
 def read_map(listed: ListedTreatment) -> PlacedTreatment:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...solver.declarations import PROLIFERATION
 from .joint_fit import JointFit
 from .sensitivity_of_volumes import Volumes
 
@@ -35,7 +36,7 @@ QUANTITIES = (
     "doubling_days",
     "volume_ml",
 )
-"""Quantities with an interval; the last are the foretold volumes."""
+"""Quantities with an interval; the last are the forecast volumes."""
 
 FACTORS: Mapping[str, float] = {
     "rho": 0.57,
@@ -131,8 +132,9 @@ def rates_of(fit: JointFit, volumes: Volumes) -> dict[str, Rate]:
         treated.
     """
     growth = fit.growth
-    n = len(fit.joint.coordinates)
-    by_lambda, by_rho_t, by_rho = np.eye(n)[3], np.eye(n)[4], np.eye(n)[5]
+    by_lambda, by_rho_t, by_rho = map(
+        fit.joint.coordinates.direction, ("lambda_mm", "rho_t", PROLIFERATION.name)
+    )
     found: dict[str, tuple[float, NDArray[np.float64]]] = {
         "rho": (growth.rho, by_rho),
         "dw": (growth.dw, 2 * by_lambda + by_rho),

@@ -3,8 +3,8 @@
 Scaling (c Dw, c rho, T / c) leaves a run unchanged, so that a stored tumour is a point of a curve
 in rho t. The first scan and the last each choose stored tumours by exact search. Each of their
 runs is followed through all volumes of the patient; at every moment it has a sum of Dice with each
-scan. The moment of the first scan and the days of the run that pass in a real day are those with
-the largest sum over all scans: that is the growth in real days.
+scan. Two unknowns are searched: the moment of the first scan in the run, and the number of run days
+per real day. The pair with the largest sum of Dice over all scans is the growth in real days.
 
 Under treatment the first scan alone chooses, and tells the age in days of the run; each speed is
 then tried by a run of its own.

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import InputError
+from ...solver.listed_treatments import ListedTreatment
 
 MOST_DAYS = 20
-"""Most days that are foretold; each is a map."""
+"""Most days that are forecast; each is a map."""
 
 MOST_APART_DAYS = 36525.0
 """Most days from the first day of a patient to the last, 100 years."""
+
+FIRST_DATE = datetime.date(1900, 1, 1)
+"""Days of the calendar from this one on are dates in messages; a count of days stays below."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,27 @@ class ScanFiles:
     t1: Path
     seg: Path
     day: float
+
+
+@dataclass(frozen=True)
+class NamedScans:
+    """The files of several scans of one patient, and what is asked of them.
+
+    Attributes
+    ----------
+    first : ScanFiles
+    later : tuple of ScanFiles
+        Later scans, in the order of their days.
+    forecast : tuple of float
+        Days after the last scan that are forecast.
+    treatments : tuple of ListedTreatment
+        What was done after the first scan.
+    """
+
+    first: ScanFiles
+    later: tuple[ScanFiles, ...]
+    forecast: tuple[float, ...]
+    treatments: tuple[ListedTreatment, ...]
 
 
 def parse_day(text: str) -> float:
@@ -57,22 +82,31 @@ def parse_day(text: str) -> float:
     return day
 
 
+def say_day(day: float) -> str:
+    """A day as it was given: a number, or the date that `parse_day` made a number of."""
+    if FIRST_DATE.toordinal() <= day <= datetime.date.max.toordinal() and day == int(day):
+        return datetime.date.fromordinal(int(day)).isoformat()
+    return f"{day:g}"
+
+
 def parse_ahead(text: str) -> tuple[float, ...]:
-    """Days to foretell, counted from the last scan, given as 90,180; in rising order.
+    """Days to forecast, counted from the last scan, given as 90,180; in rising order.
 
     Raises
     ------
     InputError
-        If they are not numbers above 0, or more than `MOST_DAYS`.
+        If they are not numbers above 0 with at most three decimals, which the names of files can
+        tell apart, or more than `MOST_DAYS`.
     """
     try:
         days = sorted({float(part) for part in text.split(",")})
     except ValueError:
         days = []
-    if not (0 < len(days) <= MOST_DAYS and all(0 < day < math.inf for day in days)):
+    fits = all(0 < day < math.inf and day == round(day, 3) for day in days)
+    if not (0 < len(days) <= MOST_DAYS and fits):
         raise InputError(
             f"a forecast names at most {MOST_DAYS} numbers of days after the last scan, each above "
-            f"0, as in 90,180; got {text!r}"
+            f"0 with at most three decimals, as in 90,180; got {text!r}"
         )
     return tuple(days)
 
@@ -92,8 +126,8 @@ def require_days(days: Sequence[float]) -> None:
     for before, after in zip(sorted(days), sorted(days)[1:], strict=False):
         if after == before:
             raise InputError(
-                f"two scans are of day {before:g}: rates take scans of different days, give one "
-                "scan for each day"
+                f"two scans are of day {say_day(before)}: rates take scans of different days, give "
+                "one scan for each day"
             )
 
 
@@ -109,6 +143,6 @@ def require_one_count(days: Sequence[float]) -> None:
     """
     if days and max(days) - min(days) > MOST_APART_DAYS:
         raise InputError(
-            f"expected days of one patient, got {min(days):g} and {max(days):g}, over 100 years "
-            "apart: give all days as dates, or all as numbers"
+            f"expected days of one patient, got {say_day(min(days))} and {say_day(max(days))}, "
+            "over 100 years apart: give all days as dates, or all as numbers"
         )

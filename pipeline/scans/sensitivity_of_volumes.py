@@ -63,26 +63,30 @@ def volumes_of(fit: JointFit, seen: Sequence[Snapshot], days: Sequence[float]) -
 
 
 def _growths_aside(fit: JointFit) -> Iterator[tuple[GrowthParameters | None, float]]:
-    """For each coordinate a growth a step aside, None where none can begin, and the step."""
+    """For each coordinate a growth a step aside, None where none can begin, and the step taken.
+
+    Where the tissue or the range of a coordinate ends, the step goes back.
+    """
     coordinates, growth = fit.joint.coordinates, fit.growth
     interior = Interior(fit.joint.tissue)
     for i in range(len(coordinates)):
         step = DIFFERENCES[i] if i < N_COMMON else DIFFERENCE_LOG
-        yield _moved(coordinates, interior, growth, i, step), step
+        for aside in (step, -step):
+            moved = _moved(coordinates, interior, growth, i, aside)
+            taken = float(coordinates.between(growth, moved)[i])
+            if abs(taken - aside) <= 0.5 * step:
+                yield moved, taken
+                break
+        else:  # no tissue on either side; the other axes tell how far the origin is known
+            yield None, step
 
 
 def _moved(
     coordinates: Coordinates, interior: Interior, growth: GrowthParameters, i: int, step: float
-) -> GrowthParameters | None:
-    origin = np.array(growth.origin_mm)
+) -> GrowthParameters:
     moves = np.zeros(len(coordinates))
     moves[i] = step
-    there = interior.nearest(origin + moves[:3])
-    if i < 3 and abs((there - origin)[i] - step) > 0.5 * step:
-        return None  # the tissue ends there; the other axes tell how far the origin is known
-    moved = coordinates.changed(
-        growth, there, growth.lambda_mm * float(np.exp(moves[3])), moves[N_COMMON:].tolist()
-    )
+    moved = interior.moved(growth, moves, coordinates)
     return replace(moved, days=moved.days + float(moves[4]) / moved.rho)
 
 

@@ -11,7 +11,7 @@ from ...errors import InputError
 from ...paths import StrPath
 from ...solver.listed_treatments import ListedTreatment, days_since_seed, list_treatments
 from ..images.file_kinds import require_nifti
-from .scan_days import parse_day, require_one_count
+from .scan_days import parse_day, require_one_count, say_day
 
 MAPS = {"resection": "mask of the resection", "radiotherapy": "map of doses"}
 """Name of a treatment's map, for people."""
@@ -66,8 +66,8 @@ def read_treatments(
     for one in listed:
         if not one.day > begin:
             raise InputError(
-                f"{name}: a {one.kind} of day {one.day:g} is not after {named}, of day {begin:g}: "
-                "the growth up to it is that of an untreated tumour"
+                f"{name}: a {one.kind} of day {say_day(one.day)} is not after {named}, of day "
+                f"{say_day(begin)}: the growth up to it is that of an untreated tumour"
             )
         if one.map is not None:
             require_nifti(one.map, f"{MAPS[one.kind]} {one.map}")

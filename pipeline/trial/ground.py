@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ...atlas import Grid
-from ...atlas.regions import Box, bounding_box
+from ...atlas.regions import Box, bounding_box, signed_distance_mm
 from ...solver import TumorMasks
 
 
@@ -41,16 +40,14 @@ class Ground:
     def of(cls, masks: TumorMasks, brain: NDArray[np.bool_]) -> Ground:
         """The brain's part of an image; both outlines reach into it."""
         box = bounding_box(brain)
-        affine = masks.grid.affine.copy()
-        affine[:3, 3] = masks.grid.to_world([side.start for side in box])
-        grid = Grid(brain[box].shape, affine)
+        grid = masks.grid.part(box)
         core, whole = ((mask & brain)[box] for mask in (masks.core, masks.whole))
         return cls(
             brain[box],
             core,
             whole,
-            signed_distance(core, grid.spacing_mm),
-            signed_distance(whole, grid.spacing_mm),
+            signed_distance_mm(core, grid.spacing_mm).astype(np.float32),
+            signed_distance_mm(whole, grid.spacing_mm).astype(np.float32),
             grid,
             box,
         )
@@ -58,25 +55,3 @@ class Ground:
     def of_brain(self, values: NDArray[Any]) -> NDArray[Any]:
         """The values (n,) that an image has in the brain, in C order."""
         return values[self.box][self.brain]
-
-
-def signed_distance(
-    outline: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
-) -> NDArray[np.float32]:
-    """Distance from each voxel's centre to the nearest one on the other side of an outline.
-
-    Parameters
-    ----------
-    outline : (nx, ny, nz) bool array
-        Neither empty nor all.
-    spacing_mm : tuple of three float
-
-    Returns
-    -------
-    (nx, ny, nz) float32 array
-        In mm, negative inside.
-    """
-    found = ndimage.distance_transform_edt(~outline, sampling=spacing_mm)
-    box = bounding_box(outline, 1)
-    found[box] -= ndimage.distance_transform_edt(outline[box], sampling=spacing_mm)
-    return found.astype(np.float32)

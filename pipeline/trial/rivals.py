@@ -97,10 +97,9 @@ def _named(kind: str, core: Ranking, whole: Ranking) -> dict[str, Ranking]:
 
 
 def _rank_growth(inversion: Inversion) -> NDArray[np.float32]:
-    lambda_mm = max(growth.lambda_mm for growth in inversion.answer.growths)
     patient = inversion.patient
     brain = patient.field.cut(patient.brain_with_tumour)
-    return rank_brain(inversion.maps.growth, brain, lambda_mm)
+    return rank_brain(inversion.maps.growth, brain, inversion.answer.widest_lambda_mm)
 
 
 def _speed_as_found(inversion: Inversion, ground: Ground) -> NDArray[np.float32]:

@@ -18,7 +18,7 @@ N_BINS = 10
 
 
 @dataclass(frozen=True)
-class RankingScore:
+class RankedBrain:
     """How good a ranking of the brain is.
 
     Attributes
@@ -33,11 +33,6 @@ class RankingScore:
     coverage: tuple[float, ...]
     average_precision: float
     roc_auc: float
-
-    @property
-    def at_standard(self) -> float:
-        """The coverage of a volume of the standard plan's size."""
-        return self.coverage[FACTORS.index(1.0)]
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,7 @@ def score_ranking(
     whole: NDArray[np.bool_],
     truth: NDArray[np.floating],
     n_standard: int,
-) -> RankingScore:
+) -> RankedBrain:
     """Score a ranking of the brain; voxels of one rank are taken in their order.
 
     A volume holds the core first, then the voxels that rank highest.
@@ -80,7 +75,7 @@ def score_ranking(
     order = np.concatenate([order[core[order]], order[~core[order]]])
     sizes = [round(n_standard * factor) for factor in FACTORS]
     outside = order[~whole[order]]
-    return RankingScore(
+    return RankedBrain(
         cover(np.where(core, 0, truth)[order], sizes), *rank_scores(truth[outside] >= LEAST_CELLS)
     )
 

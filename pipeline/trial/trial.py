@@ -31,13 +31,11 @@ from ..virtual.trial_patient import arm_rng, image, make_bearer
 from .case import OPTIONS, score_case
 from .plan import TrialPlan
 
-METHOD = 7
+METHOD = 8
 """Number that rises when patients, maps or scores change: earlier rows are then computed again."""
 
 ROWS, PATIENTS = "rows", "patients"
 """Folders of the rows and, if they are kept, of the patients' files."""
-
-BYTES_A_PATIENT = 2 * 2**30
 
 Row = dict[str, Any]
 """A case in plain values: `patient`, `arm`, `request`, and the values of `score_case` or
@@ -102,7 +100,7 @@ def run_trial(
     progress(n_done, len(cases))
     if todo:
         with connected(address, n_workers=n_workers) as ray:
-            task = remote(ray, run_patient, **resources(ray, 1, BYTES_A_PATIENT))
+            task = remote(ray, run_patient, **resources(ray, 1))
 
             def begin(number: int) -> Any:
                 return task.remote(out, request, number, todo[number], keep=keep)

@@ -157,7 +157,7 @@ def of_matches(
     members: Sequence[Member],
     samples: Sequence[int],
     reach: Reach,
-    coordinates: Coordinates | None = None,
+    coordinates: Coordinates,
 ) -> Uncertainty:
     """The uncertainty from the best matches.
 
@@ -170,7 +170,7 @@ def of_matches(
         Numbers of their samples.
     reach : Reach
         Reach of the intervals.
-    coordinates : Coordinates, optional
+    coordinates : Coordinates
         Coordinates of the growths.
     """
     weights = weigh([member.score for member in members])
@@ -184,7 +184,6 @@ def of_refinement(
     reach: Reach,
     *,
     source: Source = "refinement",
-    seed: int = 0,
 ) -> Uncertainty:
     """The uncertainty from a refinement's valley and its other arrivals.
 
@@ -197,10 +196,8 @@ def of_refinement(
         Reach of the intervals.
     source : "refinement" or "own anatomy"
         Anatomy of the refinement.
-    seed : int
-        Seed of the draws.
     """
-    drawn = draw_members(target, refinement, seed=seed)
+    drawn = draw_members(target, refinement)
     weights = weigh([member.score for member in drawn.members])
     maps = average(drawn.densities, weights)
     return _told(
@@ -221,13 +218,12 @@ def _told(
     weights: NDArray[np.float64],
     reach: Reach,
     maps: DensitySpread,
-    coordinates: Coordinates | None,
+    coordinates: Coordinates,
     covariance: NDArray[np.float64] | None = None,
     n_dropped: int = 0,
 ) -> Uncertainty:
-    intervals, fitted = None, {}
-    if coordinates is not None:
-        fitted = tell_fitted(members, source, reach.factors, coordinates, covariance)
+    intervals = None
+    fitted = tell_fitted(members, source, reach.factors, coordinates, covariance)
     if reach.factors is not None:
         intervals = find_intervals(members, source, reach.factors, coordinates)
         intervals |= {

@@ -109,20 +109,16 @@ def weigh(scores: Sequence[float]) -> NDArray[np.float64]:
     return weights / weights.sum()
 
 
-def quantities_of(
-    parameters: GrowthParameters, coordinates: Coordinates | None = None
-) -> NDArray[np.float64]:
+def quantities_of(parameters: GrowthParameters, coordinates: Coordinates) -> NDArray[np.float64]:
     """The values of `QUANTITIES`, and of all that else moves; logarithms where they are used."""
-    more: list[float] = []
-    if coordinates is not None:
-        more = [one.along(coordinates.value(parameters, one)) for one in coordinates.more]
+    more = (one.along(coordinates.value(parameters, one)) for one in coordinates.more)
     return np.array(
         [*parameters.origin_mm, math.log(parameters.lambda_mm), math.log(parameters.rho_t), *more]
     )
 
 
 def spread(
-    members: Sequence[Member], source: Source, coordinates: Coordinates | None = None
+    members: Sequence[Member], source: Source, coordinates: Coordinates
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Centre m and spread sqrt(v + b^2) of the quantities of `quantities_of`.
 
@@ -135,9 +131,8 @@ def spread(
     if kind == "refinement":
         centre[len(QUANTITIES) :] = values[0, len(QUANTITIES) :]
     variance = weights @ (values - centre) ** 2
-    more = () if coordinates is None else coordinates.more
     least = [LEAST_SPREAD[kind][name] for name in QUANTITIES]
-    least += [LEAST_SHARE[kind] * one.width for one in more]
+    least += [LEAST_SHARE[kind] * one.width for one in coordinates.more]
     return centre, np.sqrt(variance + np.square(least))
 
 
@@ -145,12 +140,12 @@ def find_intervals(
     members: Sequence[Member],
     source: Source,
     factors: Mapping[str, float],
-    coordinates: Coordinates | None = None,
+    coordinates: Coordinates,
 ) -> dict[str, Interval]:
     """The interval of each of `QUANTITIES` and of each further parameter, in its own unit.
 
-    The interval of a fitted parameter lies inside its range. If it covers most of the range, it is
-    the whole range.
+    The interval of a fitted parameter lies inside its range, or reaches from there to a growth that
+    lies beyond. If it covers most of the range, it is the whole range.
 
     Parameters
     ----------
@@ -158,17 +153,17 @@ def find_intervals(
     source : Source
     factors : mapping of str to float
         f of each quantity.
-    coordinates : Coordinates, optional
-        Coordinates of the growths; without them there are no further parameters.
+    coordinates : Coordinates
+        Coordinates of the growths.
     """
-    more = {} if coordinates is None else {one.name: one for one in coordinates.more}
+    more = {one.name: one for one in coordinates.more}
     names = (*QUANTITIES, *more)
     found = {}
     for name, m, s in zip(names, *spread(members, source, coordinates), strict=True):
         reach = factors[name] * s
         low, high = float(m - reach), float(m + reach)
         if name in more:
-            found[name] = _inside(more[name], low, high)
+            found[name] = _inside(more[name], float(m), reach)
         elif name in LOGARITHMIC:
             found[name] = Interval(math.exp(low), math.exp(high))
         else:
@@ -176,9 +171,13 @@ def find_intervals(
     return found
 
 
-def _inside(one: Free, low: float, high: float) -> Interval:
-    """An interval along a parameter, cut to its range, or the whole range."""
-    low, high = max(low, one.along(one.low)), min(high, one.along(one.high))
+def _inside(one: Free, centre: float, reach: float) -> Interval:
+    """An interval along a parameter, cut to its range, or the whole range.
+
+    A centre beyond the range, where a growth that began there has stayed, ends the interval.
+    """
+    low = max(centre - reach, min(one.along(one.low), centre))
+    high = min(centre + reach, max(one.along(one.high), centre))
     if high - low > UNDETERMINED_SHARE * one.width:
         return Interval(one.low, one.high)
     return Interval(math.exp(low), math.exp(high)) if one.is_log else Interval(low, high)

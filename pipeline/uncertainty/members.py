@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -10,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...dbgen.machine.cores import available_threads
-from ...solver import Accuracy, GrowthParameters, OriginError, Status, TumorDensity, simulate
-from ..fit.coordinates import N_COMMON, Coordinates
+from ...solver import Accuracy, GrowthParameters, OriginError, TumorDensity
+from ..fit.coordinates import Coordinates
 from ..fit.descent import Interior
 from ..fit.refinement import Refinement
 from ..fit.trajectory import Target
@@ -83,17 +82,9 @@ def draw_members(target: Target, refinement: Refinement, *, seed: int = 0) -> Dr
 
     def grown(growth: GrowthParameters) -> TumorDensity | None:
         try:
-            run = simulate(
-                target.tissue,
-                growth,
-                model=target.model,
-                thresholds=target.thresholds,
-                accuracy=ACCURACY,
-            )
+            return target.grown(growth, ACCURACY)
         except OriginError:
             return None
-        # One such would spoil every map.
-        return None if run.status in (Status.NOT_FINITE, Status.FOLDED) else run.density
 
     members = [Member(best, refinement.best.score)]
     densities = [refinement.density]
@@ -112,11 +103,6 @@ def _moved(
     interior: Interior,
 ) -> GrowthParameters:
     """A growth moved in the directions of the coordinates, and kept within their limits."""
-    moved = coordinates.changed(
-        growth,
-        interior.nearest(np.array(growth.origin_mm) + deviation[:3]),
-        growth.lambda_mm * math.exp(deviation[3]),
-        deviation[N_COMMON:].tolist(),
-    )
+    moved = interior.moved(growth, deviation, coordinates)
     rho_t = max(growth.rho_t + float(deviation[4]), 0.1 * growth.rho_t)
     return replace(moved, days=rho_t / moved.rho)

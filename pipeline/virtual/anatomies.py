@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from ...atlas import Grid
+from ...atlas.grid import LPS_FROM_RAS
 from ...atlas.regions import bounding_box
-from ..images.point_map import PointMap, apply
+from ..images.point_map import PointMap, affine_about, apply
 from ..images.resampling import resample_images
 from .smooth_noise import smooth_noise
 
@@ -125,7 +126,7 @@ def place_head(
     box = bounding_box(anatomy.t1 > 0)
     middle = anatomy.grid.to_world([(side.start + side.stop - 1) / 2 for side in box])
     centre = middle + rng.uniform(-MOST_SHIFT_MM, MOST_SHIFT_MM, 3)
-    axes = voxel_mm * np.diag([-1.0, -1.0, 1.0])
+    axes = voxel_mm * LPS_FROM_RAS[:3, :3]
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = axes, centre - axes @ ((np.array(shape) - 1) / 2)
     grid = Grid(shape, affine)
@@ -133,8 +134,7 @@ def place_head(
     scale = np.diag(rng.uniform(*SCALE, 3))
     turns = rng.uniform(-MOST_TURN_DEGREES, MOST_TURN_DEGREES, 3)
     linear = scale @ Rotation.from_euler("xyz", turns, degrees=True).as_matrix()
-    after = np.eye(4)
-    after[:3, :3], after[:3, 3] = linear, centre - linear @ centre
+    after = affine_about(linear, centre)
 
     lattice = lattice_of(grid)
     bends = [smooth_noise(lattice.shape, BEND_SD_MM / LATTICE_MM, rng) for _ in range(3)]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +226,7 @@ def draw_unseen(database: Database, tissue: Tissue, seed: int, i: int) -> Unseen
     """
     sample = np.random.default_rng([seed, i]).integers(database.n_samples)
     (plan,) = (part.plan for part in database.parts if part.first <= sample < part.last)
-    samples = draw_samples(tissue, replace(plan, seed=seed), i)
+    samples = draw_samples(tissue, plan.drawn_anew(seed), i)
     drawn = samples[i % len(samples)]
     return Unseen(drawn.parameters, on_grid(tissue, drawn.snapshot.u).outlines(plan.thresholds))
 
@@ -267,6 +267,8 @@ def _check(database: Database, n: int, seed: int) -> None:
         raise InputError(
             f"a calibration takes {LEAST_TUMOURS} tumours or more, {N_TUMOURS} by default, got {n}"
         )
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed is a whole number from 0 to 2^32 - 1, got {seed}")
     for part in database.parts:
         if find_sampler(part.plan.space.sampler).sweeps:
             raise InputError(

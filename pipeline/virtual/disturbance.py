@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ...atlas.regions import bounding_box
+from ...atlas.regions import bounding_box, signed_distance_mm
 from ...solver import TumorMasks
 
 NOISE_MM = 2.0
@@ -53,9 +53,8 @@ def disturb(
         noise = ndimage.gaussian_filter(noise, NOISE_SD_MM / 2 / spacing, mode="wrap")
         box = bounding_box(mask, reach)
         part = mask[box]
-        inside, outside = (ndimage.distance_transform_edt(side, spacing) for side in (part, ~part))
         # The boundary lies between voxels: half-way to the nearest centre on its other side.
-        depth = inside - outside - np.where(part, 0.5, -0.5) * spacing.min()
+        depth = -signed_distance_mm(part, spacing) - np.where(part, 0.5, -0.5) * spacing.min()
         found = np.zeros_like(mask)
         found[box] = (depth + noise_mm * noise[box] / noise.std() > 0) & within[box]
         return found

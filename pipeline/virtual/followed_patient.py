@@ -21,6 +21,7 @@ from ...paths import StrPath
 from ...solver import TumorDensity, TumorMasks
 from ...solver.own_settings import own_arithmetic
 from ..images.nifti import Scan
+from ..images.point_map import affine_about
 from ..scans.scan_days import ScanFiles
 from .trial_patient import (
     LEAST_CORE_ML,
@@ -123,7 +124,7 @@ def make_followed_patient(seed: int, number: int) -> FollowedPatient:
             for ml in volumes
         ]
         tumours = [one for one in grown if one is not None]
-        if len(tumours) == len(volumes) and _core_ml(tumours[0]) >= LEAST_CORE_ML:
+        if len(tumours) == len(volumes) and tumours[0].density.outlines().core_ml >= LEAST_CORE_ML:
             return _scanned(bearer, growth, tumours, seed, number, rng)
     raise FailedError(
         f"none of {MOST_ATTEMPTS} tumours of patient {number} reached its volumes: give another "
@@ -168,11 +169,9 @@ def _scanned(
 def _motion(grid: Grid, rng: np.random.Generator) -> NDArray[np.float64]:
     """A turn about the middle of a grid, and a shift."""
     middle = grid.to_world((np.array(grid.shape) - 1) / 2)
-    motion = np.eye(4)
-    motion[:3, :3] = Rotation.from_euler(
-        "xyz", rng.uniform(-TURN_DEGREES, TURN_DEGREES, 3), degrees=True
-    ).as_matrix()
-    motion[:3, 3] = middle - motion[:3, :3] @ middle + rng.uniform(-SHIFT_MM, SHIFT_MM, 3)
+    turns = rng.uniform(-TURN_DEGREES, TURN_DEGREES, 3)
+    motion = affine_about(Rotation.from_euler("xyz", turns, degrees=True).as_matrix(), middle)
+    motion[:3, 3] += rng.uniform(-SHIFT_MM, SHIFT_MM, 3)
     return motion
 
 
@@ -185,10 +184,6 @@ def _moved(patient: TrialPatient, motion: NDArray[np.float64]) -> TrialPatient:
         density=TumorDensity(patient.density.u, grid),
         anatomy=dataclasses.replace(patient.anatomy, grid=grid),
     )
-
-
-def _core_ml(tumour: GrownTumor) -> float:
-    return float(tumour.density.outlines().core.sum() * tumour.density.grid.voxel_ml)
 
 
 def _log_uniform(rng: np.random.Generator, ends: tuple[float, float]) -> float:

@@ -227,7 +227,7 @@ def make_bearer(seed: int, number: int) -> Bearer:
         growth = draw_growth(rng)
         is_thick = bool(rng.random() < SHARE_OF_THICK_SLICES)
         tumor = grow(tissue, growth, rng)
-        if tumor is not None and _core_ml(tumor) >= LEAST_CORE_ML:
+        if tumor is not None and tumor.density.outlines().core_ml >= LEAST_CORE_ML:
             return Bearer(anatomy, source, head, tissue, growth, tumor, is_thick)
     raise FailedError(
         f"none of {MOST_ATTEMPTS} tumours of patient {number} reached its volume: give another seed"
@@ -251,7 +251,7 @@ def image(bearer: Bearer, arm: Arm, rng: np.random.Generator) -> TrialPatient:
         "has_thick_slices": bearer.has_thick_slices,
         "origins_mm": tumor.origins_mm,
         "rho_t": tumor.rho_t,
-        "core_ml": _core_ml(tumor),
+        "core_ml": tumor.density.outlines().core_ml,
     }
     if arm == "c":
         push = Push.of_core(tumor.density.outlines().core, tissue.grid)
@@ -284,19 +284,13 @@ def image(bearer: Bearer, arm: Arm, rng: np.random.Generator) -> TrialPatient:
     return TrialPatient(Scan(t1, grid), masks, TumorDensity(u, grid), anatomy, facts)
 
 
-def _core_ml(tumor: GrownTumor) -> float:
-    return float(tumor.density.outlines().core.sum() * tumor.density.grid.voxel_ml)
-
-
 def _drawn(
     masks: TumorMasks, brain: NDArray[np.bool_], rng: np.random.Generator
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Core and whole with disturbed boundaries that stay inside the brain."""
     grid = masks.grid
     box = bounding_box(masks.whole, np.ceil(DISTURBED_MM / np.array(grid.spacing_mm)).astype(int))
-    affine = grid.affine.copy()
-    affine[:3, 3] = grid.to_world([side.start for side in box])
-    part = TumorMasks(masks.core[box], masks.whole[box], Grid(masks.whole[box].shape, affine))
+    part = TumorMasks(masks.core[box], masks.whole[box], grid.part(box))
     disturbed = disturb(part, brain[box], rng)
     core, whole = np.zeros_like(brain), np.zeros_like(brain)
     core[box], whole[box] = disturbed.core, disturbed.whole

@@ -24,6 +24,7 @@ import numpy as np
 from jax import Array, lax
 from numpy.typing import ArrayLike, NDArray
 
+from ...atlas.regions import Box
 from ...solver import Thresholds, Tissue, TumorDensity
 from ...solver.own_settings import own_jax
 from .smooth_noise import smooth_noise
@@ -263,8 +264,6 @@ def _longest_stable(lambda_mm: float, spacing_mm: ArrayLike) -> float:
     return float(1 / (2 * DEPARTURE * lambda_mm**2 * (1 / np.asarray(spacing_mm) ** 2).sum()))
 
 
-def _round_box(
-    tissue: Tissue,
-) -> tuple[tuple[slice, slice, slice], list[tuple[int, int]]]:
+def _round_box(tissue: Tissue) -> tuple[Box, list[tuple[int, int]]]:
     """The tissue's box, and the padding that makes its sides round numbers."""
     return tissue.box, [(0, -n % ROUND_SHAPE) for n in tissue.box_shape]

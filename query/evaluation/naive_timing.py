@@ -42,17 +42,13 @@ class NaiveTiming:
     n_queries: int
 
 
-def time_naive(
-    index: Index, sets: Sequence[QuerySet], *, n_volumes: int = NAIVE_VOLUMES, bars: Bars
-) -> list[NaiveTiming]:
-    """Time the paper's for-loop on some volumes and see that it agrees with the index.
+def time_naive(index: Index, sets: Sequence[QuerySet], *, bars: Bars) -> list[NaiveTiming]:
+    """Time the paper's for-loop on `NAIVE_VOLUMES` and see that it agrees with the index.
 
     Parameters
     ----------
     index : Index
     sets : sequence of QuerySet
-    n_volumes : int
-        Volumes that the loop compares with a query.
     bars : callable(task, unit)
         Makes progress bars.
 
@@ -66,7 +62,7 @@ def time_naive(
     RuntimeError
         If the loop and the index give a tumour different scores.
     """
-    n_volumes = min(n_volumes, index.n_samples)
+    n_volumes = min(NAIVE_VOLUMES, index.n_samples)
     loop = Naive(index, n_volumes)
     timings = []
     with connected():

@@ -50,8 +50,9 @@ def plan_queries(database: Database, seed: int | None = None) -> Plan:
     if seed == plan.seed:
         raise InputError(f"{database.path} was drawn with seed {seed}: choose another for queries")
     # Snapshots of one run are alike: a query of each run says more.
-    space = dataclasses.replace(plan.space, snapshots_per_run=1)
-    return dataclasses.replace(plan, space=space, seed=seed)
+    drawn = plan.drawn_anew(seed)
+    space = dataclasses.replace(drawn.space, snapshots_per_run=1)
+    return dataclasses.replace(drawn, space=space)
 
 
 def draw_queries(

@@ -10,7 +10,7 @@ from ...deferred import deferred
 if TYPE_CHECKING:
     from .build import build_index
     from .index import Index
-    from .opening import open_database, open_index, open_outlines, require_model
+    from .opening import open_index, open_outlines
     from .outlines import DatabaseOutlines, outlines_of
     from .source import OutlineSource, Portion
 else:
@@ -19,7 +19,7 @@ else:
         {
             ".build": ("build_index",),
             ".index": ("Index",),
-            ".opening": ("open_database", "open_index", "open_outlines", "require_model"),
+            ".opening": ("open_index", "open_outlines"),
             ".outlines": ("DatabaseOutlines", "outlines_of"),
             ".source": ("OutlineSource", "Portion"),
         },
@@ -31,9 +31,7 @@ __all__ = [
     "OutlineSource",
     "Portion",
     "build_index",
-    "open_database",
     "open_index",
     "open_outlines",
     "outlines_of",
-    "require_model",
 ]

@@ -7,14 +7,13 @@ holds are copied from it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import math
 import os
 import shutil
-import tempfile
-import uuid
-from collections import deque
+import socket
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -23,12 +22,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...atlas.regions import shape_of
 from ...dbgen import Database
 from ...dbgen.machine.cluster import carried_by_value, connected, remote
-from ...dbgen.machine.files import REFUSALS
+from ...dbgen.machine.cores import require_workers
+from ...dbgen.machine.files import REFUSALS, begun, has_ended, new_owner, remove_unfinished
 from ...dbgen.machine.lock import hold_in_turn
 from ...dbgen.machine.progress import Progress, silent
-from ...errors import GlioqueryError, InputError
+from ...dbgen.machine.tasks import require_seen, results_of
+from ...dbgen.store.header import HEADER, DatabaseError
+from ...errors import InputError
 from ...paths import StrPath
 from ...solver.own_settings import own_arithmetic
 from .blocks import block_shape, coarse_shape, count_voxels, cut_blocks, sum_coarse
@@ -89,6 +92,10 @@ def build_index(
     InputError
         If the database is empty, or its box or outlines are not what an OutlineSource promises;
         DatabaseError, if a shard of it is damaged.
+    FailedError
+        If a node of the cluster does not see the database, or a worker dies twice over a task.
+    ClusterError
+        If there is no cluster at the address, or Ray cannot start.
     FileExistsError
         If something that is no index stands at the path.
     OSError
@@ -98,8 +105,7 @@ def build_index(
     if isinstance(source, Database):
         source = outlines_of(source)
     _check(source)
-    if n_workers is not None and n_workers < 1:
-        raise InputError(f"n_workers is a number from 1 up, got {n_workers}")
+    require_workers(n_workers)
     if path.exists() and not (path / MANIFEST).is_file():
         need = "it exists and is not an index: remove it or name another path"
         raise FileExistsError(errno.EEXIST, need, str(path))
@@ -130,13 +136,15 @@ def _build(
         progress(n_kept, source.n_samples)
         return old
     if is_alone:
-        for left in path.parent.glob(f".{path.name}.*{PARTIAL}"):  # by a build that was killed
+        for left in path.parent.glob(f".{path.name}.*{PARTIAL}"):  # of older versions
             shutil.rmtree(left, ignore_errors=True)
-        folder = path.with_name(f".{path.name}{PARTIAL}")  # to go on with, if this one is
+        folder = path.with_name(f".{path.name}{PARTIAL}")  # to go on with, if this one is killed
         folder.mkdir(exist_ok=True)
     else:
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent))
-        folder.chmod(0o755)  # mkdtemp makes it private, an index may be shared
+        folder = begun(path)
+        folder.mkdir()
+    remove_unfinished(path.parent)  # of builds that were killed
+    replaced = _named_arrays(path)
     try:
         arrays = _write_arrays(source, tissue, old, n_kept, folder, n_workers, address, progress)
         _install(folder, arrays.name, path)
@@ -146,9 +154,9 @@ def _build(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     shutil.rmtree(folder, ignore_errors=True)  # what is left of it
-    if is_alone:
-        _remove_replaced(path, arrays.name)
-    return Index.open(path)
+    index = Index.open(path)
+    _remove_replaced(index, replaced, is_alone)
+    return index
 
 
 def _write_arrays(
@@ -162,12 +170,14 @@ def _write_arrays(
     progress: Progress,
 ) -> Path:
     """Write a whole index in a folder, or what a killed build left to do; returns its arrays'."""
-    arrays = next(
-        folder.glob(f"{ARRAYS_FOLDER}*"), folder / f"{ARRAYS_FOLDER}{uuid.uuid4().hex[:8]}"
-    )
-    arrays.mkdir(exist_ok=True)
+    arrays = folder / f"{ARRAYS_FOLDER}{new_owner()}"
+    left = next(folder.glob(f"{ARRAYS_FOLDER}*"), None)
+    if left is None:
+        arrays.mkdir()
+    else:
+        left.rename(arrays)
     np.save(arrays / "tissue.npy", tissue)
-    shape = _shape(source)
+    shape = block_shape(shape_of(source.box))
     n_coarse = math.prod(coarse_shape(shape))
     with Writer(arrays, shape, n_coarse, description_of(source)) as writer:
         progress(max(n_kept, writer.n_written), source.n_samples)
@@ -194,15 +204,11 @@ def _check(source: OutlineSource) -> None:
     fits = all(
         0 <= s.start < s.stop <= n for s, n in zip(source.box, source.grid.shape, strict=True)
     )
-    if not fits or (source.box[2].stop - source.box[2].start) % 8:
+    if not fits or shape_of(source.box)[2] % 8:
         raise InputError(
             f"the outlines' box lies inside the grid {source.grid.shape} and is a multiple of 8 "
             f"long along z, got {source.box}"
         )
-
-
-def _shape(source: OutlineSource) -> tuple[int, int, int]:
-    return block_shape(tuple(s.stop - s.start for s in source.box))
 
 
 def _usable(path: Path, source: OutlineSource, tissue: NDArray[np.uint64]) -> Index | None:
@@ -240,7 +246,7 @@ def _make_piece(source: OutlineSource, tissue: NDArray[np.uint64], start: int, s
     outline, block = np.divmod(mixed, len(tissue))
     return Piece(
         sizes=counts.sum(axis=2, dtype=np.int32),
-        coarse=sum_coarse(counts, _shape(source)),
+        coarse=sum_coarse(counts, block_shape(shape_of(source.box))),
         full_lengths=is_full.sum(axis=2, dtype=np.int64).ravel(),
         full_blocks=(full % len(tissue)).astype(np.uint16),
         mixed_lengths=is_mixed.sum(axis=2, dtype=np.int64).ravel(),
@@ -249,11 +255,23 @@ def _make_piece(source: OutlineSource, tissue: NDArray[np.uint64], start: int, s
     )
 
 
+def _make_piece_there(
+    source: OutlineSource, tissue: NDArray[np.uint64], start: int, stop: int
+) -> Piece:
+    """`_make_piece`, on a node that may not be the driver's."""
+    if isinstance(source, DatabaseOutlines):
+        require_seen(source.database.path, HEADER)
+    try:
+        return _make_piece(source, tissue, start, stop)
+    except DatabaseError as error:
+        raise DatabaseError(f"on node {socket.gethostname()}: {error}") from None
+
+
 def _cut_outlines(source: OutlineSource, start: int, stop: int) -> NDArray[np.uint64]:
     """Blocks of the cores and of the wholes, (2, stop - start, n_blocks, WORDS)."""
     if isinstance(source, DatabaseOutlines):
         return source.cut_outlines(start, stop)
-    x, y, z = (s.stop - s.start for s in source.box)
+    x, y, z = shape_of(source.box)
     outlines = source.packed_outlines(start, stop)
     for packed in outlines:
         if packed.shape != (stop - start, x, y, z // 8) or packed.dtype != np.uint8:
@@ -281,20 +299,15 @@ def _pieces(
     with connected(address, n_workers=n_workers) as ray:
         with carried_by_value(type(source)):
             shared, shared_tissue = ray.put(source), ray.put(tissue)
-        make = remote(ray, _make_piece, num_cpus=1)
+        make = remote(ray, _make_piece_there, num_cpus=1, max_retries=0)
         ahead = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
-        under_way: deque[Any] = deque()
-        try:
-            for span in spans:
-                under_way.append(make.remote(shared, shared_tissue, *span))
-                if len(under_way) > ahead:
-                    yield ray.get(under_way.popleft())
-            while under_way:
-                yield ray.get(under_way.popleft())
-        except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, GlioqueryError):  # the database's own fault
-                raise error.cause from None
-            raise
+
+        def begin(span: tuple[int, int]) -> Any:
+            return make.remote(shared, shared_tissue, *span)
+
+        with contextlib.closing(results_of(ray, begin, spans, ahead=ahead)) as results:
+            for _, piece in results:
+                yield piece
 
 
 def _fsync(path: Path) -> None:
@@ -316,10 +329,23 @@ def _install(folder: Path, arrays: str, path: Path) -> None:
     _fsync(path.parent)
 
 
-def _remove_replaced(path: Path, arrays: str) -> None:
-    """Remove arrays that an index no longer names; a process that has mapped them keeps them."""
-    for old in path.glob(f"{ARRAYS_FOLDER}*"):
-        if old.name != arrays:
+def _named_arrays(path: Path) -> str | None:
+    """The folder of arrays that the index at a path names, if there is one."""
+    try:
+        return str(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["arrays"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remove_replaced(index: Index, replaced: str | None, is_alone: bool) -> None:
+    """Remove arrays that an index no longer names; a process that has mapped them keeps them.
+
+    Another build that this one could not wait for may have brought its arrays to their place, and
+    be about to name them. Then those alone go that were named before, and those of ended processes.
+    """
+    for old in index.path.glob(f"{ARRAYS_FOLDER}*"):
+        is_over = old.name == replaced or has_ended(old.name.removeprefix(ARRAYS_FOLDER))
+        if old != index.folder and (is_alone or is_over):
             shutil.rmtree(old, ignore_errors=True)
     for name in ARRAYS:  # where older versions kept them
-        (path / f"{name}.npy").unlink(missing_ok=True)
+        (index.path / f"{name}.npy").unlink(missing_ok=True)

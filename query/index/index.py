@@ -39,6 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ...atlas.regions import Box, shape_of
 from ...dbgen.machine.files import sha256_of
 from ...dbgen.store.packed import unpack_outlines
 from ...errors import InputError, MissingError
@@ -105,7 +106,7 @@ class Index:
     database_checksum: str
     portions: tuple[Portion, ...]
     grid: Grid
-    box: tuple[slice, slice, slice]
+    box: Box
     files: dict[str, dict[str, Any]]
     tissue: NDArray[np.uint64]
     volumes: NDArray[np.int32]
@@ -172,7 +173,7 @@ class Index:
     @property
     def block_shape(self) -> tuple[int, int, int]:
         """Number of blocks along x, y, z."""
-        return block_shape(tuple(s.stop - s.start for s in self.box))
+        return block_shape(shape_of(self.box))
 
     def packed_outlines(self, start: int, stop: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Outlines of the samples start .. stop - 1 as they were indexed; see OutlineSource.
@@ -194,8 +195,7 @@ class Index:
             owners = np.repeat(np.arange(len(blocks)), np.diff(starts))
             bits = self.tissue[places] if kind == "full" else self.mixed_bits[entries]
             blocks[owners, places] = bits
-        x, y, z = (s.stop - s.start for s in self.box)
-        packed = join_blocks(blocks, (x, y, z))
+        packed = join_blocks(blocks, shape_of(self.box))
         return packed[0::2], packed[1::2]
 
     def outlines(self, sample: int) -> TumorMasks:

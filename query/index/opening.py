@@ -1,4 +1,4 @@
-"""Open a database and its index, either named ones or the embedded ones."""
+"""Open a database's outlines and their index, either named ones or the embedded ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from ...cache import CACHE_VARIABLE
 from ...dbgen import Database
 from ...dbgen.machine.lock import hold_in_turn
 from ...dbgen.machine.progress import Bars, no_bars
-from ...dbgen.store.embedded import companion_folders, embedded_database, is_embedded
+from ...dbgen.store.embedded import companion_folders, is_embedded
+from ...dbgen.store.opening import open_database
 from ...errors import FailedError, InputError
 from ...paths import StrPath
 from ...solver import Thresholds
@@ -20,48 +21,6 @@ from .build import build_index
 from .index import Index
 from .outlines import DatabaseOutlines, outlines_of
 from .source import ABSOLUTE
-
-
-def open_database(path: StrPath | None = None) -> Database:
-    """Open a database; without a folder, the embedded one.
-
-    Parameters
-    ----------
-    path : path, optional
-        Folder of the database; by default that of the embedded database.
-
-    Returns
-    -------
-    Database
-
-    Raises
-    ------
-    DatabaseError
-        If it is no database, or not complete.
-    """
-    return embedded_database() if path is None else Database.open(path)
-
-
-def require_model(database: Database, model: str | None = None) -> None:
-    """See that a database's growth model can be made, before a simulation with it.
-
-    Parameters
-    ----------
-    database : Database
-    model : str, optional
-        The model's class, as module:Class, if no installed package offers it. A class that only the
-        database names is never imported.
-
-    Raises
-    ------
-    InputError
-        If the model cannot be made; the message says how to name it.
-    """
-    from ...solver.models import find_class, recall_model, register_model  # here: they need JAX
-
-    if model is not None:
-        register_model(find_class(model))
-    recall_model(database.header["plan"]["model"])
 
 
 def open_outlines(

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ...atlas.regions import Box, shape_of
 from ...dbgen import Database
 from ...dbgen.store.curve import Arrangement
 from ...dbgen.store.embedded import companion_path
@@ -31,6 +32,12 @@ from .source import ABSOLUTE, NORMALISATIONS, OWN_MAXIMUM, Portion
 
 INDEX_FOLDER = "index"
 """Name of the index of the stored outlines inside its database's folder."""
+
+
+def level_text(level: float) -> str:
+    """A threshold in as few digits as tell it from all others: 0.6, 1, 0.1000004."""
+    short = f"{level:g}"
+    return short if float(short) == level else repr(float(level))
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +93,8 @@ class DatabaseOutlines:
         """Name of the folder of their index."""
         if self._are_stored:
             return INDEX_FOLDER
-        name = f"{INDEX_FOLDER}-{self.thresholds.core:g}-{self.thresholds.whole:g}"
+        levels = map(level_text, (self.thresholds.core, self.thresholds.whole))
+        name = "-".join([INDEX_FOLDER, *levels])
         if self.normalisation != ABSOLUTE:
             name += f"-{self.normalisation}"
         return name
@@ -138,7 +146,7 @@ class DatabaseOutlines:
         return self.database.grid
 
     @property
-    def box(self) -> tuple[slice, slice, slice]:
+    def box(self) -> Box:
         """The part of the grid that holds the tissue."""
         return self.database.box
 
@@ -198,7 +206,7 @@ class DatabaseOutlines:
 
     @computed_once
     def _in_blocks(self) -> Arrangement:
-        shape = tuple(s.stop - s.start for s in self.box)
+        shape = shape_of(self.box)
         places = block_places(self.database.voxels, shape)
         return Arrangement(places, math.prod(block_shape(shape)) * WORDS * 8)
 
@@ -207,7 +215,7 @@ class DatabaseOutlines:
         scale = u.max() if self.normalisation == OWN_MAXIMUM else np.float32(1)
         core, whole = (
             np.packbits((u >= np.float32(level) * scale) & (scale > 0), axis=-1)
-            for level in (self.thresholds.core, self.thresholds.whole)
+            for level in self.thresholds.levels
         )
         return core, whole
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ...atlas.regions import Box
 from ...solver import Thresholds
 
 ABSOLUTE = "absolute"
@@ -71,7 +72,7 @@ class OutlineSource(Indexed, Protocol):
     @property
     def portions(self) -> tuple[Portion, ...]: ...  # noqa: D102
     @property
-    def box(self) -> tuple[slice, slice, slice]: ...  # noqa: D102
+    def box(self) -> Box: ...  # noqa: D102
     @property
     def tissue(self) -> NDArray[np.bool_]: ...  # noqa: D102
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from ...dbgen.machine.files import write_json
 from . import groups
 from .blocks import WORDS
 from .index import ARRAYS, Index
@@ -27,8 +30,8 @@ CHECKPOINT = "checkpoint.json"
 SOURCE = "source"
 """What in a checkpoint tells one source from another."""
 
-OFTEN = 10_000
-"""Samples between two checkpoints: a few seconds of work."""
+SAVE_EVERY_S = 5.0
+"""Time between two checkpoints; another is saved when an exception ends the work."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +100,20 @@ class Writer(contextlib.ExitStack):
             )
             for name, (dtype, row) in rows.items()
         }
-        self._n_safe = self.n_written
+        self._rows = self._safe_rows = {name: array.n for name, array in self._arrays.items()}
+        self._saved = time.monotonic()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> bool | None:
+        if error is not None and self._rows != self._safe_rows:
+            with contextlib.suppress(OSError):  # the error that passes says more
+                self._save_checkpoint()
+        return super().__exit__(kind, error, traceback)
 
     @property
     def n_written(self) -> int:
@@ -108,7 +124,8 @@ class Writer(contextlib.ExitStack):
         """Write the next piece."""
         for name, array in self._arrays.items():
             array.append(getattr(piece, name))
-        if self.n_written >= self._n_safe + OFTEN:
+        self._rows = {name: array.n for name, array in self._arrays.items()}  # of whole pieces
+        if time.monotonic() - self._saved > SAVE_EVERY_S:
             self._save_checkpoint()
 
     def finish(self) -> None:
@@ -154,14 +171,8 @@ class Writer(contextlib.ExitStack):
     def _save_checkpoint(self) -> None:
         for array in self._arrays.values():
             array.sync()
-        content = {SOURCE: self._source, "rows": {k: a.n for k, a in self._arrays.items()}}
-        draft = self._folder / f"{CHECKPOINT}.draft"
-        with draft.open("w", encoding="utf-8") as file:
-            json.dump(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._folder / CHECKPOINT)
-        self._n_safe = self.n_written
+        write_json(self._folder / CHECKPOINT, {SOURCE: self._source, "rows": self._rows})
+        self._safe_rows, self._saved = self._rows, time.monotonic()
 
 
 class _GrowingArray:

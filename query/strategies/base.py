@@ -7,14 +7,14 @@ first m candidates also orders these by that score.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...solver import TumorMasks
-from ..exact import score_samples
+from ..exact import check_request, score_samples
 from ..index.index import Index
 from ..match import Match
 
@@ -82,37 +82,12 @@ def search_with(
     InputError
         If k or rerank is out of range, or the masks lie on another grid.
     """
-    if k < 1:
-        raise InputError(f"k, the number of matches, is 1 or more, got {k}")
+    check_request(k)
     if rerank and rerank < k:
         raise InputError(f"the candidates to rerank are k = {k} or more, got {rerank}")
-    check_grid(index, masks)
+    masks.require_grid(index.grid, "the index")
     ids = strategy.rank(masks, min(max(k, rerank), index.n_samples))
     found = score_samples(index, masks, ids.tolist())
     if rerank:
         found.sort(key=lambda match: (-match.score, match.sample))
     return found[:k]
-
-
-def nearest(distances: NDArray[Any], n: int) -> NDArray[np.intp]:
-    """Positions of the n least values, least first, equal ones in ascending order."""
-    if n < len(distances):
-        limit = np.partition(distances, n - 1)[n - 1]
-        candidates = np.flatnonzero(distances <= limit)
-    else:
-        candidates = np.arange(len(distances))
-    return candidates[np.argsort(distances[candidates], kind="stable")][:n]
-
-
-def check_grid(index: Index, masks: TumorMasks) -> None:
-    """Refuse outlines on another grid than the index's.
-
-    Raises
-    ------
-    InputError
-        Naming both grids.
-    """
-    if masks.grid != index.grid:
-        raise InputError(
-            f"the masks lie on a grid of {masks.grid}, the index needs {index.grid}: resample them"
-        )

@@ -28,8 +28,8 @@ from ...dbgen.machine.progress import Progress, silent
 from ...solver import TumorMasks
 from ..dice import OUTLINES, dice_from_counts
 from ..index.index import Index
-from .base import check_grid, nearest
-from .store import begin, fingerprint_of, finish, map_array, read_manifest, write_array
+from ..match import nearest
+from .store import fingerprint_of, finish, made, map_array, read_manifest, write_array
 
 FACTORS = {"ds64": 2, "ds32": 4}
 """How many times coarser than the simulation grid of 128 voxels."""
@@ -53,7 +53,6 @@ def prepare(index: Index, name: str, *, progress: Progress = silent) -> None:
     int32, are the tumours' voxels on the coarse grid.
     """
     coarse = _CoarseBox.of(index, FACTORS[name])
-    folder = begin(index, name)
     n = index.n_samples
     union = np.zeros(coarse.positions.size, bool)
     for start in range(0, n, CHUNK):
@@ -63,19 +62,20 @@ def prepare(index: Index, name: str, *, progress: Progress = silent) -> None:
         progress(stop, 2 * n)
     volumes = np.zeros((2, n), np.int32)
     n_words = -(-int(union.sum()) // 64)
-    with completed(folder / "bits.npy") as temporary:
-        bits = reserved_array(temporary, "<u8", (2, n_words, n))
-        for start in range(0, n, CHUNK):
-            stop = min(start + CHUNK, n)
-            for outline, packed in enumerate(index.packed_outlines(start, stop)):
-                taken = coarse.take(packed).reshape(stop - start, -1)[:, union]
-                volumes[outline, start:stop] = taken.sum(axis=1)
-                bits[outline, :, start:stop] = _pack_words(taken).T
-            progress(n + stop, 2 * n)
-        bits.flush()
-    write_array(folder / "volumes.npy", volumes)
-    write_array(folder / "voxels.npy", coarse.positions[union])
-    finish(index, name, ["bits.npy", "volumes.npy", "voxels.npy"], factor=FACTORS[name])
+    with made(index, name) as folder:
+        with completed(folder / "bits.npy") as temporary:
+            bits = reserved_array(temporary, "<u8", (2, n_words, n))
+            for start in range(0, n, CHUNK):
+                stop = min(start + CHUNK, n)
+                for outline, packed in enumerate(index.packed_outlines(start, stop)):
+                    taken = coarse.take(packed).reshape(stop - start, -1)[:, union]
+                    volumes[outline, start:stop] = taken.sum(axis=1)
+                    bits[outline, :, start:stop] = _pack_words(taken).T
+                progress(n + stop, 2 * n)
+            bits.flush()
+        write_array(folder / "volumes.npy", volumes)
+        write_array(folder / "voxels.npy", coarse.positions[union])
+        finish(index, name, ["bits.npy", "volumes.npy", "voxels.npy"], factor=FACTORS[name])
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,7 @@ class Downsampled:
 
     def scores(self, masks: TumorMasks) -> NDArray[np.float64]:
         """Sum of the two Dice on the coarse grid for every tumour, in [0, 2]."""
-        check_grid(self.index, masks)
+        masks.require_grid(self.index.grid, "the index")
         factor = FACTORS[self.name]
         everywhere = np.ix_(*(taken_voxels(n, factor) for n in masks.grid.shape))
         scores = np.zeros(self.index.n_samples)

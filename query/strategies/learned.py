@@ -27,15 +27,15 @@ from ...solver import TumorMasks
 from ...solver.own_settings import own_jax
 from ..dice import OUTLINES
 from ..index.index import Index
-from .base import check_grid, nearest
+from ..match import nearest
 from .inputs import pool_packed, pool_query
 from .networks import Autoencoder, encode_batch, eqx
 from .store import (
-    begin,
     fingerprint_of,
     finish,
     folder_of,
     is_ready,
+    made,
     map_array,
     read_manifest,
     remedy,
@@ -103,28 +103,31 @@ def train(index: Index, kind: str, *, preset: str = "small", seed: int = 0, bars
                 train_network(index, kind, outline, settings, seed=seed, progress=progress)
             )
         seconds.append(round(time.perf_counter() - began, 1))
-    folder = begin(index, kind)
-    _write_latents(index, kind, trained, settings, bars)
-    for name, one in zip(OUTLINES, trained, strict=True):
-        with completed(folder / f"{name}.eqx") as temporary, temporary.open("wb") as file:
-            eqx.tree_serialise_leaves(file, one.network)
-    files = [*(f"{name}.eqx" for name in OUTLINES), "latents.npy"]
-    finish(
-        index,
-        kind,
-        files + (["medians.npy"] if kind == "bf-hash" else []),
-        preset=preset,
-        settings=dataclasses.asdict(settings),
-        seed=seed,
-        n_trained_on=len(trained[0].training),
-        losses={
-            name: {"training": one.losses[:, 0].tolist(), "validation": one.losses[:, 1].tolist()}
-            for name, one in zip(OUTLINES, trained, strict=True)
-        },
-        seconds=dict(zip(OUTLINES, seconds, strict=True)),
-        device=jax.devices()[0].device_kind,
-    )
-    remove_checkpoints(index, kind)
+    with made(index, kind) as folder:
+        _write_latents(index, kind, trained, settings, bars)
+        for name, one in zip(OUTLINES, trained, strict=True):
+            with completed(folder / f"{name}.eqx") as temporary, temporary.open("wb") as file:
+                eqx.tree_serialise_leaves(file, one.network)
+        files = [*(f"{name}.eqx" for name in OUTLINES), "latents.npy"]
+        finish(
+            index,
+            kind,
+            files + (["medians.npy"] if kind == "bf-hash" else []),
+            preset=preset,
+            settings=dataclasses.asdict(settings),
+            seed=seed,
+            n_trained_on=len(trained[0].training),
+            losses={
+                name: {
+                    "training": one.losses[:, 0].tolist(),
+                    "validation": one.losses[:, 1].tolist(),
+                }
+                for name, one in zip(OUTLINES, trained, strict=True)
+            },
+            seconds=dict(zip(OUTLINES, seconds, strict=True)),
+            device=jax.devices()[0].device_kind,
+        )
+    remove_checkpoints(index, kind, settings, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +178,7 @@ class Learned:
     @own_jax()
     def distances(self, masks: TumorMasks) -> NDArray[np.float64]:
         """Distance of every tumour."""
-        check_grid(self.index, masks)
+        masks.require_grid(self.index.grid, "the index")
         total = np.zeros(self.index.n_samples)
         for outline, x in enumerate(pool_query(self.index, masks, self.edge)):
             z = np.asarray(encode_batch(self.networks[outline], x))

@@ -8,18 +8,21 @@ personalized tumor growth modeling", PMLR 193:566-577, 2022, section 2.3.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...dbgen.machine.cluster import connected, remote
+from ...dbgen.machine.tasks import results_of
 from ...solver import TumorMasks
 from ..dice import OUTLINES, dice_from_counts
 from ..index.index import Index
-from .base import check_grid, nearest
+from ..match import nearest
 
 TASKS_PER_CORE = 4
 
@@ -43,20 +46,22 @@ class Naive:
 
     def scores(self, masks: TumorMasks) -> NDArray[np.float64]:
         """The score of every tumour of the loop, in [0, 2]."""
-        check_grid(self.index, masks)
+        masks.require_grid(self.index.grid, "the index")
         n = self.index.n_samples if self.n_volumes is None else self.n_volumes
         inside = [getattr(masks, name)[self.index.box] for name in OUTLINES]
         volumes = [int(getattr(masks, name).sum()) for name in OUTLINES]
         with connected() as ray:
-            task = remote(ray, score_volumes, num_cpus=1)
+            task = remote(ray, score_volumes, num_cpus=1, max_retries=0)
             query = ray.put((inside, volumes))
             n_tasks = TASKS_PER_CORE * max(1, int(ray.cluster_resources().get("CPU", 1)))
             cuts = np.unique(np.linspace(0, n, n_tasks + 1).astype(int)).tolist()
             path = self.index.path.absolute()
-            parts = [
-                task.remote(path, query, start, stop) for start, stop in itertools.pairwise(cuts)
-            ]
-            return np.concatenate(ray.get(parts))
+
+            def begin(span: tuple[int, int]) -> Any:
+                return task.remote(path, query, *span)
+
+            with contextlib.closing(results_of(ray, begin, itertools.pairwise(cuts))) as results:
+                return np.concatenate([scores for _, scores in results])
 
 
 def score_volumes(

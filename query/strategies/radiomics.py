@@ -14,20 +14,23 @@ personalized tumor growth modeling", PMLR 193:566-577, 2022, section 2.3.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...dbgen.machine.cluster import connected, remote
 from ...dbgen.machine.progress import Progress, silent
+from ...dbgen.machine.tasks import results_of
 from ...solver import TumorMasks
 from ..dice import OUTLINES
 from ..index.index import Index
-from .base import check_grid, nearest
+from ..match import nearest
 from .shape import FEATURES, centre_of_mass, shape_features, sitk
-from .store import begin, fingerprint_of, finish, map_array, read_manifest, write_array
+from .store import fingerprint_of, finish, made, map_array, read_manifest, write_array
 
 TABLE = "radiomics"
 """Name of the folder whose features both strategies use."""
@@ -48,24 +51,22 @@ def prepare(index: Index, *, progress: Progress = silent) -> None:
     n = index.n_samples
     features = np.zeros((n, 2, len(FEATURES)))
     centres = np.zeros((n, 3))
-    done = 0
+    spans = [(start, min(start + SAMPLES_A_TASK, n)) for start in range(0, n, SAMPLES_A_TASK)]
     with connected() as ray:
-        task = remote(ray, describe_samples, num_cpus=1)
+        task = remote(ray, describe_samples, num_cpus=1, max_retries=0)
         path = index.path.absolute()
-        running = {}
-        for start in range(0, n, SAMPLES_A_TASK):
-            stop = min(start + SAMPLES_A_TASK, n)
-            running[task.remote(path, start, stop)] = slice(start, stop)
-        while running:
-            (ready, *_), _ = ray.wait(list(running))
-            part = running.pop(ready)
-            features[part], centres[part] = ray.get(ready)
-            done += part.stop - part.start
-            progress(done, n)
-    folder = begin(index, TABLE)
-    write_array(folder / "features.npy", features)
-    write_array(folder / "centres.npy", centres)
-    finish(index, TABLE, ["features.npy", "centres.npy"], features=FEATURES)
+
+        def begin(span: tuple[int, int]) -> Any:
+            return task.remote(path, *span)
+
+        with contextlib.closing(results_of(ray, begin, spans)) as results:
+            for (start, stop), part in results:
+                features[start:stop], centres[start:stop] = part
+                progress(stop, n)
+    with made(index, TABLE) as folder:
+        write_array(folder / "features.npy", features)
+        write_array(folder / "centres.npy", centres)
+        finish(index, TABLE, ["features.npy", "centres.npy"], features=FEATURES)
 
 
 def describe_samples(
@@ -123,7 +124,7 @@ class Radiomics:
 
     def rank(self, masks: TumorMasks, n: int) -> NDArray[np.intp]:
         """Ids of the n tumours of least distance; at most `NEAREST` are considered."""
-        check_grid(self.index, masks)
+        masks.require_grid(self.index.grid, "the index")
         spacing_mm = masks.grid.spacing_mm
         away = np.linalg.norm(self.centres - centre_of_mass(masks.whole, spacing_mm), axis=1)
         near = np.sort(nearest(np.nan_to_num(away, nan=np.inf), NEAREST))

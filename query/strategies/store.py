@@ -3,14 +3,17 @@
     DB/strategies/NAME/strategy.json   what it was made of and how, written last
     DB/strategies/NAME/*.npy, *.eqx    arrays, weights
 
-`strategy.json` records the checksum of the database, the package's version, the settings and the
-files with their sizes and SHA-256; where it is, the others are complete.
+`strategy.json` records the checksum of the database, thresholds and normalisation of the outlines,
+the package's version, the settings and the files with their sizes and SHA-256; where it is, the
+others are complete.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,11 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...dbgen.machine.files import completed, sha256_of, write_json
+from ...dbgen.machine.lock import hold_in_turn
 from ...dbgen.store.embedded import is_companion
 from ...dbgen.store.header import HEADER
 from ...errors import InputError, MissingError
 from ..index.index import Index
-from ..index.outlines import INDEX_FOLDER
+from ..index.outlines import INDEX_FOLDER, level_text
 
 MANIFEST = "strategy.json"
 
@@ -47,17 +51,23 @@ def remedy(index: Index, name: str) -> str:
     parts.append(f"--strategy {name}")
     if index.path.name != INDEX_FOLDER:
         thresholds = index.thresholds
-        parts.append(f"--core-threshold {thresholds.core:g} --whole-threshold {thresholds.whole:g}")
+        core, whole = level_text(thresholds.core), level_text(thresholds.whole)
+        parts.append(f"--core-threshold {core} --whole-threshold {whole}")
         parts.append(f"--normalise {index.normalisation}")
     return f"run `{' '.join(parts)}`"
 
 
-def begin(index: Index, name: str) -> Path:
-    """The folder of a strategy, which is not ready from now on until it is finished."""
+@contextlib.contextmanager
+def made(index: Index, name: str) -> Iterator[Path]:
+    """The folder of a strategy for a block that writes its files and calls `finish`.
+
+    The strategy is not ready from now on until it is finished. Another process that makes it waits.
+    """
     folder = folder_of(index, name)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MANIFEST).unlink(missing_ok=True)
-    return folder
+    with hold_in_turn(folder.with_name(f".{name}.lock")):
+        (folder / MANIFEST).unlink(missing_ok=True)
+        yield folder
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:
@@ -73,6 +83,7 @@ def finish(index: Index, name: str, files: list[str], **provenance: Any) -> None
         "strategy": name,
         "database_checksum": index.database_checksum,
         "n_samples": index.n_samples,
+        **_outlines_of(index),
         "package_version": version("glioquery"),
         **provenance,
         "files": {
@@ -84,6 +95,14 @@ def finish(index: Index, name: str, files: list[str], **provenance: Any) -> None
         },
     }
     write_json(folder / MANIFEST, manifest)
+
+
+def _outlines_of(index: Index) -> dict[str, Any]:
+    """Which outlines of the database an index, and so its strategies, are of."""
+    return {
+        "thresholds": {"core": index.thresholds.core, "whole": index.thresholds.whole},
+        "normalisation": index.normalisation,
+    }
 
 
 def is_ready(index: Index, name: str) -> bool:
@@ -103,7 +122,8 @@ def read_manifest(index: Index, name: str) -> dict[str, Any]:
     FileNotFoundError
         If the strategy was not prepared or trained; the message names the command.
     InputError
-        If it was for another state of the database, or a file is missing or truncated.
+        If it was for another state of the database or other outlines, or a file is missing or
+        truncated.
     """
     folder = folder_of(index, name)
     path = folder / MANIFEST
@@ -115,12 +135,19 @@ def read_manifest(index: Index, name: str) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         files = {file: int(entry["bytes"]) for file, entry in manifest["files"].items()}
         made_for = str(manifest["database_checksum"])
+        # Older versions recorded the database alone.
+        outlines = {key: manifest.get(key, now) for key, now in _outlines_of(index).items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} was altered ({error!r}): {remedy(index, name)}") from error
     if made_for != index.database_checksum:
         raise InputError(
             f"the strategy {name} was prepared for another state of {index.path.parent}: "
             f"{remedy(index, name)}"
+        )
+    if outlines != _outlines_of(index):
+        raise InputError(
+            f"the strategy {name} was prepared for other outlines of {index.path.parent} than "
+            f"those of {index.path.name}: {remedy(index, name)}"
         )
     for file, n_bytes in files.items():
         size = (folder / file).stat().st_size if (folder / file).is_file() else 0

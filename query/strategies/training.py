@@ -194,10 +194,16 @@ def train_network(
     return Trained(state.network, state.losses, training)
 
 
-def remove_checkpoints(index: Index, kind: str) -> None:
-    """Remove what interrupted trainings of a strategy left."""
+def remove_checkpoints(index: Index, kind: str, settings: Settings, seed: int) -> None:
+    """Remove the checkpoints of a finished training, and those of other states of the database.
+
+    Other settings and seeds keep theirs: somebody may go on with them.
+    """
+    done = {_checkpoint_name(index, name, settings, seed) for name in OUTLINES}
     for path in folder_of(index, kind).glob("checkpoint-*.eqx"):
-        path.unlink()
+        is_of_this_state = path.name.split("-")[2] == _state_of(index)
+        if path.name in done or not is_of_this_state:
+            path.unlink(missing_ok=True)
 
 
 class _State(eqx.Module):
@@ -283,8 +289,17 @@ def _batches(n: int, batch: int, rng: np.random.Generator) -> Iterator[NDArray[n
 
 
 def _checkpoint_path(index: Index, kind: str, outline: int, settings: Settings, seed: int) -> Path:
-    decides = [index.database_checksum, dataclasses.asdict(settings), seed]
-    digest = hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:12]
     folder = folder_of(index, kind)
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"checkpoint-{OUTLINES[outline]}-{digest}.eqx"
+    return folder / _checkpoint_name(index, OUTLINES[outline], settings, seed)
+
+
+def _checkpoint_name(index: Index, outline: str, settings: Settings, seed: int) -> str:
+    decides = [index.database_checksum, dataclasses.asdict(settings), seed]
+    digest = hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:12]
+    return f"checkpoint-{outline}-{_state_of(index)}-{digest}.eqx"
+
+
+def _state_of(index: Index) -> str:
+    """What the names of checkpoints tell of the database's state."""
+    return index.database_checksum[:12]

@@ -190,8 +190,8 @@ def reach_of(model: GrowthModel, tissue: Tissue) -> Tissue:
 
     Parameters
     ----------
-    tissue : Tissue
     model : GrowthModel
+    tissue : Tissue
 
     Returns
     -------

@@ -86,8 +86,13 @@ class FisherKolmogorov(OneLogisticPopulation):
 
     def links(self, tissue: Tissue) -> Links:
         """One link through each voxel face inside the domain."""
-        diffusivity = (tissue.wm + tissue.gm / self.ratio)[tissue.box]
-        x, y, z = face_weights(
-            diffusivity, tissue.domain[tissue.box], tissue.grid.spacing_mm, mean=self.face_mean
-        )
-        return {(1, 0, 0): x, (0, 1, 0): y, (0, 0, 1): z}
+        return isotropic_links(tissue, self.ratio, self.face_mean)
+
+
+def isotropic_links(tissue: Tissue, ratio: float, face_mean: str = "harmonic") -> Links:
+    """Links of a diffusivity p_w + p_g / ratio, one through each voxel face inside the domain."""
+    diffusivity = tissue.relative_diffusivity(ratio)[tissue.box]
+    x, y, z = face_weights(
+        diffusivity, tissue.domain[tissue.box], tissue.grid.spacing_mm, mean=face_mean
+    )
+    return {(1, 0, 0): x, (0, 1, 0): y, (0, 0, 1): z}

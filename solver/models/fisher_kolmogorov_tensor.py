@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ..declarations import parameter
+from ..laplacian import shifted_slices
 from ..selling import decompose, touched_voxels
 from ..tissue import Tissue
 from .base import Links
 from .fisher_kolmogorov import OneLogisticPopulation, grey_white_ratio
 from .tensor_atlas import named_tensor
-from .tensor_field import TensorField
+from .tensor_field import TensorField, mean_diffusivity
 
 NEGLIGIBLE = 1e-10
 """Share of a voxel's largest weight below which a weight is rounding."""
@@ -130,10 +131,10 @@ class FisherKolmogorovTensor(OneLogisticPopulation):
     def _tensors(self, tissue: Tissue) -> NDArray[np.float64]:
         """T (n, 3, 3) in the domain's voxels, its anisotropy bounded."""
         if self.tensor is None:
-            isotropic = (tissue.wm + tissue.gm / self.ratio)[tissue.domain].astype(np.float64)
-            return isotropic[:, None, None] * np.eye(3)
+            isotropic = tissue.relative_diffusivity(self.ratio)[tissue.domain]
+            return isotropic.astype(np.float64)[:, None, None] * np.eye(3)
         tensors = self.tensor.sample(tissue.grid.to_world(tissue.voxels))
-        mean = np.trace(tensors, axis1=1, axis2=2)[:, None, None] / 3
+        mean = mean_diffusivity(tensors)
         tensors = self.strength * tensors + (1 - self.strength) * mean * np.eye(3)
         values, vectors = np.linalg.eigh(tensors)
         bounded = np.maximum(values, values[:, -1:] / self.max_anisotropy)
@@ -157,8 +158,6 @@ def _link(
 def _shifted(values: NDArray[Any], offset: tuple[int, int, int]) -> NDArray[Any]:
     """Value at i + offset for every voxel i, zero where that lies outside the array."""
     out = np.zeros_like(values)
-    pairs = list(zip(offset, values.shape, strict=True))
-    here = tuple(slice(max(0, -e), max(0, n - max(0, e))) for e, n in pairs)
-    there = tuple(slice(max(0, e), max(0, n + min(0, e))) for e, n in pairs)
+    there, here = shifted_slices(offset, values.shape)
     out[here] = values[there]
     return out

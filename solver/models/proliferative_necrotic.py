@@ -11,10 +11,9 @@ from jax import Array
 
 from ...errors import InputError
 from ..declarations import TIME_SCALING, parameter, require_in_bounds
-from ..laplacian import face_weights
 from ..tissue import Tissue
 from .base import Links
-from .fisher_kolmogorov import grey_white_ratio
+from .fisher_kolmogorov import grey_white_ratio, isotropic_links
 
 AROUND_THE_EXAMPLE = "around the example of the TumorGrowthToolkit, FK_2c"
 
@@ -42,10 +41,10 @@ class ProliferativeNecrotic:
     necrosis : float
         The toolkit's example: 0.5 / 0.08 = 6.25.
     consumption : float
-        In the toolkit's generator of
-        virtual patients c lies anywhere from 0.01 to 50 (lambda_s 0.01 to 0.5, rho 0.01 to 0.8).
-        Cells that grow together reach u = 1 - exp(-(1 - s) / c) before they starve: 0.86 here; the
-        1.25 of the toolkit's example gives 0.33, which never shows a core {u >= 0.6}.
+        In the toolkit's generator of virtual patients c lies anywhere from 0.01 to 50 (lambda_s
+        0.01 to 0.5, rho 0.01 to 0.8). Cells that grow together reach u = 1 - exp(-(1 - s) / c)
+        before they starve: 0.86 here; the 1.25 of the toolkit's example gives 0.33, which never
+        shows a core {u >= 0.6}.
     nutrient_diffusion : float
         The toolkit's example: 3 / 1.5 = 2.
     threshold : float
@@ -141,9 +140,7 @@ class ProliferativeNecrotic:
 
     def links(self, tissue: Tissue) -> Links:
         """One link through each voxel face inside the domain."""
-        diffusivity = (tissue.wm + tissue.gm / self.ratio)[tissue.box]
-        x, y, z = face_weights(diffusivity, tissue.domain[tissue.box], tissue.grid.spacing_mm)
-        return {(1, 0, 0): x, (0, 1, 0): y, (0, 0, 1): z}
+        return isotropic_links(tissue, self.ratio)
 
     def initial(self, seed: Array) -> tuple[Array, ...]:
         """The seed proliferates, nothing is necrotic, no nutrient is missing."""

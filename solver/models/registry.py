@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import sys
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import InputError
 from ..declarations import COMBINATIONS, COMMON, own_parameters, require_in_bounds
+from ..importing import import_named, script_name
 from ..own_settings import require_jax
 
 if TYPE_CHECKING:
@@ -218,7 +217,12 @@ def find_class(name: str) -> Any:
     InputError
         As in `find_model`.
     """
-    return _imported(name) if ":" in name else _offered(name)
+    if ":" not in name:
+        return _offered(name)
+    found = import_named(name, "growth model")
+    if not isinstance(found, type):
+        raise InputError(f"{name} is not a growth model: expected a class")
+    return found
 
 
 def _offered(name: str) -> Any:
@@ -264,7 +268,7 @@ def describe_model(model: GrowthModel) -> dict[str, Any]:
     if by_name is not model_class:
         module = model_class.__module__
         if module == "__main__":
-            module = _script() or module
+            module = script_name() or module
         described["class"] = f"{module}:{model_class.__qualname__}"
     return described
 
@@ -297,36 +301,3 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             settings[key.strip()] = value.strip()
     return settings
-
-
-def _script() -> str | None:
-    """Name under which the running script can be imported; None in a notebook or a console."""
-    main = sys.modules["__main__"]
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:
-        return str(spec.name)
-    file = getattr(main, "__file__", None)
-    return Path(file).stem if file else None
-
-
-def _imported(name: str) -> Any:
-    module_name, _, class_name = name.partition(":")
-    if module_name == _script():
-        module_name = "__main__"
-    try:
-        found: Any = importlib.import_module(module_name)
-        for part in class_name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(
-            f"growth model {name} cannot be imported ({error}): its module must be installed or "
-            "lie in a folder on PYTHONPATH"
-        ) from error
-    except Exception as error:  # the module may raise anything
-        raise InputError(
-            f"growth model {name} cannot be imported, its module fails "
-            f"({type(error).__name__}: {error}): mend the module"
-        ) from error
-    if not isinstance(found, type):
-        raise InputError(f"{name} is not a growth model: expected a class")
-    return found

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas import Grid
+from ...atlas.header_frames import FRAMES_APART_MM, require_one_size
 from ...errors import InputError, one_line
 from ...paths import StrPath
 from ..tissue import Tissue
@@ -29,9 +30,8 @@ OWN_INTENT = "glioquery tensor"
 FRAMES = ("world", "voxel", "fsl")
 INDEFINITE = 1e-5
 """Negative eigenvalue, relative to the largest component, that passes as rounding."""
-FRAMES_APART_MM, SIZES_APART = 0.5, 0.005
-"""Difference of a corner in sform and qform, and relative one of two voxel sizes, that is more than
-rounding in a header; as in `pipeline.images.headers`."""
+WHITE_OVER_GREY = 10.0
+"""White over grey diffusivity of the isotropic model."""
 _SQUARE = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
 
 
@@ -266,18 +266,16 @@ class TensorField:
         )
         return components[:, _SQUARE]
 
-    def with_mean_of(self, tissue: Tissue, *, ratio: float = 10.0) -> TensorField:
+    def with_mean_of(self, tissue: Tissue) -> TensorField:
         """The field on the tissue's grid, with the mean diffusivity of the isotropic model.
 
-        T becomes T (p_w + p_g / ratio) / (trace T / 3): directions and shapes are those of the
+        T becomes T (p_w + p_g / 10) / (trace T / 3): directions and shapes are those of the
         field, as from water diffusion in mm^2/s, magnitudes those of Fisher-Kolmogorov. A voxel
         whose tensor is zero becomes isotropic.
 
         Parameters
         ----------
         tissue : Tissue
-        ratio : float
-            White over grey diffusivity.
 
         Returns
         -------
@@ -285,12 +283,18 @@ class TensorField:
         """
         inside = tissue.domain
         tensors = self.sample(tissue.grid.to_world(tissue.voxels))
-        mean = np.trace(tensors, axis1=1, axis2=2)[:, None, None] / 3
+        mean = mean_diffusivity(tensors)
         shapes = np.where(mean > 0, tensors / np.where(mean > 0, mean, 1), np.eye(3))
-        factor = (tissue.wm + tissue.gm / ratio)[inside]
+        factor = tissue.relative_diffusivity(WHITE_OVER_GREY)[inside]
         values = np.zeros((*tissue.grid.shape, 6), dtype=np.float32)
         values[inside] = (factor[:, None, None] * shapes)[:, *_UPPER]
         return TensorField(values, tissue.grid)
+
+
+def mean_diffusivity(tensors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A third of the trace of tensors (n, 3, 3), as (n, 1, 1)."""
+    mean: NDArray[np.float64] = np.trace(tensors, axis1=1, axis2=2)[:, None, None] / 3
+    return mean
 
 
 def _read(path: StrPath) -> tuple[nib.Nifti1Image, NDArray[Any]]:
@@ -336,25 +340,15 @@ def _grid_of(image: nib.Nifti1Image, name: str) -> Grid:
         grids = [Grid(image.shape[:3], affine) for affine in frames.values()]
     except InputError as error:
         raise InputError(f"{name}: {error}; its header's orientation is broken") from None
-    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(grids[0].shape) - 1)
-    apart = [np.abs(grids[0].to_world(corners) - other.to_world(corners)) for other in grids[1:]]
-    if apart and np.max(apart) > FRAMES_APART_MM:
+    apart_mm = grids[0].apart_mm(grids[-1])
+    if apart_mm >= FRAMES_APART_MM:
         raise InputError(
-            f"{name}: its header declares two frames that lie {np.max(apart):.3g} mm apart (sform "
-            "and qform); write the right one into both"
+            f"{name}: its header declares two frames that lie {apart_mm:.3g} mm apart (sform and "
+            "qform); write the right one into both"
         )
-    stated = np.array(header.get_zooms()[:3], np.float64)
-    found = np.array(grids[0].spacing_mm)
-    if not np.allclose(found, stated, rtol=SIZES_APART, atol=0):
-        raise InputError(
-            f"{name}: its header contradicts itself about the voxel size: {_by(found)} mm by the "
-            f"{next(iter(frames))}, {_by(stated)} mm by pixdim; write the right one into both"
-        )
+    sizes = np.array(header.get_zooms()[:3], np.float64)
+    require_one_size(grids[0], next(iter(frames)), sizes, name)
     return grids[0]
-
-
-def _by(sizes: NDArray[np.float64]) -> str:
-    return " x ".join(f"{size:.4g}" for size in sizes)
 
 
 _UPPER = (np.array([0, 0, 0, 1, 1, 2]), np.array([0, 1, 2, 1, 2, 2]))

@@ -123,6 +123,24 @@ def test_grid_maps_there_and_back():
         grid.axis_mm(0)
 
 
+@pytest.mark.parametrize(
+    ("shift_mm", "are_equal"),
+    [((9e-4, 0, 0), True), ((9e-4, 9e-4, 0), False), ((0, 0, 1.1e-3), False)],
+)
+def test_equal_grids_lie_less_than_a_micrometre_apart(shift_mm, are_equal):
+    grid, moved = Grid((5, 6, 7), np.diag([2, 2, 3, 1])), np.diag([2.0, 2, 3, 1])
+    moved[:3, 3] = shift_mm
+    other = Grid(grid.shape, moved)
+    assert grid.apart_mm(other) == pytest.approx(np.linalg.norm(shift_mm))
+    assert (grid == other) is are_equal
+
+
+def test_the_corners_of_a_grid_begin_with_its_first_voxel():
+    corners = Grid((5, 6, 7), np.eye(4)).corner_voxels()
+    assert len({tuple(corner) for corner in corners.tolist()}) == 8
+    assert corners[0].tolist() == [0, 0, 0] and corners[-1].tolist() == [4, 5, 6]
+
+
 @pytest.mark.parametrize("angles", [(0, 0, 0), (8, -5, 12), (-25, 28, -20), (45, 1, 3)])
 def test_whole_spacings_stay_whole_in_a_turned_header(angles):
     affine = np.eye(4)

@@ -8,6 +8,7 @@ from glioquery.atlas.regions import (
     corners_mm,
     largest_component,
     mean_of_blocks,
+    signed_distance_mm,
     without_holes,
 )
 
@@ -81,3 +82,12 @@ def test_blocks_have_the_mean_of_their_voxels(block, order):
     for place in np.ndindex(found.shape):
         voxels = tuple(slice(i * n, (i + 1) * n) for i, n in zip(place, block, strict=True))
         assert found[place] == np.float32(values[voxels].mean(dtype=np.float64))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_signed_distance_is_that_of_both_sides(seed):
+    rng = np.random.default_rng(seed)
+    mask = ndimage.gaussian_filter(rng.standard_normal((14, 17, 9)), 1.5) > 0.05
+    spacing = (0.9375, 1.2, 5.0)
+    outside, inside = (ndimage.distance_transform_edt(side, spacing) for side in (~mask, mask))
+    np.testing.assert_array_equal(signed_distance_mm(mask, spacing), outside - inside)

@@ -24,7 +24,7 @@ from glioquery.pipeline.inversion.result import Inversion
 from glioquery.pipeline.patient.patient import load_patient
 from glioquery.pipeline.travel import Terrain, tissue_speed
 from glioquery.pipeline.trial.ground import Ground
-from glioquery.pipeline.trial.scores import score_ranking
+from glioquery.pipeline.trial.scores import FACTORS, score_ranking
 from glioquery.pipeline.virtual.arms import SEED
 from glioquery.pipeline.virtual.demonstration import compare
 from glioquery.pipeline.virtual.trial_patient import TrialPatient, arm_rng, image, make_bearer
@@ -40,7 +40,7 @@ def measure(truth: TrialPatient) -> dict[str, list[float]]:
     patient, found = inversion.patient, inversion.maps
     brain, grid = patient.brain_with_tumour, patient.masks.grid
     grown = patient.field.laid_density(found.growth)
-    lambda_mm = max(growth.lambda_mm for growth in inversion.answer.growths)
+    lambda_mm = inversion.answer.widest_lambda_mm
     shown = truth.density.outlines()
     true_outlines = TumorMasks(shown.core & brain, shown.whole & brain, grid)
     tissue = inversion.patient_tissue.terrain(patient.masks, brain).speed
@@ -55,7 +55,8 @@ def measure(truth: TrialPatient) -> dict[str, list[float]]:
     n_standard = int(found.planning.standard.sum())
 
     def covered(ranking: np.ndarray) -> float:
-        return score_ranking(ranking, core, whole, cells, n_standard).at_standard
+        score = score_ranking(ranking, core, whole, cells, n_standard)
+        return score.coverage[FACTORS.index(1.0)]
 
     def judged(outlines: TumorMasks, speed: np.ndarray, *, smoothed: bool = True) -> list[float]:
         widest = smoothing.SMOOTHING_MM if smoothed else UNSMOOTHED_MM

@@ -24,7 +24,9 @@ import numpy as np
 
 from glioquery.atlas import load_atlas
 from glioquery.dbgen import Database
+from glioquery.dbgen.store.opening import open_database
 from glioquery.pipeline.fit.answer import N_RANKED
+from glioquery.pipeline.fit.coordinates import Coordinates
 from glioquery.pipeline.fit.descent import Interior
 from glioquery.pipeline.fit.refinement import choose_starts, refine
 from glioquery.pipeline.fit.trajectory import Target, follow
@@ -39,7 +41,7 @@ from glioquery.pipeline.uncertainty.interval_factors import (
 from glioquery.pipeline.uncertainty.intervals import LOGARITHMIC, quantities_of
 from glioquery.pipeline.virtual.calibration import draw_unseen, read_tumours
 from glioquery.query import Index, search
-from glioquery.query.index.opening import open_database, open_index
+from glioquery.query.index.opening import open_index
 from glioquery.solver import Accuracy, GrowthParameters, Tissue
 
 JITTER_ACCURACY = Accuracy.for_error(0.05)
@@ -138,7 +140,8 @@ def run_coverage(database: Database, index: Index, arguments: argparse.Namespace
     print(f"{len(readings)} tumours, mean Dice of disturbed and true outlines {noise:.3f}")
     error = np.array([reading.error for reading in readings])
     width = np.array([reading.spread for reading in readings])
-    prior = np.array([quantities_of(database.growth_parameters(s)) for s in database])
+    coordinates = Coordinates(database.model)
+    prior = np.array([quantities_of(database.growth_parameters(s), coordinates) for s in database])
     low, high = np.quantile(prior, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     for q, name in enumerate(QUANTITIES):
         half, unit = stored[name] * np.median(width[:, q]), "mm"

@@ -31,8 +31,8 @@ def serve(work: Path, n: int) -> None:
     """Build an index, then answer the queries whose numbers come in."""
     from shapes import Replicated
 
+    from glioquery.dbgen.store import open_database
     from glioquery.query import build_index, search_counted
-    from glioquery.query.index import open_database
 
     start = time.process_time()
     index = build_index(open_database(), work / "embedded", n_workers=1)
@@ -78,7 +78,7 @@ def compare(before: Path, arguments: argparse.Namespace, work: Path) -> dict[str
     """Figures of both sides, and the ratios of their medians."""
     from shapes import real_cases, unseen_tumors
 
-    from glioquery.query.index import open_database
+    from glioquery.dbgen.store import open_database
 
     queries = unseen_tumors(open_database(), arguments.queries)
     if arguments.cases:

@@ -166,11 +166,11 @@ def measure(
         accuracy=database.accuracy,
         treatments=[replace(one, day=truth.days + one.day) for one in treatments],
     )
-    foretold = []
+    forecast = []
     for snapshot, told in zip(known.snapshots, outlook.forecast, strict=False):
         there = on_grid(tissue, snapshot.u).outlines(database.thresholds)
         core, whole = dice_of_masks(there, told.density.outlines(database.thresholds))
-        foretold.append(
+        forecast.append(
             {
                 "true_ml": float(there.whole.sum() * tissue.grid.voxel_ml),
                 "ml": told.whole_ml.value,
@@ -191,7 +191,7 @@ def measure(
         "stored": [fit.start.score, fit.start.parameters.rho, fit.start.parameters.dw],
         "score": fit.score,
         "off_mm": math.dist(truth.origin_mm, fit.growth.origin_mm),
-        "foretold": foretold,
+        "forecast": forecast,
         "runs": fit.n_runs,
         "processor_s": spent,
     }
@@ -215,7 +215,7 @@ def errors(rows: Iterable[dict[str, Any]], name: str) -> tuple[np.ndarray, np.nd
         pairs = [
             (math.log(day["ml"] / day["true_ml"]), day["deviation"])
             for row in rows
-            for day in row["foretold"]
+            for day in row["forecast"]
             if day["true_ml"] <= MOST_ML
         ]
     else:
@@ -256,7 +256,7 @@ def report(rows: list[dict[str, Any]]) -> None:
             f"{(np.abs(off) <= factor * told).mean():.0%}"
         )
     for place, when in enumerate(("one interval", "two intervals")):
-        days = [r["foretold"][place] for r in rows if len(r["foretold"]) > place]
+        days = [r["forecast"][place] for r in rows if len(r["forecast"]) > place]
         days = [day for day in days if day["true_ml"] <= MOST_ML]
         near = [abs(day["ml"] / day["true_ml"] - 1) <= 0.2 for day in days]
         print(

@@ -74,17 +74,17 @@ def measure(out: Path, number: int, *, alone: bool, own_anatomy: bool) -> dict[s
     if outlook is None:
         return row | {"notices": result["notices"]}
     (path,) = (folder / "two").glob("*_desc-day*_density.nii.gz")
-    foretold = read_nifti(path, "forecast")
+    forecast = read_nifti(path, "forecast")
     core, whole = dice_of_masks(
-        patient.later.outlines(), TumorDensity(foretold.values, foretold.grid).outlines()
+        patient.later.outlines(), TumorDensity(forecast.values, forecast.grid).outlines()
     )
     ml = [float(u.outlines().whole.sum() * u.grid.voxel_ml)
-          for u in (patient.later, TumorDensity(foretold.values, foretold.grid))]  # fmt: skip
+          for u in (patient.later, TumorDensity(forecast.values, forecast.grid))]  # fmt: skip
     return row | {
         "found": {name: outlook["rates"][name] for name in RATES},
         "own_anatomy": outlook["own_anatomy"],
         "scans": outlook["scans"],
-        "foretold": {"true_ml": ml[0], "ml": ml[1], "dice_core": core, "dice_whole": whole},
+        "forecast": {"true_ml": ml[0], "ml": ml[1], "dice_core": core, "dice_whole": whole},
     }
 
 
@@ -100,7 +100,7 @@ def report(rows: list[dict[str, Any]]) -> None:
             f"{name}: median error {np.median(off):.0%}, largest {max(off):.0%}, "
             f"{sum(held)} of {len(done)} intervals hold the truth"
         )
-    days = [row["foretold"] for row in done]
+    days = [row["forecast"] for row in done]
     near = sum(abs(day["ml"] / day["true_ml"] - 1) <= 0.2 for day in days)
     print(
         f"forecast: volume within 20 % in {near} of {len(days)}, mean Dice of the whole "

@@ -12,7 +12,8 @@ from generating import SMALL
 from glioquery.atlas import ATLAS_VARIABLE, load_atlas
 from glioquery.dbgen import Database, DatabaseError, Plan, generate, verify
 from glioquery.dbgen.machine.cluster import connected
-from glioquery.dbgen.workers import UnfitNodeError, make_shard_here
+from glioquery.dbgen.machine.tasks import UnfitNodeError
+from glioquery.dbgen.workers import make_shard_here
 from glioquery.pipeline.commands import cli
 
 

@@ -20,8 +20,8 @@ import pytest
 
 from glioquery.dbgen import Database, DatabaseError, Plan, generate, verify, workers
 from glioquery.dbgen.machine.cluster import connected
+from glioquery.dbgen.machine.tasks import UnfitNodeError
 from glioquery.dbgen.store.record import shard_path
-from glioquery.dbgen.workers import UnfitNodeError
 from glioquery.solver import FisherKolmogorov
 
 pytestmark = pytest.mark.usefixtures("ray")

@@ -183,7 +183,7 @@ def test_a_damaged_part_leaves_nothing_behind(database, copy, tmp_path):
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)
-    with pytest.raises(DatabaseError, match=r"shard-00001\.nc is not the file that was written"):
+    with pytest.raises(DatabaseError, match=r"shard-00001\.nc is damaged, its SHA-256"):
         merge(tmp_path / "out", [database.path, copy])
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
 

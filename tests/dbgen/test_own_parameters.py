@@ -3,11 +3,13 @@
 import dataclasses
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
+import netCDF4
 import numpy as np
 import pytest
 from command_line import run
@@ -24,6 +26,8 @@ from glioquery.dbgen import (
     verify,
 )
 from glioquery.dbgen.datacard import describe_database
+from glioquery.dbgen.generation import number_of_samples
+from glioquery.dbgen.machine.files import sha256_of, write_json
 from glioquery.dbgen.store import embedded_database
 from glioquery.dbgen.store.shard import VARIABLES, udunits
 from glioquery.dbgen.study.samples import _into_ranges, draw_samples
@@ -311,6 +315,74 @@ def test_a_database_of_schema_2_is_merged_into_one_of_schema_3(tmp_path):
     assert set(merged.parameters.ratio.values[: len(old)]) == {10.0}
     assert (merged.parameters.ratio.values[len(old) :] == 20).all()
     assert hashlib.sha256((old.path / "database.json").read_bytes()).hexdigest() == before
+
+
+def as_schema_2(database, settings):
+    """Rewrite a database as one of before models declared parameters."""
+    header = json.loads((database.path / "database.json").read_text())
+    names = [one["name"] for one in header.pop("parameters")["own"]]
+    header["schema_version"] = 2
+    header["plan"]["model"]["settings"] = settings
+    write_json(database.path / "database.json", header)
+    for shard in database.shards:
+        with netCDF4.Dataset(shard.path, "a") as file:
+            for name in names:
+                file.renameVariable(name, f"no_{name}")
+        record = vars(shard.record) | {
+            "sha256": sha256_of(shard.path),
+            "bytes": shard.path.stat().st_size,
+            "table_sha256": "",
+        }
+        write_json(shard.path.with_suffix(".json"), record)
+    return database.path
+
+
+def test_databases_of_schema_2_get_the_parameters_that_their_model_has_gained_since(tmp_path):
+    settings = {"face_mean": FisherKolmogorov().face_mean}
+    five = made(tmp_path / "five", plan_of(SWEEP, FisherKolmogorov(ratio=5.0)))
+    ten = made(tmp_path / "ten", plan_of(SWEEP))
+    # The second is older than the parameter: today's model has its default there.
+    parts = [as_schema_2(five, settings | {"ratio": 5.0}), as_schema_2(ten, settings)]
+    merged = merge(tmp_path / "merged", parts)
+    assert merged.parameters.ratio.values.tolist() == [5, 10]
+    assert [part["model"]["settings"]["ratio"] for part in merged.header["parts"]] == [5, 10]
+    assert verify(merged.path) == []
+    assert "ratio = 5.0; 10.0" in (merged.path / "DATACARD.md").read_text()
+    facts = describe_database(merged)
+    assert facts.model["settings"] == settings
+    assert [part.settings["ratio"] for part in facts.parts] == [5, 10]
+
+
+def test_one_sweep_is_not_merged_twice_whatever_its_seed(tmp_path):
+    one = made(tmp_path / "one", plan_of(SWEEP))
+    shutil.copytree(one.path, tmp_path / "two")
+    header = json.loads((one.path / "database.json").read_text())
+    header["plan"]["seed"] = 8
+    write_json(tmp_path / "two" / "database.json", header)
+    with pytest.raises(DatabaseError, match="another one holds too, by the same sweep: merge the"):
+        merge(tmp_path / "merged", [one.path, tmp_path / "two"])
+
+
+@pytest.mark.parametrize("given", [{"origin_mm": ORIGIN}, {"origin_x_mm": 3.0}, {"days": 100}])
+def test_a_table_of_runs_says_all_of_each_run(tmp_path, given):
+    (tmp_path / "runs.csv").write_text(f"{CSV}\n-150,100,60,0.2,0.06,100\n")
+    (name,) = given
+    with pytest.raises(InputError, match=f"{name} is given beside the table of runs"):
+        plan_of({"table": tmp_path / "runs.csv"} | given)
+
+
+def test_further_tumours_than_a_design_has_points_are_drawn_from_its_space(tissue):
+    space = ParameterSpace(
+        sampler="latin-hypercube", points=2, dw=Range(0.1, 0.2), snapshots_per_run=1
+    )
+    plan = Plan(space, seed=3).drawn_anew(4)
+    assert plan.seed == 4 and plan.space.n_points is None
+    drawn = draw_run(tissue, plan.space, plan.seed, 2, 0).parameters
+    assert 0.1 <= drawn.dw <= 0.2
+    with pytest.raises(InputError, match="n_samples is at most 2, the points of the design, got 3"):
+        number_of_samples(3, space)
+    trajectory = Plan(seed=3)
+    assert trajectory.drawn_anew(3) == trajectory
 
 
 def test_units_are_written_as_netcdf_has_them():

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from generating import in_this_process
 
-from glioquery.dbgen import ParameterSpace, Plan, Range, generate, pilot
+from glioquery.dbgen import DatabaseError, ParameterSpace, Plan, Range, generate, pilot
 from glioquery.dbgen.datacard import describe_database
 from glioquery.dbgen.generation import FinishedShard
 from glioquery.dbgen.pilot import Forecast, forecast, run_pilot
@@ -92,7 +92,6 @@ def test_shards_are_told_as_they_are_finished(ray, small_plan, database, tmp_pat
     generate(tmp_path / "db", 4, plan=small_plan, shard_size=4)
     made = generate(tmp_path / "db", 11, plan=small_plan, on_shard=told.append)
     assert sorted(shard.index for shard in told) == [1, 2]
-    assert [shard.n_shards for shard in told] == [3, 3]
     assert told[-1].n_done == told[-1].n_samples == 11
     attempts = made.parameters.attempt.values
     for shard in told:
@@ -113,3 +112,33 @@ def test_a_forecast_is_plain_numbers(small_plan):
     assert {"acceptance", "seconds", "n_bytes", "rejections"} <= names
     wide = dataclasses.replace(small_plan, space=ParameterSpace(whole_ml=Range(5, 300)))
     assert set(dataclasses.asdict(forecast(wide, 1, store="outlines"))) == names
+
+
+def test_a_forecast_refuses_a_number_of_workers_below_1(small_plan):
+    for n_workers in (0, -2):
+        with pytest.raises(InputError, match=f"workers is 1 or more, got {n_workers}"):
+            forecast(small_plan, 3, n_workers=n_workers)
+
+
+def test_a_forecast_of_the_rest_leaves_out_what_is_finished(copy, monkeypatch):
+    asked = []
+    monkeypatch.setattr(pilot, "forecast", lambda plan, n, **more: asked.append((n, more)))
+    (copy / "shards" / "shard-00001.nc").unlink()
+    files = set(copy.rglob("*"))
+    assert pilot.forecast_rest(copy, 15, n_workers=2) == (4, None)
+    # The last shard of eleven tumours, with three, becomes one of four.
+    ((n, more),) = asked
+    assert n == 11 and more == {"store": "density", "shard_size": 4, "n_workers": 2}
+    for arguments, said in [
+        ({"n_samples": 9}, r"is a database of 11 samples, fewer were requested \(9\)"),
+        ({"n_samples": 11, "plan": Plan()}, "holds a database of another plan"),
+        ({"n_samples": 11, "store": "outlines"}, "holds a database of another plan"),
+    ]:
+        with pytest.raises(DatabaseError, match=said):
+            pilot.forecast_rest(copy, **arguments)
+    assert set(copy.rglob("*")) == files
+
+
+def test_a_finished_database_costs_nothing_more(database):
+    n_done, rest = pilot.forecast_rest(database.path)
+    assert (n_done, rest.n_samples, rest.seconds, rest.n_bytes) == (11, 0, 0, 0)

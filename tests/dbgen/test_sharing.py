@@ -1,8 +1,10 @@
 """Databases that are exported, published on a server of the test's, and fetched from there."""
 
+import contextlib
 import http.server
 import json
 import re
+import shutil
 import tarfile
 import threading
 
@@ -12,8 +14,9 @@ from command_line import run
 from generating import SMALL, make_indexed
 
 import glioquery as gq
-from glioquery.dbgen.machine.files import sha256_of
-from glioquery.dbgen.sharing import export, fetch, fetching
+from glioquery.dbgen.datacard import describe_database
+from glioquery.dbgen.machine.files import sha256_of, write_json
+from glioquery.dbgen.sharing import export, exporting, fetch, fetching
 from glioquery.errors import ExtraError, FailedError, InputError
 
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -33,6 +36,10 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     """Serves parts of files, and breaks off after as many bytes as the server says."""
 
     def do_GET(self):
+        self.server.encodings.add(self.headers.get("Accept-Encoding"))
+        if self.server.code is not None:
+            self.send_error(self.server.code)
+            return
         content = (self.server.folder / self.path[1:]).read_bytes() if self._is_there() else None
         if content is None:
             self.send_error(404)
@@ -60,6 +67,7 @@ def server(exported, tmp_path, monkeypatch):
     monkeypatch.setenv("GLIOQUERY_CACHE", str(tmp_path / "cache"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.folder, server.asked, server.breaks_after = exported, [], None
+        server.code, server.encodings = None, set()
         server.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -90,6 +98,34 @@ def test_an_export_is_the_database_its_table_and_its_description(database, expor
         for run in table["run"]
     }
     assert sorted(map(list, is_query.values())) == [["database"]] * 3 + [["queries"]]
+
+
+def test_a_database_that_is_extended_meanwhile_is_exported_as_it_was(database, exported, tmp_path):
+    shutil.copytree(database.path, tmp_path / "db")
+    opened = gq.open_database(tmp_path / "db")
+    write_json(tmp_path / "db" / "database.json", database.header | {"n_samples": 12})
+    write_json(tmp_path / "db" / "shards" / "shard-00001.json", {"first": 4})
+    (tmp_path / "db" / "DATACARD.md").write_text("twelve")
+    again = export(opened, tmp_path / "eight", held_out=0.25)
+    assert (again / "SHA256SUMS").read_bytes() == (exported / "SHA256SUMS").read_bytes()
+
+
+def test_a_database_whose_shards_change_meanwhile_is_not_exported(database, tmp_path, monkeypatch):
+    shutil.copytree(database.path, tmp_path / "db")
+    opened = gq.open_database(tmp_path / "db")
+
+    def describe_and_extend(one):
+        facts = describe_database(one)
+        path = opened.shards[1].path
+        path.write_bytes(b"more tumours")
+        record = vars(opened.records[1]) | {"bytes": 12, "sha256": sha256_of(path)}
+        write_json(path.with_suffix(".json"), record)
+        return facts
+
+    monkeypatch.setattr(exporting, "describe_database", describe_and_extend)
+    with pytest.raises(InputError, match=r"shard-00001\.nc was extended or made again"):
+        export(opened, tmp_path / "eight")
+    assert [path.name for path in tmp_path.iterdir()] == ["db"]
 
 
 def test_the_same_database_is_exported_to_the_same_bytes(database, exported, tmp_path):
@@ -284,6 +320,37 @@ def test_what_cannot_be_fetched_is_refused_before_a_connection(source, more, sai
 def test_a_server_without_the_file_says_so(server):
     with pytest.raises(InputError, match=r"seven\.tar: the server has no such file \(404\)"):
         fetch(f"{server.url}/seven.tar")
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "said"),
+    [
+        (410, InputError, r"the server has no such file \(410\)"),
+        (401, InputError, r"the server refuses the file \(401\)"),
+        (403, InputError, r"the server refuses the file \(403\)"),
+        (408, FailedError, "408 .* the same command goes on"),
+        (425, FailedError, "425 .* the same command goes on"),
+        (429, FailedError, "429 .* the same command goes on"),
+        (503, FailedError, "503 .* the same command goes on"),
+    ],
+)
+def test_a_refusal_that_may_pass_is_told_from_one_that_stays(server, code, error, said):
+    server.code = code
+    with pytest.raises(error, match=said):
+        fetch(f"{server.url}/eight.tar")
+    assert server.encodings == {"identity"}  # a part of a compressed answer is no part of the file
+
+
+def test_without_locks_two_fetches_do_not_write_one_file(server, database, tmp_path, monkeypatch):
+    server.breaks_after = 200_000
+    with pytest.raises(FailedError):
+        fetch(f"{server.url}/eight.tar")
+    server.breaks_after = None
+    (other,) = (tmp_path / "cache/fetched").glob(".eight*.download")  # of one that goes on there
+    monkeypatch.setattr(fetching, "hold_in_turn", lambda _: contextlib.nullcontext(False))
+    assert fetch(f"{server.url}/eight.tar").checksum == database.checksum
+    assert server.asked == [0, 0] and other.stat().st_size == 196_608
+    assert {path.name for path in other.parent.iterdir()} == {"eight", other.name}
 
 
 def test_a_doi_is_looked_up_where_it_is_registered(server, database, monkeypatch):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from generating import SMALL, make_indexed
+from motions import about
 from scipy import ndimage
 
 from glioquery.atlas import SIMULATION_GRID, Grid
@@ -45,11 +46,9 @@ def known():
             -1,
         )
     angle = np.deg2rad(5)
-    turn = np.eye(4)
+    turn = np.eye(3)
     turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    centre = np.array([-120, 115, 75.0])
-    affine = turn @ np.diag([1.04, 0.97, 1.02, 1])
-    affine[:3, 3] = np.add(centre, [6, -4, 3]) - affine[:3, :3] @ centre
+    affine = about((-120, 115, 75.0), turn @ np.diag([1.04, 0.97, 1.02]), (6, -4, 3))
     return AtlasTransform(affine, warp, inverse.astype(np.float32), grid)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from glioquery.query import MEASURES, find_measure, search
+from glioquery.query import MEASURES, dice_of_masks, find_measure, search
 from glioquery.query import device as device_module
 from glioquery.query.device import DeviceIndex
 from glioquery.solver import TumorMasks
@@ -25,6 +25,15 @@ def test_same_as_the_search_on_the_host(name, source, shared_index, tumor, monke
         assert found == [
             search(shared_index, masks, k=k, measure=measure, empty_score=1.0) for masks in queries
         ]
+
+
+def test_its_scores_are_those_of_the_masks_compared_one_by_one(shared_index, source, tumor):
+    query = TumorMasks(np.roll(tumor(7).core, 2, 1), np.roll(tumor(7).whole, 2, 1), source.grid)
+    dice = [dice_of_masks(query, tumor(i)) for i in range(90)]
+    best = sorted(range(90), key=lambda i: (-sum(dice[i]), i))[:20]
+    assert sum(dice[best[0]]) > 0
+    (found,) = DeviceIndex.load(shared_index).search_many([query], k=20)
+    assert [(m.sample, m.dice_core, m.dice_whole) for m in found] == [(i, *dice[i]) for i in best]
 
 
 def test_what_a_device_cannot_answer_is_refused(shared_index, tumor):

@@ -32,5 +32,5 @@ def test_dice_of_masks():
     assert dice_of_masks(query, tumor, empty_score=1.0) == (1.0, 0.4)
     assert dice_of_masks(query, masks([0, 1, 0, 0], [1, 1, 0, 0]), empty_score=1.0) == (0.0, 1.0)
     other = TumorMasks(query.core, query.whole, Grid((4, 1, 1), np.diag([2, 1, 1, 1])))
-    with pytest.raises(ValueError, match="share one grid"):
+    with pytest.raises(ValueError, match=r"on a grid of .*, the tumour .* needs .*: resample"):
         dice_of_masks(query, other)

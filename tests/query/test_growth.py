@@ -99,7 +99,7 @@ def test_several_processes_build_the_same(ray, source, index, tmp_path, monkeypa
     core[70, *source.box] = True
     with pytest.raises(ValueError, match="samples 60 to 79 leaves the tissue"):
         build_index(dataclasses.replace(source, core=core), tmp_path / "out", n_workers=2)
-    with pytest.raises(ValueError, match="n_workers is a number from 1 up"):
+    with pytest.raises(ValueError, match="number of workers is 1 or more, got 0"):
         build_index(source, tmp_path / "out", n_workers=0)
 
 
@@ -133,7 +133,6 @@ def test_a_build_goes_on_where_another_was_interrupted(
     source, index, tmp_path, monkeypatch, n_kept
 ):
     monkeypatch.setattr(build, "SPAN", 10)
-    monkeypatch.setattr(writing, "OFTEN", 20)
     if n_kept:
         build_index(first_samples(source, n_kept), tmp_path / "other")
     build_until(source, tmp_path / "other", 70)
@@ -146,9 +145,23 @@ def test_a_build_goes_on_where_another_was_interrupted(
     assert list(again.path.parent.glob(".other*")) == []
 
 
+def test_a_build_that_is_killed_has_saved_what_it_had_seconds_before(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "SPAN", 10)
+    monkeypatch.setattr(writing, "SAVE_EVERY_S", -1.0)
+    watched, saved = dataclasses.replace(source), []
+
+    def packed_outlines(start, stop):
+        for path in tmp_path.rglob(writing.CHECKPOINT):
+            saved.append(json.loads(path.read_text("utf-8"))["rows"]["sizes"])
+        return source.packed_outlines(start, stop)
+
+    watched.packed_outlines = packed_outlines
+    build_index(watched, tmp_path / "other")
+    assert saved and saved == sorted(saved) and saved[-1] >= 50
+
+
 def test_a_build_does_not_go_on_with_another_source(source, index, tmp_path, monkeypatch):
     monkeypatch.setattr(build, "SPAN", 10)
-    monkeypatch.setattr(writing, "OFTEN", 20)
     other = dataclasses.replace(source, core=source.core[::-1], checksum="another")
     build_until(other, tmp_path / "other", 70)
     watched, spans = watch(source)

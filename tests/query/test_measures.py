@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import sys
+import types
 from unittest.mock import patch
 
 import numpy as np
@@ -160,7 +162,7 @@ def test_hausdorff_ranks_all_tumours_and_says_how_far_it_is(shared_index, source
         i for i in range(90) if math.isinf(scores[i])
     ]
     assert calls[-1] == (90, 90)
-    with pytest.raises(ValueError, match="share one grid"):
+    with pytest.raises(ValueError, match=r"on a grid of .*, the tumour .* needs .*: resample"):
         hausdorff95(
             tumor(3), dataclasses.replace(tumor(3), grid=Grid(source.grid.shape, np.eye(4)))
         )
@@ -173,6 +175,9 @@ def test_a_function_of_ones_own(shared_index, source, tumor, tmp_path, monkeypat
         "def undefined(query, tumor):\n"
         "    return float('nan')\n"
         "number = 3\n"
+        "class Shapes:\n"
+        "    def alike(query, tumor):\n"
+        "        return 1.0\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     found = search(shared_index, tumor(3), k=90, measure=find_measure("mine:like_in_volume"))
@@ -183,6 +188,12 @@ def test_a_function_of_ones_own(shared_index, source, tumor, tmp_path, monkeypat
     assert found[0].dice_whole == 1.0 and found[0].score == 0
     with pytest.raises(ValueError, match=r"mine:undefined returned NaN"):
         search(shared_index, tumor(3), k=1, measure=find_measure("mine:undefined"))
+    # As a model's class may, a function may lie in a class, or in the script that runs.
+    assert find_measure("mine:Shapes.alike").from_masks(tumor(3), tumor(4), (1.0, 1.0)) == 1.0
+    script = types.ModuleType("__main__")
+    script.__file__, script.mine = "of_a_script.py", lambda query, tumor: 2.0
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    assert find_measure("of_a_script:mine").from_masks(tumor(3), tumor(4), (1.0, 1.0)) == 2.0
     for name, message in (
         ("mine:number", "is no function"),
         ("mine:missing", "cannot be imported .* PYTHONPATH"),

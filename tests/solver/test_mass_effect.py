@@ -4,13 +4,16 @@
 """
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from skull import brain, places, radii
 
 from glioquery.solver import (
+    Drug,
     GrowthParameters,
+    Radiotherapy,
     Status,
     Thresholds,
     march,
@@ -153,6 +156,16 @@ def test_sizes_are_counted_on_the_pushed_density_and_reckoned_between(grown):
     assert abs(kept.whole_voxels * tissue.grid.voxel_ml / 8 - 1) < 0.05
 
 
+@pytest.mark.parametrize("treatment", [Drug(40.0, 1e-9, 1e9), Radiotherapy(80.0, 0.0, alpha=0.1)])
+def test_a_treatment_that_kills_nothing_leaves_the_sizes_as_they_are(grown, treatment):
+    tissue, p, _ = grown
+    follow = partial(march, tissue, p, model=FisherKolmogorovMassEffect(swelling=0.6))
+    treated = next(s for s in follow(treatments=[treatment]) if s.days >= 80)
+    plain = next(s for s in follow() if s.next_days > treated.days).at(treated.days)
+    assert treated.whole_voxels == pytest.approx(plain.whole_voxels, rel=5e-3)
+    assert treated.core_voxels == pytest.approx(plain.core_voxels, rel=5e-3)
+
+
 def test_a_growth_swells_by_its_own_parameter_whatever_the_model_s_is(grown):
     tissue, p, run = grown
     still, own = FisherKolmogorovMassEffect(swelling=0), replace(p, own={"swelling": 0.6})
@@ -166,7 +179,7 @@ def test_a_batch_is_pushed_too_and_derivatives_are_refused(grown):
     tissue, p, run = grown
     model = FisherKolmogorovMassEffect(swelling=0)
     batch = simulate_batch(tissue, [replace(p, own={"swelling": 0.6})], model=model, batch_size=1)
-    assert np.abs(batch.u[0] - run.final.u).max() < 0.01
+    assert np.abs(batch.u[0] - run.final.u).max() < 1e-5
     assert batch.whole_voxels[0] == (batch.u[0] >= np.float32(0.2)).sum()
     with pytest.raises(ValueError, match="that stands still"):
         sensitivity(tissue, p, lambda u: u.sum(), model=model)

@@ -22,6 +22,7 @@ from glioquery.solver import (
     Status,
     Thresholds,
     Tissue,
+    march,
     sensitivity,
     simulate,
     simulate_batch,
@@ -170,6 +171,17 @@ def test_the_window_changes_nothing(tissue, monkeypatch, dw, rho):
     # Far ahead of the front, where the tail that pulls it is, the windows agree in relative terms.
     tail = (whole_box.final.u > 1e-11) & (whole_box.final.u < 1e-9)
     np.testing.assert_allclose(followed.final.u[tail], whole_box.final.u[tail], rtol=0.01)
+
+
+@pytest.mark.parametrize(("spacing", "first"), [(2.0, 0), (1.0, 0), (0.75, 0), (0.7, 1), (0.56, 1)])
+def test_the_first_window_leaves_room_about_the_seed(monkeypatch, spacing, first):
+    tissue = uniform_tissue((60, 60, 60), (spacing,) * 3)
+    p = GrowthParameters((30.49 * spacing,) * 3, 0.2, 0.1, 10.0)
+    assert next(march(tissue, p))._window == first
+    if first:
+        followed = simulate(tissue, p).final.u
+        monkeypatch.setattr("glioquery.solver.window.SIZES", ())
+        assert relative_l2(followed, simulate(tissue, p).final.u) < 1e-5
 
 
 def test_no_cell_crosses_a_wall():
@@ -335,6 +347,17 @@ def test_snapshot_times_are_checked(days):
 def test_tissue_maps_are_checked(maps, message):
     with pytest.raises(ValueError, match=message):
         Tissue.from_probabilities(*maps, Grid((3, 3, 3), np.eye(4)))
+
+
+def test_fluid_of_a_rounding_below_zero_makes_no_tissue_of_air():
+    wm = np.zeros((12, 12, 12))
+    wm[3:9, 3:9, 3:9] = 1
+    for least in (0.0, -5e-4):  # the overshoot of a spline
+        csf = np.where(wm > 0, 0, least)
+        found = Tissue.from_probabilities(wm, 0 * wm, csf, Grid(wm.shape, np.eye(4)))
+        np.testing.assert_array_equal(found.domain, wm > 0)
+        np.testing.assert_array_equal(found.wm, wm)
+        assert not found.fluid.any()
 
 
 def test_tissue_is_one_piece_and_renormalised(tissue, atlas):

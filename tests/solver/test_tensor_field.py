@@ -156,6 +156,12 @@ def mirrored(image):
     image.set_qform(np.diag([-2.0, 2, 2, 1]), 1)
 
 
+def aside(image):
+    shifted = image.affine.copy()
+    shifted[:2, 3] += 0.4  # along each of two axes less than 0.5 mm, together more
+    image.set_qform(shifted, 1)
+
+
 def of_another_size(image):
     image.header["pixdim"][1] = 1.0
     image.header["qform_code"] = 0
@@ -188,6 +194,7 @@ def indefinite(image):
     [
         (without_frame, r"declares no orientation \(sform and qform codes are 0\)"),
         (mirrored, r"two frames that lie 20 mm apart \(sform and qform\)"),
+        (aside, r"two frames that lie 0\.566 mm apart"),
         (of_another_size, "voxel size: 2 x 2 x 2 mm by the sform, 1 x 2 x 2 mm by pixdim"),
         (flat, "affine is singular.* orientation is broken"),
         (in_metres, "gives sizes in meter; expected mm"),

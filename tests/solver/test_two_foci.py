@@ -34,7 +34,7 @@ def test_far_foci_grow_as_two_tumors_do_the_second_for_less_time(tissue, delay):
     second = simulate(tissue, GrowthParameters(SECOND, 0.1, RHO, days - delay / RHO)).final.u
     for focus in (first, second):
         alone = focus > 1e-3
-        assert focus.max() > 0.2 or delay
+        assert focus.max() > 0.2
         off = np.linalg.norm((both.final.u - focus)[alone]) / np.linalg.norm(focus[alone])
         assert off < 5e-3, off
     assert both.clipped < 1e-5

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from glioquery.dbgen.machine import files
 from glioquery.dbgen.machine.files import completed, scratch_folder, write_text
 
@@ -65,6 +67,16 @@ def test_temporary_folders_of_killed_processes_are_removed(tmp_path, monkeypatch
         "precious",
     ]
     assert (tmp_path / "precious" / "file").exists()
+
+
+def test_a_refusal_names_the_file_and_not_the_hidden_one(tmp_path):
+    (tmp_path / "map.nii").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        write_text(tmp_path / "map.nii", "density")
+    assert caught.value.filename == str(tmp_path / "map.nii")
+    with pytest.raises(FileNotFoundError) as caught, completed(tmp_path / "other.nii"):
+        (tmp_path / "read.nii").read_bytes()  # what else is wrong keeps its name
+    assert caught.value.filename == str(tmp_path / "read.nii")
 
 
 def test_text_of_any_file_name_is_written(tmp_path):

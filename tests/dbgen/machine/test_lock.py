@@ -1,5 +1,6 @@
 """One holder at a time, on file systems with locks and without."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -9,6 +10,7 @@ import threading
 
 import pytest
 
+from glioquery.dbgen.machine import lock
 from glioquery.dbgen.machine.lock import HeldError, hold, hold_in_turn
 
 
@@ -83,8 +85,6 @@ def test_a_lock_file_that_was_removed_meanwhile_locks_nothing(monkeypatch, tmp_p
     """Its last holder removes it between our opening it and our locking it."""
     path = tmp_path / "lock"
     path.touch()
-    from glioquery.dbgen.machine import lock
-
     locked = lock.fcntl.flock
     calls = []
 
@@ -123,3 +123,43 @@ def test_who_could_not_wait_leaves_the_file_to_its_holder(monkeypatch, tmp_path)
             assert not is_alone
         assert path.exists()
     assert not path.exists()
+
+
+def test_without_locks_a_file_is_taken_over_once(monkeypatch, tmp_path):
+    """Two processes find what an ended one left; the slower one must not remove the other's."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(lock.fcntl, "flock", refuse)
+    path = tmp_path / "lock"
+    path.write_text("left")
+    judged = []
+
+    def was_left(file):
+        if not judged:  # the slower one has read it: meanwhile the other takes it over
+            judged.append(file)
+            held.enter_context(hold(path))
+            return True
+        return lock._read(file) == "left"
+
+    monkeypatch.setattr(lock, "_was_left", was_left)
+    with contextlib.ExitStack() as held:
+        with pytest.raises(HeldError, match=f"process {os.getpid()} on "):
+            hold(path).__enter__()
+        assert path.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_locks_a_file_that_another_process_takes_over_is_left_to_it(monkeypatch, tmp_path):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(lock.fcntl, "flock", refuse)
+    monkeypatch.setattr(lock, "_was_left", lambda _: True)
+    path, claim = tmp_path / "lock", tmp_path / "lock.claim"
+    path.write_text("left")
+    claim.touch()
+    with pytest.raises(HeldError, match=f"or remove {path} and {claim} if it has"):
+        hold(path).__enter__()
+    assert path.read_text() == "left"

@@ -127,6 +127,29 @@ def test_damage_after_a_first_reading_is_found(copy):
         opened.outlines(5)
 
 
+@pytest.mark.parametrize("reading", [*READINGS, "index"])
+def test_a_database_that_was_extended_since_it_was_opened_is_to_be_opened_again(
+    copy, tmp_path, reading
+):
+    uses = READINGS | {"index": lambda opened: build_index(opened, tmp_path / "index")}
+    opened = Database.open(copy)
+    tamper(copy, 0, faster)
+    tamper(copy, 1, faster)
+    with pytest.raises(DatabaseError, match=r"shard-0000\d\.nc was extended .*: open that again$"):
+        uses[reading](opened)
+
+
+def test_a_remedy_asks_for_as_many_tumours_as_the_database_has_by_now(copy):
+    opened = Database.open(copy)
+    write_json(copy / "database.json", opened.header | {"n_samples": 15})
+    flip_in_the_densities(shard_path(copy, 1))
+    (copy / "voxels.nc").unlink()
+    with pytest.raises(DatabaseError, match=r"generate .* --n 15` makes it again"):
+        opened.require_intact()
+    with pytest.raises(DatabaseError, match=r"generate .* --n 15` writes it again"):
+        _ = opened.voxels
+
+
 def test_parameters_without_a_checksum_of_their_own_are_compared_with_the_file(copy):
     for index in range(3):
         path = shard_path(copy, index)

@@ -97,7 +97,7 @@ def test_many_threads_read_a_pickled_variable(database):
 
 
 @pytest.mark.parametrize(
-    "name", ["parameters", "parts", "thresholds", "checksum", "voxels", "_shards"]
+    "name", ["parameters", "parts", "thresholds", "checksum", "voxels", "shards"]
 )
 def test_what_a_database_computes_once_is_one_for_all_threads(name):
     for _ in range(5):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from glioquery.atlas import Grid
-from glioquery.pipeline.agreement import Agreement, doubt, expectation
+from glioquery.pipeline.agreement import Agreement, expect_density, expectation
 from glioquery.pipeline.agreement.agreement import GROWTH_SHARE, NOTHING, rising
 from glioquery.solver import TumorDensity
 
@@ -27,7 +27,7 @@ def agreed():
 
 def test_expectation_and_probabilities_are_those_of_the_stated_law(agreed):
     agreement, growth, growth_sd = agreed
-    found = doubt(agreement, growth, growth_sd, LEVELS)
+    found = expect_density(agreement, growth, growth_sd, LEVELS)
     z, u = agreement.logits[1:].astype(float), growth.u[1:].astype(float)
     rng = np.random.default_rng(0)
     beyond = np.maximum(0, -z)
@@ -48,9 +48,9 @@ def test_expectation_and_probabilities_are_those_of_the_stated_law(agreed):
 
 
 def test_voxels_are_judged_alike_in_blocks_of_any_size(agreed, monkeypatch):
-    whole = doubt(*agreed, LEVELS)
+    whole = expect_density(*agreed, LEVELS)
     monkeypatch.setattr(expectation, "AT_ONCE", 7)
-    parts = doubt(*agreed, LEVELS)
+    parts = expect_density(*agreed, LEVELS)
     np.testing.assert_array_equal(parts.mean, whole.mean)
     np.testing.assert_array_equal(parts.sd, whole.sd)
     for level in LEVELS:
@@ -62,7 +62,7 @@ def test_no_cells_are_no_doubt(agreed):
     nothing = Agreement(
         TumorDensity(np.zeros(SHAPE, np.float32), GRID), np.full(SHAPE, NOTHING, np.float32)
     )
-    found = doubt(nothing, growth, growth_sd, LEVELS)
+    found = expect_density(nothing, growth, growth_sd, LEVELS)
     assert not found.mean.any()
     assert not found.sd.any()
     assert not any(found.exceedance[level].any() for level in LEVELS)

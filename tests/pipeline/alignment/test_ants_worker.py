@@ -48,8 +48,10 @@ def test_files_of_the_working_folder_do_not_run(tmp_path, monkeypatch):
         sys.modules["__main__"], "__file__", str(tmp_path / "script.py"), raising=False
     )
     monkeypatch.setattr(sys, "path", ["", str(tmp_path), *sys.path])
-    corrected = correct_bias(BALL, BALL.values > 0.1)
+    inside = BALL.values > 0.1
+    corrected = correct_bias(BALL, inside)
     assert corrected.grid == ROOM and np.isfinite(corrected.values).all()
+    assert corrected.values[inside].min() > 0  # a positive image over a positive field
 
 
 def test_a_job_loads_the_library_and_nothing_of_the_package_around_it():

@@ -23,7 +23,7 @@ def scan(tmp_path):
     return written
 
 
-def test_scans_are_in_the_order_of_their_days_and_the_days_foretold_rise(scan):
+def test_scans_are_in_the_order_of_their_days_and_the_days_forecast_rise(scan):
     found = read_scans([scan(90), scan(-3), scan(0.5)], NOTHING_ELSE, "60,30,60", None)
     assert [one.day for one in (found.first, *found.later)] == [-3, 0.5, 90]
     assert found.forecast == (30, 60) and found.treatments == ()
@@ -52,7 +52,7 @@ def test_what_needs_scans_is_refused_without(option, tmp_path):
         ([0], {}, None, "given once: name two scans or more"),
         ([0, 0], {}, None, "two scans are of day 0"),
         ([0, 9], {"--t1": "t1.nii"}, None, "takes the place of --t1: leave --t1 out"),
-        ([0, 9], {}, "0,30", "each above 0, .* got .0,30"),
+        ([0, 9], {}, "0,30", "each above 0 .* got .0,30"),
         ([0, 9], {}, ",".join(map(str, range(1, 99))), "at most"),
         ([0, "soon"], {}, None, "soon"),
     ],

@@ -78,6 +78,9 @@ def test_a_row_names_a_series_structures_and_a_folder_for_dicom(files):
         with pytest.raises(InputError, match=f"line 2: {fault}"):
             read_cases(table(files, f"{head}{row}\n"))
     rows = "a,series#3,rs.dcm,,,GTV,out\nb,series#4,rs.dcm,,,GTV,series/../out\n"
+    row = "a,series#3,rs.dcm,,,GTV,series\n"
+    with pytest.raises(InputError, match=r"line 2: dicom: .* in the folder of an input series"):
+        read_cases(table(files, head + row))
     with pytest.raises(InputError, match="line 3: dicom: the files of 'a' are written there, too"):
         read_cases(table(files, head + rows))
 

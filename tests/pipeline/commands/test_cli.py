@@ -73,8 +73,9 @@ def test_invert_keeps_the_islands_of_all_scans(capsys, tmp_path, patient, monkey
         given["later"] = options["keep_islands"]
         raise InputError("it goes no further")
 
-    monkeypatch.setattr("glioquery.pipeline.patient.patient.load_patient", load_patient)
-    monkeypatch.setattr("glioquery.pipeline.scans.later_scans.load_follow_up", load_follow_up)
+    inputs = "glioquery.pipeline.inversion.inputs"
+    monkeypatch.setattr(f"{inputs}.load_patient", load_patient)
+    monkeypatch.setattr(f"{inputs}.load_follow_up", load_follow_up)
     scans = [f"{patient / 't1.nii.gz'},{patient / 'seg.nii.gz'},{day}" for day in (0, 90)]
     code, _, err = run(
         capsys, "invert", "--scan", scans[0], "--scan", scans[1], "--labels", "brats2021",

@@ -92,9 +92,9 @@ def test_a_study_is_generated_continued_and_merged(capsys, study, tmp_path):
 
 def test_speed_counts_from_the_beginning_of_this_call():
     speed = Speed(n_begun=100)
-    first = speed.add(FinishedShard(3, 10, 150, 1000, n_runs=10, n_draws=20), 25.0)
+    first = speed.add(FinishedShard(3, 150, 1000, n_runs=10, n_draws=20), 25.0)
     assert first == "2 tumours/s, 50 % accepted, 7 min left"
-    second = speed.add(FinishedShard(4, 10, 200, 1000, n_runs=10, n_draws=10), 40.0)
+    second = speed.add(FinishedShard(4, 200, 1000, n_runs=10, n_draws=10), 40.0)
     assert second == "2.5 tumours/s, 67 % accepted, 5 min left"
 
 
@@ -103,7 +103,7 @@ def test_where_there_is_no_terminal_each_shard_is_a_line(capsys):
     progress.count(0, 100)
     for index in (1, 0):
         progress.count(50 * (2 - index), 100)
-        progress.add(FinishedShard(index, 2, 50 * (2 - index), 100, 5, 10))
+        progress.add(FinishedShard(index, 50 * (2 - index), 100, 5, 10))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
     assert lines[1].startswith("generate: shard 00001 written, 50 of 100 tumours, ")

@@ -91,6 +91,7 @@ REFUSED = [
     (*QUERY, "--strategy", "naive", "--address", "auto"),
     ("train", "--strategy", "nothing"),
     ("train", "nowhere"),
+    ("train", "--seed", "4294967295"),
     ("evaluate", "nowhere", "-o", "out"),
     ("evaluate", "--synthetic", "0", "-o", "out"),
     ("calibrate", "nowhere"),

@@ -13,10 +13,12 @@ from three_of_its_own import Shedding
 from glioquery.atlas import Grid
 from glioquery.dbgen import Plan
 from glioquery.errors import InputError
-from glioquery.pipeline.fit import refinement
+from glioquery.pipeline.fit import trajectory
 from glioquery.pipeline.fit.answer import find_answer
 from glioquery.pipeline.fit.coordinates import Coordinates, Free, free_parameters
+from glioquery.pipeline.fit.descent import Interior, _Walk
 from glioquery.pipeline.fit.matches import rank_matches
+from glioquery.pipeline.fit.overlap import BlurredOverlap
 from glioquery.pipeline.fit.refinement import STAGES, NoGrowthError, Stage, refine
 from glioquery.pipeline.fit.trajectory import Target
 from glioquery.pipeline.report.report import _parameters
@@ -40,7 +42,8 @@ from glioquery.solver.models import register_model
 
 (RATIO,) = own_parameters(FisherKolmogorov)
 FREE = Free(RATIO, 2.0, 50.0)
-ONE_STEP = (Stage(6.0, Accuracy.for_error(0.05), 1, 1),)
+COARSE = Accuracy.for_error(0.05)
+ONE_STEP = (Stage(6.0, COARSE, 1, 1),)
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,37 @@ def test_a_growth_moves_in_all_directions_and_back():
     assert far.own == {"ratio": 50}  # the end of its range
 
 
+@pytest.mark.parametrize("ratio", [1.5, 60.0])
+def test_a_value_beyond_its_range_stays_where_nothing_moves_it(ratio):
+    coordinates = Coordinates(FisherKolmogorov(ratio=ratio), (FREE,))
+    plain = replace(GROWTH, own={})
+    still = coordinates.changed(plain, np.array(plain.origin_mm), 2.0)
+    assert still.own == {"ratio": pytest.approx(ratio)}
+    tissue = brain_of(0.9)
+    target = target_of(tissue, GROWTH)
+    walk = _Walk(BlurredOverlap.of(target, 4.0), Interior(tissue), COARSE, map)
+    beyond = replace(GROWTH, own={"ratio": ratio})
+    step = walk._step_of(beyond, 0)
+    assert (step > 0) == (ratio < FREE.high)
+    inward = target.coordinates.changed(beyond, np.zeros(3), 2.0, [step])
+    assert target.coordinates.between(beyond, inward)[5] == pytest.approx(step)
+
+
+def test_only_what_is_asked_of_a_run_changes_it_at_a_value_beyond_its_range():
+    """The derivatives by the origin and lambda do not hang on the range of another parameter."""
+    tissue = brain_of(0.9)
+    growth = replace(GROWTH, own={"ratio": 1.5})
+    target = target_of(tissue, growth)
+    start = replace(growth, origin_mm=(24.5, 22.0, 24.0))
+    found = []
+    for low in (1.0, 2.0):
+        seen = replace(target, free=(replace(FREE, low=low),))
+        walk = _Walk(BlurredOverlap.of(seen, 4.0), Interior(tissue), COARSE, map)
+        place = walk._place(walk._run(start), start.days)
+        found.append(walk._jacobian(place)[:, :5])
+    np.testing.assert_array_equal(*found)
+
+
 def test_a_rate_moves_where_no_symmetry_makes_up_for_it():
     coordinates = Coordinates(AsItIs())
     assert [one.name for one in coordinates.more] == ["rho"] and len(coordinates) == 6
@@ -96,8 +130,8 @@ def test_a_refinement_finds_the_ratio_that_the_outlines_tell():
     target = target_of(tissue, GROWTH)
     start = replace(GROWTH, origin_mm=(25.0, 23.0, 23.0), own={})
     found = refine(target, [start], stages=STAGES[1:])
-    assert found.best.score > 1.97
-    assert found.best.parameters.own["ratio"] == pytest.approx(4, rel=0.3)
+    assert found.best.score > 1.99
+    assert found.best.parameters.own["ratio"] == pytest.approx(4, rel=0.05)
     assert found.covariance.shape == (6, 6)
     told = of_refinement(target, found, Reach(None, "Calibrate it."))
     assert told.row()["fitted"]["ratio"] == {
@@ -123,6 +157,9 @@ def test_near_an_end_of_its_range_an_interval_keeps_its_centre():
     interval = find_intervals(some, "refinement", factors, coordinates)["ratio"]
     assert 35 < interval.low < 45 < interval.high < 50
     assert math.sqrt(interval.low * interval.high) == pytest.approx(45)
+    beyond = [Member(replace(GROWTH, own={"ratio": 60.0}), 1.99)]
+    interval = find_intervals(beyond, "refinement", factors, coordinates)["ratio"]
+    assert 2 < interval.low < interval.high == pytest.approx(60)
 
 
 @pytest.mark.parametrize("status", [Status.FOLDED, Status.NOT_FINITE])
@@ -130,8 +167,7 @@ def test_a_growth_that_is_no_solution_is_no_refinement_and_no_member(monkeypatch
     target = target_of(brain_of(0.0), GROWTH, free=())
     found = refine(target, [GROWTH], stages=ONE_STEP)
     failed = partial(replace, status=status)
-    for module in (refinement, members):
-        monkeypatch.setattr(module, "simulate", lambda *p, **more: failed(simulate(*p, **more)))
+    monkeypatch.setattr(trajectory, "simulate", lambda *p, **more: failed(simulate(*p, **more)))
     monkeypatch.setattr(members, "N_DRAWS", 2)
     drawn = draw_members(target, found)
     assert len(drawn.members) == 1 and drawn.n_dropped == 2
@@ -171,6 +207,14 @@ def test_what_a_study_varies_is_fitted(shed):
         free_parameters(shed, ["speed"])
     with pytest.raises(InputError, match="fit: the range of death is unknown"):
         free_parameters(shed, ["death"])
+
+
+def test_the_range_of_a_parameter_that_no_study_varies_holds_the_models_value(tmp_path):
+    values = {"whole_ml": {"low": 5, "high": 15}, "snapshots_per_run": 2, "core_min_ml": 0.1}
+    plan = Plan.of_values(values, model=FisherKolmogorov(ratio=1.5), seed=7)
+    database = make_indexed(tmp_path / "db", 2, plan, store="outlines")
+    (free,) = free_parameters(database, ["ratio"])
+    assert (free.low, free.high) == (1.5, 50.0)
 
 
 def test_a_users_model_is_found_refined_and_told_with_its_names(shed):

@@ -15,6 +15,7 @@ from glioquery.pipeline.images.foreground import (
     view_of,
 )
 from glioquery.pipeline.images.nifti import Scan, read_nifti
+from glioquery.query.dice import dice_of
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +23,6 @@ def brain_4mm(brain_2mm):
     grid = brain_2mm.grid
     values = brain_2mm.values[::2, ::2, ::2]
     return Scan(values, Grid(values.shape, grid.affine @ np.diag([2, 2, 2, 1])))
-
-
-def dice(a, b):
-    return 2 * (a & b).sum() / (a.sum() + b.sum())
 
 
 def normalised(values):
@@ -49,7 +46,7 @@ def test_a_constant_background_becomes_dark(brain_4mm, kind):
     values, level = darken_background(given, "T1")
     assert level == given[0, 0, 0]
     brain = foreground(brain_4mm.values)
-    assert dice(foreground(values), brain) > 0.98
+    assert dice_of(foreground(values), brain) > 0.98
     assert view_of(Scan(values, brain_4mm.grid)) is View.BRAIN
     assert np.corrcoef(values[brain], brain_4mm.values[brain])[0, 1] > 0.99
 
@@ -124,7 +121,7 @@ def test_grey_padding_is_no_tissue(head):
     values, level = darken_background(turned, "T1")
     assert level == pytest.approx(grey)
     black = np.pad(ndimage.rotate(head.values, 12, axes=(0, 1), order=1), 8)
-    assert dice(foreground(values), foreground(black)) > 0.99
+    assert dice_of(foreground(values), foreground(black)) > 0.99
     assert view_of(Scan(values, Grid(values.shape, head.grid.affine))) is View.HEAD
 
 

@@ -68,11 +68,11 @@ def test_what_is_little_tissue_gets_nothing_and_the_rest_its_full_value():
     tissue[:6] = True
     affine = np.diag([2.0, 2, 2, 1])
     shifted = affine.copy()
-    shifted[0, 3] = 0.8
-    (values,) = resample_in_tissue(
-        [np.where(tissue, np.float32(0.7), 0)], COARSE, Grid(COARSE.shape, shifted), tissue
-    )
-    np.testing.assert_allclose(values[:6], 0.7, rtol=1e-6)
+    shifted[0, 3] = 0.8  # 0.4 voxels
+    given = np.where(tissue, np.random.default_rng(0).random(COARSE.shape, np.float32), 0)
+    (values,) = resample_in_tissue([given], COARSE, Grid(COARSE.shape, shifted), tissue)
+    wide = extend_from_tissue(given, tissue)
+    np.testing.assert_allclose(values[:6], 0.6 * wide[:6] + 0.4 * wide[1:7], rtol=1e-5)
     assert not values[6:].any()
 
 
@@ -110,12 +110,14 @@ def test_extension_is_the_mean_of_tissue_neighbours_and_touches_no_tissue():
 def test_of_voxels_that_are_asked_for_nothing_else_is_looked_up():
     rng = np.random.default_rng(0)
     values, asked = rng.random(COARSE.shape, np.float32), rng.random(COARSE.shape) < 0.3
-    (everything,) = resample_images([values], COARSE, COARSE)
-    (part,) = resample_images([values], COARSE, COARSE, within=asked)
+    there = Grid(COARSE.shape, COARSE.affine + 0.7 * np.eye(4, 4, 3))  # between the voxels
+    (everything,) = resample_images([values], COARSE, there)
+    assert (everything != values).all()
+    (part,) = resample_images([values], COARSE, there, within=asked)
     np.testing.assert_array_equal(part, np.where(asked, everything, 0))
     tissue = rng.random(COARSE.shape) < 0.7
-    (everywhere,) = resample_in_tissue([values], COARSE, COARSE, tissue)
-    (there,) = resample_in_tissue([values], COARSE, COARSE, tissue, within=asked)
-    np.testing.assert_array_equal(there, np.where(asked, everywhere, 0))
-    (nowhere,) = resample_images([values], COARSE, COARSE, within=np.zeros(COARSE.shape, bool))
+    (everywhere,) = resample_in_tissue([values], COARSE, there, tissue)
+    (some,) = resample_in_tissue([values], COARSE, there, tissue, within=asked)
+    np.testing.assert_array_equal(some, np.where(asked, everywhere, 0))
+    (nowhere,) = resample_images([values], COARSE, there, within=np.zeros(COARSE.shape, bool))
     assert not nowhere.any()

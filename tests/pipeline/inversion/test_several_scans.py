@@ -26,6 +26,7 @@ from glioquery.pipeline.results.outputs import write_forecast
 from glioquery.pipeline.scans.joint_fit import JointFit
 from glioquery.pipeline.scans.joint_outlines import JointTarget
 from glioquery.pipeline.scans.later_scans import FollowUp, LaterScan
+from glioquery.pipeline.scans.patient_outlook import Check
 from glioquery.pipeline.scans.placed_treatments import PlacedTreatment
 from glioquery.pipeline.scans.runs_of_pairs import ScoredGrowth
 from glioquery.solver import Accuracy, on_grid, simulate
@@ -49,7 +50,7 @@ def followed(tmp_path_factory):
     drug = ListedTreatment("drug", 1.5 * day, {"rate": 1e-4, "half_life_days": 10.0})
     follow_up = FollowUp(0.0, (scan,), (day,), (PlacedTreatment(drug),))
 
-    def known(database, index, scans, *, treatments, also):
+    def known(database, index, scans, *, treatments, extra_starts):
         joint = JointTarget(
             tuple(scans), database.tissue, database.model, database.thresholds, tuple(treatments)
         )
@@ -80,7 +81,9 @@ def followed(tmp_path_factory):
 
         def gone_on(joint, growths, *, accuracy):
             starts.append(growths)
-            at_atlas = known(database, None, joint.scans, treatments=joint.treatments, also=())
+            at_atlas = known(
+                database, None, joint.scans, treatments=joint.treatments, extra_starts=()
+            )
             return replace(at_atlas, joint=joint)
 
         patch.setattr(several_scans, "fit_jointly", gone_on)
@@ -102,6 +105,26 @@ def test_scans_come_to_the_atlas_and_the_forecast_to_the_patient(followed):
     assert outlook.check is None
     (drug,) = told.fit.joint.treatments
     assert drug.day == 1.5 * outlook.follow_up.later[0].day
+
+
+def test_the_check_of_the_last_scan_counts_its_day_from_the_first(monkeypatch):
+    scans = [SimpleNamespace(day=day, masks=None, whole_ml=9.0) for day in (738946, 738950, 739000)]
+    whole = SimpleNamespace(value=8.0)
+    forecast = SimpleNamespace(density=SimpleNamespace(outlines=lambda _: None), whole_ml=whole)
+    placed = SimpleNamespace(scans=scans, tissue=None)
+    growth = SimpleNamespace(
+        database=SimpleNamespace(tissue=None, thresholds=None), grown_in_patient=None, masks=None,
+        transform=SimpleNamespace(to_atlas=None, to_patient=None),
+    )  # fmt: skip
+    for name, fake in {
+        "_follow": lambda *_: placed,
+        "_fit": lambda *_: None,
+        "look_ahead": lambda _, days: SimpleNamespace(forecast=[forecast] * len(days)),
+        "dice_of_masks": lambda *_: (0.5, 0.6),
+    }.items():
+        monkeypatch.setattr(several_scans, name, fake)
+    check = follow_scans(growth, FollowUp(738946, ())).check
+    assert check == Check(54, 9.0, 8.0, 0.5, 0.6)
 
 
 def test_in_the_own_anatomy_the_joint_fit_goes_on_there(followed):
@@ -132,7 +155,7 @@ def test_its_row_is_as_the_schema_says(followed):
     assert [scan["agreement"] for scan in row["scans"]] == [None, 0.5]
 
 
-def test_a_map_is_written_for_each_day_that_is_foretold(followed, tmp_path):
+def test_a_map_is_written_for_each_day_that_is_forecast(followed, tmp_path):
     outlook, *_ = followed
     write_forecast(tmp_path, outlook)
     (path,) = tmp_path.iterdir()
@@ -160,10 +183,10 @@ def test_the_page_says_what_was_found(followed, monkeypatch):
     failures = []
     section = describe_outlook(outlook, inversion, None, failures)
     assert failures == [] and list(section.pictures.values()) == [b"movie", b"picture"]
-    assert len(shown) == 2  # at the first scan, and as foretold
-    foretold = outlook.outlook.forecast[0]
-    assert frames[-1][0] == f"day {foretold.after_days:.0f}" and len(frames) == PATIENT_FRAMES
-    np.testing.assert_array_equal(frames[-1][1].u, foretold.density.u)
+    assert len(shown) == 2  # at the first scan, and as forecast
+    forecast = outlook.outlook.forecast[0]
+    assert frames[-1][0] == f"day {forecast.after_days:.0f}" and len(frames) == PATIENT_FRAMES
+    np.testing.assert_array_equal(frames[-1][1].u, forecast.density.u)
     assert any("drug on day" in sentence for sentence in section.sentences)
     rates, days = section.tables
     assert len(rates.rows) == 6 and len(days.rows) == 3

@@ -14,6 +14,7 @@ from glioquery.errors import InputError
 from glioquery.pipeline.images.nifti import Scan, write_nifti
 from glioquery.pipeline.images.resampling import resample_image
 from glioquery.pipeline.patient.patient import load_patient
+from glioquery.query.dice import dice_of
 from glioquery.solver import TumorMasks
 
 
@@ -167,7 +168,7 @@ def test_a_segmentation_on_another_grid_keeps_its_voxels(files, lesion_4mm):
     np.testing.assert_array_equal(patient.outlines.core, labels == 4)
     for name in ("core", "whole"):
         own, expected = getattr(patient.masks, name), getattr(lesion_4mm, name)
-        assert 2 * (own & expected).sum() / (own.sum() + expected.sum()) > 0.97
+        assert dice_of(own, expected) > 0.97
 
 
 def test_a_segmentation_far_away_asks_for_its_reference(files, labels_4mm):
@@ -318,7 +319,7 @@ def test_a_normalised_t1_on_a_constant_is_taken_and_told(files, brain_4mm, level
     write_nifti(files["t1"], scored.astype(np.float32), COARSE_GRID)
     patient = load_patient(**files)
     assert [f"a background of {level:g}: it was set to 0" in n for n in patient.notices] == [True]
-    assert 2 * (patient.brain & brain).sum() / (patient.brain.sum() + brain.sum()) > 0.99
+    assert dice_of(patient.brain, brain) > 0.99
     assert patient.t1.values.min() == 0 == patient.t1.values[0, 0, 0]
 
 

@@ -1,6 +1,7 @@
 """Pictures are drawn in settings of their own, and no result is lost to one."""
 
 import ast
+import importlib
 import json
 import os
 import re
@@ -16,15 +17,7 @@ from scipy import ndimage
 
 import glioquery.pipeline
 from glioquery.atlas import Grid
-from glioquery.pipeline.cohort import match_quality
-from glioquery.pipeline.pictures import (
-    atlas_pictures,
-    database_picture,
-    drawing,
-    evaluation_pictures,
-    panels,
-    patient_pictures,
-)
+from glioquery.pipeline.pictures import drawing, panels
 from glioquery.pipeline.pictures.drawing import new_figure, own_style, png_of
 from glioquery.pipeline.pictures.planes import Plane
 from glioquery.pipeline.report import viewer
@@ -72,17 +65,33 @@ def test_a_plotting_parameter_changes_no_picture_and_stays(undisturbed, name):
         assert matplotlib.rcParams[name] == PARAMETERS[name]
 
 
+def imported_into(path):
+    """Names that a module imports from others."""
+    tree = ast.parse(path.read_text())
+    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return {alias.name for node in froms for alias in node.names}
+
+
 def test_every_picture_is_drawn_in_the_own_style():
-    modules = (
-        atlas_pictures, database_picture, evaluation_pictures, match_quality, patient_pictures,
-    )  # fmt: skip
-    drawing_functions = [
-        getattr(module, name) for module in modules for name in vars(module) if name[:5] == "draw_"
-    ]
-    assert len(drawing_functions) >= 10
     own = drawing.own_style()(len).__code__
-    for function in (*drawing_functions, viewer.view_density):
-        assert function.__code__ is own, function
+    assert viewer.view_density.__code__ is own
+    n_modules = 0
+    for path in sorted(PIPELINE.rglob("*.py")):
+        if path.stem == "panels" or not {"new_figure", "new_panels"} & imported_into(path):
+            continue
+        name = ".".join(("glioquery.pipeline", *path.relative_to(PIPELINE).with_suffix("").parts))
+        functions = [
+            function
+            for public, function in vars(importlib.import_module(name)).items()
+            if public.startswith("draw_")
+            and function.__module__ == name
+            and public != "draw_movie"  # whose frames are those of `draw_on_atlas`
+        ]
+        assert functions, path
+        for function in functions:
+            assert function.__code__ is own, function
+        n_modules += 1
+    assert n_modules >= 7
 
 
 def test_slices_show_the_same_in_any_style(virtual, known, lesion, monkeypatch):

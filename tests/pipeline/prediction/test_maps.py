@@ -38,9 +38,7 @@ def test_the_agreement_is_found_once_on_the_finest_grid(monkeypatch, finest):
     )
     away = ball(fine, (40, 40, 40), 12)
     u = (1 / (1 + np.exp(away / LAMBDA_MM))).astype(np.float32)
-    answer = SimpleNamespace(
-        density=TumorDensity(u, fine), growths=[SimpleNamespace(lambda_mm=LAMBDA_MM)]
-    )
+    answer = SimpleNamespace(density=TumorDensity(u, fine), widest_lambda_mm=LAMBDA_MM)
     uncertainty = SimpleNamespace(maps=SimpleNamespace(sd=0.1 * u, grid=fine))
     grown = GrownAnswer(answer, uncertainty, np.ones(fine.shape, bool), SAME_WORLD)
     seen = ball(fine, (44, 40, 40), 12)  # 4 mm beside the growth
@@ -69,9 +67,7 @@ def test_air_around_the_brain_changes_no_map_and_each_front_is_followed_once(mon
     wide = Grid((72, 72, 64), shift)  # 16 and 8 voxels more on each side
     u = (1 / (1 + np.exp(ball(fine, (40, 40, 40), 12) / LAMBDA_MM))).astype(np.float32)
     u[u < 0.01] = 0
-    answer = SimpleNamespace(
-        density=TumorDensity(u, fine), growths=[SimpleNamespace(lambda_mm=LAMBDA_MM)]
-    )
+    answer = SimpleNamespace(density=TumorDensity(u, fine), widest_lambda_mm=LAMBDA_MM)
     uncertainty = SimpleNamespace(maps=SimpleNamespace(sd=0.1 * u, grid=fine))
     grown = GrownAnswer(answer, uncertainty, np.ones(fine.shape, bool), SAME_WORLD)
     times = []

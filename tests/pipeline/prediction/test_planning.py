@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from glioquery.atlas import Grid
 from glioquery.pipeline.prediction.planning import (
     LEAST_DENSITY,
     MARGIN_MM,
+    draw_standard,
     isodensity_labels,
     plan_volumes,
     rank_brain,
@@ -87,6 +89,19 @@ def test_the_margin_is_the_same_on_thick_slices(spacing):
     found = plan(TumorDensity(u, grid), TumorMasks(core, core, grid), np.ones(shape, bool), 1.0)
     expected = 4 / 3 * np.pi * 30**3 / 1e3
     assert found.standard.sum() * grid.voxel_ml == pytest.approx(expected, rel=0.04)
+
+
+@pytest.mark.parametrize("spacing", [(1, 1, 2), (1, 1, 3), (0.9, 0.9, 5)])
+def test_the_margin_does_not_hang_on_the_direction_of_the_slices(spacing):
+    shape = (50, 50, 15)
+    smooth = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=shape), (3, 3, 1))
+    points = (np.moveaxis(np.indices(shape), 0, -1) - (np.array(shape) - 1) / 2) * spacing
+    core = np.linalg.norm(points, axis=-1) + 60 * smooth < 11
+    grid, brain = Grid(shape, np.diag([*spacing, 1.0])), np.ones(shape, bool)
+    found = [
+        draw_standard(TumorMasks(some, some, grid), brain)[1] for some in (core, core[:, :, ::-1])
+    ]
+    np.testing.assert_array_equal(found[0], found[1][:, :, ::-1])
 
 
 def test_the_margin_does_not_hang_on_the_last_digit_of_a_header():

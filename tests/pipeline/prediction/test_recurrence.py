@@ -76,7 +76,7 @@ def test_average_precision_is_the_mean_precision_over_the_recurrence(volumes):
     assert found.model_ranking.average_precision == pytest.approx(precision)
 
 
-def test_each_ranking_is_best_for_what_it_foretells(volumes):
+def test_each_ranking_is_best_for_what_it_forecasts(volumes):
     beside = ball((24, 22, 23), 11) & BRAIN & ~CORE  # all around the core, to one distance
     right = volumes.model & ~volumes.standard & ~CORE
     assert cover(volumes, beside)[0].geodesic_ranking.auc > 0.995

@@ -95,9 +95,19 @@ def test_a_small_share_is_told_and_none_refused(atlas, surface):
 
 def test_matches_without_a_common_voxel_are_no_answer():
     none, some = Match(0, 0.0, 0.0, 0.0), Match(1, 0.1, 0.0, 0.1)
-    require_overlap([none, some], name="it", remedy="move it")
+    masks = ball(SIMULATION_GRID, np.zeros(3), 20)
+    require_overlap([none, some], masks, name="it", remedy="move it")
     with pytest.raises(InputError, match=r"it: no stored tumour .*; move it, or search a larger"):
-        require_overlap([none, none], name="it", remedy="move it")
+        require_overlap([none, none], masks, name="it", remedy="move it")
+
+
+def test_two_empty_cores_are_no_common_voxel():
+    masks = ball(SIMULATION_GRID, np.zeros(3), 20)
+    coreless = TumorMasks(np.zeros_like(masks.core), masks.whole, masks.grid)
+    agreeing = Match(0, 1.0, dice_core=1.0, dice_whole=0.0)  # with empty_score=1
+    with pytest.raises(InputError, match="not even by a voxel"):
+        require_overlap([agreeing], coreless, name="it", remedy="move it")
+    require_overlap([agreeing], masks, name="it", remedy="move it")
 
 
 @pytest.mark.parametrize(

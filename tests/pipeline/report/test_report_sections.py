@@ -1,53 +1,72 @@
 """What the report's sections say of an answer and of its certainty."""
 
-from types import SimpleNamespace
+import dataclasses
 
 import numpy as np
 import pytest
 
-from glioquery.pipeline.fit.answer import AnswerSource
+from glioquery.atlas import Grid
+from glioquery.pipeline.agreement.expectation import DensityMaps
+from glioquery.pipeline.anatomy.patient_tissue import PatientTissue, TissueSource
+from glioquery.pipeline.fit.anatomy import OwnAnatomy
+from glioquery.pipeline.fit.answer import Answer, AnswerSource, Findings
+from glioquery.pipeline.fit.fitted_thresholds import FittedThresholds
+from glioquery.pipeline.fit.refinement import Refined
+from glioquery.pipeline.inversion.options import InversionOptions
+from glioquery.pipeline.inversion.result import Inversion
+from glioquery.pipeline.prediction.maps import PatientMaps
 from glioquery.pipeline.report import report_sections
 from glioquery.pipeline.report.report_sections import (
     QUANTITY_NAMES,
     describe_answer,
     describe_certainty,
 )
+from glioquery.pipeline.uncertainty.ensemble import Uncertainty
 from glioquery.pipeline.uncertainty.intervals import Fitted, Interval
-from glioquery.solver import GrowthParameters, Thresholds
+from glioquery.solver import GrowthParameters, Thresholds, TumorMasks
 from glioquery.solver.declarations import Declared
 from glioquery.solver.models import FisherKolmogorov
 
 GROWTH = GrowthParameters((-85.0, 125.0, 85.0), 0.2, 0.02, 600.0, own={"ratio": 8.0})
-SCORE = SimpleNamespace(source=AnswerSource.REFINEMENT, score=1.5, dice_core=0.7, dice_whole=0.8)
+DECLARED = Declared.by(FisherKolmogorov())
 INTERVALS = {name: Interval(1.0, 2.5) for name in QUANTITY_NAMES}
+
+
+def made(cls, **values):
+    """An object of a dataclass, of which the sections read these fields alone."""
+    return cls(**{field.name: None for field in dataclasses.fields(cls)} | values)
+
+
+ANSWER = Answer(AnswerSource.REFINEMENT, (GROWTH,), 1.5, 0.7, 0.8, None, DECLARED)
 
 
 @pytest.fixture
 def inversion():
-    """What the sections read of an inversion, with intervals and the ratio fitted."""
-    return SimpleNamespace(
-        answer=SimpleNamespace(
-            source=AnswerSource.REFINEMENT,
-            growths=[GROWTH],
-            is_on_atlas=True,
-            declared=Declared.by(FisherKolmogorov()),
-        ),
-        findings=SimpleNamespace(tried=[SCORE], fitted=None),
-        masks=SimpleNamespace(core=np.ones(1, bool)),
-        options=SimpleNamespace(densities=(0.2, 0.01)),
-        own=None,
-        patient_tissue=SimpleNamespace(told="that of the T1"),
-        maps=SimpleNamespace(
-            expected=SimpleNamespace(exceedance={0.01: "map", 0.2: "other"}, grid="grid")
-        ),
-        uncertainty=SimpleNamespace(
-            members=[1, 2, 3],
+    """An inversion with intervals and the ratio fitted."""
+    levels = {0.01: "map", 0.2: "other"}
+    one = np.ones((1, 1, 1), bool)
+    return made(
+        Inversion,
+        findings=made(Findings, answer=ANSWER, tried=(ANSWER,)),
+        masks=TumorMasks(one, one, Grid(one.shape, np.eye(4))),
+        options=InversionOptions(densities=(0.2, 0.01)),
+        patient_tissue=made(PatientTissue, source=TissueSource.SEGMENTED),
+        maps=made(PatientMaps, expected=made(DensityMaps, exceedance=levels, grid="grid")),
+        uncertainty=made(
+            Uncertainty,
+            members=(1, 2, 3),
             source="refinement",
             intervals=INTERVALS,
             calibration="on 200 tumours",
             fitted={"ratio": Fitted(2.0, 20.0, is_determined=True)},
         ),
     )
+
+
+def with_part(inversion, part, **values):
+    """An inversion of which one part has other values."""
+    changed = dataclasses.replace(getattr(inversion, part), **values)
+    return dataclasses.replace(inversion, **{part: changed})
 
 
 @pytest.fixture(autouse=True)
@@ -83,19 +102,17 @@ def test_each_quantity_has_its_interval(inversion):
     ],
 )  # fmt: skip
 def test_a_fitted_parameter_is_never_a_number_alone(inversion, fitted, interval, now, before):
-    told = inversion.uncertainty
-    told.fitted = {"ratio": fitted}
-    told.intervals = INTERVALS | ({} if interval is None else {"ratio": interval})
+    intervals = INTERVALS | ({} if interval is None else {"ratio": interval})
+    inversion = with_part(inversion, "uncertainty", fitted={"ratio": fitted}, intervals=intervals)
     ((name, value, *rest),) = describe_certainty(inversion, None, []).tables[-1].rows
     assert "ratio" in name.lower() or "grey" in name.lower()
     assert (value, *rest) == (8.0, now, before)
 
 
 def test_no_interval_is_claimed_where_none_was_calibrated(inversion):
-    inversion.uncertainty.intervals = None
-    inversion.uncertainty.fitted = {}
-    inversion.answer.growths = [GROWTH, GROWTH]
-    inversion.answer.is_on_atlas = False
+    inversion = with_part(inversion, "uncertainty", intervals=None, fitted={})
+    there = dataclasses.replace(ANSWER, source=AnswerSource.OWN_ANATOMY, growths=(GROWTH, GROWTH))
+    inversion = with_part(inversion, "findings", answer=there)
     section = describe_certainty(inversion, None, [])
     assert section.tables == []
     page = " ".join(section.sentences)
@@ -105,7 +122,7 @@ def test_no_interval_is_claimed_where_none_was_calibrated(inversion):
 
 
 def test_growths_on_the_atlas_and_in_the_patient_stand_side_by_side(inversion):
-    inversion.own = SimpleNamespace(bent=SCORE, grown=SCORE)
+    inversion = dataclasses.replace(inversion, own=made(OwnAnatomy, bent=ANSWER, grown=ANSWER))
     _, there = describe_answer(inversion).tables
     assert [row[1:] for row in there.rows] == [("1.500", "0.700", "0.800")] * 2
     assert [row[0].split(" ")[-1] for row in there.rows] == ["patient", "anatomy"]
@@ -114,8 +131,9 @@ def test_growths_on_the_atlas_and_in_the_patient_stand_side_by_side(inversion):
 @pytest.mark.parametrize("has_core", [True, False])
 def test_fitted_thresholds_are_told_with_their_growth(inversion, has_core):
     inversion.masks.core[:] = has_core
-    fit = SimpleNamespace(score=1.7, parameters=GROWTH)
-    inversion.findings.fitted = SimpleNamespace(thresholds=Thresholds(0.45, 0.15), fit=fit)
+    fitted = FittedThresholds(Thresholds(0.45, 0.15), Refined(GROWTH, 1.7, 0.8, 0.9))
+    inversion = with_part(inversion, "findings", fitted=fitted)
     page = " ".join(describe_answer(inversion).sentences)
+    assert "The patient's tissue is segmented in the T1." in page
     assert ("the core is drawn at a density of 0.45" in page) == has_core
     assert "the whole tumour is drawn at a density of 0.15: sum of Dice 1.700, λ 3.16 mm" in page

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pydicom
@@ -9,13 +10,19 @@ import pytest
 from command_line import run
 from dicom_series import FRAME_UID, PATIENT, STUDY, write_series
 
+from glioquery.atlas import Grid
 from glioquery.errors import InputError
 from glioquery.pipeline.dicom.named_structures import StructureNames
 from glioquery.pipeline.dicom.outline_file import read_outlines
 from glioquery.pipeline.dicom.series import read_series
+from glioquery.pipeline.dicom_export.contour_writing import make_structure_set
+from glioquery.pipeline.dicom_export.structure import Structure
+from glioquery.pipeline.dicom_export.study import read_study
 from glioquery.pipeline.images.nifti import read_nifti
 from glioquery.pipeline.names import DICOM_FILES
+from glioquery.pipeline.results import dicom_outputs
 from glioquery.pipeline.results.dicom_outputs import write_dicom
+from glioquery.pipeline.results.dicom_places import require_dicom_places
 
 STRUCTURES = [
     "Core", "Whole", "CTV_standard", "CTV_model", "CTV_geodesic", "Density_0.01", "Density_0.25",
@@ -106,14 +113,75 @@ def test_another_series_than_the_inverted_one_is_refused(case, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("rt", "would replace an input"),
+        ("series", "would lie in the folder of an input series"),
+        ("series/rt", "would lie in the folder of an input series"),
+        ("theirs", "a file that glioquery did not write"),
+        ("text", "a file that glioquery did not write"),
+    ],
+)
+def test_dicom_outputs_replace_neither_inputs_nor_files_of_others(tmp_path, place, told):
+    series, rt, theirs, text = (tmp_path / name for name in ("series", "rt", "theirs", "text"))
+    for folder in (rt, theirs, text):
+        folder.mkdir()
+    write_series(series, np.ones((4, 4, 4), np.uint16), Grid((4, 4, 4), np.eye(4)))
+    one = pydicom.dcmread(next(series.iterdir()))
+    one.save_as(theirs / "structures.dcm", enforce_file_format=True)
+    (text / "density.dcm").write_text("none of DICOM")
+    one.ManufacturerModelName = "glioquery"
+    one.save_as(rt / "segmentation.dcm", enforce_file_format=True)
+    inputs = [f"{series}#3", rt / "segmentation.dcm"]
+    with pytest.raises(InputError, match=told):
+        require_dicom_places(tmp_path / place, inputs)
+    require_dicom_places(rt, inputs[:1])  # its own earlier file
+    require_dicom_places(tmp_path / "new", inputs)
+
+
+def test_dicom_files_of_an_earlier_inversion_stay_until_all_new_ones_are_complete(
+    case, tmp_path, monkeypatch
+):
+    earlier = {name: b"" for name in DICOM_FILES}
+    study = read_study(case[0], "T1")
+    structures = make_structure_set(
+        [Structure("Lesion", np.ones(study.grid.shape, bool), "GTV", (255, 0, 0))], study
+    )
+    for name in DICOM_FILES:
+        structures.save_as(tmp_path / name, enforce_file_format=True)
+        earlier[name] = (tmp_path / name).read_bytes()
+
+    class Full:
+        def save_as(self, path, **_):
+            raise OSError(28, "No space left on device", str(path))
+
+    class Found:
+        checksums = {"t1": study.sha256}  # noqa: RUF012
+        density = SimpleNamespace(u=None)
+
+        class patient:  # noqa: N801
+            modality = "t1"
+
+    monkeypatch.setattr(dicom_outputs, "structures_of", lambda _: [])
+    monkeypatch.setattr(dicom_outputs, "make_segmentation", lambda *_: structures)
+    monkeypatch.setattr(dicom_outputs, "make_structure_set", lambda *_: structures)
+    monkeypatch.setattr(dicom_outputs, "make_parametric_map", lambda *_: Full())
+    with pytest.raises(OSError, match="No space"):
+        write_dicom(Found, tmp_path, series=case[0])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == earlier
+
+
+@pytest.mark.parametrize(
     ("options", "told"),
     [
         (["--dicom", "out"], "another folder than that of -o"),
+        (["--dicom", "t1"], "would lie in the folder of an input series"),
         (["--anonymous"], "name a folder for them with --dicom"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(case, capsys, tmp_path, monkeypatch, options, told):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "t1").symlink_to(case[0])
     code, _, err = run(
         capsys, "invert", "--t1", case[0], "--seg", case[1], "--labels", "brats2021", "-o", "out",
         *options,

@@ -16,8 +16,10 @@ from glioquery.pipeline.cohort.cohort import Case, describe_request, invert_case
 from glioquery.pipeline.inversion.inversion import invert
 from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.patient.patient import load_patient
-from glioquery.pipeline.results.outputs import write_inversion
+from glioquery.pipeline.results.outputs import REPORT_FILE, write_inversion
 from glioquery.pipeline.results.result_folder import (
+    FILES,
+    FOLDERS,
     LOCK_FILE,
     RESULT_FILE,
     STAGE,
@@ -25,7 +27,9 @@ from glioquery.pipeline.results.result_folder import (
     list_files,
     only_run,
     replaced,
+    require_names,
 )
+from glioquery.pipeline.results.ro_crate import CRATE_FILE
 
 MAP = "sub-{}_space-T1w_density.nii.gz"
 
@@ -73,23 +77,25 @@ def test_a_run_that_fails_leaves_the_old_result_as_it_was(tmp_path):
 def test_a_run_that_ends_while_its_files_are_moved_leaves_no_result_of_two(
     tmp_path, monkeypatch, n_moved
 ):
+    """Files that name one of two results, in the order of their names; `result.json` is last."""
     write(tmp_path, "a")
-    move = type(tmp_path).replace
+    move, moved = type(tmp_path).replace, []
 
     def last(self, target):
-        nonlocal n_moved
-        if n_moved == 0:
+        if len(moved) == n_moved:
             raise KeyboardInterrupt
-        n_moved -= 1
+        moved.append(target)
         return move(self, target)
 
     with monkeypatch.context() as patched:
         patched.setattr(type(tmp_path), "replace", last)
         with pytest.raises(KeyboardInterrupt):
             write(tmp_path, "b")
-    assert not (tmp_path / RESULT_FILE).exists()
-    if n_moved == 0 and any(tmp_path.glob("sub-*")):
-        assert "did not finish" in find_faults(tmp_path)[0]
+    own, affine = {MAP.format("b"): b"the map of b"}, "transform/affine.mat"
+    left = [{affine: b"a"}, own | {affine: b"a"}, own | {affine: b"b"}]
+    assert contents(tmp_path) == left[n_moved]
+    (fault,) = find_faults(tmp_path)
+    assert "did not finish" in fault
     write(tmp_path, "b")
     assert find_faults(tmp_path) == []
 
@@ -101,6 +107,24 @@ def test_what_stands_in_the_way_is_told_before_the_old_result_goes(tmp_path):
     with pytest.raises(InputError, match="something else is there"):
         write(tmp_path, "b")
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["report.html", "transform"])
+def test_a_name_of_a_result_that_is_taken_is_refused_before_any_work(tmp_path, name):
+    require_names(tmp_path / "new")
+    if name in FOLDERS:
+        (tmp_path / name).write_text("no folder")
+    else:
+        (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match=f"{name} is to be a .* something else is there"):
+        require_names(tmp_path)
+    assert set(FILES) == {"matches.csv", CRATE_FILE, REPORT_FILE, RESULT_FILE}
+
+
+def test_parents_that_were_made_for_nothing_are_removed(tmp_path):
+    with only_run(tmp_path / "a" / "b"):
+        assert (tmp_path / "a" / "b").is_dir()
+    assert not (tmp_path / "a").exists()
 
 
 def test_a_list_that_leaves_the_folder_removes_nothing(tmp_path):

@@ -14,9 +14,16 @@ from glioquery.pipeline.images.labels import label_convention
 from glioquery.pipeline.images.nifti import Scan, read_nifti, write_nifti
 from glioquery.pipeline.patient.patient import Patient
 from glioquery.pipeline.scans import later_scans
+from glioquery.pipeline.scans.forecast import checked_forecast
 from glioquery.pipeline.scans.later_scans import load_follow_up
 from glioquery.pipeline.scans.placed_treatments import read_map
-from glioquery.pipeline.scans.scan_days import ScanFiles, parse_day
+from glioquery.pipeline.scans.scan_days import (
+    ScanFiles,
+    parse_ahead,
+    parse_day,
+    require_days,
+    say_day,
+)
 from glioquery.pipeline.scans.treatment_file import read_treatments
 from glioquery.solver import TumorMasks
 
@@ -45,6 +52,35 @@ def test_a_day_is_a_number_or_a_date(text, day):
     assert parse_day(text) == day
 
 
+@pytest.mark.parametrize("text", ["12", "-3.5", "36525", "2024-03-01", "1969-12-31"])
+def test_a_message_says_a_day_as_it_was_given(text):
+    assert say_day(parse_day(text)) == text
+
+
+def test_dates_are_dates_in_messages(tmp_path):
+    day = parse_day("2024-03-01")
+    with pytest.raises(InputError, match="two scans are of day 2024-03-01"):
+        require_days([day, day])
+    with pytest.raises(InputError, match="which is of day 2024-03-01; got 2024-02-29"):
+        checked_forecast([day - 1], day)
+    path = tmp_path / "treatments.toml"
+    path.write_text(
+        '[[treatment]]\nkind = "drug"\nday = 2024-03-01\nrate = 0.1\nhalf_life_days = 9\n'
+    )
+    with pytest.raises(InputError, match=r"day 2024-03-01 is not after .*, of day 2024-03-02"):
+        read_treatments(path, [day + 1, day + 9])
+
+
+def test_days_of_a_forecast_that_would_share_a_file_are_refused():
+    assert parse_ahead("90.5,90.501") == (90.5, 90.501)
+    with pytest.raises(InputError, match="at most three decimals"):
+        parse_ahead("90,90.0004")
+    with pytest.raises(InputError, match=r"0.001 days apart, got 90.0 and 90.0004"):
+        checked_forecast([90.0004, 90.0], 40.0)
+    with pytest.raises(InputError, match=r"0.001 days apart"):
+        checked_forecast([90.0006, 90.0014], 40.0, 0.0)
+
+
 def test_days_between_dates_are_those_of_the_calendar():
     assert parse_day("2024-03-01") - parse_day("2024-02-28") == 2  # of a leap year
 
@@ -58,7 +94,7 @@ def test_what_is_no_day_is_refused(text):
 def test_a_date_beside_a_number_is_refused(moved):
     files, _ = moved
     scans = [f"{files.t1},{files.seg},{day}" for day in ("2024-03-01", "90")]
-    with pytest.raises(InputError, match=r"got 90 and 738946, .*: give all days as dates, or all"):
+    with pytest.raises(InputError, match=r"got 90 and 2024-03-01, .*: give all days as dates"):
         read_scans(scans, {}, None, None)
 
 
@@ -137,8 +173,8 @@ def test_the_mask_of_a_treatment_comes_into_the_world_of_the_first_scan(
     cavity = resection.after(days[0], lambda scan: scan.values)
     assert cavity.day == 1 and (cavity.cavity == patient.masks.core).all()
     assert drug.after(days[0], None).day == 2
-    assert drug.row() == {
-        "kind": "drug", "day": days[0] + 2, "rate": 0.1, "half_life_days": 9, "map_sha256": None,
+    assert drug.row(days[0]) == {
+        "kind": "drug", "day": 2, "rate": 0.1, "half_life_days": 9, "map_sha256": None,
     }  # fmt: skip
     with pytest.raises(InputError, match="marks no voxel of the tissue"):
         resection.after(days[0], lambda scan: 0.4 * scan.values)
@@ -152,7 +188,7 @@ def test_the_mask_of_a_treatment_comes_into_the_world_of_the_first_scan(
         ('when = "now"', "alone, got 'when'"),
         ('when = "now"\n[[treatment]]\nkind = "drug"', "alone, got 'when'"),
         ('[[treatment]]\nkind = "drug"\nday = 2024-03-01\nrate = 1\nhalf_life_days = 1',
-         "got 5 and 738946, over 100 years apart: give all days as dates, or all as numbers"),
+         "got 5 and 2024-03-01, over 100 years apart: give all days as dates, or all as numbers"),
         ('[[treatment]]\nkind = "drug"\nday = 5\nrate = 1\nhalf_life_days = 1',
          "a drug of day 5 is not after the first scan, of day 5"),
         ('[[treatment]]\nkind = "resection"\nday = 6\nmask = "nowhere.nii"', "no such file"),

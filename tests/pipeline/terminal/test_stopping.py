@@ -1,5 +1,6 @@
 """Ctrl-C, SIGTERM, a closed terminal: everything begun is taken down, and one line says so."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -8,6 +9,8 @@ import sys
 import pytest
 from child_processes import WAITING, alive, wait_for
 
+from glioquery.pipeline.commands import cli
+from glioquery.pipeline.commands.cli import COMMANDS, KEPT
 from glioquery.pipeline.terminal.stopping import Stopped, stoppable
 
 RUNNER = """
@@ -101,7 +104,9 @@ def test_an_ignored_signal_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with stoppable():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
             signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
 
@@ -127,3 +132,14 @@ def test_what_a_library_makes_of_it_is_still_it(hangup):
             sys.exit(1)
     with pytest.raises(ZeroDivisionError), stoppable():
         raise ZeroDivisionError
+
+
+def test_a_stopped_command_says_what_it_keeps_if_its_help_says_that_it_resumes():
+    resuming = set()
+    for name, place in COMMANDS.items():
+        module, function = place.split(":")
+        command = getattr(importlib.import_module(f"{cli.__package__}.{module}"), function)
+        if "resume" in command.__doc__:
+            resuming.add(name)
+    assert {"generate", "evaluate"} <= resuming <= set(KEPT) <= set(COMMANDS)
+    assert "index" in KEPT  # tests/query/test_growth.py sees that it goes on

@@ -71,22 +71,33 @@ def test_times_from_a_ball_are_distances_to_within_a_voxels_half(spacing, error_
     assert found.dtype == np.float32
 
 
-@pytest.mark.parametrize(("spacing", "error_mm"), [(ISOTROPIC, 0.1), (THICK, 1.0)])
+@pytest.mark.parametrize(("spacing", "error_mm"), [(ISOTROPIC, 0.075), (THICK, 0.85)])
 def test_the_solver_is_exact_to_a_fraction_of_a_voxel_in_one_medium(spacing, error_mm):
+    assert error_in_one_medium(spacing) < error_mm
+
+
+def test_the_solver_is_of_second_order():
+    assert error_in_one_medium((2.0, 2.0, 2.0)) / error_in_one_medium(ISOTROPIC) == pytest.approx(
+        4, rel=0.1
+    )
+
+
+def error_in_one_medium(spacing):
+    """Largest error, in mm, of times around a ball of 8 mm of given ones."""
     shape = [int(60 / h) for h in spacing]
     away = np.linalg.norm(centres_mm(shape, spacing), axis=-1)
     found = from_point(np.zeros(3), np.ones(shape), spacing, radius_mm=8)
-    assert np.abs(found - away).max() < error_mm
+    return np.abs(found - away).max()
 
 
 @pytest.mark.parametrize(("near", "far"), [(1.0, 0.4), (0.4, 1.0)])
 def test_a_front_is_refracted_between_two_media(near, far):
     # Snell: the path through the point of the interface that makes the whole quickest.
-    shape = (40, 33, 5)
-    place = centres_mm(shape)
+    fine = (0.5, 0.5, 0.5)
+    place = centres_mm((80, 66, 5), fine)
     source = np.array([-12.0, -8.0, 0.0])
-    found = from_point(source, np.where(place[..., 0] < 0, near, far))
-    for target in ((25, 20, 2), (30, 8, 2), (35, 30, 2)):
+    found = from_point(source, np.where(place[..., 0] < 0, near, far), fine)
+    for target in ((51, 41, 2), (61, 17, 2), (71, 61, 2)):
         x, y, _ = place[target]
 
         def time(crossing, x=x, y=y):
@@ -94,18 +105,18 @@ def test_a_front_is_refracted_between_two_media(near, far):
             return first / near + np.hypot(x, y - crossing) / far
 
         exact = optimize.minimize_scalar(time, bounds=(-20, 20), method="bounded").fun
-        assert found[target] == pytest.approx(exact, abs=0.3)
+        assert found[target] == pytest.approx(exact, abs=0.13)
 
 
 def test_a_front_goes_around_what_it_cannot_enter():
-    shape = (41, 41, 1)
-    place = centres_mm(shape)
-    wall = (np.abs(place[..., 0]) < 0.6) & (place[..., 1] < 5.5)
-    source = np.array([-10.0, -8.0, 0.0])
-    found = from_point(source, np.where(wall, 0.0, 1.0))
-    target, edge = (32, 10, 0), np.array([0.0, 6.0, 0.0])  # the first centre that is open
-    around = np.linalg.norm(edge - source) + np.linalg.norm(place[target] - edge)
-    assert found[target] == pytest.approx(around, abs=1.0)
+    place = centres_mm((82, 82, 1), (0.5, 0.5, 0.5))
+    wall = (np.abs(place[..., 0]) < 0.5) & (place[..., 1] < 5.5)
+    source, target = np.array([-10.0, -8.0, 0.0]), (64, 20, 0)
+    found = from_point(source, np.where(wall, 0.0, 1.0), (0.5, 0.5, 0.5))
+    corners = np.array([[-0.5, 5.5, 0.0], [0.5, 5.5, 0.0]])
+    way = np.diff([source, *corners, place[target]], axis=0)
+    around = np.linalg.norm(way, axis=1).sum()
+    assert 0 <= found[target] - around < 0.65  # it turns around centres, not around corners
     assert np.isinf(found[wall]).all()
 
 
@@ -176,11 +187,13 @@ def test_an_island_and_what_is_closed_are_never_reached():
 
 
 def test_an_outline_that_fills_the_brain_has_an_inside_alone():
-    away = np.linalg.norm(centres_mm((25, 25, 25)), axis=-1)
-    brain = away < 10
+    places = centres_mm((25, 25, 25))
+    brain = np.linalg.norm(places, axis=-1) < 10
     found = travel_time(brain, brain.astype(float), ISOTROPIC)
     assert np.isinf(found[~brain]).all() and (found[brain] < 0).all()
-    assert found[12, 12, 12] == pytest.approx(-9.5, abs=0.5)  # the last centre lies at 9
+    corners = np.maximum(np.abs(places[~brain]) - 0.5, 0)  # the nearest of each voxel outside
+    nearest = np.linalg.norm(corners, axis=-1).min()
+    assert found[12, 12, 12] == pytest.approx(-nearest, abs=0.05)
 
 
 def test_one_voxel_is_an_outline():
@@ -188,7 +201,7 @@ def test_one_voxel_is_an_outline():
     outline[0, 15, 31] = True  # in the array's edge
     found = travel_time(outline, np.ones(outline.shape), ISOTROPIC)
     assert found[1, 15, 31] == pytest.approx(0.5, abs=1e-3)
-    assert found[29, 15, 31] == pytest.approx(28.5, abs=0.3)
+    assert found[29, 15, 31] == pytest.approx(28.5, abs=0.15)
 
 
 def test_where_no_speed_is_above_zero_nothing_is_reached():

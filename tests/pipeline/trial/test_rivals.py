@@ -25,7 +25,7 @@ def ranked():
         maps=SimpleNamespace(
             growth=density, planning=SimpleNamespace(ranking=u + 1e-6 * (100 - away))
         ),
-        answer=SimpleNamespace(growths=[SimpleNamespace(lambda_mm=2.5)]),
+        answer=SimpleNamespace(widest_lambda_mm=2.5),
         patient=SimpleNamespace(
             brain_with_tumour=head.brain,
             field=Field(head.grid, tuple(map(slice, [0] * 3, u.shape))),

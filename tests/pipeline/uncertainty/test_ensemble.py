@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from glioquery.atlas import Grid
 from glioquery.pipeline.fit import fitted_thresholds, several_tumors
+from glioquery.pipeline.fit.coordinates import Coordinates
 from glioquery.pipeline.fit.fitted_thresholds import CORE_RANGE, WHOLE_RANGE, fit_thresholds
 from glioquery.pipeline.fit.refinement import NoGrowthError, Refined, Refinement, refine
 from glioquery.pipeline.fit.several_tumors import LEAST_ML, combine, join, split_outlines
@@ -28,6 +29,7 @@ from glioquery.pipeline.uncertainty.members import N_DRAWS, Member, draw_members
 from glioquery.query import Match, dice_of_masks
 from glioquery.solver import (
     Accuracy,
+    FisherKolmogorov,
     GrowthParameters,
     Status,
     Thresholds,
@@ -38,6 +40,7 @@ from glioquery.solver import (
 )
 
 FACTORS = dict(zip(QUANTITIES, (0.93, 1.01, 1.11, 1.34, 1.29), strict=True))
+COORDINATES = Coordinates(FisherKolmogorov())
 GROWTH = GrowthParameters((30.0, 32.0, 29.0), 0.04, 0.01, 700.0)
 
 
@@ -127,7 +130,7 @@ def members(shift=0.0, widen=1.0):
 
 def test_intervals_move_with_the_members_and_widen_with_them():
     base, moved, wide = (
-        find_intervals(m, "matches", FACTORS)
+        find_intervals(m, "matches", FACTORS, COORDINATES)
         for m in (members(), members(shift=7.0), members(widen=4.0))
     )
     assert list(base) == list(QUANTITIES)
@@ -142,15 +145,15 @@ def test_intervals_move_with_the_members_and_widen_with_them():
 
 
 def test_intervals_are_centre_and_spread_times_the_factor():
-    centre, width = spread(members(), "refinement")
-    found = find_intervals(members(), "refinement", FACTORS)
+    centre, width = spread(members(), "refinement", COORDINATES)
+    found = find_intervals(members(), "refinement", FACTORS, COORDINATES)
     for q, name in enumerate(QUANTITIES):
         low, high = found[name].low, found[name].high
         if name in LOGARITHMIC:
             low, high = math.log(low), math.log(high)
         assert (low + high) / 2 == pytest.approx(centre[q])
         assert (high - low) / 2 == pytest.approx(FACTORS[name] * width[q])
-    assert find_intervals(members(), "own anatomy", FACTORS) == found
+    assert find_intervals(members(), "own anatomy", FACTORS, COORDINATES) == found
 
 
 def test_members_are_the_same_whatever_the_threads(target, refinement, monkeypatch):
@@ -233,7 +236,7 @@ def test_a_member_whose_density_is_no_number_spoils_no_map(target, refinement, m
         none = replace(run.final, u=np.full_like(run.final.u, np.nan))
         return replace(run, final=none, status=Status.NOT_FINITE)
 
-    monkeypatch.setattr("glioquery.pipeline.uncertainty.members.simulate", breaks)
+    monkeypatch.setattr("glioquery.pipeline.fit.trajectory.simulate", breaks)
     alone = replace(refinement, arrivals=refinement.arrivals[:1])
     told = of_refinement(target, alone, Reach(None, "Calibrate it."))
     assert (len(told.members), told.n_dropped) == (1, 1)
@@ -244,7 +247,7 @@ def test_another_fault_of_a_member_is_not_taken_for_want_of_room(target, refinem
     def fails(*arguments, **options):
         raise ValueError("a bug")
 
-    monkeypatch.setattr("glioquery.pipeline.uncertainty.members.simulate", fails)
+    monkeypatch.setattr("glioquery.pipeline.fit.trajectory.simulate", fails)
     with pytest.raises(ValueError, match="a bug"):
         draw_members(target, refinement)
 
@@ -357,6 +360,7 @@ def naive_search(index, masks, k):
 
 def test_two_stored_tumors_are_found_again_as_two(brain, monkeypatch):
     monkeypatch.setattr(several_tumors, "search", naive_search)
+    monkeypatch.setattr(several_tumors, "N_TRIED", 2)
     centres = [(16.0, 30.0, 30.0), (24.0, 24.0, 30.0), (46.0, 30.0, 30.0), (38.0, 44.0, 30.0)]
     tumors = [
         TumorMasks(spheres(brain.grid, (c, 7 + i)), spheres(brain.grid, (c, 10 + i)), brain.grid)
@@ -366,7 +370,7 @@ def test_two_stored_tumors_are_found_again_as_two(brain, monkeypatch):
     both = TumorMasks(
         tumors[0].core | tumors[2].core, tumors[0].whole | tumors[2].whole, brain.grid
     )
-    found = combine(stored, stored, both, k=2)
+    found = combine(stored, stored, both)
     assert found.samples == (2, 0)
     assert found.score == 2.0 and found.score > naive_search(stored, both, 1)[0].score
-    assert combine(stored, stored, tumors[1], k=2) is None
+    assert combine(stored, stored, tumors[1]) is None

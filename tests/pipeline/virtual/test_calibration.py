@@ -198,6 +198,7 @@ def test_what_cannot_be_calibrated_is_refused_at_once(capsys, database, measured
 
     assert "takes 9 tumours or more, 200 by default, got 8" in refused(database.path, "--n", 8)
     assert "was drawn with seed 3: choose another" in refused(database.path, "--seed", 3)
+    assert "from 0 to 2^32 - 1, got -1" in refused(database.path, "--seed", -1)
     sweep = ParameterSpace.from_dict(
         {
             "sampler": "grid", "dw": [0.2], "rho": [0.05], "days": [150.0],

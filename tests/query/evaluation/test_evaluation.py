@@ -2,6 +2,7 @@
 
 import dataclasses
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from glioquery.query.evaluation import comparison, naive_timing
 from glioquery.query.evaluation.comparison import Contestant, QuerySet, Row, evaluate
 from glioquery.query.evaluation.naive_timing import time_naive
 from glioquery.query.evaluation.summary import describe_queries, summarise, write_markdown
-from glioquery.query.evaluation.synthetic import draw_queries
+from glioquery.query.evaluation.synthetic import draw_queries, plan_queries
 from glioquery.solver import TumorMasks
 
 
@@ -156,14 +157,15 @@ def test_what_is_not_ready_is_refused_before_any_query(fixed, queries, index, tm
 def test_the_loop_is_timed_on_a_part_and_scaled(ray, queries, shared_index, monkeypatch):
     clock = iter(np.cumsum([0, 2.0, 0, 5.0, 0, 3.0]).tolist())
     monkeypatch.setattr(naive_timing.time, "perf_counter", lambda: next(clock))
-    (timing,) = time_naive(shared_index, [queries], n_volumes=30, bars=bars)
+    monkeypatch.setattr(naive_timing, "NAIVE_VOLUMES", 30)
+    (timing,) = time_naive(shared_index, [queries], bars=bars)
     assert (timing.seconds, timing.n_volumes, timing.n_queries) == (3.0 * 90 / 30, 30, 3)
 
 
 def test_a_loop_that_disagrees_with_the_index_is_told(ray, queries, shared_index, monkeypatch):
     monkeypatch.setattr(naive_timing.Naive, "scores", lambda self, masks: np.zeros(self.n_volumes))
     with pytest.raises(RuntimeError, match="disagree on query tumour 0"):
-        time_naive(shared_index, [queries], n_volumes=30, bars=bars)
+        time_naive(shared_index, [queries], bars=bars)
 
 
 def row(query, rank, regret, seconds=1.0, gap=0.1, best=1.5, kind="real"):
@@ -216,6 +218,14 @@ def test_synthetic_queries_are_of_the_space_and_not_in_the_database(small_databa
     assert again.checksum == drawn.checksum
     with pytest.raises(ValueError, match="drawn with seed 7: choose another"):
         draw_queries(small_database, 5, tmp_path / "same", seed=7)
+
+
+def test_queries_of_a_design_are_as_many_as_one_likes(small_database):
+    space = {"sampler": "latin-hypercube", "points": 3, "days": {"low": 100.0, "high": 200.0}}
+    plan = Plan(ParameterSpace.from_dict(space), seed=3)
+    queries = plan_queries(SimpleNamespace(parts=[plan], plan=plan))
+    assert (queries.space.sampler, queries.space.n_points, queries.seed) == ("uniform", None, 4)
+    assert queries.space.days == plan.space.days
 
 
 def test_queries_that_are_in_the_database_are_refused(small_database, tmp_path, monkeypatch):

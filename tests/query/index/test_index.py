@@ -6,20 +6,26 @@ import fcntl
 import functools
 import json
 import os
+import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from glioquery.dbgen.machine.files import reserved_array
+from glioquery.dbgen import DatabaseError
+from glioquery.dbgen.machine.files import new_owner, reserved_array
+from glioquery.dbgen.machine.tasks import UnfitNodeError
 from glioquery.query import Index, build_index, search
 from glioquery.query.index import build, writing
 from glioquery.query.index import index as index_module
+from glioquery.query.index.build import _make_piece_there
 from glioquery.query.index.index import ARRAYS
+from glioquery.query.index.outlines import DatabaseOutlines, level_text
 from glioquery.solver import Thresholds
 
 
@@ -171,6 +177,18 @@ def test_where_files_have_no_locks_an_index_is_built_nevertheless(source, tmp_pa
     again.verify()
     assert again.database_checksum == "another"
     assert list(tmp_path.iterdir()) == [tmp_path / "index"]
+    # Nobody waits there. What others are about to name stays; what ended ones left goes.
+    process = subprocess.Popen(["true"])
+    process.wait()
+    ended = new_owner().replace(f"-{os.getpid()}-", f"-{process.pid}-")
+    others = again.path / f"arrays-{new_owner()}"
+    others.mkdir()
+    (again.path / f"arrays-{ended}").mkdir()
+    (tmp_path / f".index.{ended}.part").mkdir()
+    last = build_index(source, tmp_path / "index")
+    names = {path.name for path in last.path.iterdir()}
+    assert names == {last.folder.name, others.name, "index.json"}
+    assert list(tmp_path.iterdir()) == [tmp_path / "index"]
 
 
 def test_what_killed_builds_left_is_removed(source, index, tmp_path):
@@ -270,6 +288,28 @@ def test_a_database_that_breaks_its_promises_is_refused(source, tmp_path):
     with pytest.raises(ValueError, match="packed outlines are uint8 of shape"):
         build_index(unlike, tmp_path / "index")
     assert not any(tmp_path.iterdir())
+
+
+def test_thresholds_that_differ_have_indexes_of_different_names():
+    texts = {0.6: "0.6", 0.2: "0.2", 1.0: "1", 1e-5: "1e-05", 0.1000004: "0.1000004"}
+    assert {level: level_text(level) for level in texts} == texts
+    assert level_text(np.float64(1 / 3)) == "0.3333333333333333"
+
+
+def test_a_worker_names_its_node_where_it_does_not_see_the_database(source, tmp_path):
+    class Unreadable(DatabaseOutlines):
+        def __init__(self, path):
+            object.__setattr__(self, "database", SimpleNamespace(path=path))
+
+        def cut_outlines(self, start, stop):
+            raise DatabaseError("shard-00000.nc is damaged")
+
+    node = socket.gethostname()
+    with pytest.raises(UnfitNodeError, match=f"node {node} does not see {tmp_path}: name a folder"):
+        _make_piece_there(Unreadable(tmp_path), None, 0, 2)
+    (tmp_path / "database.json").touch()
+    with pytest.raises(DatabaseError, match=rf"^on node {node}: shard-00000\.nc is damaged"):
+        _make_piece_there(Unreadable(tmp_path), None, 0, 2)
 
 
 def test_a_missing_index_names_the_command(tmp_path):

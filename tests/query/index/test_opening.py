@@ -9,10 +9,11 @@ import pytest
 
 from glioquery.dbgen import DatabaseError
 from glioquery.dbgen.store.embedded import EMBEDDED
+from glioquery.dbgen.store.opening import open_database
 from glioquery.errors import FailedError
 from glioquery.query import Index, search
 from glioquery.query.index import opening
-from glioquery.query.index.opening import open_database, open_index
+from glioquery.query.index.opening import open_index
 from glioquery.query.index.outlines import INDEX_FOLDER
 
 

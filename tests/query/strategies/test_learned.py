@@ -162,7 +162,7 @@ class StoppedError(Exception):
 def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(kind, index, tmp_path, tiny):
     whole = training.train_network(index, kind, 1, TINY, seed=4)
     assert np.isfinite(whole.losses).all()
-    training.remove_checkpoints(index, kind)
+    training.remove_checkpoints(index, kind, TINY, 4)
 
     def stop(done, total):
         if done == 2:
@@ -275,3 +275,19 @@ def test_a_missing_extra_names_its_command(package, module, extra, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=rf"pip install 'glioquery\[{extra}\]'"):
         __import__(name)
+
+
+def test_a_finished_training_leaves_the_checkpoints_of_others(index):
+    other = dataclasses.replace(TINY, epochs=4)
+    grown = dataclasses.replace(index, database_checksum="another" * 8)
+    mine, others = [], []
+    for outline in (0, 1):
+        mine.append(training._checkpoint_path(index, "ae", outline, TINY, 4))
+        mine.append(training._checkpoint_path(grown, "ae", outline, TINY, 4))  # nobody goes on
+        others.append(training._checkpoint_path(index, "ae", outline, TINY, 5))
+        others.append(training._checkpoint_path(index, "ae", outline, other, 4))
+    older = mine[0].with_name("checkpoint-core-0123456789ab.eqx")  # of an older version
+    for path in [*mine, *others, older]:
+        path.touch()
+    training.remove_checkpoints(index, "ae", TINY, 4)
+    assert sorted(mine[0].parent.glob("checkpoint-*")) == sorted(others)

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import threading
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,9 @@ from scipy import ndimage
 
 from glioquery.atlas import Grid
 from glioquery.dbgen.store.header import HEADER
+from glioquery.errors import InputError
 from glioquery.query import build_index, search
+from glioquery.query.match import nearest
 from glioquery.query.strategies import (
     STRATEGIES,
     needs_preparation,
@@ -20,10 +23,9 @@ from glioquery.query.strategies import (
     prepare_strategy,
     search_with,
 )
-from glioquery.query.strategies.base import nearest
 from glioquery.query.strategies.downsampled import FACTORS, taken_voxels
 from glioquery.query.strategies.naive import Naive
-from glioquery.query.strategies.store import remedy
+from glioquery.query.strategies.store import folder_of, made, remedy
 from glioquery.solver import Thresholds, TumorMasks
 
 
@@ -199,3 +201,25 @@ def test_damaged_files_are_refused(index):
     (folder / "strategy.json").write_text(json.dumps(manifest["files"]))
     with pytest.raises(ValueError, match=r"was altered .*--strategy ds32"):
         open_strategy(index, "ds32")
+
+
+def test_a_strategy_is_opened_for_the_outlines_that_it_was_made_of(index):
+    prepare_strategy(index, "ds32")
+    for change in ({"thresholds": Thresholds(0.5, 0.1)}, {"normalisation": "own-maximum"}):
+        with pytest.raises(InputError, match="the strategy ds32 was prepared for other outlines"):
+            open_strategy(replace(index, **change), "ds32")
+    path = folder_of(index, "ds32") / "strategy.json"
+    manifest = json.loads(path.read_text())
+    del manifest["thresholds"], manifest["normalisation"]  # as older versions wrote it
+    path.write_text(json.dumps(manifest))
+    open_strategy(replace(index, normalisation="own-maximum"), "ds32")
+
+
+def test_one_process_at_a_time_makes_a_strategy(index):
+    with made(index, "ds32"):
+        waiting = threading.Thread(target=prepare_strategy, args=(index, "ds32"))
+        waiting.start()
+        waiting.join(1.0)
+        assert waiting.is_alive() and needs_preparation(index, "ds32")
+    waiting.join()
+    open_strategy(index, "ds32")
