@@ -41,7 +41,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...solver import Thresholds, TumorDensity, TumorMasks
-from ..images.coarsening import coarsen
+from ..images.coarsening import coarsen_within
 from ..images.nifti import Scan
 from ..images.resampling import extend_from_tissue, resample_image, resample_masks
 from ..travel import Terrain
@@ -162,7 +162,8 @@ def agree(
     """
     if max(round(FINEST_MM / s) for s in growth.grid.spacing_mm) > 1:
         coarse, speed = (
-            coarsen(Scan(values, growth.grid), FINEST_MM) for values in (growth.u, terrain.speed)
+            coarsen_within(Scan(values, growth.grid), terrain.brain, FINEST_MM)
+            for values in (growth.u, terrain.speed)
         )
         outlines = resample_masks(terrain.outlines, coarse.grid)
         there = agree(
@@ -183,7 +184,8 @@ def _agree_on_grid(
     levels = (thresholds.core, thresholds.whole)
     # A profile is a mean over shells of voxels: those of the simulation grid do.
     coarse, coarse_speed = (
-        coarsen(Scan(values, terrain.grid), PROFILE_MM) for values in (growth, terrain.speed)
+        coarsen_within(Scan(values, terrain.grid), terrain.brain, PROFILE_MM)
+        for values in (growth, terrain.speed)
     )
     inside_core, inside_whole = (coarse.values >= level for level in levels)
     isolines = Terrain(

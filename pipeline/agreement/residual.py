@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from ...atlas.regions import bounding_box
 from ...solver import TumorDensity
-from ..images.coarsening import coarsen
+from ..images.coarsening import coarsen_within
 from ..images.nifti import Scan
 from ..travel import CSF_SPEED
 
@@ -56,13 +56,15 @@ def equation_residual(density: TumorDensity, speed: NDArray[np.float32], lambda_
     float
         At least 0, without a unit.
     """
-    coarse = coarsen(Scan(density.u, density.grid), SPACING_MM)
+    brain = speed > 0
+    coarse = coarsen_within(Scan(density.u, density.grid), brain, SPACING_MM)
     if not (coarse.values >= LEAST_DENSITY).any():
         return math.nan
     box = bounding_box(coarse.values >= LEAST_DENSITY, 3)
     u = coarse.values[box].astype(np.float64)
     in_tissue = np.where(speed > CSF_SPEED, speed, 0)
-    c = coarsen(Scan(in_tissue, density.grid), SPACING_MM).values[box].astype(np.float64)
+    coarse_speed = coarsen_within(Scan(in_tissue, density.grid), brain, SPACING_MM)
+    c = coarse_speed.values[box].astype(np.float64)
     if min(u.shape) < 3:
         return math.nan
     spacing = coarse.grid.spacing_mm

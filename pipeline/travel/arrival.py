@@ -33,7 +33,8 @@ def travel_time(
     ----------
     outline : (nx, ny, nz) bool array
         The surface lies between the centres of its voxels and of their neighbours: half-way on a
-        flat face, else where the signed distance between centres passes 0.
+        flat face, else where the signed distance between centres passes 0. Where the neighbour is
+        of speed 0 there is none, for nothing crosses that face, unless there is none at all.
     speed : (nx, ny, nz) array
         >= 0; no path leads through a voxel of speed 0 or beyond the array.
     spacing_mm : tuple of three float
@@ -44,8 +45,9 @@ def travel_time(
     Returns
     -------
     (nx, ny, nz) float32 array
-        In mm at speed 1: positive outside the outline, negative inside, +inf in voxels of speed 0,
-        those that no path reaches and, outside, those beyond `reach_mm`.
+        In mm at speed 1: positive outside the outline, negative inside, +inf in voxels of speed 0
+        and, outside, those that no path reaches or that lie beyond `reach_mm`. A part of the
+        outline from which no path leads to the surface is as deep as the deepest voxel.
 
     Raises
     ------
@@ -62,7 +64,8 @@ def travel_time(
     slowness = (1 / np.where(is_open, speed, 1)).astype(np.float32)
     surface = bounding_box(outline, 1)
     start = np.full(outline.shape, FAR, np.float32)
-    start[surface] = _distance_beside_surface(outline[surface], spacing_mm)
+    may_cross = is_open if (is_open & ~outline).any() else np.ones_like(outline)
+    start[surface] = _distance_beside_surface(outline[surface], may_cross[surface], spacing_mm)
     start = np.where(is_open & (start < FAR), start * slowness, FAR)
     farthest = reach_mm * float(speed.max()) / np.array(spacing_mm) + 1
     reached = bounding_box(outline, np.minimum(np.ceil(farthest), max(outline.shape)).astype(int))
@@ -73,7 +76,8 @@ def travel_time(
         known = np.where(start < FAR, sign * start, FAR)[box]
         found = solve_eikonal(known, slowness[box], within[box], spacing_mm, reach)
         times[box] = np.where(within[box], sign * found, times[box])
-    times[times == -np.inf] = np.inf
+    enclosed = times == -np.inf
+    times[enclosed] = times.min(where=~enclosed & outline, initial=0)
     return times
 
 
@@ -102,26 +106,28 @@ def _common(a: Box, b: Box) -> Box:
 
 
 def _distance_beside_surface(
-    outline: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+    outline: NDArray[np.bool_], is_open: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
 ) -> NDArray[np.float32]:
     """Signed distance to the surface from voxels with a face on it, `FAR` elsewhere.
 
-    Along each axis the surface lies where the signed distance between centres, interpolated
-    linearly, is 0. Through the points at d_x, d_y and d_z so found goes a plane at the distance
-    1 / d^2 = 1 / d_x^2 + 1 / d_y^2 + 1 / d_z^2.
+    Only faces between open voxels are part of the surface. Along each axis it lies where the signed
+    distance between centres, interpolated linearly, is 0. Through the points at d_x, d_y and d_z so
+    found goes a plane at the distance 1 / d^2 = 1 / d_x^2 + 1 / d_y^2 + 1 / d_z^2.
     """
     to_inside, to_outside = (
-        ndimage.distance_transform_edt(mask, sampling=spacing_mm) for mask in (~outline, outline)
+        ndimage.distance_transform_edt(~(side & is_open), sampling=spacing_mm)
+        for side in (outline, ~outline)
     )
-    depth = to_inside + to_outside  # one of them is 0
+    depth = np.where(outline, to_outside, to_inside)
     inverse_square = np.zeros(outline.shape)
     for axis, spacing in enumerate(spacing_mm):
-        here, there = (np.moveaxis(a, axis, 0) for a in (outline, depth))
-        crossed = here[1:] != here[:-1]
+        here, there, may = (np.moveaxis(a, axis, 0) for a in (outline, depth, is_open))
+        crossed = (here[1:] != here[:-1]) & may[1:] & may[:-1]
         nearest = np.zeros(there.shape)  # 1 / d_axis, of the two sides' the larger
         total = (there[1:] + there[:-1]) / spacing
-        nearest[1:] = np.where(crossed, total / there[1:], 0)
-        nearest[:-1] = np.maximum(nearest[:-1], np.where(crossed, total / there[:-1], 0))
+        np.divide(total, there[1:], out=nearest[1:], where=crossed)
+        of_first = np.divide(total, there[:-1], out=np.zeros_like(total), where=crossed)
+        np.maximum(nearest[:-1], of_first, out=nearest[:-1])
         inverse_square += np.moveaxis(nearest, 0, axis) ** 2
     beside = inverse_square > 0
     distance = 1 / np.sqrt(np.where(beside, inverse_square, 1))

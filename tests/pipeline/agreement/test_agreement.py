@@ -32,6 +32,20 @@ def sphere():
     return simulate(tissue, growth).density, growth.lambda_mm
 
 
+def beside_the_surface(first, size_mm, days):
+    """A growth from beside the brain's surface, which lies before voxel `first` of axis x."""
+    grid = Grid((N, N, N), np.diag([size_mm, size_mm, size_mm, 1.0]))
+    brain = np.zeros(grid.shape, bool)
+    brain[first:-2, 2:-2, 2:-2] = True
+    white = brain.astype(np.float32)
+    tissue = Tissue(domain=brain, wm=white, gm=0 * white, grid=grid)
+    origin = tuple(grid.to_world([first + 1, N // 2, N // 2]).tolist())
+    growth = GrowthParameters(origin_mm=origin, dw=0.05 * size_mm, rho=0.05, days=days)
+    density = simulate(tissue, growth).density
+    there = Terrain(density.outlines(), brain, white)
+    return density, agree(density, there, lambda_mm=growth.lambda_mm).density
+
+
 def terrain(masks, brain, speed):
     return Terrain(masks, brain, np.where(brain, speed, np.float32(0)))
 
@@ -77,6 +91,21 @@ def test_a_growth_whose_outlines_are_the_patients_stays_as_it_is(sphere):
     assert found.u.sum() == pytest.approx(growth.u.sum(), rel=0.01)
     # An outline is known to half a voxel, here to 1 mm of a front that falls by 0.06 a mm.
     assert np.abs(found.u - growth.u).max() < 0.04
+
+
+def test_a_growth_does_not_fall_towards_the_brains_surface():
+    growth, found = beside_the_surface(5, 2.0, 300)
+    core, surface = growth.outlines().core, (5, N // 2, N // 2)
+    assert core[surface] and growth.u[surface] > 0.98
+    assert found.u[surface] == pytest.approx(growth.u[surface], abs=0.02)
+    assert np.sqrt(np.mean((found.u - growth.u)[core] ** 2)) < 0.02
+    assert found.u.sum() == pytest.approx(growth.u.sum(), rel=0.02)
+
+
+@pytest.mark.parametrize("first", [6, 7])  # merged voxels end at the brain's surface, or not
+def test_it_does_not_matter_which_voxels_are_merged_at_the_brains_surface(first):
+    growth, found = beside_the_surface(first, 1.0, 300)
+    assert np.abs(found.u - growth.u)[growth.u > 0.01].mean() < 0.02
 
 
 def test_the_map_follows_outlines_that_the_growth_misses(sphere):
