@@ -26,6 +26,11 @@ def places_for(*files: Path | None, inputs: Iterable[Path | None] = ()) -> Itera
     inputs : iterable of Path or None
         Files that the command reads.
 
+    Yields
+    ------
+    None
+        For the work, at whose end the files are expected to be written.
+
     Raises
     ------
     InputError
