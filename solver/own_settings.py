@@ -86,11 +86,21 @@ def own_arithmetic() -> Iterator[None]:
         yield
 
 
+class _InForce(threading.local):
+    """What `own_jax` has set in this thread: `x64`, or None outside of it."""
+
+    x64: bool | None = None
+
+
+_in_force = _InForce()
+
+
 @contextlib.contextmanager
 def own_jax(*, x64: bool = False) -> Iterator[None]:
     """`own_arithmetic`, and JAX's settings at their defaults, for this thread alone.
 
-    Device, memory and number of threads remain the user's choice.
+    Device, memory and number of threads remain the user's choice. Inside another `own_jax` nothing
+    is set again: to set all of them takes as long as a time step of a small tumour.
 
     Parameters
     ----------
@@ -102,6 +112,10 @@ def own_jax(*, x64: bool = False) -> Iterator[None]:
     DeviceError
         As `require_device`.
     """
+    outside = _in_force.x64
+    if outside == x64:
+        yield
+        return
     require_device()
     import jax
 
@@ -121,6 +135,8 @@ def own_jax(*, x64: bool = False) -> Iterator[None]:
             jax.transfer_guard("allow"),
         ):
             stack.enter_context(setting)
+        stack.callback(setattr, _in_force, "x64", outside)
+        _in_force.x64 = x64
         yield
 
 

@@ -147,7 +147,7 @@ def strang_step(
     edge_and_clipped : (2,) array
         Largest density at the window's open walls; `State.clipped`.
     """
-    found: tuple[tuple[Array, ...], Array, Array] = _strang_step(
+    found: tuple[tuple[Array, ...], Array, Array] = compiled_step(
         kind_of(model),
         own_values(model),
         laplacian,
@@ -167,7 +167,7 @@ def kind_of(model: GrowthModel) -> GrowthModel:
 
 
 @functools.partial(jax.jit, static_argnames="kind")
-def _strang_step(
+def compiled_step(
     kind: GrowthModel,
     own: dict[str, Array],
     laplacian: Laplacian,
@@ -187,14 +187,15 @@ def _strang_step(
         if diffusivity is None:
             diffused.append(flat)
             continue
-        increment = diffuse(flat, laplacian, diffusivity * days, table, n_stages)
+        increment, spare = diffuse(flat, laplacian, diffusivity * days, table, n_stages)
         raw = laplacian.interior(flat) + increment
         # RKL2 is not positive in three dimensions: what little it undershoots is cut and counted.
-        kept = jnp.clip(raw, 0, 1)
-        changed += _row_sums(jnp.abs(kept - raw), laplacian).sum()
-        diffused.append(laplacian.with_interior(flat, kept))
+        outside = jnp.where(raw > 1, raw - 1, jnp.where(raw < 0, -raw, 0))
+        changed += _row_sums(outside, laplacian).sum()
+        diffused.append(laplacian.with_interior(spare, jnp.clip(raw, 0, 1)))
     fields = model.react(tuple(diffused), rho, days / 2)
-    u = laplacian.interior(model.density(fields))
+    density = model.density(fields)
+    u = laplacian.interior(density)
     above_core, above_whole = u >= thresholds[0], u >= thresholds[1]
     coded = jnp.where(above_core, CORE_CODE + 1.0, jnp.where(above_whole, 1.0, 0.0))
     counts = _row_sums(coded, laplacian).astype(jnp.int32)
@@ -205,7 +206,7 @@ def _strang_step(
     edge = (walls * open_walls).max()
     # Where no cell is left, nothing is changed: a share of no mass would be 0/0. A mass that is not
     # a number leaves its share so.
-    mass = _row_sums(u, laplacian).sum()
+    mass = density.sum()
     return fields, voxels, jnp.stack([edge, changed / jnp.where(mass == 0, 1, mass)])
 
 
@@ -252,6 +253,7 @@ class Stepper:
         accuracy: Accuracy,
     ) -> None:
         self._tissue, self._operator, self._model = tissue, operator, model
+        self._kind, self._own = kind_of(model), own_values(model)
         self._swelling = swelling_of(model)
         self._parameters, self._accuracy = parameters, accuracy
         voxel = tissue.nearest_voxel(parameters.origin_mm)
@@ -292,15 +294,16 @@ class Stepper:
         """Advance a state by a number of days, to a time."""
         index, fields = self._with_room(state)
         n_stages = stages_for(length, self._pace.explicit_limit_days)
-        fields, voxels, measures = strang_step(
-            self._model,
+        fields, voxels, measures = compiled_step(
+            self._kind,
+            self._own,
             self._laplacian(index),
             fields,
             np.array([self._parameters.dw, self._parameters.rho, length], np.float32),
             coefficients(n_stages),
             n_stages,
             self._thresholds,
-            jnp.asarray(self._windows[index].open_walls(self._operator.box_shape)),
+            self._windows[index].open_walls(self._operator.box_shape),
         )
         if self._swelling > 0:
             voxels = self._count(index, fields)

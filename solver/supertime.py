@@ -110,7 +110,9 @@ def coefficients(n_stages: int) -> NDArray[np.float64]:
     return table
 
 
-def diffuse(flat: Array, laplacian: Laplacian, step: Array, table: Array, n_stages: Array) -> Array:
+def diffuse(
+    flat: Array, laplacian: Laplacian, step: Array, table: Array, n_stages: Array
+) -> tuple[Array, Array]:
     """Advance du/dt = L u by one RKL2 step.
 
     Parameters
@@ -127,14 +129,18 @@ def diffuse(flat: Array, laplacian: Laplacian, step: Array, table: Array, n_stag
 
     Returns
     -------
-    (n,) array
-        The increment, so that the caller adds it to the field in the precision it likes.
+    increment : (n,) array
+        What the caller adds to the field, in the precision it likes.
+    spare : (guard + n + guard,) array
+        A guarded buffer that is needed no more. XLA writes the next field into it in place; into a
+        new one it writes with a question at every voxel whether that belongs to the guard.
 
     Notes
     -----
     Three buffers rotate through three stages in each turn of the loop. Every buffer then ends a
     turn where it began it, and XLA copies none: 0.26 ms a stage on the atlas' tissue box on one
-    core, against 1.1 ms with two buffers.
+    core, against 1.1 ms with two buffers. The slope is padded before it is scaled: scaled values
+    that are padded, XLA computes voxel by voxel, in 0.2 ms instead of 0.07.
     """
     slope = laplacian(flat)
     zero = jnp.zeros_like(flat)
@@ -158,6 +164,6 @@ def diffuse(flat: Array, laplacian: Laplacian, step: Array, table: Array, n_stag
         a = stage(table[3 * turn + 3], b, c, a)
         return a, b, c
 
-    first = laplacian.with_interior(zero, table[0, 2] * step * slope)
-    last, _, _ = jax.lax.fori_loop(0, (n_stages - 1) // 3, three_stages, (first, zero, zero))
-    return laplacian.interior(last)
+    first = table[0, 2] * step * jnp.pad(slope, laplacian.guard)
+    last, _, spare = jax.lax.fori_loop(0, (n_stages - 1) // 3, three_stages, (first, zero, zero))
+    return laplacian.interior(last), spare

@@ -8,6 +8,7 @@ less than the time step's error. A window therefore grows while what it cuts off
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -99,7 +100,8 @@ class DiffusionOperator:
     def __init__(self, tissue: Tissue, model: GrowthModel, dtype: type = np.float32) -> None:
         self.box_shape = tissue.box_shape
         self._links: dict[tuple[int, int, int], NDArray[np.floating]] = {
-            offset: np.asarray(weights, dtype) for offset, weights in model.links(tissue).items()
+            offset: np.ascontiguousarray(weights, dtype)  # windows are cut from it row by row
+            for offset, weights in model.links(tissue).items()
         }
         degree = np.zeros(self.box_shape)
         for offset, weights in self._links.items():
@@ -131,8 +133,9 @@ class DiffusionOperator:
         guard = max(offsets)
         weights = []
         for offset, whole in self._links.items():
-            inside = np.zeros(window.shape, whole.dtype)
+            flat = np.zeros(math.prod(window.shape) + 2 * guard, whole.dtype)
+            inside = flat[guard : len(flat) - guard].reshape(window.shape)
             _, here = shifted_slices(offset, window.shape)
             inside[here] = whole[window.slices][here]
-            weights.append(jnp.asarray(np.pad(inside.ravel(), guard)))
+            weights.append(jnp.asarray(flat))
         return Laplacian(tuple(weights), offsets, window.shape)
