@@ -69,21 +69,21 @@ def along_curve(domain: NDArray[np.bool_]) -> NDArray[np.int16]:
     return voxels[np.argsort(hilbert_rank(voxels, n_bits))].astype(np.int16)
 
 
-def encode_outline(mask: NDArray[np.bool_], voxels: NDArray[np.int16]) -> NDArray[np.uint8]:
+def encode_outline(mask: NDArray[np.bool_], places: NDArray[np.intp]) -> NDArray[np.uint8]:
     """An outline as one bit for each of the voxels, eight in a byte, the first in the highest bit.
 
     Parameters
     ----------
     mask : (nx, ny, nz) bool array
         Nothing of it lies outside the voxels.
-    voxels : (n, 3) int array
-        List from `along_curve`.
+    places : (n,) int array
+        Where the voxels from `along_curve` lie in the mask, in C order.
 
     Returns
     -------
     (ceil(n / 8),) uint8 array
     """
-    return np.packbits(mask[tuple(voxels.T)])
+    return np.packbits(mask.ravel().take(places))
 
 
 def decode_outline(

@@ -158,6 +158,13 @@ def outline_voxels(tissue: Tissue) -> NDArray[np.int16]:
     return voxels
 
 
+@functools.lru_cache(maxsize=4)
+def _outline_places(tissue: Tissue) -> NDArray[np.intp]:
+    """Where these voxels lie in an array on the tissue's box, in C order: (n,)."""
+    shift = [b.start - t.start for b, t in zip(packing_box(tissue), tissue.box, strict=True)]
+    return np.ravel_multi_index(tuple((outline_voxels(tissue) + shift).T), tissue.box_shape)
+
+
 def write_voxels(path: Path, tissue: Tissue) -> None:
     """Write the list of voxels that every outline's bits follow."""
     voxels = outline_voxels(tissue)
@@ -371,18 +378,17 @@ def _write_sample(
             shard[name][row] = values[name]
         elif name in sizes:
             shard[name][row] = sizes[name]
-    box = packing_box(tissue)
-    u = np.zeros(shape_of(box), np.float32)
-    inner = tuple(
-        slice(t.start - b.start, t.stop - b.start) for t, b in zip(tissue.box, box, strict=True)
-    )
-    u[inner] = snapshot.u
+    places = _outline_places(tissue)
     for name in ("core_bits", "whole_bits"):
-        outline = u >= np.float32(shard[name].threshold)
-        shard[name][row] = encode_outline(outline, outline_voxels(tissue))
+        outline = snapshot.u >= np.float32(shard[name].threshold)
+        shard[name][row] = encode_outline(outline, places)
     if "ventricle_bits" in shard.variables:
-        ventricles = np.zeros(u.shape, np.bool_)
-        ventricles[inner] = snapshot.ventricles
-        shard["ventricle_bits"][row] = encode_outline(ventricles, outline_voxels(tissue))
+        shard["ventricle_bits"][row] = encode_outline(snapshot.ventricles, places)
     if "density" in shard.variables:
-        shard["density"][row] = np.where(u >= DENSITY_FLOOR, u, np.float32(0))
+        box = packing_box(tissue)
+        u = np.zeros(shape_of(box), np.float32)
+        inner = tuple(
+            slice(t.start - b.start, t.stop - b.start) for t, b in zip(tissue.box, box, strict=True)
+        )
+        u[inner] = np.where(snapshot.u >= DENSITY_FLOOR, snapshot.u, np.float32(0))
+        shard["density"][row] = u

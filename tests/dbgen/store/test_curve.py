@@ -26,7 +26,8 @@ def test_outlines_survive_the_curve():
     domain = rng.uniform(size=(13, 5, 21)) < 0.7
     voxels = along_curve(domain)
     masks = [domain & (rng.uniform(size=domain.shape) < share) for share in (0, 0.3, 1)]
-    bits = np.stack([encode_outline(mask, voxels) for mask in masks])
+    in_c_order = np.ravel_multi_index(tuple(voxels.T), masks[0].shape)
+    bits = np.stack([encode_outline(mask, in_c_order) for mask in masks])
     assert bits.shape == (3, -(-domain.sum() // 8))
     packed = np.stack([np.packbits(mask, axis=-1) for mask in masks])
     arrangement = Arrangement(packed_places(voxels, domain.shape), packed[0].size)
