@@ -129,24 +129,24 @@ def bound_members(
 
 def intersect(index: Index, query: CutQuery, ids: NDArray[np.intp]) -> NDArray[np.int64]:
     """Exact intersections (2, n) with the tumours of these ids, from their bits."""
-    outlines = (2 * ids + np.arange(2)[:, None]).ravel()  # all cores, then all wholes
+    outlines = (2 * ids[:, None] + np.arange(2)).ravel()  # a core, its whole, the next core ...
     n_blocks = len(index.tissue)
     sums = np.zeros(len(outlines), np.int64)
 
     entries, owners = _entries(index.full_starts, outlines)
-    places = index.full_blocks[entries] + n_blocks * (owners >= len(ids))
+    places = index.full_blocks[entries] + n_blocks * (owners % 2)
     sums += np.bincount(owners, query.counts.ravel()[places], len(outlines)).astype(np.int64)
 
     entries, owners = _entries(index.mixed_starts, outlines)
-    places = index.mixed_blocks[entries] + n_blocks * (owners >= len(ids))
+    places = index.mixed_blocks[entries] + n_blocks * (owners % 2)
     asked = query.counts.ravel()[places] > 0  # blocks that the query does not touch stay unread
     entries, owners, places = entries[asked], owners[asked], places[asked]
-    bits = index.mixed_bits.take(entries, axis=0)
+    bits = index.bits_at(entries)
     bits &= query.blocks.reshape(-1, bits.shape[1]).take(places, axis=0)
     counts = count_voxels(bits)
     # Weights are summed in float64, which is exact for these integers.
     sums += np.bincount(owners, counts, len(outlines)).astype(np.int64)
-    return sums.reshape(2, len(ids))
+    return sums.reshape(len(ids), 2).T
 
 
 def _entries(

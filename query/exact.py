@@ -52,11 +52,9 @@ MAX_GROUPS = 128
 FIRST_BATCH = 24
 """Tumours scored in the first batch; each batch has twice as many."""
 
-MAX_BATCH = 512
-"""Most tumours scored at a time: at most 100 MB, with all blocks of them touched."""
-
-STAY_MAPPED = 2**29
-"""Bytes of bits that may count as memory of this process after a search."""
+MAX_BATCH = 96
+"""Most tumours scored at a time: arrays of 2 MB for large tumours. Much larger ones would
+be mapped anew for each batch, which takes longer than to fill them."""
 
 
 @dataclass(frozen=True)
@@ -302,10 +300,6 @@ def _search_bounded(
                 merits = merits + ventricles.merit(ids[some])
             best.add(ids[some], merits, counts)
             n_scored, batch = n_scored + len(some), min(2 * batch, MAX_BATCH)
-            if len(some) == MAX_BATCH and index.mixed_bits.nbytes > STAY_MAPPED:
-                index.release_bits()
-    if index.mixed_bits.nbytes > STAY_MAPPED:
-        index.release_bits()
     matches = make_matches(
         index, query, best.ids, best.merits, best.counts, measure, empty_score, ventricles
     )

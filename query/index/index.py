@@ -45,6 +45,7 @@ from ...dbgen.store.packed import unpack_outlines
 from ...errors import InputError, MissingError
 from ...paths import StrPath
 from ...solver import Thresholds, TumorMasks
+from .bits import take_bits
 from .blocks import WORDS, block_shape, coarse_shape, join_blocks
 from .source import ABSOLUTE, Indexed, OutlineSource, Portion
 
@@ -296,12 +297,25 @@ class Index:
                     f"not the one that {MANIFEST} records; {REMEDY}"
                 )
 
+    def bits_at(self, entries: NDArray[np.intp]) -> NDArray[np.uint64]:
+        """Bits of some of the mixed blocks; see `bits.take_bits`.
+
+        Parameters
+        ----------
+        entries : (m,) int array
+            Rows of `mixed_bits`.
+
+        Returns
+        -------
+        (m, WORDS) uint64 array
+        """
+        return take_bits(self.mixed_bits, self.folder / "mixed_bits.npy", entries)
+
     def release_bits(self) -> None:
         """Give mapped bits back to the system, which keeps them in its page cache.
 
-        The system maps sixteen and more pages around each one that is read, so that a few
-        queries make all the bits count as memory of this process. Mapping them again when they
-        are asked for costs a few per cent of a query.
+        Who reads all of them releases them now and then: pages that are mapped count as memory of
+        this process.
         """
         array: Any = self.mixed_bits
         while isinstance(array, np.ndarray):

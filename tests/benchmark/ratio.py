@@ -21,10 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from checkouts import ROOT, package_of
 from history import commit_of, record
-
-ROOT = Path(__file__).parents[2]
-ROOMS = ("atlas", "solver", "dbgen", "query", "pipeline")
 
 
 def serve(work: Path, n: int) -> None:
@@ -51,14 +49,11 @@ def serve(work: Path, n: int) -> None:
 
 def start(side: str, checkout: Path, work: Path, n: int) -> subprocess.Popen[str]:
     """A process of one side, with the package of its checkout before the installed one."""
-    package = work / f"path-{side}" / "glioquery"
-    package.mkdir(parents=True)
-    for target in [*(checkout / "glioquery").iterdir(), *(checkout / room for room in ROOMS)]:
-        (package / target.name).symlink_to(target)
+    package = package_of(checkout, work / f"path-{side}")
     (work / side).mkdir()
     return subprocess.Popen(
         [sys.executable, __file__, "--serve", str(work / side), "--n", str(n)],
-        env={**os.environ, "PYTHONPATH": str(package.parent)},
+        env={**os.environ, "PYTHONPATH": str(package)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -85,7 +80,7 @@ def compare(before: Path, arguments: argparse.Namespace, work: Path) -> dict[str
         queries += real_cases(arguments.cases, arguments.labels)
     (work / "queries.pickle").write_bytes(pickle.dumps(queries))
     sides = {
-        side: start(side, checkout.absolute(), work, arguments.n)
+        side: start(side, checkout, work, arguments.n)
         for side, checkout in (("before", before), ("now", ROOT))
     }
     figures: dict[str, Any] = {"n": arguments.n, "before": commit_of(before)}

@@ -18,6 +18,7 @@ from glioquery.query import (
     search_counted,
     search_many,
 )
+from glioquery.query.index import bits
 from glioquery.solver import TumorMasks
 
 
@@ -58,7 +59,8 @@ def test_same_as_the_loop(data, source, shared_index, naive):
     # Small batches, or a database of this size would be scored whole at once.
     first, groups, batch = (data.draw(st.integers(1, most)) for most in (12, 12, 100))
     sizes = {"FIRST_GROUPS": first, "MAX_GROUPS": groups, "FIRST_BATCH": batch}
-    with patch.multiple(exact, **sizes):
+    mapped = data.draw(st.sampled_from([0, bits.MAPPED_AT_MOST]))  # at most 0 bytes: all are read
+    with patch.multiple(exact, **sizes), patch.object(bits, "MAPPED_AT_MOST", mapped):
         found = search(shared_index, masks, k=k, empty_score=empty_score)
     assert found == naive(source, masks, k, empty_score)
 
@@ -206,9 +208,9 @@ def test_bounds_rule_out_most_tumours(tmp_path, shared_index):
             result = search_counted(index, TumorMasks(*masks, SIMULATION_GRID), k=5)
         n_scored.append(result.n_scored)
         scores = np.zeros(balls.n_samples)
-        for bits, query in zip((balls.core, balls.whole), ball, strict=True):
-            common = np.bitwise_count(bits & np.packbits(query, axis=-1)).sum(axis=(1, 2, 3))
-            total = np.bitwise_count(bits).sum(axis=(1, 2, 3)) + query.sum()
+        for packed, query in zip((balls.core, balls.whole), ball, strict=True):
+            common = np.bitwise_count(packed & np.packbits(query, axis=-1)).sum(axis=(1, 2, 3))
+            total = np.bitwise_count(packed).sum(axis=(1, 2, 3)) + query.sum()
             scores += 2 * common / total
         assert [m.sample for m in result.matches] == np.argsort(-scores, kind="stable")[:5].tolist()
         assert [m.score for m in result.matches] == np.sort(scores)[:-6:-1].tolist()
