@@ -178,6 +178,7 @@ def compiled_step(
     thresholds: Array,
     open_walls: Array,
 ) -> tuple[tuple[Array, ...], Array, Array]:
+    """`strang_step`, compiled: for a `kind_of` a model, and the values of its own parameters."""
     model = with_values(kind, own)
     dw, rho, days = rates
     fields = model.react(fields, rho, days / 2)

@@ -383,6 +383,7 @@ def _write_sample(
         outline = snapshot.u >= np.float32(shard[name].threshold)
         shard[name][row] = encode_outline(outline, places)
     if "ventricle_bits" in shard.variables:
+        assert snapshot.ventricles is not None
         shard["ventricle_bits"][row] = encode_outline(snapshot.ventricles, places)
     if "density" in shard.variables:
         box = packing_box(tissue)

@@ -71,7 +71,7 @@ def _read(
     row = bits.itemsize * bits.shape[1]
     header = os.fstat(descriptor).st_size - bits.nbytes
     read = np.empty((int(ends[-1]), bits.shape[1]), bits.dtype)
-    target = memoryview(read).cast("B")
+    target = read.data.cast("B")
     spans = (row * (ends - lengths), row * ends, header + row * first)
     for start, stop, place in zip(*(span.tolist() for span in spans), strict=True):
         if os.preadv(descriptor, [target[start:stop]], place) != stop - start:
