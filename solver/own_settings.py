@@ -86,10 +86,21 @@ def own_arithmetic() -> Iterator[None]:
         yield
 
 
+READ_AGAIN = (
+    "jax_enable_x64", "jax_default_matmul_precision", "jax_numpy_rank_promotion",
+    "jax_numpy_dtype_promotion", "jax_default_prng_impl", "jax_threefry_partitionable",
+    "jax_debug_nans", "jax_debug_infs", "jax_debug_key_reuse", "jax_check_tracer_leaks",
+    "jax_disable_jit", "jax_transfer_guard", "jax_transfer_guard_host_to_device",
+    "jax_transfer_guard_device_to_device", "jax_transfer_guard_device_to_host",
+)  # fmt: skip
+"""Settings that `own_jax` makes, by the names under which JAX tells them."""
+
+
 class _InForce(threading.local):
-    """What `own_jax` has set in this thread: `x64`, or None outside of it."""
+    """What the innermost `own_jax` of this thread was asked for, and the settings that it made."""
 
     x64: bool | None = None
+    values: tuple[object, ...] = ()
 
 
 _in_force = _InForce()
@@ -99,8 +110,9 @@ _in_force = _InForce()
 def own_jax(*, x64: bool = False) -> Iterator[None]:
     """`own_arithmetic`, and JAX's settings at their defaults, for this thread alone.
 
-    Device, memory and number of threads remain the user's choice. Inside another `own_jax` nothing
-    is set again: to set all of them takes as long as a time step of a small tumour.
+    Device, memory and number of threads remain the user's choice. What another `own_jax` around it
+    has set, and nobody changed since, is not set again: that takes as long as a step of a small
+    tumour.
 
     Parameters
     ----------
@@ -112,13 +124,17 @@ def own_jax(*, x64: bool = False) -> Iterator[None]:
     DeviceError
         As `require_device`.
     """
-    outside = _in_force.x64
-    if outside == x64:
-        yield
-        return
     require_device()
     import jax
 
+    def told() -> tuple[object, ...]:
+        return tuple(getattr(jax.config, name, None) for name in READ_AGAIN)
+
+    outside = vars(_in_force).copy()
+    if _in_force.x64 == x64 and _in_force.values == told():
+        with own_arithmetic():
+            yield
+        return
     with own_arithmetic(), ExitStack() as stack:
         for setting in (
             jax.enable_x64(x64),
@@ -135,8 +151,8 @@ def own_jax(*, x64: bool = False) -> Iterator[None]:
             jax.transfer_guard("allow"),
         ):
             stack.enter_context(setting)
-        stack.callback(setattr, _in_force, "x64", outside)
-        _in_force.x64 = x64
+        stack.callback(_in_force.__dict__.update, {"x64": None, "values": ()} | outside)
+        _in_force.x64, _in_force.values = x64, told()
         yield
 
 

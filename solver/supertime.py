@@ -32,7 +32,8 @@ SAFETY = 0.9
 does not damp the shortest waves (its polynomial is +-1 there)."""
 
 STEP_OVERHEAD = 6
-"""What a step costs beside its stages, in stages: reactions, sums and copies on the tissue box."""
+"""What a step cost beside its stages, in stages, when this was chosen: reactions, sums and copies
+on the tissue box. By now it is about 3. Another value would change all steps and databases."""
 
 
 def stages_for(step: float, explicit_limit: float) -> int:

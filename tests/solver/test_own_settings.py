@@ -197,3 +197,37 @@ def test_no_setting_is_covered_by_nobody():
     # The table above and the settings that `own_jax` makes are the same ones.
     made = {f"jax_{name}" for name in own_settings.own_jax.__wrapped__.__code__.co_names}
     assert made & jax.config.values.keys() == JAX_SETTINGS.keys()
+
+
+@pytest.mark.parametrize("name", JAX_SETTINGS)
+def test_what_was_changed_inside_is_set_again(name):
+    before = jax.config.values[name]
+    with own_settings.own_jax():
+        own = getattr(jax.config, name)
+        with own_settings.own_jax():  # nothing was changed: nothing to set
+            assert getattr(jax.config, name) == own
+        with getattr(jax, name.removeprefix("jax_"))(JAX_SETTINGS[name]):
+            assert getattr(jax.config, name) != own
+            with own_settings.own_jax():
+                assert getattr(jax.config, name) == own
+            assert getattr(jax.config, name) != own
+    assert jax.config.values[name] == before
+
+
+def test_precisions_may_be_nested_and_errors_leave_nothing_behind():
+    with own_settings.own_jax(x64=True):
+        with own_settings.own_jax():
+            assert not jax.config.jax_enable_x64
+        with pytest.raises(KeyError), own_settings.own_jax():
+            raise KeyError
+        assert jax.config.jax_enable_x64
+        with own_settings.own_jax(x64=True):
+            assert jax.config.jax_enable_x64
+    with jax.debug_nans(True):  # outside of all of them, settings are the user's
+        assert jax.config.jax_debug_nans
+        with own_settings.own_jax():
+            assert not jax.config.jax_debug_nans
+
+
+def test_every_setting_that_is_made_is_looked_at():
+    assert JAX_SETTINGS.keys() <= set(own_settings.READ_AGAIN)
