@@ -178,7 +178,10 @@ def test_every_benchmark_that_is_named_exists_with_its_options(page, call):
 
 def test_calls_of_benchmarks_are_found():
     found = named_benchmarks()
-    assert ("docs/explanation/accuracy-and-speed.md", "tests/benchmark/inversion.py refine") in found
+    assert (
+        "docs/explanation/accuracy-and-speed.md",
+        "tests/benchmark/inversion.py refine",
+    ) in found
     assert len([page for page, _ in found if page == "docs/results.md"]) >= 10
 
 
