@@ -97,7 +97,9 @@ def results_of(
 ) -> Generator[tuple[K, Any]]:
     """Run a task for each key, and yield the results in the order of the keys.
 
-    Close the iterator, however its reader ends: what still runs then is cancelled.
+    What still runs when the reader ends, for an error say, is not waited for: it must change
+    nothing outside of itself. It is not cancelled either, for Ray ends the whole process if a task
+    is cancelled while its worker is given to it. It ends with the connection to the cluster.
 
     Parameters
     ----------
@@ -121,19 +123,13 @@ def results_of(
     """
     waiting = iter(keys)
     under_way: deque[tuple[K, Any]] = deque()
-    try:
-        while True:
-            n_more = None if ahead is None else ahead - len(under_way)
-            under_way.extend((key, begin(key)) for key in islice(waiting, n_more))
-            if not under_way:
-                return
-            key, reference = under_way[0]
-            result = result_of(ray, reference, again=partial(begin, key))
-            under_way.popleft()
-            yield key, result
-    finally:
-        for _, reference in under_way:
-            ray.cancel(reference)  # it may have begun: no process has to die for it
+    while True:
+        n_more = None if ahead is None else ahead - len(under_way)
+        under_way.extend((key, begin(key)) for key in islice(waiting, n_more))
+        if not under_way:
+            return
+        key, reference = under_way.popleft()
+        yield key, result_of(ray, reference, again=partial(begin, key))
 
 
 def resources(ray: Any, n_cores: int) -> dict[str, Any]:

@@ -7,7 +7,6 @@ holds are copied from it.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import math
@@ -305,9 +304,8 @@ def _pieces(
         def begin(span: tuple[int, int]) -> Any:
             return make.remote(shared, shared_tissue, *span)
 
-        with contextlib.closing(results_of(ray, begin, spans, ahead=ahead)) as results:
-            for _, piece in results:
-                yield piece
+        for _, piece in results_of(ray, begin, spans, ahead=ahead):
+            yield piece
 
 
 def _fsync(path: Path) -> None:

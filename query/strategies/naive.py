@@ -8,7 +8,6 @@ personalized tumor growth modeling", PMLR 193:566-577, 2022, section 2.3.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +59,8 @@ class Naive:
             def begin(span: tuple[int, int]) -> Any:
                 return task.remote(path, query, *span)
 
-            with contextlib.closing(results_of(ray, begin, itertools.pairwise(cuts))) as results:
-                return np.concatenate([scores for _, scores in results])
+            results = results_of(ray, begin, itertools.pairwise(cuts))
+            return np.concatenate([scores for _, scores in results])
 
 
 def score_volumes(

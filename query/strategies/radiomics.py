@@ -14,7 +14,6 @@ personalized tumor growth modeling", PMLR 193:566-577, 2022, section 2.3.
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,10 +58,9 @@ def prepare(index: Index, *, progress: Progress = silent) -> None:
         def begin(span: tuple[int, int]) -> Any:
             return task.remote(path, *span)
 
-        with contextlib.closing(results_of(ray, begin, spans)) as results:
-            for (start, stop), part in results:
-                features[start:stop], centres[start:stop] = part
-                progress(stop, n)
+        for (start, stop), part in results_of(ray, begin, spans):
+            features[start:stop], centres[start:stop] = part
+            progress(stop, n)
     with made(index, TABLE) as folder:
         write_array(folder / "features.npy", features)
         write_array(folder / "centres.npy", centres)

@@ -23,9 +23,6 @@ class Ray:
 
     exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
 
-    def __init__(self):
-        self.cancelled = []
-
     def get(self, task):
         try:
             return task()
@@ -33,9 +30,6 @@ class Ray:
             raise
         except Exception as error:
             raise RayTaskError(error) from error
-
-    def cancel(self, task):
-        self.cancelled.append(task)
 
 
 def dying(n_deaths):
@@ -74,11 +68,11 @@ def test_a_task_whose_worker_dies_is_tried_again():
     assert list(results_of(Ray(), lambda _: task, [7])) == [(7, "done")]
 
 
-def test_a_worker_that_dies_again_is_said_and_the_rest_is_cancelled():
-    ray, tasks = Ray(), {0: dying(TRIALS), 1: dying(0)}
+def test_a_worker_that_dies_again_is_said_and_the_rest_is_left_alone():
+    # `Ray` has no way to cancel a task: the true one sometimes ends the whole process then.
+    tasks = {0: dying(TRIALS), 1: dying(0)}
     with pytest.raises(FailedError, match=r"^a worker died \(out of memory\)$"):
-        list(results_of(ray, tasks.get, tasks))
-    assert tasks[1] in ray.cancelled
+        list(results_of(Ray(), tasks.get, tasks))
 
 
 def test_what_the_package_says_is_told_as_it_is_and_a_bug_as_one():
