@@ -55,7 +55,7 @@ pictures: $(STAMP)
 clean:
 	rm -rf $(VENV) demo-output docs/_build docs/tutorials/gallery docs/reference/api docs/reference/rooms
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml setup.py constraints.txt query/kernels/compiled.c
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"glioquery needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: name another with make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from ..solver import TumorMasks
+from . import kernels
 from .dice import OUTLINES
-from .index.blocks import EDGE, count_voxels, cut_blocks, sum_coarse
 from .index.index import Index
 from .measures import Measure
 
@@ -45,45 +46,36 @@ class CutQuery:
             If they lie on another grid.
         """
         masks.require_grid(index.grid, "the index")
-        outlines = [np.ascontiguousarray(getattr(masks, name)) for name in OUTLINES]
-        held = [mask.reshape(len(mask), -1).any(axis=1) for mask in outlines]
-        slabs = np.flatnonzero(held[0] | held[1])  # most of the brain is empty of the outlines
-        x, y, z = index.box
-        first, stop = (int(slabs[0]), int(slabs[-1]) + 1) if len(slabs) else (0, 0)
-        volumes = np.array([np.count_nonzero(mask[first:stop]) for mask in outlines], np.int64)
-        # The blocks between these slabs.
-        row = max(0, (first - x.start) // EDGE)
-        n_rows = max(0, min(index.block_shape[0], -((x.start - stop) // EDGE)) - row)
-        part = slice(x.start + EDGE * row, min(x.start + EDGE * (row + n_rows), x.stop))
-        packed = np.stack([np.packbits(mask[part, y, z], axis=-1) for mask in outlines])
-        a_row = len(index.tissue) // index.block_shape[0]
-        inside = slice(a_row * row, a_row * (row + n_rows))
         blocks = np.zeros((2, *index.tissue.shape), np.uint64)
-        counts = np.zeros((2, len(index.tissue)), np.uint16)
-        blocks[:, inside] = cut_blocks(packed) & index.tissue[inside]
-        counts[:, inside] = count_voxels(blocks[:, inside])
-        return cls(volumes, blocks, counts, sum_coarse(counts, index.block_shape))
+        counts = np.zeros(blocks.shape[:2], np.uint16)
+        coarse = np.zeros((2, index.counts.shape[2]), np.uint16)
+        corner = tuple(part.start for part in index.box)
+        volumes = [
+            kernels.cut_outline(
+                np.ascontiguousarray(getattr(masks, name)),
+                corner,
+                index.tissue,
+                index.block_shape,
+                blocks[outline],
+                counts[outline],
+                coarse[outline],
+            )
+            for outline, name in enumerate(OUTLINES)
+        ]
+        return cls(np.array(volumes, np.int64), blocks, counts, coarse)
 
     def totals(
-        self, index: Index, measure: Measure, ids: NDArray[np.intp] | slice = slice(None)
+        self, index: Index, measure: Measure, ids: NDArray[np.intp] | None = None
     ) -> NDArray[np.int64]:
-        """|A| + |Q| (2, n) of tumours, with the part of Q that counts for the measure."""
-        return index.volumes[:, ids] + self.volumes_for(measure)[:, None]
+        """|A| + |Q| (2, n) of all tumours or of some, with the part of Q that counts."""
+        volumes = index.volumes if ids is None else index.volumes.take(ids, axis=1)
+        return volumes + self.volumes_for(measure)[:, None]
 
     def volumes_for(self, measure: Measure) -> NDArray[np.int64]:
         """Voxels (2,) of the query that count for the measure."""
         if measure.inside_tissue:
             return self.counts.sum(axis=1, dtype=np.int64)
         return self.volumes
-
-    def touched(self, outline: int) -> NDArray[np.intp]:
-        """Coarse blocks in which the query has voxels of an outline."""
-        return np.flatnonzero(self.coarse[outline])
-
-    @property
-    def sum_type(self) -> type[np.unsignedinteger]:
-        """Type that holds the sums of voxels: 16 bits, if they suffice, take half the time."""
-        return np.uint16 if self.coarse.sum(axis=1).max() < 2**16 else np.uint32
 
 
 def bound_groups(
@@ -94,11 +86,7 @@ def bound_groups(
     It is the best merit of all pairs of an intersection and a volume that a member may have: the
     intersection is as large as it can be, and the volume no larger than it must be for that.
     """
-    most = np.empty((2, index.n_groups), np.int64)
-    for outline in range(2):
-        blocks = query.touched(outline)
-        least = np.minimum(index.most[outline, blocks], query.coarse[outline, blocks, None])
-        most[outline] = least.sum(axis=0, dtype=query.sum_type)
+    most = _least_sums(index.most[None], np.zeros(1, np.int64), query)[:, 0].astype(np.int64)
     volumes = np.clip(most, index.ends[0], index.ends[1])
     totals = volumes + query.volumes_for(measure)[:, None]
     return measure.merit(np.minimum(most, volumes), totals, empty_score)
@@ -112,15 +100,8 @@ def bound_members(
     empty_score: float,
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Members (m,) of some groups, and merits (m,) that they do not exceed."""
-    _, _, n_coarse, size = index.counts.shape
-    rows = index.counts.reshape(-1, size)
-    most = np.empty((2, len(groups), size), query.sum_type)
-    for outline in range(2):
-        blocks = query.touched(outline)
-        places = (2 * groups[:, None] + outline) * n_coarse + blocks
-        least = np.minimum(rows[places], query.coarse[outline, blocks, None])
-        least.sum(axis=1, dtype=query.sum_type, out=most[outline])
-    ids, most = index.members[groups].ravel().astype(np.intp), most.reshape(2, -1)
+    most = _least_sums(index.counts, groups, query).reshape(2, -1)
+    ids = index.members.take(groups, axis=0).ravel().astype(np.intp)
     if ids.min() < 0:  # the last group is among them
         is_one = ids >= 0
         ids, most = ids[is_one], most[:, is_one]
@@ -128,33 +109,40 @@ def bound_members(
 
 
 def intersect(index: Index, query: CutQuery, ids: NDArray[np.intp]) -> NDArray[np.int64]:
-    """Exact intersections (2, n) with the tumours of these ids, from their bits."""
-    outlines = (2 * ids[:, None] + np.arange(2)).ravel()  # a core, its whole, the next core ...
-    n_blocks = len(index.tissue)
-    sums = np.zeros(len(outlines), np.int64)
+    """Exact intersections (2, n) with the tumours of these ids, from their bits.
 
-    entries, owners = _entries(index.full_starts, outlines)
-    places = index.full_blocks[entries] + n_blocks * (owners % 2)
-    sums += np.bincount(owners, query.counts.ravel()[places], len(outlines)).astype(np.int64)
+    Raises
+    ------
+    InputError
+        If the file of the bits has become shorter since the index was opened.
+    """
+    sums = np.zeros((2, len(ids)), np.int64)
+    try:
+        with index.opened_bits() as (descriptor, header):
+            kernels.intersections(
+                ids.astype(np.int64, copy=False),
+                index.full_starts,
+                index.full_blocks,
+                index.mixed_starts,
+                index.mixed_blocks,
+                index.mixed_bits,
+                descriptor,
+                header,
+                query.counts,
+                query.blocks,
+                sums,
+            )
+    except EOFError as error:
+        raise InputError(
+            f"{index.folder} has become shorter since it was opened: open the index again"
+        ) from error
+    return sums
 
-    entries, owners = _entries(index.mixed_starts, outlines)
-    places = index.mixed_blocks[entries] + n_blocks * (owners % 2)
-    asked = query.counts.ravel()[places] > 0  # blocks that the query does not touch stay unread
-    entries, owners, places = entries[asked], owners[asked], places[asked]
-    bits = index.bits_at(entries)
-    bits &= query.blocks.reshape(-1, bits.shape[1]).take(places, axis=0)
-    counts = count_voxels(bits)
-    # Weights are summed in float64, which is exact for these integers.
-    sums += np.bincount(owners, counts, len(outlines)).astype(np.int64)
-    return sums.reshape(len(ids), 2).T
 
-
-def _entries(
-    starts: NDArray[np.int64], outlines: NDArray[np.intp]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions of all entries of some outlines, and which of the outlines each belongs to."""
-    first = starts[outlines]
-    lengths = starts[outlines + 1] - first
-    owners = np.repeat(np.arange(len(outlines)), lengths)
-    shift = first - (np.cumsum(lengths) - lengths)
-    return np.arange(len(owners)) + shift[owners], owners
+def _least_sums(
+    rows: NDArray[np.uint16], groups: NDArray[np.intp], query: CutQuery
+) -> NDArray[np.uint32]:
+    """Upper bounds (2, n_groups, m) of the intersections, from the most (n, 2, n_coarse, m)."""
+    sums = np.empty((2, len(groups), rows.shape[-1]), np.uint32)
+    kernels.least_sums(rows, groups.astype(np.int64, copy=False), query.coarse, sums)
+    return sums

@@ -53,8 +53,7 @@ FIRST_BATCH = 24
 """Tumours scored in the first batch; each batch has twice as many."""
 
 MAX_BATCH = 96
-"""Most tumours scored at a time: arrays of 2 MB for large tumours. Much larger ones would
-be mapped anew for each batch, which takes longer than to fill them."""
+"""Most tumours scored at a time: the level may rise after each batch, and spare the next one."""
 
 
 @dataclass(frozen=True)

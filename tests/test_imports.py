@@ -25,6 +25,7 @@ ROOMS = [
     "dbgen",  # how it is made: a study, simulated on a machine, put into a store
     "dbgen.sharing",  # how others get it
     "query.index",  # a database's outlines, ready to be searched
+    "query.kernels",  # counts what a query and tumours share, in C or NumPy
     "query",  # exact search
     "query.strategies",  # the paper's other ways, some of which rank with the exact one
     "query.evaluation",  # asks them all
@@ -83,7 +84,8 @@ def name_of(path):
 FILES = {
     name_of(path): path
     for folder in ("glioquery", "atlas", "solver", "dbgen", "query", "pipeline")
-    for path in sorted((ROOT / folder).rglob("*.py"))
+    for path in sorted((ROOT / folder).rglob("*.py*"))
+    if path.suffix in (".py", ".pyi")  # what C defines
 }
 
 

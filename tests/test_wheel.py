@@ -16,6 +16,8 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = ("glioquery", "atlas", "solver", "dbgen", "query", "pipeline")
 MADE = ("__pycache__", ".lock")
 """What work in the tree leaves there."""
+COMPILED = ("*.so", "*.pyd")
+"""What is compiled; an installation has it if there was a compiler."""
 
 
 def files_of_tree():
@@ -24,7 +26,8 @@ def files_of_tree():
     for folder in FOLDERS:
         for path in (ROOT / folder).rglob("*"):
             relative = path.relative_to(ROOT)
-            if path.is_file() and not set(MADE) & set(relative.parts):
+            is_made = set(MADE) & set(relative.parts) or any(map(path.match, COMPILED))
+            if path.is_file() and not is_made:
                 name = relative.as_posix()
                 names.add(name if folder == "glioquery" else f"glioquery/{name}")
     return names
@@ -50,7 +53,8 @@ def files_listed():
 
 def test_every_file_of_the_tree_is_installed():
     left_out = files_of_tree() - files_listed()
-    assert not {name for name in left_out if not fnmatch(name, "*.md")}, "add it to pyproject.toml"
+    left_out = {name for name in left_out if not fnmatch(name, "*.md") | fnmatch(name, "*.c")}
+    assert not left_out, "add it to pyproject.toml"
     assert files_listed() <= files_of_tree()
 
 
@@ -75,10 +79,13 @@ def test_sdist_and_wheel_hold_the_tree(built):
     sdist, wheel = built
     with zipfile.ZipFile(wheel) as file:
         names = {name for name in file.namelist() if name.startswith("glioquery/")}
-    assert names == files_listed()
+    is_compiled = {name for name in names if any(fnmatch(name, form) for form in COMPILED)}
+    assert names - is_compiled == files_listed()
+    assert len(is_compiled) == 1
     with tarfile.open(sdist) as file:
         packed = {name.partition("/")[2] for name in file.getnames()}
-    assert {"LICENSE", "README.md", "atlas/sri24/LICENSE", "pyproject.toml"} <= packed
+    sources = {"pyproject.toml", "setup.py", "query/kernels/compiled.c"}
+    assert {"LICENSE", "README.md", "atlas/sri24/LICENSE"} | sources <= packed
 
 
 def state_of(folder):

@@ -28,6 +28,7 @@ The bits are stored sample by sample, because they are read for fewer still.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 from dataclasses import dataclass, replace
@@ -45,7 +46,7 @@ from ...dbgen.store.packed import unpack_outlines
 from ...errors import InputError, MissingError
 from ...paths import StrPath
 from ...solver import Thresholds, TumorMasks
-from .bits import take_bits
+from .bits import opened_bits
 from .blocks import WORDS, block_shape, coarse_shape, join_blocks
 from .source import ABSOLUTE, Indexed, OutlineSource, Portion
 
@@ -297,19 +298,9 @@ class Index:
                     f"not the one that {MANIFEST} records; {REMEDY}"
                 )
 
-    def bits_at(self, entries: NDArray[np.intp]) -> NDArray[np.uint64]:
-        """Bits of some of the mixed blocks; see `bits.take_bits`.
-
-        Parameters
-        ----------
-        entries : (m,) int array
-            Rows of `mixed_bits`.
-
-        Returns
-        -------
-        (m, WORDS) uint64 array
-        """
-        return take_bits(self.mixed_bits, self.folder / "mixed_bits.npy", entries)
+    def opened_bits(self) -> contextlib.AbstractContextManager[tuple[int, int]]:
+        """The file of `mixed_bits`, open if a search has to read it; see `bits.opened_bits`."""
+        return opened_bits(self.folder / "mixed_bits.npy", self.mixed_bits.nbytes)
 
     def release_bits(self) -> None:
         """Give mapped bits back to the system, which keeps them in its page cache.

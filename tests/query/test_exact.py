@@ -14,11 +14,13 @@ from glioquery.query import (
     build_index,
     counting,
     exact,
+    kernels,
     search,
     search_counted,
     search_many,
 )
 from glioquery.query.index import bits
+from glioquery.query.kernels import plain
 from glioquery.solver import TumorMasks
 
 
@@ -60,7 +62,12 @@ def test_same_as_the_loop(data, source, shared_index, naive):
     first, groups, batch = (data.draw(st.integers(1, most)) for most in (12, 12, 100))
     sizes = {"FIRST_GROUPS": first, "MAX_GROUPS": groups, "FIRST_BATCH": batch}
     mapped = data.draw(st.sampled_from([0, bits.MAPPED_AT_MOST]))  # at most 0 bytes: all are read
-    with patch.multiple(exact, **sizes), patch.object(bits, "MAPPED_AT_MOST", mapped):
+    form = data.draw(st.sampled_from([kernels, plain]))
+    with (
+        patch.multiple(exact, **sizes),
+        patch.object(bits, "MAPPED_AT_MOST", mapped),
+        patch.object(counting, "kernels", form),
+    ):
         found = search(shared_index, masks, k=k, empty_score=empty_score)
     assert found == naive(source, masks, k, empty_score)
 
