@@ -43,9 +43,9 @@ def dice_from_counts(
     float64 array in [0, 1]
     """
     intersection, total = np.asarray(intersection, np.int64), np.asarray(total, np.int64)
-    dice: NDArray[np.float64] = 2 * intersection / np.maximum(total, 1)
-    are_empty = total == 0
-    return np.where(are_empty, empty_score, dice) if are_empty.any() else dice
+    if total.min(initial=1) > 0:  # a pass less than to look for empty ones
+        return 2 * intersection / total
+    return np.where(total == 0, empty_score, 2 * intersection / np.maximum(total, 1))
 
 
 def dice_of(a: NDArray[np.bool_], b: NDArray[np.bool_], *, empty_score: float = 0.0) -> float:

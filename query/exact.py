@@ -47,13 +47,13 @@ FIRST_GROUPS = 16
 """Groups whose members are bounded in the first batch; each batch has twice as many."""
 
 MAX_GROUPS = 128
-"""Most groups at a time: a few MB, with all blocks of them touched."""
+"""Most groups at a time: the level may rise after each batch, and spare the next one."""
 
-FIRST_BATCH = 24
+FIRST_BATCH = 40
 """Tumours scored in the first batch; each batch has twice as many."""
 
-MAX_BATCH = 96
-"""Most tumours scored at a time: the level may rise after each batch, and spare the next one."""
+MAX_BATCH = 160
+"""Most tumours scored at a time."""
 
 
 @dataclass(frozen=True)

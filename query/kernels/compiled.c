@@ -96,19 +96,31 @@ wrong_shape(const char *what)
 
 /* ---------------------------------------------------------------- cut_outline */
 
-FOR_EACH_PROCESSOR static uint64_t
-any_of(const uint8_t *bytes, Py_ssize_t n)
+/* Which slabs of n bytes hold anything. Four are read side by side, as memory does that faster. */
+FOR_EACH_PROCESSOR static void
+find_held(const uint8_t *mask, Py_ssize_t n_slabs, Py_ssize_t n, uint8_t *is_held)
 {
-    uint64_t any = 0;
-    Py_ssize_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        uint64_t word;
-        memcpy(&word, bytes + i, 8);
-        any |= word;
+    Py_ssize_t quarter = (n_slabs + 3) / 4, n_words = n / 8;
+    for (Py_ssize_t x = 0; x < quarter; x++) {
+        const uint8_t *slab[4];
+        uint64_t any[4] = {0, 0, 0, 0};
+        Py_ssize_t number[4];
+        for (int q = 0; q < 4; q++) {
+            number[q] = x + q * quarter < n_slabs ? x + q * quarter : x;
+            slab[q] = mask + number[q] * n;
+        }
+        for (Py_ssize_t i = 0; i < n_words; i++)
+            for (int q = 0; q < 4; q++) {
+                uint64_t word;
+                memcpy(&word, slab[q] + 8 * i, 8);
+                any[q] |= word;
+            }
+        for (int q = 0; q < 4; q++) {
+            for (Py_ssize_t i = 8 * n_words; i < n; i++)
+                any[q] |= slab[q][i];
+            is_held[number[q]] = any[q] != 0;
+        }
     }
-    for (; i < n; i++)
-        any |= bytes[i];
-    return any;
 }
 
 /* How many of n bytes of 0 and 1 are 1. */
@@ -155,14 +167,15 @@ count_blocks(uint64_t *blocks, uint16_t *counts, uint16_t *coarse, const uint64_
 
 static int64_t
 cut(const uint8_t *mask, const Py_ssize_t *grid, const Py_ssize_t *corner, const uint64_t *tissue,
-    const Py_ssize_t *shape, uint64_t *blocks, uint16_t *counts, uint16_t *coarse)
+    const Py_ssize_t *shape, uint64_t *blocks, uint16_t *counts, uint16_t *coarse, uint8_t *is_held)
 {
+    find_held(mask, grid[0], grid[1] * grid[2], is_held);
     int64_t volume = 0;
     uint8_t *octets = (uint8_t *)blocks;
     for (Py_ssize_t x = 0; x < grid[0]; x++) {
         const uint8_t *slab = mask + x * grid[1] * grid[2];
         Py_ssize_t inside_x = x - corner[0], i = inside_x / EDGE;
-        if (!any_of(slab, grid[1] * grid[2])) /* most of the brain is empty of the outline */
+        if (!is_held[x]) /* most of the brain is empty of the outline */
             continue;
         for (Py_ssize_t y = 0; y < grid[1]; y++) {
             const uint8_t *row = slab + y * grid[2];
@@ -209,11 +222,17 @@ cut_outline(PyObject *module, PyObject *args)
         wrong_shape("mask, tissue, blocks and counts");
         goto done;
     }
+    uint8_t *is_held = PyMem_Malloc((size_t)SHAPE(a[0])[0] + 1);
+    if (!is_held) {
+        PyErr_NoMemory();
+        goto done;
+    }
     int64_t volume;
     Py_BEGIN_ALLOW_THREADS
     volume = cut(DATA(a[0]), SHAPE(a[0]), corner, DATA(a[1]), shape, DATA(a[2]), DATA(a[3]),
-                 DATA(a[4]));
+                 DATA(a[4]), is_held);
     Py_END_ALLOW_THREADS
+    PyMem_Free(is_held);
     result = PyLong_FromLongLong(volume);
 done:
     release(a, 5);
