@@ -14,10 +14,11 @@ tell: both are drawn with errors, and their mean errs less than either. Where th
 farther apart or closer together than that, the whole one is taken as widened by oedema without
 cells, or cut short, and the core's counts.
 
-Far from every core that is no longer so. A whole outline there shows a second tumour, whose core is
-not outlined, and t becomes what the whole outline tells, t_whole + a / 2, if that is less; but not
-less than at the isoline of the core, for no core was seen. How much of it counts rises smoothly
-with t_core (`FAR_MM`) and with e (`BEYOND_OEDEMA_MM`). Then two corrections:
+Far from every core that is no longer so. Where the growth does not explain it, a whole outline
+there shows a second tumour, whose core is not outlined, and t becomes what the whole outline tells,
+t_whole + a / 2, if that is less; but not less than at the isoline of the core, for no core was
+seen. How much of it counts rises smoothly with t_core (`FAR_MM`) and with e (`BEYOND_OEDEMA_MM`),
+and falls with the growth's density (`EXPLAINED`). Then two corrections:
 
 - a share of the growth's own logit, where the growth has cells: it rests on all of both outlines
   together, and is the least noisy;
@@ -71,6 +72,10 @@ FAR_MM, BEYOND_OEDEMA_MM = (15.0, 25.0), (10.0, 20.0)
 """Travel time from the core, and difference e, from which the whole outline begins to count alone
 and from which it does. In the virtual patients oedema reaches 15 mm at most, and second tumours lie
 20 to 40 mm away. Oedema that reaches farther is taken for tumour."""
+
+EXPLAINED = (0.01, 0.1)
+"""Densities of the growth from which it begins to explain a whole outline, and from which it does:
+half of the outline's own."""
 
 PROFILE_MM = 2.0
 """Voxels in which the growth's profile is read."""
@@ -213,7 +218,7 @@ def _agree_on_grid(
     if core is None:
         return logits
     placing, following, apart = _fronts(coarse.values, grown_core, grown_whole, lambda_mm, levels)
-    middle = _middle(core.smooth, core.smooth if whole is None else whole.smooth, apart)
+    middle = _middle(core.smooth, core.smooth if whole is None else whole.smooth, apart, growth)
     reached = np.isfinite(middle)
     share = GROWTH_SHARE * rising(growth[reached])
     grown = logit(np.clip(growth[reached], GROWTH_FROM, 1 - GROWTH_FROM))
@@ -253,17 +258,26 @@ def _ways(terrain: Terrain, isolines: Terrain, name: str) -> tuple[_Way | None, 
 
 
 def _middle(
-    core: NDArray[np.float32], whole: NDArray[np.float32], apart_mm: float
+    core: NDArray[np.float32],
+    whole: NDArray[np.float32],
+    apart_mm: float,
+    growth: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """The travel time t that both outlines tell; +inf where one front does not arrive."""
+    """The travel time t that both outlines tell; +inf where one front does not arrive.
+
+    Without a growth, as for the growth's own isolines, no whole outline counts alone.
+    """
     both = np.isfinite(core) & np.isfinite(whole)
     from_core, from_whole, apart = core[both], whole[both], np.float32(apart_mm)
     excess = from_core - from_whole - apart
     time = from_core - (apart + np.clip(excess, -APART_MM, APART_MM)) / 2
-    alone = np.maximum(from_whole + apart / 2, -apart / 2)
-    counts = _smooth_step(from_core, *FAR_MM) * _smooth_step(excess, *BEYOND_OEDEMA_MM)
+    if growth is not None:
+        alone = np.maximum(from_whole + apart / 2, -apart / 2)
+        counts = _smooth_step(from_core, *FAR_MM) * _smooth_step(excess, *BEYOND_OEDEMA_MM)
+        counts *= 1 - _between(growth[both], *EXPLAINED)
+        time -= counts * np.maximum(time - alone, 0)
     middle = np.full(core.shape, np.inf, np.float32)
-    middle[both] = time - counts * np.maximum(time - alone, 0)
+    middle[both] = time
     return middle
 
 
@@ -298,8 +312,12 @@ def _fronts(
 
 def rising(growth: NDArray[np.float32]) -> NDArray[np.float32]:
     """From 0 where the growth has no cells to 1 where it has, smoothly in the logit."""
-    low, high = (float(logit(u)) for u in (GROWTH_FROM, GROWTH_FULL))
-    return _smooth_step(logit(np.clip(growth, GROWTH_FROM, GROWTH_FULL)), low, high)
+    return _between(growth, GROWTH_FROM, GROWTH_FULL)
+
+
+def _between(growth: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
+    """From 0 up to the low density to 1 from the high one on, smoothly in the logit."""
+    return _smooth_step(logit(np.clip(growth, low, high)), float(logit(low)), float(logit(high)))
 
 
 def _smooth_step(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:

@@ -173,7 +173,8 @@ def test_a_second_tumour_without_a_core_is_placed_by_its_own_outline():
 def test_the_whole_outline_counts_alone_only_far_from_the_core(apart):
     grid = np.meshgrid(*[np.linspace(-20, 60, 161, dtype=np.float32)] * 2, indexing="ij")
     core, whole = grid
-    found, excess = agreement._middle(core, whole, apart), core - whole - apart
+    unexplained, excess = np.full_like(core, 1e-3), core - whole - apart
+    found = agreement._middle(core, whole, apart, unexplained)
     mean = (core + whole) / 2
     near = (core <= 15) & (np.abs(excess) <= agreement.APART_MM)
     no_oedema = (core >= 25) & (excess >= 20)
@@ -181,7 +182,10 @@ def test_the_whole_outline_counts_alone_only_far_from_the_core(apart):
     np.testing.assert_allclose(
         found[no_oedema], np.maximum(whole + apart / 2, -apart / 2)[no_oedema], atol=1e-4
     )
-    assert (found <= core - (apart + np.clip(excess, -20, 20)) / 2 + 1e-4).all()
+    bounded = core - (apart + np.clip(excess, -20, 20)) / 2
+    assert (found <= bounded + 1e-4).all()
+    explained = agreement._middle(core, whole, apart, np.full_like(core, 0.1))
+    np.testing.assert_allclose(explained, bounded, atol=1e-4)
     assert np.abs(np.diff(found[core[:, 0] > 0], axis=0)).max() < 3  # no jump
 
 
