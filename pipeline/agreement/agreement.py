@@ -9,16 +9,10 @@ than any growth. So the growth gives the shape of the front, and the outlines it
 z is the logit of the density, t_core and t_whole the signed travel times from the outlines through
 the patient's tissue (`travel`), smoothed (`smoothing`), a what lies between the growth's own
 isolines, and F the profile of the growth, read off its own density by the same t from its own
-isolines (`Front`). Where |e| is no more than `APART_MM`, t is the mean of what the two outlines
-tell: both are drawn with errors, and their mean errs less than either. Where the outlines lie
-farther apart or closer together than that, the whole one is taken as widened by oedema without
-cells, or cut short, and the core's counts.
-
-Far from every core that is no longer so. Where the growth does not explain it, a whole outline
-there shows a second tumour, whose core is not outlined, and t becomes what the whole outline tells,
-t_whole + a / 2, if that is less; but not less than at the isoline of the core, for no core was
-seen. How much of it counts rises smoothly with t_core (`FAR_MM`) and with e (`BEYOND_OEDEMA_MM`),
-and falls with the growth's density (`EXPLAINED`). Then two corrections:
+isolines (`Front`). Where |e| is no more than `APART_MM`, t is the mean of the two times: both
+outlines are drawn with errors, and their mean errs less than either. Where the outlines lie farther
+apart or closer together than that, the whole one is taken as widened by oedema without cells, or
+cut short, and the core's counts. Then two corrections:
 
 - a share of the growth's own logit, where the growth has cells: it rests on all of both outlines
   together, and is the least noisy;
@@ -65,17 +59,8 @@ CORE_REACH_MM = 3.0
 
 APART_MM = 20.0
 """Largest difference between the outlines' distance and that of the growth's isolines, in travel
-time, that moves the front near a core: more than the oedema of the virtual patients, on whom a
-bound of 6 loses coverage."""
-
-FAR_MM, BEYOND_OEDEMA_MM = (15.0, 25.0), (10.0, 20.0)
-"""Travel time from the core, and difference e, from which the whole outline begins to count alone
-and from which it does. In the virtual patients oedema reaches 15 mm at most, and second tumours lie
-20 to 40 mm away. Oedema that reaches farther is taken for tumour."""
-
-EXPLAINED = (0.01, 0.1)
-"""Densities of the growth from which it begins to explain a whole outline, and from which it does:
-half of the outline's own."""
+time, that moves the front. What exceeds it does not count: more than the oedema of the virtual
+patients, on whom a bound of 6 loses coverage and none gains a little more (docs/trial.md)."""
 
 PROFILE_MM = 2.0
 """Voxels in which the growth's profile is read."""
@@ -218,7 +203,7 @@ def _agree_on_grid(
     if core is None:
         return logits
     placing, following, apart = _fronts(coarse.values, grown_core, grown_whole, lambda_mm, levels)
-    middle = _middle(core.smooth, core.smooth if whole is None else whole.smooth, apart, growth)
+    middle = _middle(core.smooth, core.smooth if whole is None else whole.smooth, apart)
     reached = np.isfinite(middle)
     share = GROWTH_SHARE * rising(growth[reached])
     grown = logit(np.clip(growth[reached], GROWTH_FROM, 1 - GROWTH_FROM))
@@ -258,26 +243,13 @@ def _ways(terrain: Terrain, isolines: Terrain, name: str) -> tuple[_Way | None, 
 
 
 def _middle(
-    core: NDArray[np.float32],
-    whole: NDArray[np.float32],
-    apart_mm: float,
-    growth: NDArray[np.float32] | None = None,
+    core: NDArray[np.float32], whole: NDArray[np.float32], apart_mm: float
 ) -> NDArray[np.float32]:
-    """The travel time t that both outlines tell; +inf where one front does not arrive.
-
-    Without a growth, as for the growth's own isolines, no whole outline counts alone.
-    """
+    """The travel time t that both outlines tell; +inf where one front does not arrive."""
     both = np.isfinite(core) & np.isfinite(whole)
-    from_core, from_whole, apart = core[both], whole[both], np.float32(apart_mm)
-    excess = from_core - from_whole - apart
-    time = from_core - (apart + np.clip(excess, -APART_MM, APART_MM)) / 2
-    if growth is not None:
-        alone = np.maximum(from_whole + apart / 2, -apart / 2)
-        counts = _smooth_step(from_core, *FAR_MM) * _smooth_step(excess, *BEYOND_OEDEMA_MM)
-        counts *= 1 - _between(growth[both], *EXPLAINED)
-        time -= counts * np.maximum(time - alone, 0)
+    excess = np.clip(core[both] - whole[both] - np.float32(apart_mm), -APART_MM, APART_MM)
     middle = np.full(core.shape, np.inf, np.float32)
-    middle[both] = time
+    middle[both] = core[both] - (np.float32(apart_mm) + excess) / 2
     return middle
 
 
@@ -312,15 +284,7 @@ def _fronts(
 
 def rising(growth: NDArray[np.float32]) -> NDArray[np.float32]:
     """From 0 where the growth has no cells to 1 where it has, smoothly in the logit."""
-    return _between(growth, GROWTH_FROM, GROWTH_FULL)
-
-
-def _between(growth: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
-    """From 0 up to the low density to 1 from the high one on, smoothly in the logit."""
-    return _smooth_step(logit(np.clip(growth, low, high)), float(logit(low)), float(logit(high)))
-
-
-def _smooth_step(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
-    """From 0 up to the low value to 1 from the high one on, smoothly."""
-    x = np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
+    low, high = (float(logit(u)) for u in (GROWTH_FROM, GROWTH_FULL))
+    z = logit(np.clip(growth, GROWTH_FROM, GROWTH_FULL))
+    x = (z - low) / (high - low)
     return x * x * (3 - 2 * x)
