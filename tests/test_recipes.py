@@ -14,7 +14,7 @@ from glioquery.pipeline.commands.cli import COMMANDS
 ROOT = Path(__file__).parent.parent
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 NEEDED = {
-    "pyproject.toml", "constraints.txt", "README.md", "LICENSE", "glioquery",
+    "pyproject.toml", "setup.py", "constraints.txt", "README.md", "LICENSE", "glioquery",
     *(folder.split("/")[0] for folder in SETTINGS["tool"]["setuptools"]["package-dir"].values()),
 }  # fmt: skip
 """What `pip install .` needs of the tree."""
