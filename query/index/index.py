@@ -299,7 +299,13 @@ class Index:
                 )
 
     def opened_bits(self) -> contextlib.AbstractContextManager[tuple[int, int]]:
-        """The file of `mixed_bits`, open if a search has to read it; see `bits.opened_bits`."""
+        """The file of `mixed_bits`, open if a search has to read it.
+
+        Returns
+        -------
+        context manager
+            Of a descriptor and a number of bytes, see `bits.opened_bits`.
+        """
         return opened_bits(self.folder / "mixed_bits.npy", self.mixed_bits.nbytes)
 
     def release_bits(self) -> None:
