@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
 from ..solver import TumorMasks
 from . import kernels
 from .dice import OUTLINES
@@ -117,25 +116,20 @@ def intersect(index: Index, query: CutQuery, ids: NDArray[np.intp]) -> NDArray[n
         If the file of the bits has become shorter since the index was opened.
     """
     sums = np.zeros((2, len(ids)), np.int64)
-    try:
-        with index.opened_bits() as (descriptor, header):
-            kernels.intersections(
-                ids.astype(np.int64, copy=False),
-                index.full_starts,
-                index.full_blocks,
-                index.mixed_starts,
-                index.mixed_blocks,
-                index.mixed_bits,
-                descriptor,
-                header,
-                query.counts,
-                query.blocks,
-                sums,
-            )
-    except EOFError as error:
-        raise InputError(
-            f"{index.folder} has become shorter since it was opened: open the index again"
-        ) from error
+    with index.opened_bits() as (descriptor, header):
+        kernels.intersections(
+            np.ascontiguousarray(ids, np.int64),
+            index.full_starts,
+            index.full_blocks,
+            index.mixed_starts,
+            index.mixed_blocks,
+            index.mixed_bits,
+            descriptor,
+            header,
+            query.counts,
+            query.blocks,
+            sums,
+        )
     return sums
 
 
@@ -144,5 +138,5 @@ def _least_sums(
 ) -> NDArray[np.uint32]:
     """Upper bounds (2, n_groups, m) of the intersections, from the most (n, 2, n_coarse, m)."""
     sums = np.empty((2, len(groups), rows.shape[-1]), np.uint32)
-    kernels.least_sums(rows, groups.astype(np.int64, copy=False), query.coarse, sums)
+    kernels.least_sums(rows, np.ascontiguousarray(groups, np.int64), query.coarse, sums)
     return sums

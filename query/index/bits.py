@@ -3,7 +3,7 @@
 The system maps a page of 4 kB when it is first touched, and some sixteen around it, which takes
 longer than to copy what a search asks of them; and all of them count as memory of the process. The
 pages of a small index soon stay mapped. Those of a large one never do, so its bits are read: one
-call for the blocks of an outline, which lie together.
+call for the blocks of an outline, which lie together. (`kernels.plain` takes all from the map.)
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...errors import InputError
+
 MAPPED_AT_MOST = 2**29
 """Bytes of bits that are taken from the map; of more than these, what is asked for is read."""
 
@@ -21,7 +23,7 @@ MAPPED = -1
 
 
 @contextlib.contextmanager
-def opened_bits(file: Path, n_bytes: int) -> Iterator[tuple[int, int]]:
+def opened_bits(file: Path, file_bytes: int, n_bytes: int) -> Iterator[tuple[int, int]]:
     """Open the file of bits, if they are to be read.
 
     Parameters
@@ -29,8 +31,8 @@ def opened_bits(file: Path, n_bytes: int) -> Iterator[tuple[int, int]]:
     file : Path
         The .npy file that they are mapped from. Where it is gone, for another index has taken its
         place, the map still holds what was in it.
-    n_bytes : int
-        Bytes of all bits.
+    file_bytes, n_bytes : int
+        Bytes of the whole file as it was written, and of all bits, which end it.
 
     Yields
     ------
@@ -38,6 +40,11 @@ def opened_bits(file: Path, n_bytes: int) -> Iterator[tuple[int, int]]:
         The open file, or `MAPPED`.
     header : int
         Bytes in the file before the bits.
+
+    Raises
+    ------
+    InputError
+        If the file has become shorter.
     """
     if n_bytes <= MAPPED_AT_MOST or not hasattr(os, "pread"):
         yield MAPPED, 0
@@ -48,6 +55,8 @@ def opened_bits(file: Path, n_bytes: int) -> Iterator[tuple[int, int]]:
         yield MAPPED, 0
         return
     try:
-        yield descriptor, os.fstat(descriptor).st_size - n_bytes
+        if os.fstat(descriptor).st_size < file_bytes:
+            raise InputError(f"{file} has become shorter since it was opened: open the index again")
+        yield descriptor, file_bytes - n_bytes
     finally:
         os.close(descriptor)

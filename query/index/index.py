@@ -306,7 +306,8 @@ class Index:
         context manager
             Of a descriptor and a number of bytes, see `bits.opened_bits`.
         """
-        return opened_bits(self.folder / "mixed_bits.npy", self.mixed_bits.nbytes)
+        file = self.folder / "mixed_bits.npy"
+        return opened_bits(file, self.files[file.name]["bytes"], self.mixed_bits.nbytes)
 
     def release_bits(self) -> None:
         """Give mapped bits back to the system, which keeps them in its page cache.

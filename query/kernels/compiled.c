@@ -31,12 +31,11 @@
 #endif
 
 enum {
-    EDGE = 8,     /* voxels along the edge of a block, as in `blocks` */
-    WORDS = 8,    /* 64-bit words of a block */
-    COLUMNS = 1024, /* columns of `least_sums` that are added up at a time: they stay in registers
-                      or the nearest cache */
-    ROWS = 15,    /* rows that 16 bits can add up: a coarse block has 4096 voxels at most */
-    NEAR = 64     /* blocks (4 kB) that are read although not asked for, to make one reading of two */
+    EDGE = 8,       /* voxels along the edge of a block, as in `blocks` */
+    WORDS = 8,      /* 64-bit words of a block */
+    COLUMNS = 1024, /* columns of `least_sums` that are added up at a time, in the nearest cache */
+    ROWS = 15,      /* rows that 16 bits can add up: a coarse block has 4096 voxels at most */
+    NEAR = 64       /* blocks (4 kB) that are read although not asked for: one reading, not two */
 };
 
 static inline unsigned

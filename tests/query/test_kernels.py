@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from glioquery.errors import InputError
+from glioquery.query import build_index, search
 from glioquery.query.index import bits
 from glioquery.query.index.blocks import block_places, coarse_shape
 from glioquery.query.kernels import plain
+from glioquery.solver import TumorMasks
 
 FORMS = [plain]
 try:
@@ -100,6 +103,7 @@ class Made:
         mixed_bits = random_bits(rng, len(mixed_blocks), 8)
         self.file = folder / "mixed_bits.npy"
         np.save(self.file, mixed_bits)
+        self.file_bytes = self.file.stat().st_size
         self.index = [full_starts, full_blocks, mixed_starts, mixed_blocks, mixed_bits]
         self.blocks = random_bits(rng, 2, self.N_BLOCKS, 8)
         self.blocks[:, rng.random(self.N_BLOCKS) < rng.choice([0.1, 0.9, 0.99])] = 0
@@ -110,6 +114,9 @@ class Made:
             of_bits = mixed_bits[first : first + len(in_mixed)] & self.blocks[which, in_mixed]
             total = self.counts[which, in_full].sum() + np.bitwise_count(of_bits).sum()
             self.expected[which, outline // 2] = total
+
+    def opened(self):
+        return bits.opened_bits(self.file, self.file_bytes, self.index[-1].nbytes)
 
     def count(self, kernels, ids, descriptor=bits.MAPPED, header=0):
         sums = np.full((2, len(ids)), 99, np.int64)
@@ -127,7 +134,7 @@ def test_intersections_are_those_of_a_loop(kernels, tmp_path_factory, seed, n, i
     ids = rng.integers(0, 5, n)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bits, "MAPPED_AT_MOST", 0 if is_read else 2**40)
-        with bits.opened_bits(made.file, made.index[-1].nbytes) as (descriptor, header):
+        with made.opened() as (descriptor, header):
             assert (descriptor == bits.MAPPED) == (not is_read)
             if is_read and kernels is compiled:
                 made.index[-1] = np.zeros_like(made.index[-1])  # what is read counts
@@ -143,18 +150,34 @@ def made(tmp_path):
 def test_a_file_that_is_gone_is_still_mapped(made, monkeypatch):
     monkeypatch.setattr(bits, "MAPPED_AT_MOST", 0)
     made.file.unlink()
-    with bits.opened_bits(made.file, made.index[-1].nbytes) as (descriptor, _):
+    with made.opened() as (descriptor, _):
         assert descriptor == bits.MAPPED
 
 
 @needs_compiled
 def test_a_file_that_is_too_short_is_refused(made, monkeypatch):
     monkeypatch.setattr(bits, "MAPPED_AT_MOST", 0)
-    with bits.opened_bits(made.file, made.index[-1].nbytes) as (descriptor, header):
+    with made.opened() as (descriptor, header):
         with made.file.open("r+b") as file:
             file.truncate(header + 64)
         with pytest.raises(EOFError, match="shorter"):
             made.count(compiled, range(5), descriptor, header)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5, 0.999])
+def test_a_search_says_that_its_index_has_become_shorter(source, tmp_path, monkeypatch, kept):
+    monkeypatch.setattr(bits, "MAPPED_AT_MOST", 0)
+    index = build_index(source, tmp_path / "index", n_workers=1)
+    query = TumorMasks(source.core[3], source.whole[3], source.grid)
+    assert search(index, query, k=1)[0].sample == 3
+    with (index.folder / "mixed_bits.npy").open("r+b") as file:
+        file.truncate(int(kept * index.mixed_bits.nbytes))
+    told = []
+    try:
+        search(index, query)
+    except InputError as error:
+        told.append(str(error))  # pytest would show the map of a file that is too short
+    assert "mixed_bits.npy has become shorter" in told[0]
 
 
 @needs_compiled
