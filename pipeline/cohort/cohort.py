@@ -43,6 +43,7 @@ from ..results.result_folder import (
     has_all_files,
     only_run,
     prepare_output,
+    require_inputs_kept,
     require_names,
 )
 from .case import Case
@@ -242,6 +243,7 @@ def invert_case(
             require_dicom_places(case.dicom, case.files.values())
         with only_run(folder):
             require_names(folder)
+            require_inputs_kept(folder, case.files.values())
             inputs = load_inputs(
                 tissue=case.tissue,
                 scans=case.named_scans,

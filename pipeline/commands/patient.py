@@ -42,7 +42,13 @@ from ..patient.named_files import (
     seg_convention,
 )
 from ..results.dicom_places import require_dicom_places
-from ..results.result_folder import find_faults, find_results, only_run, require_names
+from ..results.result_folder import (
+    find_faults,
+    find_results,
+    only_run,
+    require_inputs_kept,
+    require_names,
+)
 from ..terminal.printing import print_notice, print_step, show
 from ..terminal.progress import console
 
@@ -191,6 +197,9 @@ def invert_command(
     source, _ = open_for(options, database, model)
     context.with_resource(only_run(output))
     require_names(output)
+    later = () if scans is None else scans.later
+    inputs_of_later = (path for one in later for path in (one.t1, one.seg))
+    require_inputs_kept(output, filter(None, (*files.values(), *(tissue or ()), *inputs_of_later)))
     if dicom is not None:
         context.with_resource(only_run(dicom))
     ahead(lambda: source.atlas.t1)  # while the files are read

@@ -21,6 +21,7 @@ from ...dbgen.machine.files import remove_unfinished, sha256_of
 from ...dbgen.machine.lock import HeldError, hold
 from ...errors import InputError
 from ...paths import StrPath
+from ..dicom.dicom_path import split_number
 from ..names import is_map_name
 
 RESULT_FILE = "result.json"
@@ -153,6 +154,33 @@ def require_names(
     for name in folders:
         if (folder / name).exists() and not (folder / name).is_dir():
             raise _in_the_way(folder / name, "folder")
+
+
+def require_inputs_kept(folder: Path, inputs: Iterable[StrPath]) -> None:
+    """See that a result replaces none of the files that it is made from, before any work.
+
+    Those are maps of an earlier result in its folder: outlines that were corrected there, say.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the result, which need not exist.
+    inputs : iterable of path
+        Files, folders of series, and series as in FOLDER#3.
+
+    Raises
+    ------
+    InputError
+        If an input is a map in the folder.
+    """
+    place = folder.resolve()
+    for path in inputs:
+        given = split_number(path)[0].resolve()
+        if given.parent == place and is_map_name(given.name):
+            raise InputError(
+                f"{path} is a map of the result in {folder}, which a new one replaces: copy the "
+                "map elsewhere first, or choose another output folder"
+            )
 
 
 def _in_the_way(path: Path, kind: str) -> InputError:

@@ -1,5 +1,6 @@
 """A row of a cohort's table whose files are DICOM."""
 
+import errno
 from unittest.mock import Mock
 
 import numpy as np
@@ -46,8 +47,9 @@ def test_a_row_of_dicom_is_inverted_written_and_kept(coarse, near, quick, tmp_pa
     assert kept.kept and kept.error is None
     # A new result whose DICOM files cannot be written does not keep those of the old one.
     named = describe_request(case, near, options, anonymous=False)
+    full = OSError(errno.ENOSPC, "the disk is full")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dicom_outputs, "write_dicom", Mock(side_effect=OSError("the disk is full")))
+        patch.setattr(dicom_outputs, "write_dicom", Mock(side_effect=full))
         failure = invert_case(near.path, type(near.model), case, folder, named, options)
     assert "the disk is full" in failure and is_done(folder, named)
     assert not any((tmp_path / "dicom" / name).exists() for name in DICOM_FILES)

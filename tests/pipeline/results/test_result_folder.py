@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 
+import nibabel as nib
+import numpy as np
 import pytest
 from command_line import run
 
@@ -15,6 +17,7 @@ from glioquery.errors import InputError
 from glioquery.pipeline.cohort.cohort import Case, describe_request, invert_case, is_done
 from glioquery.pipeline.inversion.inversion import invert
 from glioquery.pipeline.inversion.options import InversionOptions
+from glioquery.pipeline.names import map_name
 from glioquery.pipeline.patient.patient import load_patient
 from glioquery.pipeline.results.outputs import REPORT_FILE, write_inversion
 from glioquery.pipeline.results.result_folder import (
@@ -27,6 +30,7 @@ from glioquery.pipeline.results.result_folder import (
     list_files,
     only_run,
     replaced,
+    require_inputs_kept,
     require_names,
 )
 from glioquery.pipeline.results.ro_crate import CRATE_FILE
@@ -119,6 +123,38 @@ def test_a_name_of_a_result_that_is_taken_is_refused_before_any_work(tmp_path, n
     with pytest.raises(InputError, match=f"{name} is to be a .* something else is there"):
         require_names(tmp_path)
     assert set(FILES) == {"matches.csv", CRATE_FILE, REPORT_FILE, RESULT_FILE}
+
+
+def test_an_input_that_the_result_would_replace_is_refused(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    write(out)
+    own, seg = out / "my-outline.nii.gz", out / MAP.format("a")
+    own.write_text("kept by every run")
+    (tmp_path / "link.nii.gz").symlink_to(seg)
+    require_inputs_kept(out, [own, tmp_path / seg.name, tmp_path / "series#3"])
+    require_inputs_kept(tmp_path / "new", [seg])
+    monkeypatch.chdir(out)
+    for path in (seg, seg.name, f"../out/{seg.name}", tmp_path / "link.nii.gz"):
+        with pytest.raises(InputError, match="copy the map elsewhere"):
+            require_inputs_kept(out, [own, path])
+
+
+@pytest.mark.parametrize("kind", ["seg", "tissue", "scan"])
+def test_no_command_replaces_its_inputs(capsys, tmp_path, kind):
+    out = tmp_path / "out"
+    write(out)
+    mine, other = out / MAP.format("a"), tmp_path / "t1.nii.gz"
+    for path in (mine, other):
+        nib.save(nib.Nifti1Image(np.ones((2, 2, 2), np.uint8), np.eye(4)), path)
+    given = {
+        "seg": ["--t1", other, "--seg", mine],
+        "tissue": ["--t1", other, "--seg", other, "--tissue", other, mine, other],
+        "scan": ["--scan", f"{other},{other},0", "--scan", f"{other},{mine},90"],
+    }[kind]
+    before = contents(out)
+    code, _, err = run(capsys, "invert", *given, "--labels", "brats2021", "-o", out)
+    assert code == 2 and "copy the map elsewhere" in " ".join(err.split())
+    assert contents(out) == before
 
 
 def test_parents_that_were_made_for_nothing_are_removed(tmp_path):
@@ -326,6 +362,11 @@ def test_request_and_thumbnail_of_a_cohort_belong_to_the_result(near, coarse, tm
     failing = dataclasses.replace(case, labels="brats2023")  # label 4 does not fit
     assert "do not fit" in invert_case(
         near.path, type(near.model), failing, tmp_path, request, *asked
+    )
+    seg = tmp_path / map_name("a", "SRI24", "dseg")
+    corrected = dataclasses.replace(case, scans=case.scans | {"seg": seg})
+    assert "copy the map elsewhere" in invert_case(
+        near.path, type(near.model), corrected, tmp_path, request, *asked
     )
     assert is_done(tmp_path, request) and find_faults(tmp_path) == []
     patient = load_patient(**case.scans, labels="brats2021")
