@@ -85,7 +85,7 @@ def bound_groups(
     It is the best merit of all pairs of an intersection and a volume that a member may have: the
     intersection is as large as it can be, and the volume no larger than it must be for that.
     """
-    most = _least_sums(index.most[None], np.zeros(1, np.int64), query)[:, 0].astype(np.int64)
+    most = _least_sums(index.most[None], np.zeros(1, np.int64), query)[:, 0]
     volumes = np.clip(most, index.ends[0], index.ends[1])
     totals = volumes + query.volumes_for(measure)[:, None]
     return measure.merit(np.minimum(most, volumes), totals, empty_score)
@@ -135,8 +135,8 @@ def intersect(index: Index, query: CutQuery, ids: NDArray[np.intp]) -> NDArray[n
 
 def _least_sums(
     rows: NDArray[np.uint16], groups: NDArray[np.intp], query: CutQuery
-) -> NDArray[np.uint32]:
+) -> NDArray[np.int64]:
     """Upper bounds (2, n_groups, m) of the intersections, from the most (n, 2, n_coarse, m)."""
     sums = np.empty((2, len(groups), rows.shape[-1]), np.uint32)
     kernels.least_sums(rows, np.ascontiguousarray(groups, np.int64), query.coarse, sums)
-    return sums
+    return sums.astype(np.int64)  # as exact counts are: a measure's formula may go below 0

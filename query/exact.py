@@ -143,7 +143,7 @@ def search_counted(
     ----------
     index, masks, k, measure, empty_score, ventricles : as in `search`
     progress : callable(done, total)
-        Called as tumours are done.
+        As in `search`.
 
     Returns
     -------
@@ -229,9 +229,7 @@ def score_samples(
         If the index holds no such sample, or as in `search`.
     """
     check_request(1, empty_score)
-    ids = np.asarray(samples, np.intp)
-    if ((ids < 0) | (ids >= index.n_samples)).any():
-        raise InputError(f"samples are numbered 0 to {index.n_samples - 1}, got {list(samples)}")
+    ids = index.require_samples(samples)
     query = CutQuery.of(index, masks)
     counts = intersect(index, query, ids)
     if measure.from_counts is not None:

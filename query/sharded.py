@@ -107,7 +107,7 @@ class ShardedIndex:
     def _ask(
         self, queries: list[TumorMasks], k: int, measure: Measure, empty_score: float
     ) -> list[Any]:
-        code = measure.from_masks or Measure
+        code = measure.from_masks or measure.from_counts or Measure
         with carried_by_value(code.function if isinstance(code, UserFunction) else code):
             shared, how = self._ray.put(queries), self._ray.put(measure)
         return [actor.search_many.remote(shared, how, k, empty_score) for actor in self._actors]

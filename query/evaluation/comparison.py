@@ -185,7 +185,7 @@ def _ask_all(
     progress: Progress,
 ) -> list[Row]:
     path = folder / f"{queries.name}-{contestant.label.replace(' ', '')}.json"
-    state = [index.database_checksum, index.path.name, strategy.fingerprint, contestant.rerank]
+    state = [index.database_checksum, index.drawn_at, strategy.fingerprint, contestant.rerank]
     state += [processor(), version("glioquery")]  # the times are theirs
     kept = _kept(path, state)
     rows: list[Row] = []

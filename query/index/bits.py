@@ -56,7 +56,11 @@ def opened_bits(file: Path, file_bytes: int, n_bytes: int) -> Iterator[tuple[int
         return
     try:
         if os.fstat(descriptor).st_size < file_bytes:
-            raise InputError(f"{file} has become shorter since it was opened: open the index again")
+            raise EOFError
         yield descriptor, file_bytes - n_bytes
+    except EOFError:  # at once, or as it is read
+        raise InputError(
+            f"{file} has become shorter since it was opened: open the index again"
+        ) from None
     finally:
         os.close(descriptor)

@@ -21,6 +21,9 @@ COARSE_EDGE = 2 * EDGE
 WORDS = EDGE**3 // 64
 """64-bit words in a block."""
 
+MOST_BLOCKS = 2**16
+"""Most blocks in a box: their numbers have 16 bits."""
+
 _EVEN, _SUM = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0001000100010001)
 
 

@@ -33,7 +33,15 @@ from ...dbgen.store.header import HEADER, DatabaseError
 from ...errors import InputError
 from ...paths import StrPath
 from ...solver.own_settings import own_arithmetic
-from .blocks import block_shape, coarse_shape, count_voxels, cut_blocks, sum_coarse
+from .blocks import (
+    EDGE,
+    MOST_BLOCKS,
+    block_shape,
+    coarse_shape,
+    count_voxels,
+    cut_blocks,
+    sum_coarse,
+)
 from .index import ARRAYS, ARRAYS_FOLDER, MANIFEST, Index, description_of, manifest_of
 from .outlines import DatabaseOutlines, outlines_of
 from .source import OutlineSource
@@ -109,9 +117,13 @@ def build_index(
         need = "it exists and is not an index: remove it or name another path"
         raise FileExistsError(errno.EEXIST, need, str(path))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with hold_in_turn(path.with_name(f".{path.name}.lock")) as is_alone:
-            return _build(source, path, is_alone, n_workers, address, progress)
+        place = (
+            path.resolve()
+        )  # work lies beside it, not beside a link: to move it there is one step
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with hold_in_turn(place.with_name(f".{place.name}.lock")) as is_alone:
+            index = _build(source, place, is_alone, n_workers, address, progress)
+        return index if place == path else Index.open(path)
     except OSError as error:
         if error.errno not in REFUSALS:
             raise
@@ -207,6 +219,11 @@ def _check(source: OutlineSource) -> None:
         raise InputError(
             f"the outlines' box lies inside the grid {source.grid.shape} and is a multiple of 8 "
             f"long along z, got {source.box}"
+        )
+    if math.prod(block_shape(shape_of(source.box))) > MOST_BLOCKS:
+        raise InputError(
+            f"an index holds {MOST_BLOCKS} blocks of {EDGE} x {EDGE} x {EDGE} voxels at most, the "
+            f"outlines' box {source.box} has more: take a smaller box or larger voxels"
         )
 
 

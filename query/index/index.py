@@ -31,6 +31,7 @@ from __future__ import annotations
 import contextlib
 import json
 import mmap
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -177,6 +178,14 @@ class Index:
         """Number of blocks along x, y, z."""
         return block_shape(shape_of(self.box))
 
+    @property
+    def drawn_at(self) -> dict[str, Any]:
+        """Which outlines of the database these are: thresholds and their unit, for JSON."""
+        return {
+            "thresholds": {"core": self.thresholds.core, "whole": self.thresholds.whole},
+            "normalisation": self.normalisation,
+        }
+
     def packed_outlines(self, start: int, stop: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Outlines of the samples start .. stop - 1 as they were indexed; see OutlineSource.
 
@@ -188,7 +197,16 @@ class Index:
         Returns
         -------
         core, whole : (stop - start, bx, by, bz // 8) uint8 array
+
+        Raises
+        ------
+        InputError
+            If the index holds no such samples.
         """
+        if not 0 <= start <= stop <= self.n_samples:
+            raise InputError(
+                f"samples are numbered 0 to {self.n_samples - 1}, got {start} to {stop - 1}"
+            )
         blocks = np.zeros((2 * (stop - start), *self.tissue.shape), np.uint64)
         for kind in ("full", "mixed"):
             starts = getattr(self, f"{kind}_starts")[2 * start : 2 * stop + 1]
@@ -211,9 +229,28 @@ class Index:
         Returns
         -------
         TumorMasks
+
+        Raises
+        ------
+        InputError
+            If the index holds no such sample.
         """
         core, whole = self.packed_outlines(sample, sample + 1)
         return unpack_outlines((core[0], whole[0]), self.box, self.grid)
+
+    def require_samples(self, samples: Sequence[int]) -> NDArray[np.intp]:
+        """The numbers of samples as an array, if the index holds them all.
+
+        Raises
+        ------
+        InputError
+            If it does not, or they are no whole numbers.
+        """
+        ids = np.asarray(samples)
+        are_whole = not ids.size or ids.dtype.kind in "iu"
+        if not are_whole or ((ids < 0) | (ids >= self.n_samples)).any():
+            raise InputError(f"samples are numbered 0 to {self.n_samples - 1}, got {list(samples)}")
+        return ids.astype(np.intp)
 
     @cached_property
     def places(self) -> NDArray[np.intp]:

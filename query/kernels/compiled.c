@@ -6,15 +6,11 @@
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef _WIN32
-#include <intrin.h>
-#else
-#include <errno.h>
 #include <unistd.h>
-#endif
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the bits of an index are little-endian"
@@ -31,21 +27,18 @@
 #endif
 
 enum {
-    EDGE = 8,       /* voxels along the edge of a block, as in `blocks` */
-    WORDS = 8,      /* 64-bit words of a block */
-    COLUMNS = 1024, /* columns of `least_sums` that are added up at a time, in the nearest cache */
-    ROWS = 15,      /* rows that 16 bits can add up: a coarse block has 4096 voxels at most */
-    NEAR = 64       /* blocks (4 kB) that are read although not asked for: one reading, not two */
+    EDGE = 8,            /* voxels along the edge of a block, as in `blocks` */
+    WORDS = 8,           /* 64-bit words of a block */
+    MOST_BLOCKS = 65536, /* blocks that 16 bits can number */
+    COLUMNS = 1024,      /* columns that `least_sums` adds up at a time, in the nearest cache */
+    ROWS = 15,           /* rows that 16 bits can add up: a coarse block has 4096 voxels at most */
+    NEAR = 64            /* blocks (4 kB) that are read unasked: one reading, not two */
 };
 
 static inline unsigned
 count_bits(uint64_t word)
 {
-#ifdef _WIN32
-    return (unsigned)__popcnt64(word);
-#else
     return (unsigned)__builtin_popcountll(word);
-#endif
 }
 
 /* ---------------------------------------------------------------- arrays */
@@ -55,19 +48,36 @@ typedef struct {
     int is_held;
 } Array;
 
-/* Take an array of so many dimensions and bytes an element; the last axis, or all, contiguous. */
+/* Element types by their codes in Python's module `struct`; a long may have 8 bytes or 4. */
+typedef struct {
+    const char *name, *codes;
+    Py_ssize_t size;
+} Type;
+
+static const Type BOOL = {"bool", "?", 1}, UINT16 = {"uint16", "H", 2},
+                  UINT32 = {"uint32", "IL", 4}, INT64 = {"int64", "lq", 8},
+                  UINT64 = {"uint64", "LQ", 8};
+
 static int
-hold(Array *array, PyObject *object, const char *name, int ndim, Py_ssize_t itemsize, int flags)
+is_of(const Py_buffer *view, const Type *type)
+{
+    const char *format = view->format ? view->format : "B";
+    return view->itemsize == type->size && format[0] && !format[1] && strchr(type->codes, format[0]);
+}
+
+/* Take an array of so many dimensions of a type; the last axis, or all, contiguous. */
+static int
+hold(Array *array, PyObject *object, const char *name, int ndim, const Type *type, int flags)
 {
     if (PyObject_GetBuffer(object, &array->view, flags) < 0)
         return -1;
     array->is_held = 1;
     const Py_buffer *view = &array->view;
-    if (view->ndim != ndim || view->itemsize != itemsize
-        || (ndim && view->strides && view->strides[ndim - 1] != itemsize
+    if (view->ndim != ndim || !is_of(view, type)
+        || (ndim && view->strides && view->strides[ndim - 1] != type->size
             && view->shape[ndim - 1] > 1)) {
-        PyErr_Format(PyExc_TypeError, "%s: expected %d dimensions of %zd bytes an element, got %d of %zd",
-                     name, ndim, itemsize, view->ndim, view->itemsize);
+        PyErr_Format(PyExc_TypeError, "%s: expected %d dimensions of %s, got %d of '%s'", name, ndim,
+                     type->name, view->ndim, view->format ? view->format : "B");
         return -1;
     }
     return 0;
@@ -122,7 +132,15 @@ find_held(const uint8_t *mask, Py_ssize_t n_slabs, Py_ssize_t n, uint8_t *is_hel
     }
 }
 
-/* How many of n bytes of 0 and 1 are 1. */
+/* The same bytes with 1 for every one that is not 0: a view of labels as bool may hold any. */
+static inline uint64_t
+as_ones(uint64_t word)
+{
+    const uint64_t low = 0x7f7f7f7f7f7f7f7fULL;
+    return ((((word & low) + low) | word) >> 7) & 0x0101010101010101ULL;
+}
+
+/* How many of n bytes are not 0. */
 FOR_EACH_PROCESSOR static int64_t
 sum_of(const uint8_t *bytes, Py_ssize_t n)
 {
@@ -131,21 +149,21 @@ sum_of(const uint8_t *bytes, Py_ssize_t n)
     for (; i + 8 <= n; i += 8) {
         uint64_t word;
         memcpy(&word, bytes + i, 8);
-        sum += count_bits(word);
+        sum += count_bits(as_ones(word));
     }
     for (; i < n; i++)
-        sum += bytes[i];
+        sum += bytes[i] != 0;
     return sum;
 }
 
-/* Eight voxels along z, from bytes of 0 and 1, the first one in the highest bit. */
+/* Eight voxels along z, from as many bytes, the first one in the highest bit. */
 static inline uint64_t
 pack(const uint8_t *row, Py_ssize_t from, Py_ssize_t n)
 {
     uint64_t word = 0;
     if (from < n)
         memcpy(&word, row + from, (size_t)(n - from < EDGE ? n - from : EDGE));
-    return (word * 0x8040201008040201ULL) >> 56;
+    return (as_ones(word) * 0x8040201008040201ULL) >> 56;
 }
 
 FOR_EACH_PROCESSOR static void
@@ -207,16 +225,19 @@ cut_outline(PyObject *module, PyObject *args)
         return NULL;
     Array a[5] = {0};
     PyObject *result = NULL;
-    if (hold(&a[0], objects[0], "mask", 3, 1, READ) < 0
-        || hold(&a[1], objects[1], "tissue", 2, 8, READ) < 0
-        || hold(&a[2], objects[2], "blocks", 2, 8, WRITE) < 0
-        || hold(&a[3], objects[3], "counts", 1, 2, WRITE) < 0
-        || hold(&a[4], objects[4], "coarse", 1, 2, WRITE) < 0)
+    if (hold(&a[0], objects[0], "mask", 3, &BOOL, READ) < 0
+        || hold(&a[1], objects[1], "tissue", 2, &UINT64, READ) < 0
+        || hold(&a[2], objects[2], "blocks", 2, &UINT64, WRITE) < 0
+        || hold(&a[3], objects[3], "counts", 1, &UINT16, WRITE) < 0
+        || hold(&a[4], objects[4], "coarse", 1, &UINT16, WRITE) < 0)
         goto done;
-    Py_ssize_t n = shape[0] * shape[1] * shape[2];
-    Py_ssize_t n_coarse = (shape[0] + 1) / 2 * ((shape[1] + 1) / 2) * ((shape[2] + 1) / 2);
-    if (shape[0] < 0 || shape[1] < 0 || shape[2] < 0 || corner[0] < 0 || corner[1] < 0
-        || corner[2] < 0 || SHAPE(a[1])[0] != n || SHAPE(a[1])[1] != WORDS || SHAPE(a[2])[0] != n
+    int is_possible = 1; /* and no product of them overflows */
+    for (int axis = 0; axis < 3; axis++)
+        is_possible &= shape[axis] >= 0 && shape[axis] <= MOST_BLOCKS && corner[axis] >= 0;
+    Py_ssize_t n = is_possible ? shape[0] * shape[1] * shape[2] : -1;
+    Py_ssize_t n_coarse
+        = is_possible ? (shape[0] + 1) / 2 * ((shape[1] + 1) / 2) * ((shape[2] + 1) / 2) : -1;
+    if (SHAPE(a[1])[0] != n || SHAPE(a[1])[1] != WORDS || SHAPE(a[2])[0] != n
         || SHAPE(a[2])[1] != WORDS || SHAPE(a[3])[0] != n || SHAPE(a[4])[0] != n_coarse) {
         wrong_shape("mask, tissue, blocks and counts");
         goto done;
@@ -275,10 +296,10 @@ least_sums(PyObject *module, PyObject *args)
     Array a[4] = {0};
     PyObject *result = NULL;
     int32_t *touched = NULL;
-    if (hold(&a[0], objects[0], "rows", 4, 2, PyBUF_STRIDED_RO | PyBUF_FORMAT) < 0
-        || hold(&a[1], objects[1], "groups", 1, 8, READ) < 0
-        || hold(&a[2], objects[2], "asked", 2, 2, READ) < 0
-        || hold(&a[3], objects[3], "sums", 3, 4, WRITE) < 0)
+    if (hold(&a[0], objects[0], "rows", 4, &UINT16, PyBUF_STRIDED_RO | PyBUF_FORMAT) < 0
+        || hold(&a[1], objects[1], "groups", 1, &INT64, READ) < 0
+        || hold(&a[2], objects[2], "asked", 2, &UINT16, READ) < 0
+        || hold(&a[3], objects[3], "sums", 3, &UINT32, WRITE) < 0)
         goto done;
     const Py_ssize_t *shape = SHAPE(a[0]), *stride = a[0].view.strides;
     Py_ssize_t n_groups = SHAPE(a[1])[0];
@@ -354,9 +375,6 @@ count_common(const uint64_t *bits, int64_t first, const uint64_t *query, const A
 static Outcome
 read_bits(int descriptor, int64_t offset, size_t n_bytes, uint64_t *target)
 {
-#ifdef _WIN32
-    return NOT_READ;
-#else
     char *to = (char *)target;
     while (n_bytes) {
         ssize_t n = pread(descriptor, to, n_bytes, (off_t)offset);
@@ -371,7 +389,6 @@ read_bits(int descriptor, int64_t offset, size_t n_bytes, uint64_t *target)
         n_bytes -= (size_t)n;
     }
     return DONE;
-#endif
 }
 
 /* Intersections of one outline; `asked` and `buffer` hold its entries and the bits of them. */
@@ -443,15 +460,15 @@ intersections(PyObject *module, PyObject *args)
     PyObject *result = NULL;
     Asked *asked = NULL;
     uint64_t *buffer = NULL;
-    if (hold(&a[0], objects[0], "ids", 1, 8, READ) < 0
-        || hold(&a[1], objects[1], "full_starts", 1, 8, READ) < 0
-        || hold(&a[2], objects[2], "full_blocks", 1, 2, READ) < 0
-        || hold(&a[3], objects[3], "mixed_starts", 1, 8, READ) < 0
-        || hold(&a[4], objects[4], "mixed_blocks", 1, 2, READ) < 0
-        || hold(&a[5], objects[5], "mixed_bits", 2, 8, READ) < 0
-        || hold(&a[6], objects[6], "counts", 2, 2, READ) < 0
-        || hold(&a[7], objects[7], "blocks", 3, 8, READ) < 0
-        || hold(&a[8], objects[8], "sums", 2, 8, WRITE) < 0)
+    if (hold(&a[0], objects[0], "ids", 1, &INT64, READ) < 0
+        || hold(&a[1], objects[1], "full_starts", 1, &INT64, READ) < 0
+        || hold(&a[2], objects[2], "full_blocks", 1, &UINT16, READ) < 0
+        || hold(&a[3], objects[3], "mixed_starts", 1, &INT64, READ) < 0
+        || hold(&a[4], objects[4], "mixed_blocks", 1, &UINT16, READ) < 0
+        || hold(&a[5], objects[5], "mixed_bits", 2, &UINT64, READ) < 0
+        || hold(&a[6], objects[6], "counts", 2, &UINT16, READ) < 0
+        || hold(&a[7], objects[7], "blocks", 3, &UINT64, READ) < 0
+        || hold(&a[8], objects[8], "sums", 2, &INT64, WRITE) < 0)
         goto done;
     Py_ssize_t n_ids = SHAPE(a[0])[0], n_starts = SHAPE(a[1])[0], n_blocks = SHAPE(a[6])[1];
     if (SHAPE(a[3])[0] != n_starts || SHAPE(a[5])[0] != SHAPE(a[4])[0] || SHAPE(a[5])[1] != WORDS

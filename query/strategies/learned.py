@@ -187,8 +187,10 @@ class Learned:
                 code = _code(z, self.medians[outline])
                 total += 2 * np.sqrt(np.bitwise_count(stored ^ code).sum(axis=1, dtype=np.int64))
             else:
-                # Both of length one: |a - b|^2 = 2 - 2 a.b.
-                total += np.sqrt(np.maximum(2 - 2 * (stored @ _scaled(z)[0]), 0))
+                # Both of length one: |a - b|^2 = 2 - 2 a.b. A product of matrices would round the
+                # last rows differently, and so tear equal tumours apart.
+                cosines = np.einsum("ij,j->i", stored, _scaled(z)[0])
+                total += np.sqrt(np.maximum(2 - 2 * cosines, 0))
         return total
 
 

@@ -83,7 +83,7 @@ def finish(index: Index, name: str, files: list[str], **provenance: Any) -> None
         "strategy": name,
         "database_checksum": index.database_checksum,
         "n_samples": index.n_samples,
-        **_outlines_of(index),
+        **index.drawn_at,
         "package_version": version("glioquery"),
         **provenance,
         "files": {
@@ -95,14 +95,6 @@ def finish(index: Index, name: str, files: list[str], **provenance: Any) -> None
         },
     }
     write_json(folder / MANIFEST, manifest)
-
-
-def _outlines_of(index: Index) -> dict[str, Any]:
-    """Which outlines of the database an index, and so its strategies, are of."""
-    return {
-        "thresholds": {"core": index.thresholds.core, "whole": index.thresholds.whole},
-        "normalisation": index.normalisation,
-    }
 
 
 def is_ready(index: Index, name: str) -> bool:
@@ -136,7 +128,7 @@ def read_manifest(index: Index, name: str) -> dict[str, Any]:
         files = {file: int(entry["bytes"]) for file, entry in manifest["files"].items()}
         made_for = str(manifest["database_checksum"])
         # Older versions recorded the database alone.
-        outlines = {key: manifest.get(key, now) for key, now in _outlines_of(index).items()}
+        outlines = {key: manifest.get(key, now) for key, now in index.drawn_at.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} was altered ({error!r}): {remedy(index, name)}") from error
     if made_for != index.database_checksum:
@@ -144,7 +136,7 @@ def read_manifest(index: Index, name: str) -> dict[str, Any]:
             f"the strategy {name} was prepared for another state of {index.path.parent}: "
             f"{remedy(index, name)}"
         )
-    if outlines != _outlines_of(index):
+    if outlines != index.drawn_at:
         raise InputError(
             f"the strategy {name} was prepared for other outlines of {index.path.parent} than "
             f"those of {index.path.name}: {remedy(index, name)}"

@@ -1,9 +1,9 @@
 """Training the two networks of a learned strategy, one an outline.
 
-Training depends on the database, the settings and the seed alone: epoch e of an outline shuffles
-by (seed, outline, e), so that an interrupted training goes on from its last checkpoint as if it had
-never stopped. A checkpoint bears the digest of all three in its name; it is in equinox's own format
-of plain arrays, written whole or not at all.
+Training depends on the database, its outlines, the settings and the seed alone: epoch e of an
+outline shuffles by (seed, outline, e), so that an interrupted training goes on from its last
+checkpoint as if it had never stopped. A checkpoint bears the digest of all four in its name; it is
+in equinox's own format of plain arrays, written whole or not at all.
 """
 
 from __future__ import annotations
@@ -96,6 +96,11 @@ class Settings:
             raise InputError(f"latent is a multiple of 64, got {self.latent}")
         if self.batch < 32:
             raise InputError(f"batch is 32 or more, got {self.batch}")
+        if min(self.n_training, self.n_validation) < self.batch:
+            raise InputError(
+                f"training and validation take a batch of {self.batch} tumours at least, got "
+                f"n_training={self.n_training} and n_validation={self.n_validation}"
+            )
 
 
 PRESETS = MappingProxyType(
@@ -295,7 +300,8 @@ def _checkpoint_path(index: Index, kind: str, outline: int, settings: Settings, 
 
 
 def _checkpoint_name(index: Index, outline: str, settings: Settings, seed: int) -> str:
-    decides = [index.database_checksum, dataclasses.asdict(settings), seed]
+    made_for = [index.database_checksum, index.drawn_at]
+    decides = [*made_for, dataclasses.asdict(settings), seed]
     digest = hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:12]
     return f"checkpoint-{outline}-{_state_of(index)}-{digest}.eqx"
 

@@ -15,12 +15,14 @@ from glioquery.query import (
     counting,
     exact,
     kernels,
+    score_samples,
     search,
     search_counted,
     search_many,
 )
 from glioquery.query.index import bits
 from glioquery.query.kernels import plain
+from glioquery.query.measures import Measure
 from glioquery.solver import TumorMasks
 
 
@@ -153,6 +155,26 @@ def test_many_is_one_after_the_other(shared_index, tumor):
     assert search_many(shared_index, queries, k=5) == [
         search(shared_index, masks, k=5) for masks in queries
     ]
+
+
+def least_common(intersections, totals, *, empty_score):
+    """A distance whose formula goes below 0."""
+    del empty_score
+    return -intersections / np.maximum(totals, 1)
+
+
+def test_a_measure_of_ones_own_loses_no_match(shared_index, source, tumor):
+    measure = Measure("least common", least_common, larger_is_better=False)
+    for sample in (3, 40, 85, 87):
+        found = search(shared_index, tumor(sample), k=7, measure=measure)
+        scored = score_samples(shared_index, tumor(sample), range(90), measure=measure)
+        assert found == sorted(scored, key=lambda match: (match.score, match.sample))[:7]
+
+
+@pytest.mark.parametrize("samples", [[-1], [90], [1.7], ["1"]])
+def test_samples_that_are_not_there_have_no_score(shared_index, tumor, samples):
+    with pytest.raises(ValueError, match=r"numbered 0 to 89, got \["):
+        score_samples(shared_index, tumor(0), samples)
 
 
 @pytest.mark.parametrize("k", [0, -1])

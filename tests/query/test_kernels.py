@@ -42,6 +42,8 @@ def test_an_outline_is_cut_voxel_by_voxel(kernels, data):
     grid, corner, shape = three(1, 40), three(0, 30), three(1, 4)
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     mask = rng.random(grid) < data.draw(st.sampled_from([0, 0.001, 0.3, 1]))
+    held = data.draw(st.sampled_from([[1], [255], [1, 2, 4, 128]]))  # what a view of labels holds
+    given = np.where(mask, rng.choice(held, grid), 0).astype(np.uint8).view(bool)
     tissue = random_bits(rng, np.prod(shape), 8)
 
     voxels = np.argwhere(mask) - corner
@@ -56,7 +58,7 @@ def test_an_outline_is_cut_voxel_by_voxel(kernels, data):
 
     blocks = np.zeros_like(tissue)
     counts, coarse = np.zeros(len(tissue), np.uint16), np.zeros(per_coarse.size, np.uint16)
-    volume = kernels.cut_outline(mask, corner, tissue, shape, blocks, counts, coarse)
+    volume = kernels.cut_outline(given, corner, tissue, shape, blocks, counts, coarse)
     assert volume == mask.sum()
     np.testing.assert_array_equal(np.unpackbits(blocks.view(np.uint8).ravel()), expected)
     np.testing.assert_array_equal(counts, per_block.ravel())
@@ -214,10 +216,12 @@ def test_arrays_that_do_not_fit_together_are_refused(made):
             compiled.least_sums(*wrong)
     for wrong in (
         (rows.astype(np.int32), groups, asked, sums),
+        (rows.astype(np.float16), groups, asked, sums),
+        (rows.astype(">u2"), groups, asked, sums),
         (rows[..., ::2], groups, asked, sums[..., ::2].copy()),
         (rows[0], groups, asked, sums),
     ):
-        with pytest.raises(TypeError, match="rows: expected 4 dimensions"):
+        with pytest.raises(TypeError, match="rows: expected 4 dimensions of uint16, got"):
             compiled.least_sums(*wrong)
     sums.setflags(write=False)
     with pytest.raises(ValueError, match="read-only"):
@@ -230,6 +234,11 @@ def test_arrays_that_do_not_fit_together_are_refused(made):
         compiled.cut_outline(mask, (0, 0, 0), tissue, (3, 1, 1), tissue.copy(), counts, coarse)
     with pytest.raises(ValueError, match="do not fit together"):
         compiled.cut_outline(mask, (-1, 0, 0), tissue, shape, tissue.copy(), counts, coarse)
+    for vast in (2**33, 2**33, 1), (2**62, 4, 1), (2**32, 2**32, 0):
+        with pytest.raises(ValueError, match="do not fit together"):
+            compiled.cut_outline(
+                mask, (0, 0, 0), tissue[:0], vast, tissue[:0].copy(), counts[:0], coarse[:0]
+            )
     made.counts = made.counts[:, 1:].copy()
     with pytest.raises(ValueError, match="do not fit together"):
         made.count(compiled, [0])

@@ -1,6 +1,7 @@
 """Search spread over actors finds what one process finds, whoever dies meanwhile."""
 
 import dataclasses
+import importlib
 import os
 import signal
 
@@ -95,9 +96,14 @@ def test_a_users_function_travels_to_actors_that_lack_its_module(
         "def common(query, tumor):\n    return (query.whole & tumor.whole).sum()\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    measure = find_measure("elsewhere:common")
-    found = spread.search(queries[7], k=5, measure=measure)
-    assert found == search(shared_index, queries[7], k=5, measure=measure)
+    (tmp_path / "farther.py").write_text(
+        "def least(intersections, totals, *, empty_score):\n    return intersections / 2\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    of_counts = Measure("least", importlib.import_module("farther").least)
+    for measure in (find_measure("elsewhere:common"), of_counts):
+        found = spread.search(queries[7], k=5, measure=measure)
+        assert found == search(shared_index, queries[7], k=5, measure=measure)
 
 
 @pytest.mark.slow

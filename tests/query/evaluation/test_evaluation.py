@@ -16,7 +16,7 @@ from glioquery.query.evaluation.comparison import Contestant, QuerySet, Row, eva
 from glioquery.query.evaluation.naive_timing import time_naive
 from glioquery.query.evaluation.summary import describe_queries, summarise, write_markdown
 from glioquery.query.evaluation.synthetic import draw_queries, plan_queries
-from glioquery.solver import TumorMasks
+from glioquery.solver import Thresholds, TumorMasks
 
 
 def bars(task, unit):
@@ -110,6 +110,10 @@ def test_an_evaluation_asks_only_what_it_was_not_asked(
     assert len(fixed.asked) == 12
     evaluate(shared_index, [queries], [Contestant("fixed", 20)], tmp_path, bars=bars)
     assert len(fixed.asked) == 17
+    # Or other outlines of the same database.
+    lower = dataclasses.replace(shared_index, thresholds=Thresholds(0.5, 0.2))
+    evaluate(lower, [queries], [Contestant("fixed", 20)], tmp_path, bars=bars)
+    assert len(fixed.asked) == 22
 
 
 def test_equal_queries_are_rows_of_their_own(fixed, moved, shared_index, tmp_path):

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from glioquery.atlas import Grid
 from glioquery.dbgen import DatabaseError
 from glioquery.dbgen.machine.files import new_owner, reserved_array
 from glioquery.dbgen.machine.tasks import UnfitNodeError
@@ -283,11 +284,40 @@ def test_a_database_that_breaks_its_promises_is_refused(source, tmp_path):
             dataclasses.replace(source, core=source.core[:0], whole=source.whole[:0]),
             tmp_path / "index",
         )
+    vast = Grid((1, 8, 8 * 65_537), np.eye(4))
+    box = tuple(slice(0, n) for n in vast.shape)
+    with pytest.raises(ValueError, match="65536 blocks of 8 x 8 x 8 voxels at most"):
+        build_index(dataclasses.replace(source, grid=vast, box=box), tmp_path / "index")
     unlike = dataclasses.replace(source)
     unlike.packed_outlines = lambda start, stop: (source.core[start:stop],) * 2
     with pytest.raises(ValueError, match="packed outlines are uint8 of shape"):
         build_index(unlike, tmp_path / "index")
     assert not any(tmp_path.iterdir())
+
+
+def test_samples_that_are_not_there_are_refused(index):
+    for start, stop in ((-1, 0), (-2, -1), (90, 91), (80, 91), (5, 4)):
+        with pytest.raises(ValueError, match=f"numbered 0 to 89, got {start} to {stop - 1}"):
+            index.packed_outlines(start, stop)
+    with pytest.raises(ValueError, match="numbered 0 to 89"):
+        index.outlines(-1)
+    assert len(index.packed_outlines(90, 90)[0]) == 0
+
+
+def test_an_index_behind_a_link_is_built_where_the_link_leads(source, tmp_path):
+    """The link may lead to another file system, to which no folder can be moved in one step."""
+    far, near = tmp_path / "far", tmp_path / "near"
+    far.mkdir()
+    near.mkdir()
+    (near / "index").symlink_to(far / "index")
+    fewer = dataclasses.replace(
+        source, core=source.core[:50], whole=source.whole[:50], checksum="of fewer"
+    )
+    build_index(fewer, near / "index", n_workers=1)
+    index = build_index(source, near / "index", n_workers=1)
+    assert index.path == near / "index" and index.n_samples == 90
+    assert [path.name for path in near.iterdir()] == ["index"]
+    assert (far / "index" / "index.json").is_file() and (near / "index").is_symlink()
 
 
 def test_thresholds_that_differ_have_indexes_of_different_names():

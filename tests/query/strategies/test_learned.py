@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 from contextlib import nullcontext
+from unittest.mock import patch
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ from glioquery.query.strategies.networks import (
     dice_loss,
     eqx,
 )
+from glioquery.solver import Thresholds
 
 TINY = training.Settings(edge=32, channels=(2,), latent=64, epochs=3, learning_rate=3e-3)
 
@@ -218,6 +220,21 @@ def test_ranked_by_the_distance_of_latent_vectors(kind, index, source, queries, 
         assert np.median(distances) > 0.1  # and not all the same
 
 
+def test_equal_tumours_stand_by_ascending_id(index, source):
+    rng = np.random.default_rng(0)
+    network = dataclasses.make_dataclass("Network", ["encode"])
+    for _ in range(20):
+        latents = np.repeat(rng.standard_normal((2, 1, 256), np.float32), 90, axis=1)
+        latents /= np.linalg.norm(latents, axis=2, keepdims=True)
+        z = rng.standard_normal((1, 256)).astype(np.float32)
+        strategy = learned.Learned(
+            "ae", index, 32, (network(lambda _, z=z: z),) * 2, latents, None, ""
+        )
+        with patch.object(learned, "encode_batch", lambda network, x: network.encode(x)):
+            ranked = strategy.rank(source_masks(source, 0), 90)
+        assert ranked.tolist() == list(range(90))
+
+
 def test_what_is_trained_is_kept_and_not_ready_while_it_is_made_anew(index, tiny, monkeypatch):
     learned.train(index, "bf-hash", bars=bars)
     manifest = index.path.parent / "strategies" / "bf-hash" / "strategy.json"
@@ -253,6 +270,8 @@ def test_what_cannot_be_trained_is_refused(index, make_source, source, tmp_path)
         learned.train(index, "ae", preset="large", bars=bars)
     with pytest.raises(ValueError, match="32 or more, got 16"):
         dataclasses.replace(TINY, batch=16)
+    with pytest.raises(ValueError, match="a batch of 35 tumours at least"):
+        dataclasses.replace(TINY, batch=35, n_validation=32)
     with pytest.raises(ValueError, match="input of edge 32, got 64"):
         dataclasses.replace(TINY, edge=64)
     with pytest.raises(ValueError, match="needs 200 tumours at least, the database holds 90"):
@@ -280,12 +299,14 @@ def test_a_missing_extra_names_its_command(package, module, extra, monkeypatch):
 def test_a_finished_training_leaves_the_checkpoints_of_others(index):
     other = dataclasses.replace(TINY, epochs=4)
     grown = dataclasses.replace(index, database_checksum="another" * 8)
+    lower = dataclasses.replace(index, thresholds=Thresholds(0.5, 0.2))
     mine, others = [], []
     for outline in (0, 1):
         mine.append(training._checkpoint_path(index, "ae", outline, TINY, 4))
         mine.append(training._checkpoint_path(grown, "ae", outline, TINY, 4))  # nobody goes on
         others.append(training._checkpoint_path(index, "ae", outline, TINY, 5))
         others.append(training._checkpoint_path(index, "ae", outline, other, 4))
+        others.append(training._checkpoint_path(lower, "ae", outline, TINY, 4))
     older = mine[0].with_name("checkpoint-core-0123456789ab.eqx")  # of an older version
     for path in [*mine, *others, older]:
         path.touch()
