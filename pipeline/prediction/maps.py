@@ -20,6 +20,9 @@ from ..travel import Terrain
 from ..uncertainty.ensemble import Uncertainty
 from .planning import PlanningVolumes, plan_volumes
 
+WHOLE_BRAIN = 0.98
+"""Least volume of the brain on a grid that holds all of it, as a share of the largest on any."""
+
 
 @dataclass(frozen=True)
 class MapScore:
@@ -99,7 +102,8 @@ def map_to_patient(
 ) -> list[PatientMaps]:
     """Carry an answer to grids of the patient's, let it agree with the outlines, and plan there.
 
-    The agreement is found on the grid of the finest voxels and interpolated on the others.
+    The agreement is found on the grid of the finest voxels of those that hold the whole brain, and
+    interpolated on the others: a segmentation may be cropped to the tumour.
 
     Parameters
     ----------
@@ -119,7 +123,11 @@ def map_to_patient(
     # The profile and the tail of the ranking are as wide as the widest front.
     lambda_mm = grown.answer.widest_lambda_mm
     grown_there = [_carried(grown, terrain) for terrain in terrains]
-    finest = min(range(len(terrains)), key=lambda i: terrains[i].grid.voxel_ml)
+    brains_ml = [float(terrain.brain.sum() * terrain.grid.voxel_ml) for terrain in terrains]
+    finest = min(
+        (i for i, ml in enumerate(brains_ml) if ml >= WHOLE_BRAIN * max(brains_ml)),
+        key=lambda i: terrains[i].grid.voxel_ml,
+    )
     agreement = agree(
         grown_there[finest][0], terrains[finest], lambda_mm=lambda_mm, thresholds=thresholds
     )

@@ -30,6 +30,27 @@ def terrain(grid, masks):
     return Terrain(outlines, brain, brain.astype(np.float32))
 
 
+@pytest.mark.parametrize("voxel_mm", [1.0, 2 * (1 - 1e-7)])
+def test_a_cropped_segmentation_of_finer_voxels_does_not_crop_the_map(voxel_mm):
+    wide = 4.0
+    t1 = Grid((40, 40, 40), np.diag([2, 2, 2, 1.0]))
+    u = (1 / (1 + np.exp(ball(t1, (40, 40, 40), 10) / wide))).astype(np.float32)
+    answer = SimpleNamespace(density=TumorDensity(u, t1), widest_lambda_mm=wide)
+    uncertainty = SimpleNamespace(maps=SimpleNamespace(sd=0.1 * u, grid=t1))
+    grown = GrownAnswer(answer, uncertainty, np.ones(t1.shape, bool), SAME_WORLD)
+    affine = np.diag([voxel_mm, voxel_mm, voxel_mm, 1.0])
+    affine[:3, 3] = 20
+    crop = Grid((int(40 / voxel_mm),) * 3, affine)
+    away = ball(crop, (40, 40, 40), 10)
+    masks = TumorMasks(away < -2, away < 5, crop)
+    there = terrain(t1, masks)
+    (alone,) = map_to_patient(grown, [there], levels=(0.01,))
+    beside, cropped = map_to_patient(grown, [there, terrain(crop, masks)], levels=(0.01,))
+    np.testing.assert_array_equal(beside.density.u, alone.density.u)
+    np.testing.assert_array_equal(beside.planning.model, alone.planning.model)
+    assert dice_of_masks(masks, cropped.density.outlines())[0] > 0.9
+
+
 @pytest.mark.parametrize("finest", [0, 1])
 def test_the_agreement_is_found_once_on_the_finest_grid(monkeypatch, finest):
     fine, coarse = (
