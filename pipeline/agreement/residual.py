@@ -11,7 +11,9 @@ far from its origin). The residual is the rest of the first with the best v,
     r = ||du/dt - v lambda c |grad u||| / ||du/dt||    over 0.01 <= u <= 0.99.
 
 It is not 0 for a true growth, which is curved, young and in tissue of two speeds; a field that fits
-any outline and is no growth has a larger one.
+any outline and is no growth has a larger one. Nothing diffuses through a face between tissue and
+what is none, as in the solver: slopes and fluxes are those of the faces between two voxels of
+tissue.
 
 References
 ----------
@@ -68,15 +70,37 @@ def equation_residual(density: TumorDensity, speed: NDArray[np.float32], lambda_
     if min(u.shape) < 3:
         return math.nan
     spacing = coarse.grid.spacing_mm
-    slope = np.gradient(u, *spacing)
-    diffusivity = (lambda_mm * c) ** 2
-    change = u * (1 - u)
-    for axis in range(3):
-        change += np.gradient(diffusivity * slope[axis], spacing[axis], axis=axis)
-    travel = lambda_mm * c * np.sqrt(sum(part**2 for part in slope))
+    change, steepness = u * (1 - u), np.zeros_like(u)
+    for axis, width in enumerate(spacing):
+        slope, spread = _across_faces(u, (lambda_mm * c) ** 2, axis, width)
+        change += spread
+        steepness += slope**2
+    travel = lambda_mm * c * np.sqrt(steepness)
     front = (u >= LEAST_DENSITY) & (u <= MOST_DENSITY) & (c > 0)
     seen, going = change[front], travel[front]
     if not seen.any() or not going.any():
         return math.nan
     v = (seen @ going) / (going @ going)
     return float(np.linalg.norm(seen - v * going) / np.linalg.norm(seen))
+
+
+def _across_faces(
+    u: NDArray[np.float64], diffusivity: NDArray[np.float64], axis: int, width_mm: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Slope and divergence of the flux along an axis, from a voxel's faces inside the tissue.
+
+    A face has the mean diffusivity of its voxels, a voxel the mean slope of its faces.
+    """
+    u, diffusivity = np.moveaxis(u, axis, 0), np.moveaxis(diffusivity, axis, 0)
+    is_open = (diffusivity[1:] > 0) & (diffusivity[:-1] > 0)
+    rise = np.where(is_open, np.diff(u, axis=0), 0) / width_mm
+    flux = rise * (diffusivity[1:] + diffusivity[:-1]) / 2
+
+    def of_both(faces: NDArray[np.float64], sign: int) -> NDArray[np.float64]:
+        at_voxels = np.zeros(u.shape)
+        at_voxels[:-1] += faces
+        at_voxels[1:] += sign * faces
+        return np.moveaxis(at_voxels, 0, axis)
+
+    n_open = np.maximum(of_both(is_open.astype(np.float64), 1), 1)
+    return of_both(rise, 1) / n_open, of_both(flux, -1) / width_mm
