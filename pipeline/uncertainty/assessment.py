@@ -5,8 +5,9 @@ from __future__ import annotations
 from ...dbgen import Database
 from ..fit.anatomy import OwnAnatomy
 from ..fit.answer import Findings
+from ..fit.coordinates import Coordinates
 from .ensemble import Uncertainty, of_matches, of_refinement
-from .interval_factors import reach_of
+from .interval_factors import Reach, Source, reach_of
 from .members import Member
 
 
@@ -26,20 +27,19 @@ def assess(database: Database, findings: Findings) -> Uncertainty:
         With maps on the atlas.
     """
     coordinates = findings.target.coordinates
-    fitted = [one.name for one in coordinates.more]
     if findings.refinement is None:
         ranked = findings.matches
         return of_matches(
             database,
             [Member(match.parameters, match.match.score) for match in ranked],
             [match.match.sample for match in ranked],
-            reach_of(database, "matches", fitted),
+            _reach_of(database, "matches", coordinates),
             coordinates,
         )
     return of_refinement(
         findings.target,
         findings.refinement,
-        reach_of(database, "refinement", fitted),
+        _reach_of(database, "refinement", coordinates),
     )
 
 
@@ -59,6 +59,12 @@ def assess_in_patient(database: Database, own: OwnAnatomy) -> Uncertainty:
     return of_refinement(
         own.target,
         own.refinement,
-        reach_of(database, "own anatomy", [one.name for one in own.target.coordinates.more]),
+        _reach_of(database, "own anatomy", own.target.coordinates),
         source="own anatomy",
     )
+
+
+def _reach_of(database: Database, source: Source, coordinates: Coordinates) -> Reach:
+    """How far the intervals reach for what these coordinates fit and try."""
+    fitted, tried = ([one.name for one in free] for free in (coordinates.more, coordinates.tried))
+    return reach_of(database, source, fitted, tried)

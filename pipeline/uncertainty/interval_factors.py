@@ -19,6 +19,7 @@ from typing import Literal
 from ...dbgen import Database
 from ...dbgen.machine.files import write_json
 from ...errors import InputError
+from ...solver.declarations import PROLIFERATION
 
 FILE = "calibration.json"
 SCHEMA = "glioquery-calibration"
@@ -75,12 +76,15 @@ class Calibration:
         Seed of their draws.
     fitted : tuple of str
         Parameters of the model that were fitted as well (see `coordinates.Coordinates.more`).
+    tried : tuple of str
+        Parameters of which each choice was tried.
     """
 
     factors: Mapping[Calibrated, Mapping[str, float]]
     n_tumours: Mapping[Calibrated, int]
     seed: int
     fitted: tuple[str, ...] = ()
+    tried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,9 @@ def kind_of(source: Source) -> Calibrated:
     return "matches" if source == "matches" else "refinement"
 
 
-def reach_of(database: Database, source: Source, fitted: Sequence[str] = ()) -> Reach:
+def reach_of(
+    database: Database, source: Source, fitted: Sequence[str] = (), tried: Sequence[str] = ()
+) -> Reach:
     """How far the intervals of an ensemble from a database reach.
 
     Parameters
@@ -113,6 +119,8 @@ def reach_of(database: Database, source: Source, fitted: Sequence[str] = ()) -> 
     source : Source
     fitted : sequence of str
         Fitted parameters of the model that are not in `QUANTITIES`.
+    tried : sequence of str
+        Parameters of which each choice is tried.
     """
     kind = kind_of(source)
     try:
@@ -125,12 +133,14 @@ def reach_of(database: Database, source: Source, fitted: Sequence[str] = ()) -> 
             "The calibration of this database ended before it reached refined growths: finish "
             "it with `glioquery calibrate DB`.",
         )
-    if calibration.fitted != tuple(fitted):
-        options = "".join(f" --fit {name}" for name in fitted)
+    made, asked = (*calibration.fitted, *calibration.tried), (*fitted, *tried)
+    if made != asked:
+        # Without a symmetry, a model's rho is fitted in any case and not to be named.
+        options = "".join(f" --fit {name}" for name in asked if name != PROLIFERATION.name)
         return Reach(
             None,
             "The calibration of this database was made with other parameters fitted "
-            f"({', '.join(calibration.fitted) or 'none'}): make it with "
+            f"({', '.join(made) or 'none'}): make it with "
             f"`glioquery calibrate DB{options}`.",
         )
     n = calibration.n_tumours[kind]
@@ -172,6 +182,7 @@ def read_calibration(database: Database) -> Calibration:
             n_tumours={kind: int(stored["n_tumours"][kind]) for kind in stored["factors"]},
             seed=int(stored["seed"]),
             fitted=fitted,
+            tried=tuple(map(str, stored.get("tried", ()))),
         )
         values = [value for kind in calibration.factors.values() for value in kind.values()]
         if not values or not all(0 < value < math.inf for value in values):
@@ -205,6 +216,7 @@ def write_calibration(database: Database, calibration: Calibration) -> Path:
             "noise": SEGMENTATION_NOISE,
             "seed": calibration.seed,
             **({"fitted": list(calibration.fitted)} if calibration.fitted else {}),
+            **({"tried": list(calibration.tried)} if calibration.tried else {}),
             "n_tumours": dict(calibration.n_tumours),
             "factors": {kind: dict(values) for kind, values in calibration.factors.items()},
         },

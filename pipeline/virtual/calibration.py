@@ -123,7 +123,10 @@ def calibrate(
     """
     _check(database, n, seed)
     free = free_parameters(database, fit)
-    fitted = tuple(one.name for one in Coordinates(database.model, free).more)
+    coordinates = Coordinates(database.model, free)
+    fitted, tried = (
+        tuple(one.name for one in some) for some in (coordinates.more, coordinates.tried)
+    )
     rows = database.path / ROWS_FILE
     factors: dict[Calibrated, dict[str, float]] = {}
     counts: dict[Calibrated, int] = {}
@@ -148,7 +151,7 @@ def calibrate(
         names = (*QUANTITIES, *fitted)
         factors[source] = dict(zip(names, np.round(found, 4).tolist(), strict=True))
         counts[source] = len(readings)
-        calibration = Calibration(dict(factors), dict(counts), seed, fitted)
+        calibration = Calibration(dict(factors), dict(counts), seed, fitted, tried)
         write_calibration(database, calibration)
     rows.unlink(missing_ok=True)
     return calibration

@@ -1,5 +1,6 @@
 """The factors of a database's intervals: measured, kept, resumed, and none where none hold."""
 
+import dataclasses
 import json
 import math
 import shutil
@@ -165,6 +166,13 @@ def test_factors_hold_for_what_was_fitted_with_them_alone(database, measured):
     calibrate(database, index_of(database), n=12, bars=no_bar)
     said = reach_of(database, "refinement", ["ratio"]).said
     assert said.endswith("fitted (none): make it with `glioquery calibrate DB --fit ratio`.")
+    said = reach_of(database, "refinement", ["rho"]).said  # fitted where a model has no symmetry
+    assert said.endswith("fitted (none): make it with `glioquery calibrate DB`.")
+    said = reach_of(database, "refinement", [], ["kind"]).said
+    assert said.endswith("fitted (none): make it with `glioquery calibrate DB --fit kind`.")
+    write_calibration(database, dataclasses.replace(read_calibration(database), tried=("kind",)))
+    assert reach_of(database, "refinement", [], ["kind"]).factors is not None
+    assert reach_of(database, "refinement").factors is None
 
 
 def test_tumours_that_no_refinement_grows_are_left_out(database, monkeypatch, measured):
