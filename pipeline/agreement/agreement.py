@@ -46,7 +46,7 @@ from ..images.nifti import Scan
 from ..images.resampling import extend_from_tissue, resample_image, resample_masks
 from ..travel import Terrain
 from .front import Front, logit
-from .smoothing import smooth_times, smoothing_mm
+from .smoothing import smooth_parts, smooth_times, smoothing_mm
 
 GROWTH_SHARE = 0.25
 """Share of the growth's own logit in the agreed one."""
@@ -61,6 +61,10 @@ APART_MM = 20.0
 """Largest difference between the outlines' distance and that of the growth's isolines, in travel
 time, that moves the front. What exceeds it does not count: more than the oedema of the virtual
 patients, on whom a bound of 6 loses coverage and none gains a little more (docs/trial.md)."""
+
+REACH_LAMBDAS = 12.0
+"""Travel time from the outlines, as a multiple of lambda, up to which the front is followed, and
+`travel.terrain.REACH_MM` at least: the density there is below 1e-5."""
 
 PROFILE_MM = 2.0
 """Voxels in which the growth's profile is read."""
@@ -180,8 +184,9 @@ def agree(
 def _agree_on_grid(
     growth: NDArray[np.float32], terrain: Terrain, lambda_mm: float, thresholds: Thresholds
 ) -> NDArray[np.float32]:
-    """Logits of the agreed density; -inf where no front comes within `terrain.REACH_MM`."""
+    """Logits of the agreed density; -inf where no front comes within the terrain's reach."""
     levels = (thresholds.core, thresholds.whole)
+    terrain = terrain.reaching(REACH_LAMBDAS * lambda_mm)
     # A profile is a mean over shells of voxels: those of the simulation grid do.
     coarse, coarse_speed = (
         coarsen_within(Scan(values, terrain.grid), terrain.brain, PROFILE_MM)
@@ -192,6 +197,7 @@ def _agree_on_grid(
         TumorMasks(inside_core, inside_whole, coarse.grid),
         coarse_speed.values > 0,
         coarse_speed.values,
+        terrain.reach_mm,
     )
     with ThreadPoolExecutor(2) as pool:
         (core, grown_core), (whole, grown_whole) = pool.map(
@@ -230,16 +236,16 @@ class _Way(NamedTuple):
 
 
 def _ways(terrain: Terrain, isolines: Terrain, name: str) -> tuple[_Way | None, _Way | None]:
-    """The ways from a drawn outline and from the growth's isoline, smoothed alike."""
+    """The ways from a drawn outline and from the growth's isoline, smoothed as its deepest part."""
     drawn: NDArray[np.float32] | None = getattr(terrain, name)
     grown: NDArray[np.float32] | None = getattr(isolines, name)
     if drawn is None:
         return None, None
-    sd_mm = smoothing_mm(drawn)
-    way = _Way(drawn, smooth_times(drawn, terrain.grid.spacing_mm, sd_mm))
+    way = _Way(drawn, smooth_parts(drawn, terrain.grid.spacing_mm))
     if grown is None:
         return way, None
-    return way, _Way(grown, smooth_times(grown, isolines.grid.spacing_mm, sd_mm))
+    smooth = smooth_times(grown, isolines.grid.spacing_mm, smoothing_mm(drawn))
+    return way, _Way(grown, smooth)
 
 
 def _middle(

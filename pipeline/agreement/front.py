@@ -115,7 +115,7 @@ class Front:
         return (inside - beyond / self.lambda_mm).astype(np.float32)
 
     def time_of(self, u: float) -> float:
-        """Time at which the density falls to u, the middle one where it stays there.
+        """Time at which the density falls to u, the first one where it stays there.
 
         Parameters
         ----------

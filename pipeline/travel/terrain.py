@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,7 +14,7 @@ from ...solver import TumorMasks
 from .arrival import travel_time
 
 REACH_MM = 60.0
-"""Travel time from an outline up to which a terrain knows it."""
+"""Travel time from an outline up to which a terrain knows it, unless more is asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,8 @@ class Terrain:
         Voxels that a front can enter.
     speed : float32 array of the grid's shape
         Speed in units of that in white matter, >= 0; 0 outside the brain (see `tissue_speed`).
+    reach_mm : float
+        Travel time from an outline up to which it is known.
 
     Raises
     ------
@@ -39,6 +41,7 @@ class Terrain:
     outlines: TumorMasks
     brain: NDArray[np.bool_]
     speed: NDArray[np.float32]
+    reach_mm: float = REACH_MM
 
     def __post_init__(self) -> None:
         if not self.brain.shape == self.speed.shape == self.grid.shape:
@@ -64,6 +67,21 @@ class Terrain:
         """Signed travel times from the whole outline's surface, likewise."""
         return self.time_from(self.outlines.whole)
 
+    def reaching(self, reach_mm: float) -> Terrain:
+        """The same terrain, known at least so far from an outline.
+
+        Parameters
+        ----------
+        reach_mm : float
+            Travel time.
+
+        Returns
+        -------
+        Terrain
+            Itself, where it is known so far.
+        """
+        return self if reach_mm <= self.reach_mm else replace(self, reach_mm=reach_mm)
+
     def time_from(self, region: NDArray[np.bool_]) -> NDArray[np.float32] | None:
         """Signed travel times from the surface of a region's part in the brain.
 
@@ -74,9 +92,9 @@ class Terrain:
         Returns
         -------
         float32 array of the grid's shape, or None
-            As `travel_time`, +inf beyond `REACH_MM`; None of a part without surface.
+            As `travel_time`, +inf beyond the reach; None of a part without surface.
         """
         region = region & (self.speed > 0)
         if not region.any() or region.all():
             return None
-        return travel_time(region, self.speed, self.grid.spacing_mm, reach_mm=REACH_MM)
+        return travel_time(region, self.speed, self.grid.spacing_mm, reach_mm=self.reach_mm)

@@ -345,3 +345,32 @@ def test_a_growth_obeys_its_equation_and_a_drawing_does_not(sphere):
     assert equation_residual(growth, speed, lambda_mm) < 0.3
     assert equation_residual(drawing, speed, lambda_mm) > 0.8
     assert np.isnan(equation_residual(TumorDensity(np.zeros_like(growth.u), GRID), speed, 1.0))
+
+
+@pytest.mark.parametrize("shape", ["flat", "sulci"])
+def test_a_growth_obeys_its_equation_beside_a_surface_too(sphere, shape):
+    """Nothing leaves through a surface, so that no slope across it counts."""
+    brain = BRAIN.copy()
+    if shape == "flat":
+        brain[:18] = False
+    else:
+        brain[::8, :, 17:] = brain[1::8, :, 17:] = False
+    white = brain.astype(np.float32)
+    tissue = Tissue(domain=brain, wm=white, gm=0 * white, grid=GRID)
+    origin = tuple(GRID.to_world([20, 20, 20] if shape == "flat" else [20, 20, 12]).tolist())
+    growth = GrowthParameters(origin_mm=origin, dw=0.06, rho=0.01, days=900)
+    density = simulate(tissue, growth).density
+    in_the_middle = equation_residual(*[sphere[0], EVEN * BRAIN, sphere[1]])
+    assert equation_residual(density, white, growth.lambda_mm) < in_the_middle + 0.1
+
+
+def test_a_wide_front_does_not_end_before_its_cells_do():
+    """60 mm of white matter are 27 mm of grey matter."""
+    x, y, z = np.indices(GRID.shape)
+    speed = np.float32(1 / np.sqrt(5))
+    time = (np.sqrt((x - 20) ** 2 + (y - 20) ** 2 + (z - 20) ** 2) * 2 - 8) / speed
+    growth = TumorDensity(np.where(BRAIN, 1 / (1 + np.exp(time / 15)), 0).astype(np.float32), GRID)
+    found = agreed(growth, growth.outlines(), 15.0, speed=speed * EVEN).density.u
+    shell = BRAIN & (time > 60) & (time < 70)
+    assert shell.sum() > 1000
+    np.testing.assert_allclose(found[shell], growth.u[shell], rtol=0.3)  # times are smoothed

@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from glioquery.atlas import Grid
 from glioquery.pipeline.agreement import agree, smoothing
-from glioquery.pipeline.agreement.smoothing import smooth_times, smoothing_mm
+from glioquery.pipeline.agreement.smoothing import smooth_parts, smooth_times, smoothing_mm
 from glioquery.pipeline.travel import Terrain, travel_time
 from glioquery.pipeline.virtual.disturbance import disturb
 from glioquery.solver import TumorDensity, TumorMasks
@@ -76,6 +76,45 @@ def test_a_small_outline_is_smoothed_by_less():
     times = travel_time(one, EVEN, SPACING)
     found = smooth_times(times, SPACING, smoothing_mm(times))
     assert np.array_equal(found < 0, one)
+
+
+def two_balls(radius_mm):
+    """A ball of 18 mm, one 52 mm away, and the distance from the surface of that."""
+    far, near = (from_point(i) for i in (12.3, 38.2))
+    return far < 18, near < radius_mm, near - radius_mm
+
+
+def from_point(i):
+    x, y, z = np.indices(GRID.shape)
+    return 2 * np.sqrt((x - i) ** 2 + (y - 24.1) ** 2 + (z - 23.8) ** 2)
+
+
+@pytest.mark.parametrize("radius_mm", [3, 4, 6, 8])
+def test_a_small_part_is_smoothed_as_if_it_were_alone(radius_mm):
+    large, small, away = two_balls(radius_mm)
+    both, alone = (travel_time(mask, EVEN, SPACING) for mask in (large | small, small))
+    found = smooth_parts(both, SPACING)
+    assert np.array_equal(
+        smooth_parts(alone, SPACING), smooth_times(alone, SPACING, smoothing_mm(alone))
+    )
+    assert np.count_nonzero(small & (found < 0)) >= 0.95 * small.sum()
+    assert np.count_nonzero(found < 0) == np.count_nonzero(both < 0)
+    near = np.abs(away) < 6
+    expected = smooth_parts(alone, SPACING)[near]
+    assert np.abs(found[near] - expected).max() < 0.3  # half a step of the standard deviation
+    # Where another part becomes the nearest one, the times do not jump.
+    steps = [np.abs(np.diff(t, axis=0)).max() for t in (found, both)]
+    assert steps[0] < 1.2 * steps[1]
+
+
+def test_a_small_focus_beside_a_large_one_keeps_its_cells():
+    *_, away = two_balls(6)
+    u = 1 / (1 + np.exp(np.minimum(from_point(12.3) - 18, away) / LAMBDA_MM))
+    growth = TumorDensity(u.astype(np.float32), GRID)
+    terrain = Terrain(growth.outlines(), np.ones(GRID.shape, bool), EVEN)
+    found = agree(growth, terrain, lambda_mm=LAMBDA_MM).density.u
+    near = away < 10
+    assert found[near].sum() == pytest.approx(u[near].sum(), rel=0.1)
 
 
 @pytest.mark.parametrize("seed", range(3))
