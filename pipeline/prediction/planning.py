@@ -220,18 +220,38 @@ def _within_margin(
     outline: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
 ) -> NDArray[np.bool_]:
     """Voxels whose centre is at most the margin from the outline."""
+    reach = np.ceil(MARGIN_MM / np.array(spacing_mm)).astype(int) + 1
+    crop = bounding_box(outline, reach)
+    within = np.zeros(outline.shape, bool)
+    within[crop] = distance_from(outline[crop], spacing_mm) <= MARGIN_MM + ROUNDING_MM
+    return within
+
+
+def distance_from(
+    outline: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+) -> NDArray[np.float64]:
+    """Distance of each voxel's centre from an outline, as the margin measures it.
+
+    Parameters
+    ----------
+    outline : (nx, ny, nz) bool array
+    spacing_mm : tuple of three float
+        Distance between voxel centres along each array axis.
+
+    Returns
+    -------
+    (nx, ny, nz) float64 array
+        mm, 0 inside. Between thick slices the outline lies as `THICKEST_MM` says.
+    """
     spacing = np.array(spacing_mm)
     parts = np.where(spacing > THICKEST_MM, 2 * np.ceil((spacing - 1) / 2).astype(int) + 1, 1)
-    reach = np.ceil(MARGIN_MM / spacing).astype(int) + 1
-    crop = bounding_box(outline, reach)
-    fine = outline[crop]
+    fine = outline
     if (parts > 1).any():
-        fine = _divided(signed_distance_mm(fine, spacing), parts) < -ROUNDING_MM
+        fine = _divided(signed_distance_mm(outline, spacing), parts) < -ROUNDING_MM
     distance = ndimage.distance_transform_edt(~fine, sampling=spacing / parts)
-    within = np.zeros(outline.shape, bool)
     centres = tuple(slice(int(n) // 2, None, int(n)) for n in parts)
-    within[crop] = distance[centres] <= MARGIN_MM + ROUNDING_MM
-    return within
+    found: NDArray[np.float64] = distance[centres]
+    return found
 
 
 def _divided(values: NDArray[np.float64], parts: NDArray[np.int_]) -> NDArray[np.float64]:
@@ -261,9 +281,9 @@ def rank_brain(
     Returns
     -------
     float32 array
-        See `PlanningVolumes.ranking`. A voxel of higher density ranks higher. Of n voxels with one
-        value all but one are lowered, as are those with hardly less: by 1, 2, ... steps of float32,
-        each 1.2e-7 of the value or less.
+        See `PlanningVolumes.ranking`. From a density of 1e-6 on, a voxel of higher density ranks
+        higher. Of n voxels with one value all but one are lowered, as are those with hardly less:
+        by 1, 2, ... steps of float32, each 1.2e-7 of the value or less.
 
     Raises
     ------

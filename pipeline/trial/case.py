@@ -107,9 +107,10 @@ def _compare(found: TumorDensity, score: MapScore, patient: TrialPatient) -> dic
 
 
 def _cover_by_plans(inversion: Inversion, patient: TrialPatient) -> dict[str, float]:
-    """Share of the cells outside the core that each plan holds, voxel by voxel of the image."""
+    """Share of the brain's cells outside the core that each plan holds, as rankings count them."""
     drawn, field = inversion.patient.masks, inversion.patient.field
     cells = np.where(drawn.core, 0, patient.density.u).astype(np.float64)
-    total, cells = cells.sum(), field.cut(cells)
+    cells = field.cut(np.where(inversion.patient.brain_with_tumour, cells, 0))
+    total = cells.sum()
     plans = inversion.maps.planning.by_name
     return {name: float(cells[plan].sum() / total) for name, plan in plans.items()}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...atlas import Grid
 from ..images.field import Field
 from ..inversion.result import Inversion
-from ..prediction.planning import rank_brain
+from ..prediction.planning import distance_from, rank_brain
 from ..travel import tissue_speed, travel_time
 from ..virtual.trial_patient import TrialPatient
 from .ground import Ground
@@ -54,7 +54,10 @@ def rank_all(patient: TrialPatient, inversion: Inversion, ground: Ground) -> dic
     The ground lies on the grid of the patient's field, as the maps do.
     """
     brain, field = ground.brain, inversion.patient.field
-    margins = (ground.from_core[brain], ground.from_whole[brain])
+    margins = (
+        _margin(ground.core, ground.from_core, ground.grid)[brain],
+        _margin(ground.whole, ground.from_whole, ground.grid)[brain],
+    )
     found: dict[str, Ranking] = {
         MAP: ground.of_brain(inversion.maps.planning.ranking),
         GROWTH: ground.of_brain(_rank_growth(inversion)),
@@ -94,6 +97,14 @@ def _named(kind: str, core: Ranking, whole: Ranking) -> dict[str, Ranking]:
         f"{kind}_whole": whole,
         f"{kind}_mean": np.float32(0.5) * (core + whole),
     }
+
+
+def _margin(
+    outline: NDArray[np.bool_], signed_mm: NDArray[np.float32], grid: Grid
+) -> NDArray[np.float32]:
+    """Signed distance from an outline; outside, as the standard plan measures it."""
+    outside = distance_from(outline, grid.spacing_mm)
+    return np.where(outside > 0, outside, np.minimum(signed_mm, 0)).astype(np.float32)
 
 
 def _rank_growth(inversion: Inversion) -> NDArray[np.float32]:

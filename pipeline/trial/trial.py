@@ -31,7 +31,7 @@ from ..virtual.trial_patient import arm_rng, image, make_bearer
 from .case import OPTIONS, score_case
 from .plan import TrialPlan
 
-METHOD = 8
+METHOD = 9
 """Number that rises when patients, maps or scores change: earlier rows are then computed again."""
 
 ROWS, PATIENTS = "rows", "patients"
@@ -71,7 +71,8 @@ def run_trial(
     out : path
         Folder that receives the rows.
     keep : bool
-        Whether to keep the patients' files and the truth.
+        Whether to keep the patients' files and the truth. A case whose files are missing is made
+        again.
     address, n_workers
         As in `dbgen.machine.cluster.connected`.
     progress : callable
@@ -94,8 +95,12 @@ def run_trial(
     request, cases = request_of(plan), plan.cases
     todo: dict[int, list[Arm]] = {}
     for number, arm in cases:
-        if not _is_done(read_row(row_path(out, number, arm)), request):
-            todo.setdefault(number, []).append(arm)
+        path = row_path(out, number, arm)
+        if _is_done(read_row(path), request):
+            if not keep or patient_folder(out, number, arm).is_dir():
+                continue
+            path.unlink()  # it comes back with the files
+        todo.setdefault(number, []).append(arm)
     n_done = len(cases) - sum(map(len, todo.values()))
     progress(n_done, len(cases))
     if todo:
@@ -128,11 +133,15 @@ def run_patient(
         try:
             bearer = bearer or make_bearer(seed, number)
             patient = image(bearer, arm, arm_rng(seed, number, arm))
-            folder = out / PATIENTS / f"{number:03d}{arm}" if keep else None
-            row |= score_case(patient, folder)
+            row |= score_case(patient, patient_folder(out, number, arm) if keep else None)
         except Exception as error:  # whatever it is, it is this case's and not the trial's
             row["error"] = explained(error)
         write_json(row_path(out, number, arm), plain(row))
+
+
+def patient_folder(out: Path, number: int, arm: Arm) -> Path:
+    """Folder of a case's files, if they are kept."""
+    return out / PATIENTS / f"{number:03d}{arm}"
 
 
 def row_path(out: Path, number: int, arm: Arm) -> Path:

@@ -7,6 +7,7 @@ import pytest
 from heads import phantom
 
 from glioquery.pipeline.images import Field
+from glioquery.pipeline.prediction.planning import draw_standard
 from glioquery.pipeline.trial.ground import Ground
 from glioquery.pipeline.trial.rivals import RANKINGS, RIVALS, rank_all
 from glioquery.solver import TumorDensity, TumorMasks
@@ -43,6 +44,15 @@ def test_each_ranking_is_of_the_brains_voxels_and_has_a_name(ranked):
     assert not any("true" in name or name in ("map", "growth", "oracle") for name in RIVALS)
     for ranking in rankings.values():
         assert ranking.shape == (ground.brain.sum(),) and np.isfinite(ranking).all()
+
+
+def test_the_standard_margin_ranks_as_the_standard_plan_does(ranked):
+    """In voxels so long that the plan places the outline between their centres."""
+    ground, _, rankings = ranked
+    _, standard = draw_standard(TumorMasks(ground.core, ground.whole, ground.grid), ground.brain)
+    is_standard = standard[ground.brain]
+    margin = rankings["margin_core"]
+    assert margin[is_standard].min() > margin[~is_standard].max()
 
 
 def test_rulers_fall_with_the_distance_and_through_tissue_more_slowly(ranked):

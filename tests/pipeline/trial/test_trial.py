@@ -94,6 +94,8 @@ def made(monkeypatch):
 
     def score(patient, keep):
         cases.append(patient)
+        if keep is not None:
+            keep.mkdir(parents=True)
         return scored(*patient)
 
     @contextlib.contextmanager
@@ -128,6 +130,15 @@ def test_rows_are_made_once_and_a_broken_one_anew(tmp_path, made):
     run_trial(TrialPlan(1, first=3, arms="b"), tmp_path)
     run_trial(TrialPlan(1, first=3, arms="a", seed=5), tmp_path)  # other patients
     assert made == [(3, "b"), (3, "a")]
+
+
+def test_files_that_are_to_be_kept_are_made_for_finished_rows_too(tmp_path, made):
+    plan = TrialPlan(2, arms="a")
+    rows = run_trial(plan, tmp_path)
+    made.clear()
+    (tmp_path / "patients" / "001a").mkdir(parents=True)
+    assert run_trial(plan, tmp_path, keep=True) == rows and made == [(0, "a")]
+    assert run_trial(plan, tmp_path, keep=True) == rows and len(made) == 1
 
 
 def test_a_case_that_fails_is_told_counted_and_tried_again(tmp_path, made):
