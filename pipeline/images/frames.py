@@ -42,7 +42,8 @@ PAIR_RULES = (
     ),
     Rule(
         "frames of both, elsewhere",
-        "sform and qform of one file differ, and those of the other agree or differ by another motion",
+        "sform and qform of one file differ, and those of the other agree or differ by another "
+        "motion",
         "refused",
         "which frame is the common one is unknown",
     ),
