@@ -12,8 +12,9 @@ far from its origin). The residual is the rest of the first with the best v,
 
 It is not 0 for a true growth, which is curved, young and in tissue of two speeds; a field that fits
 any outline and is no growth has a larger one. Nothing diffuses through a face between tissue and
-what is none, as in the solver: slopes and fluxes are those of the faces between two voxels of
-tissue.
+what is none, as in the solver: slopes are those of the faces between two voxels of tissue, and a
+flux is the mean of those in the two voxels of such a face, for a density that was interpolated is
+too rough for the solver's own differences.
 
 References
 ----------
@@ -87,20 +88,19 @@ def equation_residual(density: TumorDensity, speed: NDArray[np.float32], lambda_
 def _across_faces(
     u: NDArray[np.float64], diffusivity: NDArray[np.float64], axis: int, width_mm: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Slope and divergence of the flux along an axis, from a voxel's faces inside the tissue.
-
-    A face has the mean diffusivity of its voxels, a voxel the mean slope of its faces.
-    """
+    """Slope and divergence of the flux along an axis, from a voxel's faces inside the tissue."""
     u, diffusivity = np.moveaxis(u, axis, 0), np.moveaxis(diffusivity, axis, 0)
     is_open = (diffusivity[1:] > 0) & (diffusivity[:-1] > 0)
-    rise = np.where(is_open, np.diff(u, axis=0), 0) / width_mm
-    flux = rise * (diffusivity[1:] + diffusivity[:-1]) / 2
 
     def of_both(faces: NDArray[np.float64], sign: int) -> NDArray[np.float64]:
         at_voxels = np.zeros(u.shape)
         at_voxels[:-1] += faces
         at_voxels[1:] += sign * faces
-        return np.moveaxis(at_voxels, 0, axis)
+        return at_voxels
 
     n_open = np.maximum(of_both(is_open.astype(np.float64), 1), 1)
-    return of_both(rise, 1) / n_open, of_both(flux, -1) / width_mm
+    slope = of_both(np.where(is_open, np.diff(u, axis=0), 0) / width_mm, 1) / n_open
+    flux = diffusivity * slope
+    through = np.where(is_open, (flux[1:] + flux[:-1]) / 2, 0)
+    spread = of_both(through, -1) / width_mm
+    return np.moveaxis(slope, 0, axis), np.moveaxis(spread, 0, axis)
