@@ -85,10 +85,10 @@ def read_bids_cases(
         )
     roots = [dataset, *_derivatives(dataset, derivatives, Path(out))]
     wanted = {label.removeprefix("sub-") for label in participants}
+    wanted_sessions = {label.removeprefix("ses-") for label in sessions}
     visits = [
-        visit for visit in _visits(roots, {label.removeprefix("ses-") for label in sessions})
-        if not wanted or visit[0] in wanted
-    ]  # fmt: skip
+        visit for visit in _visits(roots, wanted_sessions) if not wanted or visit[0] in wanted
+    ]
     unknown = sorted(wanted - {label for label, _ in visits})
     if unknown or not visits:
         raise InputError(
@@ -96,6 +96,13 @@ def read_bids_cases(
             + (f" {', '.join(unknown)}" if unknown else "")
             + (" with these sessions" if sessions else "")
             + f", got none; it holds {_some({label for label, _ in _visits(roots, set())})}"
+        )
+    without_visit = sorted(wanted_sessions - {session for _, session in visits})
+    if without_visit:
+        raise InputError(
+            f"{dataset}: expected folders ses-<label> of sessions {', '.join(without_visit)}"
+            + (" of these participants" if wanted else "")
+            + ", got none: correct the labels"
         )
     cases, faults, without = [], [], []
     for label, session in visits:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ from ..results.result_folder import (
     require_inputs_kept,
     require_names,
 )
+from ..uncertainty.interval_factors import calibration_sha256
 from .case import Case
 
 REQUEST_FILE = "request.json"
@@ -306,6 +308,11 @@ def _require_refinement(cases: Sequence[Case], options: InversionOptions) -> Non
             f"tissue maps are given for {', '.join(given[:3])}{' ...' if given[3:] else ''}: the "
             "own anatomy needs a refinement: switch that on"
         )
+    if given and options.tissue_from != "auto":
+        raise InputError(
+            f"tissue maps are given for {', '.join(given[:3])}{' ...' if given[3:] else ''}: leave "
+            "--tissue-from out"
+        )
 
 
 def _require_apart(cases: Sequence[Case], folders: Sequence[Path]) -> None:
@@ -337,6 +344,8 @@ def describe_request(
         further["structures"] = [list(case.structures.core), list(case.structures.whole)]
     if case.dicom is not None:
         further["anonymous"] = anonymous
+        # The path itself is nothing for a result, which names no patient.
+        further["dicom"] = hashlib.sha256(bytes(case.dicom.resolve())).hexdigest()
     return {
         "id": case.identifier,
         "inputs_sha256": {role: input_sha256(role, path) for role, path in case.files.items()},
@@ -344,6 +353,7 @@ def describe_request(
         "recurrence_labels": case.recurrence_labels,
         "seg_grid": case.seg_grid,
         "database": database.checksum,
+        "calibration": calibration_sha256(database),
         "options": options.row() | {"keep_islands": keep_islands, "brain": brain},
         "brain_network": None if brain == "atlas" else network_version(),
         "version": version("glioquery"),

@@ -133,6 +133,8 @@ def predict_gbm_command(
 ) -> None:
     """Rank the brain's voxels for each patient of the PREDICT-GBM benchmark."""
     brain_way = checked_way(brain)
+    if options.tissue_from != "auto":
+        raise InputError("the benchmark gives each patient's tissue maps: leave --tissue-from out")
     exams = find_exams(input_)
     source, _ = open_for(options, database, model)
     context.with_resource(only_run(output))

@@ -149,6 +149,10 @@ def evaluate_command(
     names = list(dict.fromkeys(["direct", *_names(strategies)]))
     if not synthetic and cases is None:
         raise InputError("expected queries, got none: give --synthetic N, --cases FOLDER, or both")
+    if cases is None and (labels or core_labels or whole_labels or case_files):
+        raise InputError("--labels and --case-files say what --cases holds: give its folder")
+    if not synthetic and seed is not None:
+        raise InputError("--seed is that of synthetic queries: leave it or --synthetic 0 out")
     convention = None
     if labels or core_labels or whole_labels:
         convention = label_convention(

@@ -185,21 +185,23 @@ def invert_command(
     modality = require_files(
         files, structures=structure_names(*structures.values()), seg_grid=seg_grid
     )
+    read = [path for path in (*files.values(), *(tissue or ())) if path is not None]
+    read += [] if scans is None else scans.files
     if anonymous and dicom is None:
         raise InputError("--anonymous is for DICOM files: name a folder for them with --dicom")
     if dicom is not None:
         _require_dicom(dicom, output, ROLES[modality], files[modality])
-        require_dicom_places(dicom, filter(None, files.values()))
+        require_dicom_places(dicom, read)
     if tissue is not None:
+        if options.tissue_from != "auto":
+            raise InputError("--tissue gives the maps themselves: leave --tissue-from out")
         options = dataclasses.replace(options, own_anatomy=True)
         for role, path in zip(("gm", "wm", "csf"), tissue, strict=True):
             require_nifti(path, f"tissue map {role} {path}")
     source, _ = open_for(options, database, model)
     context.with_resource(only_run(output))
     require_names(output)
-    later = () if scans is None else scans.later
-    inputs_of_later = (path for one in later for path in (one.t1, one.seg))
-    require_inputs_kept(output, filter(None, (*files.values(), *(tissue or ()), *inputs_of_later)))
+    require_inputs_kept(output, read)
     if dicom is not None:
         context.with_resource(only_run(dicom))
     ahead(lambda: source.atlas.t1)  # while the files are read

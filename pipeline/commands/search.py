@@ -140,6 +140,8 @@ def query_command(
         raise InputError("--ventricles needs --strategy direct without --address: leave those out")
     if strategy == "direct" and rerank:
         raise InputError("--strategy direct already ranks by the exact score: leave --rerank out")
+    if seg is None and (labels or core_labels or whole_labels):
+        raise InputError("--labels, --core-labels and --whole-labels say what --seg holds: give it")
     convention = None
     if seg is not None and core is None and whole is None:
         name = f"segmentation {seg}"

@@ -81,8 +81,8 @@ class Patient:
     seg_grid : Grid or None
         The segmentation's own grid in its own world, if it has one.
     brain_mask : bool array or None
-        The given or found brain on the grid of `t1`; None for an image without skull, which shows
-        the brain itself.
+        The given or found brain on the grid of `t1`, or what an image without skull shows; None
+        if no file was read.
     brain_drawn : Scan or None
         The brain mask on the voxels on which it was drawn, in the world of `t1`, if they differ.
     brain_source : BrainSource or None
@@ -353,7 +353,8 @@ def load_patient(
             outlined = resample_masks(drawn, brain_drawn.grid)
             both = add_tumour(brain_drawn.values >= 0.5, outlined.whole)
             brain_drawn = Scan(both.astype(np.float32), brain_drawn.grid)
-    scan = files.image if mask is None else _within(files.image, shown)
+    is_on_0 = mask is None and _is_mostly_0(files.image.values[~shown])
+    scan = files.image if is_on_0 else _within(files.image, shown)
     if files.recurrence is not None:
         notices += judge_recurrence(files.recurrence, shown, grid)
     return Patient(
@@ -376,6 +377,11 @@ def load_patient(
         islands=files.islands,
         timings_s=steps.seconds,
     )
+
+
+def _is_mostly_0(background: NDArray[np.float32]) -> bool:
+    """Whether a background has no noise or ripples, so that the dark rim of the brain may stay."""
+    return not background.size or float(np.mean(background == 0)) >= 0.5
 
 
 def _within(image: Scan, mask: NDArray[np.bool_]) -> Scan:

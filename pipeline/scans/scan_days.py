@@ -58,6 +58,12 @@ class NamedScans:
     forecast: tuple[float, ...]
     treatments: tuple[ListedTreatment, ...]
 
+    @property
+    def files(self) -> list[Path]:
+        """Files of all scans, and maps of treatments."""
+        scans = (path for scan in (self.first, *self.later) for path in (scan.t1, scan.seg))
+        return [*scans, *(one.map for one in self.treatments if one.map is not None)]
+
 
 def parse_day(text: str) -> float:
     """The day of a scan: a number, or a date as in 2024-03-01, as days of the calendar.

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from ...dbgen import Database
-from ...dbgen.machine.files import write_json
+from ...dbgen.machine.files import sha256_of, write_json
 from ...errors import InputError
 from ...solver.declarations import PROLIFERATION
 
@@ -200,6 +200,21 @@ def read_calibration(database: Database) -> Calibration:
             f"The calibration belongs to another state of this database: {again}"
         )
     return calibration
+
+
+def calibration_sha256(database: Database) -> str | None:
+    """SHA-256 of a database's calibration, on which the intervals of a result rest; None of none.
+
+    Parameters
+    ----------
+    database : Database
+
+    Returns
+    -------
+    str or None
+    """
+    path = database.path / FILE
+    return sha256_of(path) if path.is_file() else None
 
 
 def write_calibration(database: Database, calibration: Calibration) -> Path:

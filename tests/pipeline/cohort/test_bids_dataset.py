@@ -100,6 +100,8 @@ REFUSED = [
     ({}, r"sub-02_ses-post: expected one t1, got .*choose one .* --images acq-fast"),
     ({"participants": ["9", "01"]}, r"participants 9, got none; it holds 01, 02, 03"),
     ({"participants": ["01"], "sessions": ["mid"]}, "with these sessions, got none"),
+    ({"sessions": ["pre", "ses-mid"]}, r"folders ses-<label> of sessions mid, got none"),
+    ({"participants": ["02"], "sessions": ["mid", "pre"]}, "mid of these participants, got none"),
     ({"participants": ["01", "03"]}, "sub-03: no T1 with a segmentation"),
     ({"participants": ["03"]}, "no T1 with a segmentation .* for any participant"),
     ({"labels": None}, "brats2021"),

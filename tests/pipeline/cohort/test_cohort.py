@@ -1,9 +1,11 @@
 """A cohort: checked before any work, resumed, not stopped by one patient, summed up."""
 
 import csv
+import dataclasses
 import json
 import os
 import re
+import shutil
 import sys
 from collections import UserDict
 
@@ -14,6 +16,7 @@ from pretended_results import pretend
 from ray import cloudpickle
 from virtual_patient import make_virtual_patient
 
+from glioquery.dbgen import Database
 from glioquery.pipeline.cohort import cohort
 from glioquery.pipeline.cohort.case import Case
 from glioquery.pipeline.cohort.case_table import read_cases
@@ -87,6 +90,21 @@ def test_a_treated_patient_is_done_as_well(database, files):
     assert not is_done(folder, request)
     (folder / RESULT_FILE).write_text('{"status": "plaus')
     assert not is_done(folder, request)
+
+
+def test_a_request_changes_with_the_calibration_and_with_the_folder_of_dicom_files(
+    database, files, tmp_path
+):
+    case = Case("a", {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}, "brats2021")
+    copy = Database.open(shutil.copytree(database.path, tmp_path / "copy"))
+    before = describe_request(case, copy, DEFAULT)
+    (copy.path / "calibration.json").write_text('{"of": "today"}')
+    assert describe_request(case, copy, DEFAULT) != before
+    here, there = (
+        describe_request(dataclasses.replace(case, dicom=tmp_path / name), copy, DEFAULT)
+        for name in ("here", "there")
+    )
+    assert here != there and str(tmp_path) not in json.dumps(here)
 
 
 def test_a_request_names_the_way_to_the_brain_and_the_network_that_may_be_asked(
@@ -176,16 +194,24 @@ def test_options_are_checked_before_any_work(capsys, database, files, option, me
     assert not list(out.glob("sub-*"))
 
 
-def test_tissue_maps_without_a_refinement_are_refused_before_any_work(capsys, database, files):
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--no-refine"], "tissue maps are given for a: the own anatomy needs a refinement"),
+        (["--tissue-from", "atlas"], "tissue maps are given for a: leave --tissue-from out"),
+    ],
+)
+def test_tissue_maps_that_would_not_be_used_are_refused_before_any_work(
+    capsys, database, files, option, said
+):
     maps = ",tissue_gm,tissue_wm,tissue_csf"
     path = table(
         files,
         f"id,t1,seg,labels{maps}\na,t1.nii.gz,seg.nii.gz,brats2021{',t1.nii.gz' * 3}\n",
     )
     with pytest.raises(SystemExit) as end:
-        cli.main(["cohort", str(database.path), str(path), "-o", str(files / "out"), "--no-refine"])
+        cli.main(["cohort", str(database.path), str(path), "-o", str(files / "out"), *option])
     assert end.value.code == 2
-    said = "tissue maps are given for a: the own anatomy needs a refinement"
     assert said in capsys.readouterr().err
 
 

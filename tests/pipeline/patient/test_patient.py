@@ -323,6 +323,17 @@ def test_a_normalised_t1_on_a_constant_is_taken_and_told(files, brain_4mm, level
     assert patient.t1.values.min() == 0 == patient.t1.values[0, 0, 0]
 
 
+def test_ripples_around_a_stripped_brain_are_no_part_of_it(files, brain_4mm):
+    clean = load_patient(**files)
+    ripples = np.abs(np.random.default_rng(0).normal(size=brain_4mm.values.shape))
+    ripples *= 0.005 * np.percentile(brain_4mm.values, 99)
+    values = np.where(brain_4mm.values > 0, brain_4mm.values, ripples)
+    write_nifti(files["t1"], values, COARSE_GRID)
+    patient = load_patient(**files)
+    assert dice_of(patient.t1.values > 0, clean.t1.values > 0) > 0.95  # without its dark rim
+    assert not patient.t1.values[~patient.brain].any()
+
+
 def test_a_normalised_t1_on_noise_is_refused(files, brain_4mm):
     noise = np.random.default_rng(0).normal(size=brain_4mm.values.shape)
     write_nifti(files["t1"], noise, COARSE_GRID)

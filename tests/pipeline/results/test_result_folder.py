@@ -139,7 +139,7 @@ def test_an_input_that_the_result_would_replace_is_refused(tmp_path, monkeypatch
             require_inputs_kept(out, [own, path])
 
 
-@pytest.mark.parametrize("kind", ["seg", "tissue", "scan"])
+@pytest.mark.parametrize("kind", ["seg", "tissue", "scan", "treatment"])
 def test_no_command_replaces_its_inputs(capsys, tmp_path, kind):
     out = tmp_path / "out"
     write(out)
@@ -150,7 +150,14 @@ def test_no_command_replaces_its_inputs(capsys, tmp_path, kind):
         "seg": ["--t1", other, "--seg", mine],
         "tissue": ["--t1", other, "--seg", other, "--tissue", other, mine, other],
         "scan": ["--scan", f"{other},{other},0", "--scan", f"{other},{mine},90"],
-    }[kind]
+        "treatment": [
+            "--scan", f"{other},{other},0", "--scan", f"{other},{other},90",
+            "--treatments", tmp_path / "treatments.toml",
+        ],
+    }[kind]  # fmt: skip
+    (tmp_path / "treatments.toml").write_text(
+        f'[[treatment]]\nkind = "resection"\nday = 9\nmask = "{mine.relative_to(tmp_path)}"\n'
+    )
     before = contents(out)
     code, _, err = run(capsys, "invert", *given, "--labels", "brats2021", "-o", out)
     assert code == 2 and "copy the map elsewhere" in " ".join(err.split())
