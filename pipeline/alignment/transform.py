@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ...atlas import SIMULATION_GRID, Grid
 from ...dbgen.machine.files import write_json
+from ...errors import InputError
 from ...paths import StrPath
 from ...solver import TumorDensity, TumorMasks
 from ..images.nifti import Scan
@@ -288,11 +289,18 @@ class AtlasTransform:
         OSError
             If a file is missing or cannot be read.
         ValueError
-            If the settings are no JSON, or the displacements do not lie on one grid.
+            If the settings are no JSON.
+        InputError
+            If the displacements of the two directions do not lie on one grid.
         """
         folder = Path(folder)
         settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
         affine = read_itk_affine(folder / AFFINE_FILE)
         warp, grid = read_itk_warp(folder / WARP_FILE)
-        inverse_warp, _ = read_itk_warp(folder / INVERSE_WARP_FILE)
+        inverse_warp, other = read_itk_warp(folder / INVERSE_WARP_FILE)
+        if other != grid:
+            raise InputError(
+                f"{folder}: expected {WARP_FILE} and {INVERSE_WARP_FILE} on one grid, got {grid} "
+                f"and {other}; give the files of one registration"
+            )
         return cls(affine, warp, inverse_warp, grid, settings)

@@ -11,7 +11,7 @@ The T1 is segmented in voxels of 2 mm, on which the tumour grows, and the result
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,13 @@ from ...atlas.regions import bounding_box
 from ...solver import TumorMasks
 from ..alignment.transform import AtlasTransform
 from ..images.coarsening import coarsen
+from ..images.field import Field
 from ..images.nifti import Scan
 from ..images.resampling import resample_image, resample_images
 from ..patient.patient import Patient
 from ..travel import Terrain, tissue_speed
 from .mixture import fit_mixture
-from .tissue_maps import TissueMaps
+from .tissue_maps import TissueMaps, lay_on_image
 from .tissue_way import TissueWay
 
 SPACING_MM = 2.0
@@ -72,6 +73,8 @@ class PatientTissue:
     contrast : float or None
         Distance of white from grey matter in standard deviations of the noise, where that was
         measured.
+    doubts : tuple of str
+        Notices about the place of given maps.
     """
 
     wm: NDArray[np.float32]
@@ -80,6 +83,7 @@ class PatientTissue:
     grid: Grid
     source: TissueSource
     contrast: float | None = None
+    doubts: tuple[str, ...] = ()
 
     @property
     def is_own(self) -> bool:
@@ -90,7 +94,7 @@ class PatientTissue:
     def notices(self) -> tuple[str, ...]:
         """Notices about it."""
         if self.source is not TissueSource.POOR_CONTRAST:
-            return ()
+            return self.doubts
         return (
             f"The T1 separates white from grey matter poorly (contrast {self.contrast:.1f}, at "
             f"least {LEAST_CONTRAST:g}): the tissue is that of the atlas, bent to the patient.",
@@ -154,17 +158,23 @@ def find_tissue(
     -------
     PatientTissue
         On the grid of the patient's field.
+
+    Raises
+    ------
+    InputError
+        If the headers of given maps leave open how these and the registered image lie.
     """
     field, grid = patient.field, patient.field.grid
     brain = field.cut(patient.brain_with_tumour)
     if given is not None:
-        own = [_onto(getattr(given, role), grid) for role in ROLES]
+        laid, doubts = lay_on_image(given, patient)
+        own = [_in_field(getattr(laid, role), field) for role in ROLES]
         bent = _bent(transform, atlas, grid, brain)
         maps = [
             np.where(field.cut(patient.masks.whole), b, o).astype(np.float32)
             for o, b in zip(own, bent, strict=True)
         ]
-        return _finished(maps, patient, TissueSource.GIVEN)
+        return replace(_finished(maps, patient, TissueSource.GIVEN), doubts=doubts)
     source, contrast = TissueSource.AS_ASKED, None
     if way == "auto":
         if patient.modality != "t1":
@@ -221,9 +231,11 @@ def segment(
     return resample_images(maps, scan.grid, field.grid, within=brain), mixture.contrast
 
 
-def _onto(scan: Scan, grid: Grid) -> NDArray[np.float32]:
-    """A patient's image on another grid, as its means over the voxels of that."""
-    return (scan if scan.grid == grid else resample_image(scan, grid, averaged=True)).values
+def _in_field(scan: Scan, field: Field) -> NDArray[np.float32]:
+    """A patient's image in a field; where it has other voxels, its means over the field's."""
+    if scan.grid == field.whole:
+        return field.cut(scan.values)
+    return resample_image(scan, field.grid, averaged=True).values
 
 
 def _places(seen: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ...errors import InputError
 from ...paths import StrPath
-from ..images.frames import require_one_world
+from ..images.frames import require_one_world, shared_grid
 from ..images.headers import Frames
 from ..images.nifti import Scan, read_nifti
 from ..images.resampling import resample_image
@@ -75,6 +75,42 @@ def read_tissue_maps(gm: StrPath, wm: StrPath, csf: StrPath) -> TissueMaps:
     return TissueMaps(**scans, checksums=checksums, frames=frames)
 
 
+def lay_on_image(maps: TissueMaps, patient: Patient) -> tuple[TissueMaps, tuple[str, ...]]:
+    """Give tissue maps the grid of the registered image, where they have its voxels.
+
+    Parameters
+    ----------
+    maps : TissueMaps
+    patient : Patient
+
+    Returns
+    -------
+    TissueMaps
+        A grid that differs from the image's by rounding, or by a header's other frame, is replaced
+        by it; other maps keep their own.
+    tuple of str
+        Notices for the user, about other frames.
+
+    Raises
+    ------
+    InputError
+        If headers leave open how a map and the image lie; see `frames.PAIR_RULES`.
+    """
+    image = patient.frames or Frames(patient.grid)
+    laid: list[Scan] = []
+    notices: list[str] = []
+    for role in TISSUES:
+        scan, name = getattr(maps, role), f"tissue map {role}"
+        frames = maps.frames.get(role) or Frames(scan.grid)
+        grid, told = shared_grid(frames, name, image, "registered image")
+        notices += told
+        if grid is None and patient.frames is not None and role in maps.frames:
+            require_one_world(frames, name, patient.frames, "registered image")
+        laid.append(scan if grid is None else replace(scan, grid=grid))
+    gm, wm, csf = laid
+    return replace(maps, gm=gm, wm=wm, csf=csf), tuple(notices)
+
+
 def require_cover(maps: TissueMaps, patient: Patient) -> None:
     """See that tissue maps lie on the patient's brain.
 
@@ -83,10 +119,8 @@ def require_cover(maps: TissueMaps, patient: Patient) -> None:
     InputError
         If they do not, or if their headers leave open whether they do.
     """
-    if patient.frames is not None:
-        for role, frames in maps.frames.items():
-            require_one_world(frames, f"tissue map {role}", patient.frames, "registered image")
-    found = [resample_image(getattr(maps, role), patient.grid, averaged=True) for role in TISSUES]
+    laid, _ = lay_on_image(maps, patient)
+    found = [resample_image(getattr(laid, role), patient.grid, averaged=True) for role in TISSUES]
     total = np.sum([scan.values for scan in found], axis=0)
     share = float((total[patient.brain_with_tumour] >= 0.5).mean())
     if share < LEAST_COVER:

@@ -8,7 +8,6 @@ CLOSEDPLANAR_XOR; points and open lines enclose nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,19 +17,26 @@ from ...atlas import Grid
 from ...atlas.grid import flip_lps
 from ...errors import InputError
 from .dicom_folder import numbers_in, text_in
+from .planes import (
+    OFF_PLANE_MM,
+    Planes,
+    axis_across,
+    even_step,
+    gaps_between,
+    lies_on,
+    normal_of,
+    step_of_slices,
+)
 from .polygons import fill
-from .series import SLICE_APART
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 
 FINEST_MM = 1.0
 """Largest voxel size, in their planes, of a grid of the contours' own."""
 
-OFF_PLANE_MM = 0.1
-"""Distance of a point from its contour's plane that counts as rounding."""
-
-LEAST_SHARE = 0.5
-"""Least distance of two planes as a share of the usual one: a nearer plane is out of place."""
+VOXEL_DECIMALS = 3
+"""Decimals of points in voxels: coordinates in the world are rounded, and those of a voxel's centre
+must lead there, as what lies on a contour is inside."""
 
 Contours = list[NDArray[np.float64]]
 """Contours, each (n, 3) in mm, in RAS world coordinates."""
@@ -92,8 +98,8 @@ def rasterise(
     Raises
     ------
     InputError
-        If a structure has no contour, or contours do not lie in planes that are parallel and evenly
-        spaced.
+        If a structure has no contour, if none encloses an area, or if contours do not lie in planes
+        that are parallel and evenly spaced.
     """
     for structure, contours in structures.items():
         if not contours:
@@ -101,7 +107,7 @@ def rasterise(
                 f"{name}: the structure {structure!r} has no closed contour; name one that is drawn"
             )
     every = [contour for contours in structures.values() for contour in contours]
-    normal = _normal(every)
+    normal = normal_of(every, name)
     off = max(float(np.ptp(contour @ normal)) for contour in every)
     if off > 2 * OFF_PLANE_MM:
         raise InputError(
@@ -109,71 +115,36 @@ def rasterise(
             "across them; export the structures on the slices of one series"
         )
     step = _step(every, normal, image, name)
-    grid = image if _lies_on(every, image, step) else _own_grid(every, normal, step, image)
-    axis = int(np.argmax(np.abs(normal @ (grid.affine[:3, :3] / grid.spacing_mm))))
+    grid = image if lies_on(every, image, step) else _own_grid(every, normal, step, image)
+    axis = axis_across(normal, grid)
     return {key: _fill(contours, grid, axis) for key, contours in structures.items()}, grid
 
 
-def _normal(contours: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Unit vector across the plane of the largest contour (Newell's sum)."""
-    areas = [
-        np.cross(points - points[0], np.roll(points, -1, axis=0) - points[0]).sum(axis=0)
-        for points in contours
-    ]
-    largest = max(areas, key=lambda area: float(np.linalg.norm(area)))
-    return np.asarray(largest / np.linalg.norm(largest))
-
-
-def _step(
-    every: Sequence[NDArray[np.float64]], normal: NDArray[np.float64], image: Grid, name: str
-) -> float:
+def _step(every: Planes, normal: NDArray[np.float64], image: Grid, name: str) -> float:
     """Distance in mm from plane to plane; planes without a contour may lie between.
 
     It is the smallest distance of two planes with contours if all others are its multiples, and
     otherwise that of the image's slices if the contours lie on these.
     """
-    gaps = np.diff(np.sort(np.concatenate([contour @ normal for contour in every])))
-    gaps = gaps[gaps > 2 * OFF_PLANE_MM]
+    gaps = gaps_between(every, normal)
     if not gaps.size:
         raise InputError(
             f"{name}: expected contours in several planes, got one, which has no thickness; give "
             "all slices of the structures"
         )
-    n = np.rint(gaps / gaps.min())
-    step = float(gaps.sum() / n.sum())  # the smallest one alone is rounded
-    is_even = np.abs(gaps / step - n) <= SLICE_APART + 2 * OFF_PLANE_MM / step
-    if is_even.all() and gaps.min() >= LEAST_SHARE * np.median(gaps):
-        return step
-    axes = image.affine[:3, :3] / image.spacing_mm
-    of_image = float(image.spacing_mm[int(np.argmax(np.abs(normal @ axes)))])
-    if _lies_on(every, image, of_image):
-        return of_image
-    raise InputError(
-        f"{name}: expected contours in evenly spaced planes, got distances from "
-        f"{gaps.min():.4g} to {gaps.max():.4g} mm; export the structures on the slices of one "
-        "series"
-    )
+    step = even_step(gaps)
+    if step is None:
+        step = step_of_slices(every, normal, image)
+    if step is None:
+        raise InputError(
+            f"{name}: expected contours in evenly spaced planes, got distances from "
+            f"{gaps.min():.4g} to {gaps.max():.4g} mm; export the structures on the slices of one "
+            "series"
+        )
+    return step
 
 
-def _lies_on(contours: Sequence[NDArray[np.float64]], image: Grid, step_mm: float) -> bool:
-    """Whether contours lie on the slices of an image, within it, and on none but every slice."""
-    voxels = np.concatenate([image.to_voxel(contour) for contour in contours])
-    if (voxels < -0.5).any() or (voxels > np.array(image.shape) - 0.5).any():
-        return False
-    for axis in range(3):
-        places = [image.to_voxel(contour)[:, axis] for contour in contours]
-        is_slice = all(np.abs(p - np.rint(p.mean())).max() <= SLICE_APART for p in places)
-        if is_slice and abs(step_mm / image.spacing_mm[axis] - 1) <= SLICE_APART:
-            return True
-    return False
-
-
-def _own_grid(
-    contours: Sequence[NDArray[np.float64]],
-    normal: NDArray[np.float64],
-    step_mm: float,
-    image: Grid,
-) -> Grid:
+def _own_grid(contours: Planes, normal: NDArray[np.float64], step_mm: float, image: Grid) -> Grid:
     """A grid of the contours' planes, with voxels as fine as the image's in them."""
     points = np.concatenate(contours)
     axes = image.affine[:3, :3] / image.spacing_mm
@@ -200,7 +171,7 @@ def _fill(contours: Contours, grid: Grid, axis: int) -> NDArray[np.bool_]:
     slices = np.moveaxis(mask, axis, 0)
     planes: dict[int, list[NDArray[np.float64]]] = {}
     for contour in contours:
-        voxels = grid.to_voxel(contour)
+        voxels = grid.to_voxel(contour).round(VOXEL_DECIMALS)
         at = int(np.rint(voxels[:, axis].mean()))
         planes.setdefault(at, []).append(np.delete(voxels, axis, axis=1))
     for at, polygons in planes.items():

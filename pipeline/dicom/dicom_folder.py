@@ -30,8 +30,9 @@ OUTLINES = {SEGMENTATION: "SEG", LABEL_MAP: "SEG", STRUCTURE_SET: "RTSTRUCT"}
 HEADER = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
     "Modality", "PatientID", "PatientName", "FrameOfReferenceUID", "Rows", "Columns",
-    "NumberOfFrames", "SamplesPerPixel", "ImagePositionPatient", "ImageOrientationPatient",
-    "PixelSpacing", "PixelData", "FloatPixelData", "DoubleFloatPixelData",
+    "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "ImagePositionPatient",
+    "ImageOrientationPatient", "PixelSpacing", "PixelData", "FloatPixelData",
+    "DoubleFloatPixelData",
 )  # fmt: skip
 """Fields of a header that tell the file's series and place."""
 

@@ -92,7 +92,7 @@ def read_outlines(path: StrPath, role: str, names: StructureNames, image: ImageF
         contours = {key: read_contours(header, number, name) for key, number in chosen.items()}
         masks, grid = rasterise(contours, image.grid, name)
     else:
-        masks, grid = read_segments(file.path, chosen, name)
+        masks, grid = read_segments(header, chosen, image.grid, name)
     labels = np.zeros(grid.shape, np.uint8)
     labels[_union(masks, whole)] = REST_LABEL
     labels[_union(masks, core)] = CORE_LABEL

@@ -10,7 +10,7 @@ number of times: so keyholes count for nothing, and a contour inside another one
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import contourpy
 import numpy as np
@@ -37,44 +37,74 @@ def outline(mask: NDArray[np.bool_]) -> list[Polygon]:
 def fill(polygons: Sequence[Polygon], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Pixels whose centres lie inside an odd number of polygons.
 
-    A centre on an edge that rises or falls is inside, on whichever side that edge is: else every
-    polygon would be shifted.
+    A centre on an edge is inside, on whichever side that edge is: else every polygon would be
+    shifted. So a centre counts if a point beside it is inside, as near as can be. Eight points are
+    looked at, one in each eighth of the circle that axes and diagonals divide.
 
     Parameters
     ----------
     polygons : sequence of (n, 2) arrays
     shape : tuple of two int
         Shape of the mask.
+
+    Returns
+    -------
+    bool array of the shape
     """
+    swapped = [polygon[:, ::-1] for polygon in polygons]
+    return _fill_beside(polygons, shape) | _fill_beside(swapped, shape[::-1]).T
+
+
+def _fill_beside(polygons: Sequence[Polygon], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Pixels with a point inside beside their centres, four of which lie near the first axis."""
+    mask = np.zeros(shape, bool)
     if not polygons:
-        return np.zeros(shape, bool)
-    crossings = [_crossings(polygon, shape[1]) for polygon in polygons]
-    rows = np.concatenate([row for row, _ in crossings])
-    places = np.concatenate([place for _, place in crossings])
-    return _odd(rows, np.ceil(places), shape) | _odd(rows, np.floor(places) + 1, shape)
+        return mask
+    for from_row in (_at, _behind):
+        crossings = [_crossings(polygon, shape[1], from_row) for polygon in polygons]
+        rows = np.concatenate([row for row, _ in crossings])
+        places = np.concatenate([place for _, place in crossings])
+        mask |= _odd(rows, _at(places), shape) | _odd(rows, _behind(places), shape)
+    return mask
 
 
-def _crossings(polygon: Polygon, n_rows: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Where a polygon's edges cross rows of pixels: the row, and the place along it."""
+def _at(places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """First pixel at or behind each place."""
+    return np.ceil(places)
+
+
+def _behind(places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """First pixel behind each place."""
+    return np.floor(places) + 1
+
+
+def _crossings(
+    polygon: Polygon, n_rows: int, from_row: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Where a polygon's edges cross rows of pixels: the row, and the place along it.
+
+    An edge goes from one row to the one before another; `from_row` finds both from its ends.
+    """
     begin, end = polygon, np.roll(polygon, -1, axis=0)
     is_rising = (begin[:, 1] <= end[:, 1])[:, None]
     # From below, whichever way the edge is drawn: both sides of a keyhole cross at one place.
     low, high = np.where(is_rising, begin, end), np.where(is_rising, end, begin)
-    first = np.clip(np.ceil(low[:, 1]), 0, n_rows).astype(np.intp)
-    n = np.maximum(np.clip(np.ceil(high[:, 1]), 0, n_rows).astype(np.intp) - first, 0)
+    first, end_row = (np.clip(from_row(at[:, 1]), 0, n_rows).astype(np.intp) for at in (low, high))
+    n = np.maximum(end_row - first, 0)
     edge = np.repeat(np.arange(len(n)), n)
     row = first[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(n) - n, n)
-    slope = (high[edge, 0] - low[edge, 0]) / (high[edge, 1] - low[edge, 1])
-    return row, low[edge, 0] + (row - low[edge, 1]) * slope
+    run, rise = (high - low)[edge].T
+    # Divided last: an edge between centres meets the centres on it exactly.
+    return row, low[edge, 0] + (row - low[edge, 1]) * run / rise
 
 
 def _odd(
     rows: NDArray[np.intp], first: NDArray[np.float64], shape: tuple[int, int]
 ) -> NDArray[np.bool_]:
     """Pixels before which an odd number of crossings lies; `first` is the pixel behind each."""
-    crossed = np.zeros((shape[0] + 1, shape[1]), np.int64)
+    crossed = np.zeros((shape[0] + 1, shape[1]), np.uint8)  # modulo 256, which is even
     np.add.at(crossed, (np.clip(first, 0, shape[0]).astype(np.intp), rows), 1)
-    return np.asarray(np.cumsum(crossed[:-1], axis=0) % 2 == 1)
+    return np.asarray(np.cumsum(crossed[:-1], axis=0, dtype=np.uint8) % 2 == 1)
 
 
 def _with_keyholes(outer: Polygon, holes: Sequence[Polygon]) -> Polygon:

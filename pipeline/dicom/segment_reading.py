@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ...atlas.grid import flip_lps
 from ...errors import InputError
 from .dicom_folder import numbers_in, text_in
-from .dicom_packages import highdicom, quietly
+from .dicom_packages import highdicom, pydicom, quietly
+from .planes import even_step, gaps_between, normal_of, step_of_slices
 from .world import grid_of, values_of
+
+MEASURES = "PixelMeasuresSequence"
 
 
 def segment_numbers(header: Any, name: str) -> list[tuple[str, int]]:
@@ -38,15 +41,19 @@ def segment_numbers(header: Any, name: str) -> list[tuple[str, int]]:
 
 
 def read_segments(
-    path: Path, numbers: Mapping[str, int], name: str
+    header: Any, numbers: Mapping[str, int], image: Grid, name: str
 ) -> tuple[dict[str, NDArray[np.bool_]], Grid]:
     """Read segments; where the file leaves a frame out, nothing is in it.
 
     Parameters
     ----------
-    path : Path
+    header : pydicom.Dataset
+        The whole object; it becomes highdicom's.
     numbers : mapping of str to int
         Numbers by label, some of `segment_numbers`.
+    image : Grid
+        If the object does not say how far its frames are apart, and they lie on slices of this
+        image, then they are as far apart as these.
     name : str
         Opens the messages.
 
@@ -60,12 +67,15 @@ def read_segments(
     Raises
     ------
     InputError
-        If the frames do not lie evenly, or cannot be decoded.
+        If the frames do not lie evenly, if their distance is unknown, or if they cannot be decoded.
     """
     try:
         with quietly():
-            file = highdicom.seg.segread(path)
+            _set_spacing(header, image, name)
+            file = highdicom.seg.Segmentation.from_dataset(header, copy=False)
             volume = file.get_volume(segment_numbers=list(numbers.values()), combine_segments=False)
+    except InputError:
+        raise
     except Exception:  # of highdicom, pydicom or a decoder, whatever they meet
         raise InputError(
             f"{name}: its segments cannot be read as one volume: its frames do not lie evenly, or "
@@ -73,3 +83,41 @@ def read_segments(
         ) from None
     values = values_of(volume) >= 0.5
     return {label: values[..., i] for i, label in enumerate(numbers)}, grid_of(volume)
+
+
+def _set_spacing(header: Any, image: Grid, name: str) -> None:
+    """Write the distance of the frames where an object lacks it, which highdicom would guess."""
+    groups = (*header.SharedFunctionalGroupsSequence, *header.PerFrameFunctionalGroupsSequence)
+    measures = [group.PixelMeasuresSequence[0] for group in groups if MEASURES in group]
+    if all(item.get("SpacingBetweenSlices") for item in measures):
+        return
+    planes = _frame_corners(header, name)
+    normal = normal_of(planes, name)
+    step = step_of_slices(planes, normal, image)
+    if step is None:
+        step = even_step(gaps_between(planes, normal))
+    if step is None:
+        raise InputError(
+            f"{name}: expected SpacingBetweenSlices, or frames on slices of the image, or evenly "
+            "spaced ones, got one plane or uneven ones, so their thickness is unknown; export it "
+            "with that field, or name the series it was drawn on (--seg-reference)"
+        )
+    for item in measures:
+        item.SpacingBetweenSlices = pydicom.valuerep.format_number_as_ds(step)
+
+
+def _frame_corners(header: Any, name: str) -> list[NDArray[np.float64]]:
+    """The outer corners of each frame, (4, 3) in mm, in RAS world coordinates."""
+    (shared,) = header.SharedFunctionalGroupsSequence
+    pixels = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * [header.Columns, header.Rows] - 0.5
+    corners = []
+    for frame in header.PerFrameFunctionalGroupsSequence:
+        position, orientation, measures = (
+            (frame if group in frame else shared)[group].value[0]
+            for group in ("PlanePositionSequence", "PlaneOrientationSequence", MEASURES)
+        )
+        first = numbers_in(position, "ImagePositionPatient", (3,), name)
+        row_and_column = numbers_in(orientation, "ImageOrientationPatient", (2, 3), name)
+        spacing = numbers_in(measures, "PixelSpacing", (2, 1), name)[::-1]
+        corners.append(flip_lps(first + pixels @ (row_and_column * spacing)))
+    return corners

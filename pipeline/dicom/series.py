@@ -43,6 +43,9 @@ COSINES_APART = 1e-3
 
 MODALITY = "MR"
 
+BRIGHTNESS = "MONOCHROME2"
+"""PhotometricInterpretation of an image whose larger values are brighter."""
+
 
 @dataclass(frozen=True, eq=False)
 class Stack:
@@ -100,6 +103,7 @@ def require_series(path: StrPath, name: str) -> tuple[Series, Stack]:
         raise InputError(
             f"{name}: expected one value per pixel, got colours; give the series itself"
         )
+    _require_brightness(series.files, name)
     _require_decoder(series.files[0], name)
     # Some scanners write a number of frames, 1, into each slice.
     frames = [int(file.header.get("NumberOfFrames") or 0) for file in series.files]
@@ -313,6 +317,18 @@ def _frame_values(stack: Stack) -> NDArray[np.float32]:
         rtol=SLICE_APART,
     )
     return np.ascontiguousarray(values_of(volume))
+
+
+def _require_brightness(files: Sequence[Instance], name: str) -> None:
+    """See that larger values are brighter: grey and white matter are told apart by that."""
+    for file in files:
+        at = f"{name}: {file.path.name}"
+        found = text_in(file.header, "PhotometricInterpretation", at)
+        if found != BRIGHTNESS:
+            raise InputError(
+                f"{at}: expected values that are brighter the larger they are ({BRIGHTNESS}), got "
+                f"{found}; export the series as {BRIGHTNESS}"
+            )
 
 
 def _require_decoder(file: Instance, name: str) -> None:

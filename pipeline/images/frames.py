@@ -96,7 +96,8 @@ def settle(
     InputError
         If a pair is refused; see `PAIR_RULES`.
     """
-    settled, notices = dict(files), []
+    settled = dict(files)
+    notices: list[str] = []
     reference = "seg_reference" if "seg_reference" in files else image
     for role, file in files.items():
         if role == image:
@@ -105,15 +106,12 @@ def settle(
         anchor_name = names[reference if role == "seg" else image]
         grids = [files[i].grid for i in (image, reference) if i != role]
         grid = next((grid for grid in grids if is_same(file.grid, grid)), None)
+        told: tuple[str, ...] = ()
+        if grid is None:
+            grid, told = shared_grid(file.frames, names[role], anchor.frames, anchor_name)
         if grid is not None:
             settled[role] = replace(file, grid=grid)
-        elif lies_in_other_frame(file.frames, anchor.frames):
-            settled[role] = replace(file, grid=anchor.grid)
-            notices.append(
-                f"The {names[role]} does not lie in the frame of the {anchor_name} that is in use, "
-                "but in the other one that a header declares (sform and qform). Their shapes are "
-                "the same, so it gets that image's voxels."
-            )
+            notices += told
         elif role in HANGING:
             is_image = role == "seg" and anchor.sha256 == files[image].sha256
             require_one_world(
@@ -125,7 +123,37 @@ def settle(
     return settled, notices
 
 
-def lies_in_other_frame(frames: Frames, image: Frames) -> bool:
+def shared_grid(
+    frames: Frames, name: str, image: Frames, image_name: str
+) -> tuple[Grid | None, tuple[str, ...]]:
+    """The grid of an image, where a file has its voxels.
+
+    Parameters
+    ----------
+    frames, image : Frames
+    name, image_name : str
+        How notices call them.
+
+    Returns
+    -------
+    Grid or None
+        The image's, where the file's grid differs from it by rounding, or by a header's other
+        frame.
+    tuple of str
+        A notice, where it lies in the other frame.
+    """
+    if is_same(frames.grid, image.grid):
+        return image.grid, ()
+    if not _lies_in_other_frame(frames, image):
+        return None, ()
+    return image.grid, (
+        f"The {name} does not lie in the frame of the {image_name} that is in use, but in the "
+        "other one that a header declares (sform and qform). Their shapes are the same, so it "
+        "gets that image's voxels.",
+    )
+
+
+def _lies_in_other_frame(frames: Frames, image: Frames) -> bool:
     """Whether a frame of one file is the other frame that the other file's header declares."""
     return (
         is_same(frames.grid, image.other)

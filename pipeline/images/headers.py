@@ -93,6 +93,8 @@ RULES = (
     Rule("dim, data", "more data than that", "refused", "dim is wrong"),
     Rule("dim, volumes", "further axes of length 1", "accepted", "dropped"),
     Rule("dim, volumes", "several volumes", "refused", "a file holds one volume"),
+    Rule("vox_offset, data", "0", "accepted", "the voxels begin behind the header"),
+    Rule("vox_offset, data", "inside the header, and not 0", "refused", "their place is unknown"),
     Rule("datatype, bitpix", "they differ", "accepted", "the datatype"),
     Rule("scl_slope, scl_inter", "a slope of 0 or NaN", "accepted", "no scaling"),
     Rule("scl_slope, scl_inter", "a slope, and no finite intercept", "refused", "values unknown"),
@@ -210,6 +212,7 @@ def read_header(
             f"{' x '.join(map(str, grid.shape))}, got {x} x {y} x {z}; leave --seg-grid out"
         )
     offset = max(int(fixed.get_data_offset()), fixed.single_vox_offset)
+    fixed.set_data_offset(offset)  # the voxels are read where the length was counted from
     return Header(frames, dtype, offset, notices), fixed
 
 

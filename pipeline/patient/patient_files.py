@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
+from ...atlas.grid import MOST_SHEAR
 from ...errors import InputError
 from ...paths import StrPath
 from ...solver import TumorMasks
@@ -19,14 +20,11 @@ from ..images.frames import describe, settle
 from ..images.headers import Frames
 from ..images.labels import LabelConvention, outlines_from_labels, rounded_labels
 from ..images.nifti import ImageFile, Scan, read_nifti
-from ..images.resampling import resample_image, resample_masks
+from ..images.resampling import in_order_of, resample_image, resample_masks
 from .islands import Islands, part_islands
 from .lesion import MIN_IN_BRAIN
 from .named_files import IMAGES, OUTLINES, ROLES, Modality, require_files
 from .nesting import doubts_of_nesting
-
-MOST_SHEAR = 1e-3
-"""Largest cosine between two voxel axes; headers are rounded, ITK's images have right angles."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,8 +241,7 @@ def _scan(file: ImageFile, role: str, name: str) -> tuple[Scan, list[str]]:
 
 
 def _require_right_angles(grid: Grid, name: str) -> None:
-    axes = grid.affine[:3, :3] / grid.spacing_mm
-    if not np.allclose(axes.T @ axes, np.eye(3), atol=MOST_SHEAR):
+    if grid.shear > MOST_SHEAR:
         raise InputError(
             f"{name}: expected voxel axes at right angles, got a sheared grid, which neither the "
             "registration nor distances in mm can take; resample the image first"
@@ -257,7 +254,7 @@ def _read_mask(file: ImageFile, name: str, scan: Scan) -> tuple[NDArray[np.bool_
     found = np.unique(file.values if labels is None else labels)
     if labels is None or len(found) > 2 or found[0] != 0:
         raise InputError(
-            f"{name}: expected 0 outside and one other value inside the brain, got "
+            f"{name}: expected 0 outside and one other whole number inside the brain, got "
             f"{len(found)} values from {found[0]:g} to {found[-1]:g}; threshold it first"
         )
     mask = labels > 0
@@ -284,7 +281,8 @@ def _read_recurrence(
     option = "--recurrence-labels"
     masks = outlines_from_labels(file.values, file.grid, convention, name=name, option=option)
     doubts = doubts_of_nesting(masks, ROLES["recurrence"])
-    if file.grid == grid:
+    masks = in_order_of(grid, masks)
+    if masks.grid == grid:
         return masks, doubts
     share = _share_in_view(masks, grid)
     if share < MIN_IN_BRAIN:

@@ -5,8 +5,10 @@ import pytest
 from scipy import ndimage
 
 from glioquery.atlas import SIMULATION_GRID, Grid
+from glioquery.errors import InputError
 from glioquery.pipeline.alignment.ants_job import make_image
 from glioquery.pipeline.alignment.ants_worker import itk_geometry
+from glioquery.pipeline.alignment.itk_files import write_itk_warp
 from glioquery.pipeline.alignment.transform import (
     AFFINE_FILE,
     INVERSE_WARP_FILE,
@@ -105,6 +107,14 @@ def test_saved_and_loaded(known, tmp_path):
     np.testing.assert_array_equal(again.inverse_warp, known.inverse_warp)
     assert again.grid == known.grid
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_displacements_on_two_grids_are_refused(known, tmp_path):
+    known.save(tmp_path)
+    moved = Grid(known.grid.shape, known.grid.affine + 30 * np.eye(4, 4, 3))
+    write_itk_warp(tmp_path / INVERSE_WARP_FILE, known.inverse_warp, moved)
+    with pytest.raises(InputError, match=r"on one grid, got .* from \(-246, .* and .* from \(-216"):
+        AtlasTransform.load(tmp_path)
 
 
 def test_outlines_keep_their_volume_as_the_jacobian_says(known, virtual, lesion):

@@ -12,6 +12,7 @@ from glioquery.pipeline.alignment.transform import AtlasTransform
 from glioquery.pipeline.anatomy.patient_tissue import LEAST_CONTRAST, TissueSource, find_tissue
 from glioquery.pipeline.anatomy.tissue_maps import TissueMaps
 from glioquery.pipeline.anatomy.tissue_way import checked_tissue_way
+from glioquery.pipeline.images.headers import Frames
 from glioquery.pipeline.images.nifti import Scan
 from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.patient.patient import Patient
@@ -20,6 +21,7 @@ from glioquery.solver import TumorMasks
 
 GRID = Grid((40, 44, 40), np.diag([2, 2, 2, 1.0]))
 X, Y, Z = GRID.to_world(np.moveaxis(np.indices(GRID.shape), 0, -1)).transpose(3, 0, 1, 2)
+K = np.array([0, 0, 0, 1.0])
 STILL = AtlasTransform.linear(np.eye(4))
 MEANS = {"csf": 250.0, "gm": 550.0, "wm": 750.0}
 
@@ -170,6 +172,33 @@ def test_given_maps_hold_outside_the_outline_whatever_the_way(patient, bent):
     assert found.source is TissueSource.GIVEN and found.is_own
     np.testing.assert_allclose(found.wm[OUTSIDE], TRUTH["wm"][OUTSIDE], atol=1e-6)
     np.testing.assert_array_equal(found.wm[WHOLE & BRAIN], bent.wm[WHOLE & BRAIN])
+
+
+def test_given_maps_on_the_images_voxels_are_not_smoothed():
+    wide = ((8, 8),) * 3  # air, of which the patient's field holds but a margin
+    grid = Grid(tuple(n + 16 for n in GRID.shape), GRID.affine + np.outer([-16, -16, -16, 0], K))
+    rng = np.random.default_rng(4)
+    noisy = np.pad(rng.random(GRID.shape).astype(np.float32) / 3, wide)
+    whole, brain = np.pad(WHOLE & BRAIN, wide), np.pad(BRAIN, wide)
+    t1 = Scan(brain.astype(np.float32), grid)
+    masks = TumorMasks(whole & False, whole, grid)
+    patient = Patient(t1, "t1", masks, None, None, {}, (), brain_mask=brain)
+    assert patient.field.grid != grid
+    outside = patient.field.cut(brain & ~whole)
+    for apart_mm in (0, 0.05):  # rounded in a header
+        there = Grid(grid.shape, grid.affine + np.outer([apart_mm, 0, 0, 0], K))
+        given = TissueMaps(*[Scan(noisy, there)] * 3, checksums={})
+        found = find_tissue(patient, STILL, ATLAS, given=given)
+        for values in (found.wm, found.gm, found.csf):
+            np.testing.assert_array_equal(values[outside], patient.field.cut(noisy)[outside])
+
+
+def test_given_maps_in_the_images_other_frame_are_told_of(patient):
+    away = Grid(GRID.shape, GRID.affine + np.outer([300, 0, 0, 0], K))
+    given = TissueMaps(**{n: Scan(TRUTH[n], away) for n in TRUTH}, checksums={})
+    found = find_tissue(replace(patient, frames=Frames(GRID, away)), STILL, ATLAS, given=given)
+    assert len(found.notices) == 3 and "tissue map gm" in found.notices[0]
+    np.testing.assert_allclose(found.wm[OUTSIDE], TRUTH["wm"][OUTSIDE], atol=1e-6)
 
 
 def test_an_unknown_way_is_refused():

@@ -96,6 +96,45 @@ def test_a_segment_without_label_or_number_is_refused(tmp_path, study, keyword):
         read(tmp_path / "seg.dcm", GTV)
 
 
+def segmented(tmp_path, grid, slices):
+    """A file of a segment in some slices of a grid, without the distance of the slices."""
+    write_series(tmp_path / "drawn", volume(grid), grid)
+    mask = np.zeros(grid.shape, bool)
+    mask[8:14, 8:15, slices] = True
+    made = make_segmentation([ball("GTV", mask)], read_study(tmp_path / "drawn", "T1"))
+    del made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices
+    made.save_as(tmp_path / "seg.dcm")
+    return tmp_path / "seg.dcm", mask
+
+
+@pytest.mark.parametrize("slices", [[9], [2, 4, 6, 8], [2, 4, 7], [2, 3, 4]])
+def test_without_a_distance_frames_on_slices_of_the_image_have_these_s(tmp_path, slices):
+    path, mask = segmented(tmp_path, GRID, slices)
+    found = read(path, GTV)
+    assert found.grid == GRID
+    np.testing.assert_array_equal(found.values > 0, mask)
+
+
+BETWEEN = Grid(GRID.shape, GRID.affine @ (np.eye(4) + np.outer([0, 0, 0.5, 0], [0, 0, 0, 1])))
+"""Slices of their own, half way between those of `GRID`."""
+
+
+@pytest.mark.parametrize("slices", [[9], [2, 4, 7]])
+def test_without_a_distance_frames_elsewhere_have_no_thickness(tmp_path, slices):
+    path, _ = segmented(tmp_path, BETWEEN, slices)
+    with pytest.raises(InputError, match=r"expected SpacingBetweenSlices, .*thickness is un") as no:
+        read(path, GTV)
+    assert str(no.value).startswith(f"segmentation {path}: ") and "\n" not in str(no.value)
+
+
+def test_without_a_distance_even_frames_elsewhere_have_their_own(tmp_path):
+    path, mask = segmented(tmp_path, BETWEEN, [2, 3, 4, 6])
+    found = read(path, GTV)
+    assert found.grid.spacing_mm == pytest.approx(BETWEEN.spacing_mm)
+    at = np.rint(found.grid.to_voxel(points_of(BETWEEN)[mask])).astype(int)
+    assert found.values[tuple(at.T)].all() and (found.values > 0).sum() == mask.sum()
+
+
 def test_outlines_whose_slices_are_thicker_keep_their_voxels(tmp_path):
     # Both ends lie on slices of the image, and none of the slices between.
     thick = Grid((*GRID.shape[:2], 15), GRID.affine @ np.diag([1, 1, 17 / 14, 1]))
@@ -137,10 +176,43 @@ def test_segments_of_an_empty_frame_of_reference_are_read_with_a_notice(tmp_path
     np.testing.assert_array_equal(found.values > 0, BALL)
 
 
-def squares(slices):
+CORNERS = np.array([[8.0, 8], [16, 8], [16, 16], [8, 16]])
+
+
+def squares(slices, grid=GRID, corners=CORNERS):
     """A square contour on each of some slices, which may lie between those of the image."""
-    corners = np.array([[8.0, 8], [16, 8], [16, 16], [8, 16]])
-    return [GRID.to_world(np.column_stack([corners, np.full(4, float(k))])) for k in slices]
+    return [grid.to_world(np.column_stack([corners, np.full(4, float(k))])) for k in slices]
+
+
+@pytest.mark.parametrize("key", GRIDS)
+def test_contours_through_the_centres_of_voxels_hold_these_on_every_side(key):
+    grid = GRIDS[key]
+    contours = [square.round(4) for square in squares([5, 6, 7], grid)]
+    masks, found = rasterise({"GTV": contours}, grid, "segmentation")
+    expected = np.zeros(grid.shape, bool)
+    expected[8:17, 8:17, 5:8] = True
+    assert found == grid
+    np.testing.assert_array_equal(masks["GTV"], expected)
+
+
+@pytest.mark.parametrize("key", GRIDS)
+def test_contours_at_the_edge_of_the_field_of_view_get_the_image_s_voxels(key):
+    grid = GRIDS[key]
+    nx, ny, _ = grid.shape
+    corners = np.array([[0.0, 0], [nx, 0], [nx, ny], [0, ny]]) - 0.5
+    contours = [square.round(4) for square in squares([5, 6, 7], grid, corners)]
+    masks, found = rasterise({"GTV": contours}, grid, "segmentation")
+    assert found == grid
+    assert masks["GTV"][..., 5:8].all() and masks["GTV"].sum() == 3 * nx * ny
+    _, beyond = rasterise({"GTV": squares([5, 6, 7], grid, corners - 0.2)}, grid, "segmentation")
+    assert beyond != grid
+
+
+def test_contours_without_an_area_are_refused():
+    lines = squares([5, 6, 7], corners=CORNERS * [1, 0])
+    with pytest.raises(InputError, match=r"that enclose an area, got at most .* mm\^2") as refused:
+        rasterise({"GTV": lines}, GRID, "segmentation")
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("slices", [[0, 2, 4, 6, 8, 9], [0, 3, 6, 7], [0, 2, 5, 7], [1, 2, 3, 9]])

@@ -157,6 +157,11 @@ def scan_by_ct(folder):
     write_series(folder, volume(GRID), GRID, modality="CT")
 
 
+def inverted(folder):
+    bright = np.uint16(4095) - volume(GRID)
+    write_series(folder, bright, GRID, PhotometricInterpretation="MONOCHROME1")
+
+
 def one_slice(folder):
     for path in write_series(folder, volume(GRID), GRID)[1:]:
         path.unlink()
@@ -206,6 +211,7 @@ BAD = {
     two_volumes: "one slice at each place, got 36 slices at 18 places",
     localiser: "one orientation and size",
     scan_by_ct: r"expected an MRI \(MR\), got a series #3 CT",
+    inverted: r"brighter the larger they are \(MONOCHROME2\), got MONOCHROME1; export",
     one_slice: "expected the slices of a volume, got 1",
     lost_frames: "a file of 16 frames that do not",
     without_place: "no ImagePositionPatient",
@@ -213,6 +219,8 @@ BAD = {
     changed("TransferSyntaxUID"): "expected the field TransferSyntaxUID as DICOM defines it",
     changed("Columns"): "IM0005: expected the field Columns as DICOM defines it",
     changed("PixelSpacing", ["1,0", "1,0"]): "IM0005: expected the field PixelSpacing as",
+    changed("PhotometricInterpretation"): "IM0005: expected the field PhotometricInterpretation as",
+    changed("PhotometricInterpretation", "PALETTE COLOR"): "IM0005: .* got PALETTE COLOR; export",
     changed("SeriesNumber", "A"): "IM0005: expected the field SeriesNumber as DICOM defines it",
     changed("ImageOrientationPatient", ["1", "0", "0", "0", "1"]): "field ImageOrientationPatient",
     changed("ImagePositionPatient", ["1", "0"]): "expected the field ImagePositionPatient as",

@@ -66,7 +66,8 @@ def test_tissue_maps(tmp_path, atlas, files):
         write_nifti(path, getattr(atlas, role), atlas.grid)
     patient = load_patient(**files)
     require_cover(read_tissue_maps(**paths), patient)
-    write_raw(paths["wm"], atlas.wm, AFFINE, **TWO_FRAMES)
+    cropped = np.ascontiguousarray(atlas.wm[:, :, :120])
+    write_raw(paths["wm"], cropped, AFFINE, **TWO_FRAMES)
     with pytest.raises(InputError, match=r"^tissue map wm: .*two frames 17 mm apart"):
         require_cover(read_tissue_maps(**paths), patient)
     write_raw(paths["wm"], atlas.wm, AFFINE, **OTHER_SIZE)

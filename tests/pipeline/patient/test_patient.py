@@ -6,6 +6,7 @@ import gzip
 import nibabel as nib
 import numpy as np
 import pytest
+from array_orders import SAGITTAL, reordered
 from heads import COARSE_GRID
 from raw_nifti import write_raw
 
@@ -225,6 +226,16 @@ def test_a_recurrence_is_read_by_the_labels_of_the_patient_from_any_grid(
     write_nifti(later, labels_4mm, moved)
     other = load_patient(**files, recurrence=later)
     np.testing.assert_array_equal(other.recurrence.whole, patient.recurrence.whole)
+
+
+def test_a_recurrence_on_the_t1s_voxels_in_another_order_is_not_smoothed(
+    files, labels_4mm, tmp_path
+):
+    later = np.zeros_like(labels_4mm)
+    later[::2, ::2, ::2] = np.where(labels_4mm == 2, 2, 0)[::2, ::2, ::2]  # single voxels
+    write_nifti(tmp_path / "later.nii", *reordered(later, COARSE_GRID, SAGITTAL))
+    patient = load_patient(**files, recurrence=tmp_path / "later.nii")
+    np.testing.assert_array_equal(patient.recurrence.whole, later > 0)
 
 
 def test_a_recurrence_may_have_labels_of_its_own(files, labels_4mm, tmp_path):
