@@ -14,6 +14,9 @@ from ..errors import InputError
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From RAS world coordinates (NIfTI, ours) to LPS (DICOM, ITK), and back."""
 
+MOST_SHEAR = 1e-3
+"""Largest cosine between two voxel axes that counts as a right angle: headers are rounded."""
+
 
 @dataclass(frozen=True, eq=False)
 class Grid:
@@ -70,6 +73,21 @@ class Grid:
         rounded: whole millimetres stay whole, and a comparison with one voxel is stable.
         """
         return tuple(np.linalg.norm(self.affine[:3, :3], axis=0).round(5).tolist())
+
+    @property
+    def shear(self) -> float:
+        """Largest cosine, in magnitude, between two array axes: 0 if all are at right angles.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> sheared = np.eye(4)
+        >>> sheared[0, 1] = 1
+        >>> round(Grid((9, 9, 9), sheared).shear, 3), Grid((9, 9, 9), np.eye(4)).shear
+        (0.707, 0.0)
+        """
+        axes = self.affine[:3, :3] / np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(np.abs(axes.T @ axes - np.eye(3)).max())
 
     @property
     def voxel_ml(self) -> float:

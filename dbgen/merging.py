@@ -7,6 +7,7 @@ again; what decided the samples, the plan of each part, is recorded.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +15,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..paths import StrPath
-from ..solver.declarations import Declared, own_values
+from ..solver.declarations import COMMON, Declared, own_values
 from .datacard import write_card
 from .machine.files import begun, sha256_of, write_json
 from .machine.progress import Progress, silent
@@ -28,9 +32,8 @@ from .store.header import (
     declared_in,
 )
 from .store.netcdf import opened
-from .store.record import ShardRecord, shard_path
+from .store.record import ShardRecord, require_readable_path, shard_path
 from .store.shard import VOXELS, define_variable, read_table, table_sha256, variables_of
-from .study.samplers import find_sampler
 
 DRAWN = ("space", "sampler", "seed")
 """What of their plans the parts of a database need not share."""
@@ -48,7 +51,7 @@ def merge(
     Parameters
     ----------
     path : path
-        The new database's folder: none yet, or an empty one.
+        The new database's folder: none yet, or an empty one, or a link to either.
     sources : sequence of path
         At least two databases of one growth model, solver, atlas and pair of thresholds that store
         the same; they stay as they are. One that was merged counts as its parts. The models may
@@ -66,18 +69,22 @@ def merge(
     ------
     DatabaseError
         If a source is no complete database or damaged, they differ (the message says in what), two
-        of them hold the same tumours, or the folder is not empty.
+        of them hold the same tumour, the folder is not empty, or a path holds a backslash or is not
+        UTF-8.
     """
-    out = Path(path).absolute()
+    out = Path(os.path.realpath(path))  # a folder can't replace a link
     databases = [Database.open(source) for source in sources]
     if len(databases) < 2:
         raise DatabaseError(f"expected two databases or more to merge, got {len(databases)}")
+    for folder in (out, *(database.path for database in databases)):
+        require_readable_path(folder)
     declared = _declared(databases)
     names = [] if declared is None else [one.name for one in declared.parameters]
     for other in databases[1:]:
         _refuse_difference(databases[0], other, names)
+    _refuse_same_tumours(databases, declared)
     header = _merged_header(databases, declared)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if os.path.lexists(out) and (not out.is_dir() or any(out.iterdir())):
         raise DatabaseError(f"{out} exists and is not empty: choose another folder")
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = begun(out)
@@ -151,6 +158,32 @@ def _refuse_difference(one: Database, other: Database, names: Sequence[str]) -> 
             )
 
 
+def _refuse_same_tumours(databases: Sequence[Database], declared: Declared | None) -> None:
+    """See that no tumour of a database grew with the very parameters of one of another."""
+    grown = [(database, _growths(database, declared)) for database in databases]
+    for (one, growths), (other, others) in itertools.combinations(grown, 2):
+        same = np.isin(others, growths)
+        if same.any():
+            raise DatabaseError(
+                f"{one.path} and {other.path} cannot be merged: {same.sum()} of the {len(other)} "
+                "tumours of the second grew with the very parameters of tumours of the first: keep "
+                "the larger one alone, or make the other with another seed or other points"
+            )
+
+
+def _growths(database: Database, declared: Declared | None) -> NDArray[np.void]:
+    """The bytes of origin, dw, rho, days and own parameters of each tumour: (n_samples,) values."""
+    names = [one.name for one in (*COMMON, *(declared.parameters if declared else ()))]
+    table = database.parameters
+    settings = _full_model(database, declared)["settings"]
+    columns = [
+        table[name].values if name in table else np.full(len(database), settings[name])
+        for name in names
+    ]
+    rows = np.stack(columns, axis=1).astype(np.float64) + 0.0  # -0 becomes 0
+    return rows.view(f"V{rows.shape[1] * rows.itemsize}")[:, 0]
+
+
 def _merged_header(databases: Sequence[Database], declared: Declared | None) -> dict[str, Any]:
     first = databases[0].header
     parts: list[dict[str, Any]] = []
@@ -158,15 +191,6 @@ def _merged_header(databases: Sequence[Database], declared: Declared | None) -> 
         for part in database.header.get("parts") or [_as_part(database)]:
             if declared is not None:
                 part = {"model": _full_model(database, declared)} | part
-            sweeps = find_sampler(part["sampler"]).sweeps  # the points decide, not the seed
-            decides = ("space", "sampler", "model", *(() if sweeps else ("seed",)))
-            if any(all(part.get(key) == other.get(key) for key in decides) for other in parts):
-                origin = "by the same sweep" if sweeps else "drawn from one space with one seed"
-                advice = "" if sweeps else ", or draw with another seed"
-                raise DatabaseError(
-                    f"{database.path} holds tumours that another one holds too, {origin}: merge "
-                    f"the larger one alone{advice}"
-                )
             parts.append(part)
     described = {} if declared is None else {"parameters": declared.describe()}
     return {

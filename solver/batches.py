@@ -89,10 +89,13 @@ def simulate_batch(
     OriginError
         If an origin lies outside the tissue, or the tissue there is too small to hold a seed.
     InputError
-        If there are no parameters, or a run would take more than about `schedule.MAX_STEPS` steps.
+        If there are no parameters, `batch_size` is below 1, or a run would take more than about
+        `schedule.MAX_STEPS` steps.
     """
     if not parameters:
         raise InputError("a batch holds at least one set of parameters")
+    if batch_size < 1:
+        raise InputError(f"batch_size is a number from 1 up, got {batch_size}")
     n = len(parameters)
     result = BatchResult(
         np.empty((n, *tissue.box_shape), np.float32),

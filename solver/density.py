@@ -33,6 +33,8 @@ class Thresholds:
                 "thresholds satisfy 0 < whole <= core < 1, "
                 f"got whole={self.whole}, core={self.core}"
             )
+        for name in ("core", "whole"):  # a database's description holds plain numbers alone
+            object.__setattr__(self, name, float(getattr(self, name)))
 
     @property
     def levels(self) -> tuple[float, float]:

@@ -214,10 +214,11 @@ def simulate(
         Times, rising, at which to keep the density; up to `parameters.days`. A snapshot equals, bit
         for bit, a simulation that ends at its time.
     snapshot_ml : sequence of float
-        Whole-tumour volumes, rising, at which to keep the density. Extra, shorter steps find the
-        time at which the volume is reached, to 2 % where the voxels allow it.
+        Whole-tumour volumes, > 0 and rising, at which to keep the density. Extra, shorter steps
+        find the time at which the volume is reached, to 2 % where the voxels allow it.
     stop_ml : float
-        Whole-tumour volume at which to stop, at the end of a step.
+        Whole-tumour volume at which to stop, at the end of a step; before the treatment of that
+        moment, if it takes the tumour below the volume.
     accuracy : Accuracy
         Bounds of the time step.
     treatments : sequence of Treatment
@@ -232,8 +233,9 @@ def simulate(
     OriginError
         If the origin lies outside the tissue, or the tissue there is too small to hold a seed.
     InputError
-        If snapshot times or volumes do not rise, a time lies outside (0, days], or the run would
-        take more than about `schedule.MAX_STEPS` steps.
+        If snapshot times or volumes do not rise, a time lies outside (0, days], a volume is not
+        above 0, `stop_ml` is NaN, the model takes no tissue or treatment of this kind, or the run
+        would take more than about `schedule.MAX_STEPS` steps.
     """
     course = follow(
         tissue,
@@ -292,7 +294,7 @@ def follow(
     OriginError, InputError
         As `simulate`.
     """
-    times, volumes = _checked(parameters, snapshot_days, snapshot_ml)
+    times, volumes = _checked(parameters, snapshot_days, snapshot_ml, stop_ml)
     require_end(tissue, parameters, model=model, accuracy=accuracy)
     domain = tissue.domain[tissue.box]
     n_domain = int(domain.sum())
@@ -324,12 +326,13 @@ def follow(
         if times and times[0] == state.days:
             kept.append(state)
             times.pop(0)
-        while volumes and state.whole_voxels * ml >= volumes[0]:
-            kept.append(_at_volume(volumes.pop(0) / ml, before, state))
+        while volumes and (reached := _reaching(volumes[0], state, ml)):
+            kept.append(_at_volume(volumes.pop(0) / ml, before, reached))
         is_first = had_none and bool(kept)
         is_refused = is_first and is_wanted is not None and not is_wanted(kept[0])
-        if is_refused or state.whole_voxels * ml >= stop_ml:
-            status = Status.STOPPED_AT_VOLUME
+        last = _reaching(stop_ml, state, ml)
+        if is_refused or last:
+            state, status = last or state, Status.STOPPED_AT_VOLUME
             break
         # The outlines are counted anyway: densities are looked at where no voxel is without core.
         if (
@@ -342,6 +345,12 @@ def follow(
             break
     kept.sort(key=lambda one: one.days)
     return Course(status, tuple(kept), state, n_steps, n_stages, clipped)
+
+
+def _reaching(volume_ml: float, state: State, voxel_ml: float) -> State | None:
+    """The state, or else the one before its events, whose whole outline has reached a volume."""
+    both = state, state.before_events
+    return next((one for one in both if one.whole_voxels * voxel_ml >= volume_ml), None)
 
 
 def _at_volume(target: float, before: State, after: State) -> State:
@@ -361,11 +370,19 @@ def _at_volume(target: float, before: State, after: State) -> State:
 
 
 def _checked(
-    parameters: GrowthParameters, days: Sequence[float], volumes: Sequence[float]
+    parameters: GrowthParameters,
+    days: Sequence[float],
+    volumes: Sequence[float],
+    stop_ml: float,
 ) -> tuple[list[float], list[float]]:
+    """Times and volumes of snapshots as lists, once they and the volume of the end are accepted."""
     for name, values in (("times", days), ("volumes", volumes)):
-        if any(b <= a for a, b in itertools.pairwise(values)):
+        if not all(a < b for a, b in itertools.pairwise(values)):
             raise InputError(f"snapshot {name} rise from one to the next, got {list(values)}")
     if days and not (days[0] > 0 and days[-1] <= parameters.days):
         raise InputError(f"snapshot times lie in (0, {parameters.days:g}] days, got {list(days)}")
+    if not all(volume > 0 for volume in volumes):
+        raise InputError(f"snapshot volumes are above 0 ml, got {list(volumes)}")
+    if math.isnan(stop_ml):
+        raise InputError("stop_ml is a volume in ml, or infinite for none, got nan")
     return list(days), list(volumes)

@@ -82,9 +82,12 @@ class ListedTreatment:
             return Drug(day, **self.numbers)
         more: dict[str, Any] = dict(self.numbers)
         dose = more.pop(DOSE, 0.0)
-        if "fractions" in more:
-            more["fractions"] = int(more["fractions"])
         return Radiotherapy(day, dose if values is None else values, **more)
+
+    @property
+    def has_map(self) -> bool:
+        """Whether it acts by voxel."""
+        return self.map is not None
 
     def row(self) -> dict[str, Any]:
         """Plain values by name; a checksum elsewhere identifies its map."""
@@ -164,10 +167,8 @@ def _treatment(
     if not isinstance(scan, int) or not 1 <= scan <= n_scans:
         raise InputError(f"scan is the number of a scan, 1 to {n_scans}, got {scan!r}")
     for name, value in given.items():
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        is_whole = isinstance(value, int) or (is_number and value.is_integer())
-        if not is_number or (name == "fractions" and not is_whole):
-            raise InputError(f"{name} is a {'whole ' * (name == 'fractions')}number, got {value!r}")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InputError(f"{name} is a number, got {value!r}")
     listed = ListedTreatment(kind, day, given, path, scan)
     listed.on(1.0)  # its values are judged
     return listed

@@ -64,7 +64,8 @@ def march(
         If the origin lies outside the tissue, or the tissue there is too small to hold a seed; at
         once, before a state is asked for.
     InputError
-        If treatments are given of a model with several populations.
+        If treatments are given of a model with several populations, or a map of them of a model
+        that pushes tissue.
 
     Examples
     --------
@@ -75,7 +76,7 @@ def march(
     """
     model = model_of(model, parameters.own)
     if treatments:
-        require_treatable(model)
+        require_treatable(model, treatments)
     operator = _operator(tissue, model)
     start = Stepper(tissue, operator, model, parameters, thresholds, accuracy).start()
     return _states(treated(start, treatments) if treatments else start)

@@ -73,6 +73,11 @@ class State:
         return self.days + self.step_days
 
     @property
+    def before_events(self) -> State:
+        """The state before the events of its moment: itself where none happens."""
+        return self
+
+    @property
     def is_finite(self) -> bool:
         """Whether the density is a number everywhere."""
         return math.isfinite(self.clipped)

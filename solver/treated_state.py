@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
 
 from ..errors import InputError
-from .models import GrowthModel
+from .listed_treatments import ListedTreatment
+from .models import GrowthModel, swelling_of
 from .stepper import State
 from .treatments import Drug, Radiotherapy, Resection, Treatment
 
@@ -23,6 +24,12 @@ class TreatedState(State):
     """
 
     _treatments: tuple[Treatment, ...] = ()
+    _before_events: State | None = None
+
+    @property
+    def before_events(self) -> State:
+        """The state before the events of its moment: itself where none happens."""
+        return self._before_events or self
 
     @property
     def next_days(self) -> float:
@@ -39,11 +46,11 @@ class TreatedState(State):
         middle = (self.days + days) / 2
         begun = self._under_drugs(self.days, middle)
         grown = self._stepper.step(begun, days - self.days, days)
-        state = treated(grown, self._treatments)._under_drugs(middle, days)
+        before = state = treated(grown, self._treatments)._under_drugs(middle, days)
         for one in self._treatments:
             if days in one.days:
                 state = state._after(one)
-        return state
+        return state if state is before else replace(state, _before_events=before)
 
     def _under_drugs(self, start: float, end: float) -> TreatedState:
         killed = sum(one.killed(start, end) for one in self._treatments if isinstance(one, Drug))
@@ -65,17 +72,28 @@ def treated(state: State, treatments: Sequence[Treatment]) -> TreatedState:
     return TreatedState(**values, _treatments=tuple(treatments))
 
 
-def require_treatable(model: GrowthModel) -> None:
+def require_treatable(
+    model: GrowthModel, treatments: Sequence[Treatment | ListedTreatment] = ()
+) -> None:
     """See that treatments can act on a model's growths.
 
     Parameters
     ----------
     model : GrowthModel
+    treatments : sequence of Treatment or ListedTreatment
+        Those whose maps are checked.
 
     Raises
     ------
     InputError
-        If the model has more than one field.
+        If the model has more than one field, or a treatment has a map and the model pushes tissue.
     """
     if len(model.diffusivities(jnp.float32(1))) != 1:
         raise InputError(f"treatments act on models with one population, not on {model.name}")
+    # A cavity's sharp rim would also ring in the density that the moved tissue carries.
+    if swelling_of(model) > 0 and any(one.has_map for one in treatments):
+        raise InputError(
+            "a cavity or a map of doses lies in the tissue of its day, which the model "
+            f"{model.name} has pushed elsewhere: leave it out (drugs and one dose everywhere "
+            "remain), or choose a model that pushes nothing"
+        )

@@ -42,6 +42,11 @@ class Resection:
     day : float
         Days since the seed, > 0.
     cavity : bool array of the tissue's grid
+
+    Raises
+    ------
+    InputError
+        If the day is not after the seed, or the cavity is no boolean array.
     """
 
     day: float
@@ -49,11 +54,19 @@ class Resection:
 
     def __post_init__(self) -> None:
         _require_day(self.day)
+        kind = np.asarray(self.cavity).dtype
+        if kind != np.bool_:
+            raise InputError(f"a cavity is a boolean array, got {kind}: give `mask > 0`")
 
     @property
     def days(self) -> tuple[float, ...]:
         """Days on which a step of the growth ends."""
         return (self.day,)
+
+    @property
+    def has_map(self) -> bool:
+        """Whether it acts by voxel: always."""
+        return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +85,11 @@ class Radiotherapy:
         alpha / beta in Gy, > 0.
     fractions : int
         Number of fractions, at least 1: five a week, one each day.
+
+    Raises
+    ------
+    InputError
+        If a value is out of its range, or a dose is negative or not finite anywhere.
     """
 
     day: float
@@ -82,8 +100,11 @@ class Radiotherapy:
 
     def __post_init__(self) -> None:
         _require_day(self.day)
-        if self.fractions < 1:
-            raise InputError(f"radiotherapy has one fraction or more, got {self.fractions}")
+        if not (self.fractions >= 1 and self.fractions % 1 == 0):
+            raise InputError(
+                f"radiotherapy has a whole number of fractions, 1 or more, got {self.fractions}"
+            )
+        object.__setattr__(self, "fractions", int(self.fractions))
         if not (math.isfinite(self.alpha) and self.alpha >= 0 and self.alpha_beta_gy > 0):
             raise InputError(
                 "radiotherapy has alpha >= 0 in 1/Gy and alpha/beta > 0 in Gy, got "
@@ -98,6 +119,11 @@ class Radiotherapy:
         """Days of the fractions."""
         weeks = (divmod(i, FRACTIONS_A_WEEK) for i in range(self.fractions))
         return tuple(self.day + 7 * week + weekday for week, weekday in weeks)
+
+    @property
+    def has_map(self) -> bool:
+        """Whether it acts by voxel: where its doses are a map."""
+        return np.ndim(self.dose_gy) > 0
 
     @cached_property
     def survival(self) -> float | NDArray[np.floating]:
@@ -137,6 +163,11 @@ class Drug:
     def days(self) -> tuple[float, ...]:
         """Days on which a step of the growth ends."""
         return (self.day,)
+
+    @property
+    def has_map(self) -> bool:
+        """Whether it acts by voxel: never."""
+        return False
 
     def killed(self, start: float, end: float) -> float:
         """Integral of its rate from one day to another.

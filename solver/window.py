@@ -2,7 +2,7 @@
 
 A front is pulled by its far tail: cutting the density at 1e-4 would slow it by 6 %, at 1e-12 by
 less than the time step's error. A window therefore grows while what it cuts off is still below
-`EDGE_DENSITY`, so small that no single step brings it to 1e-12.
+`EDGE_DENSITY`, so small that no single step of the default accuracy brings it to 1e-12.
 """
 
 from __future__ import annotations

@@ -48,9 +48,7 @@ def hold(path: Path) -> Iterator[None]:
     """
     file = _take(path)
     try:
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+        _sign(path, file)
         yield
     finally:
         path.unlink(missing_ok=True)  # while it is held: see `_take`
@@ -80,6 +78,16 @@ def hold_in_turn(path: Path) -> Iterator[bool]:
             with contextlib.suppress(OSError):
                 path.unlink()  # while it is held: see `_wait_for`
             file.close()
+
+
+def _sign(path: Path, file: IO[str]) -> None:
+    """Write into a lock file who holds it, past buffers, of which none may be left to close."""
+    try:
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
+    except OSError as error:
+        error.filename = str(path)  # a file that is open has no name for the system
+        raise
 
 
 def _take(path: Path) -> IO[str]:

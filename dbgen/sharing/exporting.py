@@ -14,6 +14,7 @@ The same database gives the same bytes. `fetch` gets the archive back.
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import tarfile
 from dataclasses import asdict
@@ -86,8 +87,8 @@ def export(
     Raises
     ------
     InputError
-        If the folder exists, its name cannot be a database's, the share is not in [0, 1), or a
-        shard is damaged, or extended since the database was opened.
+        If the folder or a link of its name exists, its name cannot be a database's, the share is
+        not in [0, 1), or a shard is damaged, or extended since the database was opened.
     ExtraError
         If pyarrow is not installed.
     """
@@ -97,7 +98,7 @@ def export(
             f"{out.name!r}: the folder's name becomes the database's, and has letters, digits and "
             ". _ - alone"
         )
-    if out.exists():
+    if os.path.lexists(out):  # a folder can't replace a link, even one that leads nowhere
         raise InputError(f"{out} is there already: name a folder that is not, or remove it")
     if not 0 <= held_out < 1:
         raise InputError(f"the share of runs that are held out lies in [0, 1), got {held_out:g}")

@@ -128,7 +128,13 @@ def _file_of(source: str) -> str:
 def _there(folder: Path, source: str, sha256: str | None) -> Database:
     """The database that has the name, if it comes from this source."""
     database = Database.open(folder)
-    came = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
+    try:
+        came = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder.name} is the name of a database that was not fetched (it has no {SOURCE}): "
+            f"give this one another with --name, or remove {folder}"
+        ) from None
     if came["source"] != source or sha256 not in (None, came["sha256"]):
         raise InputError(
             f"{folder.name} is the name of a database from {came['source']} (SHA-256 "

@@ -46,6 +46,27 @@ def shard_path(folder: Path, index: int) -> Path:
     return folder / "shards" / f"shard-{index:05d}.nc"
 
 
+def require_readable_path(folder: Path) -> None:
+    """Refuse a database's folder whose shards NetCDF would not write or read where they lie.
+
+    Parameters
+    ----------
+    folder : Path
+        An absolute path.
+
+    Raises
+    ------
+    DatabaseError
+        If the path holds a backslash, which netCDF-C takes for a slash, or is not UTF-8.
+    """
+    text = str(folder)
+    if "\\" in text or text.encode(errors="ignore").decode() != text:
+        raise DatabaseError(
+            f"NetCDF takes a path in UTF-8 without a backslash, got {folder}: rename the folder or "
+            "choose another"
+        )
+
+
 def read_record(path: Path) -> ShardRecord | None:
     """The record beside a shard; None if there is none that can be read.
 

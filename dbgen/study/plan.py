@@ -96,8 +96,9 @@ class Plan:
     treatments: tuple[ListedTreatment, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**32:
+        if not (0 <= self.seed < 2**32 and self.seed % 1 == 0):
             raise InputError(f"seed is a whole number from 0 to 2^32 - 1, got {self.seed}")
+        object.__setattr__(self, "seed", int(self.seed))  # of no type that JSON does not know
         require_free_names(self.model, TAKEN, self.model.name)
         if self.treatments:
             self._require_treatable()

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 from jax import Array
 
+from ...atlas.grid import MOST_SHEAR
+from ...errors import InputError
 from ..declarations import TIME_SCALING, parameter, require_in_bounds
 from ..laplacian import face_weights
 from ..tissue import Tissue
@@ -90,7 +92,18 @@ class FisherKolmogorov(OneLogisticPopulation):
 
 
 def isotropic_links(tissue: Tissue, ratio: float, face_mean: str = "harmonic") -> Links:
-    """Links of a diffusivity p_w + p_g / ratio, one through each voxel face inside the domain."""
+    """Links of a diffusivity p_w + p_g / ratio, one through each voxel face inside the domain.
+
+    Raises
+    ------
+    InputError
+        If the voxel axes are not at right angles: the flux through a face would need more links.
+    """
+    if tissue.grid.shear > MOST_SHEAR:
+        raise InputError(
+            "isotropic diffusion takes tissue whose voxel axes are at right angles, got a cosine "
+            f"of {tissue.grid.shear:.2g} between two: resample its maps to a grid without shear"
+        )
     diffusivity = tissue.relative_diffusivity(ratio)[tissue.box]
     x, y, z = face_weights(
         diffusivity, tissue.domain[tissue.box], tissue.grid.spacing_mm, mean=face_mean

@@ -14,6 +14,8 @@ from collections.abc import Collection, Iterable, Mapping
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from ...errors import InputError
 from ..declarations import COMBINATIONS, COMMON, own_parameters, require_in_bounds
 from ..importing import import_named, script_name
@@ -258,6 +260,8 @@ def describe_model(model: GrowthModel) -> dict[str, Any]:
     settings = {}
     for field in dataclasses.fields(model):  # type: ignore[arg-type]
         value = getattr(model, field.name)
+        if isinstance(value, np.generic):
+            value = value.item()
         settings[field.name] = value.describe() if hasattr(value, "describe") else value
     described = {"name": model.name, "equation": model.equation, "settings": settings}
     model_class = type(model)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -157,6 +158,14 @@ def test_a_file_where_the_folder_should_be_is_left_alone(tmp_path):
         with pytest.raises(DatabaseError, match=f"cannot make the folder {path}: "):
             generate(path, 3)
     assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["a\\b", os.fsdecode(b"a\xffb")], ids=["backslash", "latin"])
+def test_a_path_that_netcdf_reads_otherwise_is_refused_before_any_work(tmp_path, name):
+    for arguments in ({"n_samples": 3}, {}):
+        with pytest.raises(DatabaseError, match=r"UTF-8 without a backslash, got .*: rename"):
+            generate(tmp_path / name / "db", **arguments)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_schema_version_is_refused(copy):

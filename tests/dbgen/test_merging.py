@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -172,10 +173,62 @@ def test_databases_of_another_kind_are_refused(database, copy, tmp_path, change)
 
 def test_tumours_are_not_held_twice(database, merged, other, tmp_path):
     for sources in ([database.path] * 2, [merged.path, other.path]):
-        with pytest.raises(DatabaseError, match="another one holds too"):
+        with pytest.raises(DatabaseError, match="very parameters of tumours of the first"):
             merge(tmp_path / "out", sources)
     with pytest.raises(DatabaseError, match="two databases or more to merge, got 1"):
         merge(tmp_path / "out", [database.path])
+
+
+@pytest.fixture(scope="module")
+def sweeps(tmp_path_factory):
+    """Makes databases of two points of a sweep, whose values of rho are given."""
+    folder = tmp_path_factory.mktemp("sweeps")
+
+    def sweep(*rho):
+        values = {"sampler": "grid", "origin_mm": [[-150, 100, 60]], "dw": 0.1, "days": 60}
+        space = ParameterSpace.from_dict(values | {"rho": list(rho)})
+        with in_this_process():
+            return generate(folder / "-".join(map(str, rho)), plan=Plan(space), store="outlines")
+
+    return sweep
+
+
+def test_a_tumour_of_two_sweeps_is_not_held_twice(sweeps, tmp_path):
+    one, other, third = sweeps(0.1, 0.12), sweeps(0.12, 0.1), sweeps(0.12, 0.13)
+    for second, n in ((other, 2), (third, 1)):
+        with pytest.raises(DatabaseError) as told:
+            merge(tmp_path / "out", [one.path, second.path])
+        said = f"{one.path} and {second.path} cannot be merged: {n} of the 2 tumours of the second"
+        assert str(told.value).startswith(said) and "\n" not in str(told.value)
+    assert len(merge(tmp_path / "out", [one.path, sweeps(0.14, 0.15).path])) == 4
+
+
+def test_another_limit_of_the_core_makes_no_other_tumours(database, tmp_path):
+    space = replace(database.plan.space, core_min_ml=database.core_min_ml * 0.9)
+    with in_this_process():
+        same = generate(tmp_path / "same", 2, plan=replace(database.plan, space=space))
+    with pytest.raises(DatabaseError, match="2 of the 2 tumours of the second"):
+        merge(tmp_path / "out", [database.path, same.path])
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["to a folder", "to nothing"])
+def test_a_link_is_followed(database, other, tmp_path, is_there):
+    if is_there:
+        (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    merged = merge(tmp_path / "link", [database.path, other.path])
+    assert merged.path == (tmp_path / "real").resolve() and (tmp_path / "link").is_symlink()
+    assert {path.name for path in tmp_path.iterdir()} == {"real", "link"}
+    assert len(Database.open(tmp_path / "link")) == 14
+
+
+def test_a_path_that_netcdf_reads_otherwise_is_refused(database, other, tmp_path):
+    with pytest.raises(DatabaseError, match=r"UTF-8 without a backslash, got .*: rename"):
+        merge(tmp_path / "a\\b", [database.path, other.path])
+    shutil.copytree(other.path, tmp_path / "c\\d")
+    with pytest.raises(DatabaseError, match=r"UTF-8 without a backslash, got .*: rename"):
+        merge(tmp_path / "out", [database.path, tmp_path / "c\\d"])
+    assert [path.name for path in tmp_path.iterdir()] == ["c\\d"]
 
 
 def test_a_damaged_part_leaves_nothing_behind(database, copy, tmp_path):

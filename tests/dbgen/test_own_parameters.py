@@ -359,7 +359,7 @@ def test_one_sweep_is_not_merged_twice_whatever_its_seed(tmp_path):
     header = json.loads((one.path / "database.json").read_text())
     header["plan"]["seed"] = 8
     write_json(tmp_path / "two" / "database.json", header)
-    with pytest.raises(DatabaseError, match="another one holds too, by the same sweep: merge the"):
+    with pytest.raises(DatabaseError, match="1 of the 1 tumours of the second"):
         merge(tmp_path / "merged", [one.path, tmp_path / "two"])
 
 

@@ -173,6 +173,9 @@ def test_what_is_fetched_is_opened_by_its_name(database, exported, server, tmp_p
     assert {path.name for path in found.path.parent.iterdir()} == {"eight"}
     with pytest.raises(InputError, match=r"eight is the name of a database from http.* --name"):
         fetch(f"{server.url}/other/eight.tar")
+    shutil.copytree(database.path, found.path.with_name("copied"))
+    with pytest.raises(InputError, match=r"copied is the name of a database that was not fetched"):
+        fetch(url, name="copied")
     other = fetch(url, name="other")
     assert gq.open_database("other").path == other.path != found.path
 
@@ -381,3 +384,6 @@ def test_what_cannot_be_exported_is_refused(database, exported, tmp_path, monkey
     with pytest.raises(ExtraError, match=r"pip install 'glioquery\[sharing\]'"):
         export(database, tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(InputError, match="link is there already"):
+        export(database, tmp_path / "link")

@@ -47,8 +47,13 @@ def test_a_batch_of_equals_is_one_run_many_times():
 
 
 def test_a_batch_needs_members():
+    tissue = uniform_tissue((12, 12, 12))
+    p = GrowthParameters(middle(tissue), 0.5, 0.1, 60)
     with pytest.raises(ValueError, match="at least one"):
-        simulate_batch(uniform_tissue((12, 12, 12)), [])
+        simulate_batch(tissue, [])
+    for size in (0, -1):
+        with pytest.raises(ValueError, match=f"batch_size is a number from 1 up, got {size}"):
+            simulate_batch(tissue, [p], batch_size=size)
 
 
 def test_derivatives_agree_with_a_central_difference():

@@ -35,6 +35,7 @@ def test_a_list_has_the_treatments_in_the_order_of_their_days(tmp_path):
     tables = tomllib.loads(LIST)["treatment"]
     resected, irradiated, drugged = list_treatments(tables, folder=tmp_path, n_scans=2)
     assert resected.map == tmp_path / "cavity.nii.gz" and resected.scan == 2
+    assert [one.has_map for one in (resected, irradiated, drugged)] == [True, False, False]
     cavity = np.array([0.0, 0.4, 0.6])
     found = resected.on(3.0, cavity)
     assert isinstance(found, Resection) and found.day == 3

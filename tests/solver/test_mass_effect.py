@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from skull import brain, places, radii
 
+from glioquery.errors import InputError
 from glioquery.solver import (
     Drug,
     GrowthParameters,
     Radiotherapy,
+    Resection,
     Status,
     Thresholds,
     march,
@@ -24,6 +26,7 @@ from glioquery.solver import (
 from glioquery.solver import displacement as displacement_module
 from glioquery.solver.displacement import displace
 from glioquery.solver.models import FisherKolmogorov, FisherKolmogorovMassEffect, reach_of
+from glioquery.solver.treated_state import require_treatable
 
 
 def outward(tissue, moved):
@@ -164,6 +167,26 @@ def test_a_treatment_that_kills_nothing_leaves_the_sizes_as_they_are(grown, trea
     plain = next(s for s in follow() if s.next_days > treated.days).at(treated.days)
     assert treated.whole_voxels == pytest.approx(plain.whole_voxels, rel=5e-3)
     assert treated.core_voxels == pytest.approx(plain.core_voxels, rel=5e-3)
+
+
+@pytest.mark.parametrize("own", [{}, {"swelling": 0.3}])
+def test_a_map_of_a_treatment_is_refused_where_tissue_moves_and_only_there(grown, own):
+    tissue, p, _ = grown
+    everywhere = np.ones(tissue.grid.shape)
+    still, moving = FisherKolmogorovMassEffect(swelling=0), FisherKolmogorovMassEffect(swelling=0.6)
+    for treatment in (
+        Resection(40.0, everywhere > 0),
+        Radiotherapy(40.0, 2 * everywhere, alpha=0.1),
+    ):
+        model = still if own else moving
+        with pytest.raises(InputError, match="mass-effect has pushed elsewhere"):
+            march(tissue, replace(p, own=own), model=model, treatments=[treatment])
+        march(tissue, p, model=still, treatments=[treatment])
+        march(tissue, p, model=FisherKolmogorov(), treatments=[treatment])
+        with pytest.raises(InputError, match="has pushed elsewhere"):
+            require_treatable(moving, [treatment])
+    march(tissue, p, model=moving, treatments=[Radiotherapy(40.0, 2.0, alpha=0.1)])
+    march(tissue, p, model=moving, treatments=[Drug(40.0, 0.1, 5.0)])
 
 
 def test_a_growth_swells_by_its_own_parameter_whatever_the_model_s_is(grown):

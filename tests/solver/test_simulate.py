@@ -28,6 +28,7 @@ from glioquery.solver import (
     simulate_batch,
 )
 from glioquery.solver.marching import require_end
+from glioquery.solver.models import ProliferativeNecrotic
 from glioquery.solver.seed import SEED_MASS_MM3, SEED_SD_MM, seed_density
 
 
@@ -336,6 +337,24 @@ def test_snapshot_times_are_checked(days):
 
 
 @pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"snapshot_days": (10, math.nan, 20)}, "snapshot times rise"),
+        ({"snapshot_ml": (2.0, 1.0)}, "snapshot volumes rise"),
+        ({"snapshot_ml": (1.0, math.nan)}, "snapshot volumes rise"),
+        ({"snapshot_ml": (0.0, 1.0)}, "snapshot volumes are above 0 ml, got"),
+        ({"snapshot_ml": (-1.0, 1.0)}, "snapshot volumes are above 0 ml, got"),
+        ({"snapshot_ml": (math.nan,)}, "snapshot volumes are above 0 ml, got"),
+        ({"stop_ml": math.nan}, "stop_ml is a volume in ml, or infinite for none, got nan"),
+    ],
+)
+def test_what_no_run_can_reach_is_refused(asked, message):
+    tissue = uniform_tissue((12, 12, 12))
+    with pytest.raises(InputError, match=message):
+        simulate(tissue, GrowthParameters((11, 11, 11), 0.5, 0.1, 200), **asked)
+
+
+@pytest.mark.parametrize(
     ("maps", "message"),
     [
         ((np.ones((3, 3, 3)), np.zeros((3, 3, 3)), np.zeros((3, 3, 4))), "csf has"),
@@ -372,3 +391,24 @@ def test_tissue_is_one_piece_and_renormalised(tissue, atlas):
 def test_thresholds_are_checked(core, whole):
     with pytest.raises(ValueError, match="thresholds"):
         Thresholds(core=core, whole=whole)
+
+
+def sheared_tissue(shear):
+    """White matter alone, on axes of which the second leans by a share of the first."""
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[0, 1] = shear * 2
+    ones = np.ones((12, 12, 12))
+    return Tissue.from_probabilities(ones, 0 * ones, 0 * ones, Grid(ones.shape, affine))
+
+
+@pytest.mark.parametrize(
+    "model", [FisherKolmogorov(), ProliferativeNecrotic()], ids=lambda m: m.name
+)
+def test_isotropic_models_take_right_angles_alone(model):
+    def grown_on(shear):
+        tissue = sheared_tissue(shear)
+        return simulate(tissue, GrowthParameters(middle(tissue), 0.5, 0.1, 5), model=model)
+
+    with pytest.raises(InputError, match=r"at right angles, got a cosine of 0\.1 between two"):
+        grown_on(0.1)
+    assert grown_on(5e-4).final.u.max() > 0  # a rounding

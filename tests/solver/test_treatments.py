@@ -70,6 +70,11 @@ def test_a_course_acts_at_each_of_its_fractions(tissue, growth):
     np.testing.assert_array_equal(found, ended(tissue, short, *single).density.u)
 
 
+def test_a_whole_number_of_fractions_may_be_of_any_type():
+    days = [Radiotherapy(30.0, 2.0, alpha=0.1, fractions=n).days for n in (6, 6.0, np.int16(6))]
+    assert days == [(30, 31, 32, 33, 34, 37)] * 3
+
+
 def test_a_map_of_doses_acts_where_it_is(tissue, growth):
     dose = np.zeros(tissue.grid.shape)
     dose[:7] = 3.0
@@ -158,6 +163,28 @@ def test_a_tumour_of_which_nothing_is_left_stays_away(tissue, growth, treatment)
     assert run.clipped < 1e-6
 
 
+@pytest.mark.parametrize("is_asked", [True, False], ids=["snapshot", "stop"])
+def test_a_volume_that_a_resection_takes_away_in_the_same_step_is_seen(tissue, growth, is_asked):
+    taken = Resection(EVENT, tissue.domain)
+    states = march(tissue, growth, treatments=[taken])
+    before = next(s for s in states if s.next_days == EVENT)
+    largest = next(states).before_events
+    assert largest.days == EVENT
+    ml = tissue.grid.voxel_ml
+    volume = (before.whole_voxels + largest.whole_voxels) / 2 * ml
+    if is_asked:
+        run = simulate(tissue, growth, snapshot_ml=(volume,), treatments=[taken])
+        (found,) = run.snapshots
+        assert before.days < found.days < EVENT
+        assert found.whole_voxels * ml == pytest.approx(volume, rel=0.03)
+        assert run.final.whole_voxels == 0
+        return
+    run = simulate(tissue, growth, stop_ml=volume, treatments=[taken])
+    assert run.status is Status.STOPPED_AT_VOLUME and run.parameters.days == EVENT
+    assert run.final.whole_voxels == largest.whole_voxels
+    np.testing.assert_array_equal(run.final.u, largest.u)
+
+
 def test_what_no_treatment_can_be_is_refused(tissue, growth):
     with pytest.raises(InputError, match="above 0; got 0"):
         Drug(0.0, 0.1, 5.0)
@@ -165,8 +192,15 @@ def test_what_no_treatment_can_be_is_refused(tissue, growth):
         Radiotherapy(3.0, 2.0, alpha=-1.0)
     with pytest.raises(InputError, match="a dose is 0 Gy or more"):
         Radiotherapy(3.0, -2.0, alpha=0.1)
-    with pytest.raises(InputError, match="one fraction or more, got 0"):
+    with pytest.raises(InputError, match="whole number of fractions, 1 or more, got 0"):
         Radiotherapy(3.0, 2.0, alpha=0.1, fractions=0)
+    with pytest.raises(InputError, match=r"whole number of fractions, 1 or more, got 2\.5"):
+        Radiotherapy(3.0, 2.0, alpha=0.1, fractions=2.5)
+    for unlike in (-1.0, np.nan, np.inf):
+        with pytest.raises(InputError, match="a dose is 0 Gy or more"):
+            Radiotherapy(3.0, np.array([2.0, unlike]), alpha=0.1)
+    with pytest.raises(InputError, match="a boolean array, got uint8: give `mask > 0`"):
+        Resection(3.0, np.zeros(tissue.grid.shape, np.uint8))
     with pytest.raises(InputError, match="half-life > 0"):
         Drug(1.0, 0.1, 0.0)
     with pytest.raises(InputError, match="shape of the tissue's grid"):

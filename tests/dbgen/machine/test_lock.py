@@ -110,6 +110,16 @@ def test_other_faults_of_the_file_system_are_told(monkeypatch, tmp_path):
         hold(tmp_path / "lock").__enter__()
 
 
+def test_a_lock_that_cannot_be_written_is_named_and_gone(path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("glioquery.dbgen.machine.lock.os.write", fail)
+    with pytest.raises(OSError, match="No space left") as told:
+        hold(path).__enter__()
+    assert told.value.filename == str(path) and not path.exists()
+
+
 def test_who_could_not_wait_leaves_the_file_to_its_holder(monkeypatch, tmp_path):
     path = tmp_path / "lock"
     with hold_in_turn(path) as is_alone:

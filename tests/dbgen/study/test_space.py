@@ -12,7 +12,7 @@ from glioquery.dbgen.pilot import forecast
 from glioquery.dbgen.study.samples import Rejection, draw_samples
 from glioquery.dbgen.study.values import Choices
 from glioquery.errors import InputError
-from glioquery.solver import FisherKolmogorov
+from glioquery.solver import FisherKolmogorov, Thresholds
 
 SPACES = [
     {},
@@ -35,6 +35,22 @@ def space_of(tmp_path, text):
 def test_a_plan_survives_its_description(atlas, values):
     plan = Plan(ParameterSpace.from_dict(values), seed=3)
     assert Plan.from_description(json.loads(json.dumps(plan.describe(atlas)))) == plan
+
+
+def test_a_plan_of_numpys_numbers_is_described_in_plain_ones(atlas):
+    plan = Plan(
+        seed=np.int64(3),
+        model=FisherKolmogorov(ratio=np.float32(5)),
+        thresholds=Thresholds(core=np.float32(0.5), whole=np.float64(0.25)),
+    )
+    plain = Plan(seed=3, model=FisherKolmogorov(5.0), thresholds=Thresholds(0.5, 0.25))
+    assert json.dumps(plan.describe(atlas)) == json.dumps(plain.describe(atlas))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(InputError, match=f"seed is a whole number from 0 .*, got {seed}"):
+        Plan(seed=seed)
 
 
 positive = st.floats(1e-3, 1e3)
