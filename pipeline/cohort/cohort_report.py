@@ -10,6 +10,7 @@ from typing import Any
 from ...dbgen.machine.files import write_text
 from ...paths import StrPath
 from ...solver.declarations import NOTHING_DECLARED, Combination, Declared, Parameter
+from ..inversion.result import InversionStatus
 from ..pictures.drawing import drawn
 from ..report.page import render_page
 from ..results.csv_file import write_csv
@@ -140,18 +141,16 @@ def cohort_rows(outcomes: Sequence[Outcome], out: Path, declared: Declared) -> l
         answer, quality = result["answer"], result["quality"]
         growth = answer["growths"][0]  # of several tumours, that of the largest core
         x, y, z = growth["origin_mm"]
-        has_core = quality["core"]["patient_ml"] > 0
         report = outcome.folder / REPORT_FILE
         place = report.relative_to(out.absolute()).as_posix() if report.is_file() else None
         rows.append(
             row
-            | {key: answer[key] for key in ("source", "score", "dice_whole")}
+            | {key: answer[key] for key in ("source", "score", "dice_core", "dice_whole")}
             | {key: growth[key] for key in ("lambda_mm", "rho_t")}
             | {key: growth.get(name) for name, key in of_model.items()}
             | _of_several_scans(result)
             | {
                 "status": result["status"],
-                "dice_core": answer["dice_core"] if has_core else None,
                 "mean_dice": result["mean_dice"],
                 "brain_dice": quality["brain_dice"],
                 "origin_x_mm": x,
@@ -231,7 +230,12 @@ def write_cohort(
         "texts": TEXTS,
         "pictures": pictures,
         "n_failed": len(rows) - len(done),
-        "plausible": sum(row["status"] == "plausible match" for row in done),
+        "n_plausible": sum(
+            row["status"] != InversionStatus.NO_PLAUSIBLE_MATCH.value for row in done
+        ),
+        "n_doubtful": sum(
+            row["status"] == InversionStatus.REGISTRATION_DOUBTFUL.value for row in done
+        ),
         "plot": plot,
     }
     page = out / PAGE_FILE

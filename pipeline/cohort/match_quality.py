@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,12 +40,7 @@ def scores_of_matches(results: Iterable[Mapping[str, Any]]) -> DiceScores:
     results : iterable of mapping
         The content of each patient's `result.json`.
     """
-    results = list(results)
-    core = [
-        result["best"]["dice_core"] if result["quality"]["core"]["patient_ml"] > 0 else np.nan
-        for result in results
-    ]
-    return DiceScores(np.array(core), np.array([r["best"]["dice_whole"] for r in results]))
+    return _scores_of([(r["best"]["dice_core"], r["best"]["dice_whole"]) for r in results])
 
 
 def match_stored(database: Database, index: Index) -> DiceScores | None:
@@ -68,10 +63,16 @@ def match_stored(database: Database, index: Index) -> DiceScores | None:
     chosen = np.unique(np.linspace(0, len(database) - 1, n).astype(int))
     scores = []
     for sample in map(int, chosen):
-        found = search(index, database.outlines(sample), k=m + 1)
+        outlines = database.outlines(sample)
+        found = search(index, outlines, k=m + 1)
         best = next(match for match in found if runs[match.sample] != runs[sample])
-        scores.append((best.dice_core, best.dice_whole))
-    core, whole = np.array(scores).T
+        scores.append((best.dice_core if outlines.core.any() else None, best.dice_whole))
+    return _scores_of(scores)
+
+
+def _scores_of(pairs: Sequence[tuple[float | None, float]]) -> DiceScores:
+    """Scores of pairs of Dice, core and whole; None where there is no core."""
+    core, whole = np.array(pairs, np.float64).T  # None becomes NaN
     return DiceScores(core, whole)
 
 

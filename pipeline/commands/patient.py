@@ -215,7 +215,7 @@ def invert_command(
 
     require_model(source, model)
     if scans is not None and scans.treatments:
-        require_treatable(source.model)
+        require_treatable(source.model, scans.treatments)
     inputs = load_inputs(
         tissue=tissue,
         scans=scans,

@@ -49,8 +49,10 @@ class Answer:
     source : AnswerSource
     growths : tuple of GrowthParameters
         One, or one for each of several tumours, that of the largest core first.
-    score, dice_core, dice_whole : float
+    score, dice_whole : float
         Overlap with the patient's outlines, as in `Match`.
+    dice_core : float or None
+        None where these outlines have no core; the score is the Dice of the whole then.
     density : TumorDensity
         On the grid of the anatomy it grew in, the atlas's or the patient's.
     declared : Declared
@@ -60,7 +62,7 @@ class Answer:
     source: AnswerSource
     growths: tuple[GrowthParameters, ...]
     score: float
-    dice_core: float
+    dice_core: float | None
     dice_whole: float
     density: TumorDensity
     declared: Declared = NOTHING_DECLARED
@@ -211,8 +213,15 @@ def measure(
 ) -> Answer:
     """An answer, with its overlap with a target's outlines."""
     core, whole = target.dice_of(density)
-    declared = Declared.by(target.model)
-    return Answer(source, growths, core + whole, core, whole, density, declared)
+    return Answer(
+        source,
+        growths,
+        score=core + whole,
+        dice_core=core if target.masks.core.any() else None,
+        dice_whole=whole,
+        density=density,
+        declared=Declared.by(target.model),
+    )
 
 
 def _refined_parts(

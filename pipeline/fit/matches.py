@@ -28,6 +28,8 @@ class RankedMatch:
         Whether the front is narrower than a voxel of the simulation grid.
     declared : Declared
         What the growth model declares of its parameters.
+    has_core : bool
+        Whether the patient's outlines have a core; the row has no Dice of an absent one.
     """
 
     rank: int
@@ -35,6 +37,7 @@ class RankedMatch:
     parameters: GrowthParameters
     under_resolved: bool
     declared: Declared = NOTHING_DECLARED
+    has_core: bool = True
 
     def row(self) -> dict[str, Any]:
         """Plain values by name, as `result.json` and the report show them.
@@ -50,7 +53,7 @@ class RankedMatch:
             "rank": self.rank,
             "sample": self.match.sample,
             "score": self.match.score,
-            "dice_core": self.match.dice_core,
+            "dice_core": self.match.dice_core if self.has_core else None,
             "dice_whole": self.match.dice_whole,
             **({} if ventricles is None else {"dice_ventricles": ventricles}),
             **growth,
@@ -59,7 +62,9 @@ class RankedMatch:
         }
 
 
-def rank_matches(database: Database, matches: list[Match]) -> tuple[RankedMatch, ...]:
+def rank_matches(
+    database: Database, matches: list[Match], *, has_core: bool = True
+) -> tuple[RankedMatch, ...]:
     """Add each match's growth parameters.
 
     Parameters
@@ -68,6 +73,8 @@ def rank_matches(database: Database, matches: list[Match]) -> tuple[RankedMatch,
         Database of the samples.
     matches : list of Match
         Best first.
+    has_core : bool
+        Whether the outlines that were matched have a core.
 
     Returns
     -------
@@ -78,7 +85,7 @@ def rank_matches(database: Database, matches: list[Match]) -> tuple[RankedMatch,
     for rank, match in enumerate(matches, start=1):
         parameters = database.growth_parameters(match.sample)
         is_narrow = is_under_resolved(parameters, database.grid)
-        ranked.append(RankedMatch(rank, match, parameters, is_narrow, database.declared))
+        ranked.append(RankedMatch(rank, match, parameters, is_narrow, database.declared, has_core))
     return tuple(ranked)
 
 

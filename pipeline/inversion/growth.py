@@ -106,7 +106,7 @@ class PatientGrowth:
     @property
     def mean_dice(self) -> float:
         """Mean Dice of the answer over the patient's non-empty outlines."""
-        n_outlines = int(self.masks.core.any()) + int(self.masks.whole.any())
+        n_outlines = int(self.answer.dice_core is not None) + int(self.masks.whole.any())
         return self.answer.score / n_outlines
 
 
@@ -183,7 +183,7 @@ def find_growth(
             n_listed = options.n_listed(index.n_samples)
             found = search(index, masks, k=max(n_listed, DEFAULT_MATCHES))
             require_overlap(found, masks, name=name, remedy=remedy)
-            ranked = rank_matches(database, found)
+            ranked = rank_matches(database, found, has_core=bool(masks.core.any()))
         with steps("refine" if options.refine else "compare"):
             findings = find_answer(
                 database,

@@ -76,6 +76,13 @@ class Inversion(PatientGrowth):
         return self.maps.planning.laid(self.patient.field, self.patient.masks)
 
     @property
+    def agreement(self) -> dict[str, dict[str, Any]]:
+        """Scores of the growth and of the map on the T1: the row of each `MapScore` by its name."""
+        without = {} if self.patient.masks.core.any() else {"dice_core": None}
+        scores = {"growth": self.maps.growth_score, "map": self.maps.score}
+        return {name: dataclasses.asdict(score) | without for name, score in scores.items()}
+
+    @property
     def shown_levels(self) -> tuple[float, ...]:
         """Rising densities of the isolines in pictures and tables: of outlines and options."""
         outlines = self.thresholds
@@ -115,6 +122,7 @@ class Inversion(PatientGrowth):
         dict
         """
         fitted, refinement = self.findings.fitted, self.findings.refinement
+        has_core = self.masks.core.any()
         return {
             "share_in_brain": share_in_brain(self.masks, self.database.atlas),
             "tissue": self.patient_tissue.row(),
@@ -125,20 +133,17 @@ class Inversion(PatientGrowth):
             "fitted_thresholds": None
             if fitted is None
             else {
-                "core": fitted.thresholds.core if self.masks.core.any() else None,
+                "core": fitted.thresholds.core if has_core else None,
                 "whole": fitted.thresholds.whole,
                 "score": fitted.fit.score,
-                "dice_core": fitted.fit.dice_core,
+                "dice_core": fitted.fit.dice_core if has_core else None,
                 "dice_whole": fitted.fit.dice_whole,
                 **growth_row(
                     fitted.fit.parameters, self.findings.answer.density, self.answer.declared
                 ),
             },
             "uncertainty": self.uncertainty.row(),
-            "agreement": {
-                "growth": dataclasses.asdict(self.maps.growth_score),
-                "map": dataclasses.asdict(self.maps.score),
-            },
+            "agreement": self.agreement,
             "planning": self.maps.planning.row(),
             "recurrence": [dataclasses.asdict(coverage) for coverage in self.coverage],
             "outlook": None if self.outlook is None else self.outlook.row(),

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...errors import InputError
 from ...query.dice import dice_of_masks
 from ...query.index.opening import open_index
-from ...solver import Tissue, Treatment, TumorDensity, TumorMasks
+from ...solver import Tissue, Treatment, TumorMasks
 from ..fit.anatomy import OwnAnatomy, moved_into
 from ..fit.descent import Interior
+from ..fit.refinement import NoGrowthError
 from ..images.point_map import SAME_WORLD, PointMap
-from ..images.resampling import resample_image, resample_in_tissue, resample_masks
+from ..images.resampling import resample_image, resample_masks
 from ..scans.dated_outlines import DatedOutlines, in_order
-from ..scans.forecast import Outlook, look_ahead
+from ..scans.forecast import look_ahead
 from ..scans.joint_fit import JointFit, fit_jointly, fit_scans
 from ..scans.joint_outlines import JointTarget
 from ..scans.later_scans import FollowUp
-from ..scans.patient_outlook import Check, PatientOutlook
+from ..scans.patient_outlook import Check, PatientOutlook, map_day
 from .growth import PatientGrowth
 
 
@@ -44,7 +45,9 @@ def follow_scans(growth: PatientGrowth, follow_up: FollowUp) -> PatientOutlook:
 
     It begins on the atlas, from stored runs and from the refined growth of the first scan. The
     transform of the first scan carries the outlines of every scan there. If the maps show a growth
-    in the patient's own anatomy, the joint fit goes on in that.
+    in the patient's own anatomy, the joint fit goes on in that; if it finds nothing there, the
+    growth on the atlas stands. Of three scans or more, the earlier ones also forecast the last one,
+    if they tell a growth. The result's notices say what was not possible.
 
     Parameters
     ----------
@@ -52,48 +55,55 @@ def follow_scans(growth: PatientGrowth, follow_up: FollowUp) -> PatientOutlook:
         Growth of the first scan.
     follow_up : FollowUp
 
+    Returns
+    -------
+    PatientOutlook
+
     Raises
     ------
     NoGrowthError
-        If no growth passes through the volumes of all scans.
+        If no growth on the atlas passes through the volumes of all scans.
     InputError
-        If the outlines shrink untreated on the grid of the growth, or a treatment does not fit the
-        model.
+        If the outlines shrink untreated on the atlas, or a treatment does not fit the model.
     """
-    database, own = growth.database, growth.grown_in_patient
-    into = growth.transform.to_atlas
-    on_atlas = _follow(growth.masks, follow_up, database.tissue, into)
-    placed = on_atlas if own is None else _follow(own.target.masks, follow_up, own.tissue)
-    last = placed.scans[-1].day
-
-    def outlook_of(n_scans: int, days: Sequence[float]) -> Outlook:
-        fit = _fit(growth, on_atlas, n_scans)
-        if own is not None:
-            fit = _go_on(growth, own, placed, n_scans, fit)
-        return look_ahead(fit, days)
-
-    n_scans = len(placed.scans)
-    outlook = outlook_of(n_scans, [last + days for days in follow_up.forecast])
-    back = growth.transform.to_patient if own is None else SAME_WORLD
-    maps = []
-    for day in outlook.forecast:
-        (u,) = resample_in_tissue(
-            [day.density.u],
-            day.density.grid,
+    on_atlas = _follow(growth.masks, follow_up, growth.database.tissue, growth.transform.to_atlas)
+    n_scans = len(on_atlas.scans)
+    fit, followed = _fit(growth, on_atlas, n_scans), on_atlas
+    failures: list[str] = []
+    own = growth.grown_in_patient
+    if own is not None:
+        try:
+            in_patient = _follow(own.target.masks, follow_up, own.tissue)
+            fit, followed = _go_on(growth, own, in_patient, n_scans, fit), in_patient
+        except (NoGrowthError, InputError) as error:
+            own = None
+            failures.append(
+                "The growth in real days is that on the atlas, because there is none in the "
+                f"patient's own anatomy: {error}."
+            )
+    last = followed.scans[-1].day
+    outlook = look_ahead(fit, [last + days for days in follow_up.forecast])
+    along = growth.transform.to_patient if own is None else SAME_WORLD
+    maps = tuple(
+        map_day(
+            outlook,
+            day,
             growth.patient.grid,
-            placed.tissue.domain | (day.density.u > 0),  # and the fluid that is pushed away
-            back,
+            along=along,
             within=growth.patient.brain_with_tumour,
         )
-        maps.append(TumorDensity(u, growth.patient.grid))
+        for day in outlook.forecast
+    )
     check = None
     if n_scans > 2:
-        (at_last,) = outlook_of(n_scans - 1, [last]).forecast
-        outlined = placed.scans[-1]
-        core, whole = dice_of_masks(outlined.masks, at_last.density.outlines(database.thresholds))
-        after_days = last - placed.scans[0].day
-        check = Check(after_days, outlined.whole_ml, at_last.whole_ml.value, core, whole)
-    return PatientOutlook(follow_up, outlook, tuple(maps), check, own is not None)
+        try:
+            check = _check(growth, own, on_atlas, followed)
+        except (NoGrowthError, InputError) as error:
+            failures.append(
+                "The last scan does not check the forecast, because the earlier ones tell no "
+                f"growth: {error}."
+            )
+    return PatientOutlook(follow_up, outlook, maps, check, own is not None, along, tuple(failures))
 
 
 def _follow(
@@ -139,3 +149,20 @@ def _go_on(
     start = moved_into(Interior(followed.tissue), found.growth, growth.transform)
     extra_starts = [growth for growth, _ in own.refinement.arrivals[:2]]
     return fit_jointly(joint, [start, *extra_starts], accuracy=database.accuracy)
+
+
+def _check(
+    growth: PatientGrowth, own: OwnAnatomy | None, on_atlas: _Followed, followed: _Followed
+) -> Check:
+    """How well all scans but the last forecast it: on the atlas, or in the own anatomy if given."""
+    n_earlier = len(followed.scans) - 1
+    fit = _fit(growth, on_atlas, n_earlier)
+    if own is not None:
+        fit = _go_on(growth, own, followed, n_earlier, fit)
+    outlined = followed.scans[-1]
+    (forecast,) = look_ahead(fit, [outlined.day]).forecast
+    core, whole = dice_of_masks(
+        outlined.masks, forecast.density.outlines(growth.database.thresholds)
+    )
+    after_days = outlined.day - followed.scans[0].day
+    return Check(after_days, outlined.whole_ml, forecast.whole_ml.value, core, whole)

@@ -47,6 +47,17 @@ class Plane:
     points_mm: NDArray[np.float64]
     position_mm: float
 
+    @property
+    def grid(self) -> Grid:
+        """The points as a grid of shape (height, width, 1), a millimetre thick."""
+        down, right = (self.points_mm[i, j] - self.points_mm[0, 0] for i, j in ((1, 0), (0, 1)))
+        across = np.cross(down, right)
+        affine = np.eye(4)
+        affine[:3, :3] = np.stack([down, right, across / np.linalg.norm(across)], axis=1)
+        affine[:3, 3] = self.points_mm[0, 0]
+        height, width, _ = self.points_mm.shape
+        return Grid((height, width, 1), affine)
+
     def sample(self, values: NDArray[Any], grid: Grid) -> NDArray[np.float32]:
         """Values of an image on the plane's points, 0 outside the image."""
         shape = self.points_mm.shape[:2]

@@ -55,17 +55,12 @@ def write_page(
     patient = inversion.patient
     answers = [describe_planning(inversion, patient, failures)]
     if inversion.outlook is not None:
-        answers.append(describe_outlook(inversion.outlook, inversion, patient, failures))
+        answers.append(describe_outlook(inversion.outlook, patient, failures))
     evidence = [
         describe_agreement(inversion),
         describe_answer(inversion),
         describe_certainty(inversion, patient, failures),
     ]
-    matches = [match.row() for match in inversion.matches]
-    answer = inversion.answer.row()
-    if not inversion.masks.core.any():
-        matches = [row | {"dice_core": None} for row in matches]
-        answer |= {"dice_core": None}
     write_report(
         path,
         ReportContent(
@@ -82,8 +77,8 @@ def write_page(
                 if pictures.registration
                 else {}
             ),
-            answer=answer,
-            matches=matches,
+            answer=inversion.answer.row(),
+            matches=[match.row() for match in inversion.matches],
             volumes=_volumes(inversion),
             quality=inversion.quality,
             provenance=provenance_of(inversion),

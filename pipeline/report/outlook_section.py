@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from ..inversion.result import Inversion
+from ...solver import TumorDensity
 from ..patient.patient import Patient
 from ..pictures.drawing import drawn
 from ..pictures.movie import PATIENT_FRAMES, draw_patient_movie
 from ..pictures.patient_pictures import draw_days
+from ..pictures.planes import tumour_planes
 from ..scans.forecast import grown_on
-from ..scans.patient_outlook import PatientOutlook
+from ..scans.patient_outlook import PatientOutlook, map_day
 from ..scans.real_rates import LEVEL, Rate, basis_of
 from .page import number
 from .report import Section, Table
@@ -26,9 +27,7 @@ MOST_PANELS = 4
 """Days of a forecast that are drawn."""
 
 
-def describe_outlook(
-    outlook: PatientOutlook, inversion: Inversion, patient: Patient, failures: list[str]
-) -> Section:
+def describe_outlook(outlook: PatientOutlook, patient: Patient, failures: list[str]) -> Section:
     """The growth through all scans, and where it leads.
 
     The list receives notices about missing pictures.
@@ -81,11 +80,6 @@ def describe_outlook(
             days,
         ),
     ]  # fmt: skip
-    panels = [("first scan", inversion.maps.growth)]
-    panels += [
-        (f"day {_days(day.after_days)}", density)
-        for day, density in zip(told.forecast, outlook.maps, strict=True)
-    ][:MOST_PANELS]
     last_day = (told.forecast or told.scans)[-1].after_days
     pictures = {
         "The growth from its first cells to the last of these days, on the first scan's T1": drawn(
@@ -96,18 +90,36 @@ def describe_outlook(
                     (f"day {day:.0f}", density)
                     for day, density in grown_on(told.fit, PATIENT_FRAMES, last_day)
                 ],
-                inversion.answer_map,
+                outlook.along,
             ),
             failures,
         )
     }
-    if len(panels) > 1:
-        caption = "The growth at the first scan, and as it is forecast, on the first scan's T1"
+    if told.forecast:
+        caption = (
+            "The growth through all scans, at the first one and as it is forecast, on the first "
+            "scan's T1"
+        )
         pictures[caption] = drawn(
-            "The picture of the forecast", lambda: draw_days(patient, panels), failures
+            "The picture of the forecast",
+            lambda: draw_days(patient, _panels(outlook, patient)),
+            failures,
         )
     shown = {caption: picture for caption, picture in pictures.items() if picture}
     return Section("Growth in real days", sentences, tables, shown)
+
+
+def _panels(outlook: PatientOutlook, patient: Patient) -> list[tuple[str, TumorDensity]]:
+    """The growth through all scans at the first one, and its forecasts, by the panels' titles."""
+    told = outlook.outlook
+    plane = tumour_planes(patient)[0]  # the one that is drawn: a whole map takes a second
+    brain = plane.sample(patient.brain_with_tumour, patient.grid) >= 0.5
+    at_first = map_day(
+        told, told.scans[0], plane.grid, along=outlook.along, within=brain[..., None]
+    )
+    forecasts = zip(told.forecast, outlook.maps, strict=True)
+    later = [(f"day {_days(day.after_days)}", density) for day, density in forecasts]
+    return [("first scan", at_first), *later[:MOST_PANELS]]
 
 
 def _days(value: float) -> str:

@@ -53,8 +53,7 @@ def describe_answer(inversion: Inversion) -> Section:
         Table(
             ("Tried", "Sum of Dice", "Dice core", "Dice whole"),
             [
-                (t.source.value, f"{t.score:.3f}", _dice_core(inversion, t.dice_core),
-                 f"{t.dice_whole:.3f}")
+                (t.source.value, f"{t.score:.3f}", _dice(t.dice_core), f"{t.dice_whole:.3f}")
                 for t in inversion.findings.tried
             ],
         )
@@ -64,8 +63,7 @@ def describe_answer(inversion: Inversion) -> Section:
             Table(
                 ("In the patient, outlines at 2 mm", "Sum of Dice", "Dice core", "Dice whole"),
                 [
-                    (name, f"{t.score:.3f}", _dice_core(inversion, t.dice_core),
-                     f"{t.dice_whole:.3f}")
+                    (name, f"{t.score:.3f}", _dice(t.dice_core), f"{t.dice_whole:.3f}")
                     for name, t in (
                         ("grown on the atlas, bent to the patient", inversion.own.bent),
                         ("grown in the patient's own anatomy", inversion.own.grown),
@@ -92,13 +90,12 @@ def describe_answer(inversion: Inversion) -> Section:
 def describe_agreement(inversion: Inversion) -> Section:
     """How the growth and the map that agrees with the outlines compare."""
     rows = [
-        (name, _dice_core(inversion, score.dice_core), f"{score.dice_whole:.3f}",
-         f"{score.residual:.2f}")
+        (name, _dice(score["dice_core"]), _dice(score["dice_whole"]), f"{score['residual']:.2f}")
         for name, score in (
-            ("the growth, as it grew", inversion.maps.growth_score),
-            ("the map", inversion.maps.score),
+            ("the growth, as it grew", inversion.agreement["growth"]),
+            ("the map", inversion.agreement["map"]),
         )
-    ]  # fmt: skip
+    ]
     sentences = [
         "No growth overlaps the outlines everywhere. The map moves its front through the patient's "
         "tissue to the outlines. Near the core it follows the core's outline. Farther away the "
@@ -288,5 +285,5 @@ def _fitted_table(inversion: Inversion) -> Table:
     return Table(("Also fitted", "Value", f"{LEVEL:.0%} interval", "Known before"), rows)
 
 
-def _dice_core(inversion: Inversion, dice: float) -> str | None:
-    return f"{dice:.3f}" if inversion.masks.core.any() else None
+def _dice(value: float | None) -> str | None:
+    return None if value is None else f"{value:.3f}"

@@ -120,12 +120,13 @@ def fit_scans(
     ------
     InputError
         If there are fewer than two scans, two are of one day, the tumour shrinks untreated, or
-        treatments are given of a model with several populations.
+        treatments are given of a model with several populations, or maps of them of one that
+        pushes tissue.
     NoGrowthError
         If no growth passes through the volumes of all scans.
     """
     if treatments:
-        require_treatable(database.model)
+        require_treatable(database.model, treatments)
     begin = min((scan.day for scan in scans), default=0.0)
     treated = [begin + one.day for one in treatments]
     ordered = in_order(scans, treated)

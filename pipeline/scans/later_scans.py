@@ -100,6 +100,7 @@ def load_follow_up(
     convention: LabelConvention,
     forecast: Sequence[float] = (),
     treatments: Sequence[ListedTreatment] = (),
+    seg_grid: str = "own",
     keep_islands: bool = False,
 ) -> FollowUp:
     """Read a patient's later scans and lay them on the first (5 s each).
@@ -118,6 +119,9 @@ def load_follow_up(
         Days after the last scan to forecast.
     treatments : sequence of ListedTreatment
         What was done after the first scan, as `read_treatments` returns it.
+    seg_grid : "own" or "t1"
+        Which voxels each segmentation has: those of its header, or those of its scan's T1; see
+        `load_patient`.
     keep_islands : bool
         As `load_patient` takes it for the first scan.
 
@@ -132,7 +136,7 @@ def load_follow_up(
         little with the first, or the outlined tumour shrinks untreated.
     """
     read = [
-        (one, _read(one, convention, keep_islands))
+        (one, _read(one, convention, seg_grid, keep_islands))
         for one in sorted(later, key=lambda one: one.day)
     ]
     first = DatedOutlines(patient.outlines, first_day)
@@ -147,10 +151,16 @@ def load_follow_up(
     return FollowUp(first_day, laid, tuple(forecast), placed)
 
 
-def _read(one: ScanFiles, convention: LabelConvention, keep_islands: bool) -> PatientFiles:
+def _read(
+    one: ScanFiles, convention: LabelConvention, seg_grid: str, keep_islands: bool
+) -> PatientFiles:
     paths: dict[str, StrPath | None] = dict.fromkeys(ROLES)
     return read_patient_files(
-        paths | {"t1": one.t1, "seg": one.seg}, convention, convention, keep_islands=keep_islands
+        paths | {"t1": one.t1, "seg": one.seg},
+        convention,
+        convention,
+        seg_grid=seg_grid,
+        keep_islands=keep_islands,
     )
 
 

@@ -6,8 +6,14 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ...atlas import Grid
 from ...solver import TumorDensity
 from ...solver.declarations import PROLIFERATION
+from ..images.point_map import SAME_WORLD, PointMap
+from ..images.resampling import resample_in_tissue
 from .dated_outlines import doubts_of_change
 from .forecast import ForecastDay, Outlook
 from .later_scans import FollowUp
@@ -47,9 +53,13 @@ class PatientOutlook:
     maps : tuple of TumorDensity
         Map of each forecast day, on the grid of the first scan.
     check : Check or None
-        Check of the forecast, if there are three scans or more.
+        Check of the forecast, if there are three scans or more and the earlier ones tell a growth.
     in_patient : bool
         Whether the growth is in the patient's own anatomy and world.
+    along : PointMap
+        From the patient's world to that of the growth.
+    failures : tuple of str
+        Notices about attempts that were not possible.
     """
 
     follow_up: FollowUp
@@ -57,12 +67,16 @@ class PatientOutlook:
     maps: tuple[TumorDensity, ...]
     check: Check | None = None
     in_patient: bool = False
+    along: PointMap = SAME_WORLD
+    failures: tuple[str, ...] = ()
 
     @property
     def notices(self) -> list[str]:
         """Notices about it."""
         fit = self.outlook.fit
-        told = [] if fit.joint.is_treated else doubts_of_change(fit.joint.scans)
+        told = list(self.failures)
+        if not fit.joint.is_treated:
+            told += doubts_of_change(fit.joint.scans)
         usual = PROLIFERATION.usual
         if usual is not None and fit.growth.rho > usual[1]:
             told.append(
@@ -108,6 +122,39 @@ class PatientOutlook:
             "check": None if self.check is None else dataclasses.asdict(self.check),
             "runs": fit.n_runs,
         }
+
+
+def map_day(
+    outlook: Outlook,
+    day: ForecastDay,
+    grid: Grid,
+    *,
+    along: PointMap,
+    within: NDArray[np.bool_],
+) -> TumorDensity:
+    """The density of a day of an outlook, on a grid in the patient's world.
+
+    Parameters
+    ----------
+    outlook : Outlook
+    day : ForecastDay
+        One of its days, with a scan or without.
+    grid : Grid
+        In the patient's world.
+    along : PointMap
+        From the patient's world to that of the growth.
+    within : bool array of the grid's shape
+        The brain with the tumour; the density is 0 outside it.
+
+    Returns
+    -------
+    TumorDensity
+    """
+    grown = day.density
+    # The tissue, and the fluid that is pushed away.
+    tissue = outlook.fit.joint.tissue.domain | (grown.u > 0)
+    (u,) = resample_in_tissue([grown.u], grown.grid, grid, tissue, along, within=within)
+    return TumorDensity(u, grid)
 
 
 def rate_row(rate: Rate) -> dict[str, Any]:

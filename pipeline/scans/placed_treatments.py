@@ -97,7 +97,9 @@ def read_map(listed: ListedTreatment) -> PlacedTreatment:
     values = np.asarray(file.values, np.float32)
     if listed.kind == "resection":
         if len(np.unique(values)) != 2 or values.min() != 0:
-            raise InputError(f"{name}: expected 0 outside the cavity and one other value inside")
+            raise InputError(
+                f"{name}: expected 0 outside the cavity and one other whole number inside"
+            )
         values = (values > 0).astype(np.float32)
     elif not (np.isfinite(values).all() and values.min() >= 0):
         raise InputError(f"{name}: expected the dose of a fraction in Gy, 0 or more everywhere")

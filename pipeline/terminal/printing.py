@@ -111,6 +111,8 @@ def _print_lines(lines: list[str]) -> None:
 
 def said(value: Any) -> str:
     """A value as a person reads it."""
+    if value is None:
+        return "none"
     if isinstance(value, float):
         return f"{value:.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
     if isinstance(value, dict):

@@ -24,6 +24,8 @@ from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.scans.scan_days import ScanFiles
 from glioquery.solver.declarations import Declared
 
+NAMES = {"p": "plausible match", "d": "registration doubtful", "n": "no plausible match"}
+
 DEFAULT = InversionOptions()
 """What a cohort is inverted with if nothing else is asked for."""
 
@@ -157,6 +159,50 @@ def test_a_browser_sorts_the_page_by_any_column(database, files, chromium):
     assert 'data-first="a b c d e"' in body
     assert 'data-up="d a b c e"' in body
     assert 'data-down="b a d c e"' in body and 'data-state="descending"' in body
+
+
+@pytest.mark.parametrize(
+    ("statuses", "said", "is_good"),
+    [
+        ("pp", "2 of 2 patients have a plausible match.", True),
+        ("pn", "1 of 2 patients has a plausible match.", False),
+        ("pdn", "2 of 3 patients have a plausible match, but the registration of 1 is doubtful.",
+         False),
+        ("d", "1 of 1 patient has a plausible match, but the registration of 1 is doubtful.",
+         False),
+    ],
+)  # fmt: skip
+def test_a_doubtful_registration_is_named_beside_its_match(
+    files, database, statuses, said, is_good
+):
+    scans = {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}
+    outcomes = []
+    for name, status in zip("abc", statuses, strict=False):
+        case = Case(name, scans, "brats2021")
+        request = describe_request(case, database, DEFAULT)
+        pretend(files / f"sub-{name}", request, status=NAMES[status])
+        outcomes.append(Outcome(case, (files / f"sub-{name}").absolute(), True, None))
+    write_cohort(files, outcomes)
+    page = (files / PAGE_FILE).read_text(encoding="utf-8")
+    assert f'<p class="status {"good" if is_good else "bad"}">{said}</p>' in page
+
+
+def test_a_core_that_is_empty_on_the_atlas_has_no_dice(files, database):
+    case = Case("a", {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}, "brats2021")
+    growth = {"lambda_mm": 3.0, "rho_t": 20.0, "origin_mm": [-100, 100, 80]}
+    answer = {"source": "refined growth", "score": 0.8, "dice_core": None, "dice_whole": 0.8}
+    outline = {"patient_ml": 0.001}
+    pretend(
+        files / "sub-a",
+        describe_request(case, database, DEFAULT),
+        answer={**answer, "growths": [growth]},
+        best={"dice_core": None, "dice_whole": 0.7},
+        quality={"brain_dice": 0.98, "core": outline, "whole": {"patient_ml": 20.0}},
+    )
+    assert write_cohort(files, [Outcome(case, (files / "sub-a").absolute(), True, None)]) == []
+    with (files / TABLE_FILE).open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["dice_core"], row["dice_whole"], row["core_ml"]) == ("", "0.8", "0.001")
 
 
 @pytest.mark.parametrize(

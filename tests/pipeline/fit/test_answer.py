@@ -9,6 +9,7 @@ from anatomies import uniform_tissue
 from glioquery.pipeline.fit import answer
 from glioquery.pipeline.fit.answer import AnswerSource, find_answer
 from glioquery.pipeline.fit.fitted_thresholds import FittedThresholds
+from glioquery.pipeline.fit.matches import RankedMatch
 from glioquery.pipeline.fit.refinement import NoGrowthError
 from glioquery.pipeline.fit.several_tumors import join
 from glioquery.query import Match, dice_of_masks
@@ -89,6 +90,19 @@ def test_of_several_tumours_one_that_cannot_be_refined_stays_as_stored(pair, mon
         "1 of 2 tumours could not be refined and stay as stored: nothing grows to the volume of "
         "their part.",
     )
+
+
+@pytest.mark.parametrize("has_core", [True, False])
+def test_a_row_has_no_dice_of_an_absent_core(pair, has_core):
+    masks, matches = pair.asked()
+    masks.core[:] &= has_core
+    found = find_answer(pair, pair, masks, matches, refined=False, thresholds_fitted=False)
+    for tried in found.tried:
+        assert (tried.row()["dice_core"] is not None) == has_core
+        assert tried.score == (tried.dice_core or 0) + tried.dice_whole > 0
+    match = Match(0, 1.1, dice_core=0.5, dice_whole=0.6)
+    ranked = RankedMatch(1, match, pair.growth_parameters(0), False, has_core=has_core)
+    assert ranked.row()["dice_core"] == (0.5 if has_core else None)
 
 
 def test_thresholds_that_fail_leave_the_refinement_and_are_told(pair, monkeypatch):

@@ -1,5 +1,6 @@
 """`invert` on the pairs of things that users bring together: each works, or is refused at once."""
 
+import csv
 import dataclasses
 import json
 from dataclasses import dataclass
@@ -180,15 +181,26 @@ def source_of_tissue(row):
 def require_answer_of_its_parts(found, database):
     """The best of what was tried; its density is the largest of its tumours', and so its Dice."""
     answer = found.answer
-    assert answer.score == answer.dice_core + answer.dice_whole > 0
+    core, whole = answer.dice_core, answer.dice_whole
+    assert answer.score == (core or 0) + whole > 0
     if answer.is_on_atlas:
         assert answer.score == max(one.score for one in found.findings.tried)
         outlines = answer.density.outlines(database.thresholds)
-        assert (answer.dice_core, answer.dice_whole) == dice_of_masks(found.masks, outlines)
+        assert (core or 0, whole) == dice_of_masks(found.masks, outlines)
     if answer.source in (AnswerSource.MATCH, AnswerSource.SEVERAL):
         stored = [database.growth_parameters(sample) for sample in database]
         parts = [database.density(stored.index(growth)).u for growth in answer.growths]
         np.testing.assert_array_equal(answer.density.u, np.maximum.reduce(parts))
+
+
+def with_core(told, out):
+    """Whether each row of a result holds a Dice of the core: all of them do, or none."""
+    rows = [told["best"], told["answer"], *told["tried"], *told["agreement"].values()]
+    rows += [told["fitted_thresholds"]] if told["fitted_thresholds"] else []
+    rows += [told["own_anatomy"][name] for name in ("bent", "grown") if told["own_anatomy"]]
+    found = {row["dice_core"] is not None for row in rows}
+    with (out / "matches.csv").open(newline="", encoding="utf-8") as file:
+        return found | {row["dice_core"] != "" for row in csv.DictReader(file)}
 
 
 @pytest.mark.usefixtures("quick", "one_step")
@@ -206,7 +218,9 @@ def test_what_is_combined_is_inverted_and_written(row, request, databases, files
     assert (AnswerSource.SEVERAL in [one.source for one in found.findings.tried]) == (
         row["core"] == "several"
     )
-    assert (found.answer.dice_core > 0) == (row["core"] != "none")
+    has_core = row["core"] != "none"
+    assert ((found.answer.dice_core or 0) > 0) == has_core
+    assert found.mean_dice == found.answer.score / (1 + has_core)
     assert (found.maps_on_segmentation is None) == (row["voxels"] == "of the T1")
     assert bool(found.coverage) == (row["follow-up"] == "recurrence")
     assert found.patient_tissue.source is source_of_tissue(row)
@@ -221,6 +235,7 @@ def test_what_is_combined_is_inverted_and_written(row, request, databases, files
     assert told["islands"]["whole"]["n"] == 1
     assert told["provenance"]["database"]["checksum"] == database.checksum
     assert told["answer"]["score"] == pytest.approx(found.answer.score)
+    assert with_core(told, tmp_path / "out") == {has_core}
 
 
 @pytest.mark.parametrize("pair", REFUSED, ids=lambda pair: " + ".join(value for _, value in pair))

@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 from generating import SMALL, make_indexed
 
+from glioquery.errors import InputError
 from glioquery.pipeline.alignment.transform import AtlasTransform
+from glioquery.pipeline.fit.refinement import NoGrowthError
 from glioquery.pipeline.images.point_map import SAME_WORLD
-from glioquery.pipeline.inversion import several_scans
+from glioquery.pipeline.inversion import inputs, several_scans
 from glioquery.pipeline.inversion.several_scans import follow_scans
 from glioquery.pipeline.names import forecast_label, is_map_name
 from glioquery.pipeline.pictures.movie import PATIENT_FRAMES
+from glioquery.pipeline.pictures.planes import tumour_planes
 from glioquery.pipeline.report import outlook_section
 from glioquery.pipeline.report.outlook_section import describe_outlook
 from glioquery.pipeline.results import outputs
@@ -26,9 +29,11 @@ from glioquery.pipeline.results.outputs import write_forecast
 from glioquery.pipeline.scans.joint_fit import JointFit
 from glioquery.pipeline.scans.joint_outlines import JointTarget
 from glioquery.pipeline.scans.later_scans import FollowUp, LaterScan
-from glioquery.pipeline.scans.patient_outlook import Check
+from glioquery.pipeline.scans.patient_outlook import Check, map_day
 from glioquery.pipeline.scans.placed_treatments import PlacedTreatment
 from glioquery.pipeline.scans.runs_of_pairs import ScoredGrowth
+from glioquery.pipeline.scans.scan_days import NamedScans, ScanFiles
+from glioquery.query.dice import dice_of
 from glioquery.solver import Accuracy, on_grid, simulate
 from glioquery.solver.listed_treatments import ListedTreatment
 
@@ -107,24 +112,86 @@ def test_scans_come_to_the_atlas_and_the_forecast_to_the_patient(followed):
     assert drug.day == 1.5 * outlook.follow_up.later[0].day
 
 
-def test_the_check_of_the_last_scan_counts_its_day_from_the_first(monkeypatch):
-    scans = [SimpleNamespace(day=day, masks=None, whole_ml=9.0) for day in (738946, 738950, 739000)]
+FIRST_DAY = 738946
+CHECK = Check(54, 9.0, 8.0, 0.5, 0.6)
+
+
+def no_growth(*_, **__):
+    raise NoGrowthError("no growth passes through the volumes of all scans")
+
+
+def shrunk(*_, **__):
+    raise InputError("the whole tumour shrinks")
+
+
+@pytest.fixture
+def outlook_of_three(monkeypatch):
+    """The outlook of three scans, on the atlas or in the own anatomy; parts of it are replaced."""
+    days = (FIRST_DAY, FIRST_DAY + 4, FIRST_DAY + 54)
+    scans = [SimpleNamespace(day=day, masks=None, whole_ml=9.0) for day in days]
     whole = SimpleNamespace(value=8.0)
     forecast = SimpleNamespace(density=SimpleNamespace(outlines=lambda _: None), whole_ml=whole)
-    placed = SimpleNamespace(scans=scans, tissue=None)
-    growth = SimpleNamespace(
-        database=SimpleNamespace(tissue=None, thresholds=None), grown_in_patient=None, masks=None,
-        transform=SimpleNamespace(to_atlas=None, to_patient=None),
-    )  # fmt: skip
-    for name, fake in {
-        "_follow": lambda *_: placed,
-        "_fit": lambda *_: None,
-        "look_ahead": lambda _, days: SimpleNamespace(forecast=[forecast] * len(days)),
-        "dice_of_masks": lambda *_: (0.5, 0.6),
-    }.items():
-        monkeypatch.setattr(several_scans, name, fake)
-    check = follow_scans(growth, FollowUp(738946, ())).check
-    assert check == Check(54, 9.0, 8.0, 0.5, 0.6)
+
+    def look(fit, days):
+        return SimpleNamespace(fit=fit, forecast=[forecast] * len(days))
+
+    def outlook(*, own=None, **replaced):
+        growth = SimpleNamespace(
+            database=SimpleNamespace(tissue=None, thresholds=None), masks=None,
+            grown_in_patient=own, transform=SimpleNamespace(to_atlas=None, to_patient="to atlas"),
+        )  # fmt: skip
+        usual = {
+            "_follow": lambda *_: SimpleNamespace(scans=scans, tissue=None),
+            "_fit": lambda *_: "on the atlas",
+            "_go_on": lambda *_: "in the patient",
+            "look_ahead": look,
+            "dice_of_masks": lambda *_: (0.5, 0.6),
+        }
+        for name, fake in (usual | replaced).items():
+            monkeypatch.setattr(several_scans, name, fake)
+        return follow_scans(growth, FollowUp(FIRST_DAY, ()))
+
+    return outlook
+
+
+OWN_ANATOMY = SimpleNamespace(target=SimpleNamespace(masks=None), tissue=None)
+
+
+@pytest.mark.parametrize("own", [None, OWN_ANATOMY])
+def test_the_check_of_the_last_scan_counts_its_day_from_the_first(outlook_of_three, own):
+    found = outlook_of_three(own=own)
+    assert found.check == CHECK and found.failures == ()
+    assert found.in_patient == (own is not None)
+    assert found.along is SAME_WORLD if own else found.along == "to atlas"
+
+
+@pytest.mark.parametrize("fail", [no_growth, shrunk])
+@pytest.mark.parametrize("own", [None, OWN_ANATOMY])
+def test_a_check_that_fails_leaves_the_outlook(outlook_of_three, fail, own):
+    def of_all_scans_alone(*given):
+        n_scans = next(one for one in given if isinstance(one, int))
+        return "of all scans" if n_scans == 3 else fail()
+
+    found = outlook_of_three(own=own, _fit=of_all_scans_alone, _go_on=of_all_scans_alone)
+    assert found.outlook.fit == "of all scans" and found.check is None
+    assert found.in_patient == (own is not None)
+    (notice,) = found.failures
+    assert notice.startswith("The last scan does not check the forecast, because the earlier ones")
+
+
+@pytest.mark.parametrize("fail", [no_growth, shrunk])
+def test_without_a_growth_in_the_own_anatomy_that_on_the_atlas_stands(outlook_of_three, fail):
+    found = outlook_of_three(own=OWN_ANATOMY, _go_on=fail)
+    assert found.outlook.fit == "on the atlas" and found.check == CHECK
+    assert not found.in_patient and found.along == "to atlas"
+    (notice,) = found.failures
+    assert notice.startswith("The growth in real days is that on the atlas, because there is none")
+
+
+def test_what_was_not_possible_is_among_the_notices(followed):
+    outlook, *_ = followed
+    told = replace(outlook, failures=("It was not possible.",))
+    assert told.notices == ["It was not possible.", *outlook.notices]
 
 
 def test_in_the_own_anatomy_the_joint_fit_goes_on_there(followed):
@@ -170,21 +237,35 @@ def test_a_map_is_written_for_each_day_that_is_forecast(followed, tmp_path):
 
 
 def test_the_page_says_what_was_found(followed, monkeypatch):
-    outlook, *_ = followed
+    outlook, (first, _), *_ = followed
     shown = []
     monkeypatch.setattr(
         outlook_section, "draw_days", lambda _, days: shown.extend(days) or b"picture"
     )
-    frames = []
-    monkeypatch.setattr(
-        outlook_section, "draw_patient_movie", lambda _, days, __: frames.extend(days) or b"movie"
-    )
-    inversion = SimpleNamespace(maps=SimpleNamespace(growth=outlook.maps[0]), answer_map=SAME_WORLD)
+    frames, ways = [], []
+
+    def draw_movie(_, days, along):
+        frames.extend(days)
+        ways.append(along)
+        return b"movie"
+
+    monkeypatch.setattr(outlook_section, "draw_patient_movie", draw_movie)
+    brain = first.whole | (outlook.maps[0].u > 0)
+    patient = SimpleNamespace(grid=first.grid, masks=first, brain=brain, brain_with_tumour=brain)
     failures = []
-    section = describe_outlook(outlook, inversion, None, failures)
+    section = describe_outlook(outlook, patient, failures)
     assert failures == [] and list(section.pictures.values()) == [b"movie", b"picture"]
-    assert len(shown) == 2  # at the first scan, and as forecast
+    assert ways == [outlook.along]
     forecast = outlook.outlook.forecast[0]
+    (_, at_first), (_, ahead) = shown
+    assert ahead is outlook.maps[0]
+    plane = tumour_planes(patient)[0]
+    grown = map_day(
+        outlook.outlook, outlook.outlook.scans[0], first.grid, along=outlook.along, within=brain
+    )  # of all scans, not the growth of the first one alone
+    expected = plane.sample(grown.u, grown.grid) >= 0.2
+    seen = plane.sample(at_first.u, at_first.grid) >= 0.2
+    assert dice_of(seen, expected) > 0.98 > dice_of(plane.sample(ahead.u, ahead.grid) >= 0.2, seen)
     assert frames[-1][0] == f"day {forecast.after_days:.0f}" and len(frames) == PATIENT_FRAMES
     np.testing.assert_array_equal(frames[-1][1].u, forecast.density.u)
     assert any("drug on day" in sentence for sentence in section.sentences)
@@ -194,3 +275,19 @@ def test_the_page_says_what_was_found(followed, monkeypatch):
     for row in (*rates.rows, *days.rows):
         assert not any("e+" in cell for cell in row if cell is not None), row
     assert all(re.fullmatch(r"\d+(\.\d)?", row[0]) for row in days.rows)
+
+
+def test_the_segmentations_of_all_scans_are_read_in_one_way(monkeypatch):
+    given = []
+    way = {"seg_grid": "t1", "keep_islands": True}
+
+    def load(*_, **options):
+        given.append({name: options[name] for name in way})
+        return SimpleNamespace(notices=())
+
+    monkeypatch.setattr(inputs, "load_patient", load)
+    monkeypatch.setattr(inputs, "load_follow_up", load)
+    files = [ScanFiles(Path("t1.nii"), Path("seg.nii"), day) for day in (0.0, 90.0)]
+    scans = NamedScans(files[0], (files[1],), (), ())
+    inputs.load_inputs(tissue=None, scans=scans, seg="seg.nii", labels="brats2021", **way)
+    assert given == [way, way]

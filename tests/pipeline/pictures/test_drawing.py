@@ -19,7 +19,7 @@ import glioquery.pipeline
 from glioquery.atlas import Grid
 from glioquery.pipeline.pictures import drawing, panels
 from glioquery.pipeline.pictures.drawing import new_figure, own_style, png_of
-from glioquery.pipeline.pictures.planes import Plane
+from glioquery.pipeline.pictures.planes import STEP_MM, Plane, planes_through
 from glioquery.pipeline.report import viewer
 from glioquery.solver import TumorDensity
 
@@ -215,6 +215,20 @@ def test_a_plane_samples_what_the_whole_image_would_give(off_mm, kind):
         mask.astype(np.float32), voxels, order=1, mode="grid-constant"
     )
     np.testing.assert_allclose(plane.sample(mask, grid), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "plane",
+    planes_through((3.0, 4.0, 5.0), np.ones((9, 8, 7)) > 0, Grid((9, 8, 7), np.diag([2, 2, 2, 1]))),
+)
+def test_the_grid_of_a_plane_has_its_points_as_voxels(plane):
+    height, width, _ = plane.points_mm.shape
+    assert plane.grid.shape == (height, width, 1)
+    voxels = np.moveaxis(np.indices(plane.grid.shape), 0, -1)
+    np.testing.assert_allclose(plane.grid.to_world(voxels)[:, :, 0], plane.points_mm, atol=1e-9)
+    assert plane.grid.voxel_ml == pytest.approx(STEP_MM**2 * 1e-3)
+    values = np.random.default_rng(0).random(plane.grid.shape).astype(np.float32)
+    np.testing.assert_allclose(plane.sample(values, plane.grid), values[..., 0], atol=1e-5)
 
 
 def test_lines_are_those_of_a_search_of_the_whole_plane():

@@ -1,6 +1,7 @@
 """What the report's sections say of an answer and of its certainty."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,10 +15,11 @@ from glioquery.pipeline.fit.fitted_thresholds import FittedThresholds
 from glioquery.pipeline.fit.refinement import Refined
 from glioquery.pipeline.inversion.options import InversionOptions
 from glioquery.pipeline.inversion.result import Inversion
-from glioquery.pipeline.prediction.maps import PatientMaps
+from glioquery.pipeline.prediction.maps import MapScore, PatientMaps
 from glioquery.pipeline.report import report_sections
 from glioquery.pipeline.report.report_sections import (
     QUANTITY_NAMES,
+    describe_agreement,
     describe_answer,
     describe_certainty,
 )
@@ -126,6 +128,33 @@ def test_growths_on_the_atlas_and_in_the_patient_stand_side_by_side(inversion):
     _, there = describe_answer(inversion).tables
     assert [row[1:] for row in there.rows] == [("1.500", "0.700", "0.800")] * 2
     assert [row[0].split(" ")[-1] for row in there.rows] == ["patient", "anatomy"]
+
+
+def test_an_absent_core_has_no_dice_in_the_tables(inversion):
+    without = dataclasses.replace(ANSWER, dice_core=None)
+    inversion = with_part(inversion, "findings", tried=(ANSWER, without))
+    inversion = dataclasses.replace(inversion, own=made(OwnAnatomy, bent=without, grown=ANSWER))
+    tables = describe_answer(inversion).tables
+    assert [[row[2] for row in table.rows] for table in tables] == [
+        ["0.700", None],
+        [None, "0.700"],
+    ]
+
+
+@pytest.mark.parametrize("has_core", [True, False])
+def test_agreement_has_no_dice_of_a_core_that_is_not_on_the_scan(inversion, has_core):
+    masks = TumorMasks(np.full((1, 1, 1), has_core), inversion.masks.whole, inversion.masks.grid)
+    score = MapScore(dice_core=0.6 if has_core else 0.0, dice_whole=0.8, residual=0.5)
+    inversion = dataclasses.replace(
+        with_part(inversion, "maps", growth_score=score, score=score),
+        patient=SimpleNamespace(masks=masks),
+    )
+    core = 0.6 if has_core else None
+    row = {"dice_core": core, "dice_whole": 0.8, "residual": 0.5}
+    assert inversion.agreement == {"growth": row, "map": row}
+    (table,) = describe_agreement(inversion).tables
+    said = (None if core is None else "0.600", "0.800", "0.50")
+    assert [cells[1:] for cells in table.rows] == [said, said]
 
 
 @pytest.mark.parametrize("has_core", [True, False])

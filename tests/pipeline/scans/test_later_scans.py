@@ -122,6 +122,18 @@ def test_islands_of_a_later_scan_are_kept_as_those_of_the_first(patient, moved, 
     assert found.later[0].outlines.whole.sum() == patient.masks.whole.sum() + keep
 
 
+def test_a_later_segmentation_may_have_the_voxels_of_its_t1(patient, moved, monkeypatch):
+    files, motion = moved
+    monkeypatch.setattr(later_scans, "align", lambda moving, fixed: motion)
+    labels = read_nifti(files.seg, "segmentation")
+    write_nifti(files.seg, labels.values, Grid(labels.grid.shape, np.eye(4)))  # its header is lost
+    with pytest.raises(InputError, match="header is lost"):
+        load_follow_up(patient, 0.0, [files], convention=BRATS)
+    (scan,) = load_follow_up(patient, 0.0, [files], convention=BRATS, seg_grid="t1").later
+    np.testing.assert_allclose(scan.outlines.grid.affine, patient.grid.affine, atol=1e-6)
+    assert (scan.outlines.whole == patient.masks.whole).all()
+
+
 def test_a_later_scan_of_somebody_else_is_refused(patient, moved, monkeypatch):
     files, motion = moved
     monkeypatch.setattr(later_scans, "align", lambda moving, fixed: motion)
