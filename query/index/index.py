@@ -241,6 +241,14 @@ class Index:
     def require_samples(self, samples: Sequence[int]) -> NDArray[np.intp]:
         """The numbers of samples as an array, if the index holds them all.
 
+        Parameters
+        ----------
+        samples : sequence of int
+
+        Returns
+        -------
+        (n,) array of int
+
         Raises
         ------
         InputError
