@@ -13,8 +13,8 @@ from ...dbgen.datacard import describe_database
 from ...dbgen.generation import SHARD_SIZE
 from ...dbgen.store.embedded import EMBEDDED
 from ...dbgen.store.fetched import located
-from ...dbgen.store.header import read_header
-from ...dbgen.store.opening import open_database
+from ...dbgen.store.header import HEADER, read_header
+from ...dbgen.store.opening import open_database, require_model
 from ...dbgen.study.samplers import SAMPLERS
 from ...dbgen.study.space import check_common
 from ...solver.compilation import prepare_jax
@@ -41,7 +41,11 @@ def generate_command(
     database: DatabaseFolder,
     n: Annotated[
         int | None,
-        typer.Option("--n", help="Number of tumours; default: all of a sweep (sampler grid)."),
+        typer.Option(
+            "--n",
+            help="Number of tumours; default: all points of a sweep or design (samplers grid, "
+            "table, latin-hypercube), or as many as the database has.",
+        ),
     ] = None,
     space: Annotated[
         Path | None,
@@ -75,16 +79,15 @@ def generate_command(
     """Generate a database. The same command resumes; a larger N extends.
 
     Without --space, --table, --sampler, --seed, --model and --set, an existing database keeps its
-    plan. If you give one of them, the others have their defaults.
+    plan. If you give one of them, the others have their defaults. Only --model module:Class, where
+    it names the database's own class again, changes nothing by itself.
     """
     named = {"sampler": sampler, "table": table}
-    plan = _plan(
-        space,
-        {name: value for name, value in named.items() if value is not None},
-        seed,
-        model,
-        parse_settings(settings or ()),
-    )
+    named = {name: value for name, value in named.items() if value is not None}
+    given = parse_settings(settings or ())
+    if not (named or given) and space is None and seed is None and _names_again(database, model):
+        model = None
+    plan = _plan(space, named, seed, model, given)
     if dry_run:
         from ...dbgen.pilot import forecast_rest
 
@@ -107,6 +110,15 @@ def generate_command(
             on_shard=progress.add,
         )
     show({"database": str(made.path), "samples": len(made), "checksum": made.checksum}, as_json)
+
+
+def _names_again(database: Path, model: str | None) -> bool:
+    """Whether a class that a person names, known from then on, is that of a database's model."""
+    if model is None or ":" not in model or not (database / HEADER).exists():
+        return False
+    described = read_header(database)["plan"]["model"]
+    name = register_model(find_class(model)).__qualname__
+    return str(described.get("class", "")).partition(":")[2] == name
 
 
 def _plan(
@@ -227,10 +239,12 @@ def calibrate_command(
         int, typer.Option(help="Seed of their draws; it must differ from the database's.")
     ] = SEED,
     fit: FitParameters = None,
+    model: DatabaseModel = None,
     as_json: Json = False,
 ) -> None:
     """Calibrate the intervals that `invert` gives with a database. The same command resumes."""
     source = open_database(database)
+    require_model(source, model)
 
     from ..virtual.calibration import calibrate
 

@@ -14,6 +14,7 @@ from glioquery.atlas import Grid
 from glioquery.dbgen import Database, Plan, generate, verify
 from glioquery.dbgen.datacard import describe_database
 from glioquery.pipeline.images.nifti import write_nifti
+from glioquery.pipeline.uncertainty.interval_factors import QUANTITIES, Calibration
 from glioquery.query import build_index, search
 from glioquery.query.index.outlines import INDEX_FOLDER
 from glioquery.solver import FisherKolmogorov
@@ -98,6 +99,7 @@ def test_a_person_names_it_on_the_command_line(copy, module, capsys):
         ["predict-gbm", "--database", "DB", "--input", "EXAMS", "--output", "OUT"],
         ["evaluate", "DB", "-o", "OUT"],
         ["generate", "DB", "--n", "20"],
+        ["calibrate", "DB", "--n", "9", "--seed", "77"],
     ],
     ids=lambda arguments: arguments[0],
 )
@@ -117,6 +119,34 @@ def test_commands_that_simulate_refuse_at_once(copy, module, capsys, tmp_path, a
     code, _, err = run(capsys, *(places.get(text, text) for text in arguments))
     assert code == 2 and "--model stranger:Model" in " ".join(err.split())
     assert not (tmp_path / "out").exists() and not (module / "it-ran").exists()
+
+
+def test_a_database_of_it_goes_on_and_is_calibrated_by_who_names_it(
+    copy, module, capsys, monkeypatch
+):
+    from glioquery.pipeline.virtual import calibration
+
+    (module / "growing.py").write_text(OWN)
+    rename_model(copy, name="own", **{"class": "growing:Own"})
+    space = Database.open(copy).header["plan"]["space"]
+    code, _, err = run(capsys, "generate", copy, "--n", "12", "--model", "growing:Own")
+    assert code == 0, err
+    made = Database.open(copy)
+    assert len(made) == 12 and made.header["plan"]["space"] == space
+    # A setting, or another class, asks for another plan, which the folder does not hold.
+    for more in (["growing:Own", "--set", "ratio=5"], ["fisher-kolmogorov"]):
+        code, _, err = run(capsys, "generate", copy, "--n", "13", "--model", *more)
+        assert code == 2 and "another plan" in " ".join(err.split())
+    asked = []
+    monkeypatch.setattr(
+        calibration, "calibrate", lambda source, *_, **__: asked.append(source) or SKIPPED
+    )
+    build_index(made, copy / INDEX_FOLDER)
+    code, _, err = run(capsys, "calibrate", copy, "--n", "9", "--model", "growing:Own")
+    assert code == 0 and asked[0].model.name == "own", err
+
+
+SKIPPED = Calibration({"matches": dict.fromkeys(QUANTITIES, 1.0)}, {"matches": 9}, 1, (), ())
 
 
 @dataclass(frozen=True)
