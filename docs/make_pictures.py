@@ -30,7 +30,7 @@ def main() -> None:
         "virtual_patient": draw_density(patient, inversion.density),
         "virtual_patient_truth": draw_density(patient, truth.density),
         "registration": draw_registration(patient, inversion.transform),
-        "match_on_atlas": draw_on_atlas(atlas, inversion.density_atlas),
+        "growth_on_atlas": draw_on_atlas(atlas, inversion.density_atlas),
     }
     pictures["two_scans"] = draw_two_scans(DEMO / "followed")
     IMAGES.mkdir(parents=True, exist_ok=True)
