@@ -60,7 +60,7 @@ CORE_REACH_MM = 3.0
 APART_MM = 20.0
 """Largest difference between the outlines' distance and that of the growth's isolines, in travel
 time, that moves the front. What exceeds it does not count: more than the oedema of the virtual
-patients, on whom a bound of 6 loses coverage and none gains a little more (docs/trial.md)."""
+patients, on whom a bound of 6 loses coverage (docs/trial.md)."""
 
 REACH_LAMBDAS = 12.0
 """Travel time from the outlines, as a multiple of lambda, up to which the front is followed, and

@@ -36,7 +36,7 @@ def travel_time(
         flat face, else where the signed distance between centres passes 0. Where the neighbour is
         of speed 0 there is none, for nothing crosses that face, unless there is none at all.
     speed : (nx, ny, nz) array
-        >= 0; no path leads through a voxel of speed 0 or beyond the array.
+        >= 0; no path leads through a voxel of speed 0 (below `LEAST_SPEED`) or beyond the array.
     spacing_mm : tuple of three float
         Distance between voxel centres along each array axis.
     reach_mm : float
@@ -45,9 +45,10 @@ def travel_time(
     Returns
     -------
     (nx, ny, nz) float32 array
-        In mm at speed 1: positive outside the outline, negative inside, +inf in voxels of speed 0
-        and, outside, those that no path reaches or that lie beyond `reach_mm`. A part of the
-        outline from which no path leads to the surface is as deep as the deepest voxel.
+        In mm at speed 1: positive outside the outline, negative inside, +inf in voxels of a speed
+        below `LEAST_SPEED` and, outside, those that no path reaches or that lie beyond `reach_mm`
+        or `FAR` / 2. A part of the outline from which no path leads to the surface is as deep as
+        the deepest voxel.
 
     Raises
     ------
@@ -63,17 +64,20 @@ def travel_time(
         return times
     slowness = (1 / np.where(is_open, speed, 1)).astype(np.float32)
     surface = bounding_box(outline, 1)
-    start = np.full(outline.shape, FAR, np.float32)
+    ahead, behind = (np.full(outline.shape, FAR, np.float32) for _ in range(2))
     may_cross = is_open if (is_open & ~outline).any() else np.ones_like(outline)
-    start[surface] = _distance_beside_surface(outline[surface], may_cross[surface], spacing_mm)
-    start = np.where(is_open & (start < FAR), start * slowness, FAR)
+    ahead[surface], behind[surface] = _beside_surface(
+        outline[surface], may_cross[surface], slowness[surface], spacing_mm
+    )
+    ahead[~is_open] = behind[~is_open] = FAR
     farthest = reach_mm * float(speed.max()) / np.array(spacing_mm) + 1
     reached = bounding_box(outline, np.minimum(np.ceil(farthest), max(outline.shape)).astype(int))
-    for sign, within, box, reach in (
-        (1, is_open & ~outline, _common(reached, bounding_box(is_open | outline)), reach_mm),
-        (-1, is_open & outline, surface, np.inf),
+    for sign, side, box, reach in (
+        (1, ~outline, _common(reached, bounding_box(is_open | outline)), reach_mm),
+        (-1, outline, surface, np.inf),
     ):
-        known = np.where(start < FAR, sign * start, FAR)[box]
+        within = is_open & side
+        known = np.where(side, ahead, np.where(behind < FAR, -behind, FAR))[box]
         found = solve_eikonal(known, slowness[box], within[box], spacing_mm, reach)
         times[box] = np.where(within[box], sign * found, times[box])
     enclosed = times == -np.inf
@@ -95,8 +99,8 @@ def _check(
         raise InputError("the outline leaves no voxel outside, so it has no surface")
     if not (np.isfinite(speed).all() and speed.min() >= 0):
         raise InputError("speeds are finite and at least 0, got others")
-    if not min(spacing_mm) > 0:
-        raise InputError(f"distances between voxels are positive, got {spacing_mm}")
+    if not (np.isfinite(spacing_mm).all() and min(spacing_mm) > 0):
+        raise InputError(f"distances between voxels are positive numbers, got {spacing_mm}")
 
 
 def _common(a: Box, b: Box) -> Box:
@@ -105,30 +109,50 @@ def _common(a: Box, b: Box) -> Box:
     return x, y, z
 
 
-def _distance_beside_surface(
-    outline: NDArray[np.bool_], is_open: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
-) -> NDArray[np.float32]:
-    """Signed distance to the surface from voxels with a face on it, `FAR` elsewhere.
+def _beside_surface(
+    outline: NDArray[np.bool_],
+    is_open: NDArray[np.bool_],
+    slowness: NDArray[np.float32],
+    spacing_mm: tuple[float, float, float],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Times between the surface and the voxels with a face on it; `FAR` elsewhere.
 
     Only faces between open voxels are part of the surface. Along each axis it lies where the signed
     distance between centres, interpolated linearly, is 0. Through the points at d_x, d_y and d_z so
     found goes a plane at the distance 1 / d^2 = 1 / d_x^2 + 1 / d_y^2 + 1 / d_z^2.
+
+    Returns
+    -------
+    two float32 arrays of the outline's shape
+        Times by the voxel's own slowness, of a front that goes on from here, and by the slowness
+        of its neighbours across the surface, the medium of a front that goes on over there.
     """
     to_inside, to_outside = (
         ndimage.distance_transform_edt(~(side & is_open), sampling=spacing_mm)
         for side in (outline, ~outline)
     )
     depth = np.where(outline, to_outside, to_inside)
-    inverse_square = np.zeros(outline.shape)
+    inverse_square, across = np.zeros(outline.shape), np.zeros(outline.shape)
     for axis, spacing in enumerate(spacing_mm):
-        here, there, may = (np.moveaxis(a, axis, 0) for a in (outline, depth, is_open))
+        here, there, may, slow = (
+            np.moveaxis(a, axis, 0) for a in (outline, depth, is_open, slowness)
+        )
         crossed = (here[1:] != here[:-1]) & may[1:] & may[:-1]
-        nearest = np.zeros(there.shape)  # 1 / d_axis, of the two sides' the larger
         total = (there[1:] + there[:-1]) / spacing
-        np.divide(total, there[1:], out=nearest[1:], where=crossed)
-        of_first = np.divide(total, there[:-1], out=np.zeros_like(total), where=crossed)
-        np.maximum(nearest[:-1], of_first, out=nearest[:-1])
-        inverse_square += np.moveaxis(nearest, 0, axis) ** 2
+        after, before = (  # 1 / d_axis of the voxels after and before each face
+            np.divide(total, side, out=np.zeros_like(total), where=crossed)
+            for side in (there[1:], there[:-1])
+        )
+        nearest, beyond = np.zeros(there.shape), np.zeros(there.shape)  # of the nearer face
+        nearest[1:], beyond[1:] = after, slow[:-1]
+        beyond[:-1] = np.where(before > nearest[:-1], slow[1:], beyond[:-1])
+        nearest[:-1] = np.maximum(before, nearest[:-1])
+        inverse_square += np.moveaxis(nearest**2, 0, axis)
+        across += np.moveaxis(nearest**2 * beyond, 0, axis)
     beside = inverse_square > 0
-    distance = 1 / np.sqrt(np.where(beside, inverse_square, 1))
-    return np.where(beside, np.where(outline, -distance, distance), FAR).astype(np.float32)
+    inverse_square[~beside] = 1
+    distance = 1 / np.sqrt(inverse_square)
+    return (
+        np.where(beside, distance * slowness, FAR).astype(np.float32),
+        np.where(beside, distance * across / inverse_square, FAR).astype(np.float32),
+    )

@@ -76,7 +76,7 @@ def solve_eikonal(
     ----------
     start : (nx, ny, nz) float32 array
         Known times, `FAR` where there is none. Times below 0, behind the front, serve only the
-        differences of second order.
+        differences of second order: they are those of a front in the medium before it.
     slowness : (nx, ny, nz) float32 array
         > 0, used inside the region.
     within : (nx, ny, nz) bool array

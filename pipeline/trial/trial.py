@@ -31,7 +31,7 @@ from ..virtual.trial_patient import arm_rng, image, make_bearer
 from .case import OPTIONS, score_case
 from .plan import TrialPlan
 
-METHOD = 9
+METHOD = 10
 """Number that rises when patients, maps or scores change: earlier rows are then computed again."""
 
 ROWS, PATIENTS = "rows", "patients"

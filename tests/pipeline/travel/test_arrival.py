@@ -51,6 +51,15 @@ def test_a_plane_lies_half_a_voxel_from_the_centres_beside_it(axis, spacing):
     assert found == pytest.approx((places - 4.5) * spacing[axis] / 0.5, abs=2e-3)
 
 
+@pytest.mark.parametrize(("inside", "outside"), [(1, 0.2), (0.2, 1), (0.447, 0.2)])
+@pytest.mark.parametrize("spacing", [ISOTROPIC, (4.0, 1.0, 1.0)])
+def test_each_side_of_a_plane_has_its_own_speed(spacing, inside, outside):
+    x = np.indices((24, 6, 6))[0]
+    times = travel_time(x < 10, np.where(x < 10, inside, outside), spacing)
+    expected = (x - 9.5) * spacing[0] / np.where(x < 10, inside, outside)
+    np.testing.assert_allclose(times, expected, rtol=1e-5)
+
+
 def test_a_diagonal_plane_lies_between_its_voxels():
     x, y = np.indices((12, 12, 12))[:2]
     found = travel_time(x + y < 12, np.ones(x.shape), ISOTROPIC)
