@@ -124,35 +124,33 @@ def _beside_surface(
     Returns
     -------
     two float32 arrays of the outline's shape
-        Times by the voxel's own slowness, of a front that goes on from here, and by the slowness
-        of its neighbours across the surface, the medium of a front that goes on over there.
+        Times by the voxel's own slowness, of a front that goes on from here, and by the mean
+        slowness of its neighbours across the surface, the medium of a front that goes on there;
+        nearer ones weigh more.
     """
     to_inside, to_outside = (
         ndimage.distance_transform_edt(~(side & is_open), sampling=spacing_mm)
         for side in (outline, ~outline)
     )
     depth = np.where(outline, to_outside, to_inside)
-    inverse_square, across = np.zeros(outline.shape), np.zeros(outline.shape)
+    inverse_square, across, faces = (np.zeros(outline.shape) for _ in range(3))
     for axis, spacing in enumerate(spacing_mm):
-        here, there, may, slow = (
-            np.moveaxis(a, axis, 0) for a in (outline, depth, is_open, slowness)
+        here, there, may, slow, slowness_across, weight = (
+            np.moveaxis(a, axis, 0) for a in (outline, depth, is_open, slowness, across, faces)
         )
         crossed = (here[1:] != here[:-1]) & may[1:] & may[:-1]
         total = (there[1:] + there[:-1]) / spacing
-        after, before = (  # 1 / d_axis of the voxels after and before each face
-            np.divide(total, side, out=np.zeros_like(total), where=crossed)
-            for side in (there[1:], there[:-1])
-        )
-        nearest, beyond = np.zeros(there.shape), np.zeros(there.shape)  # of the nearer face
-        nearest[1:], beyond[1:] = after, slow[:-1]
-        beyond[:-1] = np.where(before > nearest[:-1], slow[1:], beyond[:-1])
-        nearest[:-1] = np.maximum(before, nearest[:-1])
+        nearest = np.zeros(there.shape)  # 1 / d_axis, of the two sides' the larger
+        for own, other in ((slice(1, None), slice(-1)), (slice(-1), slice(1, None))):
+            inverse = np.divide(total, there[own], out=np.zeros_like(total), where=crossed)
+            np.maximum(nearest[own], inverse, out=nearest[own])
+            slowness_across[own] += inverse**2 * slow[other]
+            weight[own] += inverse**2
         inverse_square += np.moveaxis(nearest**2, 0, axis)
-        across += np.moveaxis(nearest**2 * beyond, 0, axis)
     beside = inverse_square > 0
-    inverse_square[~beside] = 1
+    inverse_square[~beside] = faces[~beside] = 1
     distance = 1 / np.sqrt(inverse_square)
     return (
         np.where(beside, distance * slowness, FAR).astype(np.float32),
-        np.where(beside, distance * across / inverse_square, FAR).astype(np.float32),
+        np.where(beside, distance * across / faces, FAR).astype(np.float32),
     )
