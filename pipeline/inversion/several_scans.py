@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from ...errors import InputError
 from ...query.dice import dice_of_masks
 from ...query.index.opening import open_index
-from ...solver import Tissue, Treatment, TumorMasks
+from ...solver import Tissue, Treatment, TumorDensity, TumorMasks
 from ..fit.anatomy import OwnAnatomy, moved_into
 from ..fit.descent import Interior
 from ..fit.refinement import NoGrowthError
 from ..images.point_map import SAME_WORLD, PointMap
 from ..images.resampling import resample_image, resample_masks
 from ..scans.dated_outlines import DatedOutlines, in_order
-from ..scans.forecast import look_ahead
+from ..scans.forecast import ForecastDay, Outlook, look_ahead
 from ..scans.joint_fit import JointFit, fit_jointly, fit_scans
 from ..scans.joint_outlines import JointTarget
 from ..scans.later_scans import FollowUp
-from ..scans.patient_outlook import Check, PatientOutlook, map_day
+from ..scans.patient_outlook import Check, PatientDay, PatientOutlook, map_day
 from .growth import PatientGrowth
 
 
@@ -84,26 +84,40 @@ def follow_scans(growth: PatientGrowth, follow_up: FollowUp) -> PatientOutlook:
     last = followed.scans[-1].day
     outlook = look_ahead(fit, [last + days for days in follow_up.forecast])
     along = growth.transform.to_patient if own is None else SAME_WORLD
-    maps = tuple(
-        map_day(
-            outlook,
-            day,
-            growth.patient.grid,
-            along=along,
-            within=growth.patient.brain_with_tumour,
-        )
-        for day in outlook.forecast
-    )
+    scans = tuple(_in_patient(growth, outlook, day, along)[0] for day in outlook.scans)
+    ahead = [_in_patient(growth, outlook, day, along) for day in outlook.forecast]
+    drawn = (growth.patient.masks, *(scan.outlines for scan in follow_up.later))
+    outlined_ml = tuple(masks.whole_ml for masks in drawn)
     check = None
     if n_scans > 2:
         try:
-            check = _check(growth, own, on_atlas, followed)
+            check = _check(growth, own, on_atlas, followed, along, outlined_ml[-1])
         except (NoGrowthError, InputError) as error:
             failures.append(
                 "The last scan does not check the forecast, because the earlier ones tell no "
                 f"growth: {error}."
             )
-    return PatientOutlook(follow_up, outlook, maps, check, own is not None, along, tuple(failures))
+    return PatientOutlook(
+        follow_up,
+        outlook,
+        outlined_ml,
+        scans,
+        tuple(day for day, _ in ahead),
+        tuple(density for _, density in ahead),
+        check,
+        own is not None,
+        along,
+        tuple(failures),
+    )
+
+
+def _in_patient(
+    growth: PatientGrowth, outlook: Outlook, day: ForecastDay, along: PointMap
+) -> tuple[PatientDay, TumorDensity]:
+    """A day of an outlook in the patient's world, and its map."""
+    patient = growth.patient
+    density = map_day(outlook, day, patient.grid, along=along, within=patient.brain_with_tumour)
+    return PatientDay.of_map(day, density, growth.database.thresholds), density
 
 
 def _follow(
@@ -152,7 +166,12 @@ def _go_on(
 
 
 def _check(
-    growth: PatientGrowth, own: OwnAnatomy | None, on_atlas: _Followed, followed: _Followed
+    growth: PatientGrowth,
+    own: OwnAnatomy | None,
+    on_atlas: _Followed,
+    followed: _Followed,
+    along: PointMap,
+    outlined_ml: float,
 ) -> Check:
     """How well all scans but the last forecast it: on the atlas, or in the own anatomy if given."""
     n_earlier = len(followed.scans) - 1
@@ -160,9 +179,11 @@ def _check(
     if own is not None:
         fit = _go_on(growth, own, followed, n_earlier, fit)
     outlined = followed.scans[-1]
-    (forecast,) = look_ahead(fit, [outlined.day]).forecast
+    outlook = look_ahead(fit, [outlined.day])
+    (forecast,) = outlook.forecast
     core, whole = dice_of_masks(
         outlined.masks, forecast.density.outlines(growth.database.thresholds)
     )
     after_days = outlined.day - followed.scans[0].day
-    return Check(after_days, outlined.whole_ml, forecast.whole_ml.value, core, whole)
+    told, _ = _in_patient(growth, outlook, forecast, along)
+    return Check(after_days, outlined_ml, told.whole_ml.value, core, whole)

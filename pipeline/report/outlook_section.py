@@ -65,12 +65,12 @@ def describe_outlook(outlook: PatientOutlook, patient: Patient, failures: list[s
         if key in told.rates
     ]
     days: list[tuple[str | None, ...]] = [
-        (_days(day.after_days), f"{scan.whole_ml:.1f}", f"{day.whole_ml.value:.1f}", None)
-        for scan, day in zip(told.fit.joint.scans, told.scans, strict=True)
+        (_days(day.after_days), f"{outlined_ml:.1f}", f"{day.whole_ml.value:.1f}", None)
+        for outlined_ml, day in zip(outlook.outlined_ml, outlook.scans, strict=True)
     ]
     days += [
         (_days(day.after_days), None, f"{day.whole_ml.value:.1f}", _interval(day.whole_ml))
-        for day in told.forecast
+        for day in outlook.forecast
     ]
     tables = [
         Table(("Rate in real days", "Value", f"{LEVEL:.0%} interval"), rates),

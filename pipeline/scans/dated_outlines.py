@@ -64,27 +64,29 @@ def in_order(
             break
         if after.whole_ml < SHRUNK * before.whole_ml:
             raise InputError(
-                f"the whole tumour shrinks from {before.whole_ml:.1f} ml on day "
-                f"{say_day(before.day)} to {after.whole_ml:.1f} ml on day {say_day(after.day)}, "
-                "and no growth does that: see that the days and the outlines belong together, and "
-                "list treatments, if there were any"
+                f"the whole tumour shrinks by {1 - after.whole_ml / before.whole_ml:.0%} from day "
+                f"{say_day(before.day)} to day {say_day(after.day)}, and no growth does that: see "
+                "that the days and the outlines belong together, and list treatments, if there "
+                "were any"
             )
     return ordered
 
 
-def doubts_of_change(scans: Sequence[DatedOutlines]) -> list[str]:
+def doubts_of_change(days: Sequence[float], whole_ml: Sequence[float]) -> list[str]:
     """Notices about scans between which a tumour hardly changed.
 
     Parameters
     ----------
-    scans : sequence of DatedOutlines
-        Scans in the order of their days.
+    days : sequence of float
+        Days of the scans, rising.
+    whole_ml : sequence of float
+        Volume of the whole tumour in each.
     """
-    first, last = scans[0], scans[-1]
-    if last.whole_ml >= STILL * first.whole_ml:
+    first_ml, last_ml = whole_ml[0], whole_ml[-1]
+    if last_ml >= STILL * first_ml:
         return []
     return [
-        f"The whole tumour measures {first.whole_ml:.1f} ml on day {say_day(first.day)} and "
-        f"{last.whole_ml:.1f} ml on day {say_day(last.day)}: that is less than outlines of one "
-        "tumour differ, and says no more of the rates than that they are low."
+        f"The whole tumour measures {first_ml:.1f} ml on day {say_day(days[0])} and "
+        f"{last_ml:.1f} ml on day {say_day(days[-1])}: that is less than outlines of one tumour "
+        "differ, and says no more of the rates than that they are low."
     ]

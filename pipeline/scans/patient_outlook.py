@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...atlas import Grid
-from ...solver import TumorDensity
+from ...solver import Thresholds, TumorDensity
 from ...solver.declarations import PROLIFERATION
 from ..images.point_map import SAME_WORLD, PointMap
 from ..images.resampling import resample_in_tissue
@@ -29,7 +29,7 @@ class Check:
     day : float
         Day of the last scan, counted from the first.
     outlined_ml, forecast_ml : float
-        Whole volumes.
+        Whole volumes in the patient's world.
     dice_core, dice_whole : float
         Dice of the forecast outlines.
     """
@@ -42,6 +42,48 @@ class Check:
 
 
 @dataclass(frozen=True, eq=False)
+class PatientDay:
+    """A tumour on a day, in the patient's world.
+
+    Attributes
+    ----------
+    after_days : float
+        Days after the first scan.
+    core_ml, whole_ml : Rate
+        Volumes of its outlines; an empty core has none.
+    """
+
+    after_days: float
+    core_ml: Rate | None
+    whole_ml: Rate
+
+    @classmethod
+    def of_map(cls, day: ForecastDay, density: TumorDensity, thresholds: Thresholds) -> PatientDay:
+        """A day of an outlook and its map; the volumes are the map's.
+
+        The registration makes a tumour larger or smaller than on the atlas. The intervals are
+        multiples of the volume and keep their factors.
+
+        Parameters
+        ----------
+        day : ForecastDay
+        density : TumorDensity
+            The density of that day in the patient's world.
+        thresholds : Thresholds
+            Densities at which the outlines lie.
+
+        Returns
+        -------
+        PatientDay
+        """
+        outlines = density.outlines(thresholds)
+        core = None
+        if day.core_ml is not None and outlines.core_ml > 0:
+            core = day.core_ml.scaled_to(outlines.core_ml)
+        return cls(day.after_days, core, day.whole_ml.scaled_to(outlines.whole_ml))
+
+
+@dataclass(frozen=True, eq=False)
 class PatientOutlook:
     """The growth through all scans of a patient, and where it leads.
 
@@ -50,6 +92,10 @@ class PatientOutlook:
     follow_up : FollowUp
     outlook : Outlook
         Outlook on the grid of the atlas, or of the patient's own tissue if `in_patient`.
+    outlined_ml : tuple of float
+        Volume of each scan's whole outline, as it was drawn.
+    scans, forecast : tuple of PatientDay
+        The growth on the days of the scans, and on the later days of the forecast.
     maps : tuple of TumorDensity
         Map of each forecast day, on the grid of the first scan.
     check : Check or None
@@ -64,6 +110,9 @@ class PatientOutlook:
 
     follow_up: FollowUp
     outlook: Outlook
+    outlined_ml: tuple[float, ...]
+    scans: tuple[PatientDay, ...]
+    forecast: tuple[PatientDay, ...]
     maps: tuple[TumorDensity, ...]
     check: Check | None = None
     in_patient: bool = False
@@ -76,7 +125,8 @@ class PatientOutlook:
         fit = self.outlook.fit
         told = list(self.failures)
         if not fit.joint.is_treated:
-            told += doubts_of_change(fit.joint.scans)
+            days = [scan.day for scan in fit.joint.scans]
+            told += doubts_of_change(days, self.outlined_ml)
         usual = PROLIFERATION.usual
         if usual is not None and fit.growth.rho > usual[1]:
             told.append(
@@ -100,15 +150,16 @@ class PatientOutlook:
             "scans": [
                 {
                     "day": scan.day - fit.joint.scans[0].day,
-                    "outlined_ml": scan.whole_ml,
+                    "outlined_ml": outlined_ml,
                     "grown_ml": told.whole_ml.value,
                     "dice_core": core,
                     "dice_whole": whole,
                     "agreement": agreement,
                 }
-                for scan, told, (core, whole), agreement in zip(
+                for scan, outlined_ml, told, (core, whole), agreement in zip(
                     fit.joint.scans,
-                    self.outlook.scans,
+                    self.outlined_ml,
+                    self.scans,
                     fit.dice,
                     (None, *(later.agreement for later in self.follow_up.later)),
                     strict=True,
@@ -118,7 +169,7 @@ class PatientOutlook:
             "level": LEVEL,
             "rests_on": basis_of(fit),
             "rates": {name: rate_row(rate) for name, rate in self.outlook.rates.items()},
-            "forecast": [forecast_row(day) for day in self.outlook.forecast],
+            "forecast": [forecast_row(day) for day in self.forecast],
             "check": None if self.check is None else dataclasses.asdict(self.check),
             "runs": fit.n_runs,
         }
@@ -168,7 +219,7 @@ def rate_row(rate: Rate) -> dict[str, Any]:
     }
 
 
-def forecast_row(day: ForecastDay) -> dict[str, Any]:
+def forecast_row(day: PatientDay) -> dict[str, Any]:
     """Plain values of a forecast day."""
     return {
         "day": day.after_days,

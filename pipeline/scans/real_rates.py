@@ -14,6 +14,7 @@ inference for regression", Journal of the American Statistical Association 113:1
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -112,6 +113,23 @@ class Rate:
     def is_determined(self) -> bool:
         """Whether the scans tell it to a factor of two or better."""
         return self.high <= WIDEST * self.low
+
+    def scaled_to(self, value: float) -> Rate:
+        """The same quantity of another value: the interval keeps its factors.
+
+        Parameters
+        ----------
+        value : float
+            In the same unit.
+
+        Returns
+        -------
+        Rate
+        """
+        factor = value / self.value
+        return dataclasses.replace(
+            self, value=value, low=factor * self.low, high=factor * self.high
+        )
 
 
 def rates_of(fit: JointFit, volumes: Volumes) -> dict[str, Rate]:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from generating import SMALL, make_indexed
 
+from glioquery.atlas import Grid
 from glioquery.errors import InputError
 from glioquery.pipeline.alignment.transform import AtlasTransform
 from glioquery.pipeline.fit.refinement import NoGrowthError
@@ -34,24 +35,33 @@ from glioquery.pipeline.scans.placed_treatments import PlacedTreatment
 from glioquery.pipeline.scans.runs_of_pairs import ScoredGrowth
 from glioquery.pipeline.scans.scan_days import NamedScans, ScanFiles
 from glioquery.query.dice import dice_of
-from glioquery.solver import Accuracy, on_grid, simulate
+from glioquery.solver import Accuracy, TumorMasks, on_grid, simulate
 from glioquery.solver.listed_treatments import ListedTreatment
 
 QUICK = Accuracy.for_error(0.05)
 
 
 @pytest.fixture(scope="module")
-def followed(tmp_path_factory):
-    """A stored growth of a small database seen twice, by a fit that knows it."""
-    database = make_indexed(tmp_path_factory.mktemp("scans") / "db", 2, SMALL)
+def database(tmp_path_factory):
+    return make_indexed(tmp_path_factory.mktemp("scans") / "db", 2, SMALL)
+
+
+def seen_twice(database, scale=1.0):
+    """A stored growth in a head that is larger than the atlas's, seen twice.
+
+    The growth so far, its scans in the patient, and a fit that knows the growth.
+    """
     growth = database.growth_parameters(0)
     later = replace(growth, days=1.1 * growth.days)
+    larger = np.diag([scale, scale, scale, 1.0])
+    grid = Grid(database.grid.shape, larger @ database.grid.affine)
     masks = [
         on_grid(database.tissue, simulate(database.tissue, one, accuracy=QUICK).final.u).outlines()
         for one in (growth, later)
     ]
+    drawn = [TumorMasks(one.core, one.whole, grid) for one in masks]
     day = later.days - growth.days
-    scan = LaterScan(masks[1], day, 0.5, ("a" * 64, "b" * 64), ("a notice",))
+    scan = LaterScan(drawn[1], day, 0.5, ("a" * 64, "b" * 64), ("a notice",))
     drug = ListedTreatment("drug", 1.5 * day, {"rate": 1e-4, "half_life_days": 10.0})
     follow_up = FollowUp(0.0, (scan,), (day,), (PlacedTreatment(drug),))
 
@@ -65,14 +75,22 @@ def followed(tmp_path_factory):
 
     found = SimpleNamespace(
         database=database,
-        transform=AtlasTransform.linear(np.eye(4)),
+        transform=AtlasTransform.linear(larger),
         masks=masks[0],
         findings=SimpleNamespace(refinement=None),
         patient=SimpleNamespace(
-            grid=database.grid, brain_with_tumour=database.atlas.brain | masks[0].whole
+            grid=grid, masks=drawn[0], brain_with_tumour=database.atlas.brain | drawn[0].whole
         ),
         grown_in_patient=None,
     )
+    return found, follow_up, drawn, known
+
+
+@pytest.fixture(scope="module")
+def followed(database):
+    """What is found of a growth that was seen twice: on the atlas and in the own anatomy."""
+    found, follow_up, masks, known = seen_twice(database)
+    growth = database.growth_parameters(0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(several_scans, "fit_scans", known)
         outlook = follow_scans(found, follow_up)
@@ -112,6 +130,23 @@ def test_scans_come_to_the_atlas_and_the_forecast_to_the_patient(followed):
     assert drug.day == 1.5 * outlook.follow_up.later[0].day
 
 
+def test_volumes_are_those_of_the_patient_whatever_the_size_of_the_atlas(database, monkeypatch):
+    found, follow_up, masks, known = seen_twice(database, scale=1.15)
+    monkeypatch.setattr(several_scans, "fit_scans", known)
+    outlook = follow_scans(found, follow_up)
+    row = outlook.row()
+    assert [scan["outlined_ml"] for scan in row["scans"]] == [one.whole_ml for one in masks]
+    for scan in row["scans"]:
+        assert scan["grown_ml"] == pytest.approx(scan["outlined_ml"], rel=0.02)
+    told, on_atlas = row["forecast"][0]["whole_ml"], outlook.outlook.forecast[0].whole_ml
+    (density,) = outlook.maps
+    assert told["value"] == density.outlines().whole_ml
+    assert told["value"] == pytest.approx(1.15**3 * on_atlas.value, rel=0.02)
+    # An interval is the volume times factors, which do not change.
+    for end, before in (("low", on_atlas.low), ("high", on_atlas.high)):
+        assert told[end] / told["value"] == pytest.approx(before / on_atlas.value)
+
+
 FIRST_DAY = 738946
 CHECK = Check(54, 9.0, 8.0, 0.5, 0.6)
 
@@ -130,21 +165,23 @@ def outlook_of_three(monkeypatch):
     days = (FIRST_DAY, FIRST_DAY + 4, FIRST_DAY + 54)
     scans = [SimpleNamespace(day=day, masks=None, whole_ml=9.0) for day in days]
     whole = SimpleNamespace(value=8.0)
-    forecast = SimpleNamespace(density=SimpleNamespace(outlines=lambda _: None), whole_ml=whole)
+    forecast = SimpleNamespace(density=SimpleNamespace(outlines=lambda _: None))
 
     def look(fit, days):
-        return SimpleNamespace(fit=fit, forecast=[forecast] * len(days))
+        return SimpleNamespace(fit=fit, scans=(), forecast=[forecast] * len(days))
 
     def outlook(*, own=None, **replaced):
         growth = SimpleNamespace(
             database=SimpleNamespace(tissue=None, thresholds=None), masks=None,
             grown_in_patient=own, transform=SimpleNamespace(to_atlas=None, to_patient="to atlas"),
+            patient=SimpleNamespace(masks=SimpleNamespace(whole_ml=9.0)),
         )  # fmt: skip
         usual = {
             "_follow": lambda *_: SimpleNamespace(scans=scans, tissue=None),
             "_fit": lambda *_: "on the atlas",
             "_go_on": lambda *_: "in the patient",
             "look_ahead": look,
+            "_in_patient": lambda *_: (SimpleNamespace(whole_ml=whole), None),
             "dice_of_masks": lambda *_: (0.5, 0.6),
         }
         for name, fake in (usual | replaced).items():

@@ -10,14 +10,15 @@ from glioquery.solver import GrowthParameters
 
 def outlook(*, rho=0.02, grown_to_ml=40.0, is_treated=False, determined=("rho", "dw")):
     """An outlook of two scans whose tumour measured 20 ml at first."""
-    scans = [SimpleNamespace(day=day, whole_ml=ml) for day, ml in ((0, 20.0), (90, grown_to_ml))]
+    scans = [SimpleNamespace(day=day) for day in (0, 90)]
     fit = SimpleNamespace(
         growth=GrowthParameters((-85.0, 125.0, 85.0), 0.2, rho, 600.0),
         joint=SimpleNamespace(scans=scans, is_treated=is_treated),
     )
     named = ("velocity", "rho", "dw")
     rates = {name: SimpleNamespace(is_determined=name in determined) for name in named}
-    return PatientOutlook(None, SimpleNamespace(fit=fit, rates=rates), ())
+    outlook = SimpleNamespace(fit=fit, rates=rates)
+    return PatientOutlook(None, outlook, (20.0, grown_to_ml), (), (), ())
 
 
 def test_rates_that_the_scans_do_not_tell_are_named():
