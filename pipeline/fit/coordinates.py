@@ -114,21 +114,24 @@ def free_parameters(database: Database, named: Iterable[str] = ()) -> tuple[Free
     found = []
     for name, one in declared.items():
         asked = [part.space.own[name] for part in database.parts if name in part.space.own]
-        listed = sorted({v for a in asked if isinstance(a, Choices) for v in a.values})
-        ends = [end for a in asked for end in (a.low, a.high)]
-        is_varied = len(set(ends)) > 1
+        kept = [  # the model's own value, where a part's study does not name the parameter
+            float(getattr(part.plan.model, name))
+            for part in database.parts
+            if name not in part.space.own
+        ]
+        listed = sorted({*kept, *(v for a in asked if isinstance(a, Choices) for v in a.values)})
+        ends = [*kept, *(end for a in asked for end in (a.low, a.high))]
+        is_varied = bool(asked) and len(set(ends)) > 1
         if not (is_varied or name in named):
             continue
         if one.choices:
-            found.append(
-                Free(one, min(one.choices), max(one.choices), tuple(listed or one.choices))
-            )
+            tried = tuple(listed) if asked else one.choices
+            found.append(Free(one, min(one.choices), max(one.choices), tried))
         elif is_varied:
             found.append(Free(one, min(ends), max(ends)))
         elif one.usual is not None:
-            # All tumours have the models' own values, which may lie beyond the usual ones.
-            kept = [float(getattr(part.plan.model, name)) for part in database.parts]
-            found.append(Free(one, min(one.usual[0], *kept), max(one.usual[1], *kept)))
+            # The tumours' own values may lie beyond the usual ones.
+            found.append(Free(one, min(one.usual[0], *ends), max(one.usual[1], *ends)))
         else:
             raise InputError(
                 f"fit: the range of {name} is unknown: vary it in the study of the database"

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from functools import partial
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +12,8 @@ from generating import make_indexed
 from three_of_its_own import Shedding
 
 from glioquery.atlas import Grid
-from glioquery.dbgen import Plan
+from glioquery.dbgen import Plan, Range
+from glioquery.dbgen.study.values import Choices
 from glioquery.errors import InputError
 from glioquery.pipeline.fit import trajectory
 from glioquery.pipeline.fit.answer import find_answer
@@ -207,6 +209,31 @@ def test_what_a_study_varies_is_fitted(shed):
         free_parameters(shed, ["speed"])
     with pytest.raises(InputError, match="fit: the range of death is unknown"):
         free_parameters(shed, ["death"])
+
+
+def merged(*parts):
+    """What `free_parameters` reads of a database of parts: each one's model and what it varies."""
+    told = [
+        SimpleNamespace(space=SimpleNamespace(own=own), plan=SimpleNamespace(model=model))
+        for model, own in parts
+    ]
+    return SimpleNamespace(model=parts[0][0], parts=told)
+
+
+def test_of_a_merged_database_the_parts_that_vary_nothing_count(tmp_path):
+    """A part whose study does not name a parameter holds tumours of its model's own value."""
+    kept = (Shedding(ratio=40.0, crowding=1.0, death=0.0), {})
+    other = {"ratio": Range(2, 5), "crowding": Choices((2.0,)), "death": Range(1e-4, 1e-2)}
+    for parts in ((kept, (Shedding(), other)), ((Shedding(), other), kept)):
+        free = {one.name: one for one in free_parameters(merged(*parts))}
+        assert (free["ratio"].low, free["ratio"].high) == (2, 40)
+        assert free["crowding"].choices == (1.0, 2.0)
+        assert (free["death"].low, free["death"].high) == (0, 1e-2)
+    # Two models of different values alone vary nothing, but the range holds both.
+    two = merged((Shedding(ratio=40.0), {}), (Shedding(ratio=1.5), {}))
+    assert free_parameters(two) == ()
+    (ratio,) = free_parameters(two, ["ratio"])
+    assert ratio.low <= 1.5 and ratio.high >= 40
 
 
 def test_the_range_of_a_parameter_that_no_study_varies_holds_the_models_value(tmp_path):
