@@ -3,7 +3,8 @@
 A run holds `.glioquery.lock` in the folder. It writes to `.glioquery.stage/` there until all files
 are complete. Then the files are moved into place one by one, `result.json` last, which lists all
 others with their sizes and SHA-256. Until then an earlier result stays as it is; afterwards those
-of its files that the new one lacks are removed.
+of its files that the new one lacks are removed. While files move, `.glioquery.left.json` lists
+those of both results: if the run is killed then, the next one knows what to remove.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from contextvars import ContextVar
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ...dbgen.machine.files import remove_unfinished, sha256_of
+from ...dbgen.machine.files import remove_unfinished, sha256_of, write_json
 from ...dbgen.machine.lock import HeldError, hold
 from ...errors import InputError
 from ...paths import StrPath
@@ -27,6 +28,7 @@ from ..names import is_map_name
 RESULT_FILE = "result.json"
 LOCK_FILE = ".glioquery.lock"
 STAGE = ".glioquery.stage"
+LEFT_FILE = ".glioquery.left.json"
 
 FILES = ("matches.csv", "report.html", "ro-crate-metadata.json", RESULT_FILE)
 FOLDERS = ("transform",)
@@ -265,7 +267,11 @@ def find_results(folder: StrPath) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder: name one that `glioquery invert` wrote")
-    below = [place for place in sorted(folder.rglob("[!.]*")) if place.is_dir()]
+    below = []
+    for place, folders, _ in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        below += [Path(place, name) for name in folders]
+    below.sort()
     found = [place for place in (folder, *below) if _holds_result(place)]
     if not found:
         raise InputError(
@@ -323,9 +329,9 @@ def _holds_result(folder: Path) -> bool:
     )
 
 
-def _listed(folder: Path) -> dict[str, dict[str, Any]]:
+def _listed(folder: Path, list_file: str = RESULT_FILE) -> dict[str, dict[str, Any]]:
     """The files of a result as its `result.json` lists them; none of them lies outside."""
-    result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+    result = json.loads((folder / list_file).read_text(encoding="utf-8"))
     files: dict[str, dict[str, Any]] = result["files"]
     for name, entry in files.items():
         path = PurePosixPath(name)
@@ -338,9 +344,11 @@ def _move_into_place(stage: Path, folder: Path) -> None:
     """Give complete files their names, and remove those of the earlier result."""
     names = [p.relative_to(stage) for p in sorted(stage.rglob("*")) if p.is_file()]
     require_names(folder, map(str, names), {str(p) for name in names for p in name.parents})
-    earlier: list[str] = []
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        earlier = list(_listed(folder))
+    earlier: dict[str, dict[str, Any]] = {}
+    for list_file in (LEFT_FILE, RESULT_FILE):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            earlier |= _listed(folder, list_file)
+    write_json(folder / LEFT_FILE, {"files": earlier | _listed(stage)})
     # From here until the last file there is no result: better none than one of two runs' files.
     (folder / RESULT_FILE).unlink(missing_ok=True)
     for gone in {Path(name) for name in earlier} - set(names):
@@ -348,3 +356,4 @@ def _move_into_place(stage: Path, folder: Path) -> None:
     for name in sorted(names, key=lambda name: name == Path(RESULT_FILE)):
         (folder / name).parent.mkdir(exist_ok=True, parents=True)
         (stage / name).replace(folder / name)
+    (folder / LEFT_FILE).unlink()

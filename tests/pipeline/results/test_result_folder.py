@@ -23,10 +23,12 @@ from glioquery.pipeline.results.outputs import REPORT_FILE, write_inversion
 from glioquery.pipeline.results.result_folder import (
     FILES,
     FOLDERS,
+    LEFT_FILE,
     LOCK_FILE,
     RESULT_FILE,
     STAGE,
     find_faults,
+    find_results,
     list_files,
     only_run,
     replaced,
@@ -86,9 +88,10 @@ def test_a_run_that_ends_while_its_files_are_moved_leaves_no_result_of_two(
     move, moved = type(tmp_path).replace, []
 
     def last(self, target):
-        if len(moved) == n_moved:
-            raise KeyboardInterrupt
-        moved.append(target)
+        if STAGE in self.parts:
+            if len(moved) == n_moved:
+                raise KeyboardInterrupt
+            moved.append(target)
         return move(self, target)
 
     with monkeypatch.context() as patched:
@@ -97,11 +100,20 @@ def test_a_run_that_ends_while_its_files_are_moved_leaves_no_result_of_two(
             write(tmp_path, "b")
     own, affine = {MAP.format("b"): b"the map of b"}, "transform/affine.mat"
     left = [{affine: b"a"}, own | {affine: b"a"}, own | {affine: b"b"}]
-    assert contents(tmp_path) == left[n_moved]
+    assert contents(tmp_path) == left[n_moved] | {LEFT_FILE: (tmp_path / LEFT_FILE).read_bytes()}
     (fault,) = find_faults(tmp_path)
     assert "did not finish" in fault
-    write(tmp_path, "b")
+    # The next run lacks files of both, and removes them.
+    write(tmp_path, "c")
+    assert set(contents(tmp_path)) == {MAP.format("c"), "transform/affine.mat", RESULT_FILE}
     assert find_faults(tmp_path) == []
+
+
+def test_results_are_not_looked_for_in_hidden_folders(tmp_path):
+    for name in ("cohort/b", "cohort/a", "cohort/.trash/old", "cohort/a/.snapshot/old"):
+        write(tmp_path / name)
+    found = find_results(tmp_path / "cohort")
+    assert found == [tmp_path / "cohort" / name for name in "ab"]
 
 
 def test_what_stands_in_the_way_is_told_before_the_old_result_goes(tmp_path):
