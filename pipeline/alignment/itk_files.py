@@ -27,7 +27,9 @@ def write_itk_affine(path: Path, affine: NDArray[np.float64]) -> None:
 def read_itk_affine(path: Path) -> NDArray[np.float64]:
     """Read an ITK affine in Matlab format as a (4, 4) RAS matrix."""
     content = scipy.io.loadmat(path)
-    parameters = next(v for k, v in content.items() if k.startswith("AffineTransform_"))
+    parameters = next((v for k, v in content.items() if k.startswith("AffineTransform_")), None)
+    if parameters is None or "fixed" not in content:
+        raise ValueError("expected an ITK AffineTransform, got another transform")
     centre = content["fixed"].ravel().astype(np.float64)
     matrix = parameters.ravel()[:9].reshape(3, 3).astype(np.float64)
     lps = np.eye(4)

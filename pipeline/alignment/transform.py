@@ -12,12 +12,15 @@ files are those of ANTs and can be used with antsApplyTransforms.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
+from scipy.io.matlab import MatReadError
 
 from ...atlas import SIMULATION_GRID, Grid
 from ...dbgen.machine.files import write_json
@@ -71,8 +74,13 @@ class AtlasTransform:
                     f"{name} holds one vector for each voxel of {self.grid}, got an array of "
                     f"{getattr(self, name).shape}"
                 )
-        if self.affine.shape != (4, 4) or abs(np.linalg.det(self.affine)) < 1e-9:
-            raise ValueError(f"the affine must be invertible and 4 x 4, got {self.affine}")
+        if min(self.grid.shape) < 2:
+            raise ValueError(f"displacements have two voxels or more along each axis: {self.grid}")
+        affine = self.affine
+        if affine.shape != (4, 4) or not np.isfinite(affine).all():
+            raise ValueError(f"the affine has 4 x 4 finite numbers, got {affine}")
+        if not np.allclose(affine[3], (0, 0, 0, 1)) or abs(np.linalg.det(affine)) < 1e-9:
+            raise ValueError(f"the affine is invertible, with 0 0 0 1 as its last row: {affine}")
 
     @classmethod
     def linear(
@@ -286,21 +294,33 @@ class AtlasTransform:
 
         Raises
         ------
-        OSError
-            If a file is missing or cannot be read.
-        ValueError
-            If the settings are no JSON.
         InputError
-            If the displacements of the two directions do not lie on one grid.
+            If a file is missing or is none that `save` wrote, or the displacements of the two
+            directions do not lie on one grid.
         """
         folder = Path(folder)
-        settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
-        affine = read_itk_affine(folder / AFFINE_FILE)
-        warp, grid = read_itk_warp(folder / WARP_FILE)
-        inverse_warp, other = read_itk_warp(folder / INVERSE_WARP_FILE)
+        settings, affine, (warp, grid), (inverse_warp, other) = (
+            _read(folder / name, read)
+            for name, read in (
+                (SETTINGS_FILE, lambda path: json.loads(path.read_text(encoding="utf-8"))),
+                (AFFINE_FILE, read_itk_affine),
+                (WARP_FILE, read_itk_warp),
+                (INVERSE_WARP_FILE, read_itk_warp),
+            )
+        )
         if other != grid:
             raise InputError(
                 f"{folder}: expected {WARP_FILE} and {INVERSE_WARP_FILE} on one grid, got {grid} "
                 f"and {other}; give the files of one registration"
             )
         return cls(affine, warp, inverse_warp, grid, settings)
+
+
+def _read(path: Path, read: Callable[[Path], Any]) -> Any:
+    """What a file of a registration holds."""
+    try:
+        return read(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; name the folder of a registration") from None
+    except (OSError, ValueError, EOFError, ImageFileError, MatReadError) as error:
+        raise InputError(f"{path} is no file of a registration ({error})") from error

@@ -115,7 +115,7 @@ def show_plane(axis: Axes, image: NDArray[Any], top: float, plane: Plane) -> Non
 def add_isolines(axis: Axes, u: NDArray[np.float32], levels: Sequence[float], width: float) -> None:
     """Draw a density: colours where it reaches the lowest level, and a line at each level."""
     axis.imshow(
-        np.where(u >= levels[0], u, 0),
+        np.ma.masked_less(u, levels[0]),
         cmap=density_colours(levels),
         vmin=0,
         vmax=1,
@@ -191,7 +191,6 @@ def density_colours(levels: Sequence[float] = LEVELS) -> ListedColormap:
     for i, channel in enumerate(_level_channels(len(levels)).T):
         colours[:, i] = np.interp(steps, levels, channel)
     colours[:, 3] = 0.08 + 0.42 * np.sqrt(steps)
-    colours[0, 3] = 0
     return ListedColormap(colours)
 
 

@@ -61,7 +61,7 @@ def share_in_brain(masks: TumorMasks, atlas: Atlas) -> float:
     voxels = np.argwhere(masks.whole)
     if not len(voxels):
         return 0.0
-    points = masks.grid.to_world(voxels[:: max(1, len(voxels) // MOST_POINTS)])
+    points = masks.grid.to_world(voxels[:: -(-len(voxels) // MOST_POINTS)])
     return share_inside(points, atlas.brain, atlas.grid)
 
 

@@ -127,7 +127,12 @@ class RegistrationQuality:
     def misplaced(self) -> list[str]:
         """One sentence for each sign that the brain's inside is misplaced."""
         found = []
-        if not self.edge_agreement >= MIN_EDGE_AGREEMENT:
+        if np.isnan(self.edge_agreement):
+            found.append(
+                "The patient's image has no tissue edges that could be compared with the atlas's: "
+                "whether the inside of the brain is aligned is unknown."
+            )
+        elif not self.edge_agreement >= MIN_EDGE_AGREEMENT:
             found.append(
                 f"The tissue edges of patient and atlas agree to {self.edge_agreement:.2f} "
                 f"(expected at least {MIN_EDGE_AGREEMENT}; 1 is perfect, 0 is chance): the inside "
@@ -176,6 +181,12 @@ class RegistrationQuality:
             )
         for name, outline in (("core", self.core), ("whole tumour", self.whole)):
             if outline.patient_ml < MIN_JUDGED_ML:
+                continue
+            if outline.atlas_ml == 0:
+                found.append(
+                    f"The {name}, {outline.patient_ml:.1f} ml, does not lie in the atlas's grid "
+                    "after the registration."
+                )
                 continue
             if not outline.round_trip_dice >= MIN_ROUND_TRIP_DICE:
                 found.append(
@@ -263,6 +274,6 @@ def _outline(
 
 def _inverse_error_mm(patient: Patient, transform: AtlasTransform) -> float:
     voxels = np.argwhere(patient.t1.values > 0)
-    points = patient.grid.to_world(voxels[:: max(1, len(voxels) // 20_000)])
+    points = patient.grid.to_world(voxels[:: max(1, -(-len(voxels) // 20_000))])
     returned = transform.patient_from_atlas(transform.atlas_from_patient(points))
     return float(np.percentile(np.linalg.norm(returned - points, axis=1), 95))

@@ -113,10 +113,10 @@ def register(
         shift_mm = _affine_shift_mm(patient, atlas)
         return AtlasTransform.linear(np.eye(4), settings | {"affine_shift_mm": shift_mm})
     settings |= {
-        "resolution_mm": resolution_mm,
+        "resolution_mm": float(resolution_mm),
         "linear_metric": "correlation",
         "lesion_masked": True,
-        "seed": seed,
+        "seed": int(seed),
         "any_turn": anyhow,
         "antspyx": importlib.metadata.version("antspyx"),
     }

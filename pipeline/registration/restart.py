@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from ...atlas import Atlas, Grid
 from ...solver import TumorMasks
 from ..ahead import ahead
+from ..alignment.ants_worker import RegistrationError
 from ..alignment.transform import AtlasTransform
 from ..patient.patient import Patient
 from .edges import deep_gradients
@@ -30,19 +32,28 @@ class Registered:
     quality : RegistrationQuality
     restarted : bool
         Whether it was started again, from any rotation, because the first start went wrong.
+    failed_restart : str or None
+        Why a second start that was tried has no result.
     """
 
     transform: AtlasTransform
     masks: TumorMasks
     quality: RegistrationQuality
     restarted: bool
+    failed_restart: str | None = None
 
     @property
     def notices(self) -> list[str]:
         """Notices about the registration."""
-        if not self.restarted:
+        if self.failed_restart is not None:
+            return [
+                "The registration went wrong at first, and a second start from any rotation failed "
+                f"({self.failed_restart}): look at the registration pictures."
+            ]
+        linear = self.transform.affine[:3, :3]
+        if not self.restarted or np.linalg.det(linear) < 0:  # mirrored: the quality says so
             return []
-        turn = np.rad2deg(Rotation.from_matrix(self.transform.affine[:3, :3]).magnitude())
+        turn = np.rad2deg(Rotation.from_matrix(linear).magnitude())
         return [
             f"The brain lies turned by {turn:.0f} degrees in the frame of its header, in which the "
             "registration went wrong at first: look at the registration pictures. A header that "
@@ -74,7 +85,10 @@ def register_and_assess(patient: Patient, atlas: Atlas, grid: Grid, **options: A
     first = _register_once(patient, atlas, grid, options, anyhow=False)
     if not first.quality.misplaced or options.get("kind") == "none":
         return first
-    second = _register_once(patient, atlas, grid, options, anyhow=True)
+    try:
+        second = _register_once(patient, atlas, grid, options, anyhow=True)
+    except RegistrationError as error:
+        return dataclasses.replace(first, failed_restart=str(error))
     return max(first, second, key=_worth)
 
 

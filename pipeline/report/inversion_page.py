@@ -84,6 +84,11 @@ def write_page(
             provenance=provenance_of(inversion),
             timings_s=inversion.timings_s,
             declared=inversion.answer.declared,
+            undetermined=[
+                name
+                for name, fitted in inversion.uncertainty.fitted.items()
+                if not fitted.is_determined
+            ],
         ),
     )
 

@@ -55,15 +55,18 @@ def number(value: object, decimals: int | None = None) -> str:
 
     Whole numbers of 1000 and more keep all their digits.
     """
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+    if value is None:
         return NOTHING
     if isinstance(value, bool | str) or not hasattr(value, "__float__"):
         return str(value)
+    x = float(value)
+    if not math.isfinite(x):
+        return NOTHING
     if decimals is not None:
-        return f"{float(value):.{decimals}f}"
-    if isinstance(value, int) or abs(float(value)) >= 1000:
-        return f"{float(value):.0f}"
-    return f"{float(value):.3g}"
+        return f"{round(x, decimals) + 0.0:.{decimals}f}"  # + 0: no sign before a 0
+    if isinstance(value, int) or abs(x) >= 999.5:  # which three digits would round to 1e+03
+        return f"{x:.0f}"
+    return f"{x:.3g}"
 
 
 def png_address(png: bytes) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ from ..registration.quality import (
     RegistrationQuality,
 )
 from .page import number, render_page
+
+IDENTIFIABLE = "identifiable"
 
 MATCH_DECIMALS = {
     "score": 3,
@@ -120,6 +122,8 @@ class ReportContent:
         Seconds by step.
     declared : Declared
         What the growth model declares of its parameters.
+    undetermined : collection of str
+        Fitted parameters about which the outlines say nothing.
     """
 
     case: str
@@ -138,6 +142,7 @@ class ReportContent:
     provenance: Mapping[str, object] = field(default_factory=dict)
     timings_s: Mapping[str, float] = field(default_factory=dict)
     declared: Declared = NOTHING_DECLARED
+    undetermined: Collection[str] = ()
 
 
 def write_report(path: StrPath, report: ReportContent) -> None:
@@ -172,7 +177,7 @@ def render_report(report: ReportContent) -> str:
         first_map=pictures[:1],
         other_maps=pictures[1:],
         growths=growths,
-        parameters=_parameters(growths, report.declared),
+        parameters=_parameters(growths, report.declared, report.undetermined),
         own=own,
         scaled=", ".join(_symbols_of(report.declared)),
         is_under_resolved=any(growth["under_resolved"] for growth in growths),
@@ -183,9 +188,9 @@ def render_report(report: ReportContent) -> str:
 
 
 def _parameters(
-    growths: Sequence[Mapping[str, Any]], declared: Declared
-) -> list[tuple[str, list[str], str, bool]]:
-    """Meaning, values by growth, unit, and whether one scan can tell it, of each parameter.
+    growths: Sequence[Mapping[str, Any]], declared: Declared, undetermined: Collection[str] = ()
+) -> list[tuple[str, list[str], str, str]]:
+    """Meaning, values by growth, unit, and whether the scan tells it, of each parameter.
 
     Identifiable ones come first, the origin among them.
     """
@@ -198,10 +203,15 @@ def _parameters(
         values = [number(g[one.name], MATCH_DECIMALS.get(one.name)) for g in growths]
         unit = one.unit.replace("^2", "²").replace("^3", "³") or "no unit"
         label = one.name if one.name in SET_IN_TYPE else f"{one.meaning} {one.symbol}".strip()
-        rows.append((label, values, unit, one.name not in declared.symmetry))
+        told = IDENTIFIABLE
+        if one.name in declared.symmetry:
+            told = "not identifiable from one scan"
+        elif one.name in undetermined:
+            told = "not determined by the outlines"
+        rows.append((label, values, unit, told))
     origins = [_point(growth["origin_mm"], 1) for growth in growths]
-    rows.insert(len(declared.all_combinations), ("origin", origins, "mm", True))
-    return sorted(rows, key=lambda row: not row[-1])
+    rows.insert(len(declared.all_combinations), ("origin", origins, "mm", IDENTIFIABLE))
+    return sorted(rows, key=lambda row: row[-1] != IDENTIFIABLE)
 
 
 def _symbols_of(declared: Declared) -> list[str]:
@@ -278,12 +288,12 @@ def _outline_rows(name: str, outline: OutlineQuality) -> list[tuple[str, str, st
         ),
         (
             f"{name}: volume, as a share of what the deformation explains",
-            f"{outline.volume_ratio:.3f}",
+            number(outline.volume_ratio, 3),
             f"1 ± {MAX_VOLUME_ERROR:g}",
         ),
         (
             f"{name}: Dice after going to the atlas and back",
-            f"{outline.round_trip_dice:.3f}",
+            number(outline.round_trip_dice, 3),
             f"≥ {MIN_ROUND_TRIP_DICE}",
         ),
     ]

@@ -10,6 +10,7 @@ from ..pictures.drawing import drawn
 from ..pictures.patient_pictures import draw_exceedance, draw_volumes
 from ..prediction.planning import MARGIN_MM
 from ..uncertainty.interval_factors import LEVEL, SEGMENTATION_NOISE
+from .page import number
 from .report import Section, Table
 
 SHOWN_LEVEL = 0.01
@@ -90,7 +91,7 @@ def describe_answer(inversion: Inversion) -> Section:
 def describe_agreement(inversion: Inversion) -> Section:
     """How the growth and the map that agrees with the outlines compare."""
     rows = [
-        (name, _dice(score["dice_core"]), _dice(score["dice_whole"]), f"{score['residual']:.2f}")
+        (name, _dice(score["dice_core"]), _dice(score["dice_whole"]), number(score["residual"], 2))
         for name, score in (
             ("the growth, as it grew", inversion.agreement["growth"]),
             ("the map", inversion.agreement["map"]),

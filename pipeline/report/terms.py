@@ -60,4 +60,5 @@ def explained(text: object) -> Markup:
 
 
 def _with_meaning(term: re.Match[str]) -> str:
-    return f'<abbr title="{escape(_MEANING[term[0].lower()])}">{term[0]}</abbr>'
+    meaning = _MEANING.get(term[0].lower())  # none of letters that only look alike, as İ and i
+    return term[0] if meaning is None else f'<abbr title="{escape(meaning)}">{term[0]}</abbr>'

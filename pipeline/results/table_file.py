@@ -81,7 +81,8 @@ def read_table(path: Path, known: Collection[str], name: str) -> TableFile:
     lines = io.StringIO(text, newline=None).readlines()  # whatever ends a line, as "\n"
     start = next((i for i, line in enumerate(lines) if _is_head(line)), len(lines))
     separator = max(SEPARATORS, key=lambda s: len(_known(_first_row(lines[start:], s), known)))
-    reader = csv.reader(lines[start:], delimiter=separator, skipinitialspace=True, strict=True)
+    kept, n_comments = _without_comments(lines[start:])
+    reader = csv.reader(kept, delimiter=separator, skipinitialspace=True, strict=True)
     try:
         found = [(start + reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except csv.Error as error:
@@ -89,9 +90,10 @@ def read_table(path: Path, known: Collection[str], name: str) -> TableFile:
         raise InputError(f"{name}: line {where} cannot be read as a table's ({error})") from None
     filled = [(line, cells) for line, cells in found if any(cells)]
     rows = [(line, cells) for line, cells in filled if not cells[0].startswith(COMMENT)]
-    if len(rows) < len(filled):
+    n_comments += len(filled) - len(rows)
+    if n_comments:
         notices.append(
-            f"{len(filled) - len(rows)} rows below the head begin with {COMMENT} and are left out."
+            f"{n_comments} rows below the head begin with {COMMENT} and are left out."
         )
     heads = [_as_known(head, known) for head in (rows.pop(0)[1] if rows else [])]
     _require_equal_lengths(heads, rows, name)
@@ -164,6 +166,22 @@ def _is_head(line: str) -> bool:
     """Whether a line says something that is neither a comment nor Excel's `sep=;`."""
     said = line.strip(SEPARATORS + '" \n')
     return bool(said) and not said.lower().startswith((COMMENT, "sep="))
+
+
+def _without_comments(lines: Sequence[str]) -> tuple[list[str], int]:
+    """The lines with those of comment made empty, and the number of these.
+
+    A comment may hold any quotes. A line inside a quoted cell is none.
+    """
+    kept, n, is_open = [], 0, False
+    for line in lines:
+        if not is_open and line.lstrip().startswith(COMMENT):
+            kept.append("\n")
+            n += 1
+        else:
+            kept.append(line)
+            is_open ^= line.count('"') % 2 == 1
+    return kept, n
 
 
 def _first_row(lines: Sequence[str], separator: str) -> list[str]:

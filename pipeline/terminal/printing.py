@@ -114,7 +114,7 @@ def said(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, float):
-        return f"{value:.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+        return f"{value:.0f}" if abs(value) >= 9999.5 else f"{value:.4g}"
     if isinstance(value, dict):
         return ", ".join(f"{key} {said(item)}" for key, item in value.items())
     if isinstance(value, tuple):
@@ -132,7 +132,7 @@ def print_step(name: str) -> None:
     name : str
         Such as "register".
     """
-    console.print(f"[dim]{name} ...[/]")
+    console.print(f"[dim]{escape(visible(name))} ...[/]")
 
 
 def print_notice(text: str) -> None:
@@ -143,4 +143,4 @@ def print_notice(text: str) -> None:
     text : str
         One line.
     """
-    console.print(f"[yellow]notice:[/] {escape(text)}")
+    console.print(f"[yellow]notice:[/] {escape(visible(text))}")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.io
 from scipy import ndimage
 
 from glioquery.atlas import SIMULATION_GRID, Grid
@@ -12,6 +13,7 @@ from glioquery.pipeline.alignment.itk_files import write_itk_warp
 from glioquery.pipeline.alignment.transform import (
     AFFINE_FILE,
     INVERSE_WARP_FILE,
+    SETTINGS_FILE,
     WARP_FILE,
     AtlasTransform,
 )
@@ -115,6 +117,38 @@ def test_displacements_on_two_grids_are_refused(known, tmp_path):
     write_itk_warp(tmp_path / INVERSE_WARP_FILE, known.inverse_warp, moved)
     with pytest.raises(InputError, match=r"on one grid, got .* from \(-246, .* and .* from \(-216"):
         AtlasTransform.load(tmp_path)
+
+
+@pytest.mark.parametrize("file", [SETTINGS_FILE, AFFINE_FILE, WARP_FILE])
+@pytest.mark.parametrize("share", [None, 0, 0.5])
+def test_a_damaged_file_is_named_in_one_line(known, tmp_path, file, share):
+    known.save(tmp_path)
+    if share is None:
+        (tmp_path / file).unlink()
+    else:
+        content = (tmp_path / file).read_bytes()
+        (tmp_path / file).write_bytes(content[: int(share * len(content))])
+    with pytest.raises(InputError, match=rf"{file}(: no such| is no) file") as refused:
+        AtlasTransform.load(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+def test_another_transform_of_itk_is_no_affine(known, tmp_path):
+    known.save(tmp_path)
+    content = {"Euler3DTransform_double_3_3": np.zeros((6, 1)), "fixed": np.zeros((3, 1))}
+    scipy.io.savemat(tmp_path / AFFINE_FILE, content, format="4")
+    with pytest.raises(InputError, match="expected an ITK AffineTransform, got another"):
+        AtlasTransform.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "affine",
+    [np.eye(3), np.full((4, 4), np.nan), np.diag([1.0, 1, 0, 1]), np.eye(4)[[0, 1, 2, 2]]],
+    ids=["shape", "nan", "singular", "last row"],
+)
+def test_what_is_no_affine_is_refused(affine):
+    with pytest.raises(ValueError, match="affine"):
+        AtlasTransform.linear(affine)
 
 
 def test_outlines_keep_their_volume_as_the_jacobian_says(known, virtual, lesion):

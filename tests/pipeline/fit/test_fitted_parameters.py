@@ -256,7 +256,7 @@ def test_a_users_model_is_found_refined_and_told_with_its_names(shed):
     told = assess(shed, findings)
     assert set(told.row()["fitted"]) == {"ratio", "crowding"}
     rows = _parameters(findings.answer.row()["growths"], findings.answer.declared)
-    known = {label: (unit, is_known) for label, _, unit, is_known in rows}
-    assert known["cells that die μ"] == ("1/day", False)
-    assert known["white over grey ratio"] == ("no unit", True)
-    assert known["net e-foldings νT"] == ("no unit", True)
+    known = {label: (unit, told) for label, _, unit, told in rows}
+    assert known["cells that die μ"] == ("1/day", "not identifiable from one scan")
+    assert known["white over grey ratio"] == ("no unit", "identifiable")
+    assert known["net e-foldings νT"] == ("no unit", "identifiable")

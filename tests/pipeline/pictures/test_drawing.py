@@ -247,3 +247,12 @@ def test_lines_are_those_of_a_search_of_the_whole_plane():
         np.testing.assert_array_equal(ours.codes, theirs.codes)
     panels.add_contours(drawn, np.zeros((5, 5)), lines, 1.0)
     assert len(drawn.collections) == 1
+
+
+def test_a_density_is_coloured_from_its_lowest_level_on():
+    levels = (0.001, 0.2)
+    axis = new_figure(1, 1).add_subplot()
+    panels.add_isolines(axis, np.array([[0.0, 0.0009], [0.002, 0.3]], np.float32), levels, 1.0)
+    (image,) = axis.images
+    alpha = image.cmap(image.norm(image.get_array()))[..., 3]
+    assert (alpha[0] == 0).all() and (alpha[1] > 0.05).all()

@@ -138,6 +138,9 @@ def test_a_failure_of_ants_is_an_error_with_its_message(virtual, monkeypatch):
         ({"resolution_mm": 0.5}, "1 to 4 mm"),
         ({"n_threads": 0}, "thread"),
         ({"seed": 0}, "seed"),
+        ({"seed": 1.5}, "seed: a whole number from 1"),
+        ({"seed": "1"}, "seed: a whole number from 1"),
+        ({"resolution_mm": None}, "1 to 4 mm, got None"),
         ({"kind": "bspline"}, "syn, affine, rigid, none"),
         ({"kind": "none"}, "in SRI24 space.*Dice"),
     ],
@@ -261,6 +264,36 @@ def test_a_good_registration_is_not_begun_again(found, found_quality, virtual, a
     monkeypatch.setattr(restart, "assess_registration", lambda *_: found_quality)
     straight = register_and_assess(virtual, atlas, SIMULATION_GRID)
     assert not straight.restarted and straight.notices == [] and straight.transform is found
+
+
+def test_a_second_start_that_fails_leaves_the_first(
+    found, found_quality, virtual, atlas, monkeypatch
+):
+    def start(*_, anyhow, **__):
+        if anyhow:
+            raise RegistrationError("ANTs ended with status 9")
+        return found
+
+    monkeypatch.setattr(restart, "register", start)
+    doubtful = dataclasses.replace(found_quality, edge_agreement=0.1)
+    monkeypatch.setattr(restart, "assess_registration", lambda *_: doubtful)
+    kept = register_and_assess(virtual, atlas, SIMULATION_GRID)
+    assert kept.transform is found and not kept.restarted
+    (notice,) = kept.notices
+    assert "a second start from any rotation failed (ANTs ended with status 9)" in notice
+
+
+def test_a_mirrored_map_has_no_turn_to_tell(found_quality):
+    mirrored = AtlasTransform.linear(np.diag([-1.0, 1, 1, 1]))
+    assert restart.Registered(mirrored, None, found_quality, restarted=True).notices == []
+
+
+def test_options_of_numpy_are_written(tmp_path, virtual, coarse_atlas, monkeypatch):
+    monkeypatch.setattr(registration, "align_linearly", lambda *_, **__: np.eye(4))
+    options = {"kind": "affine", "seed": np.int64(7), "resolution_mm": np.float32(4)}
+    register(virtual, coarse_atlas, **options).save(tmp_path)
+    settings = AtlasTransform.load(tmp_path).settings
+    assert settings["seed"] == 7 and settings["resolution_mm"] == 4
 
 
 @pytest.fixture(scope="module")

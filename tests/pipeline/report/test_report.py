@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import io
 import json
+import math
 import re
 from html.parser import HTMLParser
 
@@ -19,7 +20,7 @@ from glioquery.pipeline.pictures.atlas_pictures import draw_registration
 from glioquery.pipeline.pictures.patient_pictures import draw_overlays
 from glioquery.pipeline.pictures.planes import centre_of, planes_through
 from glioquery.pipeline.registration.quality import OutlineQuality, RegistrationQuality
-from glioquery.pipeline.report.page import DISCLAIMER
+from glioquery.pipeline.report.page import DISCLAIMER, number
 from glioquery.pipeline.report.report import (
     ReportContent,
     Section,
@@ -29,7 +30,8 @@ from glioquery.pipeline.report.report import (
 )
 from glioquery.pipeline.report.terms import TERMS, explained
 from glioquery.pipeline.report.viewer import view_density
-from glioquery.solver import TumorDensity
+from glioquery.solver import FisherKolmogorov, TumorDensity
+from glioquery.solver.declarations import Declared
 
 EVIL = "<script>alert('x')</script>&\"'"
 
@@ -135,6 +137,33 @@ def test_a_text_that_is_explained_is_escaped():
         f'&lt;i&gt;<abbr title="{TERMS["score"]}">score</abbr>&lt;/i&gt;'
     )
     assert explained("scored") == "scored"
+
+
+def test_letters_that_only_look_like_a_terms_are_none():
+    assert explained("D\u0130CE \u017fcore") == Markup("D\u0130CE \u017fcore")
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [
+        (999.4, None, "999"), (999.7, None, "1000"), (np.float64(-999.9), None, "-1000"),
+        (12345.6, None, "12346"), (0.12345, None, "0.123"), (-0.2, 0, "0"), (-0.6, 0, "-1"),
+        (None, 2, "–"), (np.float32("nan"), 2, "–"), (math.inf, None, "–"), (True, None, "True"),
+    ],
+)  # fmt: skip
+def test_a_number_of_a_cell(value, decimals, text):
+    assert number(value, decimals) == text
+
+
+def test_a_parameter_that_the_outlines_leave_open_is_not_called_identifiable(content):
+    growth = content.answer["growths"][0] | {"ratio": 5.0}
+    answer = content.answer | {"growths": [growth]}
+    declared = Declared.by(FisherKolmogorov())
+    content = dataclasses.replace(content, answer=answer, declared=declared)
+    for undetermined, told in (((), "identifiable"), (("ratio",), "not determined by the outlines")):
+        page = render_report(dataclasses.replace(content, undetermined=undetermined))
+        (row,) = re.findall(r"<tr[^>]*><td>[^<]*Dw/Dg.*</tr>", page)
+        assert row.endswith(f"<td>{told}</td></tr>")
 
 
 def test_no_core_is_a_dash(content):

@@ -112,3 +112,13 @@ def test_a_folder_and_a_missing_file_are_named(tmp_path):
 
 def test_an_empty_table_has_no_heads(tmp_path):
     assert read(written(tmp_path, "\n# nothing\n;;\n")).heads == ()
+
+
+def test_a_comment_may_hold_any_quotes_and_a_quoted_cell_any_line(tmp_path):
+    text = 'id,note\n# said "unfinished\na,"x\n# no comment\ny"\n#b,"\nc,z\n'
+    table = read(written(tmp_path, text))
+    assert [(line, tuple(cells.values())) for line, cells in table.rows] == [
+        (5, ("a", "x\n# no comment\ny")),
+        (7, ("c", "z")),
+    ]
+    assert any("2 rows below the head begin with #" in notice for notice in table.notices)

@@ -12,7 +12,14 @@ from glioquery.dbgen.machine.files import write_text
 from glioquery.errors import one_line
 from glioquery.pipeline.commands.evaluation import _short
 from glioquery.pipeline.terminal import printing
-from glioquery.pipeline.terminal.printing import lay_out, said, show, show_table
+from glioquery.pipeline.terminal.printing import (
+    lay_out,
+    print_notice,
+    print_step,
+    said,
+    show,
+    show_table,
+)
 
 MATCHES = [
     {
@@ -163,3 +170,16 @@ def test_an_error_of_the_system_names_path_cause_and_need(monkeypatch, error, to
     line = one_line(error)
     assert "\n" not in line and "Errno" not in line
     assert all(part in line for part in told), line
+
+
+def test_notices_and_steps_are_one_line_and_move_no_terminal(terminal):
+    shown = terminal(80)
+    print_notice("bad \x1b[2Jname\nsecond [red]")
+    print_step("align \x1b[2J[red]")
+    notice, step = shown().splitlines()
+    assert r"bad \x1b[2Jname\nsecond [red]" in notice and r"align \x1b[2J[red]" in step
+
+
+@pytest.mark.parametrize(("value", "text"), [(9999.4, "9999"), (9999.7, "10000"), (0.5, "0.5")])
+def test_a_number_is_never_said_with_an_exponent_below_ten_thousand(value, text):
+    assert said(value) == text
