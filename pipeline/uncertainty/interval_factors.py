@@ -18,6 +18,7 @@ from typing import Literal
 
 from ...dbgen import Database
 from ...dbgen.machine.files import sha256_of, write_json
+from ...dbgen.store.embedded import is_embedded
 from ...errors import InputError
 from ...solver.declarations import PROLIFERATION
 
@@ -137,11 +138,16 @@ def reach_of(
     if made != asked:
         # Without a symmetry, a model's rho is fitted in any case and not to be named.
         options = "".join(f" --fit {name}" for name in asked if name != PROLIFERATION.name)
+        make = f"make it with `glioquery calibrate DB{options}`."
+        if is_embedded(database):
+            make = (
+                "make a database of your own, and calibrate it with "
+                f"`glioquery calibrate DB{options}`."
+            )
         return Reach(
             None,
             "The calibration of this database was made with other parameters fitted "
-            f"({', '.join(made) or 'none'}): make it with "
-            f"`glioquery calibrate DB{options}`.",
+            f"({', '.join(made) or 'none'}): {make}",
         )
     n = calibration.n_tumours[kind]
     return Reach(calibration.factors[kind], RESTS_ON[source].format(n=n))

@@ -10,9 +10,10 @@ growths. No patient, and so no registration, takes part.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...dbgen import Database
+from ...dbgen.machine.lock import HeldError, hold
 from ...dbgen.machine.progress import Bars, Progress, silent
 from ...dbgen.study.samplers import find_sampler
 from ...dbgen.study.samples import draw_samples
@@ -42,6 +44,8 @@ from ..uncertainty.interval_factors import (
     SEED,
     Calibrated,
     Calibration,
+    CalibrationError,
+    read_calibration,
     write_calibration,
 )
 from ..uncertainty.intervals import quantities_of, spread
@@ -50,6 +54,13 @@ from .disturbance import disturb
 
 LEAST_TUMOURS = 9
 """Least number of tumours: the smallest with a rank for 90 %."""
+
+FACTOR_STEP = 1e-4
+"""Factors are rounded up to whole steps, so that the intervals still hold what they held, also
+those of a quantity that the study fixes."""
+
+LOCK_FILE = ".calibration.lock"
+"""File that one calibration holds, beside the database."""
 
 ROWS_FILE = ".calibration.jsonl"
 """File of the measurements, one line for each tumour, until the calibration is complete."""
@@ -94,7 +105,8 @@ def calibrate(
 ) -> Calibration:
     """Calibrate a database's intervals and write their factors beside it (see `interval_factors`).
 
-    Each measurement is kept at once: the same call resumes a killed one.
+    Each measurement is kept at once: the same call resumes a killed one. The factors of matches are
+    written as soon as they are known, unless they would replace those of both kinds.
 
     Parameters
     ----------
@@ -118,16 +130,37 @@ def calibrate(
     Raises
     ------
     InputError
-        If there are too few tumours, none that the database does not hold, or its folder cannot be
-        written.
+        If there are too few tumours, none that the database does not hold, its folder cannot be
+        written, or another process calibrates it.
     """
     _check(database, n, seed)
     free = free_parameters(database, fit)
+    with _only_one(database):
+        return _calibrate(database, index, n, seed, free, bars)
+
+
+@contextlib.contextmanager
+def _only_one(database: Database) -> Iterator[None]:
+    """Be the only one who calibrates a database."""
+    try:
+        with hold(database.path / LOCK_FILE):
+            yield
+    except HeldError as error:
+        raise InputError(f"another process calibrates {database.path}, {error}") from None
+    except OSError as error:
+        raise _unwritable(database.path, error) from None
+
+
+def _calibrate(
+    database: Database, index: Index, n: int, seed: int, free: tuple[Free, ...], bars: Bars
+) -> Calibration:
+    """Measure both kinds, and write their factors."""
     coordinates = Coordinates(database.model, free)
     fitted, tried = (
         tuple(one.name for one in some) for some in (coordinates.more, coordinates.tried)
     )
     rows = database.path / ROWS_FILE
+    has_both = _has_both(database, fitted, tried)
     factors: dict[Calibrated, dict[str, float]] = {}
     counts: dict[Calibrated, int] = {}
     for source in CALIBRATED:
@@ -149,12 +182,24 @@ def calibrate(
             )
         found = find_factors(readings)
         names = (*QUANTITIES, *fitted)
-        factors[source] = dict(zip(names, np.round(found, 4).tolist(), strict=True))
+        steps = np.maximum(np.ceil(found / FACTOR_STEP), 1)
+        factors[source] = dict(zip(names, np.round(steps * FACTOR_STEP, 4).tolist(), strict=True))
         counts[source] = len(readings)
         calibration = Calibration(dict(factors), dict(counts), seed, fitted, tried)
-        write_calibration(database, calibration)
+        if set(factors) == set(CALIBRATED) or not has_both:
+            write_calibration(database, calibration)
     rows.unlink(missing_ok=True)
     return calibration
+
+
+def _has_both(database: Database, fitted: Sequence[str], tried: Sequence[str]) -> bool:
+    """Whether a valid calibration has factors of both kinds for these parameters."""
+    try:
+        found = read_calibration(database)
+    except CalibrationError:
+        return False
+    made = (found.fitted, found.tried) == (tuple(fitted), tuple(tried))
+    return made and set(found.factors) == set(CALIBRATED)
 
 
 def find_factors(readings: Iterable[Reading]) -> NDArray[np.float64]:
@@ -289,23 +334,32 @@ def _begin_rows(path: Path, state: dict[str, Any]) -> dict[str, Reading | None]:
     """
     found: dict[str, Reading | None] = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        if not lines or json.loads(lines[0]) != state:
-            path.write_text(json.dumps(state) + "\n", encoding="utf-8")
-            return {}
-        for line in lines[1:]:
-            row = json.loads(line)
-            found[row["tumour"]] = _reading(row["reading"])
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}): a calibration lies beside its database, "
-            "copy that to a folder of yours"
-        ) from None
-    except (ValueError, KeyError, TypeError):
+        first, *lines = (path.read_text(encoding="utf-8") if path.exists() else "").split("\n")
+        is_ours = _parsed(first) == state
+        for row in map(_parsed, lines if is_ours else ()):
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                found[row["tumour"]] = _reading(row["reading"])
         kept = [json.dumps(state)]
         kept += [json.dumps({"tumour": k, "reading": _plain(r)}) for k, r in found.items()]
         path.write_text("\n".join(kept) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise _unwritable(path, error) from None
     return found
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"{path} cannot be written ({error.strerror}): a calibration lies beside its database, "
+        "copy that to a folder of yours"
+    )
+
+
+def _parsed(line: str) -> Any:
+    """What a line of JSON holds; None where it is none."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
 
 
 def _plain(reading: Reading | None) -> list[Any] | None:

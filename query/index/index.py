@@ -311,9 +311,13 @@ class Index:
         """
         # A database stands for its stored outlines, which are not normalised.
         asked = _say(source.thresholds, getattr(source, "normalisation", ABSOLUTE))
+        if self.n_samples != source.n_samples:
+            raise InputError(
+                f"the index {self.path} is of {self.n_samples} tumours, the database has "
+                f"{source.n_samples}; {REMEDY}"
+            )
         pairs = [
             ("the content", self.database_checksum, source.checksum),
-            ("the number of samples", self.n_samples, source.n_samples),
             ("the thresholds", _say(self.thresholds, self.normalisation), asked),
         ]
         for what, here, there in pairs:

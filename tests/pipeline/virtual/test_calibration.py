@@ -12,6 +12,7 @@ from command_line import run
 from generating import make_indexed
 
 from glioquery.dbgen import Database, ParameterSpace, Plan, Range, merge
+from glioquery.dbgen.machine.lock import hold
 from glioquery.dbgen.store.embedded import embedded_database
 from glioquery.errors import InputError
 from glioquery.pipeline.fit.refinement import NoGrowthError
@@ -148,12 +149,58 @@ def test_a_calibration_that_was_ended_goes_on(database, measured):
     resumed = calibrate(database, index, n=12, bars=no_bar)
     assert measured == [("refinement", i) for i in range(7, 12)]
     assert calibrate(database, index, n=12, bars=no_bar) == resumed
+    # A row without its end of line stays, and so do those after it.
+    whole = read_calibration(database)
+    with pytest.raises(KeyboardInterrupt):
+        calibrate(database, index, n=20, bars=ends_at(3))
+    assert read_calibration(database) == whole  # factors of both kinds are not replaced by one's
+    rows = database.path / ROWS_FILE
+    rows.write_text(rows.read_text().removesuffix("\n"))
+    with pytest.raises(KeyboardInterrupt):
+        calibrate(database, index, n=20, bars=ends_at(7))
+    measured.clear()
+    calibrate(database, index, n=20, bars=no_bar)
+    assert measured == [("refinement", i) for i in range(7, 20)]
     # What was measured of another state of the database, or with another seed, is not gone on with.
     with pytest.raises(KeyboardInterrupt):
         calibrate(database, index, n=12, seed=8, bars=ends_at(7))
     measured.clear()
     calibrate(database, index, n=12, seed=9, bars=no_bar)
     assert len(measured) == 24
+
+
+def test_a_quantity_that_the_study_fixes_has_factors_that_can_be_read(database, monkeypatch):
+    """Every match begins at the one origin of the space, as the truth does."""
+    real = calibration._read_tumour
+
+    def read(database, index, tissue, source, *others):
+        return real(database, index, tissue, "matches", *others)
+
+    monkeypatch.setattr(calibration, "_read_tumour", read)
+    written = calibrate(database, index_of(database), n=9, bars=no_bar)
+    assert written.factors["matches"]["origin_x_mm"] == calibration.FACTOR_STEP
+    assert read_calibration(database) == written
+    assert reach_of(database, "matches").factors == written.factors["matches"]
+
+
+def test_factors_are_rounded_up(database, measured):
+    index = index_of(database)
+    written = calibrate(database, index, n=12, bars=no_bar)
+    found = find_factors(read_tumours(database, index, range(12), "matches"))
+    for name, exact in zip(QUANTITIES, found, strict=True):
+        assert exact <= written.factors["matches"][name] < exact + 1.1 * calibration.FACTOR_STEP
+
+
+def test_one_process_calibrates_a_database(database, measured):
+    index = index_of(database)
+    with (
+        hold(database.path / calibration.LOCK_FILE),
+        pytest.raises(InputError, match=r"another process calibrates .*db, process \d+"),
+    ):
+        calibrate(database, index, n=12, bars=no_bar)
+    assert measured == [] and not (database.path / ROWS_FILE).exists()
+    calibrate(database, index, n=12, bars=no_bar)
+    assert not (database.path / calibration.LOCK_FILE).exists()
 
 
 def test_factors_hold_for_what_was_fitted_with_them_alone(database, measured):
@@ -260,6 +307,12 @@ def test_without_a_calibration_that_holds_there_is_a_sentence(database, measured
     for content in (b"", b"[]", b"\xff\xfe", b"{"):
         path.write_bytes(content)
         assert reach_of(grown, "matches").factors is None
+
+
+def test_what_the_embedded_database_lacks_takes_one_of_ones_own():
+    said = reach_of(embedded_database(), "refinement", ["ratio"]).said
+    assert "make a database of your own, and calibrate it with" in said
+    assert said.endswith("`glioquery calibrate DB --fit ratio`.")
 
 
 def test_the_database_that_comes_along_comes_with_its_factors(database):
