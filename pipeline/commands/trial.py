@@ -31,7 +31,7 @@ def trial_command(
     keep: Annotated[
         bool,
         typer.Option(
-            "--keep", help="Keep the patients' files and the true densities (15 MB for each case)."
+            "--keep", help="Keep the patients' files and the true densities (7 to 26 MB for a case)."
         ),
     ] = False,
     workers: Workers = None,
@@ -53,12 +53,13 @@ def trial_command(
     summary = summarise(rows)
     for notice in write_trial(output, plan, summary):
         print_notice(notice)
+    page = output / PAGE_FILE
     if as_json:
         show(
             {
                 "cases": len(rows),
                 "failed": summary.failures,
-                "page": str((output / PAGE_FILE).absolute()),
+                "page": str(page.absolute()) if page.exists() else None,
             },
             as_json,
         )

@@ -187,7 +187,7 @@ def _figures(arm: str, rows: list[Row], n_arms: int) -> list[Figure]:
         drawn_part, drawn_total = part[draws].sum(axis=1), total[draws].sum(axis=1)
         told = drawn_total != 0
         low, high = np.nan, np.nan
-        if told.any():
+        if len(whole) > 1 and told.any():  # one patient has no interval
             ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
             low, high = np.quantile(drawn_part[told] / drawn_total[told], ends).tolist()
         return Figure(arm, quantity, of, mean, low, high, n)

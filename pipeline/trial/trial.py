@@ -1,7 +1,8 @@
 """Run a trial through Ray: each patient by a worker of one core, its arms one after the other.
 
 `rows/NNNx.json` holds the scores of patient NNN in arm x, or why there are none. A row counts if it
-was made from the same request and is no failure; the same command makes the others.
+was made from the same request and is no failure; the same command makes the others. Kept files of a
+patient lie in `patients/NNNx/`; `kept.json` there, written last, names their request and sizes.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from ...dbgen.machine.cluster import connected, remote
 from ...dbgen.machine.files import write_json
 from ...dbgen.machine.memory import share_one_heap
 from ...dbgen.machine.progress import Progress, silent
-from ...dbgen.machine.tasks import outcomes_of, resources
+from ...dbgen.machine.tasks import outcomes_of, require_seen, resources
 from ...dbgen.store.embedded import embedded_database
 from ...errors import explained
 from ...paths import StrPath
 from ...solver.compilation import keep_compiled_programs
 from ...solver.own_settings import own_arithmetic
 from ..results.json_values import plain
-from ..results.result_folder import prepare_output
+from ..results.result_folder import has_all_files, list_files, prepare_output
 from ..virtual.anatomies import ANATOMIES
 from ..virtual.arms import Arm
 from ..virtual.trial_patient import arm_rng, image, make_bearer
@@ -36,6 +37,9 @@ METHOD = 10
 
 ROWS, PATIENTS = "rows", "patients"
 """Folders of the rows and, if they are kept, of the patients' files."""
+
+KEPT_FILE = "kept.json"
+"""File in a patient's folder that says of which request its files are."""
 
 Row = dict[str, Any]
 """A case in plain values: `patient`, `arm`, `request`, and the values of `score_case` or
@@ -96,10 +100,9 @@ def run_trial(
     todo: dict[int, list[Arm]] = {}
     for number, arm in cases:
         path = row_path(out, number, arm)
-        if _is_done(read_row(path), request):
-            if not keep or patient_folder(out, number, arm).is_dir():
-                continue
-            path.unlink()  # it comes back with the files
+        is_kept = not keep or _has_files(patient_folder(out, number, arm), request)
+        if is_kept and _is_done(read_row(path), request):
+            continue
         todo.setdefault(number, []).append(arm)
     n_done = len(cases) - sum(map(len, todo.values()))
     progress(n_done, len(cases))
@@ -125,6 +128,7 @@ def run_patient(
     out: Path, request: dict[str, Any], number: int, arms: Sequence[Arm], *, keep: bool = False
 ) -> None:
     """Make a patient's rows; the row of a case that fails says why."""
+    require_seen(out, ROWS)
     share_one_heap()
     keep_compiled_programs()
     seed, bearer = request["seed"], None
@@ -133,7 +137,11 @@ def run_patient(
         try:
             bearer = bearer or make_bearer(seed, number)
             patient = image(bearer, arm, arm_rng(seed, number, arm))
-            row |= score_case(patient, patient_folder(out, number, arm) if keep else None)
+            folder = patient_folder(out, number, arm)
+            (folder / KEPT_FILE).unlink(missing_ok=True)  # the files may become another patient's
+            row |= score_case(patient, folder if keep else None)
+            if keep:
+                write_json(folder / KEPT_FILE, {"request": request, "files": list_files(folder)})
         except Exception as error:  # whatever it is, it is this case's and not the trial's
             row["error"] = explained(error)
         write_json(row_path(out, number, arm), plain(row))
@@ -160,6 +168,12 @@ def read_row(path: Path) -> Row | None:
 
 def _is_done(row: Row | None, request: dict[str, Any]) -> bool:
     return row is not None and row.get("request") == request and "rankings" in row
+
+
+def _has_files(folder: Path, request: dict[str, Any]) -> bool:
+    """Whether the files of a case that were kept are complete, and of this request."""
+    kept = read_row(folder / KEPT_FILE)
+    return kept is not None and kept["request"] == request and has_all_files(folder, kept)
 
 
 def _record_death(

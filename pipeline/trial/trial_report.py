@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from math import isnan
 from pathlib import Path
 
 from ...dbgen.machine.files import write_bytes, write_json, write_text
@@ -56,16 +57,17 @@ def write_trial(out: Path, plan: TrialPlan, summary: TrialSummary) -> list[str]:
         "figures": figures,
         "reliability": bins,
     }
-    write_json(out / JSON_FILE, plain(whole))
-    if not figures:
-        return []
-    write_csv(out / TABLE_FILE, figures)
-    write_csv(out / BINS_FILE, bins)
-    write_text(out / PAGE_FILE, page_of(plan, summary))
+    for name in (JSON_FILE, TABLE_FILE, BINS_FILE, PAGE_FILE, PICTURE_FILE):
+        (out / name).unlink(missing_ok=True)  # an earlier trial's
     failures: list[str] = []
-    picture = drawn("The picture of the trial", lambda: draw_trial(summary), failures)
-    if picture is not None:
-        write_bytes(out / PICTURE_FILE, picture)
+    if figures:
+        write_csv(out / TABLE_FILE, figures)
+        write_csv(out / BINS_FILE, bins)
+        write_text(out / PAGE_FILE, page_of(plan, summary))
+        picture = drawn("The picture of the trial", lambda: draw_trial(summary), failures)
+        if picture is not None:
+            write_bytes(out / PICTURE_FILE, picture)
+    write_json(out / JSON_FILE, plain(whole))
     return failures
 
 
@@ -162,13 +164,15 @@ def table(title: str, arms: Sequence[str], rows: Sequence[tuple[str, Cell]]) -> 
 
 
 def said(figure: Figure) -> str:
-    """A figure with its interval."""
-    return f"{figure.mean:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+    """A figure with its interval, if it has one."""
+    interval = "" if isnan(figure.low) else f" ({figure.low:.3f} to {figure.high:.3f})"
+    return f"{figure.mean:.3f}{interval}"
 
 
 def signed(figure: Figure) -> str:
-    """A difference with its interval."""
-    return f"{figure.mean:+.3f} ({figure.low:+.3f} to {figure.high:+.3f})"
+    """A difference with its interval, if it has one."""
+    interval = "" if isnan(figure.low) else f" ({figure.low:+.3f} to {figure.high:+.3f})"
+    return f"{figure.mean:+.3f}{interval}"
 
 
 def _n_of(summary: TrialSummary, arm: str) -> str:

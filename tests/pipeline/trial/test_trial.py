@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from command_line import run
 
+from glioquery.dbgen.machine.tasks import UnfitNodeError
 from glioquery.errors import InputError
 from glioquery.pipeline.trial import trial
 from glioquery.pipeline.trial.plan import TrialPlan
@@ -89,13 +90,15 @@ def made(monkeypatch):
 
     def make_bearer(seed, number):
         if number == 13:
+            cases.append("no head")
             raise InputError("no head: expected one, got none, draw again")
         return number
 
     def score(patient, keep):
         cases.append(patient)
         if keep is not None:
-            keep.mkdir(parents=True)
+            keep.mkdir(parents=True, exist_ok=True)
+            (keep / "truth.nii").write_text("the truth")
         return scored(*patient)
 
     @contextlib.contextmanager
@@ -133,12 +136,39 @@ def test_rows_are_made_once_and_a_broken_one_anew(tmp_path, made):
 
 
 def test_files_that_are_to_be_kept_are_made_for_finished_rows_too(tmp_path, made):
-    plan = TrialPlan(2, arms="a")
+    plan, other = TrialPlan(2, arms="a"), TrialPlan(2, arms="a", seed=1)
     rows = run_trial(plan, tmp_path)
     made.clear()
-    (tmp_path / "patients" / "001a").mkdir(parents=True)
-    assert run_trial(plan, tmp_path, keep=True) == rows and made == [(0, "a")]
-    assert run_trial(plan, tmp_path, keep=True) == rows and len(made) == 1
+    (tmp_path / "patients" / "001a").mkdir(parents=True)  # of a run that was killed
+    assert run_trial(plan, tmp_path, keep=True) == rows and made == [(0, "a"), (1, "a")]
+    assert run_trial(plan, tmp_path, keep=True) == rows and len(made) == 2
+    (tmp_path / "patients" / "000a" / "truth.nii").unlink()
+    assert run_trial(plan, tmp_path, keep=True) == rows and made[2:] == [(0, "a")]
+    # Files of another seed are not taken for this one's.
+    run_trial(other, tmp_path)
+    made.clear()
+    run_trial(other, tmp_path, keep=True)
+    assert made == [(0, "a"), (1, "a")]
+
+
+def test_a_run_that_cannot_begin_loses_no_row(tmp_path, made, monkeypatch):
+    plan = TrialPlan(2, arms="a")
+    rows = run_trial(plan, tmp_path)
+
+    def refuse(address, n_workers):
+        raise InputError("no cluster")
+
+    monkeypatch.setattr(trial, "connected", refuse)
+    with pytest.raises(InputError, match="no cluster"):
+        run_trial(plan, tmp_path, keep=True)
+    assert run_trial(plan, tmp_path) == rows
+
+
+def test_a_node_without_the_folder_says_so_before_any_work(tmp_path, made):
+    request = trial.request_of(TrialPlan(1, arms="a"))
+    with pytest.raises(UnfitNodeError, match="does not see"):
+        trial.run_patient(tmp_path / "elsewhere", request, 0, "a")
+    assert made == []
 
 
 def test_a_case_that_fails_is_told_counted_and_tried_again(tmp_path, made):
@@ -150,7 +180,7 @@ def test_a_case_that_fails_is_told_counted_and_tried_again(tmp_path, made):
     assert summary.figure("a", "coverage_1", "map").n == 1
     made.clear()
     run_trial(TrialPlan(2, first=12, arms="ab"), tmp_path)
-    assert made == []  # tried again, in vain
+    assert made == ["no head"] * 2  # tried again for each arm, in vain
     assert "013a: no head" in page_of(TrialPlan(2, 12, "ab"), summary)
 
 
@@ -216,6 +246,22 @@ def test_reliability_is_pooled_and_small_bins_say_nothing():
     assert bins[1].share == pytest.approx(50 / 953)
     worst = summary.worst_bin("a", "0.2")
     assert (worst.claimed, worst.true) == pytest.approx((0.33, 0.25))
+
+
+def test_one_patient_has_no_interval(tmp_path):
+    summary = summarise([row(0, "a", map=0.8, oracle=0.9)])
+    figure = summary.figure("a", "coverage_1", "map")
+    assert figure.mean == 0.8 and np.isnan([figure.low, figure.high]).all()
+    assert write_trial(tmp_path, TrialPlan(1, arms="a"), summary) == []
+    assert "| the map | 0.800 |" in (tmp_path / "trial.md").read_text()
+    assert json.loads((tmp_path / "trial.json").read_text())["figures"][0]["low"] is None
+
+
+def test_a_trial_without_figures_leaves_no_earlier_page(tmp_path):
+    write_trial(tmp_path, TrialPlan(1, arms="a"), summarise([row(0, "a", map=0.8)]))
+    failed = {"patient": 0, "arm": "a", "error": "no head"}
+    assert write_trial(tmp_path, TrialPlan(1, arms="a", seed=7), summarise([failed])) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["trial.json"]
 
 
 def test_what_a_trial_says_is_written(tmp_path):
