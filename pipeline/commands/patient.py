@@ -262,10 +262,11 @@ def demo_command(
 ) -> None:
     """Make a virtual patient with a known answer and invert it."""
     context.with_resource(only_run(output))
+    from ..virtual.demonstration import SUMMARY_FILE, demonstrate
+
+    require_names(output, files=[SUMMARY_FILE], folders=["patient", "result"])
     require_names(output / "result")
     prepare_jax()
-
-    from ..virtual.demonstration import demonstrate
 
     inversion, _, agreement = demonstrate(output, seed=seed, step=print_step)
     _show_inversion(

@@ -36,7 +36,7 @@ class Agreement:
     Attributes
     ----------
     dice_core, dice_whole : float
-        Dice of the matched tumour's outlines with the true ones.
+        Dice of the map's outlines with the true ones.
     correlation : float
         Pearson's r of found and true density inside the true 1 % isoline.
     mean_absolute_error : float

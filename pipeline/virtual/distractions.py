@@ -105,8 +105,8 @@ def add_oedema(
     Returns
     -------
     bool array
-        The outline with the oedema, which is connected with it and nowhere thinner than three
-        voxels.
+        The outline with the oedema. It is nowhere thinner than three voxels, and connected with
+        the outline but for islands behind bridges that were thinner.
     """
     grid = anatomy.grid
     reach = rng.uniform(*OEDEMA_MM)

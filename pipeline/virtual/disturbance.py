@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ...atlas.regions import bounding_box, signed_distance_mm
+from ...atlas.regions import bounding_box
 from ...solver import TumorMasks
 
 NOISE_MM = 2.0
@@ -53,11 +53,25 @@ def disturb(
         noise = ndimage.gaussian_filter(noise, NOISE_SD_MM / 2 / spacing, mode="wrap")
         box = bounding_box(mask, reach)
         part = mask[box]
-        # The boundary lies between voxels: half-way to the nearest centre on its other side.
-        depth = -signed_distance_mm(part, spacing) - np.where(part, 0.5, -0.5) * spacing.min()
+        depth = np.where(part, _to_boundary(part, spacing), -_to_boundary(~part, spacing))
         found = np.zeros_like(mask)
         found[box] = (depth + noise_mm * noise[box] / noise.std() > 0) & within[box]
         return found
 
     whole = moved(masks.whole)
     return TumorMasks(moved(masks.core) & whole, whole, masks.grid)
+
+
+def _to_boundary(
+    mask: NDArray[np.bool_], spacing_mm: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Distance in mm from each voxel of a mask to its boundary.
+
+    The boundary lies between voxels: half a voxel before the nearest centre on its other side,
+    along the axis on which that is farthest.
+    """
+    distance, nearest = ndimage.distance_transform_edt(
+        mask, sampling=spacing_mm, return_indices=True
+    )
+    along = np.abs(nearest - np.indices(mask.shape)) * np.reshape(spacing_mm, (3, 1, 1, 1))
+    return np.asarray(distance - spacing_mm[along.argmax(axis=0)] / 2)

@@ -183,6 +183,13 @@ def _moved(patient: TrialPatient, motion: NDArray[np.float64]) -> TrialPatient:
         masks=TumorMasks(patient.masks.core, patient.masks.whole, grid),
         density=TumorDensity(patient.density.u, grid),
         anatomy=dataclasses.replace(patient.anatomy, grid=grid),
+        facts=patient.facts
+        | {
+            "origins_mm": tuple(
+                tuple((motion @ (*origin, 1.0))[:3].tolist())
+                for origin in patient.facts["origins_mm"]
+            )
+        },
     )
 
 

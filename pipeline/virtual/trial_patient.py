@@ -123,7 +123,8 @@ class TrialPatient:
     anatomy : Anatomy
         The true tissue, and the T1 without tumour, bias and noise.
     facts : mapping of str to value
-        How the truth grew, and what the arm added, in plain values.
+        How the truth grew, and what the arm added, in plain values: the volumes are those of the
+        true outlines in this head, the origins lie where they were before any push.
     """
 
     t1: Scan
@@ -251,7 +252,6 @@ def image(bearer: Bearer, arm: Arm, rng: np.random.Generator) -> TrialPatient:
         "has_thick_slices": bearer.has_thick_slices,
         "origins_mm": tumor.origins_mm,
         "rho_t": tumor.rho_t,
-        "core_ml": tumor.density.outlines().core_ml,
     }
     if arm == "c":
         push = Push.of_core(tumor.density.outlines().core, tissue.grid)
@@ -263,7 +263,9 @@ def image(bearer: Bearer, arm: Arm, rng: np.random.Generator) -> TrialPatient:
     grid, brain = anatomy.grid, anatomy.brain
     (u,) = resample_in_tissue([tumor.density.u], tissue.grid, grid, tissue.domain, before)
     u = np.where(anatomy.solid, u, np.float32(0))
-    core, whole = _drawn(TumorDensity(u, grid).outlines(), brain, rng)
+    true = TumorDensity(u, grid).outlines()
+    facts |= {"core_ml": true.core_ml, "whole_ml": true.whole_ml}
+    core, whole = _drawn(true, brain, rng)
     if arm == "b":
         wide = add_oedema(whole, anatomy, rng)
         facts["oedema_ml"] = float((wide & ~whole).sum() * grid.voxel_ml)

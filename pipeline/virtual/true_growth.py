@@ -170,7 +170,8 @@ def grow(tissue: Tissue, growth: TrueGrowth, rng: np.random.Generator) -> GrownT
         foci.append(near[rng.integers(len(near))])
     n_visible = growth.whole_ml / tissue.grid.voxel_ml
     first = seed(foci[0], domain)
-    u, n_steps = jnp.asarray(first / first.sum()), round(LONGEST / step)
+    most = round(LONGEST / step)
+    u, n_steps = jnp.asarray(first / first.sum()), most
     if growth.has_two_foci:
         u, done = _advance(u, weights, step, SECOND_AT * n_visible, n_steps)
         u, n_steps = jnp.maximum(u, SECOND_PEAK * seed(foci[1], domain)), n_steps - int(done)
@@ -182,7 +183,7 @@ def grow(tissue: Tissue, growth: TrueGrowth, rng: np.random.Generator) -> GrownT
     found[box] = np.asarray(u)[tuple(slice(0, s.stop - s.start) for s in box)]
     corner = [side.start for side in box]
     places = [tuple(tissue.grid.to_world(voxel + corner).tolist()) for voxel in foci]
-    age = LONGEST - n_steps * step
+    age = (most - n_steps) * step
     return GrownTumor(TumorDensity(found, tissue.grid), tuple(places), age)
 
 

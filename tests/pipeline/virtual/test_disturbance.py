@@ -10,22 +10,27 @@ from glioquery.pipeline.virtual.smooth_noise import smooth_noise
 from glioquery.solver import TumorMasks
 
 
-def half_spaces(spacing):
+def half_spaces(spacing, thickness=None):
     """Outlines whose boundaries are planes: what moves them is read off column by column."""
     shape = (60, 64, 48)
     z = np.indices(shape)[2]
-    return TumorMasks(z < 16, z < 26, Grid(shape, np.diag([spacing, spacing, spacing, 1])))
+    affine = np.diag([spacing, spacing, thickness or spacing, 1])
+    return TumorMasks(z < 16, z < 26, Grid(shape, affine))
 
 
-@pytest.mark.parametrize("spacing", [1.0, 2.0])
-def test_boundaries_move_by_the_stated_deviation(spacing):
-    masks = half_spaces(spacing)
+@pytest.mark.parametrize(
+    ("spacing", "thickness"), [(1.0, 1.0), (2.0, 2.0), (1.0, 2.0), (1.0, 3.0), (1.0, 5.0)]
+)
+def test_boundaries_move_by_the_stated_deviation(spacing, thickness):
+    masks = half_spaces(spacing, thickness)
     everywhere = np.ones(masks.grid.shape, bool)
     moved = []
     for i in range(3):
         found = disturb(masks, everywhere, np.random.default_rng(i))
-        moved.append(spacing * (found.whole.sum(axis=2) - 26))
-    assert np.std(moved) == pytest.approx(NOISE_MM, rel=0.15)
+        moved.append(thickness * (found.whole.sum(axis=2) - 26))
+    drawn = NOISE_MM * np.random.default_rng(0).standard_normal(100_000)
+    in_slices = thickness * np.rint(drawn / thickness)  # a boundary moves by whole slices
+    assert np.std(moved) == pytest.approx(np.std(in_slices), rel=0.15)
     assert abs(np.mean(moved)) < 0.3
 
 
@@ -39,9 +44,12 @@ def test_a_disturbed_core_stays_in_the_whole_and_both_in_what_they_may_hold():
 
 def plainly_moved(mask, spacing, within, rng):
     """A mask whose boundary is moved by the whole grid's distances and noise."""
-    depth = ndimage.distance_transform_edt(mask, spacing)
-    depth -= ndimage.distance_transform_edt(~mask, spacing)
-    depth -= np.where(mask, 0.5, -0.5) * min(spacing)
+    depth = np.zeros(mask.shape)
+    for side, sign in ((mask, 1), (~mask, -1)):
+        distance, at = ndimage.distance_transform_edt(side, spacing, return_indices=True)
+        steps = [h * np.abs(a - i) for h, a, i in zip(spacing, at, np.indices(mask.shape), strict=True)]
+        half = np.array(spacing)[np.argmax(steps, axis=0)] / 2
+        depth[side] = sign * (distance - half)[side]
     noise = rng.standard_normal(mask.shape).astype(np.float32)
     noise = ndimage.gaussian_filter(noise, 4.0 / np.array(spacing), mode="wrap")
     return (depth + NOISE_MM * noise / noise.std() > 0) & within

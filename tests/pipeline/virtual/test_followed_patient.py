@@ -51,6 +51,15 @@ def test_the_head_lies_otherwise_at_the_second_scan(patient):
     turned = np.degrees(np.arccos((np.trace(motion[:3, :3]) - 1) / 2))
     assert 0.5 < turned < np.sqrt(3) * followed_patient.TURN_DEGREES
     assert second.masks.grid == second.t1.grid == second.grid
+    for here, there in zip(first.facts["origins_mm"], second.facts["origins_mm"], strict=True):
+        np.testing.assert_allclose((motion @ (*here, 1))[:3], there)
+
+
+def test_its_facts_are_each_scans_own(patient):
+    for scan in patient.scans:
+        true = scan.density.outlines()
+        assert scan.facts["whole_ml"] == pytest.approx(true.whole_ml, rel=1e-6)
+        assert scan.facts["core_ml"] == pytest.approx(true.core_ml, rel=1e-6)
 
 
 def test_its_files_are_those_of_two_days(patient, tmp_path):
