@@ -124,7 +124,7 @@ def atlas_folder() -> Path:
     Path
         The package's own folder, or the one that `ATLAS_VARIABLE` names.
     """
-    return Path(os.environ.get(ATLAS_VARIABLE) or FOLDER)
+    return Path(os.environ.get(ATLAS_VARIABLE) or FOLDER).absolute()
 
 
 def atlas_name(folder: Path) -> str:
@@ -139,7 +139,8 @@ def atlas_name(folder: Path) -> str:
     -------
     str
     """
-    return "SRI24" if folder == FOLDER else folder.name
+    folder = folder.resolve()
+    return "SRI24" if folder == FOLDER.resolve() else folder.name
 
 
 def atlas_checksum() -> str:
@@ -220,7 +221,10 @@ def _damage_told(folder: Path, name: str) -> Iterator[None]:
 
 def _grid(folder: Path, name: str) -> Grid:
     image = _image(folder, name)
-    grid = Grid(image.shape, image.affine)
+    try:
+        grid = Grid(image.shape, image.affine)
+    except InputError as error:
+        raise InputError(f"{ATLAS_VARIABLE}: {_file(folder, name)}: {error}") from None
     if grid != FRAME:
         raise InputError(
             f"{_file(folder, name)}: expected SRI24's frame, {FRAME}, got {grid}; register the "

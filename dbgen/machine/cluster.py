@@ -263,10 +263,13 @@ def _refuse_another(ray: Any, address: str | None) -> None:
 
 
 def _start(ray: Any, address: str | None, arguments: dict[str, Any]) -> None:
-    """Call `ray.init`; afterwards SIGTERM does again what it did before."""
+    """Call `ray.init`; afterwards SIGTERM does again what it did before.
+
+    One that Ray's own handler took meanwhile is handed on.
+    """
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        with warnings.catch_warnings():
+        with _signals_seen() as seen, warnings.catch_warnings():
             # JAX warns of every fork. Ray's begin other programs, which hold none of JAX's locks.
             warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
             ray.init(**arguments)
@@ -284,6 +287,32 @@ def _start(ray: Any, address: str | None, arguments: dict[str, Any]) -> None:
         # Ray's handler ends the process, its library's prints a trace of C++ before.
         if callable(handler) and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
+    if signal.SIGTERM in seen and callable(handler):
+        handler(signal.SIGTERM, None)
+
+
+@contextlib.contextmanager
+def _signals_seen() -> Iterator[bytearray]:
+    """The numbers of the signals that come during a block, whatever handles them.
+
+    They are there after the block. None is seen outside the main thread.
+    """
+    seen = bytearray()
+    if threading.current_thread() is not threading.main_thread():
+        yield seen
+        return
+    read_end, write_end = os.pipe()
+    os.set_blocking(read_end, False)
+    os.set_blocking(write_end, False)
+    before = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    try:
+        yield seen
+    finally:
+        signal.set_wakeup_fd(before)
+        with contextlib.suppress(BlockingIOError):
+            seen += os.read(read_end, 4096)
+        os.close(read_end)
+        os.close(write_end)
 
 
 @contextlib.contextmanager

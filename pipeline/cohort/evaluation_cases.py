@@ -144,8 +144,11 @@ def find_cases(
             f"{folder} holds no file {pattern}: give results of `glioquery invert`, or name "
             "segmentations in SRI24 world coordinates with --case-files and --labels"
         )
+    whole = [str(path.relative_to(folder)) for path in files]
+    short = [name.removesuffix(".nii.gz").removesuffix(".nii") for name in whole]
+    # Two cases may differ in the ending alone.
     names = tuple(
-        str(path.relative_to(folder)).removesuffix(".nii.gz").removesuffix(".nii") for path in files
+        s if short.count(s) == 1 else name for s, name in zip(short, whole, strict=True)
     )
     atlas = load_atlas() if atlas is None else atlas
     cases = Cases(names, tuple(files), convention)

@@ -34,8 +34,9 @@ from ...query.strategies.registry import (
     STATELESS,
     check_name,
     check_preparation,
+    verify_strategy,
 )
-from ...query.strategies.store import read_manifest, remedy
+from ...query.strategies.store import discard, folder_of, read_manifest, remedy
 from ...solver.compilation import prepare_jax
 from ..arguments.opening import open_index
 from ..arguments.options import (
@@ -69,10 +70,14 @@ def train_command(
         ),
     ] = "all",
     preset: Annotated[
-        str,
-        typer.Option(help="Size of the networks: small (for two CPU cores) or paper (for a GPU)."),
-    ] = "small",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0,
+        str | None,
+        typer.Option(
+            help="Size of the networks: small (for two CPU cores; default) or paper (for a GPU)."
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the training; default: 0.")
+    ] = None,
     core_threshold: CoreThreshold = None,
     whole_threshold: WholeThreshold = None,
     normalise: Normalise = ABSOLUTE,
@@ -82,7 +87,7 @@ def train_command(
 
     Finished strategies are kept; the same command resumes.
     """
-    if seed > MOST_SEED:
+    if seed is not None and seed > MOST_SEED:
         raise InputError(f"seed: 0 to {MOST_SEED}, got {seed}")
     names = [name for name in _names(strategy) if name not in STATELESS]
     outlines = open_outlines(database, core_threshold, whole_threshold, normalise)
@@ -90,11 +95,13 @@ def train_command(
         outlines.database, thresholds=outlines.thresholds, normalisation=outlines.normalisation
     )
     prepare_jax()
+    how: dict[str, Any] = {"preset": preset or "small", "seed": seed or 0}
     for name in names:  # before the first of them takes hours
-        check_preparation(index, name, preset=preset)
-    for name in names:
-        if name in LEARNED or needs_preparation(index, name):
-            prepare_strategy(index, name, preset=preset, seed=seed, bars=progress_bar)
+        check_preparation(index, name, preset=how["preset"])
+    asked = {key: value for key, value in (("preset", preset), ("seed", seed)) if value is not None}
+    for name in [name for name in names if not _is_kept(index, name, asked)]:
+        if needs_preparation(index, name):  # not with another name of the same files
+            prepare_strategy(index, name, **how, bars=progress_bar)
     facts: dict[str, Any] = {}
     for name in names:
         manifest = read_manifest(index, name.removesuffix("-standardised"))
@@ -106,6 +113,34 @@ def train_command(
                 "seconds": manifest["seconds"],
             }
     show(facts, as_json)
+
+
+def _is_kept(index: Index, name: str, asked: dict[str, Any]) -> bool:
+    """Whether a strategy is finished, and its files are as they were written.
+
+    Raises
+    ------
+    InputError
+        If it was trained otherwise than a person asks.
+    """
+    if needs_preparation(index, name):
+        return False
+    try:
+        verify_strategy(index, name)
+    except InputError as error:
+        print_notice(str(error))
+        discard(index, name.removesuffix("-standardised"))
+        return False
+    if name in LEARNED:
+        manifest = read_manifest(index, name)
+        trained = {key: manifest[key] for key in asked}
+        if trained != asked:
+            said = ", ".join(f"{key} {value}" for key, value in trained.items())
+            raise InputError(
+                f"the strategy {name} is trained already, with {said}: remove "
+                f"{folder_of(index, name)} to train it anew"
+            )
+    return True
 
 
 def evaluate_command(

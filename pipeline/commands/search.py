@@ -23,7 +23,7 @@ from ...query.index.opening import open_outlines
 from ...query.index.source import ABSOLUTE
 from ...query.sharded import sharded
 from ...query.strategies import open_strategy, search_with
-from ...query.strategies.registry import check_name
+from ...query.strategies.registry import check_name, verify_strategy
 from ..arguments.opening import open_index
 from ..arguments.options import (
     Address,
@@ -184,6 +184,8 @@ def query_command(
     )
     opened = None if strategy == "direct" else open_strategy(index, strategy)
     index.verify()
+    if opened is not None:
+        verify_strategy(index, strategy)
     with contextlib.ExitStack() as stack:
         options: dict[str, Any] = {"measure": chosen, "empty_score": empty_score}
         if chosen.from_counts is None:
@@ -196,7 +198,8 @@ def query_command(
             matches = search(index, masks, k=wanted, ventricles=third, **options)
         else:
             matches = search_with(opened, index, masks, k=wanted, rerank=rerank)
-    require_overlap(matches, masks, name=name, remedy=TO_SRI24)
+    # Other rankings may begin with tumours elsewhere.
+    require_overlap(search(index, masks, k=1), masks, name=name, remedy=TO_SRI24)
     console.print(f"{placement.share:.0%} of the whole outline lies in the atlas's brain")
     for notice in (*([placement.notice] if placement.notice else []), *doubts):
         print_notice(notice)

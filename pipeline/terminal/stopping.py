@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+AGAIN_S = 1.0
+"""Time after which an exception that was dropped on its way is raised again."""
 
 
 class Stopped(KeyboardInterrupt):  # which Ray's compiled code lets through
@@ -37,7 +41,9 @@ def stoppable() -> Iterator[None]:
     """Leave the block with `Stopped` when a signal asks this process to end.
 
     A signal that was ignored when the process started (nohup) stays ignored. After the first
-    signal, others do not disturb the clean-up; a second Ctrl-C ends the process at once.
+    signal, others do not disturb the clean-up; a second Ctrl-C ends the process at once. Where the
+    exception meets code that drops it, such as an import begun by a compiled module, it is raised
+    again a second later.
 
     Yields
     ------
@@ -51,7 +57,7 @@ def stoppable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # signals are for the main one
         yield
         return
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
     caught = [number for number in SIGNALS if before[number] is not signal.SIG_IGN]
     came: list[int] = []
 
@@ -59,7 +65,13 @@ def stoppable() -> Iterator[None]:
         for other in caught:
             signal.signal(other, signal.SIG_DFL if other == signal.SIGINT else signal.SIG_IGN)
         came.append(number)
+        signal.signal(signal.SIGALRM, stop_again)
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_S, AGAIN_S)
         raise Stopped(number)
+
+    def stop_again(number: int, frame: FrameType | None) -> None:
+        if not _is_stopping():
+            raise Stopped(came[0])
 
     for number in caught:
         signal.signal(number, stop)
@@ -70,5 +82,18 @@ def stoppable() -> Iterator[None]:
             raise Stopped(came[0]) from None
         raise
     finally:
+        if came:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before[signal.SIGALRM])
         for number in caught:
             signal.signal(number, before[number])
+
+
+def _is_stopping() -> bool:
+    """Whether `Stopped`, or what a library made of it, is on its way, through a clean-up, say."""
+    error = sys.exc_info()[1]
+    while error is not None:
+        if isinstance(error, Stopped):
+            return True
+        error = error.__context__
+    return False

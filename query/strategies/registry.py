@@ -14,7 +14,7 @@ from . import downsampled
 from .base import Strategy
 from .direct import Direct
 from .naive import Naive
-from .store import is_ready
+from .store import is_ready, verify_files
 
 STRATEGIES = MappingProxyType(
     {
@@ -62,6 +62,25 @@ def needs_preparation(index: Index, name: str) -> bool:
     """
     check_name(name)
     return name not in STATELESS and not is_ready(index, name.removesuffix("-standardised"))
+
+
+def verify_strategy(index: Index, name: str) -> None:
+    """See that what a strategy has stored is what was stored.
+
+    Parameters
+    ----------
+    index : Index
+    name : str
+        A key of `STRATEGIES`; one that is ready.
+
+    Raises
+    ------
+    InputError
+        If a file was altered; the message names it and the command that makes it again.
+    """
+    check_name(name)
+    if name not in STATELESS:
+        verify_files(index, name.removesuffix("-standardised"))
 
 
 def prepare_strategy(

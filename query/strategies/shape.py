@@ -32,6 +32,10 @@ except ImportError:
 
 __all__ = ["FEATURES", "centre_of_mass", "shape_features", "sitk"]
 
+NO_MOMENT = 1e-9
+"""Share of the largest principal moment below which another one is rounding: voxels in a plane or
+on a line have none."""
+
 FEATURES = (
     "volume_mm3",
     "surface_mm2",
@@ -70,8 +74,10 @@ def shape_features(
     statistics.ComputeFeretDiameterOff()
     statistics.ComputePerimeterOn()
     statistics.Execute(image)
-    # A plane of voxels may have a least moment of -1e-14.
-    least, middle, major = np.sqrt(np.maximum(statistics.GetPrincipalMoments(1), 0))
+    # A plane of voxels may have a least moment of 1e-14 or -1e-14.
+    moments = np.array(statistics.GetPrincipalMoments(1))
+    moments[moments < NO_MOMENT * moments[2]] = 0
+    least, middle, major = np.sqrt(moments)
     features = [
         statistics.GetPhysicalSize(1),
         statistics.GetPerimeter(1),
@@ -79,8 +85,8 @@ def shape_features(
         4 * major,
         4 * middle,
         4 * least,
-        statistics.GetElongation(1),
-        statistics.GetFlatness(1),
+        major / middle if middle else 0.0,
+        middle / least if least else 0.0,
         largest_diameter(part, spacing_mm),
     ]
     return np.nan_to_num(np.array(features), nan=0.0, posinf=0.0, neginf=0.0)

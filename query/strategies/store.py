@@ -151,6 +151,25 @@ def read_manifest(index: Index, name: str) -> dict[str, Any]:
     return manifest
 
 
+def discard(index: Index, name: str) -> None:
+    """Let a strategy no longer be ready."""
+    (folder_of(index, name) / MANIFEST).unlink(missing_ok=True)
+
+
+def verify_files(index: Index, name: str) -> None:
+    """Read every file of a strategy whole and compare it with its checksum (opening compares sizes).
+
+    Raises
+    ------
+    InputError
+        As `read_manifest`, or if a file was altered.
+    """
+    folder = folder_of(index, name)
+    for file, entry in read_manifest(index, name)["files"].items():
+        if sha256_of(folder / file) != entry["sha256"]:
+            raise InputError(f"{folder / file} was altered: {remedy(index, name)}")
+
+
 def fingerprint_of(manifest: dict[str, Any]) -> str:
     """The strategy's files in one string, by their checksums."""
     return " ".join(entry["sha256"] for entry in manifest["files"].values())

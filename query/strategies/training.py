@@ -8,6 +8,7 @@ in equinox's own format of plain arrays, written whole or not at all.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -173,7 +174,8 @@ def train_network(
         optimiser.init(eqx.filter(network, eqx.is_array)),
     )
     if path.is_file():
-        with path.open("rb") as file:
+        # One that was cut short or is of another program is begun anew.
+        with path.open("rb") as file, contextlib.suppress(RuntimeError, ValueError, EOFError):
             state = eqx.tree_deserialise_leaves(file, state)
     seen = _outlines(index, training, outline)
     unseen = _outlines(index, validation, outline)

@@ -1,7 +1,9 @@
 """Train, evaluate and query with strategies, as a user meets them."""
 
 import csv
+import gzip
 import json
+import shutil
 
 import command_line
 import nibabel as nib
@@ -12,11 +14,14 @@ from generating import make_indexed
 from glioquery.dbgen import ParameterSpace, Plan, Range
 from glioquery.errors import InputError
 from glioquery.pipeline.cohort.evaluation_cases import find_cases
+from glioquery.pipeline.commands.evaluation import _is_kept
 from glioquery.pipeline.images.labels import label_convention
 from glioquery.pipeline.images.nifti import write_nifti
 from glioquery.pipeline.pictures import evaluation_pictures
 from glioquery.pipeline.pictures.evaluation_pictures import draw_dice
+from glioquery.query import outlines_of
 from glioquery.query.evaluation.comparison import Row
+from glioquery.query.strategies.store import discard, finish, made
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +124,28 @@ def test_untrained_strategies_name_their_command(capsys, database, patients, tmp
     assert code == 2 and "needs 64 tumours at least, the database holds 20" in err
     code, _, err = run(capsys, "evaluate", database.path, "-o", tmp_path, "--synthetic", 0)
     assert code == 2
+
+
+def test_a_finished_training_is_replaced_by_no_other(database):
+    """Hours of another preset or seed are kept, unless a person removes them."""
+    index = outlines_of(database).open_index()
+    kept = {"settings": {}, "losses": {}, "seconds": {}}
+    with made(index, "bf-hash"):
+        finish(index, "bf-hash", [], preset="paper", seed=1, **kept)
+    assert _is_kept(index, "bf-hash", {})
+    assert _is_kept(index, "bf-hash", {"preset": "paper", "seed": 1})
+    with pytest.raises(InputError, match=r"trained already, with preset paper, seed 1: remove .*"):
+        _is_kept(index, "bf-hash", {"preset": "small", "seed": 1})
+    discard(index, "bf-hash")
+    assert not _is_kept(index, "bf-hash", {})
+
+
+def test_cases_that_differ_in_the_ending_alone_keep_it(patients, tmp_path):
+    (file,) = patients.rglob("sub-01*")
+    shutil.copy(file, tmp_path / "a.nii.gz")
+    (tmp_path / "a.nii").write_bytes(gzip.decompress(file.read_bytes()))
+    shutil.copy(file, tmp_path / "b.nii.gz")
+    assert find_cases(tmp_path, pattern="*.nii*").names == ("a.nii", "a.nii.gz", "b")
 
 
 def test_cases_are_found_in_order_and_checked(patients, tmp_path, database):

@@ -16,8 +16,10 @@ from raw_nifti import write_raw
 
 from glioquery.atlas import SIMULATION_GRID
 from glioquery.dbgen import Database, DatabaseError, generate
+from glioquery.pipeline.commands import search as search_command
 from glioquery.pipeline.images.nifti import write_nifti
 from glioquery.query import Index, build_index, outlines_of
+from glioquery.query.strategies import search_with
 from glioquery.solver import Thresholds
 
 
@@ -187,6 +189,35 @@ def test_an_altered_index_is_refused_and_built_again(run, copy, query):
     assert code == 2 and "mixed_bits.npy was altered" in err and "`glioquery index DB`" in err
     assert run("index", copy)[0] == 0
     assert run("query", copy, *query)[0] == 0
+
+
+def test_an_altered_strategy_is_refused_and_made_again(run, copy, query):
+    asked = ("query", copy, *query, "--strategy", "ds32", "--json")
+    assert run("train", copy, "--strategy", "ds32")[0] == 0
+    code, before, _ = run(*asked)
+    assert code == 0
+    (file,) = (copy / "strategies" / "ds32").glob("bits.npy")
+    content = file.read_bytes()
+    file.write_bytes(content[:-64] + content[-64:][::-1])
+    for refused in (asked, ("evaluate", copy, "-o", copy / "ev", "--strategies", "ds32")):
+        code, _, err = run(*refused)
+        assert code == 2 and "bits.npy was altered: run `glioquery train" in err
+    assert run("train", copy, "--strategy", "ds32")[0] == 0
+    assert run(*asked)[1] == before
+
+
+def test_an_overlap_is_judged_by_the_best_one_whatever_ranks_the_tumours(
+    run, database, query, monkeypatch
+):
+    """A ranking that is not by overlap may begin with tumours that lie elsewhere."""
+
+    def worst_first(*arguments, **options):
+        return [dataclasses.replace(m, score=0.0) for m in search_with(*arguments, **options)]
+
+    monkeypatch.setattr(search_command, "search_with", worst_first)
+    assert run("train", database.path, "--strategy", "ds32")[0] == 0
+    code, _, err = run("query", database.path, *query, "--strategy", "ds32", "-k", 1)
+    assert code == 0, err
 
 
 def test_k_is_checked(run, database, query):

@@ -1,16 +1,20 @@
 """Ctrl-C, SIGTERM, a closed terminal: everything begun is taken down, and one line says so."""
 
+import contextlib
 import importlib
 import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from child_processes import WAITING, alive, wait_for
 
+from glioquery.dbgen.machine.cluster import _start
 from glioquery.pipeline.commands import cli
 from glioquery.pipeline.commands.cli import COMMANDS, KEPT
+from glioquery.pipeline.terminal import stopping
 from glioquery.pipeline.terminal.stopping import Stopped, stoppable
 
 RUNNER = """
@@ -122,6 +126,36 @@ def test_a_second_signal_does_not_disturb_the_tidying_and_handlers_come_back():
             tidied = True
     assert tidied and stopped.value.exit_code == 143
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_a_library_drops_comes_again_and_leaves_a_clean_up_alone(hangup, monkeypatch):
+    monkeypatch.setattr(stopping, "AGAIN_S", 0.1)
+    alarm, tidied = signal.getsignal(signal.SIGALRM), []
+    with pytest.raises(Stopped) as stopped, stoppable():
+        with contextlib.suppress(BaseException):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        try:
+            time.sleep(60)
+        finally:
+            try:
+                time.sleep(0.5)
+            finally:
+                tidied.append(True)
+    assert stopped.value.exit_code == 143 and tidied == [True]
+    assert signal.getsignal(signal.SIGALRM) is alarm
+    time.sleep(0.2)  # nothing comes after the block
+
+
+def test_a_signal_that_comes_while_ray_starts_is_not_lost(hangup):
+    class Ray:
+        @staticmethod
+        def init(**_):
+            signal.signal(signal.SIGTERM, lambda *_: None)  # its own handler
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped), stoppable():
+        _start(Ray, None, {})
 
 
 def test_what_a_library_makes_of_it_is_still_it(hangup):

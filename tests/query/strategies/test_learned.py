@@ -185,6 +185,17 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(kind, index, t
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_damaged_checkpoint_is_begun_anew(index, tiny, share):
+    whole = training.train_network(index, "bf-hash", 1, TINY, seed=6)
+    path = training._checkpoint_path(index, "bf-hash", 1, TINY, 6)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    again = training.train_network(index, "bf-hash", 1, TINY, seed=6)
+    np.testing.assert_array_equal(again.losses, whole.losses)
+
+
+@pytest.mark.slow
 def test_training_lowers_the_loss_of_tumours_it_has_not_seen(index):
     settings = dataclasses.replace(TINY, epochs=20)
     losses = training.train_network(index, "ae", 1, settings).losses

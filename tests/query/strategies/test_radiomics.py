@@ -102,3 +102,18 @@ def test_least_distance_among_those_nearest_by_centre(
         assert sorted(found) == sorted(near)
         np.testing.assert_allclose(distances[found], np.sort(distances[near]), atol=1e-9)
     assert len(strategy.rank(queries[-1], 5)) == 5  # nothing is near nothing: ids decide
+
+
+def test_voxels_in_a_plane_or_on_a_line_have_no_ratio_of_what_is_zero():
+    """Rounding leaves a moment of 1e-14 there, and a ratio of 1e7 would rule every distance."""
+    x, y, z = np.indices((20, 20, 20))
+    plane = shape_features(x + y == 14, (2.0, 2.0, 2.0))
+    line = shape_features((x == y) & (y == z), (1.0, 1.0, 1.0))
+    flatness, elongation = FEATURES.index("flatness"), FEATURES.index("elongation")
+    assert plane[flatness] == 0 and 1 <= plane[elongation] < 2
+    assert line[flatness] == 0 and line[elongation] == 0
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        mask = np.zeros((12, 12, 12), bool)
+        mask[tuple(rng.integers(0, 12, (3, 3)))] = True
+        assert shape_features(mask, (2.0, 2.0, 2.0))[flatness] == 0
