@@ -22,6 +22,7 @@ from ..solver.models import pushes, reach_of, register_model
 from ..solver.own_settings import own_arithmetic
 from .datacard import write_card
 from .machine.cluster import connected
+from .machine.cores import require_workers
 from .machine.files import REFUSALS, remove_unfinished, write_json
 from .machine.lock import HeldError, hold
 from .machine.progress import Progress, silent
@@ -125,6 +126,7 @@ def generate(
         finished stays, and the same call goes on from there.
     """
     require_shard_size(shard_size)
+    require_workers(n_workers, address)
     folder = Path(path).absolute()
     if plan is not None:
         register_model(type(plan.model))

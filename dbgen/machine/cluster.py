@@ -80,12 +80,7 @@ def connected(address: str | None = None, *, n_workers: int | None = None) -> It
     ClusterError
         If there is no cluster at the address, or this process belongs to another one.
     """
-    require_workers(n_workers)
-    if n_workers is not None and address is not None:
-        raise InputError(
-            "a number of workers is for a cluster of this machine's own, not for the one at "
-            f"{address}: give one of the two"
-        )
+    require_workers(n_workers, address)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Under `uv run`, Ray would copy the working directory to every worker.
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"

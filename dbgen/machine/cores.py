@@ -40,16 +40,21 @@ def available_threads() -> int:
     return int(chosen) if chosen.isdecimal() and int(chosen) > 0 else available_cores()
 
 
-def require_workers(n_workers: int | None) -> None:
+def require_workers(n_workers: int | None, address: str | None = None) -> None:
     """Refuse a number of workers below 1; None stands for as many as there are cores.
 
     Raises
     ------
     InputError
-        If it is below 1.
+        If it is below 1, or given together with a cluster's address.
     """
     if n_workers is not None and n_workers < 1:
         raise InputError(f"the number of workers is 1 or more, got {n_workers}")
+    if n_workers is not None and address is not None:
+        raise InputError(
+            "a number of workers is for a cluster of this machine's own, not for the one at "
+            f"{address}: give one of the two"
+        )
 
 
 def _quota() -> float | None:

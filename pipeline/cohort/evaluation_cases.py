@@ -147,9 +147,7 @@ def find_cases(
     whole = [str(path.relative_to(folder)) for path in files]
     short = [name.removesuffix(".nii.gz").removesuffix(".nii") for name in whole]
     # Two cases may differ in the ending alone.
-    names = tuple(
-        s if short.count(s) == 1 else name for s, name in zip(short, whole, strict=True)
-    )
+    names = tuple(s if short.count(s) == 1 else name for s, name in zip(short, whole, strict=True))
     atlas = load_atlas() if atlas is None else atlas
     cases = Cases(names, tuple(files), convention)
     notices = [notice for i in range(len(files)) for notice in cases.notices_of(i, atlas)]

@@ -43,6 +43,7 @@ def generate_command(
         int | None,
         typer.Option(
             "--n",
+            min=1,
             help="Number of tumours; default: all points of a sweep or design (samplers grid, "
             "table, latin-hypercube), or as many as the database has.",
         ),
@@ -68,7 +69,9 @@ def generate_command(
     store: Annotated[
         str | None, typer.Option(help="What to store: density (default; outlines too) or outlines.")
     ] = None,
-    shard_size: Annotated[int, typer.Option(help="Number of tumours in a file.")] = SHARD_SIZE,
+    shard_size: Annotated[
+        int, typer.Option(help="Number of tumours in a file; an existing database keeps its own.")
+    ] = SHARD_SIZE,
     workers: Workers = None,
     address: Address = None,
     dry_run: Annotated[

@@ -149,7 +149,7 @@ def evaluate_command(
     database: OptionalDatabase = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")],
     synthetic: Annotated[
-        int, typer.Option(metavar="N", help="Number of synthetic queries; 0 for none.")
+        int, typer.Option(metavar="N", min=0, help="Number of synthetic queries; 0 for none.")
     ] = 1000,
     cases: Annotated[
         Path | None, typer.Option(help="Folder with patients' outlines on the atlas.")

@@ -103,7 +103,9 @@ def query_command(
     core_weight: Annotated[
         float,
         typer.Option(
-            help="Weight of the core in the score, 0 to 2; the whole outline has the rest of 2."
+            min=0,
+            max=2,
+            help="Weight of the core in the score, 0 to 2; the whole outline has the rest of 2.",
         ),
     ] = 1.0,
     ventricles: Annotated[

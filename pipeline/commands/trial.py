@@ -31,7 +31,8 @@ def trial_command(
     keep: Annotated[
         bool,
         typer.Option(
-            "--keep", help="Keep the patients' files and the true densities (7 to 26 MB for a case)."
+            "--keep",
+            help="Keep the patients' files and the true densities (7 to 26 MB for a case).",
         ),
     ] = False,
     workers: Workers = None,

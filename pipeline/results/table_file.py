@@ -92,9 +92,7 @@ def read_table(path: Path, known: Collection[str], name: str) -> TableFile:
     rows = [(line, cells) for line, cells in filled if not cells[0].startswith(COMMENT)]
     n_comments += len(filled) - len(rows)
     if n_comments:
-        notices.append(
-            f"{n_comments} rows below the head begin with {COMMENT} and are left out."
-        )
+        notices.append(f"{n_comments} rows below the head begin with {COMMENT} and are left out.")
     heads = [_as_known(head, known) for head in (rows.pop(0)[1] if rows else [])]
     _require_equal_lengths(heads, rows, name)
     nameless = [

@@ -39,7 +39,9 @@ def _draw_coverage(axes: Axes, summary: TrialSummary, arm: str) -> None:
         if name == MAP:  # the interval of one, or nobody could tell them apart
             axes.fill_between(FACTORS, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.axvline(1, color="#bbbbbb", linewidth=0.8, zorder=0)
-    axes.set(xlabel="size of the volume / size of the standard plan", xlim=(FACTORS[0], FACTORS[-1]))
+    axes.set(
+        xlabel="size of the volume / size of the standard plan", xlim=(FACTORS[0], FACTORS[-1])
+    )
     axes.legend(loc="lower right", fontsize=7)
 
 

@@ -62,9 +62,7 @@ def disturb(
     return TumorMasks(moved(masks.core) & whole, whole, masks.grid)
 
 
-def _to_boundary(
-    mask: NDArray[np.bool_], spacing_mm: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _to_boundary(mask: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) -> NDArray[np.float64]:
     """Distance in mm from each voxel of a mask to its boundary.
 
     The boundary lies between voxels: half a voxel before the nearest centre on its other side,

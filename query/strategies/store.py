@@ -157,7 +157,7 @@ def discard(index: Index, name: str) -> None:
 
 
 def verify_files(index: Index, name: str) -> None:
-    """Read every file of a strategy whole and compare it with its checksum (opening compares sizes).
+    """Read every file of a strategy whole and compare its checksum (opening compares sizes only).
 
     Raises
     ------

@@ -233,6 +233,13 @@ def test_workers_are_checked(arguments, message):
         connected(**arguments).__enter__()
 
 
+@pytest.mark.parametrize("options", [{"n_workers": 0}, {"n_workers": 1, "address": "auto"}])
+def test_workers_are_checked_before_a_folder_is_made(tmp_path, small_plan, options):
+    with pytest.raises(ValueError, match="number of workers"):
+        generate(tmp_path / "new", 2, plan=small_plan, **options)
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
 def test_no_cluster_at_an_address(address):
     with pytest.raises(ConnectionError, match=f"no Ray cluster at {address}"):

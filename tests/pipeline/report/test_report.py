@@ -160,7 +160,8 @@ def test_a_parameter_that_the_outlines_leave_open_is_not_called_identifiable(con
     answer = content.answer | {"growths": [growth]}
     declared = Declared.by(FisherKolmogorov())
     content = dataclasses.replace(content, answer=answer, declared=declared)
-    for undetermined, told in (((), "identifiable"), (("ratio",), "not determined by the outlines")):
+    open_one = "not determined by the outlines"
+    for undetermined, told in (((), "identifiable"), (("ratio",), open_one)):
         page = render_report(dataclasses.replace(content, undetermined=undetermined))
         (row,) = re.findall(r"<tr[^>]*><td>[^<]*Dw/Dg.*</tr>", page)
         assert row.endswith(f"<td>{told}</td></tr>")

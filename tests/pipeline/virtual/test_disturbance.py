@@ -47,7 +47,7 @@ def plainly_moved(mask, spacing, within, rng):
     depth = np.zeros(mask.shape)
     for side, sign in ((mask, 1), (~mask, -1)):
         distance, at = ndimage.distance_transform_edt(side, spacing, return_indices=True)
-        steps = [h * np.abs(a - i) for h, a, i in zip(spacing, at, np.indices(mask.shape), strict=True)]
+        steps = np.abs(at - np.indices(mask.shape)) * np.reshape(spacing, (3, 1, 1, 1))
         half = np.array(spacing)[np.argmax(steps, axis=0)] / 2
         depth[side] = sign * (distance - half)[side]
     noise = rng.standard_normal(mask.shape).astype(np.float32)
