@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from ...errors import InputError
 
@@ -17,7 +17,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def check_registration_options(
-    *, kind: str = "syn", resolution_mm: float = 2.0, seed: int = 1
+    *, kind: str = "syn", resolution_mm: Any = 2.0, seed: Any = 1
 ) -> Kind:
     """Refuse options that `register` cannot use, before any work; return the kind.
 
