@@ -28,7 +28,7 @@ def main() -> None:
     atlas = load_atlas()
     pictures = {
         "virtual_patient": draw_density(patient, inversion.density),
-        "virtual_patient_truth": draw_density(patient, truth.density),
+        "virtual_patient_truth": draw_density(patient, truth.density, what="truth"),
         "registration": draw_registration(patient, inversion.transform),
         "growth_on_atlas": draw_on_atlas(atlas, inversion.density_atlas),
     }
@@ -55,7 +55,7 @@ def draw_two_scans(folder: Path) -> bytes:
     (forecast,) = inversion.outlook.maps
     day = truth.apart_days + truth.ahead_days
     days = [
-        ("day 0", truth.scans[0].density),
+        ("day 0, truth", truth.scans[0].density),
         (f"day {day:.0f}, forecast", forecast),
         (f"day {day:.0f}, truth", truth.later),
     ]

@@ -47,6 +47,7 @@ def draw_density(
     scan: Scan | None = None,
     *,
     title: str = "T1",
+    what: str = "map",
     levels: Sequence[float] = LEVELS,
 ) -> bytes:
     """Draw a density map with isolines and the patient's outlines on one of the scans.
@@ -60,6 +61,8 @@ def draw_density(
         The registered T1 by default.
     title : str
         Name of the scan.
+    what : str
+        What the density is.
     levels : sequence of float
         Rising densities of the isolines.
 
@@ -82,7 +85,7 @@ def draw_density(
         add_isolines(axis, u, levels, 1.1)
         add_outlines(plane, patient.masks, axes[0][column], axes[1][column])
     axes[0][0].set_ylabel(f"{title}, outlines")
-    axes[1][0].set_ylabel(f"{title}, map")
+    axes[1][0].set_ylabel(f"{title}, {what}")
     return finish(figure, [*OUTLINE_LINES, *level_lines(levels)])
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
 from typing import Any, Literal, get_args
+
+import numpy as np
 
 from ...errors import InputError
 
@@ -29,8 +30,8 @@ def check_registration_options(
     known = next((name for name in KINDS if name == kind), None)
     if known is None:
         raise InputError(f"registration: expected one of {', '.join(KINDS)}, got {kind!r}")
-    if not (isinstance(resolution_mm, Real) and 1 <= resolution_mm <= 4):
+    if not (isinstance(resolution_mm, int | float | np.number) and 1 <= resolution_mm <= 4):
         raise InputError(f"resolution: the registration works at 1 to 4 mm, got {resolution_mm} mm")
-    if not (isinstance(seed, Integral) and 1 <= seed <= MOST_SEED):
+    if not (isinstance(seed, int | np.integer) and 1 <= seed <= MOST_SEED):
         raise InputError(f"seed: a whole number from 1 to {MOST_SEED}, got {seed}")
     return known
