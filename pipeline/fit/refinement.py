@@ -123,7 +123,8 @@ class Refinement:
         Starts from which there was no descent: they cannot begin, or do not grow to the patient's
         volume.
     n_stranded : int
-        Arrivals of a stage from which the next one found no descent; they stand.
+        Arrivals of a stage from which the next one found no descent. They stand if that stage had
+        the tissue's own voxels; places found on merged voxels alone are left out.
     """
 
     best: Refined
