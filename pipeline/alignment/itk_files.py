@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...atlas import Grid
 from ...atlas.grid import LPS_FROM_RAS, flip_lps
 from ...dbgen.machine.files import completed
+from ...errors import InputError
 from ..images.nifti import save_nifti
 
 
@@ -29,7 +30,7 @@ def read_itk_affine(path: Path) -> NDArray[np.float64]:
     content = scipy.io.loadmat(path)
     parameters = next((v for k, v in content.items() if k.startswith("AffineTransform_")), None)
     if parameters is None or "fixed" not in content:
-        raise ValueError("expected an ITK AffineTransform, got another transform")
+        raise InputError("expected an ITK AffineTransform, got another transform")
     centre = content["fixed"].ravel().astype(np.float64)
     matrix = parameters.ravel()[:9].reshape(3, 3).astype(np.float64)
     lps = np.eye(4)

@@ -17,6 +17,7 @@ from ...dbgen.store.header import HEADER, read_header
 from ...dbgen.store.opening import open_database, require_model
 from ...dbgen.study.samplers import SAMPLERS
 from ...dbgen.study.space import check_common
+from ...errors import InputError
 from ...solver.compilation import prepare_jax
 from ...solver.models import find_class, find_model, parse_settings, register_model
 from ...solver.models.registry import DEFAULT
@@ -43,7 +44,6 @@ def generate_command(
         int | None,
         typer.Option(
             "--n",
-            min=1,
             help="Number of tumours; default: all points of a sweep or design (samplers grid, "
             "table, latin-hypercube), or as many as the database has.",
         ),
@@ -85,6 +85,8 @@ def generate_command(
     plan. If you give one of them, the others have their defaults. Only --model module:Class, where
     it names the database's own class again, changes nothing by itself.
     """
+    if n is not None and n < 1:
+        raise InputError(f"--n is 1 or more, got {n}")
     named = {"sampler": sampler, "table": table}
     named = {name: value for name, value in named.items() if value is not None}
     given = parse_settings(settings or ())

@@ -149,7 +149,7 @@ def evaluate_command(
     database: OptionalDatabase = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")],
     synthetic: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Number of synthetic queries; 0 for none.")
+        int, typer.Option(metavar="N", help="Number of synthetic queries; 0 for none.")
     ] = 1000,
     cases: Annotated[
         Path | None, typer.Option(help="Folder with patients' outlines on the atlas.")
@@ -182,6 +182,8 @@ def evaluate_command(
 ) -> None:
     """Compare search strategies, as in Tables 1 and 2 of the paper. The same command resumes."""
     names = list(dict.fromkeys(["direct", *_names(strategies)]))
+    if synthetic < 0:
+        raise InputError(f"--synthetic is 0 or more, got {synthetic}")
     if not synthetic and cases is None:
         raise InputError("expected queries, got none: give --synthetic N, --cases FOLDER, or both")
     if cases is None and (labels or core_labels or whole_labels or case_files):
@@ -268,6 +270,9 @@ def _prepare(index: Index, names: list[str]) -> None:
             f"{', '.join(untrained)}: not trained for this database: "
             f"{remedy(index, ','.join(untrained))}, or leave them out with --strategies"
         )
+    for name in names:
+        if name not in missing:
+            verify_strategy(index, name)
     for name in missing:
         check_preparation(index, name)
     for name in missing:

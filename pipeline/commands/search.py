@@ -103,8 +103,6 @@ def query_command(
     core_weight: Annotated[
         float,
         typer.Option(
-            min=0,
-            max=2,
             help="Weight of the core in the score, 0 to 2; the whole outline has the rest of 2.",
         ),
     ] = 1.0,
@@ -127,6 +125,8 @@ def query_command(
     as_json: Json = False,
 ) -> None:
     """Find the stored tumours that overlap outlines in SRI24 world coordinates best."""
+    if not 0 <= core_weight <= 2:
+        raise InputError(f"--core-weight is 0 to 2, got {core_weight:g}")
     chosen = find_measure(measure, weights=(core_weight, 2 - core_weight))
     check_name(strategy)
     if strategy != "direct" and (measure, core_weight, empty_score) != ("dice", 1, 0):

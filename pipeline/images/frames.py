@@ -30,7 +30,7 @@ PAIR_RULES = (
     Rule("frames of both", "equal to 0.05 voxels", "accepted", "one grid, voxel for voxel"),
     Rule(
         "frame, the image's other frame",
-        "one shape, and equal: a qform where the sform was taken, or the reverse",
+        "one shape; one file's sform equals the other's qform, or the reverse",
         "notice",
         "one grid, voxel for voxel",
     ),
@@ -45,7 +45,7 @@ PAIR_RULES = (
         "sform and qform of one file differ, and those of the other agree or differ by another "
         "motion",
         "refused",
-        "which frame is the common one is unknown",
+        "it is unknown in which frame the two files agree",
     ),
     Rule(
         "frames of both, elsewhere",

@@ -82,7 +82,12 @@ RULES = (
     Rule("qform, quaternion", "longer than that, and no sform", "refused", "it is no rotation"),
     Rule("sform_code, qform_code", "both 0", "notice", "pixdim; left and right may be exchanged"),
     Rule("sform_code, qform_code", "above 5, where NIfTI ends", "accepted", "as declared"),
-    Rule("frame, origin", "unturned, from 0 on: a lost header", "notice", "axes may be wrong"),
+    Rule(
+        "frame, origin",
+        "no rotation, and an origin of 0: the header was probably lost",
+        "notice",
+        "axes may be wrong",
+    ),
     Rule("xyzt_units, sizes", "metres or micrometres", "notice", "converted to mm"),
     Rule("xyzt_units, sizes", "none, or an unknown code", "accepted", "mm"),
     Rule("sizes, a head", "a side over 400 mm, an image's under 50 mm", "refused", "before work"),

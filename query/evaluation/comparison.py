@@ -44,7 +44,6 @@ from ..index.index import Index
 from ..match import Match
 from ..strategies import open_strategy, search_with
 from ..strategies.base import Strategy
-from ..strategies.registry import verify_strategy
 
 DEPTH = 15
 """Places of the exact ranking that are examined."""
@@ -156,8 +155,6 @@ def evaluate(
         query is asked.
     """
     opened = {c.strategy: open_strategy(index, c.strategy) for c in contestants}
-    for name in opened:
-        verify_strategy(index, name)
     depth = min(DEPTH, index.n_samples)
     for contestant in contestants:
         if contestant.rerank and contestant.rerank < depth:

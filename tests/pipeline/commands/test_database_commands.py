@@ -50,7 +50,7 @@ def test_a_dry_run_tells_the_cost_and_writes_nothing(capsys, study, tmp_path, mo
     ("arguments", "message"),
     [
         ((), "'trajectory' draws without end"),
-        (("--n", 0), "n_samples is a number from 1 up"),
+        (("--n", 0), "--n is 1 or more"),
         (("--n", 3, "--store", "pictures"), "store is 'density' or 'outlines'"),
         (("--n", 3, "--model", "cubic"), "unknown growth model 'cubic'"),
         (("--n", 3, "--space", "nowhere.toml"), "nowhere.toml"),

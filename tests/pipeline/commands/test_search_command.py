@@ -245,7 +245,7 @@ def test_measures_and_weights(run, database, query):
         expected = 0.5 * match["dice_core"] + 1.5 * match["dice_whole"]
         assert match["score"] == expected
     code, _, err = run("query", database.path, *query, "--core-weight", 3)
-    assert code == 2 and "numbers >= 0, not both 0, got 3.0 and -1.0" in err
+    assert code == 2 and "--core-weight is 0 to 2, got 3" in err
     code, _, err = run("query", database.path, *query, "--measure", "cosine")
     assert code == 2 and "unknown measure 'cosine'" in err
 

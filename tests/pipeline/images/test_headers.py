@@ -55,7 +55,7 @@ EXAMPLES = {
     ("qform, quaternion", "longer than that, and"): {**HALF_TURN, **quaternion(0, 0, 1.01)},
     ("sform_code, qform_code", "both 0"): {"sform_code": 0, "qform_code": 0},
     ("sform_code, qform_code", "above 5"): {"sform_code": 6, "qform_code": 9},
-    ("frame, origin", "unturned"): {"qform_code": 0, **sform(UNTURNED)},
+    ("frame, origin", "no rotation"): {"qform_code": 0, **sform(UNTURNED)},
     ("xyzt_units, sizes", "metres"): {
         "xyzt_units": 3,
         "qform_code": 0,
@@ -120,7 +120,7 @@ PLACES = {
     ("sform, qform", "farther"): MOVED,
     # The middle of the array lies in the origin, and x runs to the left.
     ("sform_code, qform_code", "both 0"): [[-2, 0, 0, 7], [0, 2, 0, -8], [0, 0, 3, -13.5]],
-    ("frame, origin", "unturned"): UNTURNED,
+    ("frame, origin", "no rotation"): UNTURNED,
 }
 """Where an accepted file lies, if not at `AFFINE`."""
 
@@ -233,7 +233,7 @@ CROPPED = {"shape": (40, 60, 70)}
 SHIFTED = MOVED @ np.diag([2, 1, 1, 1])
 PAIRS = {
     "equal to 0.05": (file_of(AFFINE), file_of(AFFINE + 0.05 * np.eye(4, 4, 3))),
-    "one shape, and equal": (file_of(MOVED, other=AFFINE), file_of(AFFINE)),
+    "one shape; one file": (file_of(MOVED, other=AFFINE), file_of(AFFINE)),
     "sform and qform differ by one": (
         file_of(MOVED, other=AFFINE),
         file_of(SHIFTED, other=SHIFTED - 17 * np.eye(4, 4, 3), **CROPPED),

@@ -132,8 +132,8 @@ def test_densities_that_are_none_are_refused():
         ({"k": 0}, "at least 1 match"),
         ({"registration": "bent"}, "one of syn, affine"),
         ({"resolution_mm": 9.0}, "1 to 4 mm"),
-        ({"seed": 0}, "seed: 1 to 2147483647, got 0"),
-        ({"seed": 2**31}, "seed: 1 to 2147483647, got 2147483648"),
+        ({"seed": 0}, "seed: a whole number from 1 to 2147483647, got 0"),
+        ({"seed": 2**31}, "seed: a whole number from 1 to 2147483647, got 2147483648"),
     ],
 )
 def test_options_are_checked_where_they_are_made(asked, told):
