@@ -117,6 +117,8 @@ class Rate:
     def scaled_to(self, value: float) -> Rate:
         """The same quantity of another value: the interval keeps its factors.
 
+        Of a quantity of 0, which has none, both ends are the value.
+
         Parameters
         ----------
         value : float
@@ -126,10 +128,10 @@ class Rate:
         -------
         Rate
         """
-        factor = value / self.value
-        return dataclasses.replace(
-            self, value=value, low=factor * self.low, high=factor * self.high
-        )
+        low, high = value, value
+        if self.value > 0:
+            low, high = (value / self.value * end for end in (self.low, self.high))
+        return dataclasses.replace(self, value=value, low=low, high=high)
 
 
 def rates_of(fit: JointFit, volumes: Volumes) -> dict[str, Rate]:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from glioquery.pipeline.scans.patient_outlook import PatientOutlook
+from glioquery.pipeline.scans.real_rates import Rate
 from glioquery.solver import GrowthParameters
 
 
@@ -36,3 +37,11 @@ def test_a_growth_faster_than_any_of_the_space_doubts_the_days():
 def test_a_tumor_that_hardly_grew_is_said_to_unless_it_was_treated(is_treated):
     notices = outlook(grown_to_ml=20.2, is_treated=is_treated).notices
     assert any("20.0 ml on day 0 and 20.2 ml on day 90" in told for told in notices) != is_treated
+
+
+def test_a_rate_of_another_value_keeps_the_factors_of_its_interval():
+    rate = Rate(20.0, 10.0, 60.0, "ml", 0.4)
+    assert rate.scaled_to(30.0) == Rate(30.0, 15.0, 90.0, "ml", 0.4)
+    nothing = Rate(0.0, 0.0, 0.0, "ml", 0.4)  # a tumour that a treatment has removed
+    assert nothing.scaled_to(0.0) == nothing
+    assert nothing.scaled_to(0.1) == Rate(0.1, 0.1, 0.1, "ml", 0.4)
