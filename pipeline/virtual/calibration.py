@@ -142,13 +142,14 @@ def calibrate(
 @contextlib.contextmanager
 def _only_one(database: Database) -> Iterator[None]:
     """Be the only one who calibrates a database."""
-    try:
-        with hold(database.path / LOCK_FILE):
-            yield
-    except HeldError as error:
-        raise InputError(f"another process calibrates {database.path}, {error}") from None
-    except OSError as error:
-        raise _unwritable(database.path, error) from None
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(hold(database.path / LOCK_FILE))
+        except HeldError as error:
+            raise InputError(f"another process calibrates {database.path}, {error}") from None
+        except OSError as error:
+            raise _unwritable(database.path, error) from None
+        yield
 
 
 def _calibrate(
