@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -73,8 +74,15 @@ def stoppable() -> Iterator[None]:
         if not _is_stopping():
             raise Stopped(came[0])
 
+    hook = sys.unraisablehook
+
+    def unless_stopped(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, Stopped):  # that one comes again
+            hook(unraisable)
+
     for number in caught:
         signal.signal(number, stop)
+    sys.unraisablehook = unless_stopped
     try:
         yield
     except BaseException:
@@ -82,6 +90,7 @@ def stoppable() -> Iterator[None]:
             raise Stopped(came[0]) from None
         raise
     finally:
+        sys.unraisablehook = hook
         if came:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before[signal.SIGALRM])

@@ -147,6 +147,22 @@ def test_what_a_library_drops_comes_again_and_leaves_a_clean_up_alone(hangup, mo
     time.sleep(0.2)  # nothing comes after the block
 
 
+def test_what_python_drops_in_a_finaliser_comes_again_without_a_trace(hangup, monkeypatch, capfd):
+    monkeypatch.setattr(stopping, "AGAIN_S", 0.1)
+    hook = sys.unraisablehook
+
+    class Dropping:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+
+    with pytest.raises(Stopped), stoppable():
+        one = Dropping()
+        del one
+        time.sleep(60)
+    assert capfd.readouterr().err == "" and sys.unraisablehook is hook
+
+
 def test_a_signal_that_comes_while_ray_starts_is_not_lost(hangup):
     class Ray:
         @staticmethod
