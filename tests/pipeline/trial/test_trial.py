@@ -320,7 +320,7 @@ def test_a_case_end_to_end_through_the_command(capsys, tmp_path):
     kept = tmp_path / "patients" / "001b"
     assert {path.name for path in kept.iterdir()} == {
         "t1.nii.gz", "seg.nii.gz", "density_true.nii.gz", "wm_true.nii.gz", "gm_true.nii.gz",
-        "csf_true.nii.gz",
+        "csf_true.nii.gz", trial.KEPT_FILE,
     }  # fmt: skip
     before = (tmp_path / "rows" / "001b.json").stat().st_mtime_ns
     code, _, err = run(capsys, "trial", tmp_path, "--patients", 1, "--first", 1, "--arms", "b")
