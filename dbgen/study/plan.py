@@ -379,7 +379,9 @@ class Plan:
                 values["table"] = Path(path).parent / values["table"]
             plan = cls.of_values(values | changes, seed=seed, model=chosen, given=given)
             return dataclasses.replace(plan, treatments=treatments)
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, InputError) as error:
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from None
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError, InputError) as error:
             raise InputError(f"{path}: {error}") from None
 
     @classmethod
