@@ -29,10 +29,10 @@ from glioquery.solver import (
 from glioquery.solver.models import FisherKolmogorovTensor, TensorField
 
 
-def reach_of_own_anatomy(database, source, fitted):
+def reach_of_own_anatomy(database, source, fitted, tried=()):
     """What the database that comes along says of growth in the patient's own anatomy."""
     assert source == "own anatomy"
-    return reach_of(embedded_database(), source, fitted)
+    return reach_of(embedded_database(), source, fitted, tried)
 
 
 @pytest.fixture(scope="module")
