@@ -117,7 +117,7 @@ class Rate:
     def scaled_to(self, value: float) -> Rate:
         """The same quantity of another value: the interval keeps its factors.
 
-        Of a quantity of 0, which has none, both ends are the value.
+        A quantity of 0 has none: both ends are then the value.
 
         Parameters
         ----------
