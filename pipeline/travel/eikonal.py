@@ -9,7 +9,8 @@ T_axis the earlier one of the two neighbours, until nothing changes: times only 
 Its error is of first order, about half a millimetre at 50 mm from a tumour. Then the differences
 become those of second order, (3 T - 4 T_1 + T_2) / 2 h, with the two voxels upwind of T (Sethian
 1999). Which voxels are upwind is what the first scheme found: times depend on earlier ones alone,
-in a fixed order, so this ends, too.
+in a fixed order, so this ends, too. Where both neighbours along an axis are upwind, the earlier
+difference counts: fronts meet there, and neither side comes first.
 
 Both run in blocks of voxels, in the order in which the front reaches them (after the fast iterative
 method of Jeong and Whitaker 2008): a block is computed when a time beside it has changed. So
@@ -201,32 +202,44 @@ def _second_order(
     spacing: Array, tile: Array, wanted: Array, slow: Array, first: Array
 ) -> tuple[Array, Array]:
     own, wanted = slow[INSIDE], wanted[INSIDE]
-    is_low, is_second, is_upwind, most, weights = [], [], [], [], []
-    for axis in range(3):
-        low = _shifted(first, axis, -1) < _shifted(first, axis, 1)
-        one, two = (_upwind(first, low, axis, by) for by in (1, 2))
-        second = two <= one
-        most.append(spacing[axis] * jnp.maximum(own, _upwind(slow, low, axis, 1)))
-        is_low.append(low)
-        is_second.append(second)
-        is_upwind.append(one < first[INSIDE])
-        weights.append(jnp.where(second, 2.25, 1.0) / spacing[axis] ** 2)
+    sides = [
+        [_side(spacing[axis], axis, sign, slow, first) for sign in (-1, 1)] for axis in range(3)
+    ]
 
     def update(times: Array) -> Array:
-        upwind = []
-        for axis in range(3):
-            one, two = (_upwind(times, is_low[axis], axis, by) for by in (1, 2))
-            rise = jnp.clip(one - two, 0, most[axis])  # else errors grow from voxel to voxel
-            time = one + jnp.where(is_second[axis], rise / 3, 0)
-            upwind.append(jnp.where(is_upwind[axis], time, FAR))
+        upwind, weights = [], []
+        for (time_low, weight_low), (time_high, weight_high) in (
+            [time_beside(times) for time_beside in of_axis] for of_axis in sides
+        ):
+            upwind.append(jnp.minimum(time_low, time_high))
+            both = jnp.maximum(weight_low, weight_high)
+            one = jnp.where(time_low < time_high, weight_low, weight_high)
+            weights.append(jnp.where(time_low == time_high, both, one))
         return jnp.where(wanted, jnp.minimum(_root(upwind, weights, own), FAR), times[INSIDE])
 
     return _repeated(update, tile)
 
 
-def _upwind(tile: Array, is_low: Array, axis: int, by: int) -> Array:
-    """Neighbours on the low side where that is upwind, on the high side elsewhere."""
-    return jnp.where(is_low, _shifted(tile, axis, -by), _shifted(tile, axis, by))
+def _side(
+    spacing: Array, axis: int, sign: int, slow: Array, first: Array
+) -> Callable[[Array], tuple[Array, Array]]:
+    """The time beside each voxel of a block on one side along an axis, and its weight.
+
+    That of a difference of second order is T_1 + (T_1 - T_2) / 3 with the weight 9 / 4 h^2; `FAR`
+    where the side is not upwind in the first scheme.
+    """
+    one, two = (_shifted(first, axis, sign * by) for by in (1, 2))
+    is_upwind, is_second = one < first[INSIDE], two <= one
+    most = spacing * jnp.maximum(slow[INSIDE], _shifted(slow, axis, sign))
+    weight = jnp.where(is_second, 2.25, 1.0) / spacing**2
+
+    def time_beside(times: Array) -> tuple[Array, Array]:
+        one, two = (_shifted(times, axis, sign * by) for by in (1, 2))
+        rise = jnp.clip(one - two, 0, most)  # else errors grow from voxel to voxel
+        time = one + jnp.where(is_second, rise / 3, 0)
+        return jnp.where(is_upwind, time, FAR), weight
+
+    return time_beside
 
 
 def _repeated(update: Callable[[Array], Array], tile: Array) -> tuple[Array, Array]:
