@@ -183,7 +183,7 @@ def surface_of(patient: Patient) -> NDArray:
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """One registration and what is told of it."""
+    """One registration and what its figures say."""
 
     case: str
     what: str
@@ -192,7 +192,7 @@ class Trial:
 
 
 def tell_wrong_ones(cases: list[dict[str, Path]], picture: Path | None) -> None:
-    """Good and wrong registrations, and which figure tells them apart."""
+    """Good and wrong registrations, and which figure separates them."""
     atlas = load_atlas()
     patients = {named(case): load_patient(**case, labels="brats2021") for case in cases}
     good = {name: register(patient, atlas) for name, patient in patients.items()}
@@ -207,7 +207,7 @@ def tell_wrong_ones(cases: list[dict[str, Path]], picture: Path | None) -> None:
                 "edge agreement": quality.edge_agreement,
                 "edge advantage": quality.edge_advantage,
                 "turn of the deformation": -quality.warp_turn_deg,
-                "told": -float(len(quality.misplaced)),
+                "found": -float(len(quality.misplaced)),
             }
             off_mm = float(np.median(np.linalg.norm(np.subtract(*ends), axis=1)))
             trials.append(Trial(name, what, off_mm, figures))
@@ -251,17 +251,17 @@ def _started(patient: Patient, atlas: Atlas, spoil: Callable[[Motion], Motion]) 
 
 def _tabulate(trials: list[Trial]) -> None:
     figures = list(trials[0].figures)[:-1]
-    print("\n| registration | off by (mm) |", " | ".join(figures), "| told |")
+    print("\n| registration | off by (mm) |", " | ".join(figures), "| found |")
     print("|---|---|" + "---|" * (len(figures) + 1))
     for what in dict.fromkeys(trial.what for trial in trials):
         chosen = [trial for trial in trials if trial.what == what]
         values = [[trial.figures[figure] for trial in chosen] for figure in figures]
-        told = sum(trial.figures["told"] < 0 for trial in chosen)
+        found = sum(trial.figures["found"] < 0 for trial in chosen)
         off = [trial.off_mm for trial in chosen]
         print(
             f"| {what} | {np.median(off):.1f} |",
             " | ".join(f"{min(v):.2f} to {max(v):.2f}" for v in values),
-            f"| {told} of {len(chosen)} |",
+            f"| {found} of {len(chosen)} |",
         )
     for figure in trials[0].figures:
         good, wrong = _sides(trials, figure)
@@ -272,7 +272,7 @@ def _sides(trials: list[Trial], figure: str) -> tuple[NDArray, NDArray]:
     """The figure of good registrations, and of wrong ones.
 
     Those that the deformation has made up for are neither, and mirrored ones are for the table:
-    the atlas is so nearly its own mirror image that nothing in the image tells them.
+    the atlas is so nearly its own mirror image that nothing in the image reveals them.
     """
     good = [t.figures[figure] for t in trials if t.what == "good"]
     wrong = [
@@ -300,7 +300,7 @@ def _draw_roc(trials: list[Trial], path: Path) -> None:
             label=f"{'all limits together' if name == 'told' else name} ({_area(good, wrong):.2f})",
         )
     axes.set_xlabel("share of good registrations that are called wrong")
-    axes.set_ylabel("share of wrong registrations that are told")
+    axes.set_ylabel("share of wrong registrations that are found")
     axes.legend(title="area under the curve", loc="lower right")
     path.write_bytes(png_of(figure))
 

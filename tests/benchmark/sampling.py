@@ -197,7 +197,7 @@ def main() -> None:
         whole, size = [database.n_samples], database.header["shard_size"]
         index = outlines_of(database).open_index()
         spent = spent_on(options.database, whole, size)
-        rows += tell(options.database.name, index, whole, spent, queries)
+        rows += tell(f"{database.n_samples:,} tumours", index, whole, spent, queries)
     draw(rows, options.folder / "sampling.png")
     with (options.folder / "sampling.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
