@@ -37,7 +37,7 @@ from ..patient.brain_option import BrainWay, checked_way, network_version
 from ..patient.named_files import ROLES, input_sha256
 from ..pictures.drawing import drawn
 from ..pictures.patient_pictures import draw_thumbnail
-from ..results.dicom_places import require_dicom_places
+from ..results.dicom_places import remove_dicom, require_dicom_places
 from ..results.outputs import write_inversion
 from ..results.result_folder import (
     RESULT_FILE,
@@ -266,8 +266,7 @@ def invert_case(
                 follow_up=inputs.follow_up,
             )
             if case.dicom is not None:  # of an earlier request: the new result must not keep them
-                for name in DICOM_FILES:
-                    (case.dicom / name).unlink(missing_ok=True)
+                remove_dicom(case.dicom)
             write_inversion(
                 inversion,
                 folder,

@@ -41,7 +41,7 @@ from ..patient.named_files import (
     require_files,
     seg_convention,
 )
-from ..results.dicom_places import require_dicom_places
+from ..results.dicom_places import remove_dicom, require_dicom_places
 from ..results.result_folder import (
     find_faults,
     find_results,
@@ -238,6 +238,8 @@ def invert_command(
         follow_up=inputs.follow_up,
         step=print_step,
     )
+    if dicom is not None:  # of an earlier result: beside the new one they would be false
+        remove_dicom(dicom)
     inversion = write_inversion(inversion, output, title=title, subject=subject, step=print_step)
     for notice in inversion.notices[len(inputs.patient.notices) :]:
         print_notice(notice)

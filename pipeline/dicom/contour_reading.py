@@ -8,6 +8,7 @@ CLOSEDPLANAR_XOR; points and open lines enclose nothing.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from ...atlas import Grid
 from ...atlas.grid import flip_lps
 from ...errors import InputError
+from ..images.headers import require_few_voxels, require_sizes
 from .dicom_folder import numbers_in, text_in
 from .planes import (
     OFF_PLANE_MM,
@@ -56,11 +58,25 @@ def roi_numbers(header: Any, name: str) -> list[tuple[str, int]]:
     ]
 
 
-def frame_uid_of(header: Any) -> str | None:
-    """DICOM's name of the world that the contours lie in; None where there is not one for all."""
-    rois = header.get("StructureSetROISequence", ())
-    found = {str(roi.get("ReferencedFrameOfReferenceUID") or "") for roi in rois}
-    return (found.pop() or None) if len(found) == 1 else None
+def frame_uid_of(header: Any, numbers: Collection[int], name: str) -> str | None:
+    """DICOM's name of the world that some structures lie in; None where one of them has none.
+
+    Raises
+    ------
+    InputError
+        If they lie in several.
+    """
+    found = {
+        str(roi.get("ReferencedFrameOfReferenceUID") or "")
+        for roi in header.get("StructureSetROISequence", ())
+        if numbers_in(roi, "ROINumber", (), name) in numbers
+    }
+    if len(found - {""}) > 1:
+        raise InputError(
+            f"{name}: expected structures in one frame of reference, got {len(found - {''})}: they "
+            "were drawn on several series; name those that were drawn on one"
+        )
+    return None if "" in found or not found else found.pop()
 
 
 def read_contours(header: Any, number: int, name: str) -> Contours:
@@ -83,7 +99,7 @@ def read_contours(header: Any, number: int, name: str) -> Contours:
 
 def rasterise(
     structures: dict[str, Contours], image: Grid, name: str
-) -> tuple[dict[str, NDArray[np.bool_]], Grid]:
+) -> tuple[dict[str, NDArray[np.bool_]], Grid, tuple[str, ...]]:
     """Voxels whose centres lie inside each structure's contours.
 
     Parameters
@@ -95,11 +111,20 @@ def rasterise(
     name : str
         Opens the messages.
 
+    Returns
+    -------
+    dict of str to bool array
+        Masks by structure.
+    Grid
+        Grid of all masks.
+    tuple of str
+        Notices.
+
     Raises
     ------
     InputError
-        If a structure has no contour, if none encloses an area, or if contours do not lie in planes
-        that are parallel and evenly spaced.
+        If a structure has no contour, if none encloses an area, if contours do not lie in planes
+        that are parallel and evenly spaced, or if their voxels are not of a head's size.
     """
     for structure, contours in structures.items():
         if not contours:
@@ -116,15 +141,26 @@ def rasterise(
         )
     step = _step(every, normal, image, name)
     grid = image if lies_on(every, image, step) else _own_grid(every, normal, step, image)
+    require_few_voxels(grid.shape, name)
+    require_sizes(grid, name, least_side_mm=0)
+    notices: tuple[str, ...] = ()
+    of_slices = step_of_slices(every, normal, image)
+    if of_slices is not None and round(step / of_slices) > 1:
+        notices = (
+            f"The contours lie on one of every {round(step / of_slices)} slices of the image: each "
+            f"was taken for {step:.3g} mm thick.",
+        )
     axis = axis_across(normal, grid)
-    return {key: _fill(contours, grid, axis) for key, contours in structures.items()}, grid
+    masks = {key: _fill(contours, grid, axis) for key, contours in structures.items()}
+    return masks, grid, notices
 
 
 def _step(every: Planes, normal: NDArray[np.float64], image: Grid, name: str) -> float:
     """Distance in mm from plane to plane; planes without a contour may lie between.
 
-    It is the smallest distance of two planes with contours if all others are its multiples, and
-    otherwise that of the image's slices if the contours lie on these.
+    It is the smallest distance of planes with contours if all others are its multiples, and
+    otherwise that of the image's slices if the contours lie on these. So it is, too, where there
+    are only two planes: they may be far apart.
     """
     gaps = gaps_between(every, normal)
     if not gaps.size:
@@ -132,9 +168,9 @@ def _step(every: Planes, normal: NDArray[np.float64], image: Grid, name: str) ->
             f"{name}: expected contours in several planes, got one, which has no thickness; give "
             "all slices of the structures"
         )
-    step = even_step(gaps)
-    if step is None:
-        step = step_of_slices(every, normal, image)
+    step, of_slices = even_step(gaps), step_of_slices(every, normal, image)
+    if of_slices is not None and (step is None or len(gaps) == 1):
+        step = of_slices
     if step is None:
         raise InputError(
             f"{name}: expected contours in evenly spaced planes, got distances from "

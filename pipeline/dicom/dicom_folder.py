@@ -31,10 +31,10 @@ HEADER = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
     "Modality", "PatientID", "PatientName", "FrameOfReferenceUID", "Rows", "Columns",
     "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "ImagePositionPatient",
-    "ImageOrientationPatient", "PixelSpacing", "PixelData", "FloatPixelData",
-    "DoubleFloatPixelData",
+    "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept", "PixelData",
+    "FloatPixelData", "DoubleFloatPixelData",
 )  # fmt: skip
-"""Fields of a header that tell the file's series and place."""
+"""Fields of a header that tell the file's series, its place and the scale of its values."""
 
 WHOLE_NUMBERS = ("SeriesNumber", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel")
 """Fields of `HEADER` that hold one number where they are given."""
@@ -239,8 +239,11 @@ def _files(folder: Path, name: str) -> list[Instance]:
     if not found:
         got = "a folder without any" if folder.is_dir() else "a file that is none"
         raise InputError(f"{name}: expected DICOM files, got {got}; name the folder of the series")
-    patients = {str(file.header.get("PatientID") or file.header.get("PatientName") or "")
-                for file in found}  # fmt: skip
+    names, identities = (
+        {str(file.header.get(keyword) or "") for file in found}
+        for keyword in ("PatientName", "PatientID")
+    )
+    patients = names if identities == {""} else identities - {""}
     if len(patients) > 1:
         raise InputError(
             f"{name}: expected the files of one patient, got those of {len(patients)}; put those "

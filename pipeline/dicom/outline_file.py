@@ -82,15 +82,20 @@ def read_outlines(path: StrPath, role: str, names: StructureNames, image: ImageF
     file = find_outlines(path, name)
     header = read_whole(file.path, name)
     is_contours = OUTLINES[header.SOPClassUID] == "RTSTRUCT"
-    frame_uid = frame_uid_of(header) if is_contours else header.get("FrameOfReferenceUID") or None
-    notices = _compare_worlds(name, role, frame_uid, image.frame_uid)
     numbers = dict(_held(header, name))  # each name that is wanted is one structure's
     core = {find_structure(wanted, numbers, name) for wanted in names.core}
     whole = core | {find_structure(wanted, numbers, name) for wanted in names.whole}
     chosen = {key: numbers[key] for key in sorted(whole)}
+    frame_uid = (
+        frame_uid_of(header, chosen.values(), name)
+        if is_contours
+        else header.get("FrameOfReferenceUID") or None
+    )
+    notices = _compare_worlds(name, role, frame_uid, image.frame_uid)
     if is_contours:
         contours = {key: read_contours(header, number, name) for key, number in chosen.items()}
-        masks, grid = rasterise(contours, image.grid, name)
+        masks, grid, further = rasterise(contours, image.grid, name)
+        notices += further
     else:
         masks, grid = read_segments(header, chosen, image.grid, name)
     labels = np.zeros(grid.shape, np.uint8)
@@ -123,9 +128,14 @@ def _compare_worlds(name: str, role: str, own: str | None, image: str | None) ->
             "their coordinates were taken for those of one world."
         ]
     if str(own) != image:
+        advice = (
+            "name that one as the segmentation's reference (--seg-reference)"
+            if role == "segmentation"
+            else "carry it to the image that is registered, by a registration of yours"
+        )
         raise InputError(
             f"{name}: it lies in another frame of reference than the image, so it was drawn on "
-            "another series; name that one as the segmentation's reference (--seg-reference)"
+            f"another series; {advice}"
         )
     return []
 

@@ -19,7 +19,7 @@ OFF_PLANE_MM = 0.1
 """Distance of a point from its plane, or from an image's field of view, that counts as rounding."""
 
 LEAST_SHARE = 0.5
-"""Least distance of two planes as a share of the usual one: a nearer plane is out of place."""
+"""Share of the distances that are the smallest one, at least: else one plane is out of place."""
 
 Planes = Sequence[NDArray[np.float64]]
 
@@ -67,8 +67,22 @@ def even_step(gaps: NDArray[np.float64]) -> float | None:
     n = np.rint(gaps / gaps.min())
     step = float(gaps.sum() / n.sum())  # the smallest one alone is rounded
     is_even = np.abs(gaps / step - n) <= SLICE_APART + 2 * OFF_PLANE_MM / step
-    is_usual = gaps.min() >= LEAST_SHARE * np.median(gaps)
+    is_usual = (n == 1).mean() >= LEAST_SHARE
     return step if is_even.all() and is_usual else None
+
+
+def fits(gaps: NDArray[np.float64], step_mm: float) -> bool:
+    """Whether planes lie so far apart as a file says, or some of them are missing.
+
+    Distances that are all one multiple of what it says contradict it: between three or more of
+    them no plane is missing.
+    """
+    n = np.rint(gaps / step_mm)
+    if (n < 1).any() or (
+        np.abs(gaps / step_mm - n) > SLICE_APART + 2 * OFF_PLANE_MM / step_mm
+    ).any():
+        return False
+    return len(gaps) < 3 or (n != n[0]).any() or n[0] == 1
 
 
 def step_of_slices(planes: Planes, normal: NDArray[np.float64], image: Grid) -> float | None:

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import contourpy
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 Polygon = NDArray[np.float64]
 """(n, 2) indices of pixels, fractional, along both axes of a mask; its end is not repeated."""
@@ -110,10 +112,43 @@ def _odd(
 def _with_keyholes(outer: Polygon, holes: Sequence[Polygon]) -> Polygon:
     """An outline and its holes as one polygon; the nearest hole is joined first."""
     left = list(holes)
+    ways = [_shortest(outer, hole) for hole in left]
     while left:
-        ways = [np.linalg.norm(outer[:, None] - hole[None], axis=2) for hole in left]
-        nearest = int(np.argmin([way.min() for way in ways]))
-        at, to = np.unravel_index(np.argmin(ways[nearest]), ways[nearest].shape)
-        hole = np.roll(left.pop(nearest), -int(to), axis=0)
+        nearest = int(np.argmin([way.length for way in ways]))
+        way, hole = ways.pop(nearest), left.pop(nearest)
+        at = int(np.flatnonzero((outer == way.begin).all(axis=1))[0])
+        hole = np.roll(hole, -way.to, axis=0)
         outer = np.concatenate([outer[: at + 1], hole, hole[:1], outer[at:]])
+        nearer = (_shortest(hole, other) for other in left)
+        ways = [min(pair, key=lambda way: way.length) for pair in zip(ways, nearer, strict=True)]
     return outer
+
+
+class _Way(NamedTuple):
+    """The shortest way from a polygon's points to those of a hole that passes no pixel's centre."""
+
+    length: float
+    begin: Polygon
+    to: int
+
+
+def _shortest(polygon: Polygon, hole: Polygon) -> _Way:
+    """The way between two points of which one lies between rows and the other between columns.
+
+    A line between two such points meets no centre: whether a centre on a keyhole is inside,
+    programs do not agree.
+    """
+    ways = []
+    for side in (True, False):
+        begins, ends = (points[_between_rows(points) == is_so]
+                        for points, is_so in ((polygon, side), (hole, not side)))  # fmt: skip
+        lengths, places = cKDTree(ends).query(begins)
+        nearest = int(np.argmin(lengths))
+        to = np.flatnonzero(_between_rows(hole) != side)[places[nearest]]
+        ways.append(_Way(float(lengths[nearest]), begins[nearest], int(to)))
+    return min(ways, key=lambda way: way.length)
+
+
+def _between_rows(points: Polygon) -> NDArray[np.bool_]:
+    """Whether each point of a mask's outline lies half way between two rows of pixels."""
+    return np.asarray(points[:, 0] % 1 != 0)

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from ...atlas import Grid
 from ...atlas.grid import flip_lps
 from ...errors import InputError
+from ..images.headers import require_few_voxels, require_sizes
 from .dicom_folder import numbers_in, text_in
 from .dicom_packages import highdicom, pydicom, quietly
-from .planes import even_step, gaps_between, normal_of, step_of_slices
+from .planes import even_step, fits, gaps_between, normal_of, step_of_slices
 from .world import grid_of, values_of
 
-MEASURES = "PixelMeasuresSequence"
+MEASURES, SPACING = "PixelMeasuresSequence", "SpacingBetweenSlices"
 
 
 def segment_numbers(header: Any, name: str) -> list[tuple[str, int]]:
@@ -67,11 +68,12 @@ def read_segments(
     Raises
     ------
     InputError
-        If the frames do not lie evenly, if their distance is unknown, or if they cannot be decoded.
+        If the frames do not lie evenly, if their distance is unknown or not the one that the object
+        says, if the voxels are not of a head's size, or if frames cannot be decoded.
     """
     try:
         with quietly():
-            _set_spacing(header, image, name)
+            _settle_spacing(header, image, name)
             file = highdicom.seg.Segmentation.from_dataset(header, copy=False)
             volume = file.get_volume(segment_numbers=list(numbers.values()), combine_segments=False)
     except InputError:
@@ -81,21 +83,34 @@ def read_segments(
             f"{name}: its segments cannot be read as one volume: its frames do not lie evenly, or "
             "it is damaged; export it again"
         ) from None
+    grid = grid_of(volume)
+    require_few_voxels(grid.shape, name)
+    require_sizes(grid, name, least_side_mm=0)
     values = values_of(volume) >= 0.5
-    return {label: values[..., i] for i, label in enumerate(numbers)}, grid_of(volume)
+    return {label: values[..., i] for i, label in enumerate(numbers)}, grid
 
 
-def _set_spacing(header: Any, image: Grid, name: str) -> None:
-    """Write the distance of the frames where an object lacks it, which highdicom would guess."""
+def _settle_spacing(header: Any, image: Grid, name: str) -> None:
+    """See that the frames lie as far apart as an object says.
+
+    Where it does not say so, their distance is written into it: highdicom would guess one.
+    """
     groups = (*header.SharedFunctionalGroupsSequence, *header.PerFrameFunctionalGroupsSequence)
     measures = [group.PixelMeasuresSequence[0] for group in groups if MEASURES in group]
-    if all(item.get("SpacingBetweenSlices") for item in measures):
-        return
     planes = _frame_corners(header, name)
     normal = normal_of(planes, name)
+    gaps = gaps_between(planes, normal)
+    if all(item.get(SPACING) for item in measures):
+        for stated in {abs(float(numbers_in(item, SPACING, (), name))) for item in measures}:
+            if not fits(gaps, stated):
+                raise InputError(
+                    f"{name}: expected frames {stated:.4g} mm apart, as its {SPACING} says, got "
+                    f"distances from {gaps.min():.4g} to {gaps.max():.4g} mm; export it again"
+                )
+        return
     step = step_of_slices(planes, normal, image)
     if step is None:
-        step = even_step(gaps_between(planes, normal))
+        step = even_step(gaps)
     if step is None:
         raise InputError(
             f"{name}: expected SpacingBetweenSlices, or frames on slices of the image, or evenly "

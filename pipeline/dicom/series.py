@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ...atlas import Grid
 from ...errors import InputError
 from ...paths import StrPath
-from ..images.headers import MAX_VOXELS, SIDE_MM, Frames, require_sizes
+from ..images.headers import SIDE_MM, Frames, require_few_voxels, require_sizes
 from ..images.nifti import ImageFile
 from .dicom_folder import (
     Instance,
@@ -104,16 +104,13 @@ def require_series(path: StrPath, name: str) -> tuple[Series, Stack]:
             f"{name}: expected one value per pixel, got colours; give the series itself"
         )
     _require_brightness(series.files, name)
+    _require_scaling(series.files, name)
     _require_decoder(series.files[0], name)
     # Some scanners write a number of frames, 1, into each slice.
     frames = [int(file.header.get("NumberOfFrames") or 0) for file in series.files]
     is_enhanced = max(frames) > 1 or (len(frames) == 1 and frames[0] == 1)
     stack = _enhanced(series, name) if is_enhanced else _classic(series, name)
-    if np.prod(stack.grid.shape, dtype=np.int64) > MAX_VOXELS:
-        raise InputError(
-            f"{name}: expected at most {MAX_VOXELS:,} voxels (512 x 512 x 512), got {stack.grid}; "
-            "resample the image to coarser voxels, or crop it to the head"
-        )
+    require_few_voxels(stack.grid.shape, name)
     require_sizes(stack.grid, name, least_side_mm=SIDE_MM[0])
     return series, stack
 
@@ -188,6 +185,12 @@ def _classic(series: Series, name: str) -> Stack:
         raise InputError(
             f"{name}: its rows and columns do not stand at right angles "
             f"(ImageOrientationPatient {np.round(orientations[0], 4).tolist()}); export it again"
+        )
+    worlds = {_uid(file.header.get("FrameOfReferenceUID")) for file in files}
+    if len(worlds) > 1:
+        raise InputError(
+            f"{name}: expected slices in one frame of reference, got {len(worlds)}, so they were "
+            "not taken as one volume; export the series again"
         )
     positions = _numbers(files, "ImagePositionPatient", (3,), name)
     order = np.argsort(positions @ normal, kind="stable")
@@ -317,6 +320,17 @@ def _frame_values(stack: Stack) -> NDArray[np.float32]:
         rtol=SLICE_APART,
     )
     return np.ascontiguousarray(values_of(volume))
+
+
+def _require_scaling(files: Sequence[Instance], name: str) -> None:
+    """See that a slope comes with an intercept: of one alone, no value follows."""
+    for file in files:
+        held = [key for key in ("RescaleSlope", "RescaleIntercept") if key in file.header]
+        if len(held) == 1:
+            raise InputError(
+                f"{name}: {file.path.name}: expected RescaleSlope and RescaleIntercept, or neither "
+                f"of them, got {held[0]} alone; export the series again"
+            )
 
 
 def _require_brightness(files: Sequence[Instance], name: str) -> None:

@@ -40,10 +40,19 @@ def values_of(volume: Any) -> NDArray[Any]:
 
 
 def volume_of(values: NDArray[Any], grid: Grid, frame_uid: str, **channels: Any) -> Any:
-    """A highdicom volume (slice, row, column, channels) of values on a grid."""
+    """A highdicom volume (slice, row, column, channels) of values on a grid.
+
+    Its axes are the nearest ones at right angles, which highdicom asks for, about the grid's
+    centre: the cosines of a series are rounded.
+    """
+    u, _, v = np.linalg.svd(grid.affine[:3, :3] / grid.spacing_mm)
+    centre = (np.array(grid.shape) - 1) / 2
+    affine = np.eye(4)
+    affine[:3, :3] = (u @ v) * grid.spacing_mm
+    affine[:3, 3] = grid.to_world(centre) - affine[:3, :3] @ centre
     return highdicom.Volume(
         np.ascontiguousarray(np.swapaxes(values, 0, 2)),
-        (LPS_FROM_RAS @ grid.affine)[:, SWAPPED],
+        (LPS_FROM_RAS @ affine)[:, SWAPPED],
         coordinate_system="PATIENT",
         frame_of_reference_uid=frame_uid,
         **channels,

@@ -121,12 +121,13 @@ def _head(study: Study) -> Any:
 
 
 def _contours(mask: NDArray[np.bool_], study: Study) -> Iterator[Any]:
-    for k in np.flatnonzero(mask.any(axis=(0, 1))):
+    for k in map(int, np.flatnonzero(mask.any(axis=(0, 1)))):
+        off_grid = study.off_grid(k)  # planning systems match contours and slices by their place
         for polygon in outline(mask[:, :, k]):
             voxels = np.column_stack([polygon, np.full(len(polygon), k)])
-            points = flip_lps(study.grid.to_world(voxels))
+            points = flip_lps(study.grid.to_world(voxels)) + off_grid
             yield _item(
-                ContourImageSequence=[_reference(study, int(k))],
+                ContourImageSequence=[_reference(study, k)],
                 ContourGeometricType="CLOSED_PLANAR",
                 NumberOfContourPoints=len(points),
                 ContourData=[f"{value:.{DECIMALS}f}" for value in points.ravel()],

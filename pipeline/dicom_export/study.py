@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...atlas import Grid
 from ...atlas.grid import flip_lps
 from ...errors import InputError
 from ...paths import StrPath
-from ..dicom.dicom_folder import Instance
+from ..dicom.dicom_folder import Instance, text_in
 from ..dicom.dicom_packages import pydicom, quietly
 from ..dicom.dicom_path import require_series_path
 from ..dicom.series import Stack, require_series
@@ -75,6 +76,27 @@ class Study:
             return self.images[k], None
         return self.images[0], self.frames[k]
 
+    def off_grid(self, k: int) -> NDArray[np.float64]:
+        """How far a slice lies from its place on the grid, whose slices are evenly spaced.
+
+        Parameters
+        ----------
+        k : int
+            Number of the slice, from 0.
+
+        Returns
+        -------
+        (3,) float array
+            mm in DICOM's world, across the slice.
+        """
+        image, frame = self.image_of(k)
+        if frame is not None:
+            image = image.PerFrameFunctionalGroupsSequence[frame - 1].PlanePositionSequence[0]
+        off = np.array(image.ImagePositionPatient, float) - flip_lps(self.grid.to_world([0, 0, k]))
+        across = flip_lps(np.cross(*self.grid.affine[:3, :2].T))
+        across /= np.linalg.norm(across)
+        return np.asarray(across * (off @ across))
+
 
 def read_study(path: StrPath, name: str, *, anonymous: bool = False) -> Study:
     """Read the parts of a series that outputs refer to.
@@ -96,7 +118,8 @@ def read_study(path: StrPath, name: str, *, anonymous: bool = False) -> Study:
     Raises
     ------
     InputError
-        As `require_series`, or if the path names no DICOM, or the series no frame of reference.
+        As `require_series`, or if the path names no DICOM, or the series no study or no frame of
+        reference.
     """
     require_series_path(path, name)
     series, stack = require_series(path, name)
@@ -112,7 +135,7 @@ def read_study(path: StrPath, name: str, *, anonymous: bool = False) -> Study:
 
     with quietly():
         first = pydicom.dcmread(stack.slices[0].path, stop_before_pixels=True)
-        common = _common(first, uid, anonymous=anonymous)
+        common = _common(first, uid, f"{name}: {stack.slices[0].path.name}", anonymous=anonymous)
         if len(stack.slices) == 1:
             image, frames = _frames(first, common, uid, stack)
             images: tuple[Any, ...] = (image,)
@@ -124,7 +147,7 @@ def read_study(path: StrPath, name: str, *, anonymous: bool = False) -> Study:
     return Study(images, frames, stack.grid, uid(stack.frame_uid), series.sha256)
 
 
-def _common(first: Any, uid: Callable[[str], str], *, anonymous: bool) -> Any:
+def _common(first: Any, uid: Callable[[str], str], name: str, *, anonymous: bool) -> Any:
     """The fields that all images of the series share."""
     common = pydicom.Dataset()
     common.SpecificCharacterSet = UTF_8  # whatever the series has: highdicom knows few of them
@@ -135,8 +158,9 @@ def _common(first: Any, uid: Callable[[str], str], *, anonymous: bool) -> Any:
         common.PatientIdentityRemoved = "YES"
         common.DeidentificationMethod = HOW_ANONYMOUS
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
-        setattr(common, keyword, uid(str(first.get(keyword))))
-    for keyword in ("SOPClassUID", "SeriesNumber", "Modality", "Rows", "Columns", "ImageType"):
+        setattr(common, keyword, uid(text_in(first, keyword, name)))
+    common.SOPClassUID = text_in(first, "SOPClassUID", name)
+    for keyword in ("SeriesNumber", "Modality", "Rows", "Columns", "ImageType"):
         if keyword in first:
             setattr(common, keyword, first.get(keyword))
     common.BitsStored = first.get("BitsStored", 16)

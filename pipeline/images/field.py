@@ -16,7 +16,7 @@ from ...solver import TumorDensity, TumorMasks
 T = TypeVar("T", bound=np.generic)
 
 BLOCK = 8
-"""Voxels by which a part is cut off: blocks of voxels are averaged there as in the whole."""
+"""Voxels by which a part is cut off: blocks of 2, 4 or 8 are averaged there as in the whole."""
 
 MARGIN_MM = 4.0
 """Air that stays around the brain: interpolation and smoothing reach so far."""

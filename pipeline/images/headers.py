@@ -13,6 +13,7 @@ NIfTI-1.1, https://nifti.nimh.nih.gov/nifti-1: `nifti1.h`, which defines every f
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -202,11 +203,7 @@ def read_header(
     if dtype.kind not in "buif":
         raise InputError(f"{name}: expected real numbers, got voxels of type {dtype}")
     x, y, z = (int(n) for n in shape[:3])
-    if x * y * z > MAX_VOXELS:
-        raise InputError(
-            f"{name}: expected at most {MAX_VOXELS:,} voxels (512 x 512 x 512), got {x} x {y} x "
-            f"{z}; resample the image to coarser voxels, or crop it to the head"
-        )
+    require_few_voxels((x, y, z), name)
     if grid is None:
         frames, notices = _frames(said, fixed, (x, y, z), name)
     elif grid.shape == (x, y, z):
@@ -219,6 +216,22 @@ def read_header(
     offset = max(int(fixed.get_data_offset()), fixed.single_vox_offset)
     fixed.set_data_offset(offset)  # the voxels are read where the length was counted from
     return Header(frames, dtype, offset, notices), fixed
+
+
+def require_few_voxels(shape: tuple[int, int, int], name: str) -> None:
+    """See that an array fits into memory.
+
+    Raises
+    ------
+    InputError
+        If it has more than `MAX_VOXELS` voxels.
+    """
+    if math.prod(shape) > MAX_VOXELS:
+        raise InputError(
+            f"{name}: expected at most {MAX_VOXELS:,} voxels (512 x 512 x 512), got "
+            f"{' x '.join(map(str, shape))}; resample the image to coarser voxels, or crop it to "
+            "the head"
+        )
 
 
 def require_sizes(grid: Grid, name: str, *, least_side_mm: float) -> None:
@@ -317,18 +330,21 @@ def _grid(shape: tuple[int, int, int], affine: NDArray[np.float64], name: str) -
 
 
 def _qform(said: nib.Nifti1Header, scale: float) -> NDArray[np.float64] | None:
-    """The qform's affine in mm; None where its quaternion or its voxel sizes make none."""
+    """The qform's affine in mm; None where its quaternion, offsets or voxel sizes make none."""
     vector = np.array([said[f"quatern_{axis}"] for axis in "bcd"], np.float64)
     square = float(vector @ vector)
     sizes = np.abs(np.asarray(said["pixdim"][1:4], np.float64)) * scale
+    offsets = np.array([said[f"qoffset_{axis}"] for axis in "xyz"], np.float64)
     if not square <= 1 + QUATERNION_EXCESS or not (np.isfinite(sizes) & (sizes > 0)).all():
+        return None
+    if not np.isfinite(offsets).all():
         return None
     if square > 1:
         vector, square = vector / np.sqrt(square), 1.0
     sizes[2] *= -1 if said["pixdim"][0] == -1 else 1
     affine = np.eye(4)
     affine[:3, :3] = quat2mat([np.sqrt(1 - square), *vector]) * sizes
-    affine[:3, 3] = [said[f"qoffset_{axis}"] * scale for axis in "xyz"]
+    affine[:3, 3] = offsets * scale
     return affine
 
 

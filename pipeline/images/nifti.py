@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import zlib
@@ -166,18 +167,30 @@ def _require_length(path: Path, header: Header, name: str) -> None:
     """See that a file does not hold more than its header says, apart from padding."""
     shape, size = header.frames.grid.shape, header.dtype.itemsize
     expected = header.offset + int(np.prod(shape, dtype=np.int64)) * size
+    most = expected + max(shape[0] * shape[1] * size, 4096)
     with path.open("rb") as file:
         if path.name.lower().endswith(".gz"):  # its last four bytes tell the length, modulo 2^32
             file.seek(-4, os.SEEK_END)
             found = int.from_bytes(file.read(4), "little")
+            if found < expected:  # of the last member alone, if the file has several
+                found = _gzip_length(path, most + 1)
         else:
             found = file.seek(0, os.SEEK_END)
-    if found > expected + max(shape[0] * shape[1] * size, 4096):
+    if found > most:
         raise InputError(
             f"{name}: its header says {' x '.join(map(str, shape))} voxels of {size} bytes, which "
             f"end after {expected:,} bytes, but the file holds {found:,}; the header is wrong, "
             "export the image again"
         )
+
+
+def _gzip_length(path: Path, enough: int) -> int:
+    """Bytes that a compressed file holds, as far as it is whole; counted to `enough` at least."""
+    n = 0
+    with contextlib.suppress(OSError, EOFError, zlib.error), gzip.open(path) as file:
+        while n < enough and (read := len(file.read(1 << 20))):
+            n += read
+    return n
 
 
 def write_nifti(

@@ -24,7 +24,10 @@ from .nifti import Scan
 from .point_map import SAME_WORLD, PointMap, Spans, inverse, sample
 
 SAMPLE_MM = 1.0
-"""Largest distance of the points at which outlines are sampled inside each voxel of the target."""
+"""Largest distance of the points at which outlines are sampled inside each voxel of the target.
+There are at most `MOST_SAMPLES` along an axis."""
+
+MOST_SAMPLES = 6
 
 
 def resample_image(
@@ -215,8 +218,10 @@ def _extend_from_tissue(
 
 
 def _samples_in(grid: Grid) -> tuple[int, ...]:
-    """Points along each axis of a voxel, at most `SAMPLE_MM` apart."""
-    return tuple(int(np.clip(np.ceil(s / SAMPLE_MM - 0.01), 1, 6)) for s in grid.spacing_mm)
+    """Points along each axis of a voxel."""
+    return tuple(
+        int(np.clip(np.ceil(s / SAMPLE_MM - 0.01), 1, MOST_SAMPLES)) for s in grid.spacing_mm
+    )
 
 
 def _look_up(

@@ -24,7 +24,7 @@ from ..dicom_export.study import read_study
 from ..inversion.result import Inversion
 from ..names import DENSITY, SEGMENTATION, STRUCTURE_SET
 from ..steps import Step, silent
-from .dicom_places import require_dicom_places
+from .dicom_places import remove_dicom, require_dicom_places
 from .result_folder import STAGE, only_run
 
 PLAN_COLOURS = {"standard": (255, 165, 0), "model": (0, 114, 255), "geodesic": (170, 0, 255)}
@@ -92,7 +92,8 @@ def write_dicom(
             for name, dataset in made.items():
                 with completed(stage / name) as temporary:
                     dataset.save_as(temporary, enforce_file_format=True)
-            for name in made:  # all are complete: none of an earlier inversion remains among them
+            remove_dicom(folder)  # all are complete: those of two runs are never mixed
+            for name in made:
                 (stage / name).replace(folder / name)
         finally:
             shutil.rmtree(stage, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Where DICOM outputs may be written: over none but earlier ones of glioquery."""
+"""Where DICOM outputs may be written: over none but earlier ones of glioquery, which go first."""
 
 from __future__ import annotations
 
@@ -44,6 +44,18 @@ def require_dicom_places(folder: StrPath, inputs: Iterable[StrPath]) -> None:
                 f"the DICOM output {target} would replace a file that glioquery did not write: "
                 "name another folder, or move the file away"
             )
+
+
+def remove_dicom(folder: StrPath) -> None:
+    """Remove DICOM outputs of an earlier run: better none than some of another result.
+
+    Parameters
+    ----------
+    folder : str or os.PathLike
+        Folder of the outputs; see `require_dicom_places`.
+    """
+    for name in DICOM_FILES:
+        (Path(folder) / name).unlink(missing_ok=True)
 
 
 def _is_own(path: Path) -> bool:

@@ -188,7 +188,7 @@ def squares(slices, grid=GRID, corners=CORNERS):
 def test_contours_through_the_centres_of_voxels_hold_these_on_every_side(key):
     grid = GRIDS[key]
     contours = [square.round(4) for square in squares([5, 6, 7], grid)]
-    masks, found = rasterise({"GTV": contours}, grid, "segmentation")
+    masks, found, _ = rasterise({"GTV": contours}, grid, "segmentation")
     expected = np.zeros(grid.shape, bool)
     expected[8:17, 8:17, 5:8] = True
     assert found == grid
@@ -201,10 +201,10 @@ def test_contours_at_the_edge_of_the_field_of_view_get_the_image_s_voxels(key):
     nx, ny, _ = grid.shape
     corners = np.array([[0.0, 0], [nx, 0], [nx, ny], [0, ny]]) - 0.5
     contours = [square.round(4) for square in squares([5, 6, 7], grid, corners)]
-    masks, found = rasterise({"GTV": contours}, grid, "segmentation")
+    masks, found, _ = rasterise({"GTV": contours}, grid, "segmentation")
     assert found == grid
     assert masks["GTV"][..., 5:8].all() and masks["GTV"].sum() == 3 * nx * ny
-    _, beyond = rasterise({"GTV": squares([5, 6, 7], grid, corners - 0.2)}, grid, "segmentation")
+    _, beyond, _ = rasterise({"GTV": squares([5, 6, 7], grid, corners - 0.2)}, grid, "segmentation")
     assert beyond != grid
 
 
@@ -217,15 +217,79 @@ def test_contours_without_an_area_are_refused():
 
 @pytest.mark.parametrize("slices", [[0, 2, 4, 6, 8, 9], [0, 3, 6, 7], [0, 2, 5, 7], [1, 2, 3, 9]])
 def test_planes_without_a_contour_may_lie_between_those_with_one(slices):
-    masks, grid = rasterise({"GTV": squares(slices)}, GRID, "segmentation")
+    masks, grid, _ = rasterise({"GTV": squares(slices)}, GRID, "segmentation")
     assert grid == GRID
     assert np.flatnonzero(masks["GTV"].any(axis=(0, 1))).tolist() == slices
 
 
 def test_contours_in_planes_of_their_own_make_a_grid_with_their_smallest_step():
-    masks, grid = rasterise({"GTV": squares([0.3, 2.3, 3.3, 7.3])}, GRID, "segmentation")
-    assert grid.spacing_mm[2] == pytest.approx(GRID.spacing_mm[2])
-    assert np.flatnonzero(masks["GTV"].any(axis=(0, 1))).tolist() == [0, 2, 3, 7]
+    masks, grid, notices = rasterise({"GTV": squares([0.3, 1.3, 3.3, 7.3, 8.3])}, GRID, "outlines")
+    assert grid.spacing_mm[2] == pytest.approx(GRID.spacing_mm[2]) and not notices
+    assert np.flatnonzero(masks["GTV"].any(axis=(0, 1))).tolist() == [0, 1, 3, 7, 8]
+
+
+def test_two_planes_on_slices_of_the_image_are_two_slices_however_far_apart():
+    masks, grid, notices = rasterise({"GTV": squares([3, 12])}, GRID, "segmentation")
+    assert grid == GRID and not notices
+    assert np.flatnonzero(masks["GTV"].any(axis=(0, 1))).tolist() == [3, 12]
+
+
+def test_contours_on_every_second_slice_are_thick_and_said_to_be():
+    drawn = squares([2, 4, 6, 12, 14])
+    masks, grid, (notice,) = rasterise({"GTV": drawn}, GRID, "segmentation")
+    assert grid.spacing_mm[2] == pytest.approx(6)
+    assert masks["GTV"].sum() * grid.voxel_ml == pytest.approx(
+        5 * 8 * 8 * 2 * GRID.voxel_ml, rel=0.3
+    )
+    assert "one of every 2 slices of the image: each was taken for 6 mm thick" in notice
+
+
+@pytest.mark.parametrize("far", [1e4, 1e9])
+def test_a_coordinate_far_away_is_refused_before_its_voxels_are_made(far):
+    drawn = squares([5.3, 6.3, 7.3])
+    normal = np.cross(*GRID.affine[:3, :2].T)
+    across = np.cross(normal, GRID.affine[:3, 0])
+    drawn[1][2] += far * across / np.linalg.norm(across)
+    with pytest.raises(
+        InputError, match=r"expected (a field of view up to 400 mm|at most 134,217)"
+    ):
+        rasterise({"GTV": drawn}, GRID, "segmentation")
+
+
+def test_only_the_chosen_structures_say_in_which_frame_they_lie(contours):
+    core, gtv = contours.made.StructureSetROISequence
+    core.ReferencedFrameOfReferenceUID = "1.2.3"
+    found = read(contours.save(), GTV)
+    assert found.frame_uid == FRAME_UID and not found.notices
+    with pytest.raises(InputError, match="expected structures in one frame of reference, got 2"):
+        read(contours.save(), BOTH)
+    gtv.ReferencedFrameOfReferenceUID = "1.2.3"
+    with pytest.raises(InputError, match=r"another frame of reference .*\(--seg-reference\)"):
+        read(contours.save(), GTV)
+    image = SimpleNamespace(grid=GRID, frame_uid=FRAME_UID)
+    with pytest.raises(
+        InputError, match=r"another frame of reference .*by a registration of yours"
+    ):
+        read_outlines(contours.save(), "recurrence", GTV, image)
+
+
+@pytest.mark.parametrize("stated", [1.5, 1.0, 2.5])
+def test_frames_farther_apart_than_their_segmentation_says_are_refused(tmp_path, study, stated):
+    mask = np.zeros(GRID.shape, bool)
+    mask[8:14, 8:15, 4:8] = True
+    made = make_segmentation([ball("GTV", mask)], study)
+    (measures,) = made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    measures.SpacingBetweenSlices = stated
+    made.save_as(tmp_path / "seg.dcm")
+    with pytest.raises(InputError, match=f"expected frames {stated:g} mm apart, as its SpacingB"):
+        read(tmp_path / "seg.dcm", GTV)
+
+
+def test_frames_may_be_missing_where_a_segmentation_says_how_far_they_are_apart(tmp_path, study):
+    mask = np.zeros(GRID.shape, bool)
+    mask[8:14, 8:15, [4, 9, 10]] = True
+    make_segmentation([ball("GTV", mask)], study).save_as(tmp_path / "seg.dcm")
+    np.testing.assert_array_equal(read(tmp_path / "seg.dcm", GTV).values > 0, mask)
 
 
 def test_contours_in_uneven_planes_are_refused():
@@ -233,10 +297,19 @@ def test_contours_in_uneven_planes_are_refused():
         rasterise({"GTV": squares([0, 2, 4.5, 6.5])}, GRID, "segmentation")
 
 
-def test_a_plane_out_of_place_makes_no_step():
-    # 0.3 mm, of which all distances are multiples
-    with pytest.raises(InputError, match=r"evenly spaced planes, got .* from 0\.3 to 3 mm"):
-        rasterise({"GTV": squares([0, 1, 2, 2.1, 3, 4])}, GRID, "segmentation")
+@pytest.mark.parametrize(
+    ("slices", "least"),
+    [
+        ([0, 1, 2, 2.1, 3, 4], 0.3),
+        ([5, 6, 7, 7.5, 8, 9, 10], 1.5),
+        ([*range(5, 15), 9.5], 1.5),
+        ([0.3, 2.3, 3.3, 7.3], 3),
+    ],
+)
+def test_a_plane_out_of_place_makes_no_step(slices, least):
+    # All distances are multiples of the smallest, which only one or two of them are.
+    with pytest.raises(InputError, match=f"evenly spaced planes, got distances from {least:g} to "):
+        rasterise({"GTV": squares(slices)}, GRID, "segmentation")
 
 
 def without_points(item):

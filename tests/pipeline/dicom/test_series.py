@@ -224,6 +224,8 @@ BAD = {
     changed("SeriesNumber", "A"): "IM0005: expected the field SeriesNumber as DICOM defines it",
     changed("ImageOrientationPatient", ["1", "0", "0", "0", "1"]): "field ImageOrientationPatient",
     changed("ImagePositionPatient", ["1", "0"]): "expected the field ImagePositionPatient as",
+    changed("FrameOfReferenceUID", "1.2.3"): "slices in one frame of reference, got 2",
+    changed("RescaleIntercept"): "IM0005: expected RescaleSlope and .* got RescaleSlope alone; exp",
 }
 
 

@@ -16,10 +16,12 @@ from dicom_grids import GRIDS, SHAPES, points_of, volume
 from dicom_series import write_frames, write_series
 from matplotlib.path import Path as Outline
 
+from glioquery.atlas import Grid
 from glioquery.pipeline.dicom.named_structures import StructureNames
 from glioquery.pipeline.dicom.outline_file import read_outlines
 from glioquery.pipeline.dicom.series import read_series
 from glioquery.pipeline.dicom_export.contour_writing import make_structure_set
+from glioquery.pipeline.dicom_export.parametric_map import make_parametric_map
 from glioquery.pipeline.dicom_export.segment_writing import make_segmentation
 from glioquery.pipeline.dicom_export.structure import Structure
 from glioquery.pipeline.dicom_export.study import read_study
@@ -169,3 +171,46 @@ def test_structures_of_an_image_of_frames_name_its_frames(tmp_path):
         assert (
             SHAPES[name](positions).all() and len(positions) == SHAPES[name](points_of(grid)).sum()
         )
+
+
+def test_cosines_that_are_rounded_do_not_stop_the_outputs(tmp_path):
+    """A series leaves 0.05 degrees from its right angles, which highdicom refuses."""
+    grid = GRIDS["oblique by 10"]
+    sheared = Grid(grid.shape, grid.affine @ (np.eye(4) + np.outer([0, 1, 0, 0], [5e-4, 0, 0, 0])))
+    write_series(tmp_path / "series", volume(sheared), sheared)
+    study = read_study(tmp_path / "series", "T1")
+    assert abs(study.grid.affine[:3, 0] @ study.grid.affine[:3, 1]) > 1e-4
+    t1 = read_series(tmp_path / "series", "T1")
+    structures = structures_on(study.grid)
+    make_segmentation(structures, study).save_as(tmp_path / "seg.dcm")
+    make_parametric_map(np.full(grid.shape, 0.5, np.float32), study, "Density", "Cells").save_as(
+        tmp_path / "map.dcm"
+    )
+    for structure in structures:
+        names = StructureNames((), (structure.name,))
+        found = read_outlines(tmp_path / "seg.dcm", "segmentation", names, t1)
+        assert found.grid == t1.grid
+        np.testing.assert_array_equal(found.values > 0, structure.mask)
+
+
+def test_contours_lie_in_the_planes_of_uneven_slices(tmp_path):
+    """Slices may lie up to 5 % of their distance from where even ones would."""
+    grid = GRIDS["oblique by 10"]
+    across = np.cross(*grid.affine[:3, :2].T)
+    off = np.random.default_rng(3).uniform(-0.02, 0.02, grid.shape[2]) * grid.spacing_mm[2]
+    places = {}
+    for k, path in enumerate(write_series(tmp_path / "series", volume(grid), grid)):
+        image = pydicom.dcmread(path)
+        moved = np.array(image.ImagePositionPatient, float)
+        moved += off[k] * across / np.linalg.norm(across) * [-1, -1, 1]
+        image.ImagePositionPatient = [f"{value:.6f}" for value in moved]
+        image.save_as(path)
+        places[image.SOPInstanceUID] = moved
+    study = read_study(tmp_path / "series", "T1")
+    made = make_structure_set(structures_on(study.grid), study)
+    normal = across / np.linalg.norm(across) * [-1, -1, 1]
+    for roi in made.ROIContourSequence:
+        for contour in roi.ContourSequence:
+            points = np.reshape(contour.ContourData, (-1, 3)).astype(float)
+            own = places[contour.ContourImageSequence[0].ReferencedSOPInstanceUID]
+            assert np.abs((points - own) @ normal).max() < 1e-3

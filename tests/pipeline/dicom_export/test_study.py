@@ -173,3 +173,13 @@ def test_a_series_without_a_frame_of_reference_cannot_be_referred_to(tmp_path):
     write_series(tmp_path / "a", volume(GRID), GRID, frame_uid=None)
     with pytest.raises(InputError, match="no frame of reference"):
         read_study(tmp_path / "a", "T1")
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SOPClassUID"])
+def test_a_series_that_names_no_study_or_class_is_refused_before_work(tmp_path, keyword):
+    for path in write_series(tmp_path / "series", volume(GRID), GRID):
+        image = pydicom.dcmread(path)
+        del image[keyword]
+        image.save_as(path)
+    with pytest.raises(InputError, match=f"expected the field {keyword} as DICOM defines it"):
+        read_study(tmp_path / "series", "T1")

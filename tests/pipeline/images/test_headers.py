@@ -329,3 +329,10 @@ def test_the_rules_stand_in_the_documentation():
     rows = ["| " + " | ".join(dataclasses.astuple(rule)) + " |" for rule in (*RULES, *PAIR_RULES)]
     said = page.read_text(encoding="utf-8").splitlines()
     assert [row for row in rows if row not in said] == []
+
+
+def test_a_qform_without_a_place_leaves_the_sform(tmp_path):
+    path = write_raw(tmp_path / "a.nii", VALUES, AFFINE, qoffset_x=np.nan, **sform(AFFINE))
+    found = read_nifti(path, "T1")
+    np.testing.assert_allclose(found.grid.affine, AFFINE)
+    assert "declares a qform that is no rotation; glioquery uses the sform" in found.notices[0]

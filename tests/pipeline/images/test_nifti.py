@@ -87,3 +87,21 @@ def test_a_pair_of_files_is_refused(tmp_path):
     nib.save(nib.Nifti1Pair(np.zeros(ROOM.shape, np.float32), np.eye(4)), tmp_path / "a.hdr")
     with pytest.raises(InputError, match=r"in one file .* got Nifti1Pair"):
         read_nifti(tmp_path / "a.hdr", "T1")
+
+
+@pytest.mark.parametrize("n_members", [1, 2, 3])
+def test_more_data_than_the_header_says_are_found_in_every_member_of_a_gzip_file(
+    tmp_path, n_members
+):
+    """bgzip writes many members, the last one empty; each says its own length alone."""
+    write_nifti(tmp_path / "a.nii", np.ones((50, 60, 70), np.uint8), Grid((50, 60, 70), np.eye(4)))
+    content = (tmp_path / "a.nii").read_bytes()
+    for name, held in (("whole", content), ("more", content + content)):
+        parts = (
+            np.array_split(np.frombuffer(held, np.uint8), n_members - 1) if n_members > 1 else []
+        )
+        parts = [part.tobytes() for part in parts] + [b""] if parts else [held]
+        (tmp_path / f"{name}.nii.gz").write_bytes(b"".join(map(gzip.compress, parts)))
+    assert read_nifti(tmp_path / "whole.nii.gz", "T1").values.sum() == 50 * 60 * 70
+    with pytest.raises(InputError, match="but the file holds"):
+        read_nifti(tmp_path / "more.nii.gz", "T1")

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -169,6 +170,38 @@ def test_dicom_files_of_an_earlier_inversion_stay_until_all_new_ones_are_complet
     with pytest.raises(OSError, match="No space"):
         write_dicom(Found, tmp_path, series=case[0])
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == earlier
+
+
+def test_of_dicom_files_that_could_not_all_be_moved_none_is_of_an_earlier_inversion(
+    case, tmp_path, monkeypatch
+):
+    study = read_study(case[0], "T1")
+    made = make_structure_set(
+        [Structure("Lesion", np.ones(study.grid.shape, bool), "GTV", (255, 0, 0))], study
+    )
+    for name in DICOM_FILES:
+        made.save_as(tmp_path / name, enforce_file_format=True)
+    found = SimpleNamespace(
+        checksums={"t1": study.sha256},
+        density=SimpleNamespace(u=None),
+        patient=SimpleNamespace(modality="t1"),
+    )
+    replace, moved = Path.replace, []
+
+    def failing(self, target):
+        if target.parent == tmp_path:
+            moved.append(target.name)
+            if len(moved) > 1:
+                raise OSError(5, "Input/output error")
+        return replace(self, target)
+
+    monkeypatch.setattr(dicom_outputs, "structures_of", lambda _: [])
+    for name in ("make_segmentation", "make_structure_set", "make_parametric_map"):
+        monkeypatch.setattr(dicom_outputs, name, lambda *_: made)
+    monkeypatch.setattr(Path, "replace", failing)
+    with pytest.raises(OSError, match="Input/output"):
+        write_dicom(found, tmp_path, series=case[0])
+    assert [path.name for path in tmp_path.glob("*.dcm")] == moved[:1]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import nibabel as nib
 import numpy as np
@@ -31,6 +32,7 @@ from glioquery.pipeline.results.result_folder import (
     find_results,
     list_files,
     only_run,
+    prepare_output,
     replaced,
     require_inputs_kept,
     require_names,
@@ -394,3 +396,9 @@ def test_request_and_thumbnail_of_a_cohort_belong_to_the_result(near, coarse, tm
     )  # by hand, over it
     assert not is_done(tmp_path, request)
     assert not (tmp_path / "request.json").exists() and find_faults(tmp_path) == []
+
+
+def test_two_threads_may_prepare_one_folder(tmp_path):
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(prepare_output, [tmp_path / "out"] * 1000))
+    assert set(made) == {tmp_path / "out"} and not list((tmp_path / "out").iterdir())
