@@ -291,13 +291,14 @@ def _draw_roc(trials: list[Trial], path: Path) -> None:
     figure = new_figure(5, 5)
     axes = figure.subplots()
     for name in trials[0].figures:
+        label = "all limits together" if name == "found" else name
         good, wrong = _sides(trials, name)
         limits = np.sort(np.concatenate([[-np.inf], good, wrong, [np.inf]]))
         axes.step(
             [np.mean(good < limit) for limit in limits],
             [np.mean(wrong < limit) for limit in limits],
             where="post",
-            label=f"{'all limits together' if name == 'told' else name} ({_area(good, wrong):.2f})",
+            label=f"{label} ({_area(good, wrong):.2f})",
         )
     axes.set_xlabel("share of good registrations that are called wrong")
     axes.set_ylabel("share of wrong registrations that are found")
