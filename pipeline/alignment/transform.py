@@ -18,9 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
-from scipy.io.matlab import MatReadError
 
 from ...atlas import SIMULATION_GRID, Grid
 from ...dbgen.machine.files import write_json
@@ -302,7 +300,7 @@ class AtlasTransform:
         settings, affine, (warp, grid), (inverse_warp, other) = (
             _read(folder / name, read)
             for name, read in (
-                (SETTINGS_FILE, lambda path: json.loads(path.read_text(encoding="utf-8"))),
+                (SETTINGS_FILE, _read_settings),
                 (AFFINE_FILE, read_itk_affine),
                 (WARP_FILE, read_itk_warp),
                 (INVERSE_WARP_FILE, read_itk_warp),
@@ -316,11 +314,15 @@ class AtlasTransform:
         return cls(affine, warp, inverse_warp, grid, settings)
 
 
+def _read_settings(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
 def _read(path: Path, read: Callable[[Path], Any]) -> Any:
     """What a file of a registration holds."""
     try:
         return read(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; name the folder of a registration") from None
-    except (OSError, ValueError, EOFError, ImageFileError, MatReadError) as error:
+    except Exception as error:  # of json, SciPy, nibabel or zlib: what a damaged file makes of them
         raise InputError(f"{path} is no file of a registration ({error})") from error

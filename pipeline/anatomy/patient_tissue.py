@@ -38,6 +38,9 @@ SPACING_MM = 2.0
 THICK_MM = 2.5
 """Voxels that are longer than this along an axis hold too much of several tissues."""
 
+MOST_INVERTED = 0.5
+"""Contrast by which white matter may be darker than grey in a T1 without it being told."""
+
 LEAST_CONTRAST = 3.0
 """Least contrast of white against grey matter in standard deviations of the noise. Below it, in
 experiments with virtual patients and added noise, the bent atlas is nearer to the truth."""
@@ -95,9 +98,11 @@ class PatientTissue:
         """Notices about it."""
         if self.source is not TissueSource.POOR_CONTRAST:
             return self.doubts
+        inverted = self.contrast is not None and self.contrast < -MOST_INVERTED
         return (
             f"The T1 separates white from grey matter poorly (contrast {self.contrast:.1f}, at "
-            f"least {LEAST_CONTRAST:g}): the tissue is that of the atlas, bent to the patient.",
+            f"least {LEAST_CONTRAST:g}): the tissue is that of the atlas, bent to the patient."
+            + (" White matter is darker than grey: is it a T1?" if inverted else ""),
         )
 
     @property

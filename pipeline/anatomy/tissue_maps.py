@@ -12,7 +12,7 @@ from ...paths import StrPath
 from ..images.frames import require_one_world, shared_grid
 from ..images.headers import Frames
 from ..images.nifti import Scan, read_nifti
-from ..images.resampling import resample_image
+from ..images.resampling import image_in_order_of, resample_image
 from ..patient.patient import Patient
 
 TISSUES = ("gm", "wm", "csf")
@@ -87,7 +87,8 @@ def lay_on_image(maps: TissueMaps, patient: Patient) -> tuple[TissueMaps, tuple[
     -------
     TissueMaps
         A grid that differs from the image's by rounding, or by a header's other frame, is replaced
-        by it; other maps keep their own.
+        by it, and the same voxels in another order of axes are put into its order; other maps keep
+        their own.
     tuple of str
         Notices for the user, about other frames.
 
@@ -106,7 +107,9 @@ def lay_on_image(maps: TissueMaps, patient: Patient) -> tuple[TissueMaps, tuple[
         notices += told
         if grid is None and patient.frames is not None and role in maps.frames:
             require_one_world(frames, name, patient.frames, "registered image")
-        laid.append(scan if grid is None else replace(scan, grid=grid))
+        laid.append(
+            image_in_order_of(patient.grid, scan) if grid is None else replace(scan, grid=grid)
+        )
     gm, wm, csf = laid
     return replace(maps, gm=gm, wm=wm, csf=csf), tuple(notices)
 

@@ -13,7 +13,12 @@ from ...solver import TumorMasks
 from ..images.frames import require_one_frame
 from ..images.labels import LabelConvention, outlines_from_labels, rounded_labels
 from ..images.nifti import ImageFile, Scan, read_nifti
-from ..images.resampling import resample_image, resample_masks
+from ..images.resampling import (
+    image_in_order_of,
+    in_order_of,
+    resample_image,
+    resample_masks,
+)
 from ..terminal.printing import print_notice
 
 
@@ -68,9 +73,10 @@ def read_ventricles(path: Path) -> NDArray[np.bool_]:
     """
     file = _read(path, "ventricles")
     mask = _mask_of(file, path, "give a mask of the ventricles alone")
-    if file.grid != SIMULATION_GRID:
-        scan = Scan(mask.astype(np.float32), file.grid)
-        mask = resample_image(scan, SIMULATION_GRID, averaged=True).values >= 0.5
+    scan = image_in_order_of(SIMULATION_GRID, Scan(mask.astype(np.float32), file.grid))
+    if scan.grid != SIMULATION_GRID:
+        scan = resample_image(scan, SIMULATION_GRID, averaged=True)
+    mask = scan.values >= 0.5
     if not mask.any():
         raise InputError(f"the ventricles {path} hold no voxel of the atlas's grid")
     return mask
@@ -84,6 +90,7 @@ def on_atlas(masks: TumorMasks, name: str) -> TumorMasks:
     InputError
         If nothing is left of them there.
     """
+    masks = in_order_of(SIMULATION_GRID, masks)
     if masks.grid == SIMULATION_GRID:
         return masks
     on_atlas = resample_masks(masks, SIMULATION_GRID)

@@ -190,11 +190,16 @@ def _scans(roots: Sequence[Path], participant: str, *, seg: str, images: str) ->
     scans = {}
     for role in ("t1", "t1c", "flair", "seg", "brain_mask"):
         for root in roots:
-            folder = root.joinpath(*f"sub-{participant}".split("_"), "anat")
-            found = [path for path in sorted(folder.glob("sub-*.nii*")) if _is_of(role, path, seg)]
-            if len(found) > 1 and images and role != "seg":
-                chosen = set(images.split("_"))
-                found = [path for path in found if chosen <= set(path.name.split("_"))] or found
+            label, *session = f"sub-{participant}".split("_")
+            folder = root.joinpath(label, *session, "anat")
+            found = [
+                path for path in sorted(folder.glob(f"{label}_*.nii*")) if _is_of(role, path, seg)
+            ]
+            chosen = set((seg if role == "seg" else images).split("_")) - {""}
+            if len(found) > 1 and chosen:
+                found = [path for path in found if chosen <= _entities(path)] or found
+                exact = [path for path in found if chosen == _entities(path) - {label, *session}]
+                found = exact if len(exact) == 1 else found
             if len(found) > 1:
                 option = "--seg" if role == "seg" else "--images"
                 raise InputError(
@@ -223,10 +228,20 @@ def _is_of(role: str, path: Path, seg: str) -> bool:
     return role == "flair" or ("ce" in told) == (role == "t1c")
 
 
+def _entities(path: Path) -> set[str]:
+    """The entities of a file's name."""
+    return set(path.name.split("_")[:-1])
+
+
 def _difference(paths: Sequence[Path]) -> str:
-    """An entity that only the first name has."""
-    first, *others = (path.name.split("_")[:-1] for path in paths)
-    own = [entity for entity in first if all(entity not in other for other in others)]
+    """An entity that only one of the names has."""
+    every = [_entities(path) for path in paths]
+    own = [
+        entity
+        for path, held in zip(paths, every, strict=True)
+        for entity in path.name.split("_")
+        if entity in held and sum(entity in other for other in every) == 1
+    ]
     return own[0] if own else "acq-mprage"
 
 

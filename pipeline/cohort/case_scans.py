@@ -66,7 +66,7 @@ def _followed(scans: Sequence[Case]) -> tuple[Case, list[str]]:
         faults.append(str(error))
     for case in others:
         scan = f"the scan of day {say_day(case.day or 0.0)}"
-        if set(case.scans) != OF_LATER_SCANS or is_dicom(case.scans["t1"]):
+        if set(case.scans) != OF_LATER_SCANS or any(map(is_dicom, case.scans.values())):
             faults.append(f"{scan} has NIfTI files of t1 and seg, no others")
         elif case.labels != first.labels:
             faults.append(f"{scan} has other labels than the first")

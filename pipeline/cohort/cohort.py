@@ -38,6 +38,7 @@ from ..patient.named_files import ROLES, input_sha256
 from ..pictures.drawing import drawn
 from ..pictures.patient_pictures import draw_thumbnail
 from ..results.dicom_places import remove_dicom, require_dicom_places
+from ..results.json_values import plain
 from ..results.outputs import write_inversion
 from ..results.result_folder import (
     RESULT_FILE,
@@ -138,6 +139,7 @@ def invert_cohort(
     todo: dict[int, dict[str, Any]] = {}
     for i, (case, folder) in enumerate(zip(cases, folders, strict=True)):
         try:
+            _require_treatable(case, database)
             request = describe_request(
                 case,
                 database,
@@ -150,7 +152,7 @@ def invert_cohort(
             said = f"cannot read {unread.filename}: {unread.strerror}"
             outcomes[i] = Outcome(case, folder, kept=False, error=said)
             continue
-        except InputError as unfit:  # a folder that holds no one series
+        except InputError as unfit:  # a folder that holds no one series, or treatments
             outcomes[i] = Outcome(case, folder, kept=False, error=explained(unfit))
             continue
         if is_done(folder, request) and _has_dicom(case):
@@ -243,7 +245,10 @@ def invert_case(
         register_model(model)
         if case.dicom is not None:
             require_dicom_places(case.dicom, case.files.values())
-        with only_run(folder):
+        with contextlib.ExitStack() as held:
+            held.enter_context(only_run(folder))
+            if case.dicom is not None:
+                held.enter_context(only_run(case.dicom))
             require_names(folder)
             require_inputs_kept(folder, case.files.values())
             inputs = load_inputs(
@@ -299,6 +304,14 @@ def _opened(database: Path, checksum: str, model: type) -> Database:
     return Database.open(database)
 
 
+def _require_treatable(case: Case, database: Database) -> None:
+    """See that a case's treatments can act on the database's growths."""
+    if case.treatments:
+        from ...solver.treated_state import require_treatable  # here: it imports JAX
+
+        require_treatable(database.model, case.treatments)
+
+
 def _require_refinement(cases: Sequence[Case], options: InversionOptions) -> None:
     """See that tissue maps are given only if they are used."""
     given = [case.identifier for case in cases if case.tissue is not None]
@@ -345,7 +358,7 @@ def describe_request(
         further["anonymous"] = anonymous
         # The path itself is nothing for a result, which names no patient.
         further["dicom"] = hashlib.sha256(bytes(case.dicom.resolve())).hexdigest()
-    return {
+    request = {
         "id": case.identifier,
         "inputs_sha256": {role: input_sha256(role, path) for role, path in case.files.items()},
         "labels": case.labels,
@@ -358,6 +371,8 @@ def describe_request(
         "version": version("glioquery"),
         **further,
     }
+    made: dict[str, Any] = plain(request)
+    return made
 
 
 def _has_dicom(case: Case) -> bool:

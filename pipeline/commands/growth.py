@@ -169,11 +169,14 @@ def simulate_command(
 
     prepare_jax()
     atlas = load_atlas()
+    tissue = Tissue.from_atlas(atlas)
     given_then = [
-        read_map(one).after(0.0, lambda scan: resample_image(scan, atlas.grid).values)
+        read_map(one).after(
+            0.0, lambda scan: resample_image(scan, atlas.grid).values, tissue.domain
+        )
         for one in listed
     ]
-    run = simulate(Tissue.from_atlas(atlas), parameters, model=chosen, treatments=given_then)
+    run = simulate(tissue, parameters, model=chosen, treatments=given_then)
     if run.status is Status.NOT_FINITE:
         raise FailedError(f"{run.parameters}: {run.status.value}")
     write_nifti(output, run.density.u, run.density.grid)

@@ -126,13 +126,18 @@ def darken_background(
     Raises
     ------
     InputError
-        If there is nothing but background, or values fall far below 0 without a constant
-        background.
+        If there is nothing but background, or two values as in a mask, or values fall far below 0
+        without a constant background.
     """
     level = _level_of_border(values)
     lit = values[values != 0]
     if lit.size == 0:
         raise InputError(f"{name}: it holds no positive intensity; is it the right file?")
+    if lit.size < values.size and lit.min() == lit.max():
+        raise InputError(
+            f"{name}: expected an image, got the values 0 and {lit.max():.4g} alone, as a mask has "
+            "them; give the image (a brain mask is given as such)"
+        )
     low, high = np.percentile(lit, [1, 99])
     has_negatives = bool(low < -FOREGROUND_FRACTION * high)
     if level is None and has_negatives:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...dbgen import Database
+from ...errors import InputError
 from ...query import search
 from ...query.index.opening import open_index
 from ...solver import Thresholds, TumorMasks
@@ -204,7 +205,7 @@ def find_growth(
         with steps("refine in the own anatomy"):
             try:
                 own = grow_in_patient(database, patient, transform, atlas, findings, own_tissue)
-            except NoGrowthError as error:
+            except (NoGrowthError, InputError) as error:  # that on the atlas stands
                 notices.append(f"The growth in the patient's own anatomy found nothing: {error}.")
     notices += doubts_of_core(patient, database.core_min_ml)
     return PatientGrowth(

@@ -8,6 +8,7 @@ from ...dbgen import Database
 from ...dbgen.store.embedded import embedded_database
 from ...errors import InputError
 from ...solver.own_settings import own_arithmetic
+from ...solver.treated_state import require_treatable
 from ..anatomy.tissue_maps import TissueMaps
 from ..fit.refinement import NoGrowthError
 from ..patient.patient import Patient
@@ -60,8 +61,9 @@ def invert(
     ------
     InputError
         If the index is damaged or of another state of the database, the database does not support
-        the options, tissue maps do not lie on the brain or are given without a refinement; later,
-        if the registered outline misses the atlas's brain or every stored tumour.
+        the options, its model not the treatments, tissue maps do not lie on the brain or are given
+        without a refinement; later, if the registered outline misses the atlas's brain or every
+        stored tumour.
     MissingError
         If the database has no index.
     FailedError
@@ -80,6 +82,8 @@ def invert(
             )
         options = dataclasses.replace(options, own_anatomy=True)
     source = embedded_database() if database is None else database
+    if follow_up is not None and follow_up.treatments:
+        require_treatable(source.model, [one.listed for one in follow_up.treatments])
     growth = find_growth(patient, source, options, tissue=tissue, steps=steps)
     inversion = map_growth(growth, steps)
     return inversion if follow_up is None else _with_outlook(inversion, follow_up, steps)

@@ -86,7 +86,7 @@ def follow_scans(growth: PatientGrowth, follow_up: FollowUp) -> PatientOutlook:
     along = growth.transform.to_patient if own is None else SAME_WORLD
     scans = tuple(_in_patient(growth, outlook, day, along)[0] for day in outlook.scans)
     ahead = [_in_patient(growth, outlook, day, along) for day in outlook.forecast]
-    drawn = (growth.patient.masks, *(scan.outlines for scan in follow_up.later))
+    drawn = (growth.patient.outlines, *(scan.outlines for scan in follow_up.later))
     outlined_ml = tuple(masks.whole_ml for masks in drawn)
     check = None
     if n_scans > 2:
@@ -133,7 +133,11 @@ def _follow(
         tissue,
         (DatedOutlines(first, follow_up.first_day), *later),
         tuple(
-            one.after(follow_up.first_day, lambda scan: resample_image(scan, grid, into).values)
+            one.after(
+                follow_up.first_day,
+                lambda scan: resample_image(scan, grid, into).values,
+                tissue.domain,
+            )
             for one in follow_up.treatments
         ),
     )

@@ -25,6 +25,9 @@ MIN_IN_HULL = 0.75
 """The same inside the brain's convex hull, where the brain itself leaves the tumour out. A tumour
 at the surface may bulge out of the hull of what is left."""
 
+MOST_OF_BRAIN = 0.6
+"""Largest share of the brain that a tumour fills. The largest, with oedema, fill a third."""
+
 ADDED_SHARE = 0.05
 """Share of an outlined tumour outside the brain from which on the brain mask left it out."""
 
@@ -49,9 +52,16 @@ def judge_tumour(
     Raises
     ------
     InputError
-        If most of the tumour lies outside the brain, and outside its convex hull, too.
+        If most of the tumour lies outside the brain, and outside its convex hull, too; or if it
+        fills most of the brain.
     """
     share = _share_inside(masks, brain, grid)
+    filled = share * masks.whole_ml / float(brain.sum() * grid.voxel_ml)
+    if filled > MOST_OF_BRAIN:
+        raise InputError(
+            f"the outlined tumour fills {filled:.0%} of the brain of the image, as the mask of a "
+            f"brain does (expected at most {MOST_OF_BRAIN:.0%}); give the outlines of the tumour"
+        )
     if share >= 1 - ADDED_SHARE:
         return False, []
     if share < MIN_IN_BRAIN and _share_in_hull(masks, brain, grid) < MIN_IN_HULL:

@@ -34,7 +34,7 @@ from ..images.foreground import (
 from ..images.headers import Frames
 from ..images.labels import LabelConvention
 from ..images.nifti import Scan
-from ..images.resampling import in_order_of, resample_image, resample_masks
+from ..images.resampling import image_in_order_of, in_order_of, resample_image, resample_masks
 from ..steps import Step, Steps, silent
 from .brain_option import BrainWay, checked_way
 from .coregistration import align, measure_agreement, move
@@ -188,7 +188,8 @@ class Patient:
         bool array of the grid's shape
         """
         brain = self.brain_drawn or Scan(self.brain.astype(np.float32), self.grid)
-        outlines = self.outlines
+        brain = image_in_order_of(grid, brain)
+        outlines = in_order_of(grid, self.outlines)
         if brain.grid != grid:
             brain = resample_image(brain, grid, averaged=True)
         if outlines.grid != grid:

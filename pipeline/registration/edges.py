@@ -31,9 +31,12 @@ BLUR_REACH = 4.0
 EDGE_SHARE = 0.1
 """Share of the atlas's brain, with the strongest gradients, that counts as tissue edges."""
 
-EDGE_CLEARANCE_MM = (10.0, 4.0)
-"""Distance of the edges from the lesion and from the brain's surface. The Dice measures the
-surface, and a deformation alone can correct it."""
+SURFACE_CLEARANCE_MM = 10.0
+"""Distance of the edges from the brain's surface. The Dice measures the surface, and a deformation
+alone can correct it."""
+
+LESION_CLEARANCE_MM = 4.0
+"""Distance of the edges from the lesion, which the atlas has not."""
 
 EDGE_POINTS = 12_000
 """Most edges that are compared."""
@@ -47,9 +50,12 @@ def measure_edges(
     Returns
     -------
     agreement, advantage : float
-        See `RegistrationQuality.edge_agreement` and `edge_advantage`.
+        See `RegistrationQuality.edge_agreement` and `edge_advantage`; NaN where the lesion leaves
+        no edge.
     """
     points, expected = _atlas_edges(masks, atlas)
+    if not len(points):
+        return float("nan"), float("nan")
     # d I / d x on the atlas by central differences of the patient's image, looked up in place.
     reach = np.ceil(BLUR_REACH * _blur_voxels(patient.grid)) + 1
     seen = patient.t1.part(bounding_box(patient.t1.values != 0, reach))
@@ -89,16 +95,17 @@ def _atlas_edges(masks: TumorMasks, atlas: Atlas) -> tuple[NDArray[Any], NDArray
     """World coordinates (n, 3) of the atlas's tissue edges, and its gradients (3, n) there."""
     grid, (inside, gradient) = atlas.t1_grid, deep_gradients(atlas)
     if masks.whole.any():
-        margin = np.ceil(EDGE_CLEARANCE_MM[1] / np.array(masks.grid.spacing_mm))
+        margin = np.ceil(LESION_CLEARANCE_MM / np.array(masks.grid.spacing_mm))
         box = bounding_box(masks.whole, margin)
         distance = ndimage.distance_transform_edt(~masks.whole[box], masks.grid.spacing_mm)
         near = np.zeros(masks.grid.shape, bool)
-        near[box] = distance <= EDGE_CLEARANCE_MM[1]
+        near[box] = distance <= LESION_CLEARANCE_MM
         there = np.rint(masks.grid.to_voxel(grid.to_world(inside))).astype(int)
         is_clear = ~near[tuple(there.T)]
         inside, gradient = inside[is_clear], gradient[:, is_clear]
     strength = np.linalg.norm(gradient, axis=0)
-    edges = np.flatnonzero(strength >= np.quantile(strength, 1 - EDGE_SHARE))
+    least = np.quantile(strength, 1 - EDGE_SHARE) if strength.size else 0
+    edges = np.flatnonzero(strength >= least)
     edges = edges[:: -(-len(edges) // EDGE_POINTS)]
     return grid.to_world(inside[edges]), gradient[:, edges]
 
@@ -123,7 +130,7 @@ def deep_gradients(atlas: Atlas) -> tuple[NDArray[np.int16], NDArray[np.float32]
     spacing = np.array(t1.grid.spacing_mm)
     gradient = np.stack(np.gradient(_blurred(t1), *spacing))
     depth = ndimage.distance_transform_edt(without_holes(t1.values > 0), spacing)
-    inside = np.argwhere(depth > EDGE_CLEARANCE_MM[0])
+    inside = np.argwhere(depth > SURFACE_CLEARANCE_MM)
     found = gradient[:, *inside.T]
     return (inside + [side.start for side in box]).astype(np.int16), found
 

@@ -85,8 +85,13 @@ def judge_placement(masks: TumorMasks, atlas: Atlas, *, name: str, remedy: str) 
     Raises
     ------
     InputError
-        If no voxel of the whole outline lies there.
+        If the whole outline is empty, or no voxel of it lies there.
     """
+    if not masks.whole.any():
+        raise InputError(
+            f"{name}: nothing of the outlines is left on a grid of {masks.grid}: they are too "
+            "small for its voxels; give the outline of a tumour"
+        )
     share = share_in_brain(masks, atlas)
     if share == 0:
         raise InputError(

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from ...atlas import Atlas, load_atlas
+from ...atlas import Atlas, Grid, load_atlas
+from ...atlas.regions import bounding_box
 from ...query.dice import dice_of
 from ...solver import TumorMasks
 from ..alignment.transform import AtlasTransform
@@ -50,9 +52,12 @@ MIN_ROUND_TRIP_DICE = 0.90
 MAX_VOLUME_ERROR = 0.05
 """An outline's volume change must be what the map's Jacobian says it is, to this fraction."""
 
-MIN_JUDGED_ML = 2.0
-"""Smallest volume that is judged. Smaller outlines have so few 2 mm voxels that rounding alone
-exceeds the two limits above."""
+MIN_DEEP_ML = 1.5
+"""Smallest `OutlineQuality.deep_ml` that is judged: that of a ball of 3 ml. Of smaller or thinner
+outlines, voxels of 2 mm keep so little that rounding alone exceeds the two limits above."""
+
+DEEP_MM = 2.0
+"""Depth inside an outline, one voxel of the simulation grid."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class OutlineQuality:
         patient_ml / (atlas_ml x mean_jacobian); 1 when the Jacobian explains the change.
     round_trip_dice : float
         Outline against itself, carried to the atlas and back.
+    deep_ml : float
+        Volume in the patient more than `DEEP_MM` inside the outline.
     """
 
     patient_ml: float
@@ -76,6 +83,7 @@ class OutlineQuality:
     mean_jacobian: float
     volume_ratio: float
     round_trip_dice: float
+    deep_ml: float
 
 
 @dataclass(frozen=True)
@@ -180,7 +188,7 @@ class RegistrationQuality:
                 f"percentile; expected at most {MAX_INVERSE_ERROR_MM:g} mm)."
             )
         for name, outline in (("core", self.core), ("whole tumour", self.whole)):
-            if outline.patient_ml < MIN_JUDGED_ML:
+            if outline.deep_ml < MIN_DEEP_ML:
                 continue
             if outline.atlas_ml == 0:
                 found.append(
@@ -228,7 +236,7 @@ def assess_registration(
     brain = transform.image_to_atlas(patient.t1, own.grid, nearest=True).values > 0
     jacobian = transform.jacobian(atlas.grid)
     inside = jacobian[atlas.brain]
-    back = transform.masks_to_patient(masks, patient.grid)
+    back = transform.masks_to_patient(masks, patient.outlines.grid)
     agreement, advantage = measure_edges(patient, transform, masks, atlas)
     return RegistrationQuality(
         brain_dice=dice_of(brain, own.values > 0, empty_score=float("nan")),
@@ -259,8 +267,9 @@ def measure_warp_turn_deg(transform: AtlasTransform, atlas: Atlas) -> float:
 def _outline(
     patient: Patient, masks: TumorMasks, back: TumorMasks, jacobian: NDArray[Any], name: str
 ) -> OutlineQuality:
-    own, there, again = (getattr(m, name) for m in (patient.masks, masks, back))
-    patient_ml = float(own.sum() * patient.grid.voxel_ml)
+    drawn = patient.outlines
+    own, there, again = (getattr(m, name) for m in (drawn, masks, back))
+    patient_ml = float(own.sum() * drawn.grid.voxel_ml)
     atlas_ml = float(there.sum() * masks.grid.voxel_ml)
     mean = float(jacobian[there].mean(dtype=np.float64)) if there.any() else float("nan")
     return OutlineQuality(
@@ -269,7 +278,16 @@ def _outline(
         mean_jacobian=mean,
         volume_ratio=patient_ml / (atlas_ml * mean) if there.any() else float("nan"),
         round_trip_dice=dice_of(own, again, empty_score=float("nan")),
+        deep_ml=_deep_ml(own, drawn.grid),
     )
+
+
+def _deep_ml(mask: NDArray[np.bool_], grid: Grid) -> float:
+    """See `OutlineQuality.deep_ml`."""
+    if not mask.any():
+        return 0.0
+    depth = ndimage.distance_transform_edt(mask[bounding_box(mask, 1)], grid.spacing_mm)
+    return float((depth > DEEP_MM).sum() * grid.voxel_ml)
 
 
 def _inverse_error_mm(patient: Patient, transform: AtlasTransform) -> float:

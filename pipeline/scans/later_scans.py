@@ -26,7 +26,7 @@ from ..patient.patient import MIN_AGREEMENT, Patient
 from ..patient.patient_files import PatientFiles, read_patient_files
 from .dated_outlines import DatedOutlines, in_order
 from .placed_treatments import PlacedTreatment, read_map
-from .scan_days import ScanFiles, say_day
+from .scan_days import ScanFiles, require_ahead, require_days, say_day
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,9 +132,19 @@ def load_follow_up(
     Raises
     ------
     InputError
-        If a file is no image of a head, no segmentation or no map of a treatment, a T1 shares too
+        If a later scan is of no later day, or a day to forecast cannot be, before anything is read;
+        if a file is no image of a head, no segmentation or no map of a treatment, a T1 shares too
         little with the first, or the outlined tumour shrinks untreated.
     """
+    if forecast:
+        require_ahead(forecast)
+    require_days([first_day, *(one.day for one in later)])
+    earliest = min((one.day for one in later), default=first_day)
+    if earliest < first_day:
+        raise InputError(
+            f"expected later scans than the patient's, of day {say_day(first_day)}, got one of day "
+            f"{say_day(earliest)}: load the patient from the earliest scan"
+        )
     read = [
         (one, _read(one, convention, seg_grid, keep_islands))
         for one in sorted(later, key=lambda one: one.day)

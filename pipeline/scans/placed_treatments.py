@@ -34,7 +34,12 @@ class PlacedTreatment:
     map: Scan | None = None
     checksum: str | None = None
 
-    def after(self, day: float, carried: Callable[[Scan], NDArray[np.float32]]) -> Treatment:
+    def after(
+        self,
+        day: float,
+        carried: Callable[[Scan], NDArray[np.float32]],
+        domain: NDArray[np.bool_],
+    ) -> Treatment:
         """The solver's treatment, counted from a day.
 
         Parameters
@@ -43,16 +48,18 @@ class PlacedTreatment:
             Day from which the solver counts, as the list counts days.
         carried : callable
             Brings a map to the tissue's grid.
+        domain : bool array
+            The tissue on its grid.
 
         Raises
         ------
         InputError
-            If a mask marks no voxel there.
+            If a mask marks no voxel of the tissue.
         """
         if self.map is None:
             return self.listed.on(self.listed.day - day)
         values = carried(self.map)
-        if self.listed.kind == "resection" and not (values >= MARKED).any():
+        if self.listed.kind == "resection" and not (values[domain] >= MARKED).any():
             raise InputError(
                 f"the {MAPS['resection']} {self.listed.map} marks no voxel of the tissue: it lies "
                 "in the world of the scan that the list names"
@@ -96,7 +103,7 @@ def read_map(listed: ListedTreatment) -> PlacedTreatment:
     file = read_nifti(listed.map, MAPS[listed.kind])
     values = np.asarray(file.values, np.float32)
     if listed.kind == "resection":
-        if len(np.unique(values)) != 2 or values.min() != 0:
+        if len(found := np.unique(values)) != 2 or found[0] != 0 or found[1] % 1 != 0:
             raise InputError(
                 f"{name}: expected 0 outside the cavity and one other whole number inside"
             )

@@ -101,20 +101,38 @@ def parse_ahead(text: str) -> tuple[float, ...]:
     Raises
     ------
     InputError
-        If they are not numbers above 0 with at most three decimals, which the names of files can
-        tell apart, or more than `MOST_DAYS`.
+        If they are no numbers, or as `require_ahead`.
     """
     try:
         days = sorted({float(part) for part in text.split(",")})
     except ValueError:
         days = []
-    fits = all(0 < day < math.inf and day == round(day, 3) for day in days)
+    require_ahead(days, text)
+    return tuple(days)
+
+
+def require_ahead(days: Sequence[float], said: object = None) -> None:
+    """See that days to forecast, counted from the last scan, can be.
+
+    Parameters
+    ----------
+    days : sequence of float
+    said : object, optional
+        What the user gave, for the message; the days by default.
+
+    Raises
+    ------
+    InputError
+        If there are none or more than `MOST_DAYS`, or one is not above 0, has more than three
+        decimals, which the names of files can tell apart, or lies beyond `MOST_APART_DAYS`.
+    """
+    fits = all(0 < day <= MOST_APART_DAYS and day == round(day, 3) for day in days)
     if not (0 < len(days) <= MOST_DAYS and fits):
         raise InputError(
             f"a forecast names at most {MOST_DAYS} numbers of days after the last scan, each above "
-            f"0 with at most three decimals, as in 90,180; got {text!r}"
+            f"0, with at most three decimals and up to {MOST_APART_DAYS:g}, as in 90,180; got "
+            f"{tuple(days) if said is None else said!r}"
         )
-    return tuple(days)
 
 
 def require_days(days: Sequence[float]) -> None:

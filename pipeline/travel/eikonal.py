@@ -225,8 +225,8 @@ def _side(
 ) -> Callable[[Array], tuple[Array, Array]]:
     """The time beside each voxel of a block on one side along an axis, and its weight.
 
-    That of a difference of second order is T_1 + (T_1 - T_2) / 3 with the weight 9 / 4 h^2; `FAR`
-    where the side is not upwind in the first scheme.
+    A difference of second order has the time T_1 + (T_1 - T_2) / 3 and the weight 9 / 4 h^2. The
+    time is `FAR` where the side is not upwind in the first scheme.
     """
     one, two = (_shifted(first, axis, sign * by) for by in (1, 2))
     is_upwind, is_second = one < first[INSIDE], two <= one

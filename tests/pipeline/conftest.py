@@ -178,7 +178,7 @@ def unviewed(monkeypatch):
 @pytest.fixture(scope="session")
 def registered(known):
     """What stands for a registration: the map to the atlas is the known one."""
-    outline = OutlineQuality(20.0, 20.0, 1.0, 1.0, 0.99)
+    outline = OutlineQuality(20.0, 20.0, 1.0, 1.0, 0.99, 15.0)
     quality = RegistrationQuality(
         brain_dice=0.98, edge_agreement=0.6, edge_advantage=0.1, warp_turn_deg=0.5,
         jacobian_min=0.9, jacobian_mean=1.0, jacobian_max=1.1, folding_fraction=0.0,

@@ -1,5 +1,7 @@
 """Carrying points, outlines and densities, against maps that are known exactly."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import scipy.io
@@ -131,6 +133,27 @@ def test_a_damaged_file_is_named_in_one_line(known, tmp_path, file, share):
     with pytest.raises(InputError, match=rf"{file}(: no such| is no) file") as refused:
         AtlasTransform.load(tmp_path)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("file", [SETTINGS_FILE, AFFINE_FILE, WARP_FILE])
+def test_whatever_is_damaged_is_told_in_one_line(known, tmp_path, file):
+    known.save(tmp_path)
+    rng = np.random.default_rng(6)
+    whole = np.frombuffer((tmp_path / file).read_bytes(), np.uint8)
+    for _ in range(40):
+        damaged = whole.copy()
+        at = rng.integers(0, min(len(whole), 400), 4)
+        damaged[at] = rng.integers(0, 256, 4)
+        (tmp_path / file).write_bytes(damaged.tobytes())
+        with contextlib.suppress(InputError):
+            AtlasTransform.load(tmp_path)
+
+
+def test_settings_that_are_no_table_are_refused(known, tmp_path):
+    known.save(tmp_path)
+    (tmp_path / SETTINGS_FILE).write_text("[1]")
+    with pytest.raises(InputError, match="is no file of a registration"):
+        AtlasTransform.load(tmp_path)
 
 
 def test_another_transform_of_itk_is_no_affine(known, tmp_path):

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from array_orders import SAGITTAL, reordered
 
 from glioquery.atlas import Grid
 from glioquery.errors import InputError
@@ -185,9 +186,11 @@ def test_given_maps_on_the_images_voxels_are_not_smoothed():
     patient = Patient(t1, "t1", masks, None, None, {}, (), brain_mask=brain)
     assert patient.field.grid != grid
     outside = patient.field.cut(brain & ~whole)
-    for apart_mm in (0, 0.05):  # rounded in a header
-        there = Grid(grid.shape, grid.affine + np.outer([apart_mm, 0, 0, 0], K))
-        given = TissueMaps(*[Scan(noisy, there)] * 3, checksums={})
+    rounded = Grid(grid.shape, grid.affine + np.outer([0.05, 0, 0, 0], K))
+    for scan in (
+        Scan(noisy, grid), Scan(noisy, rounded), Scan(*reordered(noisy, grid, SAGITTAL))
+    ):  # fmt: skip
+        given = TissueMaps(*[scan] * 3, checksums={})
         found = find_tissue(patient, STILL, ATLAS, given=given)
         for values in (found.wm, found.gm, found.csf):
             np.testing.assert_array_equal(values[outside], patient.field.cut(noisy)[outside])

@@ -52,7 +52,7 @@ def test_what_needs_scans_is_refused_without(option, tmp_path):
         ([0], {}, None, "given once: name two scans or more"),
         ([0, 0], {}, None, "two scans are of day 0"),
         ([0, 9], {"--t1": "t1.nii"}, None, "takes the place of --t1: leave --t1 out"),
-        ([0, 9], {}, "0,30", "each above 0 .* got .0,30"),
+        ([0, 9], {}, "0,30", "each above 0, .* got .0,30"),
         ([0, 9], {}, ",".join(map(str, range(1, 99))), "at most"),
         ([0, "soon"], {}, None, "soon"),
     ],

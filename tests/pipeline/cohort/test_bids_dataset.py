@@ -247,3 +247,26 @@ def test_other_calls_are_refused(dataset, capsys, tmp_path, monkeypatch, argumen
     code, _, err = run(capsys, "bids", dataset, *arguments, "--labels", "brats2021")
     assert code == 2 and told in err and len(err.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_files_that_name_another_participant_are_not_taken(tmp_path):
+    dataset = make_dataset(
+        tmp_path / "bids",
+        "sub-01/anat/sub-01_T1w.nii.gz",
+        "sub-01/anat/sub-011_T1w.nii.gz",
+        "sub-01/anat/sub-02_T1w.nii.gz",
+        SEGMENTED + "sub-01/anat/sub-01_desc-tumor_dseg.nii.gz",
+    )
+    (case,) = found(dataset).cases
+    assert case.scans["t1"].name == "sub-01_T1w.nii.gz"
+
+
+def test_the_one_file_with_the_named_entities_and_no_others_is_taken(tmp_path):
+    names = [f"sub-01/anat/sub-01_desc-tumor{more}_dseg.nii.gz" for more in ("", "_label-core")]
+    dataset = make_dataset(
+        tmp_path / "bids", "sub-01/anat/sub-01_T1w.nii.gz", *(SEGMENTED + name for name in names)
+    )
+    (case,) = found(dataset, seg="desc-tumor").cases
+    assert case.scans["seg"].name == "sub-01_desc-tumor_dseg.nii.gz"
+    with pytest.raises(InputError, match="as in --seg label-core"):
+        found(dataset, seg="")

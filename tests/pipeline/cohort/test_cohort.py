@@ -35,6 +35,7 @@ from glioquery.pipeline.results.result_folder import RESULT_FILE
 from glioquery.pipeline.scans.later_scans import FollowUp
 from glioquery.pipeline.scans.placed_treatments import PlacedTreatment
 from glioquery.solver.listed_treatments import ListedTreatment
+from glioquery.solver.models import FisherKolmogorovMassEffect
 
 DEFAULT = InversionOptions()
 """What a cohort is inverted with if nothing else is asked for."""
@@ -298,3 +299,24 @@ def test_a_cohort_of_virtual_patients_is_inverted_and_resumed(ray, database, tmp
     assert result["quality"]["brain_dice"] > 0.95
     virtual, bad = invert_cohort(database, cases, tmp_path / "out")
     assert virtual.kept and not bad.kept
+
+
+def test_options_of_numpy_decide_a_result_as_others_do(database, files):
+    case = Case("a", {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}, "brats2021")
+    numbers = InversionOptions(seed=np.int64(2), resolution_mm=np.float32(2.5), k=np.int64(7))
+    request = describe_request(case, database, numbers)
+    assert json.loads(json.dumps(request)) == request
+    plain = describe_request(case, database, InversionOptions(seed=2, resolution_mm=2.5, k=7))
+    assert request == plain
+
+
+def test_treatments_that_the_model_cannot_take_are_told_before_any_work(
+    database, files, monkeypatch
+):
+    scans = {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}
+    (files / "cavity.nii.gz").write_bytes(b"a mask")
+    resection = ListedTreatment("resection", 20.0, {}, map=files / "cavity.nii.gz")
+    case = Case("a", scans, "brats2021", treatments=(resection,))
+    monkeypatch.setattr(Database, "model", FisherKolmogorovMassEffect())
+    (outcome,) = invert_cohort(database, [case], files / "out")
+    assert "has pushed elsewhere: leave it out" in outcome.error

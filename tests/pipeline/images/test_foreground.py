@@ -64,6 +64,7 @@ def test_what_is_no_image_is_refused(brain_2mm):
     for values, message in (
         (np.zeros((9, 9, 9), np.float32), "no positive intensity"),
         (np.full((9, 9, 9), 3, np.float32), "holds 3 everywhere"),
+        (np.eye(9, dtype=np.float32)[None] * 3, "values 0 and 3 alone, as a mask has them"),
         (noise, "before it was normalised"),
     ):
         with pytest.raises(InputError, match=f"^T1 a: .*{message}"):

@@ -79,7 +79,7 @@ def seen_twice(database, scale=1.0):
         masks=masks[0],
         findings=SimpleNamespace(refinement=None),
         patient=SimpleNamespace(
-            grid=grid, masks=drawn[0], brain_with_tumour=database.atlas.brain | drawn[0].whole
+            grid=grid, outlines=drawn[0], brain_with_tumour=database.atlas.brain | drawn[0].whole
         ),
         grown_in_patient=None,
     )
@@ -174,7 +174,7 @@ def outlook_of_three(monkeypatch):
         growth = SimpleNamespace(
             database=SimpleNamespace(tissue=None, thresholds=None), masks=None,
             grown_in_patient=own, transform=SimpleNamespace(to_atlas=None, to_patient="to atlas"),
-            patient=SimpleNamespace(masks=SimpleNamespace(whole_ml=9.0)),
+            patient=SimpleNamespace(outlines=SimpleNamespace(whole_ml=9.0)),
         )  # fmt: skip
         usual = {
             "_follow": lambda *_: SimpleNamespace(scans=scans, tissue=None),

@@ -270,3 +270,11 @@ def test_slightly_negative_background_is_no_head(brain_4mm):
     noisy = brain_4mm.values + np.where(brain_4mm.values > 0, 0, rng.normal(-10, 5, (64,) * 3))
     volume = foreground(noisy.astype(np.float32)).sum()
     assert volume == pytest.approx(foreground(brain_4mm.values).sum(), rel=0.02)
+
+
+def test_a_brain_mask_is_no_tumour(files, brain_4mm):
+    brain = foreground(brain_4mm.values)
+    for mask in (brain, ndimage.binary_erosion(brain, iterations=2)):
+        write_nifti(files["seg"], mask.astype(np.uint8) * 2, COARSE_GRID)
+        with pytest.raises(InputError, match=r"tumour fills \d+% of the brain .* mask of a brain"):
+            load_patient(**files)

@@ -208,3 +208,9 @@ def test_an_inversion_whose_outline_lands_elsewhere_is_refused(
         monkeypatch.setattr(growth, "register_and_assess", land)
         with pytest.raises(InputError, match=told):
             invert(virtual, database)
+
+
+def test_outlines_too_small_for_the_grid_are_called_so(atlas):
+    nothing = np.zeros(SIMULATION_GRID.shape, bool)
+    with pytest.raises(InputError, match=r"a: nothing of the outlines is left .* too small"):
+        judge_placement(TumorMasks(nothing, nothing, SIMULATION_GRID), atlas, name="a", remedy="b")

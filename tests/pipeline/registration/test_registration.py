@@ -329,8 +329,8 @@ def test_the_true_map_has_no_problems(true_quality):
         ({"affine_shift_mm": 4.0}, "4.0 mm in the median"),
         ({"folding_fraction": 0.01}, "folds in 1.00%"),
         ({"inverse_error_mm": 3.0}, "3.00 mm"),
-        ({"core": OutlineQuality(10, 10, 1, 1.0, 0.8)}, "core comes back"),
-        ({"whole": OutlineQuality(10, 20, 1, 0.5, 0.95)}, "not what the deformation explains"),
+        ({"core": OutlineQuality(10, 10, 1, 1.0, 0.8, 7)}, "core comes back"),
+        ({"whole": OutlineQuality(10, 20, 1, 0.5, 0.95, 7)}, "not what the deformation explains"),
     ],
 )
 def test_each_broken_limit_is_a_sentence(true_quality, change, message):
@@ -340,7 +340,9 @@ def test_each_broken_limit_is_a_sentence(true_quality, change, message):
 
 def test_an_empty_or_tiny_outline_is_not_judged(true_quality):
     nan = float("nan")
-    for outline in (OutlineQuality(0, 0, nan, nan, nan), OutlineQuality(0.5, 0.8, 1, 0.6, 0.5)):
+    for outline in (
+        OutlineQuality(0, 0, nan, nan, nan, 0), OutlineQuality(9, 12, 1, 0.6, 0.5, 1.4)
+    ):  # fmt: skip
         assert dataclasses.replace(true_quality, core=outline).problems == []
 
 

@@ -52,7 +52,7 @@ def content():
         "origin_mm": (-85.0, 125.0, 85.0),
         "under_resolved": False,
     }
-    outline = OutlineQuality(50.0, 48.0, 1.04, 1.0, 0.97)
+    outline = OutlineQuality(50.0, 48.0, 1.04, 1.0, 0.97, 40.0)
     return ReportContent(
         case="case 7",
         is_plausible=True,

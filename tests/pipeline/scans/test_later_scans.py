@@ -26,6 +26,7 @@ from glioquery.pipeline.scans.scan_days import (
 )
 from glioquery.pipeline.scans.treatment_file import read_treatments
 from glioquery.solver import TumorMasks
+from glioquery.solver.listed_treatments import ListedTreatment
 
 BRATS = label_convention("brats2021")
 
@@ -182,14 +183,17 @@ def test_the_mask_of_a_treatment_comes_into_the_world_of_the_first_scan(
     resection, drug = found.treatments
     np.testing.assert_allclose(resection.map.grid.affine, patient.grid.affine, atol=1e-6)
     assert set(found.checksums) == {"t1_2", "seg_2", "treatment_1"}
-    cavity = resection.after(days[0], lambda scan: scan.values)
+    everywhere = np.ones(patient.grid.shape, bool)
+    cavity = resection.after(days[0], lambda scan: scan.values, everywhere)
     assert cavity.day == 1 and (cavity.cavity == patient.masks.core).all()
-    assert drug.after(days[0], None).day == 2
+    assert drug.after(days[0], None, None).day == 2
     assert drug.row(days[0]) == {
         "kind": "drug", "day": 2, "rate": 0.1, "half_life_days": 9, "map_sha256": None,
     }  # fmt: skip
     with pytest.raises(InputError, match="marks no voxel of the tissue"):
-        resection.after(days[0], lambda scan: 0.4 * scan.values)
+        resection.after(days[0], lambda scan: 0.4 * scan.values, everywhere)
+    with pytest.raises(InputError, match="marks no voxel of the tissue"):
+        resection.after(days[0], lambda scan: scan.values, ~patient.masks.core)
 
 
 @pytest.mark.parametrize(
@@ -225,4 +229,21 @@ def test_a_map_of_doses_below_zero_is_refused(tmp_path, brain_2mm):
     )
     (listed,) = read_treatments(path)
     with pytest.raises(InputError, match="in Gy, 0 or more everywhere"):
+        read_map(listed)
+
+
+@pytest.mark.parametrize("options", [{}, {"day": 40.0}, {"forecast": [-90]}, {"forecast": [1e300]}])
+def test_days_that_cannot_be_are_refused_before_a_file_is_read(patient, options):
+    day = options.pop("day", 41.0 if not options else 30.0)
+    later = [ScanFiles(Path("nowhere.nii"), Path("nowhere.nii"), 40.0)]
+    with pytest.raises(InputError, match=r"earliest scan|two scans are of day|a forecast names"):
+        load_follow_up(patient, day, later, convention=BRATS, **options)
+
+
+@pytest.mark.parametrize("inside", [0.5, 0.4999, 2.5])
+def test_the_mask_of_a_resection_holds_whole_numbers(tmp_path, brain_2mm, inside):
+    mask = np.where(brain_2mm.values > 0, np.float32(inside), np.float32(0))
+    write_nifti(tmp_path / "cavity.nii", mask, brain_2mm.grid)
+    listed = ListedTreatment("resection", 20.0, {}, map=tmp_path / "cavity.nii")
+    with pytest.raises(InputError, match="0 outside the cavity and one other whole number"):
         read_map(listed)
