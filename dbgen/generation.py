@@ -27,14 +27,31 @@ from .machine.files import REFUSALS, remove_unfinished, write_json
 from .machine.lock import HeldError, hold
 from .machine.progress import Progress, silent
 from .store.database import Database
-from .store.header import HEADER, SCHEMA, SCHEMA_VERSION, DatabaseError, read_header, shard_spans
+from .store.header import (
+    HEADER,
+    SCHEMA,
+    SCHEMA_VERSION,
+    DatabaseError,
+    by_content,
+    read_header,
+    shard_spans,
+)
 from .store.netcdf import opened
 from .store.record import read_record, require_readable_path, shard_path
-from .store.shard import VOXELS, count_draws, holds_voxels, packing_box, variables_of, write_voxels
+from .store.shard import (
+    VOXELS,
+    count_draws,
+    holds_voxels,
+    is_of_plan,
+    packing_box,
+    variables_of,
+    write_voxels,
+)
 from .store.stored import StoredShard
 from .study.plan import Plan
 from .study.samplers import find_sampler
 from .study.space import ParameterSpace
+from .study.values import whole_number
 
 SHARD_SIZE = 48
 """A multiple of the default snapshots of a run, so that no run is simulated for two shards."""
@@ -125,7 +142,7 @@ def generate(
         or a node of the cluster does not see it or has another version of glioquery. What is
         finished stays, and the same call goes on from there.
     """
-    require_shard_size(shard_size)
+    shard_size = checked_shard_size(shard_size)
     require_workers(n_workers, address)
     folder = Path(path).absolute()
     if plan is not None:
@@ -210,6 +227,7 @@ def number_of_samples(n_samples: int | None, space: ParameterSpace) -> int:
                 f"a number of tumours is needed: the sampler {space.sampler!r} draws without end"
             )
         return n_points
+    n_samples = whole_number(n_samples, "n_samples")
     if n_samples < 1:
         raise InputError(f"n_samples is a number from 1 up, got {n_samples}")
     if n_points is not None and n_samples > n_points:
@@ -249,16 +267,18 @@ def what_is_left(
     return header, sum(spans[i][1] - spans[i][0] for i in _unfinished(folder, header))
 
 
-def require_shard_size(shard_size: int) -> None:
-    """Refuse a number of samples in a file that is below 1.
+def checked_shard_size(shard_size: int) -> int:
+    """A number of samples in a file, as a whole number.
 
     Raises
     ------
     InputError
-        If it is.
+        If it is none, or below 1.
     """
-    if shard_size < 1:
-        raise InputError(f"shard_size is a number from 1 up, got {shard_size}")
+    size = whole_number(shard_size, "shard_size")
+    if size < 1:
+        raise InputError(f"shard_size is a number from 1 up, got {size}")
+    return size
 
 
 @contextlib.contextmanager
@@ -326,9 +346,10 @@ def _prepare(
     if (folder / HEADER).exists():
         header = _own_header(folder)
         asked = {"plan": plan.describe(atlas), "store": store}
-        differences = _differences({k: header[k] for k in ("plan", "store")}, asked)
-        if not differences and n_samples >= header["n_samples"]:
-            return header | {"n_samples": n_samples}
+        have = {key: header[key] for key in ("plan", "store")}
+        differences = _differences(by_content(have), by_content(asked))
+        if not differences and n_samples >= _last_finished(folder, header):
+            return header | {"n_samples": n_samples}  # more, or as before an extension that ended
         if _has_shards(folder, header):
             what = (
                 f"holds a database of another plan; {'; '.join(differences)}"
@@ -375,6 +396,13 @@ def new_header(
     }
 
 
+def _last_finished(folder: Path, header: dict[str, Any]) -> int:
+    """The last sample, exclusive, of the shards of a database that were finished."""
+    paths = (shard_path(folder, index) for index in range(len(shard_spans(header))))
+    records = (read_record(path) for path in paths if path.exists())
+    return max((record.last for record in records if record is not None), default=0)
+
+
 def _has_shards(folder: Path, header: dict[str, Any]) -> bool:
     """Whether any shard of a database was finished: a record comes before its shard."""
     paths = (shard_path(folder, index) for index in range(len(shard_spans(header))))
@@ -414,6 +442,9 @@ def _is_finished(folder: Path, header: dict[str, Any], index: int, span: tuple[i
     try:
         shard.require_intact()
         shard.table()
+        with opened(path) as file:
+            if not is_of_plan(file, header, record.first):
+                return False
     except DatabaseError:
         return False
     return path.stat().st_size == record.bytes

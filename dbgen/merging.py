@@ -29,6 +29,7 @@ from .store.header import (
     SCHEMA,
     SCHEMA_VERSION,
     DatabaseError,
+    by_content,
     declared_in,
 )
 from .store.netcdf import opened
@@ -143,7 +144,7 @@ def _refuse_difference(one: Database, other: Database, names: Sequence[str]) -> 
     def shared(database: Database) -> dict[str, Any]:
         plan = database.header["plan"]
         settings = {name: value for name, value in _settings(database).items() if name not in names}
-        return (
+        return by_content(
             {key: value for key, value in plan.items() if key not in DRAWN}
             | {"model": plan["model"] | {"settings": settings}}
             | {key: database.header.get(key) for key in ("store", "ventricles", "grid", "box")}

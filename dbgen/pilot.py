@@ -18,10 +18,10 @@ from ..solver import Tissue
 from ..solver.models import reach_of
 from .generation import (
     SHARD_SIZE,
+    checked_shard_size,
     complete_request,
     new_header,
     number_of_samples,
-    require_shard_size,
     what_is_left,
 )
 from .machine.cores import available_cores, require_workers
@@ -107,7 +107,7 @@ def forecast(
         limits rejected the draws.
     """
     n_samples = number_of_samples(n_samples, plan.space)
-    require_shard_size(shard_size)
+    shard_size = checked_shard_size(shard_size)
     require_workers(n_workers)
     n_workers = n_workers or available_cores()
     atlas = load_atlas()
@@ -175,7 +175,7 @@ def forecast_rest(
     InputError
         As `forecast`; DatabaseError, as `generate`.
     """
-    require_shard_size(shard_size)
+    shard_size = checked_shard_size(shard_size)
     require_workers(n_workers)
     folder = Path(path).absolute()
     n_samples, plan, store = complete_request(folder, n_samples, plan, store)

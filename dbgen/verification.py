@@ -26,6 +26,7 @@ from .store.shard import (
     VOXELS,
     bits_of,
     holds_voxels,
+    is_of_plan,
     outline_voxels,
     read_table,
     table_sha256,
@@ -157,6 +158,8 @@ def _content_faults(
         dtype, dimensions = LARGE[name]
         if shard[name].dtype != np.dtype(dtype) or shard[name].dimensions != dimensions:
             faults.append(f"{name} is not {dtype} along {', '.join(dimensions)}")
+    if not is_of_plan(shard, header, span[0]):
+        faults.append("was made from another plan")
     for one in declared.all_combinations:
         if not np.allclose(values[one.name], one.of(values), rtol=1e-12):
             faults.append(f"{one.name} is not {one.formula}")

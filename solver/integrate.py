@@ -376,6 +376,7 @@ def _checked(
     stop_ml: float,
 ) -> tuple[list[float], list[float]]:
     """Times and volumes of snapshots as lists, once they and the volume of the end are accepted."""
+    days, volumes = list(map(float, days)), list(map(float, volumes))
     for name, values in (("times", days), ("volumes", volumes)):
         if not all(a < b for a, b in itertools.pairwise(values)):
             raise InputError(f"snapshot {name} rise from one to the next, got {list(values)}")
@@ -385,4 +386,4 @@ def _checked(
         raise InputError(f"snapshot volumes are above 0 ml, got {list(volumes)}")
     if math.isnan(stop_ml):
         raise InputError("stop_ml is a volume in ml, or infinite for none, got nan")
-    return list(days), list(volumes)
+    return days, volumes

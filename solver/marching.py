@@ -18,7 +18,7 @@ from .parameters import GrowthParameters
 from .schedule import Accuracy
 from .stepper import State, Stepper, pace_of
 from .tissue import Tissue
-from .treated_state import require_treatable, treated
+from .treated_state import require_maps, require_treatable, treated
 from .treatments import Treatment
 from .window import DiffusionOperator
 
@@ -65,7 +65,7 @@ def march(
         once, before a state is asked for.
     InputError
         If treatments are given of a model with several populations, or a map of them of a model
-        that pushes tissue.
+        that pushes tissue or of another grid.
 
     Examples
     --------
@@ -77,6 +77,7 @@ def march(
     model = model_of(model, parameters.own)
     if treatments:
         require_treatable(model, treatments)
+        require_maps(tissue.grid.shape, treatments)
     operator = _operator(tissue, model)
     start = Stepper(tissue, operator, model, parameters, thresholds, accuracy).start()
     return _states(treated(start, treatments) if treatments else start)

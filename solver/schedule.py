@@ -52,6 +52,8 @@ class Accuracy:
     widening: float = 0.25
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "growth", float(self.growth))  # NumPy's numbers, too
+        object.__setattr__(self, "widening", float(self.widening))
         if not (0 < self.growth <= 2 and 0 < self.widening <= 2):
             raise InputError(
                 "growth and widening lie in (0, 2], "

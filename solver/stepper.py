@@ -17,7 +17,6 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from ..atlas.regions import bounding_box
-from ..errors import InputError
 from .declarations import own_parameters, own_values, with_values
 from .density import Thresholds
 from .displacement import Displacement, displace
@@ -261,7 +260,7 @@ class Stepper:
         self._tissue, self._operator, self._model = tissue, operator, model
         self._kind, self._own = kind_of(model), own_values(model)
         self._swelling = swelling_of(model)
-        self._parameters, self._accuracy = parameters, accuracy
+        self._parameters, self.accuracy = parameters, accuracy
         voxel = tissue.nearest_voxel(parameters.origin_mm)
         in_box = tuple(v - s.start for v, s in zip(voxel, tissue.box, strict=True))
         self._windows = windows_around((in_box[0], in_box[1], in_box[2]), operator.box_shape)
@@ -284,7 +283,7 @@ class Stepper:
         fields = self._model.initial(*(laplacian.flatten(seed[slices]) for seed in seeds))
         return State(
             days=0.0,
-            step_days=self._accuracy.step_days(self._pace, 0.0),
+            step_days=self.accuracy.step_days(self._pace, 0.0),
             core_voxels=0,
             whole_voxels=0,
             clipped=0.0,
@@ -317,7 +316,7 @@ class Stepper:
         edge, clipped = np.asarray(measures).tolist()
         return State(
             days=end,
-            step_days=self._accuracy.step_days(self._pace, end),
+            step_days=self.accuracy.step_days(self._pace, end),
             core_voxels=core,
             whole_voxels=whole,
             clipped=clipped,
@@ -375,7 +374,6 @@ class Stepper:
 
     def resected(self, state: State, cavity: NDArray[np.bool_]) -> State:
         """The state without tumour in a cavity, into which no cell moves any more."""
-        self._require_grid(cavity)
         left = copy.copy(self)
         left._operator = self._operator.without(cavity[self._tissue.box])
         left._laplacians = {}
@@ -393,17 +391,9 @@ class Stepper:
 
     def _flat(self, state: State, values: NDArray[Any]) -> Array:
         """Values on the tissue's grid, on the window of a state."""
-        self._require_grid(values)
         window = self._windows[state._window].slices
         part = np.asarray(values[self._tissue.box][window], np.float32)
         return self._laplacian(state._window).flatten(part)
-
-    def _require_grid(self, values: NDArray[Any]) -> None:
-        if values.shape != self._tissue.grid.shape:
-            raise InputError(
-                f"a treatment's map has the shape of the tissue's grid, {self._tissue.grid.shape}, "
-                f"got {values.shape}"
-            )
 
     def _with_room(self, state: State) -> tuple[int, tuple[Array, ...]]:
         """A window that is large enough for another step, and the fields on it.

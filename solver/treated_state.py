@@ -6,8 +6,10 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from ..errors import InputError
 from .listed_treatments import ListedTreatment
@@ -18,7 +20,7 @@ from .treatments import Drug, Radiotherapy, Resection, Treatment
 
 @dataclass(frozen=True, eq=False)
 class TreatedState(State):
-    """As `State`; its steps end at every event, and a drug acts around each of them.
+    """As `State`; its steps end at every event, and a drug acts around each of them and bounds it.
 
     Once an event has cut a step short, the steps that follow are as long as the run's at that time.
     """
@@ -33,9 +35,12 @@ class TreatedState(State):
 
     @property
     def next_days(self) -> float:
-        """Time at which the run's next step ends, or at which an event happens before that."""
+        """Time at which the run's next step ends, or a shorter one under drugs, or an event is."""
         coming = (day for one in self._treatments for day in one.days if day > self.days)
-        return min(self.days + self.step_days, min(coming, default=math.inf))
+        growth = self._stepper.accuracy.growth
+        drugs = (one for one in self._treatments if isinstance(one, Drug))
+        longest = min((one.step_days(self.days, growth) for one in drugs), default=math.inf)
+        return min(self.days + min(self.step_days, longest), min(coming, default=math.inf))
 
     def next(self) -> State:
         """The state at the end of the run's next step, and after an event that happens then."""
@@ -70,6 +75,23 @@ def treated(state: State, treatments: Sequence[Treatment]) -> TreatedState:
     """A state of a growth that is treated."""
     values = {one.name: getattr(state, one.name) for one in dataclasses.fields(State)}
     return TreatedState(**values, _treatments=tuple(treatments))
+
+
+def require_maps(shape: tuple[int, int, int], treatments: Sequence[Treatment]) -> None:
+    """See that the maps of treatments lie on a grid of a shape.
+
+    Raises
+    ------
+    InputError
+        If one does not.
+    """
+    for one in treatments:
+        values: Any = one.cavity if isinstance(one, Resection) else getattr(one, "dose_gy", None)
+        if one.has_map and np.shape(values) != shape:
+            raise InputError(
+                f"a treatment's map has the shape of the tissue's grid, {shape}, "
+                f"got {np.shape(values)}"
+            )
 
 
 def require_treatable(

@@ -29,6 +29,9 @@ from ..errors import InputError
 ALPHA_BETA_GY = 10.0
 """alpha / beta of glioma in Gy (Rockne et al. 2010)."""
 
+SPENT = 1e-3
+"""Integral of a drug's rate that is neglected when a step's length is chosen."""
+
 FRACTIONS_A_WEEK = 5
 """Fractions a week, one each day, as in clinics."""
 
@@ -168,6 +171,28 @@ class Drug:
     def has_map(self) -> bool:
         """Whether it acts by voxel: never."""
         return False
+
+    def step_days(self, day: float, growth: float) -> float:
+        """Longest step from a day on in which it kills little, at a rate that changes little.
+
+        Parameters
+        ----------
+        day : float
+            Days since the seed.
+        growth : float
+            Largest share of the cells that a step may kill, and of a half-life that it may last;
+            `Accuracy.growth`, which bounds the growth of a step likewise.
+
+        Returns
+        -------
+        float
+            Days; infinite before the drug is given, and once it will kill no more than `SPENT`.
+        """
+        spent = self.killed(day, math.inf) <= SPENT if math.isfinite(self.half_life_days) else False
+        if day < self.day or self.rate == 0 or spent:
+            return math.inf
+        rate = self.rate * 0.5 ** ((day - self.day) / self.half_life_days)
+        return growth * min(1 / rate, self.half_life_days)
 
     def killed(self, start: float, end: float) -> float:
         """Integral of its rate from one day to another.

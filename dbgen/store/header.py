@@ -28,6 +28,9 @@ PART_KEYS = ("space", "sampler", "seed", "n_samples", "shard_size")
 """What a merged database keeps of each part. In a generated database the first three stand in the
 plan, the others in the header itself."""
 
+PLACES = ("path", "frame", "order")
+"""What a description says of a file beside the SHA-256 of its content."""
+
 
 class DatabaseError(InputError):
     """A folder that is not the database it should be; the message says what to do."""
@@ -77,6 +80,11 @@ def read_header(folder: Path) -> dict[str, Any]:
         )
     keys = KEYS if version == READ_VERSIONS[0] else (*KEYS, "parameters")
     fault = _fault_of(header, keys)
+    if fault is None:
+        try:
+            parts_of(header)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            fault = f"it cannot be read ({type(error).__name__}: {error})"
     if fault:
         raise DatabaseError(
             f"{path} was altered, {fault}: put it back as it was, or generate the database again "
@@ -89,7 +97,9 @@ def _fault_of(header: dict[str, Any], keys: tuple[str, ...]) -> str | None:
     """What is wrong with a description's keys, or with the numbers that its shards follow from."""
     fault = (
         _lacking(header, keys)
-        or _lacking(header["plan"], ("atlas",), "plan")
+        or _lacking(header["plan"], ("model", "thresholds", "atlas"), "plan")
+        or _lacking(header["plan"]["model"], ("name", "equation", "settings"), "plan.model")
+        or _lacking(header["plan"]["thresholds"], ("core", "whole"), "plan.thresholds")
         or _lacking(header["plan"]["atlas"], ("name", "sha256"), "plan.atlas")
         or _no_number(header, ("n_samples",))
     )
@@ -205,6 +215,14 @@ def shard_spans(header: dict[str, Any]) -> list[tuple[int, int]]:
         spans += [(first, min(first + size, end)) for first in range(start, end, size)]
         start = end
     return spans
+
+
+def by_content(described: Any) -> Any:
+    """A description without the places of files of whose content it holds the SHA-256."""
+    if not isinstance(described, dict):
+        return described
+    left_out = PLACES if "sha256" in described else ()
+    return {key: by_content(value) for key, value in described.items() if key not in left_out}
 
 
 def identity(plan: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ import errno
 import functools
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
@@ -24,7 +25,7 @@ from ...solver.declarations import COMBINATIONS, COMMON, Combination, Parameter
 from ..machine.cores import processor
 from ..machine.files import completed, sha256_of, write_json
 from .curve import along_curve, encode_outline
-from .header import declared_in
+from .header import declared_in, parts_of
 from .netcdf import alone_in_netcdf, created, opened
 from .record import ShardRecord
 
@@ -50,9 +51,12 @@ Variable = tuple[str, str, str]
 
 def udunits(unit: str) -> str:
     """A unit such as mm^2/day as NetCDF's readers write it: mm2 day-1."""
-    above, *below = unit.replace("^", "").replace("days", "day").split("/")
-    parts = [above] if above not in ("", "1") else []
-    return " ".join([*parts, *(f"{part}-1" for part in below)]) or "1"
+    above, *below = re.sub(r"\bdays\b", "day", unit).split("/")
+    parts = [above.replace("^", "")] if above not in ("", "1") else []
+    for part in below:
+        name, _, power = part.partition("^")
+        parts.append(f"{name}-{power or 1}")
+    return " ".join(parts) or "1"
 
 
 def _declared(one: Parameter | Combination) -> Variable:
@@ -354,6 +358,33 @@ def _repeated(header: dict[str, Any]) -> dict[str, Any]:
         return description
     space = plan["space"] | {"table": {"rows": len(next(iter(table.values())))}}
     return description | {"plan": plan | {"space": space}}
+
+
+def is_of_plan(shard: netCDF4.Dataset, header: dict[str, Any], first: int) -> bool:
+    """Whether a shard was made from a database's plan.
+
+    A model may have another name or class by now: its settings count.
+
+    Parameters
+    ----------
+    shard : netCDF4.Dataset
+    header : dict
+        Description of the database. If it was merged, sampler and seed of the shard's part count:
+        the rest of its plan was completed.
+    first : int
+        First sample of the shard.
+    """
+    try:
+        own = json.loads(shard.glioquery_database)["plan"]
+        if "parts" in header:
+            (part,) = (part for part in parts_of(header) if part.first <= first < part.last)
+            return bool((own["sampler"], own["seed"]) == (part.description["sampler"], part.seed))
+        plans = (plan | {"model": plan["model"]["settings"]} for plan in
+                 (own, _repeated(header)["plan"]))  # fmt: skip
+        made_from, expected = plans
+    except (AttributeError, ValueError, KeyError, TypeError):
+        return False
+    return bool(made_from == expected)
 
 
 def _values_of(description: dict[str, Any]) -> Callable[[GrowthParameters], dict[str, float]]:

@@ -55,6 +55,8 @@ TAKEN = frozenset(
         *("model", "treatment"),  # tables of a study
         *("sample", "run", "attempt", "core_ml", "core_bits", "whole_bits", "ventricle_bits"),
         *("density", "x", "y", "z"),  # these and those above are variables of a shard
+        *("voxel", "voxel_index", "voxel_byte", "axis"),  # and of all shards as one dataset
+        "split",  # a column of an exported table
     }
 )
 """Names that no model may give what it declares: a study or a database means something else."""
@@ -373,6 +375,7 @@ class Plan:
             treatments = () if treated is None else list_treatments(treated, folder=None)
             check_common(values | changes)
             name = table.pop("name")
+            table = _beside(Path(path).parent, table)
             given = ({} if model else table) | dict(settings or {})
             chosen = model or find_model(name, **given)
             if isinstance(values.get("table"), str):
@@ -437,3 +440,15 @@ class Plan:
                 if declared.name in given and declared.drawn:
                     values[declared.name] = getattr(model, declared.name)
         return cls(ParameterSpace.from_dict(values, own), seed, model)
+
+
+def _beside(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """A model's settings with files that lie beside their study named from wherever it is read."""
+
+    def found(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: found(one) for key, one in value.items()}
+        is_file = isinstance(value, str) and (folder / value).is_file()
+        return str(folder / value) if is_file else value
+
+    return {name: found(value) for name, value in settings.items()}

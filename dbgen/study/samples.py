@@ -19,12 +19,13 @@ import numpy as np
 
 from ...errors import InputError
 from ...solver import GrowthParameters, Snapshot, State, Status, Thresholds, Tissue, simulate
-from ...solver.declarations import symmetry_of
+from ...solver.declarations import own_parameters, symmetry_of
 from ...solver.integrate import VOLUME_TOLERANCE, follow
 from .plan import Plan
 from .samplers import find_sampler
 from .sampling import Draw, draw_run
 from .space import ParameterSpace
+from .values import Range
 
 MAX_ATTEMPTS = 300
 """Draws of the first run after which the space is held to contain no acceptable tumour."""
@@ -249,10 +250,13 @@ def _into_ranges(parameters: GrowthParameters, plan: Plan) -> GrowthParameters |
     exactly. A model without symmetry is not scaled.
     """
     symmetry = symmetry_of(plan.model)
+    own = (one.name for one in own_parameters(plan.model) if one.name in symmetry)
+    fixed = {name: Range(value := getattr(plan.model, name), value) for name in own}
+    ranges = fixed | plan.space.values()  # a parameter that is not drawn has the model's value
     for exponent in sorted(range(-8, 9), key=abs) if symmetry else (0,):
         scaled = parameters.scaled(2.0**exponent, symmetry)
         values = scaled.values()
-        if all(asked.holds(values[name]) for name, asked in plan.space.values().items()):
+        if all(asked.holds(values[name]) for name, asked in ranges.items()):
             return scaled
     return None
 

@@ -29,6 +29,8 @@ class Range:
 
     def __post_init__(self) -> None:
         low, high = number(self.low), number(self.high)
+        object.__setattr__(self, "low", low)  # whatever number it came as
+        object.__setattr__(self, "high", high)
         if self.scale not in ("uniform", "log-uniform"):
             raise InputError(f"scale is 'uniform' or 'log-uniform', got {self.scale!r}")
         if not (math.isfinite(low) and math.isfinite(high) and low <= high):
@@ -223,6 +225,20 @@ def range_from(given: Any, default: Range) -> Range:
             f"a range is given as {{low = ..., high = ..., scale = ...}}, got {given!r}"
         )
     return Range(**({name: getattr(default, name) for name in names} | given))
+
+
+def whole_number(value: Any, name: str) -> int:
+    """A whole number as an int, be it NumPy's or a float such as 1e4.
+
+    Raises
+    ------
+    InputError
+        If it is something else, such as text, true or 1.5.
+    """
+    given = number(value)
+    if not given.is_integer():
+        raise InputError(f"{name} is a whole number, got {value!r}")
+    return int(value)
 
 
 def number(value: Any) -> float:

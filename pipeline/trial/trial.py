@@ -32,7 +32,7 @@ from ..virtual.trial_patient import arm_rng, image, make_bearer
 from .case import OPTIONS, score_case
 from .plan import TrialPlan
 
-METHOD = 10
+METHOD = 11
 """Number that rises when patients, maps or scores change: earlier rows are then computed again."""
 
 ROWS, PATIENTS = "rows", "patients"

@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ...errors import InputError
-from ..declarations import COMBINATIONS, COMMON, own_parameters, require_in_bounds
+from ..declarations import (
+    COMBINATIONS,
+    COMMON,
+    own_parameters,
+    require_in_bounds,
+    symmetry_of,
+    unknown_parameter,
+)
 from ..importing import import_named, script_name
 from ..own_settings import require_jax
 
@@ -157,6 +164,18 @@ def _require_model(model_class: Any, name: str) -> None:
         raise InputError(f"{name} is not a growth model: make it a frozen dataclass")
     taken = [*(one.name for one in COMMON), *(one.name for one in COMBINATIONS)]
     require_free_names(model_class, taken, name)
+    known = [one.name for one in (*COMMON, *own_parameters(model_class))]
+    for one in getattr(model_class, "combinations", ()):
+        for used in sorted(one.names - set(known)):
+            raise InputError(
+                f"{name} is not a growth model: its combination {one.name}, {one.formula!r}: "
+                f"{unknown_parameter(used, known)}"
+            )
+    for scaled in symmetry_of(model_class):
+        if scaled not in known:
+            raise InputError(
+                f"{name} is not a growth model: its symmetry: {unknown_parameter(scaled, known)}"
+            )
 
 
 def require_free_names(model: GrowthModel | type, taken: Collection[str], name: str) -> None:

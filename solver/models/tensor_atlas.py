@@ -11,10 +11,7 @@ from ...atlas import Grid
 from ...errors import InputError
 from ...paths import StrPath
 from ..tissue import Tissue
-from .tensor_field import COMPONENTS, SYMMATRIX_ORDER, TensorField, rotate
-
-TENSOR_VARIABLE = "GLIOQUERY_TENSOR"
-"""Environment variable that names the file which the setting tensor = "atlas" stands for."""
+from .tensor_field import COMPONENTS, SYMMATRIX_ORDER, TENSOR_VARIABLE, TensorField, rotate
 
 TOOLS = {
     "fsl": ("fsl", "xx,xy,xz,yy,yz,zz"),

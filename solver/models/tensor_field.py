@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +21,10 @@ from ...atlas.header_frames import FRAMES_APART_MM, require_one_size
 from ...errors import InputError, one_line
 from ...paths import StrPath
 from ..tissue import Tissue
+
+TENSOR_VARIABLE = "GLIOQUERY_TENSOR"
+"""Environment variable that names the file which the setting tensor = "atlas" stands for. A
+database whose own file of the same content has moved takes it, too."""
 
 COMPONENTS = ("xx", "xy", "xz", "yy", "yz", "zz")
 """Order of the six components in memory and in the files that `TensorField.to_nifti` writes."""
@@ -162,7 +168,8 @@ class TensorField:
         Raises
         ------
         InputError
-            If there is no file, or its content differs from the description.
+            If there is no file, or its content differs from the description; and that of the file
+            that `GLIOQUERY_TENSOR` names does so, too.
         """
         known = {"path", "frame", "order", "sha256"}
         if "path" not in description or set(description) - known:
@@ -171,15 +178,28 @@ class TensorField:
                 f"got {', '.join(sorted(description)) or 'nothing'}; one made in memory can be "
                 "read again once it is saved by to_nifti"
             )
-        field = cls.from_nifti(
-            description["path"],
-            frame=description.get("frame", ""),
-            order=description.get("order"),
-        )
-        if description.get("sha256", field.sha256) != field.sha256:
+        path, wanted = description["path"], description.get("sha256")
+        elsewhere = os.environ.get(TENSOR_VARIABLE)
+        if wanted is not None and elsewhere:  # a database may lie on another machine
+            order = ",".join(COMPONENTS)
+            with contextlib.suppress(InputError):
+                moved = cls.from_nifti(elsewhere, frame="world", order=order, own=True)
+                if moved.sha256 == wanted:
+                    return moved
+        try:
+            field = cls.from_nifti(
+                path, frame=description.get("frame", ""), order=description.get("order")
+            )
+        except InputError as error:
+            if wanted is None:
+                raise
             raise InputError(
-                f"tensor {description['path']} has changed: its SHA-256 was "
-                f"{description['sha256']}, now it is {field.sha256}"
+                f"{error}; where the file has moved, name it with {TENSOR_VARIABLE}, as "
+                "`glioquery tensor-atlas` wrote it"
+            ) from None
+        if wanted not in (None, field.sha256):
+            raise InputError(
+                f"tensor {path} has changed: its SHA-256 was {wanted}, now it is {field.sha256}"
             )
         return field
 

@@ -1,8 +1,10 @@
 """Generating databases: the same samples however they are made, nothing lost, nothing mixed up."""
 
 import contextlib
+import dataclasses
 import json
 import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +26,7 @@ from glioquery.dbgen.machine.cluster import connected
 from glioquery.dbgen.store.record import shard_path
 from glioquery.dbgen.study import samples
 from glioquery.dbgen.study.samples import draw_samples
-from glioquery.solver import simulate
+from glioquery.solver import Accuracy, simulate
 
 
 def same_samples(a, b):
@@ -116,6 +118,41 @@ def test_another_plan_is_refused_by_its_differences(copy):
     assert verify(copy) == []
 
 
+def test_an_extension_that_ended_at_once_takes_nothing_away(copy, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(generation, "connected", None)  # killed before the first new shard
+        with pytest.raises(TypeError):
+            generate(copy, 500)
+    with pytest.raises(DatabaseError, match=r"incomplete: shard-00002\.nc is missing|incomplete"):
+        Database.open(copy)
+    assert len(generate(copy, 11)) == 11
+    assert verify(copy) == []
+
+
+def test_numbers_of_any_type_are_numbers(database, copy):
+    assert len(generate(copy, 11.0)) == len(generate(copy, np.int64(11))) == 11
+    assert json.loads((copy / "database.json").read_text())["n_samples"] == 11
+    ranges = Range(*np.array([50, 1500])), Range(np.float32(0.5), 1)
+    assert [type(one.low) for one in ranges] == [float, float]
+    json.dumps(dataclasses.asdict(Accuracy(np.float32(0.25), np.float64(0.2))))
+
+
+def test_shards_of_another_plan_are_made_again(database, small_plan, tmp_path):
+    """As after a restored backup: each shard is whole, and of another seed."""
+    with in_this_process():
+        other = generate(tmp_path / "other", 11, plan=replace(small_plan, seed=8), shard_size=4)
+    expected = other.parameters.dw.values.copy()
+    for path in (database.path / "shards").iterdir():
+        shutil.copy(path, other.path / "shards" / path.name)
+    assert [fault.split(": ")[1] for fault in verify(other.path)] == [
+        "was made from another plan"
+    ] * 3
+    with in_this_process():
+        mended = generate(other.path, 11)
+    np.testing.assert_array_equal(mended.parameters.dw.values, expected)
+    assert verify(other.path) == []
+
+
 def test_what_changed_before_the_lock_is_taken_counts(copy, monkeypatch):
     """Another process may extend the database between a call and its turn."""
     only_one = generation._only_one
@@ -187,6 +224,9 @@ def test_samples_out_of_range_are_refused(database):
     ("arguments", "message"),
     [
         ({"n_samples": 0}, "n_samples"),
+        ({"n_samples": True}, "expected a number, got True"),
+        ({"n_samples": 2.5}, "n_samples is a whole number, got 2.5"),
+        ({"n_samples": 3, "shard_size": 1.5}, "shard_size is a whole number"),
         ({"n_samples": 3, "shard_size": 0}, "shard_size"),
         ({"n_samples": 3, "store": "pictures"}, "store is"),
     ],

@@ -36,8 +36,8 @@ from glioquery.dbgen.study.table import RunTable
 from glioquery.dbgen.study.values import Choices
 from glioquery.dbgen.verification import LARGE
 from glioquery.errors import InputError
-from glioquery.solver import FisherKolmogorov, GrowthParameters, simulate
-from glioquery.solver.declarations import COMMON, own_parameters, parameter
+from glioquery.solver import TIME_SCALING, FisherKolmogorov, GrowthParameters, simulate
+from glioquery.solver.declarations import COMMON, Combination, own_parameters, parameter
 from glioquery.solver.models import find_model, register_model
 
 ORIGIN = [-150.0, 100.0, 60.0]
@@ -386,8 +386,57 @@ def test_further_tumours_than_a_design_has_points_are_drawn_from_its_space(tissu
 
 
 def test_units_are_written_as_netcdf_has_them():
-    units = ("mm^2/day", "1/day", "days", "", "mm")
-    assert [udunits(unit) for unit in units] == ["mm2 day-1", "day-1", "day", "1", "mm"]
+    units = ("mm^2/day", "1/day", "days", "", "mm", "1/mm^2", "mm/day^2", "birthdays", "1/mm^3/day")
+    written = ["mm2 day-1", "day-1", "day", "1", "mm"]
+    written += ["mm-2", "mm day-2", "birthdays", "mm-3 day-1"]
+    assert [udunits(unit) for unit in units] == written
+
+
+@dataclasses.dataclass(frozen=True)
+class Dying(FisherKolmogorov):
+    """A parameter that scales with the others, and is not drawn unless a study names it."""
+
+    death: float = parameter(1e-3, "rate of death", unit="1/day", bounds=(0, 2e-3))
+    name: ClassVar[str] = "dying"
+    symmetry: ClassVar = {**TIME_SCALING, "death": 1}
+
+
+@pytest.mark.parametrize("value", [1e-3, 5e-4])
+def test_a_parameter_that_is_not_drawn_keeps_the_models_value(value):
+    space = ParameterSpace(days=Range(50, 150))
+    growth = GrowthParameters((0, 0, 0), 0.1, 0.02, 200, own={"death": value})
+    assert (
+        _into_ranges(growth, Plan(space, model=Dying(death=value))) is None
+    )  # 100 days double death
+    plain = _into_ranges(replace_own(growth), Plan(space, model=FisherKolmogorov()))
+    assert plain.days == 100
+    drawn = ParameterSpace(days=Range(50, 150), own={"death": Range(0, 2e-3)})
+    assert _into_ranges(growth, Plan(drawn, model=Dying())).own["death"] == 2 * value
+
+
+def replace_own(growth):
+    return dataclasses.replace(growth, own={})
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ({"combinations": (Combination("x_t", "", "", "", "dw / ratoi"),)}, "'ratoi'"),
+        ({"symmetry": {**TIME_SCALING, "deth": 1}}, "'deth'"),
+    ],
+)
+def test_what_a_model_declares_of_unknown_parameters_is_refused_at_once(declared, told):
+    kind = dataclasses.dataclass(frozen=True)(type("Kind", (FisherKolmogorov,), declared))
+    with pytest.raises(InputError, match=f"Kind is not a growth model: .*unknown parameter {told}"):
+        register_model(kind)
+
+
+@pytest.mark.parametrize("name", ["split", "voxel", "voxel_index", "voxel_byte", "axis"])
+def test_names_of_a_databases_tables_are_taken(name):
+    own = {name: parameter(1.0, "mine"), "__annotations__": {name: float}}
+    kind = dataclasses.dataclass(frozen=True)(type("Kind", (FisherKolmogorov,), own))
+    with pytest.raises(InputError, match=f"declares {name!r}, a name that is taken"):
+        Plan(model=kind())
 
 
 def test_generate_takes_a_table_and_names_what_is_wrong(capsys, tmp_path):

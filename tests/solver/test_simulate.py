@@ -29,7 +29,7 @@ from glioquery.solver import (
 )
 from glioquery.solver.marching import require_end
 from glioquery.solver.models import ProliferativeNecrotic
-from glioquery.solver.seed import SEED_MASS_MM3, SEED_SD_MM, seed_density
+from glioquery.solver.seed import SEED_CUT, SEED_MASS_MM3, SEED_SD_MM, seed_density
 
 
 @pytest.mark.parametrize("spacing", [(2.0, 2.0, 2.0), (1.0, 2.0, 3.0)])
@@ -412,3 +412,15 @@ def test_isotropic_models_take_right_angles_alone(model):
     with pytest.raises(InputError, match=r"at right angles, got a cosine of 0\.1 between two"):
         grown_on(0.1)
     assert grown_on(5e-4).final.u.max() > 0  # a rounding
+
+
+def test_the_seed_is_whole_on_sheared_axes():
+    """Its box reaches as far as the ball, which axes that are not at right angles cut otherwise."""
+    affine = np.diag([2.0, 1.2, 2, 1])
+    affine[0, 1] = 1.6
+    grid = Grid((21, 31, 21), affine)
+    white = np.ones(grid.shape, np.float32)
+    tissue = Tissue(white, 0 * white, white > 0, grid)
+    centre = grid.to_world(np.array([10, 15, 10]))
+    away = np.linalg.norm(grid.to_world(np.argwhere(white > 0)) - centre, axis=1)
+    assert (seed_density(tissue, centre) > 0).sum() == (away <= SEED_CUT * SEED_SD_MM).sum()

@@ -250,3 +250,16 @@ def test_a_model_is_found_again_by_its_description(tmp_path):
 def test_settings_are_checked(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         FisherKolmogorovTensor(**change)
+
+
+def test_a_field_whose_file_has_moved_is_found_by_its_content(tmp_path, monkeypatch):
+    field = winding_field().to_nifti(tmp_path / "tensor.nii.gz")
+    described = field.describe()
+    (tmp_path / "tensor.nii.gz").rename(tmp_path / "elsewhere.nii.gz")
+    with pytest.raises(InputError, match="where the file has moved, name it with GLIOQUERY_TENSOR"):
+        TensorField.from_description(described)
+    monkeypatch.setenv("GLIOQUERY_TENSOR", str(tmp_path / "elsewhere.nii.gz"))
+    found = TensorField.from_description(described)
+    np.testing.assert_array_equal(found.values, field.values)
+    with pytest.raises(InputError):
+        TensorField.from_description(described | {"sha256": "0" * 64})

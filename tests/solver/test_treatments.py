@@ -213,3 +213,43 @@ def test_what_no_treatment_can_be_is_refused(tissue, growth):
             thresholds=Thresholds(),
             treatments=[Radiotherapy(3.0, 2.0, alpha=0.1)],
         )
+
+
+@pytest.mark.parametrize("half_life", [4.0, 15.0, math.inf])
+def test_a_drug_keeps_the_time_error_however_slowly_the_tumour_grows(half_life):
+    """Its steps are bounded as well as those of the growth: a slow tumour has long ones."""
+    tissue = blocky_tissue((14, 14, 12))
+    growth = GrowthParameters(middle(tissue), 0.1, 0.01, 1130)
+    drug = Drug(1100.0, 0.1, half_life)
+    found = [
+        ended(tissue, growth, drug, accuracy=Accuracy().refined(factor)).density.u
+        for factor in (1, 2, 4, 16)
+    ]
+    errors = [relative_l2(u, found[-1]) for u in found[:-1]]
+    assert errors[0] < 5e-3
+    assert errors[1] < max(errors[0] / 2.5, 1e-4)  # of second order, down to single precision
+
+
+def test_a_drug_that_is_spent_bounds_no_step(tissue, growth):
+    drug = Drug(20.0, 0.05, 1.0)
+    assert drug.step_days(19.0, 0.4) == math.inf
+    assert drug.step_days(20.0, 0.4) == pytest.approx(0.4)
+    assert drug.step_days(60.0, 0.4) == math.inf
+    assert Drug(20.0, 0.05, math.inf).step_days(1e4, 0.4) == pytest.approx(0.4 / 0.05)
+
+
+def test_a_map_of_another_shape_is_refused_before_the_first_step(tissue, growth):
+    for treatment in (
+        Resection(60.0, np.ones((3, 3, 3), bool)),
+        Radiotherapy(600.0, np.ones((14, 14)), alpha=0.1),
+    ):
+        with pytest.raises(
+            InputError, match=r"the shape of the tissue's grid, \(14, 14, 12\), got"
+        ):
+            march(tissue, growth, treatments=[treatment])
+
+
+def test_snapshot_times_may_be_an_array(tissue, growth):
+    run = simulate(tissue, growth, snapshot_days=np.array([10.0, 20.0]))
+    assert [snapshot.days for snapshot in run.snapshots] == [10.0, 20.0]
+    assert not simulate(tissue, growth, snapshot_days=np.array([])).snapshots
