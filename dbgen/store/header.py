@@ -67,7 +67,8 @@ def read_header(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise DatabaseError(
             f"{folder} holds no database (no {HEADER}): make one with "
-            f"`glioquery generate {shlex.quote(str(folder))} --n 1000`"
+            f"`glioquery generate {shlex.quote(str(folder))} --n 1000`, or get a published one "
+            "with `glioquery fetch`"
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatabaseError(f"{path} is not a database's description: {error}") from None

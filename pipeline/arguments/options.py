@@ -19,7 +19,7 @@ from ..registration.options import Kind
 DatabaseFolder = Annotated[Path, typer.Argument(metavar="DB", help="Folder of the database.")]
 OptionalDatabase = Annotated[
     Path | None,
-    typer.Argument(metavar="[DB]", help="Folder of the database; default: the embedded database."),
+    typer.Argument(metavar="DB", help="Folder of the database; default: the embedded database."),
 ]
 NamedDatabase = Annotated[
     Path | None,

@@ -91,9 +91,9 @@ def draw_dice(patients: DiceScores, stored: DiceScores | None = None) -> bytes:
     axes = figure.subplots(3, len(columns), squeeze=False)
     for column, (name, scores) in enumerate(columns):
         drawn = (
-            ("core (T1Gd)", scores.core, CORE_COLOUR, 1),
-            ("whole (FLAIR)", scores.whole, WHOLE_COLOUR, 1),
-            ("core + whole", scores.core + scores.whole, SUM_COLOUR, 2),
+            ("Dice, core (T1Gd)", scores.core, CORE_COLOUR, 1),
+            ("Dice, whole (FLAIR)", scores.whole, WHOLE_COLOUR, 1),
+            ("Dice, core + whole", scores.core + scores.whole, SUM_COLOUR, 2),
         )
         for axis, (label, values, colour, top) in zip(axes[:, column], drawn, strict=True):
             values = np.sort(values[np.isfinite(values)])[::-1]

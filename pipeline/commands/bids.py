@@ -51,7 +51,7 @@ def bids_command(
     more: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[LABEL]...", help="Further labels after the one of --participant-label."
+            metavar="LABEL", help="Further labels after the one of --participant-label."
         ),
     ] = None,
     participants: Annotated[

@@ -11,12 +11,13 @@ do not wait for libraries that take seconds.
 from __future__ import annotations
 
 import importlib
+import inspect
 import io
 import itertools
 import os
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from typing import Annotated
 
@@ -76,6 +77,11 @@ def _print_version(is_asked: bool) -> None:
         raise typer.Exit
 
 
+def _summary(command: Callable[..., object]) -> str:
+    """The first paragraph of a command's docstring, which -OO leaves out."""
+    return (inspect.getdoc(command) or "").split("\n\n")[0]
+
+
 def application(names: Iterable[str]) -> typer.Typer:
     """The command line with some of its commands."""
     app = typer.Typer(
@@ -84,12 +90,15 @@ def application(names: Iterable[str]) -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # whose tables cut the names of options at 80 columns
     )
     app.callback()(_before_the_command)
     for name in names:
         module, function = COMMANDS[name].split(":")
         commands = importlib.import_module(f".{module}", __package__)
-        app.command(name)(getattr(commands, function))
+        command = getattr(commands, function)
+        # A summary that is given is wrapped; one that is taken from the help is cut.
+        app.command(name, short_help=_summary(command))(command)
     return app
 
 

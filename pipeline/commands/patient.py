@@ -49,7 +49,7 @@ from ..results.result_folder import (
     require_inputs_kept,
     require_names,
 )
-from ..terminal.printing import print_notice, print_step, show
+from ..terminal.printing import print_notice, print_step, said, show
 from ..terminal.progress import console
 
 if TYPE_CHECKING:
@@ -307,6 +307,7 @@ def _show_inversion(
         "status": inversion.status.value,
         "best": best.row(),
         "answer": inversion.answer.row(),
+        **_growth_in_days(inversion, as_json),
         "timings_s": inversion.timings_s,
         "seconds": sum(inversion.timings_s.values()),
         **more,
@@ -314,6 +315,25 @@ def _show_inversion(
         "report": str((output / "report.html").absolute()),
     }
     show(facts, as_json)
+
+
+def _growth_in_days(inversion: Inversion, as_json: bool) -> dict[str, Any]:
+    """What several scans tell: rates and forecast."""
+    if inversion.outlook is None:
+        return {}
+    row = inversion.outlook.row()
+    if as_json:
+        return {"rates": row["rates"], "forecast": row["forecast"]}
+    rates = {
+        name: f"{said(rate['value'])} ({said(rate['low'])} to {said(rate['high'])}) {rate['unit']}"
+        for name, rate in row["rates"].items()
+    }
+    days = {
+        f"day {said(day.after_days)}": f"{said(day.whole_ml.value)} ml "
+        f"({said(day.whole_ml.low)} to {said(day.whole_ml.high)})"
+        for day in inversion.outlook.forecast
+    }
+    return {"growth in real days": rates} | ({"forecast": days} if days else {})
 
 
 def check_command(

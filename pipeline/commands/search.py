@@ -232,13 +232,13 @@ def query_command(
 
 
 def _rows(database: Database, matches: list[Match], in_tissue: list[Match]) -> list[dict[str, Any]]:
-    """Matches as plain values, with the Dice of the query's part in the tissue."""
+    """Matches as plain values, with the score of the query's part in the tissue."""
     rows = []
     for ranked, inside in zip(rank_matches(database, matches), in_tissue, strict=True):
         row = {}
         for name, value in ranked.row().items():
             row[name] = value
             if name == "dice_whole":
-                row["dice_in_tissue"] = inside.score
+                row["score_in_tissue"] = inside.score
         rows.append(row)
     return rows

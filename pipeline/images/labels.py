@@ -125,14 +125,15 @@ def label_convention(
         name = name.lower()  # BraTS2021, as the challenge writes it
         if name not in CONVENTIONS:
             raise InputError(
-                f"{option}: unknown convention {name!r}; there are {known}, or give explicit core "
-                "and whole labels"
+                f"{option}: unknown convention {name!r}; there are {known} (`invert` and "
+                "`load_patient` also take the labels of both outlines themselves)"
             )
         return CONVENTIONS[name]
     if core_labels is None or whole_labels is None:
         raise InputError(
             f"{option}: the meaning of a segmentation's labels is never guessed; name a convention "
-            f"({known}) or give both explicit core and whole labels"
+            f"({known}); `invert` and `load_patient` also take the labels of both outlines "
+            "themselves (--core-labels and --whole-labels)"
         )
     core, whole = frozenset(map(int, core_labels)), frozenset(map(int, whole_labels))
     if not whole or min(whole | core) < 1:

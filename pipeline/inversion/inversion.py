@@ -13,7 +13,7 @@ from ..anatomy.tissue_maps import TissueMaps
 from ..fit.refinement import NoGrowthError
 from ..patient.patient import Patient
 from ..prediction.maps import GrownAnswer, map_to_patient
-from ..prediction.recurrence import Coverage, cover_recurrence
+from ..prediction.recurrence import Coverage, cover_recurrence, doubts_of_coverage
 from ..scans.later_scans import FollowUp
 from ..steps import Step, Steps, silent
 from ..uncertainty.assessment import assess, assess_in_patient
@@ -144,15 +144,19 @@ def map_growth(growth: PatientGrowth, steps: Steps) -> Inversion:
             thresholds=growth.thresholds,
             levels=growth.options.densities,
         )
+    notices = [*growth.notices, *uncertainty.notices]
     coverage: tuple[Coverage, ...] = ()
     if patient.recurrence is not None:
         recurrence = patient.field.cut_masks(patient.recurrence)
         coverage = cover_recurrence(maps.planning, recurrence, terrains[0].speed)
+        notices += doubts_of_coverage(coverage)
+        if patient.checksums.get("recurrence") == patient.checksums.get("seg"):
+            notices.append("The recurrence is the segmentation itself: its figures say nothing.")
     found = {field.name: getattr(growth, field.name) for field in dataclasses.fields(PatientGrowth)}
     return Inversion(
         **found
         | {
-            "notices": (*growth.notices, *uncertainty.notices),
+            "notices": tuple(notices),
             "timings_s": steps.seconds,
         },
         uncertainty=uncertainty,

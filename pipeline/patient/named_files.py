@@ -142,7 +142,10 @@ def require_files(
         If a file is DICOM, and the extra `dicom` is not installed.
     """
     if paths["t1"] is None and paths["t1c"] is None:
-        raise InputError("a T1-weighted image is needed for the registration: give a T1 or a T1c")
+        raise InputError(
+            "a T1-weighted image is needed for the registration: give a T1 (--t1) or one with "
+            "contrast (--t1c)"
+        )
     if seg_grid not in SEG_GRIDS:
         raise InputError(f"--seg-grid: expected one of {', '.join(SEG_GRIDS)}, got {seg_grid!r}")
     if seg_grid == "t1" and paths["seg_reference"] is not None:

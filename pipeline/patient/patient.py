@@ -402,7 +402,8 @@ def _align(files: PatientFiles) -> tuple[dict[str, Scan], TumorMasks, list[str]]
                 doubts.append(
                     f"{files.names[role]}: aligned with the {files.names[files.modality]}, it "
                     "shares too little with it (normalised mutual information "
-                    f"{agreement:.2f}, at least {MIN_AGREEMENT}): are they of one head?"
+                    f"{agreement:.3f}, at least {MIN_AGREEMENT}): are they of one head? If so, "
+                    "give an image of the same contrast in its place"
                 )
                 if role == "seg_reference":  # all that follows hangs on it
                     raise InputError(doubts[-1])

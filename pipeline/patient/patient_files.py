@@ -316,7 +316,7 @@ def _require_overlap(scan: Scan, name: str, masks: TumorMasks, seg_name: str) ->
     share = _share_in_view(masks, scan.grid)
     if share < MIN_IN_BRAIN:
         raise InputError(
-            f"{seg_name}: only {share:.0%} of the outlined tumour lies in the field of "
-            f"view of the {name} ({describe(scan.grid)}, where it has {describe(masks.grid)}); "
-            f"{advise(masks.grid, scan.grid)}"
+            f"{seg_name}: only {share:.0%} of the outlined tumour lies in the field of view of the "
+            f"{name}. That image has {describe(scan.grid)}; the segmentation has "
+            f"{describe(masks.grid)}; {advise(masks.grid, scan.grid)}"
         )

@@ -72,6 +72,10 @@ def new_panels(n_rows: int, planes: Sequence[Plane]) -> tuple[Figure, list[list[
     return figure, axes
 
 
+BEHIND_TEXT: Any = {"boxstyle": "square,pad=0.1", "facecolor": "#00000080", "edgecolor": "none"}
+"""Shade behind text, which may lie on a bright head."""
+
+
 def show_plane(axis: Axes, image: NDArray[Any], top: float, plane: Plane) -> None:
     """Show an image on a plane, intensities from 0 to `top`, with the letters of its sides."""
     axis.imshow(image, cmap="gray", vmin=0, vmax=top, interpolation="nearest", aspect="equal")
@@ -86,6 +90,7 @@ def show_plane(axis: Axes, image: NDArray[Any], top: float, plane: Plane) -> Non
             color="white",
             fontsize=9,
             fontweight="bold",
+            bbox=BEHIND_TEXT,
             ha=("left", "right", "center", "center")[i],
             va=("center", "center", "top", "bottom")[i],
         )
@@ -97,6 +102,7 @@ def show_plane(axis: Axes, image: NDArray[Any], top: float, plane: Plane) -> Non
             transform=axis.transAxes,
             color="#999999",
             fontsize=5.5,
+            bbox=BEHIND_TEXT,
             ha="left",
             va="bottom",
         )
@@ -107,6 +113,7 @@ def show_plane(axis: Axes, image: NDArray[Any], top: float, plane: Plane) -> Non
         transform=axis.transAxes,
         color="#cccccc",
         fontsize=7,
+        bbox=BEHIND_TEXT,
         ha="left",
         va="top",
     )

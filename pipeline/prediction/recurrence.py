@@ -13,6 +13,7 @@ J. Davis, M. Goadrich, "The relationship between precision-recall and ROC curves
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -116,6 +117,16 @@ def cover_recurrence(
                 )
             )
     return tuple(found)
+
+
+def doubts_of_coverage(coverage: Sequence[Coverage]) -> list[str]:
+    """Notices about a recurrence of which no volume holds anything."""
+    if any(one.standard or one.model or one.geodesic for one in coverage):
+        return []
+    return [
+        "No part of the recurrence lies in a planning volume: see that the follow-up is aligned "
+        "with the registered image."
+    ]
 
 
 def _score(ranking: NDArray[np.float32], recurred: NDArray[np.bool_]) -> RankingScore | None:

@@ -58,7 +58,7 @@ def describe_outlook(outlook: PatientOutlook, patient: Patient, failures: list[s
     rates = [
         (
             name,
-            f"{number(told.rates[key].value)} {told.rates[key].unit}",
+            f"{number(told.rates[key].value)} {told.rates[key].unit.replace('^2', '²')}",
             _interval(told.rates[key]),
         )
         for key, name in RATE_NAMES.items()

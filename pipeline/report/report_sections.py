@@ -104,7 +104,8 @@ def describe_agreement(inversion: Inversion) -> Section:
         "the same weight, unless they lie much farther apart than the growth says: oedema may "
         "widen the whole one.",
         "The residual says how far each is from a front that the growth equation could have made: "
-        "0 for an ideal front, 0.3 to 0.6 for growths in real tissue, 1 for any drawing.",
+        "0 for an ideal front, 0.3 to 0.6 for true growths in real tissue, somewhat more for "
+        "fitted ones, nearly 1 for any drawing.",
     ]
     heads = ("On the T1", "Dice core", "Dice whole", "Residual")
     return Section("How the map agrees with the scan", sentences, [Table(heads, rows)])

@@ -125,7 +125,10 @@ def listed(faults: Sequence[str]) -> str:
 def _read_text(path: Path, name: str) -> tuple[str, list[str]]:
     """A file's text, and notices about its encoding."""
     if path.is_dir():
-        raise InputError(f"{name}: expected a table, got a folder; name the file in it")
+        raise InputError(
+            f"{name}: expected a table, got a folder; name the file in it (a database comes before "
+            "the table)"
+        )
     try:
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)

@@ -28,7 +28,7 @@ def show(facts: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(plain(facts), indent=2))
         return
     for name, value in facts.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             _print_lines([f"{name}:", *(f"    {key}: {said(item)}" for key, item in value.items())])
         else:
             _print_lines([f"{name}: {said(value)}"])
@@ -116,11 +116,11 @@ def said(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.0f}" if abs(value) >= 9999.5 else f"{value:.4g}"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {said(item)}" for key, item in value.items())
+        return ", ".join(f"{key} {said(item)}" for key, item in value.items()) or "none"
     if isinstance(value, tuple):
         return ", ".join(map(said, value))
     if isinstance(value, list):
-        return "; ".join(map(said, value))
+        return "; ".join(map(said, value)) or "none"
     return str(value)
 
 

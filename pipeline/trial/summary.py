@@ -27,6 +27,13 @@ LEVEL = 0.95
 ALL = "all"
 """Name of all arms together."""
 
+ARM_NAMES = {
+    "a": "a: cells only",
+    "b": "b: oedema without cells",
+    "c": "c: mass effect",
+    ALL: "all arms",
+}
+
 LEAST_SHARE = 0.01
 """Least share of the judged voxels in a bin of probabilities; a bin with fewer says nothing."""
 

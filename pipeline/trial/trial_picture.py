@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..pictures.drawing import Axes, new_figure, own_style, png_of
 from .rivals import GROWTH, MAP, MARGIN, ORACLE, RANKINGS
 from .scores import FACTORS, N_BINS
-from .summary import ALL, LEAST_SHARE, TrialSummary
+from .summary import ALL, ARM_NAMES, LEAST_SHARE, TrialSummary
 
 COLOURS = {ORACLE: "#222222", MAP: "#d7301f", GROWTH: "#fd8d3c", MARGIN: "#2a788e"}
 RIVAL_COLOUR = "#5e3c99"
@@ -21,9 +21,13 @@ def draw_trial(summary: TrialSummary) -> bytes:
     for arm, above, below in zip(arms, *rows, strict=True):
         _draw_coverage(above, summary, arm)
         _draw_reliability(below, summary, arm)
-        above.set_title(f"arm {arm}")
+        above.set_title(ARM_NAMES[arm])
     rows[0][0].set_ylabel("true cells outside the core that are held")
     rows[1][0].set_ylabel("share in which the truth exceeds it")
+    rows[1][-1].text(
+        0.98, 0.02, f"open circles: less than {LEAST_SHARE:.0%} of the voxels",
+        transform=rows[1][-1].transAxes, ha="right", va="bottom", fontsize=7,
+    )  # fmt: skip
     return png_of(figure)
 
 

@@ -14,19 +14,12 @@ from ..results.csv_file import write_csv
 from ..results.json_values import plain
 from .plan import TrialPlan
 from .rivals import GROWTH, MAP, RANKINGS
-from .summary import ALL, Figure, TrialSummary
+from .summary import ARM_NAMES, Figure, TrialSummary
 from .trial import request_of
 from .trial_picture import draw_trial
 
 TABLE_FILE, BINS_FILE, JSON_FILE = "trial.csv", "reliability.csv", "trial.json"
 PAGE_FILE, PICTURE_FILE = "trial.md", "trial.png"
-
-ARM_NAMES = {
-    "a": "a: cells only",
-    "b": "b: oedema without cells",
-    "c": "c: mass effect",
-    ALL: "all arms",
-}
 
 Cell = Callable[[str], str]
 """The text of a table's cell for an arm."""

@@ -262,7 +262,7 @@ def test_dice_inside_the_tissue_stands_beside_the_full_score(run, database, tmp_
     )  # fmt: skip
     best = json.loads(out)["matches"][0]
     assert code == 0 and best["sample"] == 3
-    assert best["score"] < 2 and best["dice_in_tissue"] == 2
+    assert best["score"] < 2 and best["score_in_tissue"] == 2
 
 
 def test_two_empty_cores_score_as_asked(run, database, query, tmp_path):

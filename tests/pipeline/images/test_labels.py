@@ -50,7 +50,7 @@ def test_messages_name_the_option_that_was_used():
     [
         ({}, "never guessed"),
         ({"name": "brats"}, "brats2021, brats2023"),
-        ({"core_labels": [1]}, "both explicit"),
+        ({"core_labels": [1]}, "labels of both outlines"),
         ({"core_labels": [1, 3], "whole_labels": [1, 2]}, "[3]"),
         ({"core_labels": [], "whole_labels": []}, "at least one"),
         ({"core_labels": [0], "whole_labels": [0, 1]}, "positive"),

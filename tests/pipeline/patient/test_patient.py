@@ -133,7 +133,9 @@ def test_missing_file(files, tmp_path):
 
 
 def test_no_t1_at_all(files):
-    assert "give a T1 or a T1c" in refusal(seg=files["seg"], labels="brats2021")
+    assert "give a T1 (--t1) or one with contrast (--t1c)" in refusal(
+        seg=files["seg"], labels="brats2021"
+    )
 
 
 def test_not_a_nifti(files, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from glioquery.atlas import Grid
 from glioquery.pipeline.prediction.planning import plan_volumes
-from glioquery.pipeline.prediction.recurrence import cover_recurrence
+from glioquery.pipeline.prediction.recurrence import cover_recurrence, doubts_of_coverage
 from glioquery.pipeline.travel import Terrain
 from glioquery.solver import TumorDensity, TumorMasks
 
@@ -48,6 +48,13 @@ def test_coverage_is_the_share_of_the_recurrence(volumes):
         (volumes.standard & volumes.geodesic).sum() / volumes.standard.sum()
     )
     assert whole.recurrence_ml == pytest.approx(volumes.row()["standard_ml"])
+
+
+def test_a_recurrence_that_no_volume_holds_is_doubted(volumes):
+    away = BRAIN & ~(volumes.standard | volumes.model | volumes.geodesic)
+    (notice,) = doubts_of_coverage(cover(volumes, NOTHING, away))
+    assert "No part of the recurrence lies in a planning volume" in notice
+    assert doubts_of_coverage(cover(volumes, NOTHING, volumes.model)) == []
 
 
 def test_an_outline_that_the_recurrence_has_not_is_left_out(volumes):
