@@ -219,6 +219,7 @@ def draw_days(patient: Patient, days: Sequence[tuple[str, TumorDensity]]) -> byt
     for axis, (name, density) in zip(axes, days, strict=True):
         show_plane(axis, background, top, plane)
         add_isolines(axis, plane.sample(density.u, density.grid), LEVELS, 1.1)
+        name = name.replace(", ", "\n")  # or it would run into the letter of the side
         corner = axis.text(0.98, 0.98, name, transform=axis.transAxes, color="white", fontsize=9)
         corner.set(ha="right", va="top")
     add_outlines(plane, patient.masks, axes[0])

@@ -101,37 +101,36 @@ def parse_ahead(text: str) -> tuple[float, ...]:
     Raises
     ------
     InputError
-        If they are no numbers, or as `require_ahead`.
+        If they are no numbers, or have more than three decimals, which the names of files can tell
+        apart; or as `require_ahead`.
     """
     try:
         days = sorted({float(part) for part in text.split(",")})
     except ValueError:
         days = []
-    require_ahead(days, text)
+    _require_ahead(days, is_fit=all(day == round(day, 3) for day in days), said=repr(text))
     return tuple(days)
 
 
-def require_ahead(days: Sequence[float], said: object = None) -> None:
+def require_ahead(days: Sequence[float]) -> None:
     """See that days to forecast, counted from the last scan, can be.
-
-    Parameters
-    ----------
-    days : sequence of float
-    said : object, optional
-        What the user gave, for the message; the days by default.
 
     Raises
     ------
     InputError
-        If there are none or more than `MOST_DAYS`, or one is not above 0, has more than three
-        decimals, which the names of files can tell apart, or lies beyond `MOST_APART_DAYS`.
+        If there are none or more than `MOST_DAYS`, or one is not above 0 or lies beyond
+        `MOST_APART_DAYS`.
     """
-    fits = all(0 < day <= MOST_APART_DAYS and day == round(day, 3) for day in days)
-    if not (0 < len(days) <= MOST_DAYS and fits):
+    _require_ahead(days, is_fit=True, said=", ".join(map(str, days)) or "none")
+
+
+def _require_ahead(days: Sequence[float], *, is_fit: bool, said: str) -> None:
+    is_ahead = all(0 < day <= MOST_APART_DAYS for day in days)
+    if not (0 < len(days) <= MOST_DAYS and is_ahead and is_fit):
         raise InputError(
             f"a forecast names at most {MOST_DAYS} numbers of days after the last scan, each above "
             f"0, with at most three decimals and up to {MOST_APART_DAYS:g}, as in 90,180; got "
-            f"{tuple(days) if said is None else said!r}"
+            f"{said}"
         )
 
 
