@@ -53,7 +53,9 @@ class ProliferativeNecrotic:
         The toolkit: 50.
     substeps : int
         Steps of the reaction in each half step of the splitting. At the default accuracy two leave
-        0.14 % of relative L2 error in u.
+        0.14 % of relative L2 error in u. The time step is bounded by growth and spread alone:
+        where necrosis is fast and its threshold sharp (necrosis 25, steepness 200, consumption 0.5,
+        threshold 0.7) the error is 2.4 %.
 
     Notes
     -----
