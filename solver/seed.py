@@ -48,8 +48,7 @@ def seed_density(tissue: Tissue, origin_mm: ArrayLike) -> NDArray[np.float32]:
     origin = np.asarray(origin_mm, dtype=np.float64)
     voxel = np.array(tissue.nearest_voxel(origin))
     grid = tissue.grid
-    # Along each axis the ball reaches as far as in the world its planes lie apart: axes may be
-    # sheared.
+    # Where axes are sheared, the planes of voxels lie closer together than the voxels' centres.
     planes_per_mm = np.linalg.norm(np.linalg.inv(grid.affine[:3, :3]), axis=1)
     reach = np.ceil(SEED_CUT * SEED_SD_MM * planes_per_mm).astype(int) + 1
     low = np.maximum(voxel - reach, 0)

@@ -20,7 +20,7 @@ from .treatments import Drug, Radiotherapy, Resection, Treatment
 
 @dataclass(frozen=True, eq=False)
 class TreatedState(State):
-    """As `State`; its steps end at every event, and a drug acts around each of them and bounds it.
+    """As `State`; its steps end at every event. A drug acts around each step and bounds its length.
 
     Once an event has cut a step short, the steps that follow are as long as the run's at that time.
     """
