@@ -348,9 +348,10 @@ def _prepare(
         asked = {"plan": plan.describe(atlas), "store": store}
         have = {key: header[key] for key in ("plan", "store")}
         differences = _differences(by_content(have), by_content(asked))
-        if not differences and n_samples >= _last_finished(folder, header):
+        n_finished = _last_finished(folder, header)
+        if not differences and n_samples >= n_finished:
             return header | {"n_samples": n_samples}  # more, or as before an extension that ended
-        if _has_shards(folder, header):
+        if n_finished:
             what = (
                 f"holds a database of another plan; {'; '.join(differences)}"
                 if differences
@@ -397,16 +398,10 @@ def new_header(
 
 
 def _last_finished(folder: Path, header: dict[str, Any]) -> int:
-    """The last sample, exclusive, of the shards of a database that were finished."""
+    """The last sample, exclusive, of finished shards; a record comes before its shard."""
     paths = (shard_path(folder, index) for index in range(len(shard_spans(header))))
     records = (read_record(path) for path in paths if path.exists())
     return max((record.last for record in records if record is not None), default=0)
-
-
-def _has_shards(folder: Path, header: dict[str, Any]) -> bool:
-    """Whether any shard of a database was finished: a record comes before its shard."""
-    paths = (shard_path(folder, index) for index in range(len(shard_spans(header))))
-    return any(path.exists() and read_record(path) is not None for path in paths)
 
 
 def _differences(have: Any, asked: Any, name: str = "") -> list[str]:

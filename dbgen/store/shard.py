@@ -379,9 +379,9 @@ def is_of_plan(shard: netCDF4.Dataset, header: dict[str, Any], first: int) -> bo
         if "parts" in header:
             (part,) = (part for part in parts_of(header) if part.first <= first < part.last)
             return bool((own["sampler"], own["seed"]) == (part.description["sampler"], part.seed))
-        plans = (plan | {"model": plan["model"]["settings"]} for plan in
-                 (own, _repeated(header)["plan"]))  # fmt: skip
-        made_from, expected = plans
+        made_from, expected = (
+            plan | {"model": plan["model"]["settings"]} for plan in (own, _repeated(header)["plan"])
+        )
     except (AttributeError, ValueError, KeyError, TypeError):
         return False
     return bool(made_from == expected)

@@ -11,6 +11,7 @@ neuroimaging data analysis methods", PLOS Computational Biology 13(3):e1005209, 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -235,12 +236,11 @@ def _entities(path: Path) -> set[str]:
 
 def _difference(paths: Sequence[Path]) -> str:
     """An entity that only one of the names has."""
-    every = [_entities(path) for path in paths]
+    every = [path.name.split("_")[:-1] for path in paths]
     own = [
         entity
-        for path, held in zip(paths, every, strict=True)
-        for entity in path.name.split("_")
-        if entity in held and sum(entity in other for other in every) == 1
+        for entity in itertools.chain.from_iterable(every)
+        if sum(entity in entities for entities in every) == 1
     ]
     return own[0] if own else "acq-mprage"
 

@@ -324,15 +324,13 @@ def _growth_in_days(inversion: Inversion, as_json: bool) -> dict[str, Any]:
     row = inversion.outlook.row()
     if as_json:
         return {"rates": row["rates"], "forecast": row["forecast"]}
-    rates = {
-        name: f"{said(rate['value'])} ({said(rate['low'])} to {said(rate['high'])}) {rate['unit']}"
-        for name, rate in row["rates"].items()
-    }
-    days = {
-        f"day {said(day.after_days)}": f"{said(day.whole_ml.value)} ml "
-        f"({said(day.whole_ml.low)} to {said(day.whole_ml.high)})"
-        for day in inversion.outlook.forecast
-    }
+
+    def told(rate: dict[str, Any]) -> str:
+        value, low, high = (said(rate[name]) for name in ("value", "low", "high"))
+        return f"{value} {rate['unit']} ({low} to {high})"
+
+    rates = {name: told(rate) for name, rate in row["rates"].items()}
+    days = {f"day {said(day['day'])}": told(day["whole_ml"]) for day in row["forecast"]}
     return {"growth in real days": rates} | ({"forecast": days} if days else {})
 
 

@@ -15,6 +15,7 @@ from generating import SMALL, make_indexed
 from glioquery.atlas import Grid
 from glioquery.errors import InputError
 from glioquery.pipeline.alignment.transform import AtlasTransform
+from glioquery.pipeline.commands.patient import _growth_in_days
 from glioquery.pipeline.fit.refinement import NoGrowthError
 from glioquery.pipeline.images.point_map import SAME_WORLD
 from glioquery.pipeline.inversion import inputs, several_scans
@@ -328,3 +329,17 @@ def test_the_segmentations_of_all_scans_are_read_in_one_way(monkeypatch):
     scans = NamedScans(files[0], (files[1],), (), ())
     inputs.load_inputs(tissue=None, scans=scans, seg="seg.nii", labels="brats2021", **way)
     assert given == [way, way]
+
+
+def test_the_terminal_shows_the_growth_in_real_days(followed):
+    outlook = followed[0]
+    found = _growth_in_days(SimpleNamespace(outlook=outlook), as_json=False)
+    rho = outlook.outlook.rates["rho"]
+    shown = re.fullmatch(r"(\S+) 1/day \((\S+) to (\S+)\)", found["growth in real days"]["rho"])
+    ends = [float(number) for number in shown.groups()]
+    assert ends == pytest.approx([rho.value, rho.low, rho.high], rel=1e-3)
+    assert len(found["forecast"]) == len(outlook.forecast) > 0
+    assert all(" ml (" in told for told in found["forecast"].values())
+    as_json = _growth_in_days(SimpleNamespace(outlook=outlook), as_json=True)
+    assert as_json["rates"]["rho"]["value"] == rho.value
+    assert _growth_in_days(SimpleNamespace(outlook=None), as_json=False) == {}
