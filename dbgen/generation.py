@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..atlas import Atlas, load_atlas
-from ..errors import FailedError, InputError
+from ..atlas import load_atlas
+from ..errors import FailedError
 from ..paths import StrPath
 from ..solver import GrowthModel, Tissue
-from ..solver.declarations import Declared
-from ..solver.models import pushes, reach_of, register_model
+from ..solver.models import reach_of, register_model
 from ..solver.own_settings import own_arithmetic
 from .datacard import write_card
 from .machine.cluster import connected
@@ -26,35 +22,14 @@ from .machine.cores import require_workers
 from .machine.files import REFUSALS, remove_unfinished, write_json
 from .machine.lock import HeldError, hold
 from .machine.progress import Progress, silent
+from .request import SHARD_SIZE, checked_shard_size, complete_request
+from .resumption import header_for, refuse_other_content, unfinished_shards
 from .store.database import Database
-from .store.header import (
-    HEADER,
-    SCHEMA,
-    SCHEMA_VERSION,
-    DatabaseError,
-    by_content,
-    read_header,
-    shard_spans,
-)
+from .store.header import HEADER, DatabaseError, shard_spans
 from .store.netcdf import opened
-from .store.record import read_record, require_readable_path, shard_path
-from .store.shard import (
-    VOXELS,
-    count_draws,
-    holds_voxels,
-    is_of_plan,
-    packing_box,
-    variables_of,
-    write_voxels,
-)
-from .store.stored import StoredShard
+from .store.record import shard_path
+from .store.shard import VOXELS, count_draws, holds_voxels, write_voxels
 from .study.plan import Plan
-from .study.samplers import find_sampler
-from .study.space import ParameterSpace
-from .study.values import whole_number
-
-SHARD_SIZE = 48
-"""A multiple of the default snapshots of a run, so that no run is simulated for two shards."""
 
 LOCK = ".lock"
 """Name of the lock file of a process that generates."""
@@ -158,7 +133,7 @@ def generate(
     with _refusals_told(), _only_one(folder):
         # By what stands there now: another process may have changed it until a moment ago.
         n_samples, plan, store = complete_request(folder, n_samples, plan, store)
-        header = _prepare(folder, n_samples, plan, store, shard_size, atlas)
+        header = header_for(folder, n_samples, plan, store, shard_size, atlas)
         shards = shard_path(folder, 0).parent
         remove_unfinished(folder)
         write_json(folder / HEADER, header)  # first: by it others know the folder as a database
@@ -168,7 +143,7 @@ def generate(
         if not holds_voxels(folder / VOXELS, reach):
             write_voxels(folder / VOXELS, reach)
         spans = shard_spans(header)
-        todo = _unfinished(folder, header)
+        todo = unfinished_shards(folder, header)
         done = n_samples - sum(spans[i][1] - spans[i][0] for i in todo)
         progress(done, n_samples)
         if todo:
@@ -186,101 +161,6 @@ def generate(
     return database
 
 
-def complete_request(
-    folder: Path, n_samples: int | None, plan: Plan | None, store: str | None
-) -> tuple[int, Plan, str]:
-    """The request of `generate`, completed from the folder's database.
-
-    Raises
-    ------
-    InputError
-        If the number or `store` is out of range, or no number is given where one is needed.
-    DatabaseError
-        If the folder holds a database that was merged, or one of another schema, or its path is
-        none for NetCDF (see `require_readable_path`).
-    """
-    require_readable_path(folder)
-    begun = _own_header(folder) if (folder / HEADER).exists() else None
-    if plan is None:
-        plan = Plan.from_description(begun["plan"]) if begun else Plan()
-    if n_samples is None and plan.space.n_points is None and begun:
-        n_samples = begun["n_samples"]
-    if store is None:
-        store = begun["store"] if begun else "density"
-    if store not in ("density", "outlines"):
-        raise InputError(f"store is 'density' or 'outlines', got {store!r}")
-    return number_of_samples(n_samples, plan.space), plan, store
-
-
-def number_of_samples(n_samples: int | None, space: ParameterSpace) -> int:
-    """The number of tumours to make: all of a sweep, unless a number is given.
-
-    Raises
-    ------
-    InputError
-        If it is not positive, more than the sweep has, or missing where there is no sweep.
-    """
-    n_points = space.n_points
-    if n_samples is None:
-        if n_points is None:
-            raise InputError(
-                f"a number of tumours is needed: the sampler {space.sampler!r} draws without end"
-            )
-        return n_points
-    n_samples = whole_number(n_samples, "n_samples")
-    if n_samples < 1:
-        raise InputError(f"n_samples is a number from 1 up, got {n_samples}")
-    if n_points is not None and n_samples > n_points:
-        points = "of the design" if find_sampler(space.sampler).has_points else "swept"
-        raise InputError(f"n_samples is at most {n_points}, the points {points}, got {n_samples}")
-    return n_samples
-
-
-def what_is_left(
-    folder: Path, n_samples: int, plan: Plan, store: str, shard_size: int
-) -> tuple[dict[str, Any], int]:
-    """What `generate` would still make in a folder, which stays as it is.
-
-    Parameters
-    ----------
-    folder : Path
-    n_samples, plan, store
-        As `complete_request` returns them.
-    shard_size : int
-        Samples in a file of a new database.
-
-    Returns
-    -------
-    header : dict
-        The description that the database would have.
-    n_left : int
-        Samples of the shards that are not finished.
-
-    Raises
-    ------
-    DatabaseError
-        If the folder holds something else, or a database of another plan or of more samples.
-    """
-    _refuse_other_content(folder)
-    header = _prepare(folder, n_samples, plan, store, shard_size, load_atlas())
-    spans = shard_spans(header)
-    return header, sum(spans[i][1] - spans[i][0] for i in _unfinished(folder, header))
-
-
-def checked_shard_size(shard_size: int) -> int:
-    """A number of samples in a file, as a whole number.
-
-    Raises
-    ------
-    InputError
-        If it is none, or below 1.
-    """
-    size = whole_number(shard_size, "shard_size")
-    if size < 1:
-        raise InputError(f"shard_size is a number from 1 up, got {size}")
-    return size
-
-
 @contextlib.contextmanager
 def _refusals_told() -> Iterator[None]:
     """Say what to do if the file system is full or not writable."""
@@ -293,17 +173,6 @@ def _refusals_told() -> Iterator[None]:
             f"cannot write {error.filename}: {error.strerror}. Finished shards are kept: make "
             "room there, or make the folder writable, then give the same command again"
         ) from error
-
-
-def _own_header(folder: Path) -> dict[str, Any]:
-    """The header of a database that was generated, not merged."""
-    header = read_header(folder)
-    if "parts" in header:
-        raise DatabaseError(
-            f"{folder} was merged from {len(header['parts'])} databases and is not generated "
-            "further: extend or repair those, and merge them again into a new folder"
-        )
-    return header
 
 
 def _unreadable_elsewhere(model: GrowthModel) -> str:
@@ -319,130 +188,15 @@ def _make_folder(folder: Path) -> None:
     """Make a database's folder, if need be; refuse one that holds something else."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _refuse_other_content(folder)
+        refuse_other_content(folder)
     except OSError as error:
         raise DatabaseError(f"cannot make the folder {folder}: {error.strerror}") from None
-
-
-def _refuse_other_content(folder: Path) -> None:
-    """See that a folder is not there yet, is empty, or holds a database."""
-    if not folder.exists():
-        return
-    names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
-    if names and HEADER not in names:
-        raise DatabaseError(
-            f"{folder} is not empty and holds no database (found {names[0]}): choose another folder"
-        )
-
-
-def _prepare(
-    folder: Path, n_samples: int, plan: Plan, store: str, shard_size: int, atlas: Atlas
-) -> dict[str, Any]:
-    """The header for the database in a folder: new, or that of the one to resume or extend.
-
-    A description without a finished shard may be replaced. The folder is locked, so that the
-    header stays as it is read here until the new one is written.
-    """
-    if (folder / HEADER).exists():
-        header = _own_header(folder)
-        asked = {"plan": plan.describe(atlas), "store": store}
-        have = {key: header[key] for key in ("plan", "store")}
-        differences = _differences(by_content(have), by_content(asked))
-        n_finished = _last_finished(folder, header)
-        if not differences and n_samples >= n_finished:
-            return header | {"n_samples": n_samples}  # more, or as before an extension that ended
-        if n_finished:
-            what = (
-                f"holds a database of another plan; {'; '.join(differences)}"
-                if differences
-                else f"is a database of {header['n_samples']} samples, fewer were requested "
-                f"({n_samples})"
-            )
-            raise DatabaseError(f"{folder} {what}. Choose another folder")
-    return new_header(n_samples, plan, store, shard_size, atlas)
-
-
-def new_header(
-    n_samples: int, plan: Plan, store: str, shard_size: int, atlas: Atlas
-) -> dict[str, Any]:
-    """The description of a database that is yet to be made.
-
-    Parameters
-    ----------
-    n_samples : int
-    plan : Plan
-    store : {'density', 'outlines'}
-    shard_size : int
-        Samples in a file.
-    atlas : Atlas
-
-    Returns
-    -------
-    dict
-        The fields of `database.json`, as FORMAT.md describes them.
-    """
-    tissue = Tissue.from_atlas(atlas)
-    return {
-        "schema": SCHEMA,
-        "schema_version": SCHEMA_VERSION,
-        "package_version": version("glioquery"),
-        "plan": json.loads(json.dumps(plan.describe(atlas))),
-        "parameters": Declared.by(plan.model).describe(),
-        "store": store,
-        **({"ventricles": True} if pushes(plan.model) else {}),
-        "n_samples": n_samples,
-        "shard_size": shard_size,
-        "grid": {"shape": tissue.grid.shape, "affine": tissue.grid.affine.tolist()},
-        "box": [[s.start, s.stop] for s in packing_box(tissue)],
-    }
-
-
-def _last_finished(folder: Path, header: dict[str, Any]) -> int:
-    """The last sample, exclusive, of finished shards; a record comes before its shard."""
-    paths = (shard_path(folder, index) for index in range(len(shard_spans(header))))
-    records = (read_record(path) for path in paths if path.exists())
-    return max((record.last for record in records if record is not None), default=0)
-
-
-def _differences(have: Any, asked: Any, name: str = "") -> list[str]:
-    """Where two nested descriptions differ, as 'key is A, requested is B'."""
-    if isinstance(have, dict) and isinstance(asked, dict):
-        return [
-            line
-            for key in have | asked
-            for line in _differences(have.get(key), asked.get(key), f"{name}.{key}".lstrip("."))
-        ]
-    same = json.loads(json.dumps(have)) == json.loads(json.dumps(asked))
-    return [] if same else [f"{name} is {have}, requested is {asked}"]
 
 
 def _count_draws(path: Path) -> tuple[int, int]:
     """Accepted runs in a shard, and runs that were drawn for them."""
     with opened(path) as shard:
         return count_draws(np.asarray(shard["run"][:]), np.asarray(shard["attempt"][:]))
-
-
-def _unfinished(folder: Path, header: dict[str, Any]) -> list[int]:
-    """The shards of a database that are missing or damaged."""
-    spans = enumerate(shard_spans(header))
-    return [index for index, span in spans if not _is_finished(folder, header, index, span)]
-
-
-def _is_finished(folder: Path, header: dict[str, Any], index: int, span: tuple[int, int]) -> bool:
-    path = shard_path(folder, index)
-    record = read_record(path)
-    if record is None or (record.first, record.last) != span:
-        return False
-    shard = StoredShard(path, record, variables_of(header), lambda: "making it again")
-    try:
-        shard.require_intact()
-        shard.table()
-        with opened(path) as file:
-            if not is_of_plan(file, header, record.first):
-                return False
-    except DatabaseError:
-        return False
-    return path.stat().st_size == record.bytes
 
 
 @contextlib.contextmanager

@@ -16,16 +16,10 @@ from ..atlas import Atlas, load_atlas
 from ..paths import StrPath
 from ..solver import Tissue
 from ..solver.models import reach_of
-from .generation import (
-    SHARD_SIZE,
-    checked_shard_size,
-    complete_request,
-    new_header,
-    number_of_samples,
-    what_is_left,
-)
 from .machine.cores import available_cores, require_workers
 from .machine.files import scratch_folder
+from .request import SHARD_SIZE, checked_shard_size, complete_request, number_of_samples
+from .resumption import new_header, what_is_left
 from .store.shard import write_shard
 from .study.plan import Plan
 from .study.samples import Rejection, Sample, draw_samples

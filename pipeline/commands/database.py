@@ -10,7 +10,7 @@ import typer
 
 from ...dbgen import Plan, generate, merge, verify
 from ...dbgen.datacard import describe_database
-from ...dbgen.generation import SHARD_SIZE
+from ...dbgen.request import SHARD_SIZE
 from ...dbgen.store.embedded import EMBEDDED
 from ...dbgen.store.fetched import located
 from ...dbgen.store.header import HEADER, read_header

@@ -42,7 +42,8 @@ from .blocks import (
     cut_blocks,
     sum_coarse,
 )
-from .index import ARRAYS, ARRAYS_FOLDER, MANIFEST, Index, description_of, manifest_of
+from .index import Index
+from .manifest import ARRAYS, ARRAYS_FOLDER, MANIFEST, description_of, manifest_of
 from .outlines import DatabaseOutlines, outlines_of
 from .source import OutlineSource
 from .writing import Piece, Writer

@@ -29,7 +29,6 @@ The bits are stored sample by sample, because they are read for fewer still.
 from __future__ import annotations
 
 import contextlib
-import json
 import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -44,33 +43,13 @@ from ...atlas import Grid
 from ...atlas.regions import Box, shape_of
 from ...dbgen.machine.files import sha256_of
 from ...dbgen.store.packed import unpack_outlines
-from ...errors import InputError, MissingError
+from ...errors import InputError
 from ...paths import StrPath
 from ...solver import Thresholds, TumorMasks
 from .bits import opened_bits
 from .blocks import WORDS, block_shape, coarse_shape, join_blocks
-from .source import ABSOLUTE, Indexed, OutlineSource, Portion
-
-SCHEMA_VERSION = 3
-MANIFEST = "index.json"
-ARRAYS_FOLDER = "arrays-"
-"""How the names of folders of arrays begin."""
-REMEDY = "build it again with `glioquery index DB`"
-
-ARRAYS = {
-    "tissue": "<u8",
-    "volumes": "<i4",
-    "members": "<i4",
-    "counts": "<u2",
-    "most": "<u2",
-    "ends": "<i4",
-    "full_starts": "<i8",
-    "full_blocks": "<u2",
-    "mixed_starts": "<i8",
-    "mixed_blocks": "<u2",
-    "mixed_bits": "<u8",
-}
-"""Name and type of each array; its file is NAME.npy."""
+from .manifest import ARRAYS, MANIFEST, REMEDY, map_array, read_manifest
+from .source import ABSOLUTE, Indexed, Portion
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +134,7 @@ class Index:
         path = Path(path)
         fields = read_manifest(path)
         try:
-            arrays: dict[str, Any] = {name: _map_array(name, fields) for name in ARRAYS}
+            arrays: dict[str, Any] = {name: map_array(name, fields) for name in ARRAYS}
         except FileNotFoundError:
             if read_manifest(path)["folder"] == fields["folder"]:
                 raise
@@ -395,97 +374,6 @@ class Index:
                     f"{self.folder / name}.npy should hold {ARRAYS[name]} of shape {shape}, but "
                     f"holds {array.dtype.str} of shape {array.shape}; {REMEDY}"
                 )
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """Read and check `index.json`; returns the fields of `Index` that it holds.
-
-    Raises
-    ------
-    MissingError, InputError
-        As `Index.open`.
-    """
-    file = path / MANIFEST
-    if not file.is_file():
-        raise MissingError(
-            f"there is no index at {path}: make one with `glioquery index DB` (and the same "
-            "thresholds and normalisation, if any were named)"
-        )
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-        version = manifest["schema_version"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{file} is not the manifest of an index; {REMEDY}") from error
-    if version != SCHEMA_VERSION:
-        raise InputError(
-            f"the index {path} is of schema version {version}, this glioquery reads version "
-            f"{SCHEMA_VERSION}; {REMEDY}"
-        )
-    try:
-        starts, stops = manifest["box"]
-        x, y, z = (slice(*pair) for pair in zip(starts, stops, strict=True))
-        return {
-            "folder": path / Path(manifest["arrays"]).name,
-            "n_samples": int(manifest["n_samples"]),
-            "thresholds": Thresholds(**manifest["thresholds"]),
-            "normalisation": str(manifest["normalisation"]),
-            "database_checksum": str(manifest["database_checksum"]),
-            "portions": tuple(Portion(int(a), int(b), str(c)) for a, b, c in manifest["portions"]),
-            "grid": Grid(tuple(manifest["grid"]["shape"]), manifest["grid"]["affine"]),
-            "box": (x, y, z),
-            "files": {f"{name}.npy": manifest["files"][f"{name}.npy"] for name in ARRAYS},
-        }
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{file} was altered and is not readable ({error!r}); {REMEDY}") from error
-
-
-def description_of(source: OutlineSource) -> dict[str, Any]:
-    """What tells the outlines of an index from others, in terms of JSON."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "n_samples": source.n_samples,
-        "thresholds": {"core": source.thresholds.core, "whole": source.thresholds.whole},
-        "normalisation": source.normalisation,
-        "database_checksum": source.checksum,
-        "portions": [list(portion) for portion in source.portions],
-        "grid": {"shape": list(source.grid.shape), "affine": source.grid.affine.tolist()},
-        "box": [[s.start for s in source.box], [s.stop for s in source.box]],
-    }
-
-
-def manifest_of(source: OutlineSource, package_version: str, folder: Path) -> dict[str, Any]:
-    """Describe an index whose arrays are freshly written in a folder: `index.json`."""
-    files = {}
-    for name in ARRAYS:
-        file = folder / f"{name}.npy"
-        files[file.name] = {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
-    return {
-        **description_of(source),
-        "package_version": package_version,
-        "arrays": folder.name,
-        "files": files,
-    }
-
-
-def _map_array(name: str, fields: dict[str, Any]) -> NDArray[Any]:
-    file = fields["folder"] / f"{name}.npy"
-    expected = fields["files"][file.name]["bytes"]
-    if not file.is_file():
-        raise MissingError(f"{file} is missing from the index; {REMEDY}")
-    if file.stat().st_size != expected:
-        raise InputError(
-            f"{file} should have {expected} bytes, but has {file.stat().st_size}; {REMEDY}"
-        )
-    try:
-        # NumPy refuses to map an array without elements (no full block in a small database).
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        try:
-            array = np.load(file, allow_pickle=False)
-        except ValueError:
-            raise InputError(f"{file} is no longer a NumPy array; {REMEDY}") from error
-    # The plain view: indexing the memmap subclass costs microseconds each time.
-    return array.view(np.ndarray)
 
 
 def _say(thresholds: Thresholds, normalisation: str = ABSOLUTE) -> str:

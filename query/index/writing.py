@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from ...dbgen.machine.files import write_json
 from . import groups
 from .blocks import WORDS
-from .index import ARRAYS, Index
+from .index import Index
+from .manifest import ARRAYS
 
 CHECKPOINT = "checkpoint.json"
 """Name of the file that says how much of the arrays is on the disk."""

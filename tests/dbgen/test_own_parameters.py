@@ -26,8 +26,8 @@ from glioquery.dbgen import (
     verify,
 )
 from glioquery.dbgen.datacard import describe_database
-from glioquery.dbgen.generation import number_of_samples
 from glioquery.dbgen.machine.files import sha256_of, write_json
+from glioquery.dbgen.request import number_of_samples
 from glioquery.dbgen.store import embedded_database
 from glioquery.dbgen.store.shard import VARIABLES, udunits
 from glioquery.dbgen.study.samples import _into_ranges, draw_samples

@@ -25,7 +25,7 @@ from glioquery.query import Index, build_index, search
 from glioquery.query.index import build, writing
 from glioquery.query.index import index as index_module
 from glioquery.query.index.build import _make_piece_there
-from glioquery.query.index.index import ARRAYS
+from glioquery.query.index.manifest import ARRAYS
 from glioquery.query.index.outlines import DatabaseOutlines, level_text
 from glioquery.solver import Thresholds
 
@@ -111,7 +111,7 @@ def test_an_index_that_is_replaced_while_it_is_opened_is_the_new_one(source, ind
         source, core=source.core[:80], whole=source.whole[:80], checksum="another"
     )
     mapped = []
-    inner = index_module._map_array
+    inner = index_module.map_array
 
     def map_array(name, fields):
         mapped.append(name)
@@ -119,7 +119,7 @@ def test_an_index_that_is_replaced_while_it_is_opened_is_the_new_one(source, ind
             build_index(grown, index.path)
         return inner(name, fields)
 
-    monkeypatch.setattr(index_module, "_map_array", map_array)
+    monkeypatch.setattr(index_module, "map_array", map_array)
     opened = Index.open(index.path)
     opened.check_source(grown)
     opened.verify()
