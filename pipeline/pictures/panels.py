@@ -38,6 +38,8 @@ them."""
 
 WHOLE_COLOUR, CORE_COLOUR = "#35d0ff", "#7dff5a"
 PANEL_INCHES = 3.1
+LEGEND_INCHES = 0.45
+"""Height below the panels, for a legend of two rows."""
 
 
 def new_panels(n_rows: int, planes: Sequence[Plane]) -> tuple[Figure, list[list[Axes]]]:
@@ -45,8 +47,7 @@ def new_panels(n_rows: int, planes: Sequence[Plane]) -> tuple[Figure, list[list[
     heights = max(plane.points_mm.shape[0] for plane in planes)
     widths = [plane.points_mm.shape[1] for plane in planes]
     scale = PANEL_INCHES / heights
-    legend = 0.45
-    size = (sum(widths) * scale + 0.35, n_rows * PANEL_INCHES + legend)
+    size = (sum(widths) * scale + 0.35, n_rows * PANEL_INCHES + LEGEND_INCHES)
     figure = new_figure(*size, facecolor="black")
     grid = figure.add_gridspec(
         n_rows,
@@ -54,7 +55,7 @@ def new_panels(n_rows: int, planes: Sequence[Plane]) -> tuple[Figure, list[list[
         width_ratios=widths,
         left=0.35 / size[0],
         right=1,
-        bottom=legend / size[1],
+        bottom=LEGEND_INCHES / size[1],
         top=1,
         wspace=0.01,
         hspace=0.01,
@@ -109,7 +110,7 @@ def show_plane(axis: Axes, image: NDArray[Any], top: float, plane: Plane) -> Non
     axis.text(
         0.02,
         0.98,
-        f"{plane.name}\n{ACROSS[plane.name]} = {plane.position_mm:.0f} mm",
+        f"{plane.name}\n{ACROSS[plane.name]} = {round(plane.position_mm)} mm",
         transform=axis.transAxes,
         color="#cccccc",
         fontsize=7,
@@ -164,21 +165,42 @@ def add_contours(
 
 
 def finish(figure: Figure, lines: Sequence[tuple[str, str]]) -> bytes:
-    """A figure as PNG, with a legend of texts and colours below the panels."""
+    """A figure as PNG, with a legend of texts and colours below the panels.
+
+    The legend has as many columns as the figure is wide, and the figure grows with its rows.
+    """
     handles = [Line2D([], [], color=colour, linewidth=2, label=text) for text, colour in lines]
-    figure.legend(
-        handles=handles,
-        loc="lower center",
-        ncols=len(handles),
-        fontsize=8,
-        frameon=True,
-        facecolor="black",
-        labelcolor="white",
-        edgecolor="none",
-        handlelength=1.4,
-        columnspacing=1.4,
-    )
+    for n_columns in range(len(handles), 0, -1):
+        legend = figure.legend(
+            handles=handles,
+            loc="lower center",
+            ncols=n_columns,
+            fontsize=8,
+            frameon=True,
+            facecolor="black",
+            labelcolor="white",
+            edgecolor="none",
+            handlelength=1.4,
+            columnspacing=1.4,
+        )
+        extent = legend.get_window_extent()
+        if extent.width <= figure.bbox.width or n_columns == 1:
+            break
+        legend.remove()
+    _make_room(figure, extent.y1 / figure.dpi - LEGEND_INCHES)
     return png_of(figure)
+
+
+def _make_room(figure: Figure, inches: float) -> None:
+    """Make a figure higher below its panels, which keep their size."""
+    if inches <= 0:
+        return
+    before = figure.get_figheight()
+    figure.set_figheight(before + inches)
+    for axis in figure.axes:
+        x, y, width, height = axis.get_position(original=True).bounds
+        share = before / (before + inches)
+        axis.set_position((x, (y * before + inches) / (before + inches), width, height * share))
 
 
 def white_level(scan: Scan) -> float:

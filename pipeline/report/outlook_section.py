@@ -87,7 +87,7 @@ def describe_outlook(outlook: PatientOutlook, patient: Patient, failures: list[s
             lambda: draw_patient_movie(
                 patient,
                 [
-                    (f"day {day:.0f}", density)
+                    (f"day {round(day)}", density)
                     for day, density in grown_on(told.fit, PATIENT_FRAMES, last_day)
                 ],
                 outlook.along,
@@ -100,6 +100,8 @@ def describe_outlook(outlook: PatientOutlook, patient: Patient, failures: list[s
             "The growth through all scans, at the first one and as it is forecast, on the first "
             "scan's T1"
         )
+        if len(outlook.maps) > MOST_PANELS:
+            caption += f" (the first {MOST_PANELS} days of the forecast)"
         pictures[caption] = drawn(
             "The picture of the forecast",
             lambda: draw_days(patient, _panels(outlook, patient)),

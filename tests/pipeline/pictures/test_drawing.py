@@ -17,7 +17,7 @@ from scipy import ndimage
 
 import glioquery.pipeline
 from glioquery.atlas import Grid
-from glioquery.pipeline.pictures import drawing, panels
+from glioquery.pipeline.pictures import drawing, panels, patient_pictures
 from glioquery.pipeline.pictures.drawing import new_figure, own_style, png_of
 from glioquery.pipeline.pictures.planes import STEP_MM, Plane, planes_through
 from glioquery.pipeline.report import viewer
@@ -256,3 +256,54 @@ def test_a_density_is_coloured_from_its_lowest_level_on():
     (image,) = axis.images
     alpha = image.cmap(image.norm(image.get_array()))[..., 3]
     assert (alpha[0] == 0).all() and (alpha[1] > 0.05).all()
+
+
+def legend_and_panels(monkeypatch, draw):
+    """Where the legend and the panels of a picture lie: (x0, y0, x1, y1) in inches; its size."""
+    found = []
+
+    def measured(figure):
+        legend = figure.legends[0].get_window_extent()
+        panels_at = [axis.get_position(original=True).extents for axis in figure.axes]
+        size = figure.get_size_inches()
+        found.append((legend.extents / figure.dpi, np.array(panels_at) * [*size, *size], size))
+        return png_of(figure)
+
+    monkeypatch.setattr(panels, "png_of", measured)
+    draw()
+    return found[0]
+
+
+@pytest.mark.parametrize("n_days", [1, 2, 3, 5])
+def test_the_legend_of_days_lies_below_the_panels(n_days, virtual, lesion, monkeypatch):
+    density = TumorDensity(virtual.masks.whole.astype("float32"), virtual.grid)
+    legend, places, size = legend_and_panels(
+        monkeypatch, lambda: patient_pictures.draw_days(virtual, [("day 9", density)] * n_days)
+    )
+    assert (legend[:2] >= 0).all() and (legend[2:] <= size).all()
+    assert legend[3] <= places[:, 1].min() + 1e-6
+    np.testing.assert_allclose(places[:, 3] - places[:, 1], panels.PANEL_INCHES, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_levels", [4, 6, 8, 22])
+def test_the_legend_of_many_densities_lies_below_the_panels(n_levels, virtual, monkeypatch):
+    density = TumorDensity(virtual.masks.whole.astype("float32"), virtual.grid)
+    levels = np.linspace(0.0123, 0.9, n_levels)
+    legend, places, size = legend_and_panels(
+        monkeypatch, lambda: patient_pictures.draw_density(virtual, density, levels=levels)
+    )
+    assert (legend[:2] >= 0).all() and (legend[2:] <= size).all()
+    assert legend[3] <= places[:, 1].min() + 1e-6
+
+
+def test_a_plane_just_below_0_lies_at_0(virtual, monkeypatch):
+    """It was told as -0 mm."""
+    texts = []
+    monkeypatch.setattr(
+        panels, "png_of", lambda f: texts.extend(t for a in f.axes for t in a.texts)
+    )
+    (plane, *_) = planes_through(np.zeros(3), virtual.brain, virtual.grid)
+    figure, ((axis,),) = panels.new_panels(1, [Plane(plane.name, plane.points_mm, -0.3)])
+    panels.show_plane(axis, np.zeros((2, 2)), 1.0, Plane(plane.name, plane.points_mm, -0.3))
+    panels.finish(figure, [("a", "#ffffff")])
+    assert any(text.get_text().endswith("= 0 mm") for text in texts)
