@@ -101,6 +101,7 @@ RULES = (
     Rule("dim, volumes", "several volumes", "refused", "a file holds one volume"),
     Rule("vox_offset, data", "0", "accepted", "the voxels begin behind the header"),
     Rule("vox_offset, data", "inside the header, and not 0", "refused", "their place is unknown"),
+    Rule("vox_offset, data", "NaN or infinite", "refused", "their place is unknown"),
     Rule("datatype, bitpix", "they differ", "accepted", "the datatype"),
     Rule("scl_slope, scl_inter", "a slope of 0 or NaN", "accepted", "no scaling"),
     Rule("scl_slope, scl_inter", "a slope, and no finite intercept", "refused", "values unknown"),
@@ -185,6 +186,11 @@ def read_header(
             "is truncated; copy or export it again"
         )
     said = kind(raw[: kind.sizeof_hdr], check=False)
+    if not np.isfinite(float(said["vox_offset"])):
+        raise InputError(
+            f"{name}: its header says that the voxels begin at byte {said['vox_offset']}; export "
+            "the image again"
+        )
     fixed = said.copy()
     try:
         fixed.check_fix(logger=QUIET)

@@ -77,6 +77,7 @@ EXAMPLES = {
     ("dim, volumes", "several"): {"dim": [4, 8, 9, 5, 2, 1, 1, 1]},
     ("vox_offset, data", "0"): {"vox_offset": 0},
     ("vox_offset, data", "inside"): {"vox_offset": 348},
+    ("vox_offset, data", "NaN"): {"vox_offset": np.inf},
     ("datatype, bitpix", "they differ"): {"bitpix": 64},
     ("scl_slope, scl_inter", "a slope of"): {"scl_slope": np.nan, "scl_inter": 3},
     ("scl_slope, scl_inter", "a slope, and"): {"scl_slope": 1, "scl_inter": np.inf},
