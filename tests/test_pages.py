@@ -65,7 +65,7 @@ def shown_lines(page):
 
 def shown_spans(page):
     """Commands in running text; what is said elsewhere may be left out."""
-    spans = re.findall(r"`(glioquery [^`]*)`", text_of(page))
+    spans = re.findall(r"`(glioquery\s[^`]*)`", text_of(page))
     return [" ".join(span.split()) for span in spans]
 
 
@@ -142,6 +142,7 @@ def test_every_option_that_is_named_exists(group, page):
             known |= set(re.findall(r'"(--[a-z0-9-]+)"', script.read_text(encoding="utf-8")))
     with_pip = (
         "README.md",
+        "docs/environment.md",
         "docs/explanation/accuracy-and-speed.md",
         "docs/tutorials/new-growth-model.md",
     )

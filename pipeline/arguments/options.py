@@ -32,15 +32,30 @@ Labels = Annotated[
         help="Label convention of the segmentation: brats2021, brats2023 or brats2024-post."
     ),
 ]
-LabelList = Annotated[
+CoreLabels = Annotated[
     str | None,
-    typer.Option(metavar="L,L,...", help="Labels of this outline, instead of a convention."),
+    typer.Option(metavar="L,L,...", help="Labels of the core, instead of a convention."),
 ]
-StructureList = Annotated[
+WholeLabels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="L,L,...",
+        help="Labels of the whole tumour, those of the core included; instead of a convention.",
+    ),
+]
+CoreStructures = Annotated[
     str | None,
     typer.Option(
         metavar="NAME,...",
-        help="Structures of this outline in a DICOM SEG or RTSTRUCT, by name; instead of labels.",
+        help="Structures of the core in a DICOM SEG or RTSTRUCT, by name; instead of labels.",
+    ),
+]
+WholeStructures = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,...",
+        help="Structures of the whole tumour in a DICOM SEG or RTSTRUCT, by name; those of the "
+        "core need not be named again.",
     ),
 ]
 Anonymous = Annotated[
@@ -57,8 +72,8 @@ KeepIslands = Annotated[
     bool,
     typer.Option(
         "--keep-islands",
-        help="Keep parts of the outlines below 0.1 ml that lie more than 10 mm from the rest; "
-        "default: leave them out.",
+        help="Keep specks of the outlines, which are left out by default: below 0.1 ml and below "
+        "2 % of the largest part, and more than 10 mm from the rest.",
     ),
 ]
 BrainOption = Annotated[

@@ -51,7 +51,8 @@ def bids_command(
     more: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="LABEL", help="Further labels after the one of --participant-label."
+            metavar="LABEL",
+            help="More participants, where --participant-label is followed by several.",
         ),
     ] = None,
     participants: Annotated[

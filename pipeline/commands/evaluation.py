@@ -40,13 +40,14 @@ from ...query.strategies.store import discard, folder_of, read_manifest, remedy
 from ...solver.compilation import prepare_jax
 from ..arguments.opening import open_index
 from ..arguments.options import (
+    CoreLabels,
     CoreThreshold,
     DatabaseModel,
     Json,
-    LabelList,
     Labels,
     Normalise,
     OptionalDatabase,
+    WholeLabels,
     WholeThreshold,
     numbers,
 )
@@ -161,8 +162,8 @@ def evaluate_command(
         ),
     ] = None,
     labels: Labels = None,
-    core_labels: LabelList = None,
-    whole_labels: LabelList = None,
+    core_labels: CoreLabels = None,
+    whole_labels: WholeLabels = None,
     strategies: Annotated[
         str, typer.Option(metavar="NAME,...", help="Strategies to compare.")
     ] = "all",

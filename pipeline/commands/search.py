@@ -27,14 +27,15 @@ from ...query.strategies.registry import check_name, verify_strategy
 from ..arguments.opening import open_index
 from ..arguments.options import (
     Address,
+    CoreLabels,
     CoreThreshold,
     DatabaseFolder,
     Json,
-    LabelList,
     Labels,
     Matches,
     Normalise,
     OptionalDatabase,
+    WholeLabels,
     WholeThreshold,
     numbers,
 )
@@ -84,8 +85,8 @@ def query_command(
         Path | None, typer.Option(help="Segmentation, NIfTI, instead of the two masks.")
     ] = None,
     labels: Labels = None,
-    core_labels: LabelList = None,
-    whole_labels: LabelList = None,
+    core_labels: CoreLabels = None,
+    whole_labels: WholeLabels = None,
     k: Matches = None,
     measure: Annotated[
         str, typer.Option(help=f"Measure to rank by: {', '.join(MEASURES)}, or a module:function.")

@@ -28,16 +28,16 @@ MIN_BRAIN_DICE = 0.95
 """Affine registration alone reaches 0.93-0.96 on BraTS brains, with SyN 0.97-0.99."""
 
 MIN_EDGE_AGREEMENT = 0.42
-"""See `RegistrationQuality.edge_agreement`. Five real cases reach 0.50 to 0.71; with somebody
+"""See `RegistrationQuality.edge_agreement`. Five real cases reach 0.47 to 0.68; with somebody
 else's map 0.35 at most (docs/results.md)."""
 
 MIN_EDGE_ADVANTAGE = 0.0
-"""See `RegistrationQuality.edge_advantage`. Five real cases have 0.04 to 0.10; turned by 5 to 20
-degrees or shifted by 5 or 10 mm they all have -0.08 or less."""
+"""See `RegistrationQuality.edge_advantage`. Five real cases have 0.04 to 0.10; registrations
+that were then turned by 5 to 20 degrees or shifted by 5 or 10 mm have -0.06 or less (the same)."""
 
 MAX_WARP_TURN_DEG = 1.1
-"""See `RegistrationQuality.warp_turn_deg`. Five real cases have 0.4 to 0.6 degrees; where the
-affine part was turned by 5 to 20 degrees or shifted by 10 mm, 1.6 to 7.0."""
+"""See `RegistrationQuality.warp_turn_deg`. Five real cases have 0.2 to 0.5 degrees; where the
+affine part was turned by 5 to 20 degrees or shifted by 10 mm, 1.5 to 7.1 (the same)."""
 
 MAX_AFFINE_SHIFT_MM = 3.0
 """Largest shift of an image that the user says is in atlas space: half a gyrus."""
