@@ -16,6 +16,7 @@ def read_scans(
     others: Mapping[str, Path | None],
     forecast: str | None,
     treatments: Path | None,
+    seg_grid: str = "own",
 ) -> NamedScans | None:
     """Scans, forecast and treatments from the options; None if no scan is named.
 
@@ -29,6 +30,8 @@ def read_scans(
         Days after the last scan.
     treatments : path
         See `read_treatments`.
+    seg_grid : "own" or "t1"
+        Which voxels the segmentation of each scan has; see `load_patient`.
 
     Returns
     -------
@@ -50,18 +53,18 @@ def read_scans(
             raise InputError(f"--scan takes the place of {name}: leave {name} out")
     if len(given) < 2:
         raise InputError("--scan was given once: name two scans or more, or use --t1 and --seg")
-    scans = sorted((_scan(text) for text in given), key=lambda scan: scan.day)
+    scans = sorted((_scan(text, seg_grid) for text in given), key=lambda scan: scan.day)
     require_days([scan.day for scan in scans])
     days = () if forecast is None else parse_ahead(forecast)
     listed = () if treatments is None else read_treatments(treatments, [s.day for s in scans])
-    return NamedScans(scans[0], tuple(scans[1:]), days, listed)
+    return NamedScans(scans[0], tuple(scans[1:]), days, listed, treatments)
 
 
-def _scan(text: str) -> ScanFiles:
+def _scan(text: str, seg_grid: str) -> ScanFiles:
     parts = text.split(",")
     if len(parts) != 3:
         raise InputError(f"--scan: expected T1,SEG,DAY, got {text!r}")
     t1, seg, day = parts
     require_nifti(Path(t1), f"T1 {t1}")
     require_nifti(Path(seg), f"segmentation {seg}")
-    return ScanFiles(Path(t1), Path(seg), parse_day(day))
+    return ScanFiles(Path(t1), Path(seg), parse_day(day), seg_grid)

@@ -103,8 +103,8 @@ class Case:
         """All scans, where there are several."""
         if not self.later:
             return None
-        first = ScanFiles(self.scans["t1"], self.scans["seg"], self.day or 0.0)
-        return NamedScans(first, self.later, self.forecast, self.treatments)
+        first = ScanFiles(self.scans["t1"], self.scans["seg"], self.day or 0.0, self.seg_grid)
+        return NamedScans(first, self.later, self.forecast, self.treatments, self.treatment_file)
 
     @property
     def tissue(self) -> tuple[Path, Path, Path] | None:

@@ -70,10 +70,10 @@ def _followed(scans: Sequence[Case]) -> tuple[Case, list[str]]:
             faults.append(f"{scan} has NIfTI files of t1 and seg, no others")
         elif case.labels != first.labels:
             faults.append(f"{scan} has other labels than the first")
-        elif case.seg_grid != "own":
-            faults.append(f"{scan} names a seg_grid; only the first one may")
         else:
-            later.append(ScanFiles(case.scans["t1"], case.scans["seg"], case.day or 0.0))
+            later.append(
+                ScanFiles(case.scans["t1"], case.scans["seg"], case.day or 0.0, case.seg_grid)
+            )
     forecasts = {case.forecast for case in scans if case.forecast}
     files = {case.treatment_file for case in scans if case.treatment_file}
     for head, given in (("forecast", forecasts), ("treatments", files)):
@@ -88,9 +88,15 @@ def _followed(scans: Sequence[Case]) -> tuple[Case, list[str]]:
             faults.append(str(error))
     case = dataclasses.replace(
         first,
+        others={head: _cells(head, scans) for head in first.others},
         later=tuple(later),
         forecast=min(forecasts, default=()),
         treatment_file=file,
         treatments=treatments,
     )
     return case, faults
+
+
+def _cells(head: str, scans: Sequence[Case]) -> str:
+    """What the rows of a patient say in an unread column: each cell once, in their order."""
+    return "; ".join(dict.fromkeys(case.others[head] for case in scans if case.others.get(head)))

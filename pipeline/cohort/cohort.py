@@ -352,6 +352,7 @@ def describe_request(
     if case.later:
         further["days"] = [case.day, *(scan.day for scan in case.later)]
         further["forecast"] = list(case.forecast)
+        further["seg_grids"] = [case.seg_grid, *(scan.seg_grid for scan in case.later)]
     if case.structures is not None:
         further["structures"] = [list(case.structures.core), list(case.structures.whole)]
     if case.dicom is not None:

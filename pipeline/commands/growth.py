@@ -13,7 +13,7 @@ from ...solver.models.registry import DEFAULT
 from ..arguments.options import Json, ModelName, ModelSettings
 from ..arguments.picture_files import places_for, require_gif, require_png, save_picture
 from ..scans.treatment_file import read_treatments
-from ..terminal.printing import show
+from ..terminal.printing import print_notice, show
 
 
 def atlas_command(
@@ -170,11 +170,12 @@ def simulate_command(
     prepare_jax()
     atlas = load_atlas()
     tissue = Tissue.from_atlas(atlas)
+    placed = [read_map(one).in_atlas() for one in listed]
+    for notice in (notice for one in placed for notice in one.notices):
+        print_notice(notice)
     given_then = [
-        read_map(one).after(
-            0.0, lambda scan: resample_image(scan, atlas.grid).values, tissue.domain
-        )
-        for one in listed
+        one.after(0.0, lambda scan: resample_image(scan, atlas.grid).values, tissue.domain)
+        for one in placed
     ]
     run = simulate(tissue, parameters, model=chosen, treatments=given_then)
     if run.status is Status.NOT_FINITE:

@@ -159,7 +159,9 @@ def invert_command(
     """Invert one patient, from the scan to the map."""
     checked_subject(subject)
     brain_way = checked_way(brain)
-    scans = read_scans(scan, {"--t1": t1, "--t1c": t1c, "--seg": seg}, forecast, treatments)
+    scans = read_scans(
+        scan, {"--t1": t1, "--t1c": t1c, "--seg": seg}, forecast, treatments, seg_grid
+    )
     if scans is not None:
         t1, seg = scans.first.t1, scans.first.seg
     if seg is None:

@@ -23,6 +23,9 @@ from .refinement import N_STARTS, NoGrowthError, Refinement, choose_starts, refi
 from .several_tumors import combine, join, split_outlines
 from .trajectory import Target
 
+PLAUSIBLE_MEAN_DICE = 0.45
+"""Mean Dice over the non-empty outlines below which a growth is not like the patient's tumour."""
+
 N_RANKED = 60
 """Matches among which the starts of a refinement are chosen."""
 

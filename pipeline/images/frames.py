@@ -56,8 +56,8 @@ PAIR_RULES = (
     Rule("frames of both, elsewhere", "each file has one frame", "notice", "one world"),
     Rule("sform_code of both", "different names of spaces", "accepted", "the numbers alone count"),
 )
-"""Rules for a file that must lie in the world of an image: segmentation, masks, recurrence,
-tissue."""
+"""Rules for a file that must lie in the world of an image: segmentation, masks, recurrence, tissue,
+maps of treatments."""
 
 
 def is_same(grid: Grid, other: Grid | None) -> bool:

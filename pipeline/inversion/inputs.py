@@ -80,7 +80,7 @@ def load_inputs(
         convention=seg_convention(files["seg"], **labels),
         forecast=scans.forecast,
         treatments=scans.treatments,
-        seg_grid=files.get("seg_grid", "own"),
+        treatment_file=scans.treatment_file,
         keep_islands=files.get("keep_islands", False),
     )
     return PatientInputs(patient, maps, follow_up)

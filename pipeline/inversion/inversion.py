@@ -91,7 +91,7 @@ def invert(
 
 def _with_outlook(inversion: Inversion, follow_up: FollowUp, steps: Steps) -> Inversion:
     """The inversion with the outlook of all scans."""
-    notices = [notice for scan in follow_up.later for notice in scan.notices]
+    notices = follow_up.notices
     outlook = None
     with steps("follow the scans"):
         try:

@@ -12,7 +12,7 @@ import numpy as np
 from ...solver import TumorDensity
 from ...solver.models import reach_of
 from ..agreement import DensityMaps
-from ..fit.answer import growth_row
+from ..fit.answer import PLAUSIBLE_MEAN_DICE, growth_row
 from ..images.nifti import Scan
 from ..images.resampling import extend_from_tissue
 from ..prediction.maps import PatientMaps
@@ -22,9 +22,6 @@ from ..registration.placement import share_in_brain
 from ..scans.patient_outlook import PatientOutlook
 from ..uncertainty.ensemble import Uncertainty
 from .growth import PatientGrowth
-
-PLAUSIBLE_MEAN_DICE = 0.45
-"""Mean Dice over the non-empty outlines below which no stored tumour is like the patient's."""
 
 
 class InversionStatus(enum.Enum):

@@ -32,7 +32,8 @@ ADDED_SHARE = 0.05
 """Share of an outlined tumour outside the brain from which on the brain mask left it out."""
 
 TOLD_SHARE = 0.2
-"""Share of a recurrence outside the brain from which on there is a notice."""
+"""Share of a recurrence, or of a later scan's tumour, outside the brain from which on there is a
+notice."""
 
 
 def judge_tumour(
@@ -74,6 +75,35 @@ def judge_tumour(
         f"brain mask leaves the tumour out: the other {outside_ml:.3g} ml were added to the brain, "
         f"and the holes around them filled. If that is not the cause, {advice}."
     ]
+
+
+def judge_later(
+    masks: TumorMasks, brain: NDArray[np.bool_], grid: Grid, scan: str, advice: str
+) -> list[str]:
+    """Notices about the outlines of a later scan that lie partly outside the first scan's brain.
+
+    Parameters
+    ----------
+    masks : TumorMasks
+        Outlines on any grid of the brain's world.
+    brain : bool array of the grid's shape
+        The first scan's brain, its tumour included.
+    grid : Grid
+    scan : str
+        How messages call the later scan.
+    advice : str
+        What to do.
+
+    Raises
+    ------
+    InputError
+        If most of the tumour lies outside.
+    """
+    share = _share_inside(masks, brain, grid)
+    said = f"nly {share:.0%} of the tumour outlined in {scan} lies inside the brain; {advice}"
+    if share < MIN_IN_BRAIN:
+        raise InputError(f"o{said}")
+    return [f"O{said}."] if share < 1 - TOLD_SHARE else []
 
 
 def judge_recurrence(masks: TumorMasks, brain: NDArray[np.bool_], grid: Grid) -> list[str]:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
-from ...errors import InputError
 from ...solver import TumorDensity, on_grid
 from ...solver.own_settings import own_arithmetic
-from ..names import forecast_label
 from .joint_fit import JointFit
 from .real_rates import Rate, rate_of, rates_of
-from .scan_days import MOST_DAYS, say_day
+from .scan_days import checked_forecast
 from .sensitivity_of_volumes import volumes_of
 
 
@@ -55,40 +52,6 @@ class Outlook:
     rates: dict[str, Rate]
     scans: tuple[ForecastDay, ...]
     forecast: tuple[ForecastDay, ...]
-
-
-def checked_forecast(
-    days: Sequence[float], last_day: float, first_day: float = 0.0
-) -> tuple[float, ...]:
-    """Days of a forecast, rising.
-
-    Parameters
-    ----------
-    days : sequence of float
-        Days, counted as those of the scans.
-    last_day, first_day : float
-        Days of the last and of the first scan.
-
-    Raises
-    ------
-    InputError
-        If one is not after the last scan, two share the name of their maps, or they are too many.
-    """
-    kept = tuple(sorted(set(days)))
-    if len(kept) > MOST_DAYS:
-        raise InputError(f"a forecast has at most {MOST_DAYS} days, got {len(kept)}")
-    for day in kept:
-        if not day > last_day:
-            raise InputError(
-                f"a forecast is of days after the last scan, which is of day {say_day(last_day)}; "
-                f"got {say_day(day)}"
-            )
-    for before, after in pairwise(kept):
-        if forecast_label(before - first_day) == forecast_label(after - first_day):
-            raise InputError(
-                f"two days of a forecast lie at least 0.001 days apart, got {before} and {after}"
-            )
-    return kept
 
 
 @own_arithmetic()

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from ...atlas import Grid
 from ...solver import Thresholds, TumorDensity
 from ...solver.declarations import PROLIFERATION
+from ..fit.answer import PLAUSIBLE_MEAN_DICE
 from ..images.point_map import SAME_WORLD, PointMap
 from ..images.resampling import resample_in_tissue
 from .dated_outlines import doubts_of_change
 from .forecast import ForecastDay, Outlook
 from .later_scans import FollowUp
 from .real_rates import LEVEL, Rate, basis_of
+from .scan_days import say_day
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,14 @@ class PatientOutlook:
         if not fit.joint.is_treated:
             days = [scan.day for scan in fit.joint.scans]
             told += doubts_of_change(days, self.outlined_ml)
+        for scan, (core, whole) in zip(fit.joint.scans, fit.dice, strict=True):
+            mean = (core + whole) / 2 if scan.masks.core.any() else whole
+            if mean < PLAUSIBLE_MEAN_DICE:
+                told.append(
+                    f"The growth through all scans is not like the tumour of day "
+                    f"{say_day(scan.day)}: a mean Dice of {mean:.2f} (expected at least "
+                    f"{PLAUSIBLE_MEAN_DICE}). Its rates and forecasts are doubtful."
+                )
         usual = PROLIFERATION.usual
         if usual is not None and fit.growth.rho > usual[1]:
             told.append(

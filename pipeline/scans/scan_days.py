@@ -6,10 +6,12 @@ import datetime
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from ...errors import InputError
 from ...solver.listed_treatments import ListedTreatment
+from ..names import forecast_label
 
 MOST_DAYS = 20
 """Most days that are forecast; each is a map."""
@@ -31,11 +33,15 @@ class ScanFiles:
         T1 image and segmentation, NIfTI.
     day : float
         Day of the scan, counted from one day for all scans of the patient.
+    seg_grid : "own" or "t1"
+        Which voxels the segmentation has: those of its header, or those of this scan's T1; see
+        `load_patient`.
     """
 
     t1: Path
     seg: Path
     day: float
+    seg_grid: str = "own"
 
 
 @dataclass(frozen=True)
@@ -51,18 +57,22 @@ class NamedScans:
         Days after the last scan that are forecast.
     treatments : tuple of ListedTreatment
         What was done after the first scan.
+    treatment_file : Path or None
+        The file that lists them.
     """
 
     first: ScanFiles
     later: tuple[ScanFiles, ...]
     forecast: tuple[float, ...]
     treatments: tuple[ListedTreatment, ...]
+    treatment_file: Path | None = None
 
     @property
     def files(self) -> list[Path]:
-        """Files of all scans, and maps of treatments."""
+        """Files of all scans, the list of treatments, and its maps."""
         scans = (path for scan in (self.first, *self.later) for path in (scan.t1, scan.seg))
-        return [*scans, *(one.map for one in self.treatments if one.map is not None)]
+        listed = (self.treatment_file, *(one.map for one in self.treatments))
+        return [*scans, *(path for path in listed if path is not None)]
 
 
 def parse_day(text: str) -> float:
@@ -132,6 +142,40 @@ def _require_ahead(days: Sequence[float], *, is_fit: bool, said: str) -> None:
             f"0, with at most three decimals and up to {MOST_APART_DAYS:g}, as in 90,180; got "
             f"{said}"
         )
+
+
+def checked_forecast(
+    days: Sequence[float], last_day: float, first_day: float = 0.0
+) -> tuple[float, ...]:
+    """Days of a forecast, rising.
+
+    Parameters
+    ----------
+    days : sequence of float
+        Days, counted as those of the scans.
+    last_day, first_day : float
+        Days of the last and of the first scan.
+
+    Raises
+    ------
+    InputError
+        If one is not after the last scan, two share the name of their maps, or they are too many.
+    """
+    kept = tuple(sorted(set(days)))
+    if len(kept) > MOST_DAYS:
+        raise InputError(f"a forecast has at most {MOST_DAYS} days, got {len(kept)}")
+    for day in kept:
+        if not day > last_day:
+            raise InputError(
+                f"a forecast is of days after the last scan, which is of day {say_day(last_day)}; "
+                f"got {say_day(day)}"
+            )
+    for before, after in pairwise(kept):
+        if forecast_label(before - first_day) == forecast_label(after - first_day):
+            raise InputError(
+                f"two days of a forecast lie at least 0.001 days apart, got {before} and {after}"
+            )
+    return kept
 
 
 def require_days(days: Sequence[float]) -> None:

@@ -92,10 +92,19 @@ def test_a_row_tells_whose_voxels_its_segmentation_has(files):
     with pytest.raises(InputError, match="line 2: seg_grid: expected one of own, t1, got 'flair'"):
         read_cases(table(files, head + "a,t1.nii.gz,seg.nii.gz,brats2021,flair\n"))
     first = "id,t1,seg,labels,day,seg_grid\na,t1.nii.gz,seg.nii.gz,brats2021,0,t1\n"
-    (case,) = read_cases(table(files, first + "a,t1.nii.gz,seg.nii.gz,brats2021,9,\n")).cases
-    assert case.seg_grid == "t1" and len(case.later) == 1
-    with pytest.raises(InputError, match="the scan of day 9 names a seg_grid"):
-        read_cases(table(files, first + "a,t1.nii.gz,seg.nii.gz,brats2021,9,t1\n"))
+    for cell, seg_grid in (("", "own"), ("own", "own"), ("t1", "t1")):
+        later = f"a,t1.nii.gz,seg.nii.gz,brats2021,9,{cell}\n"
+        (case,) = read_cases(table(files, first + later)).cases
+        assert [scan.seg_grid for scan in (case.named_scans.first, *case.later)] == ["t1", seg_grid]
+
+
+def test_unread_columns_say_what_all_rows_of_a_patient_say(files):
+    """Those of later scans were left out, though a notice said that they are copied."""
+    head = "id,t1,seg,labels,day,age,therapy,site\n"
+    row = "a,t1.nii.gz,seg.nii.gz,brats2021"
+    rows = f"{row},60,51,TMZ,x\n{row},0,,none,x\n{row},90,51,,\n"
+    (case,) = read_cases(table(files, head + rows)).cases
+    assert case.others == {"age": "51", "therapy": "none; TMZ", "site": "x"}
 
 
 @pytest.mark.parametrize(

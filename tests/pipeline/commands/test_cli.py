@@ -62,15 +62,17 @@ def test_simulate_writes_a_density(capsys, tmp_path):
     assert np.linalg.norm(peak[:3] - [-150, 100, 60]) < 20
 
 
-def test_invert_keeps_the_islands_of_all_scans(capsys, tmp_path, patient, monkeypatch):
+def test_invert_reads_the_segmentations_of_all_scans_in_one_way(
+    capsys, tmp_path, patient, monkeypatch
+):
     given = {}
 
     def load_patient(**options):
-        given["first"] = options["keep_islands"]
+        given["first"] = options["keep_islands"], options["seg_grid"]
         return SimpleNamespace(notices=())
 
-    def load_follow_up(*_, **options):
-        given["later"] = options["keep_islands"]
+    def load_follow_up(patient, day, later, **options):
+        given["later"] = options["keep_islands"], later[0].seg_grid
         raise InputError("it goes no further")
 
     inputs = "glioquery.pipeline.inversion.inputs"
@@ -79,10 +81,10 @@ def test_invert_keeps_the_islands_of_all_scans(capsys, tmp_path, patient, monkey
     scans = [f"{patient / 't1.nii.gz'},{patient / 'seg.nii.gz'},{day}" for day in (0, 90)]
     code, _, err = run(
         capsys, "invert", "--scan", scans[0], "--scan", scans[1], "--labels", "brats2021",
-        "--keep-islands", "-o", tmp_path / "out",
+        "--keep-islands", "--seg-grid", "t1", "-o", tmp_path / "out",
     )  # fmt: skip
     assert code == 2 and "it goes no further" in err
-    assert given == {"first": True, "later": True}
+    assert given == {"first": (True, "t1"), "later": (True, "t1")}
 
 
 def test_simulate_takes_treatments(capsys, tmp_path):

@@ -274,6 +274,16 @@ def test_a_map_is_written_for_each_day_that_is_forecast(followed, tmp_path):
     np.testing.assert_array_equal(nib.load(path).get_fdata(dtype=np.float32), outlook.maps[0].u)
 
 
+def test_a_growth_that_misses_a_scan_is_among_the_notices(followed):
+    """A later segmentation of another place still gave forecasts that were called determined."""
+    outlook = followed[0]
+    assert not any("is not like the tumour" in notice for notice in outlook.notices)
+    fit = replace(outlook.outlook.fit, dice=((0.9, 0.9), (0.0, 0.08)))
+    missed = replace(outlook, outlook=replace(outlook.outlook, fit=fit))
+    (told,) = (notice for notice in missed.notices if "is not like the tumour" in notice)
+    assert f"of day {outlook.follow_up.later[0].day:g}: a mean Dice of 0.0" in told
+
+
 def test_the_page_says_what_was_found(followed, monkeypatch):
     outlook, (first, _), *_ = followed
     shown = []
@@ -317,18 +327,19 @@ def test_the_page_says_what_was_found(followed, monkeypatch):
 
 def test_the_segmentations_of_all_scans_are_read_in_one_way(monkeypatch):
     given = []
-    way = {"seg_grid": "t1", "keep_islands": True}
 
     def load(*_, **options):
-        given.append({name: options[name] for name in way})
+        given.append(options["keep_islands"])
         return SimpleNamespace(notices=())
 
     monkeypatch.setattr(inputs, "load_patient", load)
     monkeypatch.setattr(inputs, "load_follow_up", load)
     files = [ScanFiles(Path("t1.nii"), Path("seg.nii"), day) for day in (0.0, 90.0)]
     scans = NamedScans(files[0], (files[1],), (), ())
-    inputs.load_inputs(tissue=None, scans=scans, seg="seg.nii", labels="brats2021", **way)
-    assert given == [way, way]
+    inputs.load_inputs(
+        tissue=None, scans=scans, seg="seg.nii", labels="brats2021", keep_islands=True
+    )
+    assert given == [True, True]
 
 
 def test_the_terminal_shows_the_growth_in_real_days(followed):

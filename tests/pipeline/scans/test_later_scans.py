@@ -1,10 +1,12 @@
 """Later scans of a patient, as their files lie and as they are laid on the first."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from raw_nifti import write_raw
 from scipy.ndimage import distance_transform_edt
 
 from glioquery.atlas import Grid
@@ -14,11 +16,11 @@ from glioquery.pipeline.images.labels import label_convention
 from glioquery.pipeline.images.nifti import Scan, read_nifti, write_nifti
 from glioquery.pipeline.patient.patient import Patient
 from glioquery.pipeline.scans import later_scans
-from glioquery.pipeline.scans.forecast import checked_forecast
 from glioquery.pipeline.scans.later_scans import load_follow_up
 from glioquery.pipeline.scans.placed_treatments import read_map
 from glioquery.pipeline.scans.scan_days import (
     ScanFiles,
+    checked_forecast,
     parse_ahead,
     parse_day,
     require_days,
@@ -130,9 +132,37 @@ def test_a_later_segmentation_may_have_the_voxels_of_its_t1(patient, moved, monk
     write_nifti(files.seg, labels.values, Grid(labels.grid.shape, np.eye(4)))  # its header is lost
     with pytest.raises(InputError, match="header is lost"):
         load_follow_up(patient, 0.0, [files], convention=BRATS)
-    (scan,) = load_follow_up(patient, 0.0, [files], convention=BRATS, seg_grid="t1").later
+    same_voxels = replace(files, seg_grid="t1")
+    (scan,) = load_follow_up(patient, 0.0, [same_voxels], convention=BRATS).later
     np.testing.assert_allclose(scan.outlines.grid.affine, patient.grid.affine, atol=1e-6)
     assert (scan.outlines.whole == patient.masks.whole).all()
+
+
+def test_a_later_tumour_outside_the_brain_is_refused_or_told(patient, moved, monkeypatch):
+    """Rolled by a third of the image, as by a header of another scan."""
+    files, motion = moved
+    monkeypatch.setattr(later_scans, "align", lambda moving, fixed: motion)
+    labels = read_nifti(files.seg, "segmentation")
+
+    def rolled(n):
+        write_nifti(files.seg, np.roll(labels.values, n, axis=2), labels.grid)
+        return load_follow_up(patient, 0.0, [files], convention=BRATS).notices
+
+    shares = {}
+    for n in range(0, 60, 4):
+        whole = np.roll(patient.masks.whole, n, axis=2)
+        shares[n] = (whole & patient.brain_with_tumour).sum() / whole.sum()
+    partly = next(n for n, share in shares.items() if 0.55 < share < 0.75)
+    outside = next(n for n, share in shares.items() if share < 0.45)
+    assert rolled(0) == []
+    (told,) = rolled(partly)
+    assert told.startswith(
+        f"Only {shares[partly]:.0%} of the tumour outlined in the scan of day 40"
+    )
+    with pytest.raises(
+        InputError, match=r"of the tumour outlined in the scan of day 40 lies inside"
+    ):
+        rolled(outside)
 
 
 def test_a_later_scan_of_somebody_else_is_refused(patient, moved, monkeypatch):
@@ -178,18 +208,26 @@ def test_the_mask_of_a_treatment_comes_into_the_world_of_the_first_scan(
     days = [parse_day("2024-03-01"), parse_day("2024-04-10")]
     treatments = read_treatments(path, days)
     found = load_follow_up(
-        patient, days[0], [replace(files, day=days[1])], convention=BRATS, treatments=treatments
+        patient,
+        days[0],
+        [replace(files, day=days[1])],
+        convention=BRATS,
+        treatments=treatments,
+        treatment_file=path,
     )
     resection, drug = found.treatments
     np.testing.assert_allclose(resection.map.grid.affine, patient.grid.affine, atol=1e-6)
-    assert set(found.checksums) == {"t1_2", "seg_2", "treatment_1"}
+    assert set(found.checksums) == {"t1_2", "seg_2", "treatment_1", "treatments"}
+    assert found.checksums["treatments"] == hashlib.sha256(path.read_bytes()).hexdigest()
     everywhere = np.ones(patient.grid.shape, bool)
     cavity = resection.after(days[0], lambda scan: scan.values, everywhere)
     assert cavity.day == 1 and (cavity.cavity == patient.masks.core).all()
     assert drug.after(days[0], None, None).day == 2
     assert drug.row(days[0]) == {
         "kind": "drug", "day": 2, "rate": 0.1, "half_life_days": 9, "map_sha256": None,
+        "map_on_scan": None,
     }  # fmt: skip
+    assert resection.row(days[0])["map_on_scan"] == 2
     with pytest.raises(InputError, match="marks no voxel of the tissue"):
         resection.after(days[0], lambda scan: 0.4 * scan.values, everywhere)
     with pytest.raises(InputError, match="marks no voxel of the tissue"):
@@ -232,11 +270,69 @@ def test_a_map_of_doses_below_zero_is_refused(tmp_path, brain_2mm):
         read_map(listed)
 
 
-@pytest.mark.parametrize("options", [{}, {"day": 40.0}, {"forecast": [-90]}, {"forecast": [1e300]}])
+@pytest.fixture
+def framed(tmp_path, brain_2mm, patient):
+    """A patient whose T1 declares two frames 24 mm apart, and a writer of cavities."""
+
+    def write(name, values, shift, turned=0.0, **fields):
+        """The sform shifted by one number of mm along x, the qform by another."""
+        qform, sform = (
+            brain_2mm.grid.affine + np.array([[0, 0, 0, mm]] + [[0] * 4] * 3)
+            for mm in (turned, shift)
+        )
+        rows = {f"srow_{axis}": sform[i] for i, axis in enumerate("xyz")}
+        return write_raw(tmp_path / name, values, qform, **rows, **fields)
+
+    image = read_nifti(write("t1.nii", brain_2mm.values, 24.0), "T1")
+    masks = TumorMasks(patient.masks.core, patient.masks.whole, image.grid)
+    scan = Scan(image.values, image.grid)
+    return replace(patient, t1=scan, masks=masks, frames=image.frames), write
+
+
+def cavity_on(framed, **options):
+    """The cavity of a resection on the T1 of the first scan, as its file says where it lies."""
+    patient, write = framed
+    path = write("cavity.nii", patient.masks.core.astype(np.float32), **options)
+    listed = ListedTreatment("resection", 20.0, {}, map=path)
+    return read_map(listed).on_image(patient.frames, "T1")
+
+
+def test_a_cavity_in_the_other_frame_of_the_t1_gets_its_voxels(framed):
+    """It was laid 24 mm away, without a word."""
+    found = cavity_on(framed, shift=0.0)
+    np.testing.assert_allclose(found.map.grid.affine, framed[0].t1.grid.affine, atol=1e-4)
+    (told,) = found.notices
+    assert "does not lie in the frame of the T1 that is in use" in told
+
+
+def test_a_cavity_with_both_frames_of_the_t1_lies_on_it(framed):
+    found = cavity_on(framed, shift=24.0)
+    np.testing.assert_allclose(found.map.grid.affine, framed[0].t1.grid.affine, atol=1e-4)
+    assert any("sform" in notice for notice in found.notices)  # of a header with two frames
+
+
+def test_a_cavity_whose_header_leaves_its_place_open_is_refused(framed):
+    with pytest.raises(InputError, match=r"cavity.nii: .* one alone can be the other file's"):
+        cavity_on(framed, shift=9.0, turned=3.0)
+    with pytest.raises(InputError, match=r"cavity.nii: .* header is lost"):
+        cavity_on(framed, shift=24.0, sform_code=0, qform_code=0)
+    patient, write = framed
+    path = write("cavity.nii", patient.masks.core.astype(np.float32), 9.0)
+    on_atlas = read_map(ListedTreatment("resection", 20.0, {}, map=path))
+    with pytest.raises(InputError, match=r"cavity.nii: its header declares two frames"):
+        on_atlas.in_atlas()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"day": 40.0}, {"forecast": [-90]}, {"forecast": [1e300]}, {"forecast": [90, 90.0004]}],
+)
 def test_days_that_cannot_be_are_refused_before_a_file_is_read(patient, options):
     day = options.pop("day", 41.0 if not options else 30.0)
     later = [ScanFiles(Path("nowhere.nii"), Path("nowhere.nii"), 40.0)]
-    with pytest.raises(InputError, match=r"earliest scan|two scans are of day|a forecast names"):
+    with pytest.raises(
+        InputError, match=r"earliest scan|two scans are of day|a forecast names|0.001 days"
+    ):
         load_follow_up(patient, day, later, convention=BRATS, **options)
 
 

@@ -17,7 +17,7 @@ from glioquery.pipeline.scans.dated_outlines import (
     doubts_of_change,
     in_order,
 )
-from glioquery.pipeline.scans.forecast import checked_forecast, look_ahead
+from glioquery.pipeline.scans.forecast import look_ahead
 from glioquery.pipeline.scans.joint_fit import PACE_TOLERANCE, JointFit, fit_jointly, keep_pace
 from glioquery.pipeline.scans.joint_outlines import RHO, JointTarget
 from glioquery.pipeline.scans.real_rates import (
@@ -29,6 +29,7 @@ from glioquery.pipeline.scans.real_rates import (
     rates_of,
 )
 from glioquery.pipeline.scans.runs_of_pairs import COARSE, in_real_days
+from glioquery.pipeline.scans.scan_days import checked_forecast
 from glioquery.pipeline.scans.sensitivity_of_volumes import (
     DIFFERENCES,
     _growths_aside,
