@@ -30,6 +30,9 @@ SEGMENTATION, STRUCTURE_SET, DENSITY = DICOM_FILES = (
 )
 """DICOM files of a result, for planning systems."""
 
+SUMMARY_TABLE, SUMMARY_PAGE = SUMMARY_FILES = ("cohort.csv", "cohort.html")
+"""Files of a cohort."""
+
 Space = Literal["T1w", "SRI24", "seg"]
 """T1w: the grid of the registered image; SRI24: the simulation grid on the atlas; seg: the
 segmentation's grid where it is another than the registered image's."""

@@ -21,7 +21,7 @@ from typing import Any
 
 from ...dbgen import Database
 from ...dbgen.machine.cluster import carried_by_value, connected, remote
-from ...dbgen.machine.files import sha256_of
+from ...dbgen.machine.files import sha256_of, write_json
 from ...dbgen.machine.memory import share_one_heap
 from ...dbgen.machine.progress import Progress, silent
 from ...dbgen.machine.tasks import outcomes_of, resources
@@ -37,7 +37,7 @@ from ..patient.brain_option import BrainWay, checked_way, network_version
 from ..patient.named_files import ROLES, input_sha256
 from ..pictures.drawing import drawn
 from ..pictures.patient_pictures import draw_thumbnail
-from ..results.dicom_places import remove_dicom, require_dicom_places
+from ..results.dicom_places import remove_dicom, require_apart, require_dicom_places
 from ..results.json_values import plain
 from ..results.outputs import write_inversion
 from ..results.result_folder import (
@@ -53,6 +53,9 @@ from .case import Case
 
 REQUEST_FILE = "request.json"
 PICTURE_FILE = "thumbnail.png"
+
+DICOM_RECORD = ".glioquery.dicom.json"
+"""Which DICOM outputs were written with a patient's result; another run may replace them."""
 
 MOST_CORES = 2
 """Most cores of one patient. Where patients wait, each gets one: a second core shortens a patient's
@@ -133,7 +136,7 @@ def invert_cohort(
     checked_way(brain)
     _require_refinement(cases, options)
     folders = [Path(out).absolute() / case.place for case in cases]
-    _require_apart(cases, folders)
+    _require_apart(cases, Path(out), folders)
     prepare_output(Path(out))
     outcomes: dict[int, Outcome] = {}
     todo: dict[int, dict[str, Any]] = {}
@@ -155,7 +158,7 @@ def invert_cohort(
         except InputError as unfit:  # a folder that holds no one series, or treatments
             outcomes[i] = Outcome(case, folder, kept=False, error=explained(unfit))
             continue
-        if is_done(folder, request) and _has_dicom(case):
+        if is_done(folder, request) and _has_dicom(case, folder):
             outcomes[i] = Outcome(case, folder, kept=True, error=None)
         else:
             todo[i] = request
@@ -207,20 +210,6 @@ def cores_a_patient(n_patients: int, n_cores: float) -> int:
     return max(1, min(MOST_CORES, int(n_cores) // n_patients))
 
 
-def find_outcomes(cases: Sequence[Case], out: StrPath) -> list[Outcome]:
-    """The existing results of a cohort, whatever they were made from; nothing is computed."""
-    outcomes = []
-    for case in cases:
-        folder = Path(out).absolute() / case.place
-        try:
-            result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
-            error = None if has_all_files(folder, result) else "files of its result are missing"
-        except (OSError, ValueError, KeyError, TypeError):
-            error = "it has no result"
-        outcomes.append(Outcome(case, folder, kept=True, error=error))
-    return outcomes
-
-
 def invert_case(
     database: Path,
     model: type,
@@ -270,8 +259,6 @@ def invert_case(
                 tissue=inputs.tissue,
                 follow_up=inputs.follow_up,
             )
-            if case.dicom is not None:  # of an earlier request: the new result must not keep them
-                remove_dicom(case.dicom)
             write_inversion(
                 inversion,
                 folder,
@@ -291,8 +278,10 @@ def invert_case(
             if case.dicom is not None:
                 from ..results.dicom_outputs import write_dicom
 
+                remove_dicom(case.dicom)  # of an earlier result
                 series = case.scans[inversion.patient.modality]
                 write_dicom(inversion, case.dicom, series=series, anonymous=anonymous)
+                write_json(folder / DICOM_RECORD, _dicom_of(case.dicom, folder))
     except Exception as error:  # whatever it is, it is this patient's and not the cohort's
         return explained(error)
     return None
@@ -327,15 +316,15 @@ def _require_refinement(cases: Sequence[Case], options: InversionOptions) -> Non
         )
 
 
-def _require_apart(cases: Sequence[Case], folders: Sequence[Path]) -> None:
+def _require_apart(cases: Sequence[Case], out: Path, folders: Sequence[Path]) -> None:
     """See that no DICOM outputs, which identify the patient, are to lie beside a result."""
-    results = {folder.resolve() for folder in folders}
     for case in cases:
-        if case.dicom is not None and case.dicom.resolve() in results:
-            raise InputError(
-                f"{case.identifier}: dicom {case.dicom}: DICOM files identify the patient and lie "
-                "apart from the results; name another folder"
-            )
+        if case.dicom is None:
+            continue
+        name = f"{case.identifier}: dicom {case.dicom}"
+        require_apart(case.dicom, folders, name)
+        if case.dicom.resolve() == out.resolve():
+            raise InputError(f"{name} is the folder of the cohort; name another folder")
 
 
 def describe_request(
@@ -376,11 +365,21 @@ def describe_request(
     return made
 
 
-def _has_dicom(case: Case) -> bool:
-    """Whether the DICOM outputs of a case exist."""
+def _dicom_of(dicom: Path, folder: Path) -> dict[str, str]:
+    """SHA-256 of the DICOM outputs in a folder, and of the result in another."""
+    files = [folder / RESULT_FILE, *(dicom / name for name in DICOM_FILES)]
+    return {file.name: sha256_of(file) for file in files}
+
+
+def _has_dicom(case: Case, folder: Path) -> bool:
+    """Whether the DICOM outputs of a case are those that were written with its result."""
     if case.dicom is None:
         return True
-    return all((case.dicom / name).is_file() for name in DICOM_FILES)
+    try:
+        recorded = json.loads((folder / DICOM_RECORD).read_text(encoding="utf-8"))
+        return bool(recorded == _dicom_of(case.dicom, folder))
+    except (OSError, ValueError):
+        return False
 
 
 def is_done(folder: Path, request: Mapping[str, Any]) -> bool:
@@ -392,7 +391,7 @@ def is_done(folder: Path, request: Mapping[str, Any]) -> bool:
         is_of_result = result["files"][REQUEST_FILE]["sha256"] == sha256_of(folder / REQUEST_FILE)
         inputs = result["provenance"]["inputs_sha256"]
         is_whole = has_all_files(folder, result)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
     # The result names the files that it was made from; that of the treatments was read before.
     is_of_inputs = inputs.items() <= request["inputs_sha256"].items()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,16 @@ from ...dbgen.machine.files import write_text
 from ...paths import StrPath
 from ...solver.declarations import NOTHING_DECLARED, Combination, Declared, Parameter
 from ..inversion.result import InversionStatus
+from ..names import SUMMARY_PAGE, SUMMARY_TABLE
 from ..pictures.drawing import drawn
 from ..report.page import render_page
 from ..results.csv_file import write_csv
 from ..results.json_values import plain
 from ..results.outputs import REPORT_FILE
-from ..results.result_folder import RESULT_FILE
+from ..results.result_folder import RESULT_FILE, has_all_files
+from .case import Case
 from .cohort import PICTURE_FILE, Outcome
 from .match_quality import DiceScores, draw_dice, scores_of_matches
-
-TABLE_FILE = "cohort.csv"
-PAGE_FILE = "cohort.html"
 
 FIELDS = {
     "id": "patient",
@@ -137,33 +137,10 @@ def cohort_rows(outcomes: Sequence[Outcome], out: Path, declared: Declared) -> l
         if outcome.error is not None:
             rows.append(row | {"status": "failed", "error": outcome.error})
             continue
-        result = _result_of(outcome)
-        answer, quality = result["answer"], result["quality"]
-        growth = answer["growths"][0]  # of several tumours, that of the largest core
-        x, y, z = growth["origin_mm"]
         report = outcome.folder / REPORT_FILE
         place = report.relative_to(out.absolute()).as_posix() if report.is_file() else None
-        rows.append(
-            row
-            | {key: answer[key] for key in ("source", "score", "dice_core", "dice_whole")}
-            | {key: growth[key] for key in ("lambda_mm", "rho_t")}
-            | {key: growth.get(name) for name, key in of_model.items()}
-            | _of_several_scans(result)
-            | {
-                "status": result["status"],
-                "mean_dice": result["mean_dice"],
-                "brain_dice": quality["brain_dice"],
-                "origin_x_mm": x,
-                "origin_y_mm": y,
-                "origin_z_mm": z,
-                "core_ml": quality["core"]["patient_ml"],
-                "whole_ml": quality["whole"]["patient_ml"],
-                **_of_recurrence(result),
-                "seconds": sum(result["timings_s"].values()),
-                "problems": len(result["problems"]),
-                "report": place,  # a page that could not be written has no link
-            }
-        )
+        found = _values_of(_result_of(outcome), of_model)
+        rows.append(row | found | {"report": place})  # a page that could not be written has no link
     return rows
 
 
@@ -204,7 +181,7 @@ def write_cohort(
     others = list(other_fields(outcomes, (*FIELDS, *model_fields(declared).values())).values())
     columns = [*fields, *others]  # not those of the model that no growth has
     write_csv(
-        out / TABLE_FILE, plain([{key: row[key] for key in columns} for row in rows]), columns
+        out / SUMMARY_TABLE, plain([{key: row[key] for key in columns} for row in rows]), columns
     )
     done = [row for row in rows if row["error"] is None]
     pictures = {
@@ -238,12 +215,44 @@ def write_cohort(
         ),
         "plot": plot,
     }
-    page = out / PAGE_FILE
+    page = out / SUMMARY_PAGE
     page.unlink(missing_ok=True)  # an earlier one would not belong to the table
     drawn(
         "The page", lambda: write_text(page, render_page("cohort.html.jinja", **values)), failures
     )
     return failures
+
+
+def find_outcomes(cases: Sequence[Case], out: StrPath) -> list[Outcome]:
+    """The existing results of a cohort, whatever they were made from; nothing is computed.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+    out : path
+        The cohort's folder.
+
+    Returns
+    -------
+    list of Outcome
+        In the order of the cases. One without a result that the summary can show has an error.
+    """
+    outcomes = []
+    for case in cases:
+        outcome = Outcome(case, Path(out).absolute() / case.place, kept=True, error=None)
+        try:
+            result = _result_of(outcome)
+            error = None
+            if not has_all_files(outcome.folder, result):
+                error = "files of its result are missing"
+            _values_of(result, {})
+            scores_of_matches([result])
+        except OSError:
+            error = "it has no result"
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            error = f"its {RESULT_FILE} is not one that this version writes: invert it again"
+        outcomes.append(dataclasses.replace(outcome, error=error))
+    return outcomes
 
 
 def _with_model(declared: Declared, rows: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -256,6 +265,30 @@ def _with_model(declared: Declared, rows: Sequence[dict[str, Any]]) -> dict[str,
     place = list(FIELDS).index(LAST_COMMON) + 1
     fields = list(FIELDS.items())
     return dict([*fields[:place], *heads.items(), *fields[place:]])
+
+
+def _values_of(result: dict[str, Any], of_model: Mapping[str, str]) -> dict[str, Any]:
+    """What a result says, with the keys of `FIELDS` and those of the model's own columns."""
+    answer, quality = result["answer"], result["quality"]
+    growth = answer["growths"][0]  # of several tumours, that of the largest core
+    x, y, z = growth["origin_mm"]
+    return {
+        **{key: answer[key] for key in ("source", "score", "dice_core", "dice_whole")},
+        **{key: growth[key] for key in ("lambda_mm", "rho_t")},
+        **{key: growth.get(name) for name, key in of_model.items()},
+        **_of_several_scans(result),
+        "status": result["status"],
+        "mean_dice": result["mean_dice"],
+        "brain_dice": quality["brain_dice"],
+        "origin_x_mm": x,
+        "origin_y_mm": y,
+        "origin_z_mm": z,
+        "core_ml": quality["core"]["patient_ml"],
+        "whole_ml": quality["whole"]["patient_ml"],
+        **_of_recurrence(result),
+        "seconds": sum(result["timings_s"].values()),
+        "problems": len(result["problems"]),
+    }
 
 
 def _of_several_scans(result: dict[str, Any]) -> dict[str, float]:

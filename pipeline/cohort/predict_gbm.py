@@ -76,6 +76,8 @@ class Exam:
     grid : Grid
     written_grid : Grid
         The segmentation's own grid, on which the result is written.
+    notices : tuple of str
+        Notices about the headers of the files.
     """
 
     identifier: str
@@ -84,6 +86,7 @@ class Exam:
     t1c: NDArray[np.float32] | None
     grid: Grid
     written_grid: Grid
+    notices: tuple[str, ...] = ()
 
     @property
     def brain(self) -> NDArray[np.bool_]:
@@ -145,7 +148,13 @@ def read_exam(folder: StrPath) -> Exam:
         files["t1c"].values.astype(np.float32) if "t1c" in files else None,
         wm,
         files["tumorseg"].grid,
+        tuple(notice for file in files.values() for notice in file.notices),
     )
+
+
+def place_of_map(output: Path, identifier: str) -> Path:
+    """Where the map of a patient lies."""
+    return output / f"{identifier}.nii.gz"
 
 
 def predict_exam(
@@ -212,7 +221,7 @@ def predict_exam(
     agreement = agree(
         TumorDensity(u, field.grid), terrain, lambda_mm=lambda_mm, thresholds=growth.thresholds
     )
-    path = output / f"{exam.identifier}.nii.gz"
+    path = place_of_map(output, exam.identifier)
     ranking = field.laid(rank_brain(agreement.density, field.cut(exam.brain), lambda_mm))
     write_nifti(path, ranking, exam.written_grid, intent="estimate")
     return path

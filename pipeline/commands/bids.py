@@ -131,7 +131,8 @@ def bids_command(
     source, index = open_for(options, database, model)
     out = context.with_resource(output_folder(output))
 
-    from ..cohort.cohort import find_outcomes, invert_cohort
+    from ..cohort.cohort import invert_cohort
+    from ..cohort.cohort_report import find_outcomes
 
     require_model(source, model)
     describe_dataset(out, sources=sources_of(dataset, out), in_folders=True)

@@ -24,9 +24,11 @@ from ..arguments.options import (
     Workers,
     with_inversion_options,
 )
+from ..arguments.picture_files import places_for
 from ..cohort.case_table import COLUMNS, read_cases
-from ..cohort.exams import find_exams
+from ..cohort.exams import find_exams, identifier_of
 from ..inversion.options import InversionOptions
+from ..names import SUMMARY_FILES
 from ..patient.brain_option import checked_way
 from ..results.dataset_description import describe_dataset
 from ..results.result_folder import only_run, output_folder
@@ -64,6 +66,7 @@ def cohort_command(
         raise InputError(f"a cohort takes [DB] CASES.csv, got {len(inputs)} paths")
     brain_way = checked_way(brain)
     *database, cases = inputs
+    context.with_resource(places_for(*(output / name for name in SUMMARY_FILES), inputs=[cases]))
     table = read_cases(cases, labels=labels)
     for notice in table.notices:
         print_notice(notice)
@@ -142,7 +145,7 @@ def predict_gbm_command(
         context.with_resource(output_folder(details))
     prepare_jax()
 
-    from ..cohort.predict_gbm import predict_exam, read_exam
+    from ..cohort.predict_gbm import place_of_map, predict_exam, read_exam
 
     require_model(source, model)
     written: dict[str, str] = {}
@@ -150,6 +153,8 @@ def predict_gbm_command(
     for folder in exams:
         try:
             exam = read_exam(folder)
+            for text in exam.notices:
+                print_notice(f"{folder.name}: {text}")
             path = predict_exam(
                 source,
                 exam,
@@ -164,6 +169,7 @@ def predict_gbm_command(
             written[exam.identifier] = str(path)
         except Exception as error:  # whatever it is, it is this patient's alone
             failed[folder.name] = explained(error)
+            place_of_map(output, identifier_of(folder)).unlink(missing_ok=True)  # of a former run
             console.print(f"[bold red]{folder.name} failed:[/] {escape(failed[folder.name])}")
     show({"maps": written, "failed": failed}, as_json)
     if failed:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ..names import SUMMARY_PAGE, SUMMARY_TABLE
 from ..terminal.printing import print_notice
 from ..terminal.progress import console
 
@@ -62,9 +63,9 @@ def write_summary(
         Paths of the two.
     """
     from ...solver.declarations import Declared
-    from ..cohort.cohort_report import PAGE_FILE, TABLE_FILE, write_cohort
+    from ..cohort.cohort_report import write_cohort
 
     declared = Declared.by(source.model)
     for failure in write_cohort(out, outcomes, reference=reference, declared=declared):
         print_notice(failure)
-    return {"table": str(out / TABLE_FILE), "page": str(out / PAGE_FILE)}
+    return {"table": str(out / SUMMARY_TABLE), "page": str(out / SUMMARY_PAGE)}

@@ -43,7 +43,7 @@ from ..patient.named_files import (
     require_files,
     seg_convention,
 )
-from ..results.dicom_places import remove_dicom, require_dicom_places
+from ..results.dicom_places import remove_dicom, require_apart, require_dicom_places
 from ..results.result_folder import (
     find_faults,
     find_results,
@@ -242,9 +242,9 @@ def invert_command(
         follow_up=inputs.follow_up,
         step=print_step,
     )
+    inversion = write_inversion(inversion, output, title=title, subject=subject, step=print_step)
     if dicom is not None:  # of an earlier result: beside the new one they would be false
         remove_dicom(dicom)
-    inversion = write_inversion(inversion, output, title=title, subject=subject, step=print_step)
     for notice in inversion.notices[len(inputs.patient.notices) :]:
         print_notice(notice)
     written: dict[str, Path] = {}
@@ -286,11 +286,7 @@ def demo_command(
 
 def _require_dicom(dicom: Path, output: Path, role: str, series: Path) -> None:
     """See that DICOM files can be written, apart from the result."""
-    if dicom.resolve() == output.resolve():
-        raise InputError(
-            f"--dicom {dicom}: DICOM files identify the patient and lie apart from the result; "
-            "name another folder than that of -o"
-        )
+    require_apart(dicom, [output], f"--dicom {dicom}")
     require_series_path(series, f"{role} {series}")
     require_extra()
 

@@ -169,6 +169,8 @@ def _common(first: Any, uid: Callable[[str], str], name: str, *, anonymous: bool
 
 def _valid(keyword: str, value: Any) -> Any:
     """A value, or an empty one if DICOM does not allow the value and highdicom would refuse it."""
+    if isinstance(value, pydicom.multival.MultiValue):  # all of these have one value
+        return ""
     if keyword == "PatientSex":
         return value if value in SEXES else ""
     read = {"Date": pydicom.valuerep.DA, "Time": pydicom.valuerep.TM}.get(keyword[-4:])

@@ -46,6 +46,31 @@ def require_dicom_places(folder: StrPath, inputs: Iterable[StrPath]) -> None:
             )
 
 
+def require_apart(folder: StrPath, results: Iterable[Path], name: str) -> None:
+    """See that DICOM outputs, which identify the patient, are to lie in no folder of a result.
+
+    Parameters
+    ----------
+    folder : str or os.PathLike
+        Folder of the outputs, which need not exist.
+    results : iterable of Path
+    name : str
+        How the message calls the folder.
+
+    Raises
+    ------
+    InputError
+        If it is one of a result, or lies in one.
+    """
+    place = Path(folder).resolve()
+    for result in results:
+        if result.resolve() in (place, *place.parents):
+            raise InputError(
+                f"{name}: DICOM files identify the patient and lie apart from the result in "
+                f"{result}; name another folder for them"
+            )
+
+
 def remove_dicom(folder: StrPath) -> None:
     """Remove DICOM outputs of an earlier run: better none than some of another result.
 

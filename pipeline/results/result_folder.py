@@ -148,9 +148,12 @@ def require_names(
     Raises
     ------
     InputError
-        If a folder stands where a file is to lie, or something else where a folder is.
+        If a folder stands where a file is to lie, or is named as a map, or something else stands
+        where a folder is to be.
     """
-    for name in files:
+    found = folder.iterdir() if folder.is_dir() else ()
+    maps = [path.name for path in found if is_map_name(path.name)]
+    for name in (*files, *maps):
         if (folder / name).is_dir():
             raise _in_the_way(folder / name, "file")
     for name in folders:

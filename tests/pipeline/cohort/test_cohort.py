@@ -320,3 +320,13 @@ def test_treatments_that_the_model_cannot_take_are_told_before_any_work(
     monkeypatch.setattr(Database, "model", FisherKolmogorovMassEffect())
     (outcome,) = invert_cohort(database, [case], files / "out")
     assert "has pushed elsewhere: leave it out" in outcome.error
+
+
+@pytest.mark.parametrize("name", ["cohort.csv", "cohort.html"])
+def test_a_table_that_the_summary_would_replace_is_refused(files, database, name, capsys):
+    path = table(files, GOOD + "a,t1.nii.gz,seg.nii.gz,brats2021\n").rename(files / name)
+    before = path.read_bytes()
+    with pytest.raises(SystemExit) as end:
+        cli.main(["cohort", str(database.path), str(path), "-o", str(files)])
+    assert end.value.code == 2 and path.read_bytes() == before
+    assert "is an input and would be replaced" in " ".join(capsys.readouterr().err.split())

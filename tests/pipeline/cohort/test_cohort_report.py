@@ -11,16 +11,10 @@ from three_of_its_own import Shedding
 
 from glioquery.pipeline.cohort.case import Case
 from glioquery.pipeline.cohort.case_table import read_cases
-from glioquery.pipeline.cohort.cohort import (
-    Outcome,
-    describe_request,
-)
-from glioquery.pipeline.cohort.cohort_report import (
-    PAGE_FILE,
-    TABLE_FILE,
-    write_cohort,
-)
+from glioquery.pipeline.cohort.cohort import Outcome, describe_request
+from glioquery.pipeline.cohort.cohort_report import find_outcomes, write_cohort
 from glioquery.pipeline.inversion.options import InversionOptions
+from glioquery.pipeline.names import SUMMARY_PAGE, SUMMARY_TABLE
 from glioquery.pipeline.scans.scan_days import ScanFiles
 from glioquery.solver.declarations import Declared
 
@@ -45,13 +39,13 @@ def test_other_columns_of_the_table_stand_in_the_summary(files, database):
         Outcome(failed, files / "sub-b", False, "no image"),
     ]
     write_cohort(files, outcomes)
-    with (files / TABLE_FILE).open(newline="") as file:
+    with (files / SUMMARY_TABLE).open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["age"] for row in rows] == ["57,3", "9,5"]
     assert [row["status"] for row in rows] == ["plausible match", "failed"]
     assert [row["cases_status"] for row in rows] == ["alive", "n/a"]
     assert [row["notes"] for row in rows] == ["<b>left</b>", "two\nlines"]
-    page = (files / PAGE_FILE).read_text()
+    page = (files / SUMMARY_PAGE).read_text()
     heads = re.findall(r"<button type=.button.>([^<]*)</button>", page)
     assert heads[-3:] == ["age", "cases_status", "notes"]
     assert page.count("57,3") == 2 and "&lt;b&gt;left" in page and "<b>left" not in page
@@ -70,18 +64,18 @@ def test_what_a_model_declares_stands_in_the_summary(files, database):
         Outcome(Case("b", scans, "brats2021"), files / "sub-b", False, "no image"),
     ]
     write_cohort(files, outcomes, declared=Declared.by(Shedding()))
-    with (files / TABLE_FILE).open(newline="") as file:
+    with (files / SUMMARY_TABLE).open(newline="") as file:
         rows = list(csv.DictReader(file))
     names = list(rows[0])
     place = names.index("rho_t") + 1
     assert names[place : place + 4] == ["net_t", "ratio", "death", "crowding"]
     assert [row["net_t"] for row in rows] == ["17.25", ""]
     assert rows[0]["death"] == "0.004" and rows[0]["cases_net_t"] == "typed"
-    heads = re.findall(r"<button type=.button.>(.*?)</button>", (files / PAGE_FILE).read_text())
+    heads = re.findall(r"<button type=.button.>(.*?)</button>", (files / SUMMARY_PAGE).read_text())
     assert {"νT", "ratio", "μ (1/day)", "crowding"} <= set(heads)
     write_cohort(files, outcomes)  # of a model that declares nothing
-    assert "net_t" in (files / TABLE_FILE).read_text().partition("\n")[0].split(",")
-    assert "death" not in (files / TABLE_FILE).read_text()
+    assert "net_t" in (files / SUMMARY_TABLE).read_text().partition("\n")[0].split(",")
+    assert "death" not in (files / SUMMARY_TABLE).read_text()
 
 
 def test_rates_of_several_scans_stand_in_the_summary(files, database):
@@ -102,14 +96,14 @@ def test_rates_of_several_scans_stand_in_the_summary(files, database):
         for case in (followed, single)
     ]
     write_cohort(files, outcomes)
-    with (files / TABLE_FILE).open(newline="") as file:
+    with (files / SUMMARY_TABLE).open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["velocity_mm_per_year"] for row in rows] == ["37.25", ""]
     assert [row["rho"] for row in rows] == ["0.02", ""]
-    page = (files / PAGE_FILE).read_text()
+    page = (files / SUMMARY_PAGE).read_text()
     assert "velocity (mm/year)" in page
     write_cohort(files, outcomes[1:])
-    assert "velocity (mm/year)" not in (files / PAGE_FILE).read_text()
+    assert "velocity (mm/year)" not in (files / SUMMARY_PAGE).read_text()
 
 
 CLICK = """<script>
@@ -143,7 +137,7 @@ def test_a_browser_sorts_the_page_by_any_column(database, files, chromium):
         outcomes.append(Outcome(case, (files / f"sub-{name}").absolute(), True, None))
     outcomes.append(Outcome(Case("e", scans, "brats2021"), files / "sub-e", False, "no image"))
     write_cohort(files, outcomes)
-    with (files / TABLE_FILE).open(newline="") as file:
+    with (files / SUMMARY_TABLE).open(newline="") as file:
         table = list(csv.DictReader(file))
     assert [row["covered_model"] for row in table] == ["0.1", "0.85", "", "0.09", ""]
     assert [row["covered_geodesic"] for row in table] == ["0.6", "0.6", "", "0.6", ""]
@@ -151,7 +145,7 @@ def test_a_browser_sorts_the_page_by_any_column(database, files, chromium):
         assert [row[f"auc_{plan}"] for row in table] == ["", "0.75", "", "0.75", ""]
         assert [row[f"precision_{plan}"] for row in table] == ["", "0.5", "", "0.5", ""]
     page = files / "clicked.html"
-    page.write_text((files / PAGE_FILE).read_text().replace("</body>", CLICK, 1))
+    page.write_text((files / SUMMARY_PAGE).read_text().replace("</body>", CLICK, 1))
     body = re.search(r"<body[^>]*>", chromium(page, "--dump-dom", "--window-size=1366,768").stdout)[
         0
     ]
@@ -183,7 +177,7 @@ def test_a_doubtful_registration_is_named_beside_its_match(
         pretend(files / f"sub-{name}", request, status=NAMES[status])
         outcomes.append(Outcome(case, (files / f"sub-{name}").absolute(), True, None))
     write_cohort(files, outcomes)
-    page = (files / PAGE_FILE).read_text(encoding="utf-8")
+    page = (files / SUMMARY_PAGE).read_text(encoding="utf-8")
     assert f'<p class="status {"good" if is_good else "bad"}">{said}</p>' in page
 
 
@@ -200,7 +194,7 @@ def test_a_core_that_is_empty_on_the_atlas_has_no_dice(files, database):
         quality={"brain_dice": 0.98, "core": outline, "whole": {"patient_ml": 20.0}},
     )
     assert write_cohort(files, [Outcome(case, (files / "sub-a").absolute(), True, None)]) == []
-    with (files / TABLE_FILE).open(newline="") as file:
+    with (files / SUMMARY_TABLE).open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert (row["dice_core"], row["dice_whole"], row["core_ml"]) == ("", "0.8", "0.001")
 
@@ -216,3 +210,25 @@ def test_a_page_counts_its_patients(tmp_path, n, said):
     write_cohort(tmp_path, [Outcome(case, tmp_path / "none", False, "no image") for case in cases])
     page = (tmp_path / "cohort.html").read_text(encoding="utf-8")
     assert said in page and f"<h1>Cohort of {n} patient{'s' * (n > 1)}</h1>" in page
+
+
+def test_a_result_that_cannot_be_read_fails_its_row_alone(files, database):
+    """One odd file left nobody a summary."""
+    scans = {"t1": files / "t1.nii.gz", "seg": files / "seg.nii.gz"}
+    texts = {
+        "b": None, "c": "{", "d": "[]", "e": '{"files": []}', "f": '{"files": {}}',
+        "g": '{"files": null}', "h": '{"files": {}, "answer": {"growths": []}, "quality": {}}',
+    }  # fmt: skip
+    cases = [Case(name, scans, "brats2021") for name in ("a", *texts)]
+    pretend(files / "sub-a", describe_request(cases[0], database, DEFAULT))
+    for name, text in texts.items():
+        if text is not None:
+            (files / f"sub-{name}").mkdir()
+            (files / f"sub-{name}" / "result.json").write_text(text)
+    good, missing, *odd = outcomes = find_outcomes(cases, files)
+    assert good.error is None and missing.error == "it has no result"
+    assert all("is not one that this version writes" in outcome.error for outcome in odd)
+    assert write_cohort(files, outcomes) == []
+    with (files / SUMMARY_TABLE).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["status"] for row in rows] == ["plausible match"] + ["failed"] * len(texts)

@@ -1,5 +1,6 @@
 """A row of a cohort's table whose files are DICOM."""
 
+import dataclasses
 import errno
 from unittest.mock import Mock
 
@@ -9,6 +10,8 @@ import pytest
 from case_tables import table
 from dicom_series import PATIENT, write_series
 
+from glioquery.errors import InputError
+from glioquery.pipeline.cohort import cohort
 from glioquery.pipeline.cohort.case_table import read_cases
 from glioquery.pipeline.cohort.cohort import describe_request, invert_case, invert_cohort, is_done
 from glioquery.pipeline.dicom_export.contour_writing import make_structure_set
@@ -45,6 +48,18 @@ def test_a_row_of_dicom_is_inverted_written_and_kept(coarse, near, quick, tmp_pa
     assert PATIENT["PatientID"] not in (folder / "request.json").read_text()
     (kept,) = invert_cohort(near, [case], tmp_path / "out", options, anonymous=True)
     assert kept.kept and kept.error is None
+    # Files of another run lie in their place: they may name the patient.
+    for name in DICOM_FILES:
+        replaced = pydicom.dcmread(tmp_path / "dicom" / name)
+        replaced.PatientID = PATIENT["PatientID"]
+        replaced.save_as(tmp_path / "dicom" / name)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(LookupError, match="again"):
+        patch.setattr(cohort, "connected", Mock(side_effect=LookupError("inverted again")))
+        invert_cohort(near, [case], tmp_path / "out", options, anonymous=True)
+    for place in ("out", "out/sub-P01/transform"):
+        beside = dataclasses.replace(case, dicom=tmp_path / place)
+        with pytest.raises(InputError, match=r"P-01: dicom .*name another folder"):
+            invert_cohort(near, [beside], tmp_path / "out", options)
     # A new result whose DICOM files cannot be written does not keep those of the old one.
     named = describe_request(case, near, options, anonymous=False)
     full = OSError(errno.ENOSPC, "the disk is full")

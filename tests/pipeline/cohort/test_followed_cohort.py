@@ -10,7 +10,7 @@ from case_tables import table
 from command_line import run
 from scipy import ndimage
 
-from glioquery.pipeline.cohort.cohort_report import TABLE_FILE
+from glioquery.pipeline.names import SUMMARY_TABLE
 from glioquery.pipeline.results.result_folder import RESULT_FILE
 
 DRUG = '[[treatment]]\nkind = "drug"\nday = 20\nrate = 0.002\nhalf_life_days = 40\n'
@@ -42,7 +42,7 @@ def test_two_scans_a_forecast_and_a_drug_in_a_table(near, coarse, tmp_path, caps
     assert told["plain"]["treatments"] == []
     assert [one["kind"] for one in told["treated"]["treatments"]] == ["drug"]
     # The cells that the drug killed have to grow as well.
-    with (out / TABLE_FILE).open(newline="") as file:
+    with (out / SUMMARY_TABLE).open(newline="") as file:
         rho = {row["id"]: float(row["rho"]) for row in csv.DictReader(file)}
     assert rho["treated"] > 1.02 * rho["plain"]
     before = {path: path.stat().st_mtime_ns for path in out.glob(f"*/{RESULT_FILE}")}

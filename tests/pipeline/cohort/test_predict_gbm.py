@@ -121,6 +121,39 @@ def test_what_is_odd_of_a_patient_is_told(given, tmp_path, monkeypatch, capsys):
     assert "notice: In the segmentation, core surrounds 100% of the tumour" in said
 
 
+def test_what_a_header_leaves_open_is_told(given, tmp_path, monkeypatch, capsys):
+    """The maps were read without a word, and the notice that left and right may be exchanged."""
+    wm = given / "00000-wm.nii.gz"
+    image = nib.load(wm)
+    image.set_sform(None, 0)
+    image.set_qform(None, 0)
+    nib.save(image, wm)
+    assert any("declares no orientation" in notice for notice in read_exam(given).notices)
+
+    def see(patient, database, options, **_):
+        raise InputError("seen")
+
+    monkeypatch.setattr("glioquery.pipeline.cohort.predict_gbm.find_growth", see)
+    command = ["predict-gbm", "--input", str(given.parent), "--output", str(tmp_path / "out")]
+    with pytest.raises(SystemExit):
+        cli.main(command)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "notice: Patient-00000: The wm" in said and "declares no orientation" in said
+
+
+def test_a_patient_that_fails_has_no_map_of_a_former_run(given, tmp_path, capsys):
+    """The benchmark scores what lies in the folder."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "00000.nii.gz").write_bytes(b"former")
+    (out / "00001.nii.gz").write_bytes(b"another patient's")
+    (given / "00000-csf.nii.gz").unlink()
+    with pytest.raises(SystemExit) as end:
+        cli.main(["predict-gbm", "--input", str(given.parent), "--output", str(out)])
+    assert end.value.code == 1 and "Patient-00000 failed" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["00001.nii.gz"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("has_t1c", [False, True], ids=["tissue maps", "t1c"])
 def test_the_container_ranks_every_voxel_of_the_brain(ray, given, tmp_path, atlas, capsys, has_t1c):

@@ -183,3 +183,12 @@ def test_a_series_that_names_no_study_or_class_is_refused_before_work(tmp_path, 
         image.save_as(path)
     with pytest.raises(InputError, match=f"expected the field {keyword} as DICOM defines it"):
         read_study(tmp_path / "series", "T1")
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "AccessionNumber", "ReferringPhysicianName"])
+def test_a_header_with_two_values_where_dicom_has_one_is_left_empty(tmp_path, keyword):
+    """It became the text of a list, ['A', 'B'], and named a patient who does not exist."""
+    write_series(tmp_path / "series", volume(GRID), GRID, **{keyword: "A\\B"})
+    made, _ = write_all(tmp_path, read_study(tmp_path / "series", "T1"))
+    for path in made.values():
+        assert pydicom.dcmread(path).get(keyword) in ("", None)

@@ -23,7 +23,7 @@ from glioquery.pipeline.images.nifti import read_nifti
 from glioquery.pipeline.names import DICOM_FILES
 from glioquery.pipeline.results import dicom_outputs
 from glioquery.pipeline.results.dicom_outputs import write_dicom
-from glioquery.pipeline.results.dicom_places import require_dicom_places
+from glioquery.pipeline.results.dicom_places import require_apart, require_dicom_places
 
 STRUCTURES = [
     "Core", "Whole", "CTV_standard", "CTV_model", "CTV_geodesic", "Density_0.01", "Density_0.25",
@@ -140,6 +140,16 @@ def test_dicom_outputs_replace_neither_inputs_nor_files_of_others(tmp_path, plac
     require_dicom_places(tmp_path / "new", inputs)
 
 
+@pytest.mark.parametrize("place", ["out", "out/transform", "out/new/one", "link"])
+def test_dicom_outputs_lie_apart_from_results(tmp_path, place):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    with pytest.raises(InputError, match="identify the patient and lie apart from the result"):
+        require_apart(tmp_path / place, [tmp_path / "another", tmp_path / "out"], "--dicom D")
+    require_apart(tmp_path / "output", [tmp_path / "out"], "--dicom D")
+    require_apart(tmp_path, [tmp_path / "out"], "--dicom D")
+
+
 def test_dicom_files_of_an_earlier_inversion_stay_until_all_new_ones_are_complete(
     case, tmp_path, monkeypatch
 ):
@@ -207,7 +217,7 @@ def test_of_dicom_files_that_could_not_all_be_moved_none_is_of_an_earlier_invers
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--dicom", "out"], "another folder than that of -o"),
+        (["--dicom", "out"], "--dicom out: DICOM files identify the patient"),
         (["--dicom", "t1"], "would lie in the folder of an input series"),
         (["--anonymous"], "name a folder for them with --dicom"),
     ],

@@ -127,7 +127,7 @@ def test_what_stands_in_the_way_is_told_before_the_old_result_goes(tmp_path):
     assert contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("name", ["report.html", "transform"])
+@pytest.mark.parametrize("name", ["report.html", "transform", MAP.format("b")])
 def test_a_name_of_a_result_that_is_taken_is_refused_before_any_work(tmp_path, name):
     require_names(tmp_path / "new")
     if name in FOLDERS:
