@@ -10,10 +10,10 @@ tumour: the same command goes on from there.
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
+from kept_rows import KeptRows
 
 import glioquery as gq
 from glioquery.dbgen.store import embedded_database
@@ -94,20 +94,18 @@ def main():
     parser.add_argument("--noisy", action="store_true", help="disturb outlines like segmentations")
     parser.add_argument("--rows", type=Path, default=Path("fitted_ratio.jsonl"))
     arguments = parser.parse_args()
+    if arguments.n < 2:
+        parser.error("--n is at least 2: a half of the tumours judges the other")
     gq.keep_compiled_programs()
     database = embedded_database()
     index = gq.open_index(database)
     (free,) = free_parameters(database, ["ratio"])
     ratio = {"low": free.low, "high": free.high}
     plan = gq.Plan.of_values({"ratio": ratio}, model=FisherKolmogorov(), seed=SEED)
-    rows = []
-    if arguments.rows.exists():
-        rows = [json.loads(line) for line in arguments.rows.read_text().splitlines()]
-    for number in range(len(rows), arguments.n):
-        rows.append(measure(database, index, plan, number, arguments.noisy))
-        with arguments.rows.open("a") as file:
-            file.write(json.dumps(rows[-1]) + "\n")
-    rows = rows[: arguments.n]
+    kept = KeptRows(arguments.rows, noisy=arguments.noisy)
+    for number in range(len(kept.rows), arguments.n):
+        kept.add(measure(database, index, plan, number, arguments.noisy))
+    rows = kept.rows[: arguments.n]
     axes = [f"origin_{axis}_mm" for axis in "xyz"]
     away = [
         np.linalg.norm([row["found"][axis] - row["truth"][axis] for axis in axes]) for row in rows

@@ -83,7 +83,8 @@ def compare(before: Path, arguments: argparse.Namespace, work: Path) -> dict[str
         side: start(side, checkout, work, arguments.n)
         for side, checkout in (("before", before), ("now", ROOT))
     }
-    figures: dict[str, Any] = {"n": arguments.n, "before": commit_of(before)}
+    n_tumours = arguments.n or len(open_database())
+    figures: dict[str, Any] = {"n": n_tumours, "before": commit_of(before)}
     for side, process in sides.items():
         figures[f"build_embedded_{side}_s"] = round(answer(process), 2)
     taken: dict[str, list[float]] = {side: [] for side in sides}

@@ -78,6 +78,8 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="of the ROC")
     arguments = parser.parse_args()
     cases = find_cases(arguments.folder)[: arguments.cases]
+    if not cases:
+        parser.error(f"{arguments.folder} holds no case: BraTS*/*_t1.nii.gz, with *_seg.nii.gz")
     if arguments.what == "kinds":
         compare_kinds(cases, arguments.resolutions)
     elif arguments.what == "turned":

@@ -7,6 +7,7 @@ affines, not of their compressed files. Ends with 1 where a map differs, and say
 missing in one of them.
 """
 
+import argparse
 import hashlib
 import sys
 from pathlib import Path
@@ -31,12 +32,17 @@ def difference(a: Path, b: Path) -> str:
     x, y = (np.asarray(nib.load(path).dataobj, np.float64) for path in (a, b))
     if x.shape != y.shape:
         return f"shape {x.shape} became {y.shape}"
+    if (x == y).all():
+        return "in type or affine alone"
     return f"at most {np.abs(x - y).max():.3g}, in {(x != y).mean():.2%} of the voxels"
 
 
 def main(before: Path, after: Path) -> int:
     """Compare two folders; the number of maps that are not the same."""
     ours, theirs = checksums(before), checksums(after)
+    for folder, found in ((before, ours), (after, theirs)):
+        if not found:
+            raise SystemExit(f"{folder} holds no map: name a folder of results")
     n_different = 0
     for name in sorted(ours.keys() | theirs.keys()):
         if ours.get(name) == theirs.get(name):
@@ -52,4 +58,8 @@ def main(before: Path, after: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(Path, sys.argv[1:3])) > 0)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("before", type=Path)
+    parser.add_argument("after", type=Path)
+    arguments = parser.parse_args()
+    sys.exit(main(arguments.before, arguments.after) > 0)

@@ -177,6 +177,8 @@ def main() -> None:
     parser.add_argument("--largest", type=int, default=SIZES[-1])
     options = parser.parse_args()
     sizes = [n for n in SIZES if n <= options.largest]
+    if not sizes:
+        parser.error(f"--largest is {SIZES[0]} at least")
     queries = {
         "unseen": unseen_tumours(options.folder, options.unseen),
         "real": patients(options.cases),

@@ -3,8 +3,8 @@
 Each tumour is drawn from the embedded database's space with another seed. It grows on until its
 whole volume is 1.2 to 3 times as large, in 30 to 365 days; its outlines on both days are disturbed
 by 1 mm. What is measured is kept in the file of `--rows`, a line a pair: the same command goes on
-from there. `--report` prints what the rows say. Pairs of another `--seed` are those on which the
-factors of the intervals are found (`--calibrate`).
+from there. `--report` prints what the rows say. Pairs of another `--seed` may be added to a file;
+`--calibrate` finds the factors of the intervals on all of its pairs.
 
 `--treated` gives each tumour one treatment between its scans, in turn a course of radiotherapy and
 the resection of most of its core.
@@ -13,7 +13,6 @@ the resection of most of its core.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import time
 from collections.abc import Iterable
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kept_rows import KeptRows
 from scipy import ndimage
 
 import glioquery as gq
@@ -175,7 +175,7 @@ def measure(
                 "true_ml": float(there.whole.sum() * tissue.grid.voxel_ml),
                 "ml": told.whole_ml.value,
                 "deviation": told.whole_ml.deviation,
-                "dice_core": core,
+                "dice_core": core if there.core.any() else None,
                 "dice_whole": whole,
             }
         )
@@ -259,11 +259,12 @@ def report(rows: list[dict[str, Any]]) -> None:
         days = [r["forecast"][place] for r in rows if len(r["forecast"]) > place]
         days = [day for day in days if day["true_ml"] <= MOST_ML]
         near = [abs(day["ml"] / day["true_ml"] - 1) <= 0.2 for day in days]
+        cores = [day["dice_core"] for day in days if day["dice_core"] is not None]
         print(
             f"{when} after the last scan ({len(days)} tumours of at most {MOST_ML:.0f} ml): volume "
             f"within 20 % in {np.mean(near):.0%}, mean Dice of the whole "
             f"{np.mean([day['dice_whole'] for day in days]):.3f}, of the core "
-            f"{np.mean([day['dice_core'] for day in days]):.3f}"
+            f"{np.mean(cores):.3f} (of {len(cores)} that have one)"
         )
     seconds = [row["processor_s"] for row in rows]
     print(f"processor time of a fit: median {np.median(seconds):.1f} s, at most {max(seconds):.1f}")
@@ -292,23 +293,21 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="measure nothing more")
     parser.add_argument("--calibrate", action="store_true", help="print factors of intervals")
     arguments = parser.parse_args()
-    rows = []
-    if arguments.rows.exists():
-        rows = [json.loads(line) for line in arguments.rows.read_text("utf-8").splitlines()]
+    kept = KeptRows(arguments.rows, treated=arguments.treated)
     if not (arguments.report or arguments.calibrate):
         gq.keep_compiled_programs()
         database = embedded_database()
         index = gq.open_index(database)
-        measured = {row["number"] for row in rows}
-        for number in sorted(set(range(arguments.first, arguments.n)) - measured):
-            row = measure(database, index, arguments.seed, number, treated=arguments.treated)
-            rows.append(row)
-            with arguments.rows.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+        measured = {row["number"] for row in kept.rows if row["seed"] == arguments.seed}
+        numbers = range(arguments.first, arguments.first + arguments.n)
+        for number in sorted(set(numbers) - measured):
+            kept.add(measure(database, index, arguments.seed, number, treated=arguments.treated))
+    if not kept.rows:
+        parser.error(f"no pair was measured yet, and {arguments.rows} holds none")
     if arguments.calibrate:
-        calibrate(rows)
+        calibrate(kept.rows)
     else:
-        report(rows)
+        report(kept.rows)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kept_rows import KeptRows
 
 from glioquery.pipeline.images.nifti import read_nifti
 from glioquery.pipeline.virtual.followed_patient import make_followed_patient
@@ -123,24 +124,20 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="measure nothing more")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    path = arguments.out / "rows.jsonl"
-    rows = []
-    if path.exists():
-        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    kept = KeptRows(arguments.out / "rows.jsonl", in_own_anatomy=arguments.own_anatomy)
     if not arguments.report:
-        for number in sorted(
-            set(range(arguments.first, arguments.n)) - {row["number"] for row in rows}
-        ):
+        numbers = range(arguments.first, arguments.first + arguments.n)
+        for number in sorted(set(numbers) - {row["number"] for row in kept.rows}):
             row = measure(
                 arguments.out,
                 number,
                 alone=number < arguments.alone,
                 own_anatomy=arguments.own_anatomy,
             )
-            rows.append(row)
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-    report(rows)
+            kept.add(row)
+    if not kept.rows:
+        parser.error(f"no patient was measured yet in {arguments.out}")
+    report(kept.rows)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ def main() -> None:
     print(f"ventricles of {database.n_samples} tumours read in {time.perf_counter() - began:.2f} s")
     table = database.parameters
     runs, swelling, whole = table.run.values, table.swelling.values, table.whole_ml.values
+    longest = int(np.bincount(runs).max())  # tumours of one run
     rng = np.random.default_rng(0)
     chosen = rng.choice(database.n_samples, min(options.n, database.n_samples), replace=False)
     ways: dict[str, list[tuple[float, ...]]] = {"core and whole": [], "with ventricles": []}
@@ -42,7 +43,7 @@ def main() -> None:
         for way, found in ways.items():
             began = time.perf_counter()
             term = pushed.compared(ventricles) if way == "with ventricles" else None
-            matches = search(index, masks, k=20, ventricles=term)
+            matches = search(index, masks, k=1 + longest, ventricles=term)
             took = time.perf_counter() - began
             best = next(m for m in matches if runs[m.sample] != runs[sample])
             other = database.growth_parameters(best.sample)
