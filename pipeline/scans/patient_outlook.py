@@ -131,7 +131,7 @@ class PatientOutlook:
             told += doubts_of_change(days, self.outlined_ml)
         for scan, (core, whole) in zip(fit.joint.scans, fit.dice, strict=True):
             mean = (core + whole) / 2 if scan.masks.core.any() else whole
-            if mean < PLAUSIBLE_MEAN_DICE:
+            if scan.masks.whole.any() and mean < PLAUSIBLE_MEAN_DICE:
                 told.append(
                     f"The growth through all scans is not like the tumour of day "
                     f"{say_day(scan.day)}: a mean Dice of {mean:.2f} (expected at least "

@@ -2,19 +2,38 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from glioquery.atlas import Grid
+from glioquery.pipeline.scans.dated_outlines import DatedOutlines
 from glioquery.pipeline.scans.patient_outlook import PatientOutlook
 from glioquery.pipeline.scans.real_rates import Rate
-from glioquery.solver import GrowthParameters
+from glioquery.solver import GrowthParameters, TumorMasks
 
 
-def outlook(*, rho=0.02, grown_to_ml=40.0, is_treated=False, determined=("rho", "dw")):
-    """An outlook of two scans whose tumour measured 20 ml at first."""
-    scans = [SimpleNamespace(day=day) for day in (0, 90)]
+def outlined(core, whole):
+    """Outlines of which the one or the other may be empty."""
+    masks = [np.full((2, 2, 2), is_there) for is_there in (core, whole)]
+    return TumorMasks(*masks, Grid((2, 2, 2), np.eye(4)))
+
+
+def outlook(
+    *,
+    rho=0.02,
+    grown_to_ml=40.0,
+    is_treated=False,
+    determined=("rho", "dw"),
+    later=(0.6, 0.7),
+    outlines=(True, True),
+):
+    """An outlook of two scans whose tumour measured 20 ml at first, and the Dice of the later."""
+    masks = outlined(True, True), outlined(*outlines)
+    scans = [DatedOutlines(*dated) for dated in zip(masks, (0, 90), strict=True)]
     fit = SimpleNamespace(
         growth=GrowthParameters((-85.0, 125.0, 85.0), 0.2, rho, 600.0),
         joint=SimpleNamespace(scans=scans, is_treated=is_treated),
+        dice=((0.7, 0.8), later),
     )
     named = ("velocity", "rho", "dw")
     rates = {name: SimpleNamespace(is_determined=name in determined) for name in named}
@@ -26,6 +45,22 @@ def test_rates_that_the_scans_do_not_tell_are_named():
     assert outlook(determined=("rho", "dw", "velocity")).notices == []
     (notice,) = outlook(determined=("dw",)).notices
     assert notice == "The scans do not determine, to a factor of two, rho, velocity."
+
+
+@pytest.mark.parametrize(
+    ("later", "outlines", "mean"),
+    [
+        ((0.2, 0.3), (True, True), "0.25"),
+        ((0.0, 0.4), (False, True), "0.40"),
+        ((0.0, 0.6), (False, True), None),  # an empty core has no Dice
+        ((0.3, 0.62), (True, True), None),
+        ((0.0, 0.0), (False, False), None),  # a treatment has removed the tumour
+    ],
+)
+def test_a_scan_that_the_growth_is_not_like_is_named(later, outlines, mean):
+    told = [n for n in outlook(later=later, outlines=outlines).notices if "is not like" in n]
+    assert len(told) == (mean is not None)
+    assert not told or f"the tumour of day 90: a mean Dice of {mean}" in told[0]
 
 
 def test_a_growth_faster_than_any_of_the_space_doubts_the_days():
