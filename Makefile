@@ -54,11 +54,11 @@ pictures: $(STAMP)
 	$(BIN)/python docs/make_pictures.py
 
 clean:
-	rm -rf $(VENV) demo-output docs/_build docs/tutorials/gallery docs/reference/api docs/reference/rooms docs/reference/commands.md docs/reference/result-json.md docs/sg_execution_times.rst $(COMPILED)
+	rm -rf $(VENV) build dist *.egg-info demo-output docs/_build docs/tutorials/gallery docs/reference/api docs/reference/rooms docs/reference/commands.md docs/reference/result-json.md docs/sg_execution_times.rst $(COMPILED)
 
 $(STAMP): pyproject.toml setup.py constraints.txt query/kernels/compiled.c
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"glioquery needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: name another with make PYTHON=python3.12")'
-	rm -f $(COMPILED)  # or one that no longer compiles would leave the last
+	rm -rf build $(COMPILED)  # or one that no longer compiles would leave the last
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dicom,learned,radiomics,sharing]' --group test

@@ -39,6 +39,9 @@ FRAME = Grid(
 )
 """SRI24's voxels, 1 mm, RAS: what the simulation grid is made of."""
 
+SRI24_SHA256 = "5963977375617f8c47109a0e2c8ee8316205717eaf0ba44bbcbef6821e707b45"
+"""`Atlas.checksum` of SRI24 as it comes with the package; its licence is that of this content."""
+
 PADDING = ((8, 8), (8, 8), (50, 51))
 """1 mm voxels added before and after each axis of SRI24 to make the 256 mm simulation cube."""
 
@@ -79,7 +82,7 @@ class Atlas:
 
     @property
     def name(self) -> str:
-        """SRI24, or what the folder of another atlas is called."""
+        """SRI24, or what the folder of another atlas is called; see `atlas_name`."""
         return atlas_name(self.folder)
 
     @cached_property
@@ -128,7 +131,7 @@ def atlas_folder() -> Path:
 
 
 def atlas_name(folder: Path) -> str:
-    """SRI24, or what the folder of another atlas is called.
+    """SRI24, wherever its files lie, or what the folder of another atlas is called.
 
     Parameters
     ----------
@@ -138,9 +141,16 @@ def atlas_name(folder: Path) -> str:
     Returns
     -------
     str
+
+    Raises
+    ------
+    InputError
+        If one of its files is missing.
     """
-    folder = folder.resolve()
-    return "SRI24" if folder == FOLDER.resolve() else folder.name
+    if _checksum(folder) == SRI24_SHA256:
+        return "SRI24"
+    name = folder.resolve().name
+    return f"{name}, altered" if name == "SRI24" else name  # which has another licence
 
 
 def atlas_checksum() -> str:

@@ -65,14 +65,22 @@ def main(arguments: list[str] | None = None) -> None:
     if len(arguments) not in (1, 2):
         sys.exit("usage: python -m glioquery.atlas.build_sri24 ORIGINALS [OUT]")
     source, out = Path(arguments[0]), Path(arguments[1]) if arguments[1:] else FOLDER
-    for name, (file, expected) in ORIGINALS.items():
+    for file, expected in ORIGINALS.values():
         path = source / file
-        checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+        try:
+            checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            sys.exit(f"{path} cannot be read ({error.strerror}): name the folder of the originals")
         if checksum != expected:
             sys.exit(f"{path}: SHA-256 is {checksum}, expected {expected}: not the known original")
-        image = compact(nib.load(path), probability=name != "t1")
+    if not out.is_dir():
+        sys.exit(f"{out} is no folder: make it, or name another")
+    for name, (file, _) in ORIGINALS.items():
+        image = compact(nib.load(source / file), probability=name != "t1")
         packed = gzip.compress(image.to_bytes(), compresslevel=9, mtime=0)
-        (out / f"{name}.nii.gz").write_bytes(packed)
+        unfinished = out / f".{name}.part"
+        unfinished.write_bytes(packed)
+        unfinished.replace(out / f"{name}.nii.gz")
         print(f"{name}.nii.gz: {len(packed) / 1e6:.2f} MB")
 
 

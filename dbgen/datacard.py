@@ -40,6 +40,9 @@ class Licence:
     text: str
     url: str | None = None
 
+    def __str__(self) -> str:
+        return self.text if self.url is None else f"{self.text} {self.url}"
+
 
 LICENCES = {
     "SRI24": Licence(
@@ -351,7 +354,7 @@ Origins: {_joined(map(_origins, spaces))}. {_told_by_a_scan(declared)}
 
 ## Licence
 
-{licence_of(facts.atlas).text}
+{licence_of(facts.atlas)}
 """
 
 

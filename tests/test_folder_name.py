@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 COPIED = ("glioquery", "atlas", "solver", "dbgen", "query", "pipeline", "tests", "docs")
 
 
-@pytest.mark.parametrize("name", ["glioquery", "elsewhere"])
+@pytest.mark.parametrize("name", ["glioquery", "elsewhere", "glioquery-main", "2026 é"])
 def test_the_linter_finds_nothing_in_a_folder_of_any_name(tmp_path, name):
     for folder in COPIED:
         for source in (ROOT / folder).rglob("*.py"):

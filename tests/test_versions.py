@@ -34,3 +34,9 @@ def test_the_pinned_versions_keep_the_bounds():
     pins = {canonicalize_name(name): version for name, version in pins.items()}
     for name, requirement in requirements().items():
         assert requirement.specifier.contains(pins[name]), requirement
+
+
+def test_the_hooks_have_the_pinned_linter():
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    (revision,) = re.findall(r"ruff-pre-commit\n +rev: v(\S+)", hooks)
+    assert f"ruff=={revision}" in (ROOT / "constraints.txt").read_text().split()

@@ -85,7 +85,9 @@ def test_sdist_and_wheel_hold_the_tree(built):
     with tarfile.open(sdist) as file:
         packed = {name.partition("/")[2] for name in file.getnames()}
     sources = {"pyproject.toml", "setup.py", "query/kernels/compiled.c"}
-    assert {"LICENSE", "README.md", "atlas/sri24/LICENSE"} | sources <= packed
+    named = {"LICENSE", "README.md", "constraints.txt", "atlas/sri24/LICENSE"}
+    assert named | sources <= packed
+    assert not any(name.startswith("tests/") for name in packed)
 
 
 def state_of(folder):

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import re
+import secrets
 import signal
 import socket
 import sys
@@ -41,6 +42,9 @@ SESSION_BYTES = 72
 """Bytes that Ray adds to its folder: /ray/session_DATE_TIME_MICROSECONDS_PID/sockets/NAME."""
 
 SHORT_FOLDER = "/tmp"
+
+TOKEN = "RAY_AUTH_TOKEN"
+"""Variable with the secret of a cluster; with _PATH, one with the name of its file."""
 
 UNREACHABLE = (OSError, UnicodeError, OverflowError)
 """What a connection raises; the last two of a host or a port that cannot be one."""
@@ -111,6 +115,7 @@ def connected(address: str | None = None, *, n_workers: int | None = None) -> It
             "logging_level": logging.ERROR,
         }
         if address is None:
+            stack.enter_context(_token())
             # "local", or Ray would join whatever cluster it finds on the machine.
             common |= {
                 "address": "local",
@@ -284,6 +289,27 @@ def _start(ray: Any, address: str | None, arguments: dict[str, Any]) -> None:
             signal.signal(signal.SIGTERM, handler)
     if signal.SIGTERM in seen and callable(handler):
         handler(signal.SIGTERM, None)
+
+
+@contextlib.contextmanager
+def _token() -> Iterator[None]:
+    """The secret of a local cluster, where the user has none.
+
+    Ray would write one to the home folder, which may be read-only or missing, and which a cluster
+    that is started later would ask for.
+    """
+    try:
+        has_own = (Path.home() / ".ray" / "auth_token").is_file()
+    except (OSError, RuntimeError):  # no home
+        has_own = False
+    if has_own or TOKEN in os.environ or f"{TOKEN}_PATH" in os.environ:
+        yield
+        return
+    os.environ[TOKEN] = secrets.token_hex(32)
+    try:
+        yield
+    finally:
+        os.environ.pop(TOKEN, None)
 
 
 @contextlib.contextmanager

@@ -113,7 +113,7 @@ def export(
         _write_archive(database, card, folder / f"{out.name}.tar", out.name, progress)
         write_table(_table(database, held_out, seed), folder / PARAMETERS)
         write_text(folder / README, card)
-        write_text(folder / LICENCE, f"{licence_of(facts.atlas).text}\n")
+        write_text(folder / LICENCE, f"{licence_of(facts.atlas)}\n")
         sums = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
         write_json(
             folder / CROISSANT,

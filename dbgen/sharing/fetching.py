@@ -12,10 +12,12 @@ import json
 import re
 import shutil
 import tarfile
+import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from ...cache import CACHE_VARIABLE
 from ...errors import ExtraError, FailedError, InputError
 from ..machine.files import begun, sha256_of, write_json
 from ..machine.lock import hold_in_turn
@@ -40,7 +42,12 @@ AGAIN = (408, 425, 429)
 """Answers of a server that lacks a file, and of one that may have it another time. By all others
 from 400 to 499 it refuses the file."""
 
-DOI = re.compile(r"doi:(?P<doi>10\.[^/]+/[^/]+)/(?P<file>[^/]+)")
+NAMES_REFUSED = (
+    errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ,
+)  # fmt: skip
+"""Errors of a file's name; others are those of the disk."""
+
+DOI = re.compile(r"doi:(?P<doi>10\.[^/]+/.+)/(?P<file>[^/]+)")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -75,18 +82,20 @@ def fetch(
     ------
     InputError
         If the source, the name or the checksum is malformed, another database has the name, the
-        source lacks the file, or the download does not match its checksum, is no database, or one
-        that this version of glioquery or the atlas in use does not read: it is kept then.
+        source lacks the file, the cache cannot be written, or the download does not match its
+        checksum, is no database, or one that this version of glioquery or the atlas in use does not
+        read: it is kept then.
     ExtraError
         If pooch is not installed.
     FailedError
-        If the connection breaks. The downloaded part is kept.
+        If the connection breaks, or the server sends something shorter than what came already.
+        The downloaded part is kept.
     """
     file = _file_of(source)
     if sha256 is not None and not SHA256.fullmatch(sha256):
         raise InputError(f"a SHA-256 has 64 digits of 0-9 and a-f, got {sha256!r}")
     folder = fetched_folder(file.removesuffix(ARCHIVE) if name is None else name)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    _require_writable(folder.parent)
     with hold_in_turn(folder.with_name(f".{folder.name}.lock")) as is_alone:
         if folder.exists():
             return _there(folder, source, sha256)
@@ -111,12 +120,28 @@ def fetch(
         return Database.open(folder)
 
 
+def _require_writable(folder: Path) -> None:
+    """See that databases can be kept in a folder, which is made if need be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"fetched databases lie in {folder}, which cannot be written ({error.strerror}): let "
+            f"{CACHE_VARIABLE} name another folder"
+        ) from None
+
+
 def _file_of(source: str) -> str:
     """Name of the archive that a source names."""
     by_doi = DOI.fullmatch(source)
-    parts = urlsplit(source)
-    file = by_doi["file"] if by_doi else PurePosixPath(parts.path).name
-    is_url = parts.scheme in ("http", "https") and bool(parts.netloc)
+    try:
+        parts = urlsplit(source)
+        is_url = parts.scheme in ("http", "https") and bool(parts.netloc)
+    except ValueError:  # brackets that are no address
+        is_url = False
+    file = by_doi["file"] if by_doi else PurePosixPath(parts.path).name if is_url else ""
     if not (by_doi or is_url) or not file.endswith(ARCHIVE):
         raise InputError(
             f"{source}: a database is fetched from its archive's address, https://.../NAME.tar "
@@ -154,6 +179,11 @@ def _url(source: str) -> str:
         return str(repository.download_url(found["file"]))
     except ValueError as error:
         raise InputError(f"{source}: {error}") from None
+    except (KeyError, IndexError, TypeError):  # what pooch happens to miss in an answer
+        raise FailedError(
+            f"{source}: the repository's answer names no files; try again later, or give the "
+            "archive's address"
+        ) from None
     except requests.RequestException as error:
         raise FailedError(f"{source}: the DOI could not be looked up ({error})") from None
 
@@ -165,39 +195,40 @@ def _download(
 
     What came before the connection breaks is kept for the next call, or said to be lost.
     """
-    pooch, requests = _packages()
-    pooch.get_logger().setLevel("WARNING")
-
-    def go_on(url: str, out: str, _: Any) -> None:
-        partial = path.with_name(f"{path.name}.download")
-        try:
-            _go_on(url, Path(out), partial, progress)
-        except requests.RequestException as error:
-            n_bytes = partial.stat().st_size if partial.exists() else 0
-            rest = (
-                f"the {n_bytes} bytes that came are kept, and the same command goes on with the "
-                "rest"
-                if keeps
-                else "give the same command again"
-            )
-            raise FailedError(f"{url}: the connection broke ({error}); {rest}") from None
-
-    known = None if sha256 is None else f"sha256:{sha256}"
+    if path.exists() and sha256 in (None, sha256_of(path)):
+        return
+    _, requests = _packages()
+    url, partial = _url(source), path.with_name(f"{path.name}.download")
     try:
-        pooch.retrieve(_url(source), known, path.name, path.parent, downloader=go_on)
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"{source}: {error}") from None
+        _go_on(url, partial, progress)
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
+        raise InputError(f"{source}: no address that can be asked ({error})") from None
+    except requests.RequestException as error:
+        n_bytes = partial.stat().st_size if partial.exists() else 0
+        rest = (
+            f"the {n_bytes} bytes that came are kept, and the same command goes on with the rest"
+            if keeps and n_bytes
+            else "give the same command again"
+        )
+        raise FailedError(f"{url}: the connection broke ({error}); {rest}") from None
+    came = sha256_of(partial)
+    if sha256 not in (None, came):
+        partial.unlink()
+        raise InputError(
+            f"{source}: expected the SHA-256 {sha256}, got {came}: nothing of it is kept"
+        )
+    partial.replace(path)
 
 
-def _go_on(url: str, out: Path, partial: Path, progress: Progress) -> None:
+def _go_on(url: str, partial: Path, progress: Progress) -> None:
     """Download a file, or the rest of it.
 
     Raises
     ------
     InputError
         If the server lacks the file or refuses it.
+    FailedError
+        If it sends a shorter file than what came already.
     requests.RequestException
         If the connection breaks, or the server asks to come again later.
     """
@@ -208,22 +239,26 @@ def _go_on(url: str, out: Path, partial: Path, progress: Progress) -> None:
     with requests.get(url, headers=head, stream=True, timeout=TIMEOUT_S) as answer:
         code = answer.status_code
         if code == requests.codes.requested_range_not_satisfiable:
-            partial.replace(out)  # all of it was there
-            return
+            return  # all of it was there
         is_final = requests.codes.bad_request <= code < requests.codes.server_error
         if is_final and code not in AGAIN:
             said = "has no such file" if code in MISSING else "refuses the file"
             raise InputError(f"{url}: the server {said} ({code})")
         answer.raise_for_status()
         is_rest = code == requests.codes.partial_content
+        size = int(answer.headers.get("Content-Length", 0))
+        if not is_rest and 0 < size < n_done:  # a page that asks for a password, say
+            raise FailedError(
+                f"{url}: the server sends {size} bytes, but {n_done} of the file had come: try "
+                f"again later, or remove {partial} if the file has changed"
+            )
         n_done = n_done if is_rest else 0
-        total = n_done + int(answer.headers.get("Content-Length", 0))
+        total = n_done + size
         with partial.open("ab" if is_rest else "wb") as file:
             for chunk in answer.iter_content(CHUNK):
                 file.write(chunk)
                 n_done += len(chunk)
                 progress(n_done, max(total, n_done))
-    partial.replace(out)
 
 
 def _unpack(archive: Path, folder: Path, came: dict[str, Any]) -> None:
@@ -238,8 +273,7 @@ def _unpack(archive: Path, folder: Path, came: dict[str, Any]) -> None:
     temporary = begun(folder.absolute())
     temporary.mkdir()
     try:
-        with tarfile.open(archive, "r:") as members:
-            members.extractall(temporary, filter="data")
+        _extract(archive, temporary)
         found = list(temporary.iterdir())
         if len(found) != 1:
             raise DatabaseError(f"it holds {len(found)} files and folders, not one folder")
@@ -252,7 +286,7 @@ def _unpack(archive: Path, folder: Path, came: dict[str, Any]) -> None:
         top.rename(folder)
     except UnreadableError as error:
         raise InputError(
-            f"{str(error).replace(str(top), came['source'])}; the download is kept"
+            f"{str(error).replace(str(top), came['source'])}; the download is kept as {archive}"
         ) from None
     except (tarfile.TarError, ValueError, NotADirectoryError) as error:
         archive.unlink()
@@ -262,6 +296,34 @@ def _unpack(archive: Path, folder: Path, came: dict[str, Any]) -> None:
         ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _extract(archive: Path, folder: Path) -> None:
+    """Extract plain files; the module's own way of doing so differs between versions of Python.
+
+    Raises
+    ------
+    DatabaseError
+        If a member is no plain file or folder, or cannot have its name in the folder.
+    """
+    with tarfile.open(archive, "r:") as members:
+        for member in members:
+            place = PurePosixPath(member.name)
+            if member.isdir():
+                continue
+            content = members.extractfile(member) if member.isreg() else None
+            if content is None or place.is_absolute() or ".." in place.parts or not place.parts:
+                raise DatabaseError(f"it holds {member.name!r}")
+            target = folder.joinpath(*place.parts)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                file = target.open("xb")
+            except OSError as error:
+                if error.errno not in NAMES_REFUSED:
+                    raise
+                raise DatabaseError(f"it holds {member.name!r} ({error.strerror})") from None
+            with content, file:
+                shutil.copyfileobj(content, file)
 
 
 def _packages() -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from glioquery.atlas import SIMULATION_GRID, Grid, load_atlas
+from glioquery.atlas import SIMULATION_GRID, Grid, build_sri24, load_atlas
 from glioquery.atlas.brain import FOLDER, PADDING, block_mean
 
 
@@ -147,3 +147,31 @@ def test_whole_spacings_stay_whole_in_a_turned_header(angles):
     turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
     affine[:3, :3] = (turn * [2, 1, 5.5]).astype(np.float32)  # as a NIfTI header holds it
     assert Grid((4, 5, 6), affine).spacing_mm == (2.0, 1.0, 5.5)
+
+
+def test_no_file_is_written_unless_all_originals_are_the_known_ones(tmp_path, monkeypatch):
+    """The first three were written, into the package, before the fourth was found to differ."""
+    source, out = tmp_path / "originals", tmp_path / "out"
+    source.mkdir()
+    out.mkdir()
+    image = nib.Nifti1Image(np.ones((2, 2, 2), np.float32), np.eye(4))
+    known = {}
+    for name in ("t1", "wm", "gm", "csf"):
+        file = source / f"{name}.nii"
+        nib.save(image, file)
+        known[name] = (file.name, hashlib.sha256(file.read_bytes()).hexdigest())
+    monkeypatch.setattr(build_sri24, "ORIGINALS", known)
+    build_sri24.main([str(source), str(out)])
+    assert {path.name for path in out.iterdir()} == {f"{name}.nii.gz" for name in known}
+    for path in out.iterdir():
+        path.unlink()
+    with pytest.raises(SystemExit, match="is no folder"):
+        build_sri24.main([str(source), str(tmp_path / "nowhere")])
+    with (source / "csf.nii").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(SystemExit, match=r"csf\.nii: SHA-256 is .* not the known original"):
+        build_sri24.main([str(source), str(out)])
+    (source / "csf.nii").unlink()
+    with pytest.raises(SystemExit, match=r"csf\.nii cannot be read"):
+        build_sri24.main([str(source), str(out)])
+    assert list(out.iterdir()) == []

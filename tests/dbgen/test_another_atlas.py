@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from generating import SMALL
 
-from glioquery.atlas import ATLAS_VARIABLE, load_atlas
+from glioquery.atlas import ATLAS_VARIABLE, atlas_name, load_atlas
+from glioquery.atlas.brain import FOLDER
 from glioquery.dbgen import Database, DatabaseError, Plan, generate, verify
+from glioquery.dbgen.datacard import licence_of
 from glioquery.dbgen.machine.cluster import connected
 from glioquery.dbgen.machine.tasks import UnfitNodeError
 from glioquery.dbgen.workers import make_shard_here
@@ -52,6 +54,16 @@ def test_a_database_belongs_to_its_atlas(mirrored, tmp_path, monkeypatch):
     assert made.atlas is atlas
     with pytest.raises(DatabaseError, match="in use is SRI24"):
         _ = dataclasses.replace(made).tissue  # not yet loaded, and SRI24's would be wrong
+
+
+def test_the_name_and_the_licence_of_an_atlas_follow_its_content(mirrored_atlas, tmp_path):
+    """A folder named SRI24 with another brain passed on SRI24's licence, and a copy lost it."""
+    assert atlas_name(FOLDER) == "SRI24"
+    assert atlas_name(shutil.copytree(FOLDER, tmp_path / "copy")) == "SRI24"
+    other = atlas_name(shutil.copytree(mirrored_atlas, tmp_path / "SRI24"))
+    assert other == "SRI24, altered"
+    assert "creativecommons.org/licenses/by-sa/3.0" in str(licence_of("SRI24"))
+    assert str(licence_of(other)).startswith("The licence of the atlas SRI24, altered")
 
 
 def test_workers_find_atlas_and_database_wherever_they_run(mirrored, tmp_path, monkeypatch):

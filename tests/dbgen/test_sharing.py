@@ -45,6 +45,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             self.send_error(404)
             return
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        asked = None if self.server.whole else asked
         begin = int(asked[1]) if asked else 0
         self.server.asked.append(begin)
         if begin >= len(content) and asked:
@@ -67,13 +68,20 @@ def server(exported, tmp_path, monkeypatch):
     monkeypatch.setenv("GLIOQUERY_CACHE", str(tmp_path / "cache"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.folder, server.asked, server.breaks_after = exported, [], None
-        server.code, server.encodings = None, set()
+        server.code, server.encodings, server.whole = None, set(), False
         server.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
         server.shutdown()
         thread.join()
+
+
+def unpack(path, place):
+    """As Python 3.11.0 to 3.11.3 can, too."""
+    with tarfile.open(path) as archive:
+        archive.extraction_filter = staticmethod(lambda member, _: member)
+        archive.extractall(place)
 
 
 def test_an_export_is_the_database_its_table_and_its_description(database, exported, tmp_path):
@@ -84,8 +92,7 @@ def test_an_export_is_the_database_its_table_and_its_description(database, expor
     assert set(sums) == {
         "eight.tar", "parameters.parquet", "croissant.json", "README.md", "LICENSE.txt",
     }  # fmt: skip
-    with tarfile.open(exported / "eight.tar") as archive:
-        archive.extractall(tmp_path, filter="data")
+    unpack(exported / "eight.tar", tmp_path)
     assert gq.verify(tmp_path / "eight") == []
     assert gq.open_database(tmp_path / "eight").checksum == database.checksum
     assert not list((tmp_path / "eight").glob("index*"))
@@ -238,8 +245,7 @@ def raising(error):
 
 def altered(exported, place, **values):
     """The archive `exported`, with other values in its description."""
-    with tarfile.open(exported / "eight.tar") as archive:
-        archive.extractall(place, filter="data")
+    unpack(exported / "eight.tar", place)
     path = place / "eight" / "database.json"
     header = json.loads(path.read_text())
     path.write_text(json.dumps(header | values))
@@ -271,7 +277,7 @@ def test_a_sound_database_that_cannot_be_read_here_is_kept(
     server.folder = tmp_path / "served"
     url = f"{server.url}/eight.tar"
     for _ in range(2):
-        with pytest.raises(InputError, match=f"^{url} {said}.*; the download is kept$"):
+        with pytest.raises(InputError, match=f"^{url} {said}.*; the download is kept as .*tar$"):
             fetch(url)
     assert server.asked == [0]
     (archive,) = (tmp_path / "cache/fetched").iterdir()
@@ -310,6 +316,7 @@ def test_nothing_is_kept_of_what_is_not_the_database(damage, server, exported, t
         ("eight.tar", {}, "is fetched from its archive's address"),
         ("https://example.org/eight.zip", {}, "is fetched from its archive's address"),
         ("ftp://example.org/eight.tar", {}, "is fetched from its archive's address"),
+        ("https://[::1/eight.tar", {}, "is fetched from its archive's address"),
         ("http://127.0.0.1:1/a.tar", {"sha256": "abc"}, "64 digits of 0-9 and a-f, got 'abc'"),
         ("http://127.0.0.1:1/a.tar", {"name": "../up"}, "letters, digits .* got '../up'"),
     ],
@@ -318,6 +325,11 @@ def test_what_cannot_be_fetched_is_refused_before_a_connection(source, more, sai
     monkeypatch.setattr(fetching, "_packages", None)
     with pytest.raises(InputError, match=said):
         fetch(source, **more)
+
+
+def test_an_address_that_cannot_be_asked_is_refused(server):
+    with pytest.raises(InputError, match="no address that can be asked"):
+        fetch("http://127.0.0.1:99999/eight.tar")
 
 
 def test_a_server_without_the_file_says_so(server):
@@ -331,10 +343,10 @@ def test_a_server_without_the_file_says_so(server):
         (410, InputError, r"the server has no such file \(410\)"),
         (401, InputError, r"the server refuses the file \(401\)"),
         (403, InputError, r"the server refuses the file \(403\)"),
-        (408, FailedError, "408 .* the same command goes on"),
-        (425, FailedError, "425 .* the same command goes on"),
-        (429, FailedError, "429 .* the same command goes on"),
-        (503, FailedError, "503 .* the same command goes on"),
+        (408, FailedError, "408 .* give the same command again"),
+        (425, FailedError, "425 .* give the same command again"),
+        (429, FailedError, "429 .* give the same command again"),
+        (503, FailedError, "503 .* give the same command again"),
     ],
 )
 def test_a_refusal_that_may_pass_is_told_from_one_that_stays(server, code, error, said):
@@ -371,6 +383,113 @@ def test_a_doi_is_looked_up_where_it_is_registered(server, database, monkeypatch
     assert found.checksum == database.checksum and asked == ["10.5281/zenodo.1234"]
     with pytest.raises(InputError, match=r"doi:.*nine\.tar: File 'nine\.tar' not found"):
         fetch("doi:10.5281/zenodo.1234/nine.tar")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [({"files": None}, "names no files"), ({}, "names no files"), ([], "names no files")],
+)
+def test_an_odd_answer_of_a_repository_is_told(answer, said, server, monkeypatch):
+    """Zenodo's to too many questions, and Figshare's to one about an unknown record."""
+
+    class Repository:
+        def download_url(self, file):
+            return answer["files"][0] if isinstance(answer, dict) else answer[0]
+
+    monkeypatch.setattr("pooch.downloaders.doi_to_repository", lambda doi: Repository())
+    with pytest.raises(FailedError, match=said):
+        fetch("doi:10.7910/DVN/ABC123/eight.tar")
+
+
+def test_a_fetch_that_is_stopped_while_it_checks_keeps_the_download(
+    server, database, exported, tmp_path, monkeypatch
+):
+    """pooch removed it, and the command said that it is kept."""
+    digest = sha256_of(exported / "eight.tar")
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stopped.setattr(fetching, "sha256_of", raising(KeyboardInterrupt))
+        fetch(f"{server.url}/eight.tar", sha256=digest)
+    assert fetch(f"{server.url}/eight.tar", sha256=digest).checksum == database.checksum
+    size = (exported / "eight.tar").stat().st_size
+    assert server.asked == [0, size]  # nothing came again
+    assert [path.name for path in (tmp_path / "cache/fetched").iterdir()] == ["eight"]
+
+
+def test_a_page_in_place_of_the_rest_does_not_replace_what_came(
+    server, database, exported, tmp_path, monkeypatch
+):
+    server.breaks_after = 200_000
+    with pytest.raises(FailedError):
+        fetch(f"{server.url}/eight.tar")
+    server.breaks_after, served = None, server.folder
+    server.folder = tmp_path / "login"
+    server.folder.mkdir()
+    (server.folder / "eight.tar").write_bytes(b"<html>who are you?</html>")
+    server.whole = True
+    with pytest.raises(FailedError, match="sends 25 bytes, but 196608 of the file had come"):
+        fetch(f"{server.url}/eight.tar")
+    server.folder, server.whole = served, False
+    assert fetch(f"{server.url}/eight.tar").checksum == database.checksum
+    assert server.asked[-1] == 3 * fetching.CHUNK
+
+
+def test_a_kept_archive_that_is_not_the_asked_one_is_fetched_again(
+    server, database, exported, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(fetching, "_unpack", raising(KeyboardInterrupt))
+        fetch(f"{server.url}/eight.tar")
+    (kept,) = (tmp_path / "cache/fetched").glob(".eight*.tar")
+    kept.write_bytes(b"an earlier version")
+    digest = sha256_of(exported / "eight.tar")
+    assert fetch(f"{server.url}/eight.tar", sha256=digest).checksum == database.checksum
+
+
+def member(name, kind=tarfile.REGTYPE, linkname=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, linkname
+    return info
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [member("db/link", tarfile.LNKTYPE, "db/missing")],
+        [member("db/link", tarfile.SYMTYPE, "/etc/passwd")],
+        [member("db/pipe", tarfile.FIFOTYPE)],
+        [member("db/a/b"), member("db/a")],
+        [member("db/a"), member("db/a/b")],
+        [member("db/a"), member("db/a")],
+        [member("db/" + "x" * 300)],
+        [member("../up")],
+        [member("/tmp/up")],
+        [member("")],
+    ],
+    ids=lambda members: members[-1].name[:12] + str(len(members)),
+)
+def test_an_archive_of_odd_members_is_refused_and_asked_for_again(
+    members, server, exported, tmp_path
+):
+    """Some ended as a bug, or were kept and hid the publisher's correction."""
+    server.folder = tmp_path / "served"
+    server.folder.mkdir()
+    with tarfile.open(server.folder / "eight.tar", "w") as archive:
+        for one in members:
+            archive.addfile(one)
+    with pytest.raises(InputError, match=r"is not the archive of a database.*nothing of it is"):
+        fetch(f"{server.url}/eight.tar")
+    assert list((tmp_path / "cache/fetched").iterdir()) == []
+    assert not (tmp_path / "cache/up").exists()
+    server.folder = exported
+    assert fetch(f"{server.url}/eight.tar").n_samples == 8
+
+
+def test_a_cache_that_cannot_be_written_is_named_before_a_connection(tmp_path, monkeypatch):
+    monkeypatch.setattr(fetching, "_packages", None)
+    (tmp_path / "cache").write_text("a file")
+    monkeypatch.setenv("GLIOQUERY_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(InputError, match=r"cannot be written .*: let GLIOQUERY_CACHE name"):
+        fetch("http://127.0.0.1:1/a.tar")
 
 
 def test_what_cannot_be_exported_is_refused(database, exported, tmp_path, monkeypatch):

@@ -101,6 +101,45 @@ def test_rays_own_choice_is_kept_where_it_works(ray_instead, monkeypatch):
         assert ray.asked["_temp_dir"] == "/scratch/job_1/ray"
 
 
+@pytest.mark.parametrize("home", ["there", "with a token", "/dev/null/home", None])
+def test_a_cluster_of_its_own_needs_no_home(ray_instead, monkeypatch, tmp_path, home):
+    """Ray writes a token to ~/.ray, which a container's user may have nowhere to put."""
+    monkeypatch.delenv(cluster.TOKEN, raising=False)
+    monkeypatch.setattr(Path, "home", lambda: homes(home))
+
+    def homes(home):
+        if home is None:
+            raise RuntimeError("Could not determine home directory.")
+        return tmp_path / home
+
+    if home == "with a token":
+        (tmp_path / home / ".ray").mkdir(parents=True)
+        (tmp_path / home / ".ray" / "auth_token").write_text("mine")
+    seen = []
+    ray_instead(then=lambda: seen.append(os.environ.get(cluster.TOKEN)))
+    with connected():
+        pass
+    assert cluster.TOKEN not in os.environ
+    (token,) = seen
+    assert token is None if home == "with a token" else len(token) == 64
+    monkeypatch.setenv(cluster.TOKEN, "the user's")
+    with connected():
+        pass
+    assert seen[-1] == os.environ[cluster.TOKEN] == "the user's"
+
+
+@pytest.mark.slow
+def test_a_database_is_made_where_home_cannot_be_written(tmp_path):
+    words = ("generate", tmp_path / "db", "--n", 2, "--store", "outlines", "--workers", 1)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "XDG_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "glioquery", *map(str, words)],
+        env=environment | {"HOME": "/dev/null"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "db" / "DATACARD.md").is_file()
+
+
 @pytest.mark.parametrize("record", [None, "127.0.0.1:1"])
 def test_no_cluster_to_join_is_said_at_once(ray_instead, monkeypatch, tmp_path, record):
     ray = ray_instead()
