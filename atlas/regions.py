@@ -173,3 +173,29 @@ def embed(
     whole = np.zeros(shape, values.dtype, order)
     whole[box] = values
     return whole
+
+
+def squared_distances(
+    point: NDArray[np.floating], mask: NDArray[np.bool_], spacing_mm: Sequence[float]
+) -> NDArray[np.float64]:
+    """Squared distance of each voxel of a mask from a point.
+
+    Parameters
+    ----------
+    point : (3,) float array
+        In voxels.
+    mask : (nx, ny, nz) bool array
+    spacing_mm : sequence of three float
+        Distance between voxel centres along each array axis.
+
+    Returns
+    -------
+    (n,) float64 array
+        mm^2, in the order of the mask's voxels.
+    """
+    x, y, z = (
+        ((np.arange(n) - middle) * spacing) ** 2
+        for n, middle, spacing in zip(mask.shape, point, spacing_mm, strict=True)
+    )
+    squared: NDArray[np.float64] = (x[:, None, None] + y[:, None] + z)[mask]
+    return squared

@@ -169,14 +169,16 @@ def agree(
             coarsen_within(Scan(values, growth.grid), terrain.brain, FINEST_MM)
             for values in (growth.u, terrain.speed)
         )
-        outlines = resample_masks(terrain.outlines, coarse.grid)
-        there = agree(
-            TumorDensity(coarse.values, coarse.grid),
-            Terrain(outlines, speed.values > 0, speed.values),
-            lambda_mm=lambda_mm,
-            thresholds=thresholds,
-        )
-        return there.carried_to(terrain, thresholds=thresholds)
+        drawn, merged = terrain.outlines, resample_masks(terrain.outlines, coarse.grid)
+        is_kept = merged.core.any() >= drawn.core.any() and merged.whole.any() >= drawn.whole.any()
+        if is_kept:  # not of a few voxels
+            there = agree(
+                TumorDensity(coarse.values, coarse.grid),
+                Terrain(merged, speed.values > 0, speed.values),
+                lambda_mm=lambda_mm,
+                thresholds=thresholds,
+            )
+            return there.carried_to(terrain, thresholds=thresholds)
     logits = _agree_on_grid(growth.u, terrain, lambda_mm, thresholds)
     return Agreement.of_logits(logits, terrain)
 
@@ -209,7 +211,9 @@ def _agree_on_grid(
     if core is None:
         return logits
     placing, following, apart = _fronts(coarse.values, grown_core, grown_whole, lambda_mm, levels)
-    middle = _middle(core.smooth, core.smooth if whole is None else whole.smooth, apart)
+    if whole is None:  # no surface of it lies in the brain: the core's alone tells the time
+        whole = core._replace(smooth=core.smooth - np.float32(apart))
+    middle = _middle(core.smooth, whole.smooth, apart)
     reached = np.isfinite(middle)
     share = GROWTH_SHARE * rising(growth[reached])
     grown = logit(np.clip(growth[reached], GROWTH_FROM, 1 - GROWTH_FROM))

@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import ConvexHull
+from scipy.ndimage import distance_transform_edt
+from scipy.spatial import ConvexHull, KDTree
 
 from ...atlas import Grid
-from ...atlas.regions import without_holes
+from ...atlas.regions import bounding_box, without_holes
 from ...errors import InputError
 from ...solver import TumorMasks
 from ..images.resampling import share_inside
@@ -124,9 +125,81 @@ def judge_recurrence(masks: TumorMasks, brain: NDArray[np.bool_], grid: Grid) ->
     return [f"O{said}."] if share < 1 - TOLD_SHARE else []
 
 
-def add_tumour(brain: NDArray[np.bool_], whole: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The brain with a tumour, and with the holes that both enclose."""
-    return without_holes(brain | whole)
+def add_tumour(
+    brain: NDArray[np.bool_], whole: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+) -> NDArray[np.bool_]:
+    """The brain with a tumour that a mask left out, and with what lies between the two.
+
+    Masks leave a rim out, too, which may open to the surface. If the tumour then lies apart, the
+    two are closed near it (dilated and eroded) by the width of the gap between them.
+
+    Parameters
+    ----------
+    brain, whole : bool arrays of one shape
+    spacing_mm : tuple of three float
+        Distance between voxel centres along each array axis.
+
+    Returns
+    -------
+    bool array
+    """
+    joined = without_holes(brain | whole)
+    if _share_apart(joined, whole) <= ADDED_SHARE:
+        return joined
+    gap_mm = _gap(joined, whole, spacing_mm)
+    margin = np.ceil(3 * gap_mm / np.array(spacing_mm)).astype(int) + 1
+    box = bounding_box(whole, margin)
+    dilated = distance_transform_edt(~joined[box], sampling=spacing_mm) <= gap_mm
+    beyond = np.pad(dilated, 1, constant_values=True)  # no erosion from the box's own faces
+    eroded = distance_transform_edt(beyond, sampling=spacing_mm)[1:-1, 1:-1, 1:-1] > gap_mm
+    near = distance_transform_edt(~whole[box], sampling=spacing_mm) <= 2 * gap_mm
+    joined[box] |= eroded & near
+    return without_holes(joined)
+
+
+def doubts_of_place(brain: NDArray[np.bool_], whole: NDArray[np.bool_]) -> list[str]:
+    """Notices about a tumour that does not hang together with the brain.
+
+    Parameters
+    ----------
+    brain, whole : bool arrays of one shape
+        The brain with its tumour; voxels that share a face hang together.
+    """
+    share = _share_apart(brain, whole)
+    if share <= ADDED_SHARE:
+        return []
+    return [
+        f"{share:.0%} of the outlined tumour lies apart from the brain, and no cells are predicted "
+        "around it. Look at the brain in the pictures, and give a brain mask that holds brain and "
+        "tumour in one piece."
+    ]
+
+
+def _share_apart(brain: NDArray[np.bool_], whole: NDArray[np.bool_]) -> float:
+    """Share of a tumour in the brain that is not in its largest piece."""
+    pieces, n = ndimage.label(brain)
+    inside = pieces[whole & brain]
+    if n < 2 or not inside.size:
+        return 0.0
+    return float((inside != _largest(pieces)).mean())
+
+
+def _gap(
+    brain: NDArray[np.bool_], whole: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+) -> float:
+    """Least distance between the brain's largest piece and the tumour's voxels apart from it."""
+    pieces, _ = ndimage.label(brain)
+    largest = pieces == _largest(pieces)
+    rim, surface = (
+        np.argwhere(part & ~ndimage.binary_erosion(part)) * spacing_mm
+        for part in (largest, whole & ~largest)
+    )
+    return float(KDTree(rim).query(surface)[0].min())
+
+
+def _largest(pieces: NDArray[np.integer]) -> int:
+    """The number of the piece with most voxels."""
+    return int(np.bincount(pieces.ravel())[1:].argmax()) + 1
 
 
 def _share_inside(masks: TumorMasks, brain: NDArray[np.bool_], grid: Grid) -> float:

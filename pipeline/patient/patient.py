@@ -40,7 +40,7 @@ from .brain_option import BrainWay, checked_way
 from .coregistration import align, measure_agreement, move
 from .found_brain import BrainSource, find_brain
 from .islands import Islands
-from .lesion import add_tumour, judge_recurrence, judge_tumour
+from .lesion import add_tumour, doubts_of_place, judge_recurrence, judge_tumour
 from .named_files import ROLES, follow_up_convention, seg_convention
 from .patient_files import (
     PatientFiles,
@@ -349,11 +349,14 @@ def load_patient(
     is_left_out, told = judge_tumour(drawn, shown, grid, advice)
     notices += told
     if is_left_out:
-        shown = add_tumour(shown, masks.whole)
+        shown = add_tumour(shown, masks.whole, grid.spacing_mm)
         if brain_drawn is not None:
             outlined = resample_masks(drawn, brain_drawn.grid)
-            both = add_tumour(brain_drawn.values >= 0.5, outlined.whole)
+            both = add_tumour(
+                brain_drawn.values >= 0.5, outlined.whole, brain_drawn.grid.spacing_mm
+            )
             brain_drawn = Scan(both.astype(np.float32), brain_drawn.grid)
+    notices += doubts_of_place(shown, masks.whole)
     is_on_0 = mask is None and _is_mostly_0(files.image.values[~shown])
     scan = files.image if is_on_0 else _within(files.image, shown)
     if files.recurrence is not None:

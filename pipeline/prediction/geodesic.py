@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ...atlas.regions import squared_distances
 from ..travel import Terrain, travel_time
 
 
@@ -59,7 +60,7 @@ def _first(
 ) -> NDArray[np.bool_]:
     """The n voxels of the least values; ties go to those nearer to the outline's centre."""
     voxels = np.argwhere(among)
-    off_centre = (((voxels - np.argwhere(outline).mean(axis=0)) * spacing_mm) ** 2).sum(axis=1)
+    off_centre = squared_distances(np.argwhere(outline).mean(axis=0), among, spacing_mm)
     chosen = voxels[np.lexsort((off_centre, values[among]))[:n]]
     found = np.zeros(among.shape, bool)
     found[tuple(chosen.T)] = True

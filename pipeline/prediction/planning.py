@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...atlas import Grid
-from ...atlas.regions import bounding_box, signed_distance_mm
+from ...atlas.regions import bounding_box, signed_distance_mm, squared_distances
 from ...errors import InputError
 from ...solver import TumorDensity, TumorMasks
 from ..images.field import Field
@@ -301,8 +301,7 @@ def rank_brain(
     values = values.astype(np.float32)
     voxels = np.argwhere(brain)
     centre = np.average(np.argwhere(seen), axis=0, weights=u[seen].astype(np.float64))
-    off_centre = (((voxels - centre) * spacing) ** 2).sum(axis=1)
-    order = np.lexsort((off_centre, -values))
+    order = np.lexsort((squared_distances(centre, brain, spacing), -values))
     ranked = np.zeros(density.grid.shape, np.float32)
     ranked[tuple(voxels[order].T)] = _strictly_falling(values[order])
     return ranked

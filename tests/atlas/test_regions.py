@@ -9,6 +9,7 @@ from glioquery.atlas.regions import (
     largest_component,
     mean_of_blocks,
     signed_distance_mm,
+    squared_distances,
     without_holes,
 )
 
@@ -91,3 +92,12 @@ def test_a_signed_distance_is_that_of_both_sides(seed):
     spacing = (0.9375, 1.2, 5.0)
     outside, inside = (ndimage.distance_transform_edt(side, spacing) for side in (~mask, mask))
     np.testing.assert_array_equal(signed_distance_mm(mask, spacing), outside - inside)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.5, 3.0, 1.2)])
+def test_squared_distances_are_those_of_the_voxels_in_their_order(spacing):
+    rng = np.random.default_rng(3)
+    mask, point = rng.random((5, 7, 4)) < 0.4, rng.uniform(-2, 9, 3)
+    expected = (((np.argwhere(mask) - point) * spacing) ** 2).sum(axis=1)
+    found = squared_distances(point, mask, spacing)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)

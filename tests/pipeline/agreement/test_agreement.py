@@ -149,6 +149,10 @@ def test_a_whole_outline_is_not_believed_any_distance(sphere):
 
     (own, drawn_own), (near, drawn_near) = voxels(0.0), voxels(4.0)
     assert near - own > 0.2 * (drawn_near - drawn_own)
+    # Time of the outlines' distance beyond that of the isolines: 12.5 mm, less than the bound.
+    (nearer, drawn_nearer) = voxels(5.0)
+    (nearly, drawn_nearly) = voxels(7.0)
+    assert nearly - nearer > 0.2 * (drawn_nearly - drawn_nearer)
     (wide, drawn_wide), (wider, drawn_wider) = voxels(10.0), voxels(16.0)
     assert abs(wider - wide) < 0.1 * (drawn_wider - drawn_wide)
 
@@ -286,6 +290,56 @@ def test_nothing_grows_outside_the_brain_and_behind_what_no_front_passes(sphere)
     assert not found[~brain].any()
     assert found[29, 20, 20] > 1e-3
     assert not found[31:].any()
+
+
+def test_a_tumour_apart_from_the_brain_has_its_own_cells_alone(sphere):
+    """It ended with a traceback, after the whole inversion."""
+    growth, lambda_mm = sphere
+    masks = growth.outlines()
+    rim = ndimage.binary_dilation(masks.whole, iterations=3) & ~masks.whole
+    found = agreed(growth, masks, lambda_mm, BRAIN & ~rim).density
+    assert dice_of_masks(masks, found.outlines())[0] > 0.95
+    assert found.u[masks.whole].min() > 0.05 and not found.u[~masks.whole].any()
+
+
+@pytest.mark.parametrize("has_core", [True, False])
+def test_an_outline_that_merged_voxels_lose_is_followed_on_the_fine_ones(sphere, has_core):
+    """The density was empty, and no plan could be drawn."""
+    growth, lambda_mm = sphere
+    grid = Grid(GRID.shape, np.diag([0.4, 0.4, 0.4, 1.0]))
+    one = np.zeros(GRID.shape, bool)
+    one[20, 20, 20] = True
+    whole = growth.outlines().whole if has_core else one
+    masks = TumorMasks(one & has_core, whole, grid)
+    found = agree(
+        TumorDensity(growth.u, grid), terrain(masks, BRAIN, EVEN), lambda_mm=lambda_mm / 5
+    )
+    assert found.density.u[20, 20, 20] >= (0.6 if has_core else 0.2)
+
+
+def test_a_core_is_followed_where_the_whole_outline_fills_the_brain(sphere):
+    """The front was shifted by half of what lies between the isolines."""
+    growth, lambda_mm = sphere
+    masks = growth.outlines()
+    filled = TumorMasks(masks.core, np.ones_like(BRAIN), GRID)
+    everywhere = np.ones_like(BRAIN)
+    found = agreed(growth, filled, lambda_mm, everywhere).density
+    seen = (growth.u > 0.01) & BRAIN
+    # The growth's own share hides a part of it; beyond the core's correction nothing else does.
+    assert np.abs(found.u - growth.u)[seen].mean() < 0.015
+
+
+def test_a_growth_without_cells_has_no_share(sphere):
+    """Where the growth ends, its own logit says nothing: the front that was placed counts."""
+    growth, lambda_mm = sphere
+    x = np.indices(GRID.shape)[0]
+    cut = TumorDensity(np.where(x < 24, growth.u, np.float32(0)), GRID)  # the front's other half
+    masks = growth.outlines()
+    found = agreed(cut, masks, lambda_mm).density.u
+    mirrored = found[-2:0:-1]  # about the origin
+    there = (x[1:-1] > 26) & (growth.u[1:-1] > 1e-3) & (growth.u[1:-1] < 0.1)
+    ratio = found[1:-1][there] / mirrored[there]
+    assert np.median(ratio) == pytest.approx(1, abs=0.3)
 
 
 def test_outlines_at_the_edge_of_the_brain_are_met(sphere):

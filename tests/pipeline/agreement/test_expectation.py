@@ -66,3 +66,17 @@ def test_no_cells_are_no_doubt(agreed):
     assert not found.mean.any()
     assert not found.sd.any()
     assert not any(found.exceedance[level].any() for level in LEVELS)
+
+
+def test_few_cells_have_a_probability_too():
+    """A logit of -10 is a density of 0.00005: a hundredth may be exceeded all the same."""
+    shape = (3, 1, 1)
+    logits = np.array([-8.0, -10.0, -17.0], np.float32).reshape(shape)
+    u = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    grid = Grid(shape, np.eye(4))
+    nothing = np.zeros(shape, np.float32)
+    agreement = Agreement(TumorDensity(u, grid), logits)
+    found = expect_density(agreement, TumorDensity(nothing, grid), nothing, (1e-4,))
+    near, far, none = found.exceedance[1e-4].ravel()
+    assert near > far > 0 == none
+    assert found.mean.ravel()[1] > 0 == found.mean.ravel()[2]

@@ -89,3 +89,30 @@ def test_an_outline_partly_outside_the_brain_counts_what_is_inside(outline):
     brain[:12] = False
     found = nearest(outline, everywhere(), 500, brain)
     assert found.sum() == 500 and found[outline & brain].all() and not found[~brain].any()
+
+
+def test_a_front_is_followed_beyond_what_the_terrain_knows(outline):
+    """Half of the tissue takes more than 60 mm of travel time, and is not nearer in a line."""
+    speed = everywhere()
+    speed[16:] = 0.1
+    speed[16:, :4] = 1  # a fast way around
+    n = int(outline.sum()) + int((speed[:16] == 1).sum()) + 5000
+    slow = nearest(outline, speed, n)
+    terrain = Terrain(TumorMasks(outline, outline, GRID), BRAIN, speed, 1000.0)
+    np.testing.assert_array_equal(slow, nearest_through_tissue("core", terrain, n))
+
+
+def test_of_voxels_that_are_reached_at_once_those_near_the_centre_come_first():
+    """A plate: all voxels of the layer beside it are reached at one time."""
+    plate = np.zeros(SHAPE, bool)
+    plate[10] = True
+    brain = BRAIN.copy()
+    brain[:10] = False
+    n_more = 40
+    found = nearest(plate, everywhere(), int(plate.sum()) + n_more, brain) & ~plate
+    assert found[11].sum() == n_more  # of 360
+    y, z = np.indices(SHAPE[1:])
+    off = ((y - (SHAPE[1] - 1) / 2) * SPACING[1]) ** 2 + (
+        (z - (SHAPE[2] - 1) / 2) * SPACING[2]
+    ) ** 2
+    assert off[found[11]].max() <= off[~found[11]].min()

@@ -121,3 +121,21 @@ def test_a_recurrence_on_another_grid_is_refused(volumes):
     moved[0, 3] += 1
     with pytest.raises(ValueError, match="the volumes' grid"):
         cover_recurrence(volumes, TumorMasks(CORE, CORE, Grid(SHAPE, moved)), SPEED)
+
+
+def test_the_distance_through_tissue_is_that_from_the_core():
+    """The whole outline reaches far to one side; what recurs beside the core on the other is near.
+
+    The area is compared with distances, which the travel times are in one tissue.
+    """
+    whole = CORE | ball((33, 22, 23), 9)
+    u = np.exp(-np.linalg.norm(PLACES - (24, 22, 23), axis=-1) / 4) * BRAIN
+    terrain = Terrain(TumorMasks(CORE, whole, GRID), BRAIN, SPEED)
+    volumes = plan_volumes(TumorDensity(u.astype(np.float32), GRID), terrain, 2.0)
+    beside = ball((17, 22, 23), 3) & BRAIN & ~CORE
+    (only,) = cover(volumes, NOTHING, beside)
+    outside = BRAIN & ~CORE
+    away = np.linalg.norm(PLACES - (24, 22, 23), axis=-1)[outside]
+    hit = beside[outside]
+    better = np.mean([(away[~hit] > a).mean() for a in away[hit]])
+    assert only.geodesic_ranking.auc == pytest.approx(better, abs=0.02)

@@ -218,6 +218,30 @@ def test_an_outline_that_fills_the_brain_has_an_inside_alone():
     assert found[12, 12, 12] == pytest.approx(-nearest, abs=0.05)
 
 
+def test_a_part_of_an_outline_whose_way_out_is_closed_is_as_deep_as_the_deepest_voxel():
+    speed = np.ones((30, 12, 12))
+    outline = np.zeros(speed.shape, bool)
+    outline[3:10, 3:10, 3:10] = True
+    outline[18:23, 4:9, 4:9] = True
+    speed[16:25, 2:11, 2:11] = 0
+    speed[18:23, 4:9, 4:9] = 1  # which nothing leaves
+    found = travel_time(outline, speed, ISOTROPIC)
+    closed = found[18:23, 4:9, 4:9]
+    assert np.ptp(closed) == 0 and closed.min() == found[3:10, 3:10, 3:10].min() < -3
+
+
+def test_an_outline_that_lies_apart_from_all_other_tissue_has_an_inside():
+    """A brain mask that leaves out the tumour and a rim made it one; every voxel had time 0."""
+    speed = np.ones((30, 12, 12))
+    outline = np.zeros(speed.shape, bool)
+    outline[4:9, 4:9, 4:9] = True
+    speed[2:11, 2:11, 2:11] = 0
+    speed[outline] = 1
+    found = travel_time(outline, speed, ISOTROPIC)
+    assert (found[outline] < 0).all() and -2.5 <= found[6, 6, 6] < -2
+    assert np.isinf(found[~outline]).all()
+
+
 def test_one_voxel_is_an_outline():
     outline = np.zeros((30, 31, 32), bool)
     outline[0, 15, 31] = True  # in the array's edge
