@@ -211,8 +211,7 @@ def _download(
             else "give the same command again"
         )
         raise FailedError(f"{url}: the connection broke ({error}); {rest}") from None
-    came = sha256_of(partial)
-    if sha256 not in (None, came):
+    if sha256 is not None and (came := sha256_of(partial)) != sha256:
         partial.unlink()
         raise InputError(
             f"{source}: expected the SHA-256 {sha256}, got {came}: nothing of it is kept"
