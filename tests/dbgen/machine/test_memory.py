@@ -19,7 +19,7 @@ HELD = """
 before = resident_mb()
 for _ in range(2):  # the blocks that are freed first decide what glibc keeps afterwards
     large = [np.ones(12_000_000, np.uint8) for _ in range(10)]
-    kept = np.ones(100_000, np.uint8)  # above them on the heap
+    kept = [np.ones(100_000, np.uint8) for _ in range(20)]  # some lie above them on the heap
     del large
 held = resident_mb() - before
 give_memory_back()
@@ -32,7 +32,7 @@ np.ones(30_000_000, np.uint8)  # freed at once: from now on, blocks of this size
 kept = []
 def work():
     large = [np.ones(12_000_000, np.uint8) for _ in range(4)]
-    kept.append(np.ones(100_000, np.uint8))  # above them on the heap
+    kept.extend(np.ones(100_000, np.uint8) for _ in range(20))  # some lie above them on the heap
 def one_after_the_other():
     stay = threading.Event()
     def work_and_stay():
