@@ -55,7 +55,7 @@ NOT_RUN = {
     "VENTRICLES.nii.gz": "another database; tests/dbgen/store/test_stored_ventricles.py has one",
     "PushedVentricles.of(": "as above",
     "antsApplyTransforms": "no such program here; test_transform.py applies the files with antspyx",
-    "glioquery fetch": "another server; tests/dbgen/test_sharing.py has its own",
+    "glioquery fetch": "another server; tests/dbgen/sharing has its own",
 }
 
 
