@@ -6,25 +6,15 @@ import gzip
 import nibabel as nib
 import numpy as np
 import pytest
-from array_orders import SAGITTAL, reordered
 from heads import COARSE_GRID
-from raw_nifti import write_raw
+from refused_patients import refusal
 
 from glioquery.atlas import SIMULATION_GRID, Grid
-from glioquery.errors import InputError
 from glioquery.pipeline.images.nifti import Scan, write_nifti
 from glioquery.pipeline.images.resampling import resample_image
 from glioquery.pipeline.patient.patient import load_patient
 from glioquery.query.dice import dice_of
 from glioquery.solver import TumorMasks
-
-
-def refusal(**arguments):
-    with pytest.raises(InputError) as caught:
-        load_patient(**arguments)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 def test_a_patient_is_read(files, lesion_4mm):
@@ -215,73 +205,6 @@ def test_the_field_holds_the_brain_the_outlines_and_a_recurrence_beyond(files):
     assert later.field.cut(later.brain_with_tumour).sum() == patient.brain_with_tumour.sum()
 
 
-def test_a_recurrence_is_read_by_the_labels_of_the_patient_from_any_grid(
-    files, labels_4mm, tmp_path
-):
-    later = tmp_path / "later.nii"
-    write_nifti(later, np.roll(labels_4mm, 3, axis=0), COARSE_GRID)
-    patient = load_patient(**files, recurrence=later)
-    np.testing.assert_array_equal(patient.recurrence.core, np.roll(labels_4mm == 4, 3, axis=0))
-    np.testing.assert_array_equal(patient.recurrence.whole, np.roll(labels_4mm > 0, 3, axis=0))
-    assert set(patient.checksums) == {"t1", "seg", "recurrence"}
-    moved = Grid(COARSE_GRID.shape, COARSE_GRID.affine + 12 * np.eye(4, 4, 3))
-    write_nifti(later, labels_4mm, moved)
-    other = load_patient(**files, recurrence=later)
-    np.testing.assert_array_equal(other.recurrence.whole, patient.recurrence.whole)
-
-
-def test_a_recurrence_on_the_t1s_voxels_in_another_order_is_not_smoothed(
-    files, labels_4mm, tmp_path
-):
-    later = np.zeros_like(labels_4mm)
-    later[::2, ::2, ::2] = np.where(labels_4mm == 2, 2, 0)[::2, ::2, ::2]  # single voxels
-    write_nifti(tmp_path / "later.nii", *reordered(later, COARSE_GRID, SAGITTAL))
-    patient = load_patient(**files, recurrence=tmp_path / "later.nii")
-    np.testing.assert_array_equal(patient.recurrence.whole, later > 0)
-
-
-def test_a_recurrence_may_have_labels_of_its_own(files, labels_4mm, tmp_path):
-    later = tmp_path / "later.nii"
-    write_nifti(later, labels_4mm, COARSE_GRID)  # 2 oedema, 4 the cavity
-    patient = load_patient(**files, recurrence=later, recurrence_labels="brats2024-post")
-    assert not patient.recurrence.core.any()
-    np.testing.assert_array_equal(patient.recurrence.whole, labels_4mm == 2)
-    np.testing.assert_array_equal(patient.masks.core, labels_4mm == 4)
-    assert patient.recurrence_convention.name == "brats2024-post"
-    plain = load_patient(**files, recurrence=later)
-    assert plain.recurrence_convention is plain.convention
-    assert load_patient(**files).recurrence_convention is None
-    message = refusal(**files, recurrence=later, recurrence_labels="brats2023")
-    assert "[4] unknown" in message and "--recurrence-labels" in message
-    assert "none is given" in refusal(**files, recurrence_labels="brats2023")
-
-
-def test_refused_recurrences(files, labels_4mm, tmp_path, still):
-    later = tmp_path / "later.nii"
-    away = Grid(COARSE_GRID.shape, COARSE_GRID.affine + 150 * np.eye(4, 4, 3))
-    write_nifti(later, labels_4mm, away)
-    message = refusal(**files, recurrence=later)
-    assert "recurrence" in message and "co-register the follow-up scan" in message
-    write_nifti(later, 9 * labels_4mm, COARSE_GRID)
-    message = refusal(**files, recurrence=later)
-    assert "recurrence" in message and "(--recurrence-labels brats2021, " in message
-    write_nifti(later, np.roll(labels_4mm, 30, axis=2), COARSE_GRID)
-    message = refusal(**files, recurrence=later)
-    assert "recurrence lies inside the brain" in message and "co-register" in message
-
-
-def test_what_of_a_recurrence_is_not_seen_is_told(files, lesion_4mm, tmp_path):
-    """A follow-up scan that reaches beyond the registered image, where that ends in the tumour."""
-    t1 = nib.load(files["t1"])
-    x = int(np.median(np.argwhere(lesion_4mm.whole)[:, 0])) + 3
-    write_nifti(files["t1"], t1.get_fdata()[:x], Grid((x, 64, 64), COARSE_GRID.affine))
-    seg = np.asarray(nib.load(files["seg"]).dataobj)
-    write_nifti(tmp_path / "later.nii", seg, COARSE_GRID)
-    patient = load_patient(**files, recurrence=tmp_path / "later.nii")
-    assert any("of the recurrence lies in the field of view" in n for n in patient.notices)
-    np.testing.assert_array_equal(patient.recurrence.whole, lesion_4mm.whole[:x])
-
-
 @pytest.mark.parametrize(
     ("fill", "message"), [(0, "no positive"), (np.nan, "NaN"), (np.inf, "NaN or infinity")]
 )
@@ -370,84 +293,12 @@ def test_a_brain_that_the_field_of_view_cuts_is_taken_and_told(files, brain_4mm,
     assert not any("skull" in notice for notice in notices)
 
 
-LOST = np.eye(4), np.diag([-1.0, -1, 1, 1]), np.diag([4.0, 4, 4, 1])
-"""As nibabel and SimpleITK write an array without its header."""
-
-
-@pytest.mark.parametrize("affine", LOST)
-def test_a_segmentation_that_lost_its_header_has_the_voxels_of_the_t1_if_so_said(
-    files, labels_4mm, affine, still
-):
-    write_nifti(files["seg"], labels_4mm, Grid(labels_4mm.shape, affine))
-    for reference in ({}, {"seg_reference": files["t1"]}):  # no advice leads in a circle
-        message = refusal(**files, **reference)
-        assert "header is lost" in message and message.endswith("say so with --seg-grid t1")
-    patient = load_patient(**files, seg_grid="t1")
-    assert patient.notices == () and patient.drawn is None
-    np.testing.assert_array_equal(patient.masks.whole, labels_4mm > 0)
-
-
-def test_the_t1_may_have_lost_its_header_too(files, brain_4mm, labels_4mm):
-    lost = Grid(labels_4mm.shape, LOST[2])
-    write_nifti(files["t1"], brain_4mm.values, lost)
-    assert "but that one's header is lost" in refusal(**files)
-    write_nifti(files["seg"], labels_4mm, lost)
-    notices = load_patient(**files).notices
-    assert [notice.split(" has ")[0] for notice in notices] == ["The T1", "The segmentation"]
-    assert all("axes and its sides may be wrong" in notice for notice in notices)
-
-
-def test_any_header_is_passed_over_with_seg_grid_t1(files, labels_4mm):
-    huge = Grid(labels_4mm.shape, np.diag([200.0, 1, 1, 1]))
-    write_nifti(files["seg"], labels_4mm, huge)
-    assert "voxels from" in refusal(**files)
-    masks = load_patient(**files, seg_grid="t1").masks
-    np.testing.assert_array_equal(masks.whole, labels_4mm > 0)
-
-
-def test_refused_seg_grids(files, labels_4mm):
-    assert "expected one of own, t1, got 'flair'" in refusal(**files, seg_grid="flair")
-    message = refusal(**files, seg_grid="t1", seg_reference=files["t1"])
-    assert "give one of them" in message
-    write_nifti(files["seg"], labels_4mm[1:], Grid((63, 64, 64), COARSE_GRID.affine))
-    message = refusal(**files, seg_grid="t1")
-    assert "expected the shape" in message and "63 x 64 x 64" in message
-
-
-@pytest.mark.parametrize("two", ["t1", "seg"])
-def test_a_segmentation_in_the_other_frame_of_a_header_is_taken_voxel_for_voxel(
-    files, brain_4mm, labels_4mm, two
-):
-    """Sform and qform of one file 17 mm apart: the tumour stays where it was drawn."""
-    values = {"t1": brain_4mm.values, "seg": labels_4mm}[two]
-    moved = COARSE_GRID.affine + 17 * np.eye(4, 4, 3)
-    fields = {f"srow_{axis}": moved[i] for i, axis in enumerate("xyz")}
-    write_raw(files[two], values, COARSE_GRID.affine, **fields)
-    patient = load_patient(**files)
-    np.testing.assert_array_equal(patient.masks.whole, labels_4mm > 0)
-    assert patient.drawn is None
-    (declared, taken) = patient.notices
-    assert "two frames that differ" in declared and "gets that image's voxels" in taken
-
-
 def test_headers_and_labels_are_judged_before_any_work(files, labels_4mm, monkeypatch):
     monkeypatch.setattr("glioquery.pipeline.patient.patient_files.darken_background", None)
     write_nifti(files["seg"], labels_4mm, Grid(labels_4mm.shape, np.diag([10.0, 10, 10, 1])))
     assert "field of view up to 400 mm a side" in refusal(**files)
     files["seg"] = files["t1"]
     assert "different values" in refusal(**files)
-
-
-def test_headers_that_differ_by_rounding_are_of_one_grid(
-    files, brain_4mm, labels_4mm, tmp_path, still
-):
-    near = Grid(COARSE_GRID.shape, COARSE_GRID.affine + 0.02 * np.eye(4, 4, 3))
-    write_nifti(files["seg"], labels_4mm, near)
-    write_nifti(tmp_path / "flair.nii", brain_4mm.values, near)
-    for reference in ({}, {"seg_reference": files["t1"]}):
-        patient = load_patient(**files, flair=tmp_path / "flair.nii", **reference)
-        assert patient.notices == () and patient.drawn is None
-        np.testing.assert_array_equal(patient.masks.whole, labels_4mm > 0)
 
 
 def test_a_tumour_outside_the_brain_is_refused(files, labels_4mm):
