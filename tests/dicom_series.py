@@ -28,7 +28,7 @@ PATIENT = {
 }
 STUDY = {
     "StudyDate": "20240319",
-    "StudyTime": "101112",
+    "StudyTime": "101112.137245",  # too long to stand in an identifier that is drawn by chance
     "AccessionNumber": "ACC99120",
     "StudyID": "S4711",
     "StudyDescription": "Schaedel nativ",
